@@ -1,0 +1,1 @@
+//! Cores, sockets, rings, buffers, channels, clock. Knows nothing of topics.

@@ -1,0 +1,90 @@
+//! What each core counts. The core alone writes its counters; the metrics page reads them.
+//!
+//! # Always true
+//! - One writer per counter, so a bump is a load and a store, not a locked instruction.
+//! - Nothing here is ever reset: rates are the reader's business.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// A number that one core writes and any thread may read.
+#[derive(Debug, Default)]
+pub struct Counter(AtomicU64);
+
+impl Counter {
+    /// Adds, on the core that owns this counter.
+    pub fn add(&self, amount: u64) {
+        // Relaxed load and store, not `fetch_add`: there is no second writer to lose.
+        self.0.store(self.0.load(Ordering::Relaxed).wrapping_add(amount), Ordering::Relaxed);
+    }
+
+    /// Takes away, on the core that owns this counter; for gauges.
+    pub fn sub(&self, amount: u64) {
+        self.0.store(self.0.load(Ordering::Relaxed).wrapping_sub(amount), Ordering::Relaxed);
+    }
+
+    /// The number now, from any thread.
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// The counters of one core. Aligned so that two cores never write one cache line.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+pub struct Counters {
+    /// Messages that topics of this core gave a sequence.
+    pub published_messages: Counter,
+    /// Frame bytes of those.
+    pub published_bytes: Counter,
+    /// Messages put into queues of this core, once per subscription.
+    pub enqueued_messages: Counter,
+    /// Messages whose send the kernel has completed, once per connection.
+    pub delivered_messages: Counter,
+    /// Messages `drop_oldest` took from queues.
+    pub dropped_oldest_messages: Counter,
+    /// Messages `drop_new` kept out of queues.
+    pub dropped_new_messages: Counter,
+    /// Messages whose TTL ended before their topic had given them to queues.
+    pub expired_before_enqueue_messages: Counter,
+    /// Messages whose TTL ended in a queue, once per subscription.
+    pub expired_in_queue_messages: Counter,
+    /// Messages queued or being sent when their connection ended.
+    pub dropped_disconnected_messages: Counter,
+    /// Messages whose OPEN was refused.
+    pub refused_messages: Counter,
+    /// Times a queue was full when messages came.
+    pub queue_overflows: Counter,
+    /// Vectored sends handed to the kernel.
+    pub flushes: Counter,
+    /// Bytes of those.
+    pub flushed_bytes: Counter,
+    /// ERROR frames sent.
+    pub errors_sent: Counter,
+    /// Connections this core was given.
+    pub connections_opened: Counter,
+    /// Connections that ended.
+    pub connections_closed: Counter,
+    /// Subscriptions in force now.
+    pub subscriptions: Counter,
+    /// Topics this core owns now.
+    pub topics: Counter,
+    /// Letters sent to other cores.
+    pub mesh_letters_sent: Counter,
+    /// Times another core's channel was full.
+    pub mesh_full: Counter,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_gauge_returns_to_where_it_was() {
+        let counter = Counter::default();
+        counter.add(3);
+        counter.sub(2);
+        counter.add(1);
+        counter.sub(2);
+        assert_eq!(counter.get(), 0);
+    }
+}

@@ -1,0 +1,3 @@
+//! The broker of one core, without I/O.
+
+pub mod counters;

@@ -1,0 +1,9 @@
+//! BlipMQ: a thread-per-core publish/subscribe broker for Linux on io_uring.
+//!
+//! This library half does no I/O: bytes, time and randomness come in as arguments, actions go out.
+//! The binary brings it together with the `executors` crate, which owns cores and sockets.
+
+pub mod broker;
+pub mod config;
+pub mod limits;
+pub mod protocol;

@@ -1,0 +1,115 @@
+//! Every bound of the broker, and how the bounds relate.
+//!
+//! A bound that can be configured has its default and its allowed range here; `config` checks the
+//! range and names it in its error. A bound that is fixed has its reason beside it.
+
+use std::ops::RangeInclusive;
+
+/// Bytes every frame starts with.
+pub const FRAME_HEADER_LEN: usize = 8;
+/// Bytes of a MESSAGES frame before its first record.
+pub const MESSAGES_HEADER_LEN: usize = 40;
+/// Bytes of a record before its payload or headers.
+pub const RECORD_HEADER_LEN: usize = 4;
+
+/// Longest topic or pattern, in bytes of UTF-8.
+pub const TOPIC_LEN_MAX: usize = 1_024;
+/// Longest frame accepted before HELLO was: nobody is known yet, so little memory is given.
+pub const HELLO_LEN_MAX: u32 = 16 * 1_024;
+
+/// Cores one broker can run on: the width of a `CoreSet`.
+pub const CORES_MAX: usize = 256;
+/// Shards one broker can have.
+pub const SHARDS_MAX: u16 = 4_096;
+/// Topic ids are 31 bits on the wire, because the top bit marks a provisional one.
+pub const TOPIC_ID_MAX: u32 = 0x7fff_ffff;
+
+/// `server.max_connections`
+pub const CONNECTIONS_DEFAULT: u32 = 10_000;
+/// `server.max_connections`
+pub const CONNECTIONS_RANGE: RangeInclusive<u64> = 1..=1_000_000;
+/// `server.max_message_size_bytes`
+pub const MESSAGE_LEN_DEFAULT: u32 = 1 << 20;
+/// `server.max_message_size_bytes`; the upper end keeps a frame inside one 32-bit length with room.
+pub const MESSAGE_LEN_RANGE: RangeInclusive<u64> = 1..=(256 << 20);
+/// `server.auth_timeout_ms`
+pub const AUTH_TIMEOUT_MS_DEFAULT: u32 = 5_000;
+/// `server.drain_timeout_ms`
+pub const DRAIN_TIMEOUT_MS_DEFAULT: u32 = 10_000;
+/// Range of every timeout.
+pub const TIMEOUT_MS_RANGE: RangeInclusive<u64> = 1..=3_600_000;
+
+/// `queues.topic_capacity`, in messages.
+pub const TOPIC_CAPACITY_DEFAULT: u32 = 10_000;
+/// `queues.subscriber_capacity`, in messages.
+pub const SUBSCRIBER_CAPACITY_DEFAULT: u32 = 2_048;
+/// Range of both capacities.
+pub const CAPACITY_RANGE: RangeInclusive<u64> = 1..=16_777_216;
+/// `queues.subscriber_bytes`: bytes one subscription may have queued.
+pub const SUBSCRIBER_BYTES_DEFAULT: u64 = 64 << 20;
+/// `queues.subscriber_bytes`
+pub const SUBSCRIBER_BYTES_RANGE: RangeInclusive<u64> = 4_096..=(64 << 30);
+
+/// `delivery.max_batch`, in messages.
+pub const BATCH_DEFAULT: u32 = 256;
+/// `delivery.max_batch`; the upper end is the most messages one MESSAGES frame can count.
+pub const BATCH_RANGE: RangeInclusive<u64> = 1..=65_535;
+/// `delivery.fanout_shards`; 0 means twice the cores.
+pub const SHARDS_RANGE: RangeInclusive<u64> = 0..=SHARDS_MAX as u64;
+/// `delivery.default_ttl_ms`; 0 means messages do not expire.
+pub const TTL_MS_RANGE: RangeInclusive<u64> = 0..=u32::MAX as u64;
+
+/// `limits.max_topics`, over all cores.
+pub const TOPICS_DEFAULT: u32 = 1_000_000;
+/// `limits.max_topics`
+pub const TOPICS_RANGE: RangeInclusive<u64> = 1..=TOPIC_ID_MAX as u64;
+/// `limits.max_subscriptions_per_connection`
+pub const SUBSCRIPTIONS_DEFAULT: u32 = 100_000;
+/// `limits.max_subscriptions_per_connection`
+pub const SUBSCRIPTIONS_RANGE: RangeInclusive<u64> = 1..=16_777_216;
+/// OPENs a connection may have made that are remembered by request number.
+pub const OPENS_PER_CONNECTION_MAX: usize = 1_000_000;
+
+/// Bytes one vectored send gathers at most, unless a single frame is larger: beyond this the
+/// system call is a small part of the copy.
+pub const SEND_BYTES_MAX: usize = 256 * 1_024;
+/// Ranges one vectored send gathers at most; the kernel's own bound (UIO_MAXIOV) is 1,024.
+pub const SEND_RANGES_MAX: usize = 512;
+/// Bytes of answers (TOPIC, PONG, ERROR ...) a connection may have waiting. Above it the
+/// connection is not read until it takes some: a client that asks without listening slows itself.
+pub const ANSWER_BYTES_MAX: usize = 64 * 1_024;
+/// Requests of one connection that may wait for another core's answer before it is not read.
+pub const PENDING_REQUESTS_MAX: u32 = 4_096;
+/// Runs of missed messages remembered for one subscription that cannot be told yet. A subscriber
+/// that is behind by more distinct runs is disconnected: what it lost could not be told in full.
+pub const GAP_RUNS_MAX: usize = 16_384;
+
+/// Bytes of frames one ingest batch gathers before it is closed.
+pub const INGEST_BATCH_BYTES_MAX: usize = 128 * 1_024;
+/// Bytes of frames a core takes in between two fan-outs.
+pub const INGEST_BYTES_PER_TURN: usize = 512 * 1_024;
+
+/// Mesh: letters in flight per ordered pair of cores and lane. One letter is what a core had for
+/// another in one turn, so this bounds turns, and the next bound bytes.
+pub const MESH_LETTERS_MAX: usize = 16;
+/// Mesh: bytes a core keeps for another whose channel is full before it stops reading what feeds it.
+pub const MESH_OUTGOING_BYTES_MAX: usize = 1 << 20;
+
+/// After its last byte a connection is kept this long for the peer to read it and close: closing
+/// at once would let a reset overtake the last ERROR.
+pub const LINGER_MS: u64 = 2_000;
+
+const _: () = assert!(SEND_RANGES_MAX <= 1_024);
+const _: () = assert!(HELLO_LEN_MAX as usize > FRAME_HEADER_LEN);
+const _: () = assert!(INGEST_BATCH_BYTES_MAX <= INGEST_BYTES_PER_TURN);
+const _: () = assert!(*MESSAGE_LEN_RANGE.end() + FRAME_OVERHEAD_MAX < TOPIC_ID_MAX as u64);
+
+/// Most bytes a frame with one message adds to its payload: header, record, and the largest
+/// header block (its length is 16 bits).
+pub const FRAME_OVERHEAD_MAX: u64 = (MESSAGES_HEADER_LEN + RECORD_HEADER_LEN + 2 + 65_535) as u64;
+
+/// Longest frame for a given longest message: room for one such message with the largest header
+/// block, which also lets small messages share a frame.
+pub const fn frame_len_max(message_len_max: u32) -> u32 {
+    message_len_max + FRAME_OVERHEAD_MAX as u32
+}

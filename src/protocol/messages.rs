@@ -1,0 +1,237 @@
+//! MESSAGES frames: reading their header, stamping it in place, walking records and frames.
+//!
+//! Called by `broker::session` when a publisher's frame arrives, by `broker::shard` to stamp it,
+//! and by the client on both ends.
+//!
+//! # Always true
+//! - Stamping touches offsets 8 to 36 only: `crc` covers what lies behind, and stays valid.
+
+use super::frame::{FLAG_HEADERS, RECORD_HAS_HEADERS};
+use super::reject::Reject;
+use super::{Sequence, TopicId};
+use crate::limits::{MESSAGES_HEADER_LEN, RECORD_HEADER_LEN};
+
+const FLAGS_AT: usize = 5;
+const COUNT_AT: usize = 6;
+const TOPIC_AT: usize = 8;
+const SUBSCRIPTION_AT: usize = 12;
+const SEQUENCE_AT: usize = 16;
+const TIMESTAMP_AT: usize = 24;
+const TTL_AT: usize = 32;
+const CRC_AT: usize = 36;
+
+/// The first 40 bytes of a MESSAGES frame, as numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Header {
+    /// Bytes of the whole frame.
+    pub frame_len: u32,
+    /// ACK, CRC, HEADERS.
+    pub flags: u8,
+    /// Messages in the frame.
+    pub count: u16,
+    /// Topic id, or a provisional one from a publisher.
+    pub topic: u32,
+    /// 0, or the one subscription meant.
+    pub subscription: u32,
+    /// Publish id from a publisher, sequence of the first message to a subscriber.
+    pub sequence: u64,
+    /// Nanoseconds since the Unix epoch when the broker accepted it.
+    pub timestamp: u64,
+    /// Milliseconds to live, 0 for ever.
+    pub ttl_ms: u32,
+    /// CRC-32C of everything behind the header, if the flag says so.
+    pub crc: u32,
+}
+
+impl Header {
+    /// Reads the header of a frame that is at least 40 bytes long.
+    pub fn read(frame: &[u8]) -> Header {
+        Header {
+            frame_len: u32_at(frame, 0),
+            flags: frame[FLAGS_AT],
+            count: u16_at(frame, COUNT_AT),
+            topic: u32_at(frame, TOPIC_AT),
+            subscription: u32_at(frame, SUBSCRIPTION_AT),
+            sequence: u64_at(frame, SEQUENCE_AT),
+            timestamp: u64_at(frame, TIMESTAMP_AT),
+            ttl_ms: u32_at(frame, TTL_AT),
+            crc: u32_at(frame, CRC_AT),
+        }
+    }
+
+    /// The 40 bytes of this header.
+    pub fn to_bytes(&self) -> [u8; MESSAGES_HEADER_LEN] {
+        let mut bytes = [0; MESSAGES_HEADER_LEN];
+        bytes[..4].copy_from_slice(&self.frame_len.to_le_bytes());
+        bytes[4] = super::Kind::Messages as u8;
+        bytes[FLAGS_AT] = self.flags;
+        bytes[COUNT_AT..][..2].copy_from_slice(&self.count.to_le_bytes());
+        bytes[TOPIC_AT..][..4].copy_from_slice(&self.topic.to_le_bytes());
+        bytes[SUBSCRIPTION_AT..][..4].copy_from_slice(&self.subscription.to_le_bytes());
+        bytes[SEQUENCE_AT..][..8].copy_from_slice(&self.sequence.to_le_bytes());
+        bytes[TIMESTAMP_AT..][..8].copy_from_slice(&self.timestamp.to_le_bytes());
+        bytes[TTL_AT..][..4].copy_from_slice(&self.ttl_ms.to_le_bytes());
+        bytes[CRC_AT..].copy_from_slice(&self.crc.to_le_bytes());
+        bytes
+    }
+}
+
+/// What the broker writes into a frame it accepted.
+#[derive(Debug, Clone, Copy)]
+pub struct Stamp {
+    /// The topic's real id, also where the publisher wrote a provisional one.
+    pub topic: TopicId,
+    /// Sequence of the first message.
+    pub sequence: Sequence,
+    /// Nanoseconds since the Unix epoch.
+    pub timestamp: u64,
+    /// What the publisher asked for, or the server's default.
+    pub ttl_ms: u32,
+}
+
+/// Stamps every frame of `frames`, which hold whole MESSAGES frames back to back; returns the
+/// sequence after the last message.
+pub fn stamp(frames: &mut [u8], stamp: Stamp) -> Sequence {
+    let mut sequence = stamp.sequence;
+    let mut rest = frames;
+    while !rest.is_empty() {
+        let frame_len = u32_at(rest, 0) as usize;
+        let count = u16_at(rest, COUNT_AT);
+        rest[TOPIC_AT..][..4].copy_from_slice(&stamp.topic.0.to_le_bytes());
+        rest[SUBSCRIPTION_AT..][..4].copy_from_slice(&0u32.to_le_bytes());
+        rest[SEQUENCE_AT..][..8].copy_from_slice(&sequence.0.to_le_bytes());
+        rest[TIMESTAMP_AT..][..8].copy_from_slice(&stamp.timestamp.to_le_bytes());
+        rest[TTL_AT..][..4].copy_from_slice(&stamp.ttl_ms.to_le_bytes());
+        sequence = sequence.plus(u64::from(count));
+        rest = &mut rest[frame_len..];
+    }
+    sequence
+}
+
+/// The first of whole MESSAGES frames lying back to back: its length and how many messages it has.
+pub fn first_frame(frames: &[u8]) -> (usize, u32) {
+    (u32_at(frames, 0) as usize, u32::from(u16_at(frames, COUNT_AT)))
+}
+
+/// Checks that the records of a whole MESSAGES frame are `count` and end where it ends, and that
+/// no payload is longer than `message_len_max`. Called once per frame, when it arrives.
+pub fn check(frame: &[u8], message_len_max: u32) -> Result<Header, Reject> {
+    if frame.len() < MESSAGES_HEADER_LEN {
+        return Err(Reject::BodyMismatch {
+            kind: super::Kind::Messages as u8,
+            frame_len: frame.len() as u32,
+            detail: "a MESSAGES frame has a header of 40 bytes",
+        });
+    }
+    let header = Header::read(frame);
+    if header.count == 0 {
+        return Err(Reject::NoMessages);
+    }
+    let headers_allowed = header.flags & FLAG_HEADERS != 0;
+    let mut rest = &frame[MESSAGES_HEADER_LEN..];
+    for index in 0..u32::from(header.count) {
+        let bad = |detail| Reject::BadRecord { index, count: header.count, detail };
+        let Some((len, behind)) = rest.split_first_chunk::<RECORD_HEADER_LEN>() else {
+            return Err(bad("the frame ends inside its length"));
+        };
+        let len = u32::from_le_bytes(*len);
+        let record_len = len & !RECORD_HAS_HEADERS;
+        if record_len as usize > behind.len() {
+            return Err(bad("its length reaches beyond the frame"));
+        }
+        let (record, behind) = behind.split_at(record_len as usize);
+        let payload_len = if len & RECORD_HAS_HEADERS == 0 {
+            record_len
+        } else if headers_allowed {
+            split_headers(record).ok_or(bad("its header block does not end where it says"))?.1.len()
+                as u32
+        } else {
+            return Err(bad("it carries headers, but flag bit 2 is not set"));
+        };
+        if payload_len > message_len_max {
+            return Err(Reject::MessageTooLong { index, payload_len, message_len_max });
+        }
+        rest = behind;
+    }
+    if !rest.is_empty() {
+        return Err(Reject::BadRecord {
+            index: u32::from(header.count),
+            count: header.count,
+            detail: "bytes are left behind the last record",
+        });
+    }
+    Ok(header)
+}
+
+/// Splits a record with headers into the header block and the payload; `None` if malformed.
+fn split_headers(record: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (headers_len, behind) = record.split_first_chunk::<2>()?;
+    let (block, payload) = behind.split_at_checked(u16::from_le_bytes(*headers_len) as usize)?;
+    let mut rest = Headers { block };
+    while !rest.block.is_empty() {
+        rest.take_one()?;
+    }
+    Some((block, payload))
+}
+
+/// One message of a frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Record<'a> {
+    /// The headers, in order.
+    pub headers: Headers<'a>,
+    /// The payload.
+    pub payload: &'a [u8],
+}
+
+/// The headers of one message: an iterator of names and values.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Headers<'a> {
+    block: &'a [u8],
+}
+
+impl<'a> Headers<'a> {
+    fn take_one(&mut self) -> Option<(&'a [u8], &'a [u8])> {
+        let (name_len, behind) = self.block.split_first()?;
+        let (name, behind) = behind.split_at_checked(*name_len as usize)?;
+        let (value_len, behind) = behind.split_first_chunk::<2>()?;
+        let (value, behind) = behind.split_at_checked(u16::from_le_bytes(*value_len) as usize)?;
+        self.block = behind;
+        Some((name, value))
+    }
+}
+
+impl<'a> Iterator for Headers<'a> {
+    type Item = (&'a [u8], &'a [u8]);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.take_one()
+    }
+}
+
+/// The records of a frame that [`check`] found right.
+pub fn records(frame: &[u8]) -> impl Iterator<Item = Record<'_>> {
+    let mut rest = &frame[MESSAGES_HEADER_LEN..];
+    std::iter::from_fn(move || {
+        let (len, behind) = rest.split_first_chunk::<RECORD_HEADER_LEN>()?;
+        let len = u32::from_le_bytes(*len);
+        let (record, behind) = behind.split_at_checked((len & !RECORD_HAS_HEADERS) as usize)?;
+        rest = behind;
+        if len & RECORD_HAS_HEADERS == 0 {
+            return Some(Record { headers: Headers::default(), payload: record });
+        }
+        let (block, payload) = split_headers(record)?;
+        Some(Record { headers: Headers { block }, payload })
+    })
+}
+
+fn u16_at(bytes: &[u8], at: usize) -> u16 {
+    u16::from_le_bytes(bytes[at..at + 2].try_into().expect("two bytes"))
+}
+
+fn u32_at(bytes: &[u8], at: usize) -> u32 {
+    u32::from_le_bytes(bytes[at..at + 4].try_into().expect("four bytes"))
+}
+
+fn u64_at(bytes: &[u8], at: usize) -> u64 {
+    u64::from_le_bytes(bytes[at..at + 8].try_into().expect("eight bytes"))
+}
