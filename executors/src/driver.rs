@@ -1,0 +1,391 @@
+//! The driver: the one task of an executor. Runs turns while there is work, sleeps when there is none.
+//!
+//! A turn is: submit and reap with one system call, tell the service what arrived, let it answer.
+//! Under load turns grow, and with them what one system call carries; there is no timer.
+//!
+//! # Always true
+//! - A core that sleeps is woken by a completion, a letter, or an accepted socket: it looks at all
+//!   three once more after it has switched its wakers on.
+//! - Arrivals of a connection are handed on in order, its end last.
+
+use std::collections::VecDeque;
+use std::io;
+use std::net::TcpListener;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use bytes::Bytes;
+use crossbeam_channel::Receiver;
+use glommio::io::BufferedFile;
+
+use crate::buffer::BufferId;
+use crate::listener::{Accepted, Balance, Dealer};
+use crate::mesh::{MeshEnd, Waker};
+use crate::ring::{Completion, DataRing, Operation};
+use crate::socket::{Phase, Receive, Socket};
+use crate::{Io, Now, Service};
+
+/// While anything waits for a time, the core looks at the clock at least this often: one request
+/// is enough then, and a new deadline is noticed at most this much too late.
+const TICK_NS: u64 = 250_000_000;
+/// How long accepting rests after the process ran out of descriptors or memory.
+const ACCEPT_REST_NS: u64 = 100_000_000;
+
+/// What a core needs to run, made by `launch`.
+pub(crate) struct Seat<L> {
+    pub(crate) core: usize,
+    pub(crate) waker: Arc<Waker>,
+    pub(crate) mesh: MeshEnd<L>,
+    pub(crate) accepted: Receiver<Accepted>,
+    pub(crate) balance: Arc<Balance>,
+    pub(crate) stop: Arc<Stop>,
+    /// Core 0 accepts for all.
+    pub(crate) accepting: Option<(TcpListener, Dealer)>,
+}
+
+/// The stop of all cores.
+#[derive(Debug)]
+pub(crate) struct Stop {
+    pub(crate) wanted: AtomicBool,
+    pub(crate) drain_timeout_ns: u64,
+}
+
+/// What arrived and was not handed on yet.
+enum Arrival {
+    Bytes { slot: u32, buffer: BufferId, len: usize },
+    End { slot: u32 },
+}
+
+pub(crate) struct Driver<S: Service> {
+    service: S,
+    io: Io<S::Letter>,
+    seat_core: usize,
+    waker: Arc<Waker>,
+    accepted: Receiver<Accepted>,
+    balance: Arc<Balance>,
+    accepting: Option<(TcpListener, Dealer)>,
+    accept_rests_until_ns: Option<u64>,
+    stop: Arc<Stop>,
+    drain_deadline_ns: Option<u64>,
+    arrivals: VecDeque<Arrival>,
+    /// Connections whose receive ended for want of a buffer.
+    starved: Vec<u32>,
+    completions: Vec<Completion>,
+    timeout_armed: bool,
+}
+
+impl<S: Service> Driver<S> {
+    /// Makes the data ring: on the executor's own thread, as the kernel demands.
+    pub(crate) fn new(service: S, seat: Seat<S::Letter>) -> io::Result<Driver<S>> {
+        let ring = DataRing::new(seat.waker.raw_fd())?;
+        Ok(Driver {
+            service,
+            io: Io::new(ring, seat.mesh),
+            seat_core: seat.core,
+            waker: seat.waker,
+            accepted: seat.accepted,
+            balance: seat.balance,
+            accepting: seat.accepting,
+            accept_rests_until_ns: None,
+            stop: seat.stop,
+            drain_deadline_ns: None,
+            arrivals: VecDeque::new(),
+            starved: Vec::new(),
+            completions: Vec::new(),
+            timeout_armed: false,
+        })
+    }
+
+    /// Runs until the stop is complete. True if everything accepted was delivered in time.
+    pub(crate) async fn run(mut self) -> io::Result<bool> {
+        // SAFETY: the duplicate is open and owned by nothing else; glommio closes it.
+        let eventfd = unsafe {
+            let copy = libc::fcntl(self.waker.raw_fd(), libc::F_DUPFD_CLOEXEC, 0);
+            if copy < 0 {
+                return Err(io::Error::last_os_error());
+            }
+            BufferedFile::from_raw_fd(copy)
+        };
+        if let Some((listener, _)) = &self.accepting {
+            self.io.ring.accept(listener.as_raw_fd());
+        }
+        let drained = loop {
+            if let Some(drained) = self.stopped() {
+                break drained;
+            }
+            self.io.ring.set_eventfd_enabled(false);
+            while self.turn()? {
+                // glommio's timer asks for a pause every millisecond; its own tasks run then.
+                glommio::yield_if_needed().await;
+            }
+            self.io.ring.set_eventfd_enabled(true);
+            self.waker.about_to_sleep();
+            if !self.turn()? && self.stopped().is_none() {
+                // Never in a select: a cancelled read could swallow the wake.
+                eventfd.read_at(0, 8).await.map_err(io::Error::from)?;
+            }
+            self.waker.awake();
+        };
+        self.release_everything()?;
+        eventfd.close().await.map_err(io::Error::from)?;
+        Ok(drained)
+    }
+
+    /// One turn; returns whether it found anything to do.
+    fn turn(&mut self) -> io::Result<bool> {
+        self.io.ring.enter()?;
+        let mut completions = std::mem::take(&mut self.completions);
+        self.io.ring.reap(&mut completions);
+        let now = Now::read();
+        let mut busy = !completions.is_empty();
+        for completion in completions.drain(..) {
+            self.completed(now, completion);
+        }
+        self.completions = completions;
+        busy |= self.take_accepted(now);
+        self.begin_stop(now);
+        busy |= self.hand_on(now);
+        busy |= self.service.turn(now, &mut self.io);
+        self.io.cut_off(now);
+        busy |= self.remove_released();
+        self.arm_timeout(now);
+        // Sleeping now would leave them unsubmitted.
+        busy |= self.io.ring.has_queued();
+        Ok(busy)
+    }
+
+    fn completed(&mut self, now: Now, completion: Completion) {
+        match completion.operation {
+            Operation::Accept => self.accept_completed(now, completion),
+            Operation::Receive { slot } => self.receive_completed(slot, completion),
+            Operation::Send { slot } => {
+                if self.io.send_completed(slot, completion.result) {
+                    let (connection, socket) = self.io.sockets.at(slot);
+                    let broken = socket.broken;
+                    self.service.sent(now, connection);
+                    if broken {
+                        self.end(slot);
+                    }
+                }
+            }
+            Operation::Cancel { slot } => {
+                self.io.sockets.at(slot).1.references -= 1;
+                self.io.finish_release(slot);
+            }
+            Operation::CancelAccept => {}
+            Operation::Timeout => self.timeout_armed = false,
+        }
+    }
+
+    fn accept_completed(&mut self, now: Now, completion: Completion) {
+        match completion.result {
+            Ok(fd) => {
+                // SAFETY: the kernel has just opened this descriptor for us, nothing else owns it.
+                let socket = unsafe { OwnedFd::from_raw_fd(fd as i32) };
+                if let Some((_, dealer)) = &mut self.accepting {
+                    dealer.deal(socket);
+                }
+            }
+            Err(libc::ECANCELED) => {}
+            Err(error) => {
+                let error = io::Error::from_raw_os_error(error);
+                tracing::warn!(%error, "accepting failed: raise the open-file limit or close connections");
+                self.accept_rests_until_ns = Some(now.monotonic_ns + ACCEPT_REST_NS);
+                return;
+            }
+        }
+        if !completion.more
+            && let Some((listener, _)) = &self.accepting
+        {
+            self.io.ring.accept(listener.as_raw_fd());
+        }
+    }
+
+    fn receive_completed(&mut self, slot: u32, completion: Completion) {
+        let (_, socket) = self.io.sockets.at(slot);
+        if !completion.more {
+            socket.receive = Receive::Idle;
+            socket.references -= 1;
+        }
+        match (completion.result, completion.buffer) {
+            (Ok(len), Some(buffer)) if len > 0 => {
+                socket.references += 1;
+                self.arrivals.push_back(Arrival::Bytes { slot, buffer, len: len as usize });
+                if !completion.more {
+                    self.io.receive(slot);
+                }
+            }
+            (Err(libc::ENOBUFS), _) => self.starved.push(slot),
+            // A pause that was taken back before the kernel had stopped reading.
+            (Err(libc::ECANCELED), _) => {
+                self.io.receive(slot);
+                self.io.finish_release(slot);
+            }
+            // 0 bytes are the peer's end, any other error breaks the connection.
+            (Ok(_), buffer) => {
+                if let Some(buffer) = buffer {
+                    self.io.ring.buffers.put_back(buffer);
+                }
+                self.end(slot);
+            }
+            (Err(_), _) => {
+                socket.broken = true;
+                self.end(slot);
+            }
+        }
+    }
+
+    /// Queues the end of a connection behind what arrived before it.
+    fn end(&mut self, slot: u32) {
+        let (_, socket) = self.io.sockets.at(slot);
+        if !socket.ended {
+            socket.ended = true;
+            socket.references += 1;
+            self.arrivals.push_back(Arrival::End { slot });
+        }
+        self.io.finish_release(slot);
+    }
+
+    /// Hands arrivals to the service as long as it wants them.
+    fn hand_on(&mut self, now: Now) -> bool {
+        let mut busy = false;
+        while self.service.wants_input()
+            && let Some(arrival) = self.arrivals.pop_front()
+        {
+            busy = true;
+            match arrival {
+                Arrival::Bytes { slot, buffer, len } => {
+                    let (connection, socket) = self.io.sockets.at(slot);
+                    socket.references -= 1;
+                    match socket.phase {
+                        Phase::Open => {
+                            let bytes = self.io.ring.buffers.bytes(buffer, len);
+                            self.service.received(now, connection, bytes);
+                        }
+                        // Read only so that the peer's end is seen.
+                        Phase::Closing | Phase::Releasing => {}
+                    }
+                    self.io.ring.buffers.put_back(buffer);
+                    self.io.finish_release(slot);
+                }
+                Arrival::End { slot } => {
+                    let (connection, socket) = self.io.sockets.at(slot);
+                    socket.references -= 1;
+                    match socket.phase {
+                        Phase::Open => self.service.ended(now, connection),
+                        Phase::Closing => self.io.advance_closing(slot),
+                        Phase::Releasing => self.io.finish_release(slot),
+                    }
+                }
+            }
+        }
+        if busy {
+            for slot in std::mem::take(&mut self.starved) {
+                self.io.receive(slot);
+                self.io.finish_release(slot);
+            }
+        }
+        busy
+    }
+
+    fn take_accepted(&mut self, now: Now) -> bool {
+        let mut busy = false;
+        while let Ok(Accepted { socket, peer, admitted }) = self.accepted.try_recv() {
+            busy = true;
+            let connection = self.io.sockets.insert(Socket::new(socket));
+            self.io.receive(connection.slot);
+            self.service.connected(now, connection, peer, admitted);
+        }
+        busy
+    }
+
+    fn remove_released(&mut self) -> bool {
+        let busy = !self.io.released.is_empty();
+        for connection in std::mem::take(&mut self.io.released) {
+            // Dropping the socket closes it.
+            let socket = self.io.sockets.remove(connection);
+            assert!(socket.references == 0, "the kernel is done with a socket before it is freed");
+            self.balance.left(self.seat_core);
+            self.service.closed(connection);
+        }
+        busy
+    }
+
+    fn arm_timeout(&mut self, now: Now) {
+        if let Some(at) = self.accept_rests_until_ns
+            && at <= now.monotonic_ns
+        {
+            self.accept_rests_until_ns = None;
+            if let Some((listener, _)) = &self.accepting {
+                self.io.ring.accept(listener.as_raw_fd());
+            }
+        }
+        if self.timeout_armed {
+            return;
+        }
+        let deadlines = [
+            self.service.next_deadline(),
+            self.io.next_deadline(),
+            self.drain_deadline_ns,
+            self.accept_rests_until_ns,
+        ];
+        if let Some(soonest) = deadlines.into_iter().flatten().min() {
+            self.timeout_armed = true;
+            self.io.ring.timeout(soonest.min(now.monotonic_ns + TICK_NS));
+        }
+    }
+
+    fn begin_stop(&mut self, now: Now) {
+        if self.drain_deadline_ns.is_some() || !self.stop.wanted.load(Ordering::Acquire) {
+            return;
+        }
+        self.drain_deadline_ns = Some(now.monotonic_ns + self.stop.drain_timeout_ns);
+        if self.accepting.take().is_some() {
+            // The listening socket is closed here; the request on it holds it until cancelled.
+            self.io.ring.cancel_accept();
+        }
+        self.service.stop(now);
+    }
+
+    /// Whether the stop is complete, and if so whether it was in time.
+    fn stopped(&self) -> Option<bool> {
+        let deadline = self.drain_deadline_ns?;
+        if self.service.is_stopped() && self.io.sockets.len() == 0 {
+            return Some(true);
+        }
+        (Now::read().monotonic_ns >= deadline).then_some(false)
+    }
+
+    /// Frees what is left: cancel, reap every completion, close.
+    fn release_everything(&mut self) -> io::Result<()> {
+        for connection in self.io.sockets.ids() {
+            let (_, socket) = self.io.sockets.at(connection.slot);
+            socket.last_bytes = Bytes::new();
+            self.io.release(connection.slot);
+        }
+        while self.io.sockets.len() > 0 {
+            self.io.ring.enter()?;
+            let mut completions = std::mem::take(&mut self.completions);
+            self.io.ring.reap(&mut completions);
+            let now = Now::read();
+            for completion in completions.drain(..) {
+                self.completed(now, completion);
+            }
+            self.completions = completions;
+            for arrival in std::mem::take(&mut self.arrivals) {
+                let slot = match arrival {
+                    Arrival::Bytes { slot, buffer, .. } => {
+                        self.io.ring.buffers.put_back(buffer);
+                        slot
+                    }
+                    Arrival::End { slot } => slot,
+                };
+                self.io.sockets.at(slot).1.references -= 1;
+                self.io.finish_release(slot);
+            }
+            self.remove_released();
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,208 @@
+//! Starting one pinned executor per core, and stopping all of them.
+//!
+//! Called by the binary after `preflight` and `placement`. Executors are started one by one, and
+//! each says that it runs before the next starts: a failure is reported with its core.
+
+use std::io;
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use glommio::{LocalExecutorBuilder, Placement, PoolPlacement};
+
+use crate::driver::{Driver, Seat, Stop};
+use crate::listener::{Balance, Dealer};
+use crate::mesh::Waker;
+use crate::{Service, StartError, mesh, placement};
+
+/// How the cores are to run.
+pub struct Plan {
+    /// CPU numbers, as `placement::choose` gave them.
+    pub cpus: Vec<usize>,
+    /// From `listener::bind`.
+    pub listener: TcpListener,
+    /// Connections at once, over all cores.
+    pub connections_max: u32,
+    /// Letters in flight per ordered pair of cores and lane.
+    pub letters_max: usize,
+    /// Time from a stop to the cutting off of whoever does not read.
+    pub drain_timeout: Duration,
+}
+
+/// The running executors.
+pub struct Running {
+    stop: StopHandle,
+    threads: Vec<(usize, JoinHandle<io::Result<bool>>)>,
+}
+
+/// Stops the executors from any thread.
+#[derive(Clone)]
+pub struct StopHandle {
+    stop: Arc<Stop>,
+    wakers: Arc<[Arc<Waker>]>,
+}
+
+impl StopHandle {
+    /// Begins the stop; returns at once.
+    pub fn stop(&self) {
+        self.stop.wanted.store(true, Ordering::Release);
+        for waker in self.wakers.iter() {
+            waker.wake();
+        }
+    }
+}
+
+/// How the executors ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stopped {
+    /// Everything accepted was delivered to whoever kept reading.
+    Drained,
+    /// The drain timeout cut connections off.
+    TimedOut,
+}
+
+/// Starts the executors. `service` makes the service of a core, on that core's thread, so that its
+/// memory is near.
+pub fn launch<S, F>(plan: Plan, service: F) -> Result<Running, StartError>
+where
+    S: Service + 'static,
+    F: Fn(usize) -> S + Clone + Send + 'static,
+{
+    let cores = plan.cpus.len();
+    let wakers: Arc<[Arc<Waker>]> = plan
+        .cpus
+        .iter()
+        .map(|&cpu| match Waker::new() {
+            Ok(waker) => Ok(Arc::new(waker)),
+            Err(source) => Err(StartError::Core { cpu, what: "eventfd", source }),
+        })
+        .collect::<Result<_, _>>()?;
+    let stop = Arc::new(Stop {
+        wanted: AtomicBool::new(false),
+        drain_timeout_ns: plan.drain_timeout.as_nanos() as u64,
+    });
+    let balance = Balance::new(cores);
+    let (dealer, accepted) = Dealer::new(plan.connections_max, balance.clone(), wakers.clone());
+    let mut accepting = Some((plan.listener, dealer));
+    let mut running = Running {
+        stop: StopHandle { stop: stop.clone(), wakers: wakers.clone() },
+        threads: vec![],
+    };
+    let ends = mesh::build::<S::Letter>(wakers.clone(), S::LANES, plan.letters_max);
+    for (core, ((cpu, mesh), accepted)) in plan.cpus.into_iter().zip(ends).zip(accepted).enumerate()
+    {
+        let seat = Seat {
+            core,
+            waker: wakers[core].clone(),
+            mesh,
+            accepted,
+            balance: balance.clone(),
+            stop: stop.clone(),
+            accepting: accepting.take(),
+        };
+        let service = service.clone();
+        let started = start(cpu, seat, move || service(core));
+        match started {
+            Ok(thread) => running.threads.push((cpu, thread)),
+            Err(error) => {
+                running.stop.stop();
+                let _ = running.join();
+                return Err(error);
+            }
+        }
+    }
+    Ok(running)
+}
+
+impl Running {
+    /// A handle that stops the executors.
+    pub fn stop_handle(&self) -> StopHandle {
+        self.stop.clone()
+    }
+
+    /// Waits until every executor has ended.
+    pub fn join(self) -> Result<Stopped, StartError> {
+        let mut stopped = Stopped::Drained;
+        for (cpu, thread) in self.threads {
+            let ended = thread.join().expect("a panic on an executor aborts the process");
+            match ended {
+                Ok(true) => {}
+                Ok(false) => stopped = Stopped::TimedOut,
+                Err(source) => {
+                    return Err(StartError::Core { cpu, what: "its data ring", source });
+                }
+            }
+        }
+        Ok(stopped)
+    }
+}
+
+/// A panic would leave this core dead and the others half alive, waiting for it.
+struct AbortOnPanic;
+
+impl Drop for AbortOnPanic {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            std::process::abort();
+        }
+    }
+}
+
+fn start<S, F>(
+    cpu: usize,
+    seat: Seat<S::Letter>,
+    service: F,
+) -> Result<JoinHandle<io::Result<bool>>, StartError>
+where
+    S: Service + 'static,
+    F: FnOnce() -> S + Send + 'static,
+{
+    let (started, wait) = mpsc::channel();
+    let core_error = |what, source| StartError::Core { cpu, what, source };
+    let body = move || {
+        let _guard = AbortOnPanic;
+        let prepare = || {
+            // Pinned before glommio allocates, so that its memory is this core's.
+            placement::pin(cpu)?;
+            let executor = LocalExecutorBuilder::new(Placement::Unbound)
+                .name(&format!("executor-{cpu}"))
+                // The pause that other tasks of this core wait for at most.
+                .preempt_timer(Duration::from_millis(1))
+                .ring_depth(64)
+                // Only the sleep on the eventfd reads through glommio.
+                .io_memory(64 << 10)
+                .blocking_thread_pool_placement(PoolPlacement::Unbound(1))
+                .make()
+                .map_err(|error| StartError::Core {
+                    cpu,
+                    what: "glommio's executor",
+                    source: io::Error::other(error.to_string()),
+                })?;
+            let driver = Driver::new(service(), seat).map_err(|source| StartError::Core {
+                cpu,
+                what: "the data ring",
+                source,
+            })?;
+            Ok((executor, driver))
+        };
+        match prepare() {
+            Ok((executor, driver)) => {
+                started.send(Ok(())).expect("`start` waits");
+                executor.run(driver.run())
+            }
+            Err(error) => {
+                started.send(Err(error)).expect("`start` waits");
+                Ok(true)
+            }
+        }
+    };
+    let thread = thread::Builder::new()
+        .name(format!("executor-{cpu}"))
+        .spawn(body)
+        .map_err(|source| core_error("starting a thread", source))?;
+    wait.recv().expect("the thread says how its start went")?;
+    Ok(thread)
+}

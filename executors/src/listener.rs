@@ -1,0 +1,170 @@
+//! Accepting connections on core 0 and giving each to the core with the fewest.
+//!
+//! `SO_REUSEPORT` would spread by a hash of addresses, which is uneven with few connections; here
+//! the counts decide.
+
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
+
+use crate::mesh::Waker;
+use crate::preflight::listen_error;
+use crate::{StartError, clock};
+
+/// Connections over the limit that are told so at the same time; one more is closed unheard.
+const TURNED_AWAY_MAX: u32 = 64;
+/// Pending handshakes the kernel keeps; it cuts this to net.core.somaxconn.
+const BACKLOG: i32 = 4_096;
+
+/// Binds and listens. Accepted sockets inherit the options set here.
+pub fn bind(address: SocketAddr) -> Result<TcpListener, StartError> {
+    let bind = || {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+        socket.set_reuse_address(true)?;
+        // Batches are made in user space; the kernel must not hold the last one back.
+        socket.set_tcp_nodelay(true)?;
+        // A peer whose machine vanished holds memory until this finds out: after about 2 minutes.
+        socket.set_tcp_keepalive(
+            &TcpKeepalive::new()
+                .with_time(Duration::from_secs(60))
+                .with_interval(Duration::from_secs(15))
+                .with_retries(4),
+        )?;
+        socket.bind(&address.into())?;
+        socket.listen(BACKLOG)?;
+        Ok(TcpListener::from(socket))
+    };
+    bind().map_err(|source| listen_error(address, source))
+}
+
+/// An accepted socket on its way to its core.
+pub(crate) struct Accepted {
+    pub(crate) socket: OwnedFd,
+    pub(crate) peer: SocketAddr,
+    pub(crate) admitted: bool,
+}
+
+/// How many connections each core has. Core 0 adds, the owners take away.
+#[derive(Debug)]
+pub(crate) struct Balance {
+    connections: Vec<AtomicU32>,
+}
+
+impl Balance {
+    pub(crate) fn new(cores: usize) -> Arc<Balance> {
+        Arc::new(Balance { connections: (0..cores).map(|_| AtomicU32::new(0)).collect() })
+    }
+
+    fn total(&self) -> u32 {
+        self.connections.iter().map(|count| count.load(Ordering::Relaxed)).sum()
+    }
+
+    fn fewest(&self) -> usize {
+        let counts = self.connections.iter().enumerate();
+        counts.min_by_key(|(_, count)| count.load(Ordering::Relaxed)).expect("at least one core").0
+    }
+
+    pub(crate) fn left(&self, core: usize) {
+        self.connections[core].fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Core 0's half: decides where a socket goes.
+pub(crate) struct Dealer {
+    connections_max: u32,
+    balance: Arc<Balance>,
+    cores: Vec<Sender<Accepted>>,
+    wakers: Arc<[Arc<Waker>]>,
+    turned_away_last_warning_ns: u64,
+}
+
+impl Dealer {
+    /// The dealer and each core's receiving end.
+    pub(crate) fn new(
+        connections_max: u32,
+        balance: Arc<Balance>,
+        wakers: Arc<[Arc<Waker>]>,
+    ) -> (Dealer, Vec<Receiver<Accepted>>) {
+        let places = (connections_max + TURNED_AWAY_MAX) as usize;
+        let (cores, receivers) = wakers.iter().map(|_| bounded(places)).unzip();
+        let dealer =
+            Dealer { connections_max, balance, cores, wakers, turned_away_last_warning_ns: 0 };
+        (dealer, receivers)
+    }
+
+    /// Gives an accepted socket to the core with the fewest connections.
+    pub(crate) fn deal(&mut self, socket: OwnedFd) {
+        let total = self.balance.total();
+        if total >= self.connections_max {
+            self.warn_of_limit(total);
+            if total >= self.connections_max + TURNED_AWAY_MAX {
+                return;
+            }
+        }
+        let peer = SockRef::from(&socket).peer_addr().ok().and_then(|address| address.as_socket());
+        // A peer that is gone already has no address.
+        let Some(peer) = peer else { return };
+        let core = self.balance.fewest();
+        self.balance.connections[core].fetch_add(1, Ordering::Relaxed);
+        let accepted = Accepted { socket, peer, admitted: total < self.connections_max };
+        let full = self.cores[core].try_send(accepted).is_err();
+        assert!(!full, "the channel has a place for every connection that `balance` counts");
+        self.wakers[core].wake();
+    }
+
+    fn warn_of_limit(&mut self, total: u32) {
+        let now_ns = clock::Now::read().monotonic_ns;
+        if now_ns - self.turned_away_last_warning_ns > 1_000_000_000 {
+            self.turned_away_last_warning_ns = now_ns;
+            tracing::warn!(
+                connections = total,
+                "server.max_connections is reached: new connections are refused"
+            );
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sockets_go_to_the_core_with_the_fewest_and_the_limit_counts_all_cores() {
+        let listener = bind(SocketAddr::from(([127, 0, 0, 1], 0))).expect("a free port");
+        let wakers: Arc<[_]> =
+            (0..2).map(|_| Arc::new(Waker::new().expect("an eventfd"))).collect();
+        let balance = Balance::new(2);
+        let (mut dealer, cores) = Dealer::new(3, balance.clone(), wakers);
+        let address = listener.local_addr().expect("bound");
+        let mut clients = Vec::new();
+        let mut deal = |dealer: &mut Dealer| {
+            clients.push(std::net::TcpStream::connect(address).expect("connects"));
+            dealer.deal(listener.accept().expect("accepts").0.into());
+        };
+        deal(&mut dealer);
+        deal(&mut dealer);
+        assert_eq!((cores[0].len(), cores[1].len()), (1, 1));
+        balance.left(1);
+        deal(&mut dealer);
+        assert_eq!((cores[0].len(), cores[1].len()), (1, 2));
+        deal(&mut dealer);
+        deal(&mut dealer);
+        let admitted: Vec<bool> = cores
+            .iter()
+            .flat_map(|core| core.try_iter().map(|accepted| accepted.admitted))
+            .collect();
+        assert_eq!(admitted.iter().filter(|admitted| !**admitted).count(), 1);
+    }
+
+    #[test]
+    fn a_taken_port_is_an_error_that_says_how_to_choose_another() {
+        let first = bind(SocketAddr::from(([127, 0, 0, 1], 0))).expect("a free port");
+        let error = bind(first.local_addr().expect("bound")).expect_err("the port is taken");
+        assert!(error.to_string().contains("choose another port with --bind"), "{error}");
+    }
+}
