@@ -1,3 +1,373 @@
-//! The broker of one core, without I/O.
+//! The broker of one core, without I/O: bytes, letters and time come in, bytes, letters and
+//! actions go out. Every core runs one [`Broker`]; together they are the broker a client sees.
+//!
+//! The path of one message, file by file:
+//!
+//! | step | file |
+//! |---|---|
+//! | bytes of a connection become frames | [`receive`] |
+//! | a publisher's frame joins its topic's batch of this turn | [`publish`], [`ingest`] |
+//! | the batch goes to the core that owns the topic | [`mesh`] |
+//! | the owner gives sequences and the time | [`shard`] |
+//! | every core that wants it gets one reference | [`interest`] |
+//! | every subscription that wants it gets one reference | [`fan_out`], [`subscriptions`] |
+//! | or, at the bound of its queue, a gap | [`overflow`], [`queue`], [`gaps`] |
+//! | what is queued for a connection becomes one send | [`flush`] |
+//!
+//! # One turn
+//! The caller tells what happened (`connected`, `received`, `sent`, `ended`, `closed`), then calls
+//! [`Broker::take_in`], exchanges letters, and for each connection of [`Broker::next_ready`] calls
+//! [`Broker::gather`]; last it carries out the [`Action`]s.
+//!
+//! # Always true
+//! - A connection with a free socket is sent what it has before more is taken in: a subscriber that
+//!   reads as fast as its core writes loses nothing, however fast publishers are.
+//! - Nothing iterates over a hash map, so the same calls give the same result.
 
 pub mod counters;
+pub mod drain;
+pub mod fan_out;
+pub mod flush;
+pub mod gaps;
+pub mod ingest;
+pub mod interest;
+pub mod mesh;
+pub mod overflow;
+pub mod pattern;
+pub mod portion;
+pub mod publish;
+pub mod queue;
+pub mod receive;
+pub mod session;
+pub mod shard;
+pub mod subscribe;
+pub mod subscriptions;
+pub mod topic;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
+
+use bytes::{Bytes, BytesMut};
+
+use crate::config::Settings;
+use crate::limits;
+use crate::protocol::decode::Welcome;
+use crate::protocol::{CoreId, Reject, ShardId, TopicId, encode};
+use counters::Counters;
+use drain::Drain;
+use ingest::Ingest;
+use interest::Interest;
+use mesh::{Inbox, Outgoing};
+use session::{Phase, Sessions};
+use shard::Shard;
+use subscriptions::Subscriptions;
+
+/// What WELCOME calls this server.
+pub const SERVER_NAME: &str = concat!("blipmq/", env!("CARGO_PKG_VERSION"));
+
+/// The time, as the caller read it for this turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Now {
+    /// Nanoseconds since some fixed point; the same on all cores, never set back.
+    pub monotonic_ns: u64,
+    /// Nanoseconds since the Unix epoch.
+    pub unix_ns: u64,
+}
+
+/// A connection of this core. Slots are used again, generations are not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ConnectionId {
+    /// Index among the core's connections.
+    pub slot: u32,
+    /// How often the slot was used before.
+    pub generation: u32,
+}
+
+/// What all cores of one broker agree on.
+#[derive(Debug, Clone)]
+pub struct Cluster {
+    /// Cores of this broker.
+    pub cores: u16,
+    /// Shards that topics are hashed to.
+    pub shards: u16,
+    /// New at every start.
+    pub server_id: u64,
+    /// As configured.
+    pub settings: Arc<Settings>,
+    /// Topics of all cores, for `limits.max_topics`.
+    pub topics: Arc<AtomicU32>,
+}
+
+impl Cluster {
+    /// `server_id` must be random: clients tell a restart by it.
+    pub fn new(cores: u16, server_id: u64, settings: Arc<Settings>) -> Cluster {
+        let shards = match settings.delivery.fanout_shards {
+            0 => (cores * 2).min(limits::SHARDS_MAX),
+            shards => shards,
+        };
+        Cluster { cores, shards, server_id, settings, topics: Arc::default() }
+    }
+
+    /// The shard a topic belongs to: a hash of its name, the same on every core.
+    pub fn shard_of_name(&self, topic: &str) -> ShardId {
+        // FNV-1a, folded: short names, and nobody gains by making topics share a shard.
+        let hash = topic.bytes().fold(0xcbf2_9ce4_8422_2325u64, |hash, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+        });
+        ShardId(((hash ^ (hash >> 32)) % u64::from(self.shards)) as u16)
+    }
+
+    /// The shard that made a topic id: ids are dealt to shards in turn.
+    pub fn shard_of_id(&self, topic: TopicId) -> ShardId {
+        ShardId(((topic.0 - 1) % u32::from(self.shards)) as u16)
+    }
+
+    /// The core that runs a shard.
+    pub fn core_of(&self, shard: ShardId) -> CoreId {
+        CoreId(shard.0 % self.cores)
+    }
+}
+
+/// What the caller is to do with a connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// Stop reading it.
+    Pause(ConnectionId),
+    /// Read it again.
+    Resume(ConnectionId),
+    /// Send the send in flight, then these bytes, then close.
+    Close(ConnectionId, Bytes),
+}
+
+/// The broker of one core.
+pub struct Broker {
+    core: CoreId,
+    cluster: Cluster,
+    counters: Arc<Counters>,
+    sessions: Sessions,
+    ingest: Ingest,
+    /// The shards this core runs, by shard number divided by cores.
+    shards: Vec<Shard>,
+    interest: Interest,
+    subscriptions: Subscriptions,
+    outgoing: Vec<Outgoing>,
+    inbox: Inbox,
+    actions: Vec<Action>,
+    /// Connections with something to send and no send in flight.
+    ready: VecDeque<u32>,
+    /// How many of those had more than their last send could take.
+    carried_over: usize,
+    /// Connections with whole frames that were left for a later turn.
+    backlog: VecDeque<u32>,
+    /// Connections that are not read at the moment.
+    paused: Vec<u32>,
+    /// Connections that sent CLOSE in this turn.
+    finishing: Vec<u32>,
+    /// Connections that still owe a HELLO, soonest deadline first.
+    hello_deadlines: VecDeque<(u64, ConnectionId)>,
+    /// Messages handed to queues since the last flush.
+    turn_messages: u32,
+    drain: Drain,
+}
+
+impl Broker {
+    /// The broker of `core`.
+    pub fn new(core: CoreId, cluster: Cluster, counters: Arc<Counters>) -> Broker {
+        let shards = (0..cluster.shards)
+            .map(ShardId)
+            .filter(|shard| cluster.core_of(*shard) == core)
+            .map(|shard| Shard::new(shard, cluster.clone()))
+            .collect();
+        Broker {
+            core,
+            counters,
+            sessions: Sessions::default(),
+            ingest: Ingest::new(&cluster.settings),
+            shards,
+            interest: Interest::default(),
+            subscriptions: Subscriptions::default(),
+            outgoing: (0..cluster.cores).map(|_| Outgoing::default()).collect(),
+            inbox: Inbox::default(),
+            actions: Vec::new(),
+            ready: VecDeque::new(),
+            carried_over: 0,
+            backlog: VecDeque::new(),
+            paused: Vec::new(),
+            finishing: Vec::new(),
+            hello_deadlines: VecDeque::new(),
+            turn_messages: 0,
+            drain: Drain::default(),
+            cluster,
+        }
+    }
+
+    /// A client has connected. `admitted` is false when there are too many.
+    pub fn connected(&mut self, now: Now, connection: ConnectionId, admitted: bool) {
+        self.counters.connections_opened.add(1);
+        self.sessions.insert(connection);
+        if self.drain.has_begun() {
+            self.reject(connection.slot, &Reject::Stopping);
+        } else if !admitted {
+            let connections_max = self.cluster.settings.server.max_connections;
+            self.reject(connection.slot, &Reject::TooManyConnections { connections_max });
+        } else {
+            let timeout_ns = u64::from(self.cluster.settings.server.auth_timeout_ms) * 1_000_000;
+            self.hello_deadlines.push_back((now.monotonic_ns + timeout_ns, connection));
+        }
+    }
+
+    /// The connection's send is with the kernel; the next may come.
+    pub fn sent(&mut self, connection: ConnectionId) {
+        let session = self.sessions.get(connection.slot);
+        self.counters.delivered_messages.add(u64::from(session.in_flight_messages));
+        session.in_flight = false;
+        session.in_flight_messages = 0;
+        if session.has_content() {
+            self.carried_over += 1;
+            self.mark_ready(connection.slot);
+        }
+        self.finish_if_empty(connection.slot);
+    }
+
+    /// The peer sends no more, or the connection broke.
+    pub fn ended(&mut self, now: Now, connection: ConnectionId) {
+        let session = self.sessions.get(connection.slot);
+        session.ended = true;
+        // What it sent before it ended was received; only then it is gone.
+        if session.phase != Phase::Closing && !session.waits_to_parse() {
+            self.parse_unparsed(now, connection.slot);
+        }
+        self.close_if_ended(connection.slot);
+    }
+
+    /// The connection is gone; its id is void.
+    pub fn closed(&mut self, connection: ConnectionId) {
+        let session = self.sessions.remove(connection);
+        self.counters.connections_closed.add(1);
+        self.counters.dropped_disconnected_messages.add(u64::from(session.in_flight_messages));
+    }
+
+    /// Whether `received` may be called: nobody who could be sent something waits for it.
+    pub fn wants_input(&self) -> bool {
+        self.carried_over == 0 && self.backlog.is_empty() && self.ingest.has_room()
+    }
+
+    /// The next connection that has something to send and no send in flight.
+    pub fn next_ready(&mut self) -> Option<ConnectionId> {
+        self.carried_over = 0;
+        self.turn_messages = 0;
+        while let Some(slot) = self.ready.pop_front() {
+            // The connection may have been closed since, and the slot be free.
+            let Some((connection, session)) = self.sessions.find(slot) else { continue };
+            session.is_ready = false;
+            if session.phase != Phase::Closing && !session.in_flight {
+                return Some(connection);
+            }
+        }
+        None
+    }
+
+    /// What to do with connections; in order.
+    pub fn take_actions(&mut self) -> impl Iterator<Item = Action> {
+        std::mem::take(&mut self.actions).into_iter()
+    }
+
+    /// When `take_in` has to be called even if nothing happens.
+    pub fn next_deadline_ns(&self) -> Option<u64> {
+        self.hello_deadlines.front().map(|(deadline, _)| *deadline)
+    }
+
+    /// Ends connections that never said HELLO.
+    fn check_hello_deadlines(&mut self, now: Now) {
+        while let Some(&(deadline, connection)) = self.hello_deadlines.front() {
+            let owes = self.sessions.find(connection.slot).is_some_and(|(found, session)| {
+                found == connection && session.phase == Phase::AwaitHello
+            });
+            if owes && deadline > now.monotonic_ns {
+                return;
+            }
+            self.hello_deadlines.pop_front();
+            if owes {
+                let auth_timeout_ms = self.cluster.settings.server.auth_timeout_ms;
+                self.reject(connection.slot, &Reject::AuthTimeout { auth_timeout_ms });
+            }
+        }
+    }
+
+    /// Puts a connection on the list of those to send to, once.
+    fn mark_ready(&mut self, slot: u32) {
+        let session = self.sessions.get(slot);
+        if !session.is_ready && !session.in_flight && session.phase != Phase::Closing {
+            session.is_ready = true;
+            self.ready.push_back(slot);
+        }
+    }
+
+    /// Appends an answer for a connection.
+    fn answer(&mut self, slot: u32, encode: impl FnOnce(&mut BytesMut)) {
+        let session = self.sessions.get(slot);
+        if session.phase != Phase::Closing {
+            encode(&mut session.answers);
+            self.mark_ready(slot);
+        }
+    }
+
+    /// Tells a client what was wrong; a fatal offence ends its connection.
+    fn reject(&mut self, slot: u32, reject: &Reject) {
+        if self.sessions.get(slot).phase == Phase::Closing {
+            return;
+        }
+        self.counters.errors_sent.add(1);
+        if reject.is_fatal() {
+            let mut last = std::mem::take(&mut self.sessions.get(slot).answers);
+            encode::error(&mut last, reject);
+            self.close(slot, last.freeze());
+        } else {
+            self.answer(slot, |out| encode::error(out, reject));
+        }
+    }
+
+    /// Ends a connection, with some last bytes. What was queued for it is lost, and counted.
+    fn close(&mut self, slot: u32, last: Bytes) {
+        let connection = self.sessions.id(slot);
+        let session = self.sessions.get(slot);
+        assert!(session.phase != Phase::Closing, "a connection is closed once");
+        session.phase = Phase::Closing;
+        session.unparsed = BytesMut::new();
+        session.answers = BytesMut::new();
+        self.drop_subscriptions(slot);
+        self.actions.push(Action::Close(connection, last));
+    }
+
+    fn close_if_ended(&mut self, slot: u32) {
+        let session = self.sessions.get(slot);
+        if session.ended && session.phase != Phase::Closing && !session.waits_to_parse() {
+            self.close(slot, Bytes::new());
+        }
+    }
+
+    /// After CLOSE, or when draining: ends a connection that has been sent everything.
+    fn finish_if_empty(&mut self, slot: u32) {
+        let quiet = self.drain.is_quiet();
+        let session = self.sessions.get(slot);
+        let finishing = session.phase == Phase::Finishing || (quiet && session.phase == Phase::Open);
+        if finishing && !session.in_flight && !session.has_content() {
+            self.close(slot, Bytes::new());
+        }
+    }
+
+    fn welcome<'a>(&self) -> Welcome<'a> {
+        let message_len_max = self.cluster.settings.server.max_message_size_bytes;
+        Welcome {
+            version: crate::protocol::frame::VERSION,
+            core: self.core,
+            cores: self.cluster.cores,
+            shards: self.cluster.shards,
+            message_len_max,
+            frame_len_max: limits::frame_len_max(message_len_max),
+            server_id: self.cluster.server_id,
+            server: SERVER_NAME,
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! Fan-out: makes a portion readable by every local subscription of its topic.
+//!
+//! Called by `mesh`, for portions stamped here and for those that came from other cores.
+//! Next on the path: `flush`.
+//!
+//! # Always true
+//! - A message is stored once, however many subscriptions it has: queues share its bytes.
+//! - A slow subscription fills only its own queue. It never delays its neighbours.
+//! - Nothing here waits: no clock, no socket.
+
+use std::sync::Arc;
+
+use super::gaps::Gap;
+use super::overflow;
+use super::portion::Portion;
+use super::topic::TopicName;
+use super::{Broker, Now};
+use crate::limits::GAP_RUNS_MAX;
+use crate::protocol::{GapReason, Reject};
+
+impl Broker {
+    /// Gives a portion to every subscription of this core that its topic reaches.
+    pub(super) fn fan_out(&mut self, now: Now, topic: &Arc<TopicName>, portion: &Portion) {
+        let targets = self.subscriptions.take_targets(topic);
+        let expired = portion.is_expired(now);
+        if expired {
+            self.counters.expired_before_enqueue_messages.add(u64::from(portion.messages));
+        }
+        let mut too_slow = Vec::new();
+        for &index in &targets {
+            let subscription = self.subscriptions.get(index);
+            if expired {
+                let gap = Gap { reason: GapReason::Expired, ..overflow::gap_of(portion) };
+                subscription.queue.miss(gap);
+            } else {
+                let (policy, bounds) = (subscription.policy, subscription.bounds);
+                let outcome = overflow::enqueue(&mut subscription.queue, portion, policy, bounds);
+                self.counters.enqueued_messages.add(u64::from(outcome.enqueued));
+                if outcome.overflowed() {
+                    self.counters.queue_overflows.add(1);
+                    self.counters.dropped_oldest_messages.add(u64::from(outcome.dropped_oldest));
+                    self.counters.dropped_new_messages.add(u64::from(outcome.dropped_new));
+                }
+            }
+            if subscription.queue.gap_runs() > GAP_RUNS_MAX {
+                too_slow.push((subscription.slot, subscription.id));
+            }
+            if !subscription.is_listed {
+                subscription.is_listed = true;
+                let slot = subscription.slot;
+                self.sessions.get(slot).to_send.push_back(index);
+                self.mark_ready(slot);
+            }
+        }
+        if !targets.is_empty() {
+            self.turn_messages += portion.messages;
+        }
+        self.subscriptions.put_targets(topic.id, targets);
+        for (slot, id) in too_slow {
+            let detail = format!(
+                "it is behind by more than {GAP_RUNS_MAX} runs of missed messages, too many to \
+                 tell it: read faster, or subscribe to fewer topics on one connection"
+            );
+            self.reject(slot, &Reject::SlowSubscriber { subscription: id.0, detail });
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! What is queued for a connection becomes one vectored send.
+//!
+//! Called once per turn for each connection that has something to send and a free socket. Last
+//! step of every message's path.
+//!
+//! # Always true
+//! - Answers come before messages, a TOPIC before the first message of its topic, and a GAP before
+//!   any message behind what is missing.
+//! - A message that has expired is not sent; a GAP says so in its place.
+
+use bytes::{Bytes, BytesMut};
+
+use super::gaps::Gap;
+use super::overflow;
+use super::queue::Entry;
+use super::session::Session;
+use super::subscriptions::{State, Subscriptions};
+use super::{Broker, ConnectionId, Now};
+use crate::limits::{SEND_BYTES_MAX, SEND_RANGES_MAX};
+use crate::protocol::{GapReason, RequestId, Sequence, TopicId, encode};
+
+/// The send of one connection, as it is put together.
+struct Gather<'a> {
+    out: &'a mut Vec<Bytes>,
+    /// Answers, TOPICs and GAPs that go before the next messages.
+    between: BytesMut,
+    messages: u32,
+    bytes: usize,
+}
+
+impl Broker {
+    /// Gathers up to `delivery.max_batch` messages of a connection into `out`, which stays empty
+    /// when there is nothing to send. Else the caller sends it, and tells `sent` when that is done.
+    pub fn gather(&mut self, now: Now, connection: ConnectionId, out: &mut Vec<Bytes>) {
+        let slot = connection.slot;
+        let messages_max = self.cluster.settings.delivery.max_batch;
+        let session = self.sessions.get(slot);
+        let between = std::mem::take(&mut session.answers);
+        let mut gather = Gather { out, between, messages: 0, bytes: 0 };
+        let mut sent_all = Vec::new();
+        while let Some(&index) = session.to_send.front() {
+            let subscription = self.subscriptions.get(index);
+            for gap in subscription.queue.take_ahead() {
+                gather.tell_gap(session, &self.subscriptions, gap);
+            }
+            let emptied = loop {
+                let subscription = self.subscriptions.get(index);
+                let is_full = gather.messages >= messages_max
+                    || gather.bytes >= SEND_BYTES_MAX
+                    || gather.out.len() + 2 > SEND_RANGES_MAX;
+                if is_full && !subscription.queue.is_empty() {
+                    break false;
+                }
+                let entry = subscription.queue.take_next(
+                    messages_max - gather.messages.min(messages_max),
+                    SEND_BYTES_MAX - gather.bytes.min(SEND_BYTES_MAX),
+                    gather.messages == 0,
+                );
+                match entry {
+                    None => break subscription.queue.is_empty(),
+                    Some(Entry::Gap(gap)) => {
+                        gather.tell_gap(session, &self.subscriptions, gap);
+                    }
+                    Some(Entry::Portion(portion)) if portion.is_expired(now) => {
+                        self.counters.expired_in_queue_messages.add(u64::from(portion.messages));
+                        let gap = Gap { reason: GapReason::Expired, ..overflow::gap_of(&portion) };
+                        gather.tell_gap(session, &self.subscriptions, gap);
+                    }
+                    Some(Entry::Portion(portion)) => {
+                        let (topic, first) = (portion.topic, portion.first);
+                        gather.announce(session, &self.subscriptions, topic, first);
+                        gather.put_between();
+                        gather.messages += portion.messages;
+                        gather.bytes += portion.frames.len();
+                        gather.out.push(portion.frames);
+                    }
+                }
+            };
+            let subscription = self.subscriptions.get(index);
+            if emptied {
+                session.to_send.pop_front();
+                subscription.is_listed = false;
+                if subscription.state == State::Ending {
+                    encode::unsubscribed(&mut gather.between, subscription.id);
+                }
+                if matches!(subscription.state, State::Ending | State::Closing) {
+                    sent_all.push(index);
+                }
+            } else {
+                // One that ends keeps its turn, the others take turns.
+                if subscription.state == State::InForce {
+                    session.to_send.rotate_left(1);
+                }
+                break;
+            }
+        }
+        gather.put_between();
+        let (messages, bytes) = (gather.messages, gather.bytes);
+        for index in sent_all {
+            self.forget(slot, index);
+        }
+        if out.is_empty() {
+            return self.finish_if_empty(slot);
+        }
+        let session = self.sessions.get(slot);
+        session.in_flight = true;
+        session.in_flight_messages = messages;
+        self.counters.flushes.add(1);
+        self.counters.flushed_bytes.add(bytes as u64);
+    }
+}
+
+impl Gather<'_> {
+    /// Puts what goes between messages where it belongs: before the next.
+    fn put_between(&mut self) {
+        if !self.between.is_empty() {
+            self.bytes += self.between.len();
+            self.out.push(self.between.split().freeze());
+        }
+    }
+
+    fn tell_gap(&mut self, session: &mut Session, subscriptions: &Subscriptions, gap: Gap) {
+        self.announce(session, subscriptions, gap.topic, gap.first);
+        encode::gap(&mut self.between, gap.topic, 0, gap.first, gap.messages, gap.reason);
+    }
+
+    /// The first time a connection receives a topic, it is told which one that is.
+    fn announce(
+        &mut self,
+        session: &mut Session,
+        subscriptions: &Subscriptions,
+        topic: TopicId,
+        next: Sequence,
+    ) {
+        if session.last_announced == Some(topic) {
+            return;
+        }
+        session.last_announced = Some(topic);
+        if session.announced.insert(topic) {
+            let name = subscriptions.topic_name(topic);
+            encode::topic(&mut self.between, RequestId(0), topic, next, name.owner, &name.name);
+        }
+    }
+}

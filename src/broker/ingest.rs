@@ -1,0 +1,221 @@
+//! What one turn brings for each topic, gathered so that the rest of the path costs a few
+//! instructions per batch, not per message.
+//!
+//! Filled by `publish`, emptied by `mesh` into shards and letters. A frame is copied here once,
+//! out of the receive buffer; from here on the bytes are only referred to.
+//!
+//! # Always true
+//! - Frames of one connection for one topic leave in the order they came.
+//! - A batch has frames of one topic, one turn and one TTL, so its messages expire together.
+
+use std::sync::Arc;
+
+use bytes::BytesMut;
+use hashbrown::HashMap;
+
+use super::Now;
+use crate::config::Settings;
+use crate::limits::{INGEST_BATCH_BYTES_MAX, INGEST_BYTES_PER_TURN};
+use crate::protocol::TopicId;
+
+/// Where a batch goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Destination {
+    /// A topic whose id is known.
+    Topic(TopicId),
+    /// A topic whose OPEN its owner has not answered yet: the owner knows it by name.
+    Name(Arc<str>),
+}
+
+/// Frames for one topic, not stamped yet.
+#[derive(Debug)]
+pub struct Batch {
+    /// Where it goes.
+    pub destination: Destination,
+    /// The server's default is in already.
+    pub ttl_ms: u32,
+    /// When its frames were received, in `Now::monotonic_ns`.
+    pub received_ns: u64,
+    /// In all frames together.
+    pub messages: u32,
+    /// The frames.
+    pub frames: BytesMut,
+}
+
+/// The batches of this turn.
+pub struct Ingest {
+    batches: Vec<Batch>,
+    /// The batch each topic's next frame may join.
+    open: HashMap<TopicId, usize>,
+    /// Where the last frame went, which is most often where the next goes.
+    last: Option<(TopicId, usize)>,
+    messages: u32,
+    bytes: usize,
+    messages_max: u32,
+    batch_messages_max: u32,
+}
+
+/// A closed batch with more unused room than this gives it back: a slow subscriber may hold it.
+const UNUSED_MAX: usize = 1_024;
+/// Room a new batch starts with, at least.
+const BATCH_LEN_MIN: usize = 256;
+
+impl Ingest {
+    /// Bounds come from what queues hold, see [`messages_per_turn`].
+    pub fn new(settings: &Settings) -> Ingest {
+        Ingest {
+            batches: Vec::new(),
+            open: HashMap::new(),
+            last: None,
+            messages: 0,
+            bytes: 0,
+            messages_max: messages_per_turn(settings),
+            batch_messages_max: settings.delivery.max_batch,
+        }
+    }
+
+    /// Whether this turn takes more frames in.
+    pub fn has_room(&self) -> bool {
+        self.messages < self.messages_max && self.bytes < INGEST_BYTES_PER_TURN
+    }
+
+    /// Copies a frame into its topic's batch.
+    pub fn add(
+        &mut self,
+        now: Now,
+        destination: Destination,
+        ttl_ms: u32,
+        messages: u32,
+        frame: &[u8],
+    ) {
+        self.messages += messages;
+        self.bytes += frame.len();
+        let index = match &destination {
+            Destination::Topic(topic) => match self.last {
+                Some((last, index)) if last == *topic => Some(index),
+                _ => self.open.get(topic).copied(),
+            },
+            Destination::Name(_) => None,
+        };
+        if let Some(index) = index {
+            let batch = &mut self.batches[index];
+            let fits = batch.messages + messages <= self.batch_messages_max
+                && batch.frames.len() + frame.len() <= INGEST_BATCH_BYTES_MAX;
+            if fits && batch.ttl_ms == ttl_ms && batch.received_ns == now.monotonic_ns {
+                batch.messages += messages;
+                batch.frames.extend_from_slice(frame);
+                if let Destination::Topic(topic) = destination {
+                    self.last = Some((topic, index));
+                }
+                return;
+            }
+        }
+        match &destination {
+            Destination::Topic(topic) => {
+                self.open.insert(*topic, self.batches.len());
+                self.last = Some((*topic, self.batches.len()));
+            }
+            // By its name a topic may have a batch here, and by its id another: what follows under
+            // the id must not get before this one.
+            Destination::Name(_) => self.close_batches(),
+        }
+        // A batch that filled up says that this one may, too.
+        let room = match index {
+            Some(index) => self.batches[index].frames.len(),
+            None => BATCH_LEN_MIN,
+        };
+        let mut frames = BytesMut::with_capacity(frame.len().max(room));
+        frames.extend_from_slice(frame);
+        let received_ns = now.monotonic_ns;
+        self.batches.push(Batch { destination, ttl_ms, received_ns, messages, frames });
+    }
+
+    /// Lets no further frame join the batches there are.
+    pub fn close_batches(&mut self) {
+        self.open.clear();
+        self.last = None;
+    }
+
+    /// Takes the batches out, in the order of their first frames.
+    pub fn take(&mut self) -> Vec<Batch> {
+        self.close_batches();
+        self.messages = 0;
+        self.bytes = 0;
+        for batch in &mut self.batches {
+            if batch.frames.capacity() - batch.frames.len() > UNUSED_MAX {
+                batch.frames = BytesMut::from(&batch.frames[..]);
+            }
+        }
+        std::mem::take(&mut self.batches)
+    }
+}
+
+/// Messages a core takes in between two flushes, from its connections and again from the mesh: a
+/// quarter of a queue, so that one turn cannot overflow the queue of a subscriber that reads.
+pub fn messages_per_turn(settings: &Settings) -> u32 {
+    (settings.queues.subscriber_capacity / 4).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Now = Now { monotonic_ns: 5, unix_ns: 7 };
+
+    fn ingest() -> Ingest {
+        Ingest::new(&Settings::default())
+    }
+
+    fn topic(id: u32) -> Destination {
+        Destination::Topic(TopicId(id))
+    }
+
+    #[test]
+    fn frames_of_interleaved_topics_lie_side_by_side_by_topic() {
+        let mut ingest = ingest();
+        for frame in [b"a1", b"a2", b"a3"] {
+            ingest.add(NOW, topic(1), 0, 1, frame);
+            ingest.add(NOW, topic(2), 0, 2, &frame.map(|byte| byte.to_ascii_uppercase()));
+        }
+        let batches = ingest.take();
+        assert_eq!(batches.len(), 2);
+        assert_eq!((&batches[0].frames[..], batches[0].messages), (&b"a1a2a3"[..], 3));
+        assert_eq!((&batches[1].frames[..], batches[1].messages), (&b"A1A2A3"[..], 6));
+    }
+
+    #[test]
+    fn another_ttl_starts_another_batch_and_does_not_reopen_an_older_one() {
+        let mut ingest = ingest();
+        for (ttl_ms, frame) in [(0, b"1"), (9, b"2"), (0, b"3"), (0, b"4")] {
+            ingest.add(NOW, topic(1), ttl_ms, 1, frame);
+        }
+        let frames: Vec<_> = ingest.take().into_iter().map(|batch| batch.frames).collect();
+        assert_eq!(frames, [&b"1"[..], b"2", b"34"]);
+    }
+
+    #[test]
+    fn a_frame_by_name_lets_no_later_frame_by_id_get_before_it() {
+        let mut ingest = ingest();
+        ingest.add(NOW, topic(1), 0, 1, b"1");
+        ingest.add(NOW, Destination::Name("a".into()), 0, 1, b"2");
+        ingest.add(NOW, topic(1), 0, 1, b"3");
+        let frames: Vec<_> = ingest.take().into_iter().map(|batch| batch.frames).collect();
+        assert_eq!(frames, [b"1", b"2", b"3"]);
+    }
+
+    #[test]
+    fn a_batch_is_closed_at_max_batch_messages_and_a_turn_at_its_bound() {
+        let settings = Settings::default();
+        let mut ingest = ingest();
+        let mut taken = 0;
+        while ingest.has_room() {
+            ingest.add(NOW, topic(1), 0, 100, b"frame");
+            taken += 100;
+        }
+        assert!(taken >= settings.queues.subscriber_capacity / 4);
+        let batches = ingest.take();
+        assert!(batches.iter().all(|batch| batch.messages <= settings.delivery.max_batch));
+        assert_eq!(batches.iter().map(|batch| batch.messages).sum::<u32>(), taken);
+        assert!(ingest.has_room());
+    }
+}

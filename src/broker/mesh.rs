@@ -1,0 +1,329 @@
+//! What cores of one broker write to each other, and when it is read.
+//!
+//! Two lanes per ordered pair of cores: *requests* to the owner of a topic, and *deliveries* from
+//! it. What a core has for another in one turn travels as one [`Letter`].
+//!
+//! # Always true
+//! - Deliveries are read whatever else is full: they end in queues, which have their own bounds.
+//!   Requests are read only while deliveries can be sent. So two cores never wait for each other.
+//! - Nothing is dropped here. A lane that is full makes its core keep back, then stop reading the
+//!   connections that feed it.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use super::ingest::{self, Batch};
+use super::portion::Portion;
+use super::shard::{self, Shard, TopicsFull};
+use super::topic::TopicName;
+use super::{Broker, ConnectionId, Now};
+use crate::limits::MESH_OUTGOING_BYTES_MAX;
+use crate::protocol::{CoreId, RequestId, Sequence, ShardId};
+
+/// Lanes per ordered pair of cores.
+pub const LANES: usize = 2;
+/// The lane of [`Letter::Requests`].
+pub const REQUESTS: usize = 0;
+/// The lane of [`Letter::Deliveries`].
+pub const DELIVERIES: usize = 1;
+
+/// Bytes a letter's entry counts beside the frames it carries.
+const ENTRY_LEN: usize = 64;
+
+/// To the owner of a topic.
+#[derive(Debug)]
+pub enum Request {
+    /// Find or make a topic.
+    Open {
+        /// Who asked.
+        connection: ConnectionId,
+        /// Under which number.
+        request: RequestId,
+        /// Found legal.
+        topic: Arc<str>,
+    },
+    /// Messages.
+    Publish(Batch),
+    /// The sender wants what matches.
+    Announce {
+        /// Returned in the answer.
+        number: u64,
+        /// Found legal.
+        pattern: Arc<str>,
+    },
+    /// The sender wants it no longer.
+    Withdraw {
+        /// Announced before.
+        pattern: Arc<str>,
+    },
+    /// The sender stops; no request follows.
+    Drained,
+}
+
+/// From the owner of a topic.
+#[derive(Debug)]
+pub enum Delivery {
+    /// Messages that the receiver announced interest in.
+    Portion {
+        /// Of all of them.
+        topic: Arc<TopicName>,
+        /// Shared with the other cores that want it.
+        portion: Portion,
+    },
+    /// Answers [`Request::Open`].
+    Opened {
+        /// Who asked.
+        connection: ConnectionId,
+        /// Under which number.
+        request: RequestId,
+        /// The topic and the sequence its next message gets.
+        opened: Result<(Arc<TopicName>, Sequence), TopicsFull>,
+    },
+    /// Answers [`Request::Announce`].
+    Announced {
+        /// As asked.
+        number: u64,
+    },
+    /// The sender stops; no delivery follows.
+    Drained,
+}
+
+/// What one core had for another in one turn.
+#[derive(Debug)]
+pub enum Letter {
+    /// On lane [`REQUESTS`].
+    Requests(Vec<Request>),
+    /// On lane [`DELIVERIES`].
+    Deliveries(Vec<Delivery>),
+}
+
+/// What a core has for another.
+#[derive(Debug, Default)]
+pub struct Outgoing {
+    requests: Vec<Request>,
+    request_bytes: usize,
+    deliveries: Vec<Delivery>,
+    delivery_bytes: usize,
+}
+
+impl Outgoing {
+    /// Adds a request.
+    pub fn ask(&mut self, request: Request) {
+        self.request_bytes += ENTRY_LEN
+            + match &request {
+                Request::Publish(batch) => batch.frames.len(),
+                _ => 0,
+            };
+        self.requests.push(request);
+    }
+
+    /// Adds a delivery.
+    pub fn deliver(&mut self, delivery: Delivery) {
+        self.delivery_bytes += ENTRY_LEN
+            + match &delivery {
+                Delivery::Portion { portion, .. } => portion.frames.len(),
+                _ => 0,
+            };
+        self.deliveries.push(delivery);
+    }
+
+    /// Whether connections that publish to that core have to wait.
+    pub fn requests_are_full(&self) -> bool {
+        self.request_bytes >= MESH_OUTGOING_BYTES_MAX
+    }
+
+    fn deliveries_are_full(&self) -> bool {
+        self.delivery_bytes >= MESH_OUTGOING_BYTES_MAX
+    }
+
+    /// Whether everything was sent.
+    pub fn is_empty(&self) -> bool {
+        self.requests.is_empty() && self.deliveries.is_empty()
+    }
+}
+
+/// What came from other cores and was not served yet.
+#[derive(Debug, Default)]
+pub struct Inbox {
+    requests: VecDeque<(CoreId, Request)>,
+    deliveries: VecDeque<Delivery>,
+}
+
+impl Broker {
+    /// Serves this turn's input: what connections sent, what other cores sent, what was left over.
+    /// Returns whether there is more to do at once.
+    pub fn take_in(&mut self, now: Now) -> bool {
+        self.check_hello_deadlines(now);
+        if self.carried_over == 0 {
+            self.resume_paused(now);
+            self.parse_backlog(now);
+            self.serve_deliveries(now);
+            self.serve_requests(now);
+        }
+        for batch in self.ingest.take() {
+            self.hand_out(now, batch);
+        }
+        self.close_finishing();
+        self.drain_on();
+        !self.backlog.is_empty() || !self.inbox.deliveries.is_empty() || self.may_serve_requests()
+    }
+
+    /// Whether a letter of this lane may be read now.
+    pub fn wants_letter(&self, lane: usize) -> bool {
+        self.carried_over == 0
+            && match lane {
+                REQUESTS => self.inbox.requests.is_empty() && self.deliveries_can_be_sent(),
+                _ => self.inbox.deliveries.is_empty(),
+            }
+    }
+
+    /// A letter came.
+    pub fn letter(&mut self, from: CoreId, letter: Letter) {
+        match letter {
+            Letter::Requests(requests) => {
+                self.inbox.requests.extend(requests.into_iter().map(|request| (from, request)));
+            }
+            Letter::Deliveries(deliveries) => self.inbox.deliveries.extend(deliveries),
+        }
+    }
+
+    /// What this core has for another on a lane.
+    pub fn take_letter(&mut self, to: CoreId, lane: usize) -> Option<Letter> {
+        let outgoing = &mut self.outgoing[usize::from(to.0)];
+        let letter = match lane {
+            REQUESTS if !outgoing.requests.is_empty() => {
+                Letter::Requests(std::mem::take(&mut outgoing.requests))
+            }
+            DELIVERIES if !outgoing.deliveries.is_empty() => {
+                Letter::Deliveries(std::mem::take(&mut outgoing.deliveries))
+            }
+            _ => return None,
+        };
+        Some(letter)
+    }
+
+    /// The lane had a place: the letter is on its way.
+    pub fn letter_sent(&mut self, to: CoreId, lane: usize) {
+        self.counters.mesh_letters_sent.add(1);
+        let outgoing = &mut self.outgoing[usize::from(to.0)];
+        match lane {
+            REQUESTS => outgoing.request_bytes = 0,
+            _ => outgoing.delivery_bytes = 0,
+        }
+    }
+
+    /// The lane was full: the letter is kept, and grows until there is a place.
+    pub fn keep_letter(&mut self, to: CoreId, letter: Letter) {
+        self.counters.mesh_full.add(1);
+        let outgoing = &mut self.outgoing[usize::from(to.0)];
+        match letter {
+            Letter::Requests(requests) => outgoing.requests = requests,
+            Letter::Deliveries(deliveries) => outgoing.deliveries = deliveries,
+        }
+    }
+
+    /// A batch goes to its topic's shard, here or on another core.
+    fn hand_out(&mut self, now: Now, batch: Batch) {
+        let shard = match &batch.destination {
+            ingest::Destination::Topic(topic) => self.cluster.shard_of_id(*topic),
+            ingest::Destination::Name(name) => self.cluster.shard_of_name(name),
+        };
+        let owner = self.cluster.core_of(shard);
+        if owner == self.core {
+            self.order(now, shard, batch);
+        } else {
+            self.outgoing[usize::from(owner.0)].ask(Request::Publish(batch));
+        }
+    }
+
+    /// This core owns the topic: the batch gets its sequences and goes to whoever wants it.
+    fn order(&mut self, now: Now, shard: ShardId, batch: Batch) {
+        let messages = u64::from(batch.messages);
+        let shard = &mut self.shards[usize::from(shard.0 / self.cluster.cores)];
+        let Some(topic) = shard.find(&batch.destination) else {
+            return self.counters.refused_messages.add(messages);
+        };
+        let portion = shard::stamp(topic, now, batch);
+        self.counters.published_messages.add(messages);
+        self.counters.published_bytes.add(portion.frames.len() as u64);
+        let name = topic.name.clone();
+        for core in self.interest.wanted_by(topic).iter() {
+            let delivery = Delivery::Portion { topic: name.clone(), portion: portion.clone() };
+            self.outgoing[usize::from(core.0)].deliver(delivery);
+        }
+        self.fan_out(now, &name, &portion);
+    }
+
+    pub(super) fn shard_mut(&mut self, shard: ShardId) -> &mut Shard {
+        &mut self.shards[usize::from(shard.0 / self.cluster.cores)]
+    }
+
+    fn deliveries_can_be_sent(&self) -> bool {
+        !self.outgoing.iter().any(Outgoing::deliveries_are_full)
+    }
+
+    fn may_serve_requests(&self) -> bool {
+        !self.inbox.requests.is_empty() && self.deliveries_can_be_sent()
+    }
+
+    fn turn_has_room(&self) -> bool {
+        self.turn_messages < ingest::messages_per_turn(&self.cluster.settings)
+    }
+
+    fn serve_deliveries(&mut self, now: Now) {
+        while self.turn_has_room()
+            && let Some(delivery) = self.inbox.deliveries.pop_front()
+        {
+            match delivery {
+                Delivery::Portion { topic, portion } => self.fan_out(now, &topic, &portion),
+                Delivery::Opened { connection, request, opened } => {
+                    self.opened(connection, request, opened);
+                }
+                Delivery::Announced { number } => {
+                    for index in self.interest.answered(number) {
+                        self.put_in_force(index);
+                    }
+                }
+                Delivery::Drained => self.drain.deliveries_drained += 1,
+            }
+        }
+    }
+
+    fn serve_requests(&mut self, now: Now) {
+        while self.turn_has_room()
+            && self.deliveries_can_be_sent()
+            && let Some((from, request)) = self.inbox.requests.pop_front()
+        {
+            match request {
+                Request::Publish(batch) => self.hand_out(now, batch),
+                Request::Open { connection, request, topic } => {
+                    let shard = self.cluster.shard_of_name(&topic);
+                    let opened = self.open_topic(shard, &topic);
+                    let delivery = Delivery::Opened { connection, request, opened };
+                    self.outgoing[usize::from(from.0)].deliver(delivery);
+                }
+                Request::Announce { number, pattern } => {
+                    self.interest.add(from, &pattern);
+                    let delivery = Delivery::Announced { number };
+                    self.outgoing[usize::from(from.0)].deliver(delivery);
+                }
+                Request::Withdraw { pattern } => self.interest.remove(from, &pattern),
+                Request::Drained => self.drain.requests_drained += 1,
+            }
+        }
+    }
+
+    /// Finds or makes a topic of this core.
+    pub(super) fn open_topic(
+        &mut self,
+        shard: ShardId,
+        topic: &Arc<str>,
+    ) -> Result<(Arc<TopicName>, Sequence), TopicsFull> {
+        let shard = self.shard_mut(shard);
+        let before = shard.topics();
+        let opened = shard.open(topic);
+        let made = shard.topics() - before;
+        self.counters.topics.add(made as u64);
+        opened
+    }
+}

@@ -1,0 +1,224 @@
+//! Which values a topic reaches: patterns and exact topics, each with the values put under it.
+//!
+//! Used twice: by `subscriptions` with subscriptions as values, and by `interest` with cores.
+//! Callers keep what they found and ask again when `version` has changed.
+//!
+//! # Always true
+//! - A match visits each node of the tree at most once, however patterns overlap.
+//! - Nodes without values are removed, so memory follows the patterns in use.
+
+use hashbrown::HashMap;
+
+use crate::protocol::name::is_literal;
+
+/// Values by pattern.
+#[derive(Debug, Default)]
+pub struct Matcher {
+    /// Exact topics are looked up whole; they are most of what is subscribed.
+    exact: HashMap<String, Vec<u32>>,
+    wild: Node,
+    version: u64,
+}
+
+/// The patterns that share a beginning.
+#[derive(Debug, Default)]
+struct Node {
+    literal: HashMap<String, Node>,
+    /// Under `*`.
+    any: Option<Box<Node>>,
+    /// Values of the pattern that ends here.
+    here: Vec<u32>,
+    /// Values of the pattern that ends here with `>`.
+    rest: Vec<u32>,
+}
+
+impl Matcher {
+    /// Changes with every insert and remove.
+    pub fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// Puts a value under a legal pattern.
+    pub fn insert(&mut self, pattern: &str, value: u32) {
+        self.version += 1;
+        if is_literal(pattern) {
+            self.exact.entry_ref(pattern).or_default().push(value);
+        } else {
+            self.wild.values_mut(pattern).push(value);
+        }
+    }
+
+    /// Takes a value that `insert` put under this pattern away again.
+    pub fn remove(&mut self, pattern: &str, value: u32) {
+        self.version += 1;
+        if is_literal(pattern) {
+            let values = self.exact.get_mut(pattern).expect("what is removed was inserted");
+            remove_value(values, value);
+            if values.is_empty() {
+                self.exact.remove(pattern);
+            }
+        } else {
+            self.wild.remove(pattern, value);
+        }
+    }
+
+    /// Appends the values of every pattern that matches a legal topic.
+    pub fn matches(&self, topic: &str, found: &mut Vec<u32>) {
+        if let Some(values) = self.exact.get(topic) {
+            found.extend_from_slice(values);
+        }
+        self.wild.matches(topic, found);
+    }
+}
+
+impl Node {
+    fn is_empty(&self) -> bool {
+        self.literal.is_empty()
+            && self.any.is_none()
+            && self.here.is_empty()
+            && self.rest.is_empty()
+    }
+
+    fn values_mut(&mut self, pattern: &str) -> &mut Vec<u32> {
+        let mut node = self;
+        for token in pattern.split('.') {
+            node = match token {
+                // The pattern was found legal, so nothing follows `>`.
+                ">" => return &mut node.rest,
+                "*" => node.any.get_or_insert_default(),
+                literal => node.literal.entry_ref(literal).or_default(),
+            };
+        }
+        &mut node.here
+    }
+
+    fn remove(&mut self, pattern: &str, value: u32) {
+        let (token, behind) = match pattern.split_once('.') {
+            Some((token, behind)) => (token, Some(behind)),
+            None => (pattern, None),
+        };
+        if token == ">" {
+            return remove_value(&mut self.rest, value);
+        }
+        let next = match token {
+            "*" => self.any.as_deref_mut(),
+            literal => self.literal.get_mut(literal),
+        };
+        let next = next.expect("what is removed was inserted");
+        match behind {
+            Some(behind) => next.remove(behind, value),
+            None => remove_value(&mut next.here, value),
+        }
+        if next.is_empty() {
+            match token {
+                "*" => self.any = None,
+                literal => drop(self.literal.remove(literal)),
+            }
+        }
+    }
+
+    fn matches(&self, topic: &str, found: &mut Vec<u32>) {
+        found.extend_from_slice(&self.rest);
+        let (token, behind) = match topic.split_once('.') {
+            Some((token, behind)) => (token, Some(behind)),
+            None => (topic, None),
+        };
+        for next in [self.literal.get(token), self.any.as_deref()].into_iter().flatten() {
+            match behind {
+                Some(behind) => next.matches(behind, found),
+                None => found.extend_from_slice(&next.here),
+            }
+        }
+    }
+}
+
+fn remove_value(values: &mut Vec<u32>, value: u32) {
+    let index = values.iter().position(|found| *found == value);
+    values.swap_remove(index.expect("what is removed was inserted"));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn matched(matcher: &Matcher, topic: &str) -> Vec<u32> {
+        let mut found = Vec::new();
+        matcher.matches(topic, &mut found);
+        found.sort_unstable();
+        found
+    }
+
+    /// PROTOCOL.md section 3, word by word.
+    fn naive(pattern: &str, topic: &str) -> bool {
+        let (mut pattern, mut topic) = (pattern.split('.'), topic.split('.'));
+        loop {
+            match (pattern.next(), topic.next()) {
+                (None, None) => return true,
+                (Some(">"), Some(_)) => return true,
+                (Some("*"), Some(_)) => {}
+                (Some(literal), Some(token)) if literal == token => {}
+                _ => return false,
+            }
+        }
+    }
+
+    #[test]
+    fn rest_stands_for_one_token_or_more_and_star_for_exactly_one() {
+        let mut matcher = Matcher::default();
+        for (value, pattern) in [">", "a.>", "a.*", "*.b", "a.b", "a.*.c", "a"].iter().enumerate() {
+            matcher.insert(pattern, value as u32);
+        }
+        assert_eq!(matched(&matcher, "a"), [0, 6]);
+        assert_eq!(matched(&matcher, "a.b"), [0, 1, 2, 3, 4]);
+        assert_eq!(matched(&matcher, "a.b.c"), [0, 1, 5]);
+        assert_eq!(matched(&matcher, "b.c"), [0]);
+    }
+
+    #[test]
+    fn a_removed_pattern_matches_nothing_and_leaves_nothing_behind() {
+        let mut matcher = Matcher::default();
+        let patterns = [">", "a.>", "a.*.c", "a.*", "a.b.c.d.*", "x.y"];
+        for (value, pattern) in patterns.iter().enumerate() {
+            matcher.insert(pattern, value as u32);
+        }
+        for (value, pattern) in patterns.iter().enumerate() {
+            let before = matcher.version();
+            matcher.remove(pattern, value as u32);
+            assert_ne!(matcher.version(), before);
+        }
+        assert!(matcher.wild.is_empty() && matcher.exact.is_empty());
+    }
+
+    /// Goal: the tree agrees with the ten-line matcher above.
+    /// Method: every pattern and topic of up to three tokens over a small alphabet.
+    #[test]
+    fn the_tree_agrees_with_a_naive_matcher_on_every_short_pattern_and_topic() {
+        fn names(tokens: &[&str]) -> Vec<String> {
+            let mut names: Vec<String> = tokens.iter().map(|token| token.to_string()).collect();
+            for _ in 0..2 {
+                let longer: Vec<String> = names
+                    .iter()
+                    .flat_map(|name| tokens.iter().map(move |token| format!("{name}.{token}")))
+                    .collect();
+                names.extend(longer);
+            }
+            names.sort();
+            names.dedup();
+            names
+        }
+        let patterns: Vec<String> = names(&["a", "b", "*", ">", "a*"])
+            .into_iter()
+            .filter(|pattern| crate::protocol::name::check_pattern(pattern).is_ok())
+            .collect();
+        let mut matcher = Matcher::default();
+        for (value, pattern) in patterns.iter().enumerate() {
+            matcher.insert(pattern, value as u32);
+        }
+        for topic in names(&["a", "b", "c", "a*"]) {
+            let expected: Vec<u32> = (0..patterns.len() as u32)
+                .filter(|value| naive(&patterns[*value as usize], &topic))
+                .collect();
+            assert_eq!(matched(&matcher, &topic), expected, "{topic}");
+        }
+    }
+}

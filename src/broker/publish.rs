@@ -1,0 +1,157 @@
+//! What publishers ask for: the id of a topic, and messages to it.
+//!
+//! Called by `receive`. Next on the path: `ingest`, which gathers the frames of a turn by topic.
+
+use std::sync::Arc;
+
+use super::ingest::Destination;
+use super::mesh::Request;
+use super::session::{Opened, Paused};
+use super::topic::TopicName;
+use super::{Action, Broker, ConnectionId, Now};
+use crate::limits::OPENS_PER_CONNECTION_MAX;
+use crate::protocol::frame::{FLAG_ACK, PROVISIONAL};
+use crate::protocol::messages::Header;
+use crate::protocol::{Reject, RequestId, Sequence, TopicId, encode, name};
+
+impl Broker {
+    /// OPEN: the owner of the topic is asked for its id, and makes it if it is new.
+    pub(super) fn open(
+        &mut self,
+        slot: u32,
+        request: RequestId,
+        topic: &str,
+    ) -> Result<(), Reject> {
+        let connection = self.sessions.id(slot);
+        let session = self.sessions.get(slot);
+        if let Some(Opened::Pending(_)) = session.opens.get(&request) {
+            return Err(Reject::RequestInUse { request: request.0 });
+        }
+        let refusal = if let Err(error) = name::check_topic(topic) {
+            Some(Reject::BadTopic { request: request.0, topic: topic.to_string(), error })
+        } else if topic.starts_with(name::SYSTEM_PREFIX) {
+            Some(Reject::SystemTopic { request: request.0, topic: topic.to_string() })
+        } else if session.opens.len() >= OPENS_PER_CONNECTION_MAX {
+            Some(Reject::LimitReached {
+                about: request.0,
+                what: "opened topics of this connection",
+                count_max: OPENS_PER_CONNECTION_MAX as u64,
+                remedy: "use request numbers again whose TOPIC has come",
+            })
+        } else {
+            None
+        };
+        if let Some(refusal) = refusal {
+            session.opens.insert(request, Opened::Refused);
+            return Err(refusal);
+        }
+        let topic: Arc<str> = topic.into();
+        session.opens.insert(request, Opened::Pending(topic.clone()));
+        session.pending_requests += 1;
+        let shard = self.cluster.shard_of_name(&topic);
+        let owner = self.cluster.core_of(shard);
+        if owner == self.core {
+            let opened = self.open_topic(shard, &topic);
+            self.opened(connection, request, opened);
+        } else {
+            // Frames gathered before go out before: the owner serves them in this order.
+            self.ingest.close_batches();
+            let request = Request::Open { connection, request, topic };
+            self.outgoing[usize::from(owner.0)].ask(request);
+        }
+        Ok(())
+    }
+
+    /// The owner has answered an OPEN.
+    pub(super) fn opened(
+        &mut self,
+        connection: ConnectionId,
+        request: RequestId,
+        opened: Result<(Arc<TopicName>, Sequence), super::shard::TopicsFull>,
+    ) {
+        // The connection may be gone by now.
+        let Some(session) = self.sessions.find_id(connection) else { return };
+        session.pending_requests -= 1;
+        match opened {
+            Ok((topic, next_sequence)) => {
+                session.opens.insert(request, Opened::Topic(topic.id));
+                session.announced.insert(topic.id);
+                self.answer(connection.slot, |out| {
+                    encode::topic(out, request, topic.id, next_sequence, topic.owner, &topic.name);
+                });
+            }
+            Err(full) => {
+                session.opens.insert(request, Opened::Refused);
+                let reject = Reject::LimitReached {
+                    about: request.0,
+                    what: "topics",
+                    count_max: u64::from(full.topics_max),
+                    remedy: "use fewer topics or raise `limits.max_topics`",
+                };
+                self.reject(connection.slot, &reject);
+            }
+        }
+    }
+
+    /// MESSAGES: the frame joins what this turn brings for its topic.
+    pub(super) fn publish(
+        &mut self,
+        now: Now,
+        slot: u32,
+        frame: &[u8],
+        header: Header,
+    ) -> Result<(), Reject> {
+        let session = self.sessions.get(slot);
+        let destination = if header.topic & PROVISIONAL == 0 {
+            let topic = TopicId(header.topic);
+            if session.last_published != Some(topic) {
+                if !session.announced.contains(&topic) {
+                    return Err(Reject::UnknownTopic { topic: header.topic });
+                }
+                session.last_published = Some(topic);
+            }
+            Destination::Topic(topic)
+        } else {
+            let request = RequestId(header.topic & !PROVISIONAL);
+            match session.opens.get(&request) {
+                Some(Opened::Topic(topic)) => Destination::Topic(*topic),
+                Some(Opened::Pending(name)) => Destination::Name(name.clone()),
+                Some(Opened::Refused) => {
+                    // The OPEN had the one ERROR.
+                    self.counters.refused_messages.add(u64::from(header.count));
+                    return Ok(());
+                }
+                None => return Err(Reject::UnknownRequest { request: request.0 }),
+            }
+        };
+        if header.flags & FLAG_ACK != 0 {
+            self.counters.refused_messages.add(u64::from(header.count));
+            return Err(Reject::NotServed {
+                about: 0,
+                what: "ACK (MESSAGES flag bit 0)",
+                instead: "the frame was not published; leave the flag out, a PING after it tells \
+                          when it was taken",
+            });
+        }
+        let ttl_ms = match header.ttl_ms {
+            0 => self.cluster.settings.delivery.default_ttl_ms,
+            ttl_ms => ttl_ms,
+        };
+        let shard = match &destination {
+            Destination::Topic(topic) => self.cluster.shard_of_id(*topic),
+            Destination::Name(name) => self.cluster.shard_of_name(name),
+        };
+        self.ingest.add(now, destination, ttl_ms, u32::from(header.count), frame);
+        let owner = self.cluster.core_of(shard);
+        if owner != self.core && self.outgoing[usize::from(owner.0)].requests_are_full() {
+            let connection = self.sessions.id(slot);
+            let session = self.sessions.get(slot);
+            if session.paused.is_none() {
+                session.paused = Some(Paused::Mesh(owner));
+                self.paused.push(slot);
+                self.actions.push(Action::Pause(connection));
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,176 @@
+//! The state of each connection: how far its HELLO and its closing are, what it was told, and
+//! which of its subscriptions have something to send.
+//!
+//! Changed by `receive` and what follows it on the way in, and by `flush` on the way out.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use bytes::BytesMut;
+use hashbrown::{HashMap, HashSet};
+
+use super::ConnectionId;
+use super::subscriptions::SubscriptionIndex;
+use crate::limits::{ANSWER_BYTES_MAX, PENDING_REQUESTS_MAX};
+use crate::protocol::{CoreId, RequestId, SubscriptionId, TopicId};
+
+/// How far a connection is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// Its first frame has to be HELLO.
+    AwaitHello,
+    /// It was welcomed.
+    Open,
+    /// It sent CLOSE: what is queued goes out, nothing comes in.
+    Finishing,
+    /// The caller was told to close it.
+    Closing,
+}
+
+/// What became of an OPEN.
+#[derive(Debug, Clone)]
+pub enum Opened {
+    /// The owner has not answered yet; frames go to it under the topic's name.
+    Pending(Arc<str>),
+    /// The topic's id.
+    Topic(TopicId),
+    /// Refused: frames are refused with it.
+    Refused,
+}
+
+/// Why a connection is not read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Paused {
+    /// It does not take its answers.
+    Answers,
+    /// The core it publishes to cannot keep up.
+    Mesh(CoreId),
+}
+
+/// One connection.
+pub struct Session {
+    /// How far it is.
+    pub phase: Phase,
+    /// The peer sends no more.
+    pub ended: bool,
+    /// The beginning of a frame, or frames left for later.
+    pub unparsed: BytesMut,
+    /// `unparsed` is on the backlog.
+    pub in_backlog: bool,
+    /// Not read at the moment.
+    pub paused: Option<Paused>,
+    /// Answers to send before any message.
+    pub answers: BytesMut,
+    /// Requests that wait for another core.
+    pub pending_requests: u32,
+    /// Its OPENs by request.
+    pub opens: HashMap<RequestId, Opened>,
+    /// Topics it was told the id of.
+    pub announced: HashSet<TopicId>,
+    /// The topic of its last frame, which is most often that of its next.
+    pub last_published: Option<TopicId>,
+    /// The topic it was sent last, which it has been told of.
+    pub last_announced: Option<TopicId>,
+    /// Its subscriptions.
+    pub subscriptions: HashMap<SubscriptionId, SubscriptionIndex>,
+    /// Subscriptions with something to send, in turn; those that end come first.
+    pub to_send: VecDeque<SubscriptionIndex>,
+    /// On the list of connections to send to.
+    pub is_ready: bool,
+    /// A send is with the kernel.
+    pub in_flight: bool,
+    /// Messages in it.
+    pub in_flight_messages: u32,
+}
+
+impl Session {
+    fn new() -> Session {
+        Session {
+            phase: Phase::AwaitHello,
+            ended: false,
+            unparsed: BytesMut::new(),
+            in_backlog: false,
+            paused: None,
+            answers: BytesMut::new(),
+            pending_requests: 0,
+            opens: HashMap::new(),
+            announced: HashSet::new(),
+            last_published: None,
+            last_announced: None,
+            subscriptions: HashMap::new(),
+            to_send: VecDeque::new(),
+            is_ready: false,
+            in_flight: false,
+            in_flight_messages: 0,
+        }
+    }
+
+    /// Whether there is anything to send.
+    pub fn has_content(&self) -> bool {
+        !self.answers.is_empty() || !self.to_send.is_empty()
+    }
+
+    /// Whether frames it sent are held back for now.
+    pub fn waits_to_parse(&self) -> bool {
+        self.in_backlog || self.paused.is_some()
+    }
+
+    /// Whether its answers, sent and to come, are as many as may wait.
+    pub fn is_full_of_answers(&self) -> bool {
+        self.answers.len() > ANSWER_BYTES_MAX || self.pending_requests >= PENDING_REQUESTS_MAX
+    }
+}
+
+/// The connections of a core by slot.
+#[derive(Default)]
+pub struct Sessions {
+    slots: Vec<Option<(ConnectionId, Box<Session>)>>,
+}
+
+impl Sessions {
+    /// A new connection.
+    pub fn insert(&mut self, connection: ConnectionId) {
+        let slot = connection.slot as usize;
+        if self.slots.len() <= slot {
+            self.slots.resize_with(slot + 1, || None);
+        }
+        assert!(self.slots[slot].is_none(), "a slot is used again only after `closed`");
+        self.slots[slot] = Some((connection, Box::new(Session::new())));
+    }
+
+    /// The connection of a slot in use.
+    pub fn get(&mut self, slot: u32) -> &mut Session {
+        self.find(slot).expect("the slot is in use until `closed`").1
+    }
+
+    /// The id of a slot in use.
+    pub fn id(&mut self, slot: u32) -> ConnectionId {
+        self.find(slot).expect("the slot is in use until `closed`").0
+    }
+
+    /// The connection of a slot, if one has it.
+    pub fn find(&mut self, slot: u32) -> Option<(ConnectionId, &mut Session)> {
+        let (connection, session) = self.slots.get_mut(slot as usize)?.as_mut()?;
+        Some((*connection, session))
+    }
+
+    /// The connection of an id that may be void.
+    pub fn find_id(&mut self, connection: ConnectionId) -> Option<&mut Session> {
+        let (found, session) = self.find(connection.slot)?;
+        (found == connection).then_some(session)
+    }
+
+    /// Ends a connection.
+    pub fn remove(&mut self, connection: ConnectionId) -> Session {
+        let (found, session) =
+            self.slots[connection.slot as usize].take().expect("a connection is closed once");
+        assert!(found == connection, "a connection is closed once");
+        *session
+    }
+
+    /// All slots in use, ascending.
+    pub fn slots_in_use(&self) -> Vec<u32> {
+        let used = self.slots.iter().enumerate().filter(|(_, slot)| slot.is_some());
+        used.map(|(slot, _)| slot as u32).collect()
+    }
+}

@@ -1,0 +1,121 @@
+//! A shard: the topics of one slice of the hash, and the one place where they are ordered.
+//!
+//! Called by `publish` to open a topic, and by `mesh` with batches from connections of any core.
+//! Next on the path: `interest` (which cores), then `fan_out` (which subscriptions).
+//!
+//! # Always true
+//! - A topic's sequence rises by one per message, in the order batches come here.
+//! - Ids are dealt so that the id alone names the shard.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use hashbrown::HashMap;
+
+use super::ingest::{Batch, Destination};
+use super::interest::CoreSet;
+use super::portion::Portion;
+use super::topic::{Topic, TopicName};
+use super::{Cluster, Now};
+use crate::limits::TOPIC_ID_MAX;
+use crate::protocol::messages::{self, Stamp};
+use crate::protocol::{Sequence, ShardId, TopicId};
+
+/// `limits.max_topics` is reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TopicsFull {
+    /// As configured.
+    pub topics_max: u32,
+}
+
+/// The topics of one shard.
+pub struct Shard {
+    id: ShardId,
+    cluster: Cluster,
+    by_name: HashMap<Arc<str>, usize>,
+    /// By the order they were made, which their ids count.
+    topics: Vec<Topic>,
+}
+
+impl Shard {
+    /// A shard without topics.
+    pub fn new(id: ShardId, cluster: Cluster) -> Shard {
+        Shard { id, cluster, by_name: HashMap::new(), topics: Vec::new() }
+    }
+
+    /// Finds or makes a topic; also tells the sequence its next message gets.
+    pub fn open(&mut self, name: &Arc<str>) -> Result<(Arc<TopicName>, Sequence), TopicsFull> {
+        let index = match self.by_name.get(name) {
+            Some(index) => *index,
+            None => self.make(name)?,
+        };
+        let topic = &self.topics[index];
+        Ok((topic.name.clone(), topic.next_sequence))
+    }
+
+    /// How many topics there are.
+    pub fn topics(&self) -> usize {
+        self.topics.len()
+    }
+
+    fn make(&mut self, name: &Arc<str>) -> Result<usize, TopicsFull> {
+        let topics_max = self.cluster.settings.limits.max_topics;
+        let full = TopicsFull { topics_max };
+        let index = self.topics.len();
+        let id = index as u64 * u64::from(self.cluster.shards) + u64::from(self.id.0) + 1;
+        if id > u64::from(TOPIC_ID_MAX) {
+            return Err(full);
+        }
+        let counted = self.cluster.topics.fetch_update(
+            Ordering::Relaxed,
+            Ordering::Relaxed,
+            |topics| (topics < topics_max).then_some(topics + 1),
+        );
+        counted.map_err(|_| full)?;
+        let owner = self.cluster.core_of(self.id);
+        self.topics.push(Topic {
+            name: Arc::new(TopicName { id: TopicId(id as u32), owner, name: name.clone() }),
+            next_sequence: Sequence(1),
+            wanted_by: CoreSet::default(),
+            wanted_at_version: u64::MAX,
+        });
+        self.by_name.insert(name.clone(), index);
+        Ok(index)
+    }
+
+    /// The topic a batch is for. `None` by name only: its OPEN was refused.
+    pub fn find(&mut self, destination: &Destination) -> Option<&mut Topic> {
+        let index = match destination {
+            Destination::Name(name) => *self.by_name.get(name)?,
+            Destination::Topic(id) => ((id.0 - 1) / u32::from(self.cluster.shards)) as usize,
+        };
+        // An id was announced to the connection that used it, so the topic exists.
+        Some(&mut self.topics[index])
+    }
+}
+
+/// Gives a batch its place in its topic: sequences, the time, the id, the TTL.
+pub fn stamp(topic: &mut Topic, now: Now, mut batch: Batch) -> Portion {
+    let first = topic.next_sequence;
+    topic.next_sequence = messages::stamp(
+        &mut batch.frames,
+        Stamp {
+            topic: topic.name.id,
+            sequence: first,
+            timestamp: now.unix_ns,
+            ttl_ms: batch.ttl_ms,
+        },
+    );
+    let portion = Portion {
+        topic: topic.name.id,
+        first,
+        messages: batch.messages,
+        deadline_ns: match batch.ttl_ms {
+            0 => u64::MAX,
+            ttl_ms => batch.received_ns + u64::from(ttl_ms) * 1_000_000,
+        },
+        frames: batch.frames.freeze(),
+    };
+    assert!(portion.next() == topic.next_sequence, "a batch counts what its frames count");
+    portion
+}

@@ -1,0 +1,225 @@
+//! SUBSCRIBE and UNSUBSCRIBE: from a client's wish to a subscription in force, and its end.
+//!
+//! Called by `receive`. A subscription that other cores must know of waits for their answers, which
+//! come through `mesh`.
+
+use std::sync::Arc;
+
+use super::Broker;
+use super::interest::Announcement;
+use super::mesh::Request;
+use super::queue::Bounds;
+use super::session::Phase;
+use super::subscriptions::{State, SubscriptionIndex};
+use crate::config::OverflowPolicy;
+use crate::protocol::decode::Subscribe;
+use crate::protocol::{CoreId, Overflow, Reject, Start, SubscriptionId, encode, name};
+
+impl Broker {
+    /// SUBSCRIBE.
+    pub(super) fn subscribe(
+        &mut self,
+        slot: u32,
+        subscribe: Subscribe<'_>,
+    ) -> Result<(), Reject> {
+        let id = subscribe.subscription;
+        let (policy, bounds) = self.options(&subscribe)?;
+        let subscriptions_max = self.cluster.settings.limits.max_subscriptions_per_connection;
+        let session = self.sessions.get(slot);
+        if session.subscriptions.contains_key(&id) {
+            return Err(Reject::SubscriptionInUse { subscription: id.0 });
+        }
+        if session.subscriptions.len() >= subscriptions_max as usize {
+            return Err(Reject::LimitReached {
+                about: id.0,
+                what: "subscriptions of this connection",
+                count_max: u64::from(subscriptions_max),
+                remedy: "use patterns, or raise `limits.max_subscriptions_per_connection`",
+            });
+        }
+        let pattern: Arc<str> = subscribe.pattern.into();
+        let index = self.subscriptions.insert(slot, id, pattern.clone(), policy, bounds);
+        session.subscriptions.insert(id, index);
+        session.pending_requests += 1;
+        self.counters.subscriptions.add(1);
+        let asked = self.cores_to_ask(&pattern);
+        match self.interest.announce(&pattern, index, asked.len() as u16) {
+            Announcement::InForce => self.put_in_force(index),
+            Announcement::Waits => {}
+            Announcement::Ask(number) => {
+                for core in asked {
+                    let pattern = pattern.clone();
+                    self.outgoing[usize::from(core.0)].ask(Request::Announce { number, pattern });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// UNSUBSCRIBE: what is queued still goes out, then UNSUBSCRIBED.
+    pub(super) fn unsubscribe(&mut self, slot: u32, id: SubscriptionId) -> Result<(), Reject> {
+        let unknown = Reject::UnknownSubscription { subscription: id.0 };
+        let session = self.sessions.get(slot);
+        let index = *session.subscriptions.get(&id).ok_or(unknown.clone())?;
+        let state = self.subscriptions.get(index).state;
+        if state == State::Ending {
+            return Err(unknown);
+        }
+        if state == State::Joining {
+            session.pending_requests -= 1;
+        }
+        self.subscriptions.end(index, State::Ending);
+        self.withdraw(index);
+        let session = self.sessions.get(slot);
+        if self.subscriptions.get(index).is_listed {
+            // First in turn from now on: under another subscription later messages of the same
+            // topics may be queued, and must not overtake.
+            session.to_send.retain(|listed| *listed != index);
+            session.to_send.push_front(index);
+        } else {
+            self.forget(slot, index);
+            self.answer(slot, |out| encode::unsubscribed(out, id));
+        }
+        Ok(())
+    }
+
+    /// Every core that has to knows it: SUBSCRIBED.
+    pub(super) fn put_in_force(&mut self, index: SubscriptionIndex) {
+        self.subscriptions.put_in_force(index);
+        let subscription = self.subscriptions.get(index);
+        let (slot, id) = (subscription.slot, subscription.id);
+        self.sessions.get(slot).pending_requests -= 1;
+        self.answer(slot, |out| encode::subscribed(out, id));
+    }
+
+    /// Frees a subscription that was ended and has nothing left to send.
+    pub(super) fn forget(&mut self, slot: u32, index: SubscriptionIndex) {
+        let subscription = self.subscriptions.remove(index);
+        self.sessions.get(slot).subscriptions.remove(&subscription.id);
+        self.counters.subscriptions.sub(1);
+    }
+
+    /// The end of a connection ends its subscriptions; what they had queued is lost, and counted.
+    pub(super) fn drop_subscriptions(&mut self, slot: u32) {
+        self.sessions.get(slot).to_send.clear();
+        for index in self.subscriptions_of(slot) {
+            self.end_for(index, State::Closing);
+            let lost = self.subscriptions.get(index).queue.messages();
+            self.counters.dropped_disconnected_messages.add(lost);
+            self.forget(slot, index);
+        }
+    }
+
+    /// CLOSE: subscriptions get no more; those with something queued are sent it first.
+    pub(super) fn close_subscriptions(&mut self, slot: u32) {
+        for index in self.subscriptions_of(slot) {
+            self.end_for(index, State::Closing);
+            if !self.subscriptions.get(index).is_listed {
+                self.forget(slot, index);
+            }
+        }
+    }
+
+    fn end_for(&mut self, index: SubscriptionIndex, state: State) {
+        let was = self.subscriptions.get(index).state;
+        self.subscriptions.end(index, state);
+        if matches!(was, State::Joining | State::InForce) {
+            self.withdraw(index);
+        }
+    }
+
+    fn subscriptions_of(&mut self, slot: u32) -> Vec<SubscriptionIndex> {
+        let mut all: Vec<_> = self.sessions.get(slot).subscriptions.values().copied().collect();
+        all.sort_unstable();
+        all
+    }
+
+    fn withdraw(&mut self, index: SubscriptionIndex) {
+        let pattern = self.subscriptions.get(index).pattern.clone();
+        if self.interest.withdraw(&pattern, index) {
+            for core in self.cores_to_ask(&pattern) {
+                let pattern = pattern.clone();
+                self.outgoing[usize::from(core.0)].ask(Request::Withdraw { pattern });
+            }
+        }
+    }
+
+    /// The other cores that may own a topic the pattern matches.
+    fn cores_to_ask(&self, pattern: &str) -> Vec<CoreId> {
+        if name::is_literal(pattern) {
+            let owner = self.cluster.core_of(self.cluster.shard_of_name(pattern));
+            return if owner == self.core { Vec::new() } else { vec![owner] };
+        }
+        (0..self.cluster.cores).map(CoreId).filter(|core| *core != self.core).collect()
+    }
+
+    fn options(&self, subscribe: &Subscribe<'_>) -> Result<(OverflowPolicy, Bounds), Reject> {
+        let about = subscribe.subscription.0;
+        let not_served =
+            |what, instead| Err(Reject::NotServed { about, what, instead });
+        if let Err(error) = name::check_pattern(subscribe.pattern) {
+            let pattern = subscribe.pattern.to_string();
+            return Err(Reject::BadPattern { subscription: about, pattern, error });
+        }
+        let queues = &self.cluster.settings.queues;
+        let policy = match Overflow::from_byte(subscribe.overflow) {
+            Some(Overflow::ServerDefault) => queues.overflow_policy,
+            Some(Overflow::DropOldest) => OverflowPolicy::DropOldest,
+            Some(Overflow::DropNew) => OverflowPolicy::DropNew,
+            Some(Overflow::Block) => {
+                return not_served("overflow 3 (block)", "use 1 (drop_oldest) or 2 (drop_new)");
+            }
+            Some(Overflow::Disconnect) => {
+                return not_served("overflow 4 (disconnect)", "use 1 (drop_oldest) or 2 (drop_new)");
+            }
+            Some(Overflow::Latest) => {
+                return not_served("overflow 5 (latest)", "use 1 (drop_oldest) or 2 (drop_new)");
+            }
+            None => {
+                return Err(Reject::BadOption {
+                    about,
+                    option: "overflow",
+                    value: u64::from(subscribe.overflow),
+                    allowed: "the policies are 0 to 5",
+                });
+            }
+        };
+        match Start::from_wire(subscribe.start, subscribe.start_argument) {
+            Some(Start::Live) => {}
+            Some(Start::Last(_)) => return not_served("start 1 (last)", "use start 0 (live)"),
+            Some(Start::Sequence(_)) => {
+                return not_served("start 2 (sequence)", "use start 0 (live)");
+            }
+            None => {
+                return Err(Reject::BadOption {
+                    about,
+                    option: "start",
+                    value: u64::from(subscribe.start),
+                    allowed: "the starts are 0 to 2",
+                });
+            }
+        }
+        if !subscribe.group.is_empty() {
+            return not_served("a group", "leave it empty: every subscription gets every message");
+        }
+        let messages_max = match subscribe.capacity {
+            0 => queues.subscriber_capacity,
+            asked => asked.min(queues.subscriber_capacity),
+        };
+        Ok((policy, Bounds { messages_max, bytes_max: queues.subscriber_bytes }))
+    }
+
+    /// Subscriptions whose connection sent CLOSE in this turn get no more from here on.
+    pub(super) fn close_finishing(&mut self) {
+        for slot in std::mem::take(&mut self.finishing) {
+            let finishing = self
+                .sessions
+                .find(slot)
+                .is_some_and(|(_, session)| session.phase == Phase::Finishing);
+            if finishing {
+                self.close_subscriptions(slot);
+                self.finish_if_empty(slot);
+            }
+        }
+    }
+}

@@ -1,0 +1,30 @@
+//! A topic, as its owner keeps it and as other cores know it.
+
+use std::sync::Arc;
+
+use super::interest::CoreSet;
+use crate::protocol::{CoreId, Sequence, TopicId};
+
+/// What every core may know of a topic. It never changes.
+#[derive(Debug, PartialEq, Eq)]
+pub struct TopicName {
+    /// Never used again while the server runs.
+    pub id: TopicId,
+    /// The core that orders it.
+    pub owner: CoreId,
+    /// The topic.
+    pub name: Arc<str>,
+}
+
+/// What the owner keeps.
+#[derive(Debug)]
+pub struct Topic {
+    /// Shared with whoever has to name it.
+    pub name: Arc<TopicName>,
+    /// The sequence the next message gets.
+    pub next_sequence: Sequence,
+    /// The other cores that want it, as `Interest` was at the version below.
+    pub wanted_by: CoreSet,
+    /// When it differs from `Interest`'s own, `wanted_by` is to be found again.
+    pub wanted_at_version: u64,
+}
