@@ -6,17 +6,18 @@
 //! # Always true
 //! - Reading never slows a core: the page takes no lock and writes no counter.
 //! - Stopping never waits for a client of the page, however slowly it reads.
-//!
-//! Limit: idle connections to the page are not bounded. It listens on the loopback interface unless
-//! configured otherwise, and whoever opens it to a network also says who may reach it.
+//! - The page holds few connections, each for one answer and a bounded time: see `bounded`.
+
+mod bounded;
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
-use axum::http::{StatusCode, Uri, header};
+use axum::http::{HeaderValue, StatusCode, Uri, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
 use blipmq::broker::counters::Counters;
@@ -25,6 +26,13 @@ use prometheus::proto::{Counter, Gauge, LabelPair, Metric, MetricFamily, MetricT
 use prometheus::{Registry, TEXT_FORMAT, TextEncoder};
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
+
+use bounded::Bounded;
+
+/// Connections to the page at once. Prometheus needs one; the rest is for curious people.
+const CONNECTIONS_MAX: usize = 32;
+/// Time for one request and its answer; Prometheus gives up after 10 s as well.
+const CONNECTION_LIFETIME: Duration = Duration::from_secs(10);
 
 /// The page, listening but not answering yet.
 #[derive(Debug)]
@@ -115,6 +123,7 @@ impl MetricsServer {
         self.runtime.block_on(async {
             let listener = tokio::net::TcpListener::from_std(self.listener)
                 .expect("a bound, non-blocking listener joins the runtime");
+            let listener = Bounded::new(listener, CONNECTIONS_MAX, CONNECTION_LIFETIME);
             // Not axum's graceful shutdown: that waits for clients, and a stop must not.
             tokio::select! {
                 _ = stopped => {}
@@ -137,6 +146,8 @@ fn router(registry: Registry) -> Router {
         .route("/", get(|| async { "BlipMQ: the metrics are at /metrics\n" }))
         .route("/metrics", get(page))
         .fallback(not_found)
+        // One answer per connection: an idle one would hold a place until its lifetime ends.
+        .layer(axum::middleware::map_response(close_after))
         .with_state(registry)
 }
 
@@ -149,6 +160,11 @@ async fn page(State(registry): State<Registry>) -> impl IntoResponse {
 
 async fn not_found(uri: Uri) -> impl IntoResponse {
     (StatusCode::NOT_FOUND, format!("there is no {}; the metrics are at /metrics\n", uri.path()))
+}
+
+async fn close_after(mut response: axum::response::Response) -> axum::response::Response {
+    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    response
 }
 
 fn registry(counters: Vec<Arc<Counters>>, info: Info) -> Registry {
@@ -389,7 +405,7 @@ mod tests {
     /// Head and body of one answer.
     fn fetched(addr: SocketAddr, request_line: &str) -> (String, String) {
         let mut stream = TcpStream::connect(addr).unwrap();
-        let request = format!("{request_line} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+        let request = format!("{request_line} HTTP/1.1\r\nHost: x\r\n\r\n");
         stream.write_all(request.as_bytes()).unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
@@ -495,6 +511,7 @@ mod tests {
         counters[0].published_messages.add(5);
         let (_, body) = fetched(addr, "GET /metrics");
         assert!(body.contains("\nblipmq_published_messages_total{core=\"0\"} 5\n"), "{body}");
+        assert!(head.contains("connection: close"), "{head}");
         handle.stop();
     }
 
