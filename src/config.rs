@@ -1,10 +1,33 @@
 //! The configuration: TOML text to checked settings.
 //!
 //! Called by the command line at start. The broker gets [`Settings`] and never sees the text.
+//! Reading the file is the caller's part: text comes in, settings or a [`ConfigError`] go out.
+//!
+//! | to learn | read |
+//! |---|---|
+//! | which keys there are, their ranges and meaning | [`keys`] |
+//! | how text becomes settings | `parse` |
+//! | what can be wrong with a file, and the words for it | [`problem`] |
+//! | how a list of cores is written | [`cores`] |
+//! | how settings become text again | `print` |
+//!
+//! # Always true
+//! - A key is described once, in [`keys::KEYS`]; parsing, printing and error texts follow from it.
+//! - All that is wrong with a file is reported at once, one line each.
+//! - What [`Settings`] prints parses to the same settings.
+
+pub mod cores;
+pub mod keys;
+mod parse;
+mod print;
+pub mod problem;
 
 use std::net::SocketAddr;
 
 use crate::limits;
+
+pub use cores::{parse_cores, parse_cores_or_all};
+pub use problem::{ConfigError, Conflict};
 
 /// Everything that can be configured, checked. `Settings::default()` is what an empty file means.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -19,6 +42,33 @@ pub struct Settings {
     pub limits: Limits,
     /// `[metrics]`
     pub metrics: Metrics,
+}
+
+impl Settings {
+    /// Checked settings from the text of a configuration file. `file_name` is for error texts only.
+    ///
+    /// ```
+    /// use blipmq::config::Settings;
+    ///
+    /// let settings = Settings::parse("blipmq.toml", "[delivery]\nmax_batch = 32\n").unwrap();
+    /// assert_eq!(settings.delivery.max_batch, 32);
+    ///
+    /// let error = Settings::parse("blipmq.toml", "[delivery]\nmax_bach = 32\n").unwrap_err();
+    /// assert_eq!(
+    ///     error.to_string(),
+    ///     "blipmq.toml:2: [delivery] max_bach is not a known key; did you mean max_batch?"
+    /// );
+    /// ```
+    pub fn parse(file_name: &str, text: &str) -> Result<Settings, ConfigError> {
+        parse::parse(file_name, text)
+    }
+
+    /// Keys that are each in range but not possible together.
+    ///
+    /// `parse` has checked this; check again after flags have changed settings.
+    pub fn conflicts(&self) -> Vec<Conflict> {
+        problem::conflicts(self)
+    }
 }
 
 /// `[server]`

@@ -19,6 +19,8 @@ pub const HELLO_LEN_MAX: u32 = 16 * 1_024;
 
 /// Cores one broker can run on: the width of a `CoreSet`.
 pub const CORES_MAX: usize = 256;
+/// Highest CPU number `server.cores` may name: an affinity mask of glibc has 1,024 bits.
+pub const CPU_NUMBER_MAX: usize = 1_023;
 /// Shards one broker can have.
 pub const SHARDS_MAX: u16 = 4_096;
 /// Topic ids are 31 bits on the wire, because the top bit marks a provisional one.
@@ -99,6 +101,7 @@ pub const MESH_OUTGOING_BYTES_MAX: usize = 1 << 20;
 /// at once would let a reset overtake the last ERROR.
 pub const LINGER_MS: u64 = 2_000;
 
+const _: () = assert!(CORES_MAX <= CPU_NUMBER_MAX + 1);
 const _: () = assert!(SEND_RANGES_MAX <= 1_024);
 const _: () = assert!(HELLO_LEN_MAX as usize > FRAME_HEADER_LEN);
 const _: () = assert!(INGEST_BATCH_BYTES_MAX <= INGEST_BYTES_PER_TURN);

@@ -1,0 +1,110 @@
+#!/usr/bin/env bash
+# Reserves huge pages of 2 MiB and lets programs ask for transparent ones.
+set -euo pipefail
+
+readonly PAGES_DEFAULT=512
+
+usage() {
+    cat <<EOF
+Usage: hugepages.sh [--dry-run] [PAGES]
+
+Reserves PAGES huge pages of 2 MiB (default ${PAGES_DEFAULT}, which is 1 GiB; 0 gives them back),
+sets transparent huge pages to "madvise", and shows both before and after. Needs root.
+
+  --dry-run   print what would be done, change nothing; needs no root
+  --help      this text
+
+The broker's allocator takes reserved pages when it is started with
+    MIMALLOC_ALLOW_LARGE_OS_PAGES=1 blipmq --config FILE
+Reserved memory is not available for anything else. All of this lasts until the next boot; to keep
+it, put vm.nr_hugepages = PAGES into /etc/sysctl.d and transparent_hugepage=madvise on the kernel's
+command line.
+
+Environment: SYSFS (default /sys) and MEMINFO (default /proc/meminfo), for tests.
+EOF
+}
+
+fail() {
+    echo "hugepages.sh: $1" >&2
+    exit "${2:-1}"
+}
+
+dry_run=false
+pages=""
+for argument in "$@"; do
+    case "$argument" in
+        --dry-run) dry_run=true ;;
+        --help | -h) usage; exit 0 ;;
+        -*) fail "unknown option $argument; see --help" 2 ;;
+        *)
+            [ -z "$pages" ] || fail "more than one number of pages: $pages and $argument" 2
+            pages=$argument
+            ;;
+    esac
+done
+pages=${pages:-$PAGES_DEFAULT}
+[[ "$pages" =~ ^(0|[1-9][0-9]{0,8})$ ]] ||
+    fail "\"$pages\" is not a number of pages; give a whole number, like $PAGES_DEFAULT" 2
+
+readonly sysfs=${SYSFS:-/sys}
+readonly reserved=$sysfs/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages
+readonly transparent=$sysfs/kernel/mm/transparent_hugepage/enabled
+
+[ -e "$reserved" ] ||
+    fail "$reserved is missing: this kernel has no huge pages of 2 MiB (CONFIG_HUGETLBFS)"
+
+transparent_mode() {
+    # The mode in force stands in brackets: always [madvise] never.
+    if [ -e "$transparent" ]; then
+        sed -E 's/.*\[(.*)\].*/\1/' "$transparent"
+    else
+        echo "not in this kernel"
+    fi
+}
+
+show() {
+    local count
+    count=$(cat "$reserved")
+    echo "$1: $count huge pages reserved ($((count * 2)) MiB)," \
+        "transparent huge pages: $(transparent_mode)"
+}
+
+set_value() {
+    local value=$1 file=$2
+    if $dry_run; then
+        echo "would write $value to $file"
+    else
+        echo "$value" >"$file" ||
+            fail "cannot write $value to $file; run as root on the machine itself, not in a container"
+    fi
+}
+
+show before
+
+already=$(cat "$reserved")
+if [ "$already" -eq "$pages" ]; then
+    echo "reserved already: $pages pages"
+else
+    available_kib=$(awk '$1 == "MemAvailable:" { print $2 }' "${MEMINFO:-/proc/meminfo}")
+    wanted_kib=$(((pages - already) * 2048))
+    # The kernel would try, and push everything else out of memory on the way.
+    [ "$wanted_kib" -le "${available_kib:-0}" ] ||
+        fail "$pages pages need $((wanted_kib / 1024)) MiB more, $((${available_kib:-0} / 1024)) MiB are available; ask for fewer"
+    set_value "$pages" "$reserved"
+fi
+
+if [ ! -e "$transparent" ]; then
+    echo "transparent huge pages are not in this kernel, left alone"
+elif [ "$(transparent_mode)" = madvise ]; then
+    echo "transparent huge pages are at madvise already"
+else
+    # Not "always": that gives every program's small mappings 2 MiB each, and stalls to find them.
+    set_value madvise "$transparent"
+fi
+
+$dry_run && exit 0
+show after
+
+now=$(cat "$reserved")
+[ "$now" -ge "$pages" ] ||
+    fail "only $now of $pages pages could be reserved, memory is fragmented; try again right after a boot, or put hugepages=$pages on the kernel's command line"

@@ -1,0 +1,268 @@
+//! The description of every key: its table, name, form, range and meaning, each said once.
+//!
+//! Used by `parse` to read a file, by `print` to write one, and by `problem` for its texts.
+//!
+//! # Always true
+//! - A key's table and name are the names of its fields in [`Settings`].
+//! - `set` is only called with what the key's form allows; `parse` checks first.
+
+use std::net::SocketAddr;
+use std::ops::RangeInclusive;
+
+use super::{OverflowPolicy, Settings};
+use crate::limits;
+
+/// One key of the configuration file.
+#[derive(Debug)]
+pub struct Key {
+    /// The table it stands in, without brackets.
+    pub table: &'static str,
+    /// Its name.
+    pub name: &'static str,
+    /// What it means, as full sentences, one line each.
+    pub doc: &'static str,
+    /// What may be written, and where it goes.
+    pub form: Form,
+}
+
+/// What a key's value may be, and the place of it in [`Settings`].
+#[derive(Debug)]
+pub enum Form {
+    /// A whole number.
+    Number {
+        /// What is allowed.
+        range: RangeInclusive<u64>,
+        /// Reads it.
+        get: fn(&Settings) -> u64,
+        /// Changes it.
+        set: fn(&mut Settings, u64),
+    },
+    /// `true` or `false`.
+    Flag {
+        /// Reads it.
+        get: fn(&Settings) -> bool,
+        /// Changes it.
+        set: fn(&mut Settings, bool),
+    },
+    /// An IP address with a port, as a string.
+    Address {
+        /// Reads it.
+        get: fn(&Settings) -> SocketAddr,
+        /// Changes it.
+        set: fn(&mut Settings, SocketAddr),
+    },
+    /// A list of CPU numbers, as a string.
+    Cores {
+        /// Reads it.
+        get: fn(&Settings) -> &Option<Vec<usize>>,
+        /// Changes it.
+        set: fn(&mut Settings, Option<Vec<usize>>),
+    },
+    /// The name of an overflow policy, as a string.
+    Overflow {
+        /// Reads it.
+        get: fn(&Settings) -> OverflowPolicy,
+        /// Changes it.
+        set: fn(&mut Settings, OverflowPolicy),
+    },
+}
+
+/// Names of the overflow policies that are served.
+pub const OVERFLOW_NAMES: [(&str, OverflowPolicy); 2] =
+    [("drop_oldest", OverflowPolicy::DropOldest), ("drop_new", OverflowPolicy::DropNew)];
+
+/// Names that the protocol knows and this version does not serve, so that asking for one is told
+/// apart from a typing error.
+pub const OVERFLOW_NAMES_NOT_SERVED: [&str; 3] = ["block", "disconnect", "latest"];
+
+/// The tables, in the order they are printed.
+pub const TABLES: [&str; 5] = ["server", "queues", "delivery", "limits", "metrics"];
+
+impl Key {
+    /// The key with this name in this table.
+    pub fn find(table: &str, name: &str) -> Option<&'static Key> {
+        KEYS.iter().find(|key| key.table == table && key.name == name)
+    }
+
+    /// What may be written, in words, to follow "must be".
+    pub fn allowed(&self) -> String {
+        match &self.form {
+            Form::Number { range, .. } => {
+                format!("a whole number from {} to {}", range.start(), range.end())
+            }
+            Form::Flag { .. } => "true or false".to_owned(),
+            Form::Address { .. } => {
+                "an IP address and a port in quotes, like \"127.0.0.1:7878\" or \"[::1]:7878\""
+                    .to_owned()
+            }
+            Form::Cores { .. } => format!(
+                "CPU numbers from 0 to {} in quotes, like \"0,2-3\", or \"all\"",
+                limits::CPU_NUMBER_MAX
+            ),
+            Form::Overflow { .. } => {
+                OVERFLOW_NAMES.map(|(name, _)| format!("\"{name}\"")).join(" or ")
+            }
+        }
+    }
+}
+
+/// A number: its field names are its table and name.
+macro_rules! number {
+    ($table:ident . $name:ident: $int:ty, $range:expr, $doc:expr) => {
+        Key {
+            table: stringify!($table),
+            name: stringify!($name),
+            doc: $doc,
+            form: Form::Number {
+                range: $range,
+                get: |settings| u64::from(settings.$table.$name),
+                set: |settings, number| {
+                    settings.$table.$name =
+                        <$int>::try_from(number).expect("a key's range fits its field");
+                },
+            },
+        }
+    };
+}
+
+/// A key of another form: its field names are its table and name.
+macro_rules! other {
+    ($table:ident . $name:ident, $form:ident, $doc:expr) => {
+        Key {
+            table: stringify!($table),
+            name: stringify!($name),
+            doc: $doc,
+            form: Form::$form {
+                get: |settings| settings.$table.$name,
+                set: |settings, value| settings.$table.$name = value,
+            },
+        }
+    };
+}
+
+/// Every key there is, by table, in the order they are printed.
+pub static KEYS: [Key; 17] = [
+    other!(server.bind_addr, Address, "Where clients connect. Port 0 takes any free port."),
+    Key {
+        table: "server",
+        name: "cores",
+        doc: "CPU numbers to run on, one executor each, like \"0,2-3\".\n\
+              \"all\" is every one this process is allowed (taskset, numactl, cgroup).",
+        form: Form::Cores {
+            get: |settings| &settings.server.cores,
+            set: |settings, cores| settings.server.cores = cores,
+        },
+    },
+    number!(
+        server.max_connections: u32,
+        limits::CONNECTIONS_RANGE,
+        "Connections at once, over all cores. Further ones get an error and are closed."
+    ),
+    number!(
+        server.max_message_size_bytes: u32,
+        limits::MESSAGE_LEN_RANGE,
+        "Longest payload of one message, in bytes."
+    ),
+    number!(
+        server.auth_timeout_ms: u32,
+        limits::TIMEOUT_MS_RANGE,
+        "Time a new connection has to introduce itself, in milliseconds."
+    ),
+    number!(
+        server.drain_timeout_ms: u32,
+        limits::TIMEOUT_MS_RANGE,
+        "Time a stop may take to deliver what was accepted, in milliseconds."
+    ),
+    number!(
+        queues.topic_capacity: u32,
+        limits::CAPACITY_RANGE,
+        "Messages each topic keeps for subscribers that ask for earlier ones."
+    ),
+    number!(
+        queues.subscriber_capacity: u32,
+        limits::CAPACITY_RANGE,
+        "Messages one subscription may have waiting. A client may ask for fewer, never for more."
+    ),
+    number!(
+        queues.subscriber_bytes: u64,
+        limits::SUBSCRIBER_BYTES_RANGE,
+        "Bytes one subscription may have waiting; the first of both bounds to be reached counts."
+    ),
+    other!(
+        queues.overflow_policy,
+        Overflow,
+        "What goes when a subscription's queue is full, unless the subscriber chose:\n\
+         its oldest waiting messages (\"drop_oldest\") or those that arrive (\"drop_new\")."
+    ),
+    number!(
+        delivery.max_batch: u32,
+        limits::BATCH_RANGE,
+        "Messages sent to one connection at a time. More raises throughput, fewer lowers latency."
+    ),
+    number!(
+        delivery.fanout_shards: u16,
+        limits::SHARDS_RANGE,
+        "Shards that topics are dealt to. 0 is twice the number of cores."
+    ),
+    number!(
+        delivery.default_ttl_ms: u32,
+        limits::TTL_MS_RANGE,
+        "Time to live of messages that name none, in milliseconds. 0 is for ever."
+    ),
+    number!(limits.max_topics: u32, limits::TOPICS_RANGE, "Topics at once, over all cores."),
+    number!(
+        limits.max_subscriptions_per_connection: u32,
+        limits::SUBSCRIPTIONS_RANGE,
+        "Subscriptions one connection may have at once."
+    ),
+    other!(metrics.enabled, Flag, "Whether the Prometheus page is served."),
+    other!(
+        metrics.bind_addr,
+        Address,
+        "Where Prometheus fetches /metrics. Port 0 takes any free port."
+    ),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tables_are_those_of_the_keys_in_their_order() {
+        let mut tables: Vec<&str> = KEYS.iter().map(|key| key.table).collect();
+        tables.dedup();
+        assert_eq!(tables, TABLES);
+    }
+
+    #[test]
+    fn no_key_is_described_twice() {
+        for (index, key) in KEYS.iter().enumerate() {
+            let twin = KEYS[..index].iter().find(|k| (k.table, k.name) == (key.table, key.name));
+            assert!(twin.is_none(), "[{}] {} is described twice", key.table, key.name);
+        }
+    }
+
+    #[test]
+    fn every_default_lies_in_its_range() {
+        let settings = Settings::default();
+        for key in &KEYS {
+            if let Form::Number { range, get, .. } = &key.form {
+                let number = get(&settings);
+                assert!(range.contains(&number), "[{}] {} is {number}", key.table, key.name);
+            }
+        }
+    }
+
+    #[test]
+    fn both_ends_of_every_range_fit_their_field() {
+        let mut settings = Settings::default();
+        for key in &KEYS {
+            if let Form::Number { range, get, set } = &key.form {
+                for end in [*range.start(), *range.end()] {
+                    set(&mut settings, end);
+                    assert_eq!(get(&settings), end, "[{}] {}", key.table, key.name);
+                }
+            }
+        }
+    }
+}
