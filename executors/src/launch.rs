@@ -35,7 +35,7 @@ pub struct Plan {
 /// The running executors.
 pub struct Running {
     stop: StopHandle,
-    threads: Vec<(usize, JoinHandle<io::Result<bool>>)>,
+    threads: Vec<JoinHandle<bool>>,
 }
 
 /// Stops the executors from any thread.
@@ -106,10 +106,10 @@ where
         let service = service.clone();
         let started = start(cpu, seat, move || service(core));
         match started {
-            Ok(thread) => running.threads.push((cpu, thread)),
+            Ok(thread) => running.threads.push(thread),
             Err(error) => {
                 running.stop.stop();
-                let _ = running.join();
+                running.join();
                 return Err(error);
             }
         }
@@ -124,19 +124,11 @@ impl Running {
     }
 
     /// Waits until every executor has ended.
-    pub fn join(self) -> Result<Stopped, StartError> {
-        let mut stopped = Stopped::Drained;
-        for (cpu, thread) in self.threads {
-            let ended = thread.join().expect("a panic on an executor aborts the process");
-            match ended {
-                Ok(true) => {}
-                Ok(false) => stopped = Stopped::TimedOut,
-                Err(source) => {
-                    return Err(StartError::Core { cpu, what: "its data ring", source });
-                }
-            }
-        }
-        Ok(stopped)
+    pub fn join(self) -> Stopped {
+        let drained = self.threads.into_iter().fold(true, |drained, thread| {
+            drained & thread.join().expect("a panic on an executor aborts the process")
+        });
+        if drained { Stopped::Drained } else { Stopped::TimedOut }
     }
 }
 
@@ -155,7 +147,7 @@ fn start<S, F>(
     cpu: usize,
     seat: Seat<S::Letter>,
     service: F,
-) -> Result<JoinHandle<io::Result<bool>>, StartError>
+) -> Result<JoinHandle<bool>, StartError>
 where
     S: Service + 'static,
     F: FnOnce() -> S + Send + 'static,
@@ -191,11 +183,18 @@ where
         match prepare() {
             Ok((executor, driver)) => {
                 started.send(Ok(())).expect("`start` waits");
-                executor.run(driver.run())
+                match executor.run(driver.run()) {
+                    Ok(drained) => drained,
+                    Err(error) => {
+                        // Without its ring this core is dead, and the others would wait for it.
+                        tracing::error!(cpu, %error, "the data ring failed: the broker cannot go on");
+                        std::process::abort();
+                    }
+                }
             }
             Err(error) => {
                 started.send(Err(error)).expect("`start` waits");
-                Ok(true)
+                true
             }
         }
     };

@@ -1,3 +1,125 @@
-//! The broker process: where sockets and the I/O-free broker meet.
+//! The broker process: where sockets and the I/O-free broker meet. Binary only, and thin.
+//!
+//! Called by `cli::serve` with checked settings. [`run`] refuses to start with one clear line, or
+//! runs until SIGINT or SIGTERM and then drains.
 
 pub mod metrics;
+mod relay;
+
+use std::fmt::Display;
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::io::{IsTerminal, Write};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use blipmq::broker::counters::Counters;
+use blipmq::broker::{Broker, Cluster, SERVER_NAME};
+use blipmq::config::Settings;
+use blipmq::limits;
+use blipmq::protocol::CoreId;
+use executors::launch::{Plan, Running, Stopped, launch};
+use executors::signals::StopSignals;
+use executors::{listener, placement, preflight};
+
+use metrics::{Info, MetricsHandle, MetricsServer};
+use relay::Relay;
+
+const _: () = assert!(placement::CORES_MAX == limits::CORES_MAX);
+
+/// What runs between the start and the stop.
+struct Broking {
+    running: Running,
+    metrics: Option<MetricsHandle>,
+}
+
+/// Runs the broker until it is told to stop.
+pub fn run(settings: Settings) -> ExitCode {
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_target(false)
+        .init();
+    // Before any thread starts: threads inherit what is blocked.
+    let signals = match StopSignals::block() {
+        Ok(signals) => signals,
+        Err(error) => return refuse(format!("cannot block SIGINT and SIGTERM: {error}")),
+    };
+    let broking = match start(settings) {
+        Ok(broking) => broking,
+        Err(error) => return refuse(error),
+    };
+    match signals.wait() {
+        Ok(signal) => tracing::info!("{signal}: stopping, once more to stop at once"),
+        Err(error) => tracing::error!("cannot wait for signals: {error}; stopping"),
+    }
+    broking.running.stop_handle().stop();
+    // Nobody waits for this thread: it ends with the process, or ends it.
+    std::thread::spawn(move || {
+        if let Ok(signal) = signals.wait() {
+            tracing::warn!("{signal} again: stopped without delivering the rest");
+            std::process::exit(1);
+        }
+    });
+    match broking.running.join() {
+        Stopped::Drained => tracing::info!("stopped, everything accepted was delivered"),
+        Stopped::TimedOut => tracing::warn!(
+            "stopped after server.drain_timeout_ms: subscribers that did not read were cut off"
+        ),
+    }
+    if let Some(metrics) = broking.metrics {
+        metrics.stop();
+    }
+    ExitCode::SUCCESS
+}
+
+fn refuse(error: impl Display) -> ExitCode {
+    eprintln!("blipmq: {error}");
+    ExitCode::FAILURE
+}
+
+fn start(settings: Settings) -> Result<Broking, Box<dyn std::error::Error>> {
+    let cpus = placement::choose(settings.server.cores.as_deref())?;
+    preflight::check(cpus.len(), settings.server.max_connections)?;
+    let listener = listener::bind(settings.server.bind_addr)?;
+    let address = listener.local_addr()?;
+    let metrics = match settings.metrics.enabled {
+        true => Some(MetricsServer::bind(settings.metrics.bind_addr)?),
+        false => None,
+    };
+
+    let counters: Vec<Arc<Counters>> = cpus.iter().map(|_| Arc::default()).collect();
+    // RandomState is seeded by the system: enough to tell one start from another.
+    let server_id = RandomState::new().build_hasher().finish();
+    let max_connections = settings.server.max_connections;
+    let drain_timeout = Duration::from_millis(settings.server.drain_timeout_ms.into());
+    let cluster = Cluster::new(cpus.len() as u16, server_id, Arc::new(settings));
+    let cores = placement::print(&cpus);
+    let shards = cluster.shards;
+    let plan = Plan {
+        cpus,
+        listener,
+        connections_max: max_connections,
+        letters_max: limits::MESH_LETTERS_MAX,
+        drain_timeout,
+    };
+    let counters_of = counters.clone();
+    let running = launch(plan, move |core| {
+        let core_id = CoreId(core as u16);
+        Relay::new(Broker::new(core_id, cluster.clone(), counters_of[core].clone()))
+    })?;
+
+    let mut page = String::new();
+    let metrics = match metrics {
+        Some(server) => {
+            page = format!(", metrics on http://{}/metrics", server.local_addr());
+            let version = env!("CARGO_PKG_VERSION");
+            Some(server.serve(counters, Info { version, max_connections })?)
+        }
+        None => None,
+    };
+    // On stdout, and only when clients can connect: scripts wait for this line.
+    println!("{SERVER_NAME} is ready on {address}{page}, cores {cores}, {shards} shards");
+    std::io::stdout().flush()?;
+    Ok(Broking { running, metrics })
+}

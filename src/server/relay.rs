@@ -1,0 +1,138 @@
+//! The relay of one core: turns what its executor tells into calls of the broker, and what the
+//! broker wants into requests of the executor.
+//!
+//! It decides nothing and keeps nothing but the two ends it joins.
+
+use std::net::SocketAddr;
+
+use blipmq::broker::mesh::{DELIVERIES, LANES, Letter, REQUESTS};
+use blipmq::broker::{Action, Broker, ConnectionId, Now};
+use blipmq::protocol::CoreId;
+use bytes::Bytes;
+use executors::{Io, Service};
+
+pub struct Relay {
+    broker: Broker,
+    /// Empty between sends; kept for its room.
+    gathered: Vec<Bytes>,
+}
+
+impl Relay {
+    pub fn new(broker: Broker) -> Relay {
+        Relay { broker, gathered: Vec::new() }
+    }
+
+    fn read_mesh(&mut self, io: &Io<Letter>, lane: usize) -> bool {
+        let mut busy = false;
+        for core in 0..io.mesh().cores() {
+            if core != io.mesh().core()
+                && self.broker.wants_letter(lane)
+                && let Some(letter) = io.mesh().try_recv(core, lane)
+            {
+                busy = true;
+                self.broker.letter(CoreId(core as u16), letter);
+            }
+        }
+        busy
+    }
+
+    fn write_mesh(&mut self, io: &Io<Letter>) {
+        for core in 0..io.mesh().cores() {
+            let to = CoreId(core as u16);
+            for lane in [REQUESTS, DELIVERIES] {
+                let Some(letter) = self.broker.take_letter(to, lane) else { continue };
+                match io.mesh().try_send(core, lane, letter) {
+                    Ok(()) => self.broker.letter_sent(to, lane),
+                    Err(letter) => self.broker.keep_letter(to, letter),
+                }
+            }
+        }
+    }
+}
+
+impl Service for Relay {
+    type Letter = Letter;
+
+    const LANES: usize = LANES;
+
+    fn connected(
+        &mut self,
+        now: executors::Now,
+        connection: executors::ConnectionId,
+        peer: SocketAddr,
+        admitted: bool,
+    ) {
+        tracing::debug!(%peer, admitted, "connected");
+        self.broker.connected(time(now), inward(connection), admitted);
+    }
+
+    fn received(
+        &mut self,
+        now: executors::Now,
+        connection: executors::ConnectionId,
+        bytes: &[u8],
+    ) {
+        self.broker.received(time(now), inward(connection), bytes);
+    }
+
+    fn sent(&mut self, _now: executors::Now, connection: executors::ConnectionId) {
+        self.broker.sent(inward(connection));
+    }
+
+    fn ended(&mut self, now: executors::Now, connection: executors::ConnectionId) {
+        self.broker.ended(time(now), inward(connection));
+    }
+
+    fn closed(&mut self, connection: executors::ConnectionId) {
+        self.broker.closed(inward(connection));
+    }
+
+    fn wants_input(&self) -> bool {
+        self.broker.wants_input()
+    }
+
+    fn turn(&mut self, now: executors::Now, io: &mut Io<Letter>) -> bool {
+        let mut busy = self.read_mesh(io, DELIVERIES);
+        busy |= self.read_mesh(io, REQUESTS);
+        busy |= self.broker.take_in(time(now));
+        self.write_mesh(io);
+        while let Some(connection) = self.broker.next_ready() {
+            self.broker.gather(time(now), connection, &mut self.gathered);
+            if !self.gathered.is_empty() {
+                io.send(outward(connection), &mut self.gathered);
+            }
+        }
+        for action in self.broker.take_actions() {
+            match action {
+                Action::Pause(connection) => io.pause(outward(connection)),
+                Action::Resume(connection) => io.resume(outward(connection)),
+                Action::Close(connection, last) => io.close(now, outward(connection), last),
+            }
+        }
+        busy
+    }
+
+    fn next_deadline(&self) -> Option<u64> {
+        self.broker.next_deadline_ns()
+    }
+
+    fn stop(&mut self, _now: executors::Now) {
+        self.broker.stop();
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.broker.is_stopped()
+    }
+}
+
+fn time(now: executors::Now) -> Now {
+    Now { monotonic_ns: now.monotonic_ns, unix_ns: now.unix_ns }
+}
+
+fn inward(connection: executors::ConnectionId) -> ConnectionId {
+    ConnectionId { slot: connection.slot, generation: connection.generation }
+}
+
+fn outward(connection: ConnectionId) -> executors::ConnectionId {
+    executors::ConnectionId { slot: connection.slot, generation: connection.generation }
+}
