@@ -14,6 +14,7 @@ mod publish;
 mod serve;
 mod subscribe;
 
+use std::io::Write;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -94,10 +95,15 @@ pub fn run() -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("blipmq: {failure}");
+            tell(format_args!("blipmq: {failure}"));
             ExitCode::FAILURE
         }
     }
+}
+
+/// Says a line on stderr. Nobody may be reading it, which `eprintln` would panic of.
+fn tell(line: std::fmt::Arguments<'_>) {
+    let _ = writeln!(std::io::stderr(), "{line}");
 }
 
 /// Reads `500ms`, `2s`, `5m`, `1h`, or plain milliseconds.

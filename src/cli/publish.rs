@@ -41,7 +41,7 @@ pub struct Publish {
     /// The topic, such as orders.eu; no wildcards.
     topic: String,
     /// The message; without it, and without --file, each line of stdin is one.
-    #[arg(conflicts_with = "file", allow_hyphen_values = true)]
+    #[arg(conflicts_with = "file", allow_negative_numbers = true)]
     message: Option<String>,
     /// Publish the bytes of a file as one message.
     #[arg(long, value_name = "FILE")]

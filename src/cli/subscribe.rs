@@ -12,7 +12,7 @@ use blipmq::client::{Client, ClientError, ClientOptions, Event, Overflow, Subscr
 use clap::{Args, ValueEnum};
 
 use super::output::{self, Format};
-use super::{Outcome, Server};
+use super::{Outcome, Server, tell};
 
 pub const EXAMPLES: &str = "Examples:
   blipmq sub orders.eu                       payloads, a line each
@@ -131,18 +131,20 @@ impl Subscribe {
                         }
                     }
                 }
-                Event::Gap(gap) => eprintln!(
+                Event::Gap(gap) => tell(format_args!(
                     "missed {} messages of {}, {} to {}: {}",
                     gap.messages,
                     gap.topic,
                     gap.first,
                     gap.last(),
                     gap.reason
-                ),
+                )),
                 Event::Subscribed(subscription) if !self.quiet => {
-                    eprintln!("subscribed to {}", subscription.pattern());
+                    tell(format_args!("subscribed to {}", subscription.pattern()));
                 }
-                Event::Goodbye { reason } => eprintln!("the broker says goodbye: {reason}"),
+                Event::Goodbye { reason } => {
+                    tell(format_args!("the broker says goodbye: {reason}"));
+                }
                 Event::Error(error) => return Err(error.into()),
                 _ => {}
             }

@@ -118,6 +118,8 @@ impl Reader<'_> {
                 }
                 self.events.extend(conversation.on_error(about, error));
             }
+            // Nothing follows CLOSE.
+            ServerFrame::Ping { .. } if conversation.closing => {}
             ServerFrame::Ping { opaque } => {
                 // A server that pings without reading waits for itself, and fills nothing here.
                 let wait = Wait { what: "answer a PING", until: None };
