@@ -9,14 +9,14 @@
 //!   queue keeps up with a file poured through a pipe.
 
 use std::fs::{self, File};
-use std::io::{self, BufRead, BufReader, IsTerminal, Read};
+use std::io::{self, BufRead, BufReader, Read};
 use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use blipmq::client::{ClientError, ClientOptions, PublishOptions, PublishWindow, Topic};
 use clap::Args;
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressFinish, ProgressStyle};
 
 use super::{Outcome, Server, parse_duration};
 
@@ -130,7 +130,6 @@ fn publish_lines(topic: &Topic, options: PublishOptions, message_len_max: u32) -
         topic.publish_with(&line, options).map_err(text)?;
         progress.advance(read as u64);
     }
-    progress.finish();
     Ok(())
 }
 
@@ -144,47 +143,34 @@ fn file_len(stdin: &io::Stdin) -> Option<u64> {
 /// A bar on stderr, if somebody looks at it and the work takes long enough.
 struct Progress {
     started: Instant,
-    total_bytes: Option<u64>,
     messages: u64,
-    bytes: u64,
-    shown: bool,
-    bar: Option<ProgressBar>,
+    bar: ProgressBar,
 }
 
 impl Progress {
     fn new(total_bytes: Option<u64>) -> Progress {
-        let shown = io::stderr().is_terminal();
-        Progress { started: Instant::now(), total_bytes, messages: 0, bytes: 0, shown, bar: None }
+        let template = match total_bytes {
+            Some(_) => "{wide_bar} {bytes}/{total_bytes} {msg} {eta}",
+            None => "{spinner} {bytes} {bytes_per_sec} {msg}",
+        };
+        // Hidden at first, and not made later: its rate counts from where it begins.
+        let bar = ProgressBar::with_draw_target(total_bytes, ProgressDrawTarget::hidden());
+        let style = ProgressStyle::with_template(template).expect("the template is a constant");
+        // Cleared also when a failure ends it: the failure's line is the last on the screen.
+        let bar = bar.with_style(style).with_finish(ProgressFinish::AndClear);
+        Progress { started: Instant::now(), messages: 0, bar }
     }
 
     fn advance(&mut self, bytes: u64) {
         self.messages += 1;
-        self.bytes += bytes;
-        if !self.shown || !self.messages.is_multiple_of(PROGRESS_STEP) {
+        self.bar.inc(bytes);
+        if !self.messages.is_multiple_of(PROGRESS_STEP) {
             return;
         }
-        if self.bar.is_none() && self.started.elapsed() < PROGRESS_AFTER {
-            return;
-        }
-        let bar = self.bar.get_or_insert_with(|| new_bar(self.total_bytes, self.started));
-        bar.set_position(self.bytes);
-        bar.set_message(format!("{} messages", self.messages));
-    }
-
-    fn finish(self) {
-        if let Some(bar) = self.bar {
-            bar.finish_and_clear();
+        self.bar.set_message(format!("{} messages", self.messages));
+        if self.bar.is_hidden() && self.started.elapsed() >= PROGRESS_AFTER {
+            // It stays hidden where stderr is no terminal.
+            self.bar.set_draw_target(ProgressDrawTarget::stderr());
         }
     }
-}
-
-fn new_bar(total_bytes: Option<u64>, started: Instant) -> ProgressBar {
-    let (bar, template) = match total_bytes {
-        Some(total_bytes) => {
-            (ProgressBar::new(total_bytes), "{wide_bar} {bytes}/{total_bytes} {msg} {eta}")
-        }
-        None => (ProgressBar::new_spinner(), "{spinner} {bytes} {bytes_per_sec} {msg}"),
-    };
-    let style = ProgressStyle::with_template(template).expect("the template is a constant");
-    bar.with_style(style).with_elapsed(started.elapsed())
 }

@@ -102,8 +102,8 @@ pub enum ClientError {
     /// This client closed the connection.
     #[error("this client is closed: connect again")]
     Closed,
-    /// Nothing moved for too long.
-    #[error("{what}: nothing came from the broker for {} ms; {remedy}", waited.as_millis())]
+    /// Nothing moved for `request_timeout`, or the caller's own timeout is over.
+    #[error("{what}: no answer from the broker within {} ms; {remedy}", waited.as_millis())]
     Timeout {
         /// What was waited for.
         what: &'static str,
