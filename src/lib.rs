@@ -4,6 +4,8 @@
 //! The binary brings it together with the `executors` crate, which owns cores and sockets.
 
 pub mod broker;
+#[cfg(feature = "client")]
+pub mod client;
 pub mod config;
 pub mod limits;
 pub mod protocol;

@@ -1,0 +1,162 @@
+//! The command line: what can be typed, and which file does it.
+//!
+//! Called by `main`. Each command is a file of this folder; `serve` goes on to `server`, the others
+//! use the library's client.
+//!
+//! # Always true
+//! - Exit status 0 is success, 1 a failure, 2 a command line that cannot be understood.
+//! - A failure is one line on stderr: what happened, the numbers, what to do.
+//! - Stdout carries nothing but what was asked for.
+
+mod check_config;
+mod output;
+mod publish;
+mod serve;
+mod subscribe;
+
+use std::io::Write;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use blipmq::client::{Client, ClientError, ClientOptions};
+use clap::{Args, Parser, Subcommand};
+
+/// A thread-per-core publish/subscribe broker for Linux on io_uring.
+///
+/// Without a command it serves, on 127.0.0.1:7878 unless told otherwise.
+#[derive(Debug, Parser)]
+#[command(
+    name = "blipmq",
+    version,
+    args_conflicts_with_subcommands = true,
+    after_help = "Examples:
+  blipmq                                     run a broker with the defaults
+  blipmq --bind 0.0.0.0:7878 --cores 2-5     run it for others, on four CPUs
+  blipmq sub 'orders.>'                      print messages as they come
+  blipmq pub orders.eu 'one espresso'        publish one
+  blipmq check-config /etc/blipmq.toml       check a file before a restart
+
+Exit status: 0 success, 1 failure, 2 a command line that cannot be understood."
+)]
+struct CommandLine {
+    #[command(flatten)]
+    serve: serve::Serve,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run a broker; the same as `blipmq` without a command.
+    Serve(serve::Serve),
+    /// Publish messages to a topic.
+    #[command(name = "pub", after_help = publish::EXAMPLES)]
+    Publish(publish::Publish),
+    /// Print the messages of one or more patterns.
+    #[command(name = "sub", after_help = subscribe::EXAMPLES)]
+    Subscribe(subscribe::Subscribe),
+    /// Check a configuration file and print every setting it leads to.
+    CheckConfig(check_config::CheckConfig),
+}
+
+/// Which broker to talk to.
+#[derive(Debug, Args)]
+struct Server {
+    /// The broker's host:port.
+    #[arg(
+        long = "server",
+        value_name = "ADDR",
+        env = "BLIPMQ_SERVER",
+        default_value = "127.0.0.1:7878"
+    )]
+    addr: String,
+}
+
+impl Server {
+    fn connect(&self, options: ClientOptions) -> Result<Client, ClientError> {
+        options.connect(&self.addr)
+    }
+}
+
+/// What a command gives back: its failure as the line that stderr gets.
+type Outcome = Result<(), String>;
+
+pub fn run() -> ExitCode {
+    let command_line = CommandLine::parse();
+    let outcome = match command_line.command.unwrap_or(Command::Serve(command_line.serve)) {
+        Command::Serve(serve) => match serve.settings() {
+            Ok(settings) => return crate::server::run(settings),
+            Err(failure) => Err(failure),
+        },
+        Command::Publish(publish) => publish.run(),
+        Command::Subscribe(subscribe) => subscribe.run(),
+        Command::CheckConfig(check_config) => check_config.run(),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            tell(format_args!("blipmq: {failure}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Says a line on stderr. Nobody may be reading it, which `eprintln` would panic of.
+fn tell(line: std::fmt::Arguments<'_>) {
+    let _ = writeln!(std::io::stderr(), "{line}");
+}
+
+/// Reads `500ms`, `2s`, `5m`, `1h`, or plain milliseconds.
+fn parse_duration(text: &str) -> Result<Duration, String> {
+    let digits_len = text.find(|character: char| !character.is_ascii_digit());
+    let (number, unit) = text.split_at(digits_len.unwrap_or(text.len()));
+    let unit_ms = match unit {
+        "" | "ms" => 1,
+        "s" => 1_000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        _ => return Err(format!("`{unit}` is not a unit: use ms, s, m or h, as in 500ms or 2s")),
+    };
+    let number: u64 = number
+        .parse()
+        .map_err(|_| "give a whole number and a unit, as in 500ms or 2s".to_owned())?;
+    let duration_ms = number.checked_mul(unit_ms).ok_or("it is longer than can be counted")?;
+    Ok(Duration::from_millis(duration_ms))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn command_line_is_consistent() {
+        CommandLine::command().debug_assert();
+    }
+
+    #[test]
+    fn durations_have_a_unit_or_are_milliseconds() {
+        assert_eq!(parse_duration("500ms"), Ok(Duration::from_millis(500)));
+        assert_eq!(parse_duration("250"), Ok(Duration::from_millis(250)));
+        assert_eq!(parse_duration("2s"), Ok(Duration::from_secs(2)));
+        assert_eq!(parse_duration("1h"), Ok(Duration::from_secs(3_600)));
+        for bad in ["", "s", "2x", "-1s", "1.5s", "99999999999999999999", "9999999999999999999h"] {
+            assert!(parse_duration(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn flags_of_serve_are_taken_with_and_without_the_command() {
+        for words in [&["blipmq", "--cores", "1,2"][..], &["blipmq", "serve", "--cores", "1,2"]] {
+            let command_line = CommandLine::try_parse_from(words).expect("it is understood");
+            let serve = match command_line.command {
+                Some(Command::Serve(serve)) => serve,
+                None => command_line.serve,
+                other => panic!("{other:?}"),
+            };
+            assert_eq!(serve.settings().unwrap().server.cores, Some(vec![1, 2]));
+        }
+        assert!(CommandLine::try_parse_from(["blipmq", "--cores", "1", "sub", "a"]).is_err());
+    }
+}

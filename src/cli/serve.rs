@@ -1,0 +1,62 @@
+//! `blipmq serve`: flags and the configuration file to settings.
+//!
+//! Called by `cli`, for `blipmq` without a command too. Next on the path: `server::run`.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use blipmq::config::{self, Settings};
+use clap::Args;
+
+/// Run a broker. Flags win over the file.
+#[derive(Debug, Args)]
+pub struct Serve {
+    /// The configuration file; without one every setting has its default.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Where clients connect (`server.bind_addr`).
+    #[arg(long, value_name = "ADDR")]
+    bind: Option<SocketAddr>,
+    /// Where Prometheus fetches metrics (`metrics.bind_addr`).
+    #[arg(long, value_name = "ADDR")]
+    metrics_bind: Option<SocketAddr>,
+    /// CPUs to run on (`server.cores`), such as 0-3,6; without it, every one this process may use.
+    #[arg(long, value_name = "LIST", value_parser = parse_cores)]
+    cores: Option<Cores>,
+}
+
+/// A list in one argument; clap would take a bare `Vec` for many arguments.
+#[derive(Debug, Clone)]
+struct Cores(Vec<usize>);
+
+fn parse_cores(text: &str) -> Result<Cores, String> {
+    config::parse_cores(text).map(Cores)
+}
+
+impl Serve {
+    pub fn settings(self) -> Result<Settings, String> {
+        let mut settings = match &self.config {
+            Some(file) => read_settings(file)?,
+            None => Settings::default(),
+        };
+        if let Some(bind) = self.bind {
+            settings.server.bind_addr = bind;
+        }
+        if let Some(metrics_bind) = self.metrics_bind {
+            settings.metrics.bind_addr = metrics_bind;
+        }
+        if let Some(Cores(cores)) = self.cores {
+            settings.server.cores = Some(cores);
+        }
+        Ok(settings)
+    }
+}
+
+/// Reads a configuration file: the library half parses text, and does no I/O.
+pub fn read_settings(file: &Path) -> Result<Settings, String> {
+    let name = file.display().to_string();
+    let text = std::fs::read_to_string(file).map_err(|error| {
+        format!("cannot read configuration {name}: {error}; check the path and its permissions")
+    })?;
+    Settings::parse(&name, &text).map_err(|error| error.to_string())
+}

@@ -1,0 +1,153 @@
+//! `blipmq sub`: one line on stdout for each message of the patterns.
+//!
+//! Called by `cli`. Next on the path: `output`, which writes a message.
+//!
+//! # Always true
+//! - What is printed is flushed before waiting for more: nobody waits for a full buffer.
+//! - Missed messages are told on stderr, never on stdout.
+
+use std::io::{self, BufWriter, StdoutLock, Write};
+
+use blipmq::client::{Client, ClientError, ClientOptions, Event, Overflow, SubscribeOptions};
+use clap::{Args, ValueEnum};
+
+use super::output::{self, Format};
+use super::{Outcome, Server, tell};
+
+pub const EXAMPLES: &str = "Examples:
+  blipmq sub orders.eu                       payloads, a line each
+  blipmq sub 'orders.*' 'payments.>'         `*` is one token, `>` is all that follow
+  blipmq sub 'orders.>' --format json        with topic, sequence and timestamp (ns)
+  blipmq sub orders.eu --count 1             wait for one message
+
+It ends with status 0 after --count messages, with status 1 when the broker closes.";
+
+/// Bytes of output gathered at most before they are written.
+const OUTPUT_BYTES: usize = 64 * 1_024;
+
+/// Print the messages of one or more patterns.
+#[derive(Debug, Args)]
+pub struct Subscribe {
+    /// Topics or patterns: `*` stands for one token, `>` at the end for one or more.
+    #[arg(required = true, value_name = "PATTERN")]
+    patterns: Vec<String>,
+    /// What a line shows: the payload as it is; a JSON object; or topic, sequence and payload in
+    /// hexadecimal.
+    #[arg(long, value_enum, default_value_t = Format::Payload)]
+    format: Format,
+    /// End after so many messages.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    count: Option<u64>,
+    /// What the broker does when messages come faster than this prints; default is the broker's
+    /// `queues.overflow_policy`.
+    #[arg(long, value_enum, value_name = "POLICY")]
+    overflow: Option<OverflowChoice>,
+    /// Messages the broker may keep for this; default, and most, is its
+    /// `queues.subscriber_capacity`.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    capacity: Option<u32>,
+    /// Do not say on stderr when a subscription is in force.
+    #[arg(long)]
+    quiet: bool,
+    #[command(flatten)]
+    server: Server,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[value(rename_all = "snake_case")]
+enum OverflowChoice {
+    /// The oldest that wait are lost.
+    DropOldest,
+    /// New ones are lost until there is room.
+    DropNew,
+}
+
+/// Why printing ended before its time.
+enum Stop {
+    /// Whoever read the output has seen enough.
+    OutputClosed,
+    Failed(String),
+}
+
+impl From<io::Error> for Stop {
+    fn from(error: io::Error) -> Stop {
+        match error.kind() {
+            io::ErrorKind::BrokenPipe => Stop::OutputClosed,
+            _ => Stop::Failed(format!("cannot write to stdout: {error}")),
+        }
+    }
+}
+
+impl From<ClientError> for Stop {
+    fn from(error: ClientError) -> Stop {
+        Stop::Failed(error.to_string())
+    }
+}
+
+impl Subscribe {
+    pub fn run(self) -> Outcome {
+        let options = ClientOptions::new().name("blipmq sub");
+        let client = self.server.connect(options).map_err(|error| error.to_string())?;
+        let mut out = BufWriter::with_capacity(OUTPUT_BYTES, io::stdout().lock());
+        let printed = self.print(&client, &mut out);
+        // What came before a failure is not less true for it.
+        let flushed = out.flush().map_err(Stop::from);
+        match printed.and(flushed) {
+            Ok(()) | Err(Stop::OutputClosed) => Ok(()),
+            Err(Stop::Failed(failure)) => Err(failure),
+        }
+    }
+
+    fn print(&self, client: &Client, out: &mut BufWriter<StdoutLock<'_>>) -> Result<(), Stop> {
+        let mut options = SubscribeOptions::new();
+        match self.overflow {
+            Some(OverflowChoice::DropOldest) => options = options.overflow(Overflow::DropOldest),
+            Some(OverflowChoice::DropNew) => options = options.overflow(Overflow::DropNew),
+            None => {}
+        }
+        if let Some(capacity) = self.capacity {
+            options = options.capacity(capacity);
+        }
+        for pattern in &self.patterns {
+            // Not `subscribe`: while it waited nobody would take the messages of the ones before.
+            client.begin_subscribe(pattern, options)?;
+        }
+        let mut left = self.count.unwrap_or(u64::MAX);
+        loop {
+            let event = match client.try_recv()? {
+                Some(event) => event,
+                None => {
+                    out.flush()?;
+                    client.recv()?
+                }
+            };
+            match event {
+                Event::Messages(messages) => {
+                    for message in messages.iter() {
+                        output::write(out, self.format, &message)?;
+                        left -= 1;
+                        if left == 0 {
+                            return Ok(());
+                        }
+                    }
+                }
+                Event::Gap(gap) => tell(format_args!(
+                    "missed {} messages of {}, {} to {}: {}",
+                    gap.messages,
+                    gap.topic,
+                    gap.first,
+                    gap.last(),
+                    gap.reason
+                )),
+                Event::Subscribed(subscription) if !self.quiet => {
+                    tell(format_args!("subscribed to {}", subscription.pattern()));
+                }
+                Event::Goodbye { reason } => {
+                    tell(format_args!("the broker says goodbye: {reason}"));
+                }
+                Event::Error(error) => return Err(error.into()),
+                _ => {}
+            }
+        }
+    }
+}

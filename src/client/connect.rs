@@ -1,0 +1,148 @@
+//! A connection from nothing to WELCOME, and its two threads.
+//!
+//! Called by `ClientOptions::connect`. Next on the path: `reader` and `writer`.
+
+use std::io::{self, Write};
+use std::net::{TcpStream, ToSocketAddrs};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::conversation::Conversation;
+use super::events::EventQueue;
+use super::read_buffer::ReadBuffer;
+use super::shared::Shared;
+use super::{Client, ClientError, ClientOptions, Inner, ServerError, ServerInfo, reader, writer};
+use crate::limits;
+use crate::protocol::decode::{Hello, ServerFrame, server_frame};
+use crate::protocol::encode;
+
+/// A server asked for WELCOME may answer with an ERROR, whose text has 16 bits of length.
+const FIRST_FRAME_LEN_MAX: u32 = 70_000;
+/// Longest frame any broker can announce: a length is allocated before its bytes arrive, so what
+/// a server announces is not taken on trust.
+const FRAME_LEN_LIMIT: u32 = limits::frame_len_max(*limits::MESSAGE_LEN_RANGE.end() as u32);
+/// An idle connection is probed after this, so that a subscriber learns of a machine that is gone.
+const KEEPALIVE_IDLE: Duration = Duration::from_secs(30);
+/// Time between probes; the system's default number of them (9) then ends the connection.
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
+
+pub(super) fn connect(options: &ClientOptions, addr: &str) -> Result<Client, ClientError> {
+    // HELLO has 12 bytes beside its header and three lengths; the name has the rest.
+    let name_len_max = limits::HELLO_LEN_MAX as usize - limits::FRAME_HEADER_LEN - 8 - 3 * 2;
+    if options.name.len() > name_len_max {
+        return Err(ClientError::NameTooLong { len: options.name.len(), len_max: name_len_max });
+    }
+    let stream = open_socket(options, addr)?;
+    let mut buffer = ReadBuffer::new();
+    let server = say_hello(options, addr, &stream, &mut buffer)?;
+    let shared = Arc::new(Shared::new(
+        Conversation::new(server.frame_len_max, options.outgoing_bytes_max, options.publish_window),
+        EventQueue::new(options.events_max, options.event_bytes_max),
+        stream,
+        server,
+        options.request_timeout,
+    ));
+    let inner = Inner { shared: shared.clone(), threads: Mutex::default() };
+    let reading = shared.clone();
+    inner.start("blipmq-read", move || reader::run(&reading, buffer))?;
+    inner.start("blipmq-write", move || writer::run(&shared))?;
+    Ok(Client { inner: Arc::new(inner) })
+}
+
+impl Inner {
+    fn start(&self, name: &str, run: impl FnOnce() + Send + 'static) -> Result<(), ClientError> {
+        let thread = thread::Builder::new().name(name.to_owned()).spawn(run);
+        let thread = thread.map_err(|error| {
+            // The thread that does run must not wait for the one that does not.
+            self.shared.end(ClientError::Closed);
+            ClientError::NoThread(Arc::new(error))
+        })?;
+        self.threads.lock().expect("nothing panics while it holds the threads").push(thread);
+        Ok(())
+    }
+}
+
+fn open_socket(options: &ClientOptions, addr: &str) -> Result<TcpStream, ClientError> {
+    let bad_address =
+        |cause| ClientError::BadAddress { addr: addr.to_owned(), cause: Arc::new(cause) };
+    let cannot_connect =
+        |cause| ClientError::CannotConnect { addr: addr.to_owned(), cause: Arc::new(cause) };
+    let mut last = None;
+    for address in addr.to_socket_addrs().map_err(bad_address)? {
+        match TcpStream::connect_timeout(&address, options.connect_timeout) {
+            Ok(stream) => {
+                set_up_socket(&stream).map_err(cannot_connect)?;
+                return Ok(stream);
+            }
+            Err(error) => last = Some(error),
+        }
+    }
+    Err(match last {
+        Some(cause) => cannot_connect(cause),
+        None => bad_address(io::Error::new(io::ErrorKind::NotFound, "the name has no address")),
+    })
+}
+
+fn set_up_socket(stream: &TcpStream) -> io::Result<()> {
+    // Batches are made here, by what was published during a write: the kernel need not wait.
+    stream.set_nodelay(true)?;
+    let keepalive =
+        socket2::TcpKeepalive::new().with_time(KEEPALIVE_IDLE).with_interval(KEEPALIVE_INTERVAL);
+    socket2::SockRef::from(stream).set_tcp_keepalive(&keepalive)
+}
+
+fn say_hello(
+    options: &ClientOptions,
+    addr: &str,
+    mut stream: &TcpStream,
+    buffer: &mut ReadBuffer,
+) -> Result<ServerInfo, ClientError> {
+    let lost = |error| ClientError::ConnectionLost(Arc::new(error));
+    let mut hello = Vec::new();
+    let name = options.name.as_str();
+    encode::hello(&mut hello, &Hello { auth_kind: 0, client_name: name, user: "", password: "" });
+    stream.write_all(&hello).map_err(lost)?;
+    let started = Instant::now();
+    let frame = loop {
+        if let Some(frame) = buffer.take_frame(FIRST_FRAME_LEN_MAX)? {
+            break frame;
+        }
+        let no_welcome =
+            || ClientError::NoWelcome { addr: addr.to_owned(), waited: options.connect_timeout };
+        let left = options.connect_timeout.saturating_sub(started.elapsed());
+        if left.is_zero() {
+            return Err(no_welcome());
+        }
+        stream.set_read_timeout(Some(left)).map_err(lost)?;
+        match buffer.fill(&mut stream) {
+            Ok(0) => return Err(ClientError::ClosedByServer { goodbye: None }),
+            Ok(_) => {}
+            Err(error)
+                if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) =>
+            {
+                return Err(no_welcome());
+            }
+            Err(error) => return Err(lost(error)),
+        }
+    };
+    stream.set_read_timeout(None).map_err(lost)?;
+    match server_frame(&frame)? {
+        ServerFrame::Welcome(welcome) => Ok(ServerInfo {
+            server: welcome.server.into(),
+            server_id: welcome.server_id,
+            core: welcome.core.0,
+            cores: welcome.cores,
+            shards: welcome.shards,
+            message_len_max: welcome.message_len_max.min(*limits::MESSAGE_LEN_RANGE.end() as u32),
+            frame_len_max: welcome.frame_len_max.min(FRAME_LEN_LIMIT),
+        }),
+        ServerFrame::Error { code, text, .. } => {
+            Err(ClientError::EndedByServer(ServerError { code, text: text.to_owned() }))
+        }
+        _ => Err(ClientError::Unexpected(format!(
+            "WELCOME was due, and a frame of kind 0x{:02x} came",
+            frame[4]
+        ))),
+    }
+}

@@ -1,0 +1,497 @@
+//! What was asked and what was answered on one connection, without threads or sockets.
+//!
+//! Called by `shared`, under its lock: by callers that publish and ask, by `reader` with each
+//! answer, by `writer` for what to send.
+//!
+//! # Always true
+//! - Requests and subscriptions take their numbers from one counter, so an ERROR names one thing.
+//! - PINGs are numbered upwards, so one PONG answers for everything sent before its PING.
+//! - A topic that the broker refused takes no further message.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use hashbrown::HashMap;
+
+use super::events::Event;
+use super::outgoing::Outgoing;
+use super::{ClientError, PublishWindow, ServerError, SubscribeOptions, Subscription};
+use crate::protocol::decode::Subscribe;
+use crate::protocol::frame::PROVISIONAL;
+use crate::protocol::{RequestId, SubscriptionId, TopicId, encode};
+
+/// Failures kept for the next `flush`. The first one is what it reports; more would only be counted.
+const FAILURES_MAX: usize = 64;
+/// A window is acknowledged in this many steps, so that sending does not stop while a PONG travels.
+const WINDOW_STEPS: u64 = 4;
+
+/// One connection's state.
+pub(super) struct Conversation {
+    pub(super) out: Outgoing,
+    outgoing_bytes_max: usize,
+    next_id: u32,
+    topics: Vec<Topic>,
+    topic_of_name: HashMap<Arc<str>, usize>,
+    topic_of_request: HashMap<u32, usize>,
+    subscriptions: HashMap<u32, (Subscription, Progress)>,
+    window: Option<PublishWindow>,
+    published: Amount,
+    taken: Amount,
+    /// PINGs without PONG, and what was published before each.
+    pings: VecDeque<(u64, Amount)>,
+    pings_sent: u64,
+    pongs_received: u64,
+    /// What went wrong without a call to tell it to; counted from the start of the connection.
+    failures: VecDeque<ClientError>,
+    failures_dropped: usize,
+    failures_reported: usize,
+    /// CLOSE is sent: nothing may be appended behind it, except answers.
+    pub(super) closing: bool,
+    /// The first cause of the end; nothing is read or written from here on.
+    pub(super) ended: Option<ClientError>,
+    /// Callers and the reader waiting for something of this to change.
+    pub(super) waiting: usize,
+    pub(super) writer_sleeps: bool,
+}
+
+struct Topic {
+    name: Arc<str>,
+    refused: Option<ServerError>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct Amount {
+    messages: u64,
+    bytes: u64,
+}
+
+/// How far a subscription is.
+enum Progress {
+    /// A call waits for the answer to SUBSCRIBE.
+    Asked,
+    /// The answer to SUBSCRIBE becomes an event.
+    AskedForEvent,
+    InForce,
+    /// A call waits for the answer to UNSUBSCRIBE.
+    Ending,
+    Ended,
+    Refused(ServerError),
+}
+
+impl Conversation {
+    pub(super) fn new(
+        frame_len_max: u32,
+        outgoing_bytes_max: usize,
+        window: Option<PublishWindow>,
+    ) -> Conversation {
+        Conversation {
+            out: Outgoing::new(frame_len_max),
+            outgoing_bytes_max,
+            next_id: 1,
+            topics: Vec::new(),
+            topic_of_name: HashMap::new(),
+            topic_of_request: HashMap::new(),
+            subscriptions: HashMap::new(),
+            window,
+            published: Amount::default(),
+            taken: Amount::default(),
+            pings: VecDeque::new(),
+            pings_sent: 0,
+            pongs_received: 0,
+            failures: VecDeque::new(),
+            failures_dropped: 0,
+            failures_reported: 0,
+            closing: false,
+            ended: None,
+            waiting: 0,
+            writer_sleeps: false,
+        }
+    }
+
+    fn take_id(&mut self) -> u32 {
+        let id = self.next_id;
+        assert!(id < PROVISIONAL, "a connection has 2^31 - 1 requests and subscriptions");
+        self.next_id += 1;
+        id
+    }
+
+    // --- what callers ask for ---
+
+    /// The number of a topic here; the first time, its OPEN goes out.
+    pub(super) fn open(&mut self, name: &str) -> (usize, Arc<str>) {
+        if let Some((name, index)) = self.topic_of_name.get_key_value(name) {
+            return (*index, name.clone());
+        }
+        let request = self.take_id();
+        encode::open(self.out.control(), RequestId(request), name);
+        // Messages need not wait for the id: the broker knows the request until then.
+        let index = self.out.add_topic(PROVISIONAL | request);
+        let name: Arc<str> = name.into();
+        self.topics.push(Topic { name: name.clone(), refused: None });
+        self.topic_of_name.insert(name.clone(), index);
+        self.topic_of_request.insert(request, index);
+        (index, name)
+    }
+
+    /// Whether a message may be published now, or has to wait for the socket or the window.
+    pub(super) fn has_room(&self) -> bool {
+        self.out_has_room()
+            && self.window.is_none_or(|window| {
+                self.published.messages - self.taken.messages < window.messages
+                    && self.published.bytes - self.taken.bytes < window.bytes
+            })
+    }
+
+    pub(super) fn out_has_room(&self) -> bool {
+        self.out.len() < self.outgoing_bytes_max
+    }
+
+    /// Appends a message for the next write.
+    pub(super) fn publish(
+        &mut self,
+        index: usize,
+        payload: &[u8],
+        ttl_ms: u32,
+    ) -> Result<(), ClientError> {
+        if let Some(error) = &self.topics[index].refused {
+            let topic = self.topics[index].name.clone();
+            return Err(ClientError::TopicRefused { topic, error: error.clone() });
+        }
+        self.out.append(index, payload, ttl_ms);
+        self.published.messages += 1;
+        self.published.bytes += payload.len() as u64;
+        if let Some(window) = self.window {
+            let told = self.pings.back().map_or(self.taken, |(_, published)| *published);
+            if self.published.messages - told.messages >= window.messages.div_ceil(WINDOW_STEPS)
+                || self.published.bytes - told.bytes >= window.bytes.div_ceil(WINDOW_STEPS)
+            {
+                self.ping();
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends a PING behind everything published; `is_ponged` tells when it is answered.
+    pub(super) fn ping(&mut self) -> u64 {
+        self.pings_sent += 1;
+        encode::ping(self.out.control(), self.pings_sent);
+        self.pings.push_back((self.pings_sent, self.published));
+        self.pings_sent
+    }
+
+    pub(super) fn is_ponged(&self, ping: u64) -> bool {
+        self.pongs_received >= ping
+    }
+
+    /// From which failure on a flush that starts now reports.
+    pub(super) fn failures_unreported(&self) -> usize {
+        self.failures_reported
+    }
+
+    /// The first failure from `first` on. A flush that overlapped with another one reports what
+    /// that one reported too: each caller may have published what was refused.
+    pub(super) fn report_failure(&mut self, first: usize) -> Option<ClientError> {
+        let failure = self.failures.get(first.saturating_sub(self.failures_dropped)).cloned();
+        self.failures_reported = self.failures_dropped + self.failures.len();
+        failure
+    }
+
+    /// Sends a SUBSCRIBE.
+    pub(super) fn subscribe(
+        &mut self,
+        pattern: &str,
+        options: SubscribeOptions,
+        answer_is_event: bool,
+    ) -> Subscription {
+        let id = SubscriptionId(self.take_id());
+        let subscribe = Subscribe {
+            subscription: id,
+            overflow: options.overflow as u8,
+            start: 0,
+            capacity: options.capacity,
+            start_argument: 0,
+            pattern,
+            group: "",
+        };
+        encode::subscribe(self.out.control(), &subscribe);
+        let subscription = Subscription { id, pattern: pattern.into() };
+        let progress = if answer_is_event { Progress::AskedForEvent } else { Progress::Asked };
+        self.subscriptions.insert(id.0, (subscription.clone(), progress));
+        subscription
+    }
+
+    /// Sends an UNSUBSCRIBE.
+    pub(super) fn unsubscribe(&mut self, subscription: &Subscription) -> Result<(), ClientError> {
+        let found = self.subscriptions.get_mut(&subscription.id.0);
+        match found {
+            // The pattern is the same allocation only if the handle is from this client.
+            Some((own, progress))
+                if Arc::ptr_eq(&own.pattern, &subscription.pattern)
+                    && !matches!(progress, Progress::Ending | Progress::Ended) =>
+            {
+                *progress = Progress::Ending;
+            }
+            _ => return Err(ClientError::NotSubscribed { pattern: subscription.pattern.clone() }),
+        }
+        encode::unsubscribe(self.out.control(), subscription.id);
+        Ok(())
+    }
+
+    /// The answer to a SUBSCRIBE or UNSUBSCRIBE that a call waits for, once.
+    pub(super) fn take_answer(&mut self, id: SubscriptionId) -> Option<Result<(), ClientError>> {
+        let answer = match &self.subscriptions.get(&id.0)?.1 {
+            Progress::Asked | Progress::AskedForEvent | Progress::Ending => return None,
+            Progress::InForce => return Some(Ok(())),
+            Progress::Ended => None,
+            Progress::Refused(error) => Some(error.clone()),
+        };
+        let (Subscription { pattern, .. }, _) = self.subscriptions.remove(&id.0)?;
+        Some(answer.map_or(Ok(()), |error| Err(ClientError::PatternRefused { pattern, error })))
+    }
+
+    /// A caller gave up on its SUBSCRIBE: no messages may come for what it does not know of.
+    pub(super) fn abandon(&mut self, id: SubscriptionId) {
+        if self.subscriptions.remove(&id.0).is_some() {
+            encode::unsubscribe(self.out.control(), id);
+        }
+    }
+
+    /// Sends CLOSE, once, behind everything published.
+    pub(super) fn close(&mut self) {
+        if !self.closing {
+            self.closing = true;
+            encode::close(self.out.control());
+        }
+    }
+
+    // --- what the broker answered ---
+
+    /// TOPIC that answers an OPEN: the name, shared with the caller's handles.
+    pub(super) fn on_topic(
+        &mut self,
+        request: RequestId,
+        topic: TopicId,
+        name: &str,
+    ) -> Result<Arc<str>, ClientError> {
+        let Some(index) = self.topic_of_request.remove(&request.0) else {
+            return Err(ClientError::Unexpected(format!(
+                "TOPIC `{name}` answers request {request}, which is not open"
+            )));
+        };
+        let asked = &self.topics[index].name;
+        if **asked != *name {
+            return Err(ClientError::Unexpected(format!(
+                "TOPIC answers request {request} for `{asked}` with `{name}`"
+            )));
+        }
+        self.out.set_topic(index, topic.0);
+        Ok(asked.clone())
+    }
+
+    /// SUBSCRIBED; an event if no call waits for it.
+    pub(super) fn on_subscribed(
+        &mut self,
+        id: SubscriptionId,
+    ) -> Result<Option<Event>, ClientError> {
+        match self.subscriptions.get_mut(&id.0) {
+            Some((_, progress @ Progress::Asked)) => {
+                *progress = Progress::InForce;
+                Ok(None)
+            }
+            Some((subscription, progress @ Progress::AskedForEvent)) => {
+                *progress = Progress::InForce;
+                Ok(Some(Event::Subscribed(subscription.clone())))
+            }
+            // Its caller gave up, or has already asked for its end.
+            None if id.0 != 0 && id.0 < self.next_id => Ok(None),
+            Some((_, Progress::Ending)) => Ok(None),
+            _ => Err(ClientError::Unexpected(format!(
+                "SUBSCRIBED answers subscription {id}, which was not asked for"
+            ))),
+        }
+    }
+
+    /// UNSUBSCRIBED.
+    pub(super) fn on_unsubscribed(&mut self, id: SubscriptionId) {
+        if let Some((_, progress @ Progress::Ending)) = self.subscriptions.get_mut(&id.0) {
+            *progress = Progress::Ended;
+        }
+    }
+
+    /// PONG: everything published before its PING is taken.
+    pub(super) fn on_pong(&mut self, opaque: u64) -> Result<(), ClientError> {
+        match self.pings.pop_front() {
+            Some((ping, published)) if ping == opaque => {
+                self.pongs_received = ping;
+                self.taken = published;
+                Ok(())
+            }
+            Some((ping, _)) => Err(ClientError::Unexpected(format!(
+                "PONG {opaque} came where PONG {ping} was due"
+            ))),
+            None => Err(ClientError::Unexpected(format!("PONG {opaque} came without a PING"))),
+        }
+    }
+
+    /// An ERROR that is not fatal: to the call that waits for it, else an event.
+    pub(super) fn on_error(&mut self, about: u32, error: ServerError) -> Option<Event> {
+        if let Some(index) = self.topic_of_request.remove(&about) {
+            let topic = &mut self.topics[index];
+            topic.refused = Some(error.clone());
+            return Some(self.fail(|topics| ClientError::TopicRefused {
+                topic: topics[index].name.clone(),
+                error,
+            }));
+        }
+        match self.subscriptions.get_mut(&about) {
+            Some((_, progress @ (Progress::Asked | Progress::Ending))) => {
+                *progress = Progress::Refused(error);
+                None
+            }
+            Some((_, Progress::AskedForEvent)) => {
+                let (Subscription { pattern, .. }, _) = self.subscriptions.remove(&about)?;
+                Some(Event::Error(ClientError::PatternRefused { pattern, error }))
+            }
+            Some((Subscription { pattern, .. }, _)) => {
+                let pattern = pattern.clone();
+                Some(Event::Error(ClientError::PatternRefused { pattern, error }))
+            }
+            // UNSUBSCRIBE crossed with the refusal of its SUBSCRIBE, which was told already.
+            None if error.code == 4040 && about != 0 && about < self.next_id => None,
+            // Whatever it is, a flush must not call it success.
+            None => Some(self.fail(|_| ClientError::RequestRefused(error))),
+        }
+    }
+
+    fn fail(&mut self, failure: impl FnOnce(&[Topic]) -> ClientError) -> Event {
+        let failure = failure(&self.topics);
+        if self.failures.len() == FAILURES_MAX {
+            self.failures.pop_front();
+            self.failures_dropped += 1;
+        }
+        self.failures.push_back(failure.clone());
+        Event::Error(failure)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn conversation(window: Option<PublishWindow>) -> Conversation {
+        Conversation::new(1 << 20, 1_000, window)
+    }
+
+    fn refusal() -> ServerError {
+        ServerError { code: 4030, text: "not here".to_owned() }
+    }
+
+    #[test]
+    fn same_name_is_the_same_topic_and_opened_once() {
+        let mut conversation = conversation(None);
+        let (first, name) = conversation.open("orders.eu");
+        let opened_len = conversation.out.len();
+        assert_eq!(conversation.open("orders.eu"), (first, name));
+        assert_eq!(conversation.out.len(), opened_len);
+        assert_ne!(conversation.open("orders.us").0, first);
+    }
+
+    #[test]
+    fn room_ends_where_outgoing_bytes_reach_their_bound() {
+        let mut conversation = conversation(None);
+        let (topic, _) = conversation.open("a");
+        conversation.publish(topic, &[0; 2_000], 0).unwrap();
+        assert!(!conversation.has_room());
+        conversation.out.take(&mut Vec::new());
+        assert!(conversation.has_room());
+    }
+
+    #[test]
+    fn window_is_pinged_in_quarters_and_opened_by_pongs() {
+        let window = PublishWindow { messages: 8, bytes: 1_000 };
+        let mut conversation = conversation(Some(window));
+        let (topic, _) = conversation.open("a");
+        for _ in 0..8 {
+            assert!(conversation.has_room());
+            conversation.publish(topic, b"x", 0).unwrap();
+        }
+        assert!(!conversation.has_room());
+        assert_eq!(conversation.pings_sent, 4);
+        conversation.on_pong(1).unwrap();
+        assert!(conversation.has_room());
+        conversation.publish(topic, b"x", 0).unwrap();
+        conversation.publish(topic, b"x", 0).unwrap();
+        assert!(!conversation.has_room());
+    }
+
+    #[test]
+    fn one_message_above_the_window_is_sent_alone_and_pinged() {
+        let window = PublishWindow { messages: 8, bytes: 100 };
+        let mut conversation = conversation(Some(window));
+        let (topic, _) = conversation.open("a");
+        assert!(conversation.has_room());
+        conversation.publish(topic, &[0; 500], 0).unwrap();
+        assert!(!conversation.has_room());
+        conversation.on_pong(1).unwrap();
+        conversation.out.take(&mut Vec::new());
+        assert!(conversation.has_room());
+    }
+
+    #[test]
+    fn refused_topic_fails_the_next_flush_once_and_every_publish() {
+        let mut conversation = conversation(None);
+        let (topic, _) = conversation.open("a");
+        conversation.publish(topic, b"x", 0).unwrap();
+        let (early, late) =
+            (conversation.failures_unreported(), conversation.failures_unreported());
+        assert!(matches!(
+            conversation.on_error(1, refusal()),
+            Some(Event::Error(ClientError::TopicRefused { .. }))
+        ));
+        for first in [early, late] {
+            let failure = conversation.report_failure(first);
+            assert!(matches!(failure, Some(ClientError::TopicRefused { .. })), "{failure:?}");
+        }
+        let next = conversation.failures_unreported();
+        assert!(conversation.report_failure(next).is_none());
+        let error = conversation.publish(topic, b"x", 0).unwrap_err();
+        assert_eq!(error.to_string(), "the broker refused topic `a`: error 4030: not here");
+    }
+
+    #[test]
+    fn failures_are_bounded_and_the_latest_are_kept() {
+        let mut conversation = conversation(None);
+        for code in 0..=FAILURES_MAX as u16 + 1 {
+            conversation.on_error(0, ServerError { code, text: String::new() });
+        }
+        let first = conversation.failures_unreported();
+        assert!(matches!(
+            conversation.report_failure(first),
+            Some(ClientError::RequestRefused(ServerError { code: 2, .. }))
+        ));
+        let first = conversation.failures_unreported();
+        assert!(conversation.report_failure(first).is_none());
+    }
+
+    #[test]
+    fn abandoned_subscription_is_ended_and_its_late_answer_is_no_offence() {
+        let mut conversation = conversation(None);
+        let subscription = conversation.subscribe("a.>", SubscribeOptions::new(), false);
+        let asked_len = conversation.out.len();
+        conversation.abandon(subscription.id);
+        assert!(conversation.out.len() > asked_len);
+        assert!(conversation.on_subscribed(subscription.id).unwrap().is_none());
+        assert!(conversation.on_subscribed(SubscriptionId(99)).is_err());
+    }
+
+    #[test]
+    fn answers_to_nothing_are_offences() {
+        let mut conversation = conversation(None);
+        assert!(conversation.on_pong(1).is_err());
+        conversation.ping();
+        assert!(conversation.on_pong(2).is_err());
+        assert!(conversation.on_topic(RequestId(1), TopicId(1), "a").is_err());
+        conversation.open("a");
+        assert!(conversation.on_topic(RequestId(1), TopicId(1), "b").is_err());
+    }
+}

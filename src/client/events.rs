@@ -1,0 +1,268 @@
+//! What the broker sent, on its way from the reading thread to the caller: a bounded queue.
+//!
+//! Filled by `reader`, emptied by the caller through `Client::recv` and its kin. When it is full
+//! the reader waits, the socket fills, and the broker sees a slow subscriber: what that loses is
+//! told in GAP frames, and memory here stays bounded.
+//!
+//! # Always true
+//! - Events come out in the order the broker sent them.
+//! - The end of the connection comes behind the last event, and then for ever.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+
+use super::received::Messages;
+use super::{ClientError, Subscription};
+use crate::protocol::GapReason;
+
+/// What the broker sent to a client.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum Event {
+    /// Messages of one topic, in their order.
+    Messages(Messages),
+    /// Messages this client should have received and will not.
+    Gap(Gap),
+    /// A subscription asked for with `begin_subscribe` is in force.
+    Subscribed(Subscription),
+    /// The broker refused something no call waits for; the connection goes on. When 1,024 events
+    /// wait already these are dropped, for clients that never receive: `flush` reports them too.
+    Error(ClientError),
+    /// The broker is draining. What it has queued follows, then the connection ends: reconnect
+    /// elsewhere or later.
+    Goodbye {
+        /// What the broker said.
+        reason: Arc<str>,
+    },
+}
+
+/// Messages of one topic that this client should have received and will not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Gap {
+    /// The topic.
+    pub topic: Arc<str>,
+    /// Sequence of the first one missed.
+    pub first: u64,
+    /// How many.
+    pub messages: u64,
+    /// Why.
+    pub reason: GapReason,
+}
+
+impl Gap {
+    /// Sequence of the last one missed.
+    pub fn last(&self) -> u64 {
+        self.first.saturating_add(self.messages.saturating_sub(1))
+    }
+}
+
+pub(super) struct EventQueue {
+    queue: Mutex<Queue>,
+    filled: Condvar,
+    emptied: Condvar,
+    events_max: usize,
+    event_bytes_max: usize,
+}
+
+#[derive(Default)]
+struct Queue {
+    events: VecDeque<Event>,
+    bytes: usize,
+    receivers_wait: usize,
+    reader_waits: bool,
+    /// The bounds no longer hold: the connection is dead, and what is left of it is little.
+    unbounded: bool,
+    /// Nobody will receive any more.
+    discarding: bool,
+    ended: Option<ClientError>,
+}
+
+impl EventQueue {
+    pub(super) fn new(events_max: usize, event_bytes_max: usize) -> EventQueue {
+        EventQueue {
+            queue: Mutex::default(),
+            filled: Condvar::new(),
+            emptied: Condvar::new(),
+            events_max,
+            event_bytes_max,
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().expect("nothing panics while it holds the queue")
+    }
+
+    /// Moves `events` into the queue; waits while it is full.
+    pub(super) fn push_all(&self, events: &mut Vec<Event>) {
+        if events.is_empty() {
+            return;
+        }
+        let mut queue = self.lock();
+        for event in events.drain(..) {
+            loop {
+                let full =
+                    queue.events.len() >= self.events_max || queue.bytes >= self.event_bytes_max;
+                if !full || queue.unbounded || queue.discarding {
+                    break;
+                }
+                if matches!(event, Event::Error(_)) {
+                    break;
+                }
+                queue.reader_waits = true;
+                self.filled.notify_all();
+                queue = self.emptied.wait(queue).expect("nothing panics while it holds the queue");
+                queue.reader_waits = false;
+            }
+            let dropped_error =
+                matches!(event, Event::Error(_)) && queue.events.len() >= self.events_max;
+            if !queue.discarding && !dropped_error {
+                queue.bytes += bytes_of(&event);
+                queue.events.push_back(event);
+            }
+        }
+        if queue.receivers_wait > 0 {
+            drop(queue);
+            self.filled.notify_all();
+        }
+    }
+
+    /// The next event. `None` when there is none and `until` is over; `until` `None` waits for ever.
+    pub(super) fn pop(&self, until: Option<Instant>) -> Result<Option<Event>, ClientError> {
+        let mut queue = self.lock();
+        loop {
+            if let Some(event) = queue.events.pop_front() {
+                queue.bytes -= bytes_of(&event);
+                // At half, not at once: else the two threads would hand over with every event.
+                if queue.reader_waits
+                    && queue.events.len() <= self.events_max / 2
+                    && queue.bytes <= self.event_bytes_max / 2
+                {
+                    self.emptied.notify_one();
+                }
+                return Ok(Some(event));
+            }
+            if let Some(ended) = &queue.ended {
+                return Err(ended.clone());
+            }
+            let left = until.map(|until| until.saturating_duration_since(Instant::now()));
+            if left == Some(Duration::ZERO) {
+                return Ok(None);
+            }
+            queue.receivers_wait += 1;
+            queue = match left {
+                None => self.filled.wait(queue).expect("nothing panics while it holds the queue"),
+                Some(left) => {
+                    let waited = self.filled.wait_timeout(queue, left);
+                    waited.expect("nothing panics while it holds the queue").0
+                }
+            };
+            queue.receivers_wait -= 1;
+        }
+    }
+
+    /// Nobody will receive any more: what is queued goes, and what comes.
+    pub(super) fn discard(&self) {
+        let mut queue = self.lock();
+        queue.discarding = true;
+        queue.events.clear();
+        queue.bytes = 0;
+        self.emptied.notify_all();
+    }
+
+    /// The connection is dead, so what can still come is what the socket holds: the reader must
+    /// reach its end without waiting for a caller, because callers wait for the reason.
+    pub(super) fn lift_bounds(&self) {
+        self.lock().unbounded = true;
+        self.emptied.notify_all();
+    }
+
+    pub(super) fn end(&self, ended: ClientError) {
+        let mut queue = self.lock();
+        queue.ended.get_or_insert(ended);
+        queue.unbounded = true;
+        self.emptied.notify_all();
+        self.filled.notify_all();
+    }
+
+    /// Whether the connection stands still because the caller takes no events.
+    pub(super) fn reader_waits(&self) -> bool {
+        self.lock().reader_waits
+    }
+}
+
+fn bytes_of(event: &Event) -> usize {
+    match event {
+        Event::Messages(messages) => Bytes::len(&messages.frame),
+        _ => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    fn gap(first: u64) -> Event {
+        let reason = GapReason::Overflow;
+        Event::Gap(Gap { topic: "a".into(), first, messages: 1, reason })
+    }
+
+    fn error() -> Event {
+        Event::Error(ClientError::Closed)
+    }
+
+    #[test]
+    fn reader_never_gets_further_ahead_of_the_caller_than_the_bound() {
+        let queue = EventQueue::new(4, usize::MAX);
+        let pushed = AtomicUsize::new(0);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                for first in 0..1_000 {
+                    queue.push_all(&mut vec![gap(first)]);
+                    pushed.fetch_add(1, Ordering::SeqCst);
+                }
+            });
+            for taken in 0..1_000 {
+                assert!(pushed.load(Ordering::SeqCst) <= taken + 4);
+                let Ok(Some(Event::Gap(gap))) = queue.pop(None) else { panic!("a gap") };
+                assert_eq!(gap.first, taken as u64);
+            }
+        });
+    }
+
+    #[test]
+    fn end_comes_behind_the_last_event_and_stays() {
+        let queue = EventQueue::new(4, usize::MAX);
+        queue.push_all(&mut vec![gap(1)]);
+        queue.end(ClientError::Closed);
+        assert!(matches!(queue.pop(None), Ok(Some(Event::Gap(_)))));
+        assert!(matches!(queue.pop(None), Err(ClientError::Closed)));
+        assert!(matches!(queue.pop(Some(Instant::now())), Err(ClientError::Closed)));
+    }
+
+    #[test]
+    fn errors_that_nobody_receives_never_stop_the_reader() {
+        let queue = EventQueue::new(4, usize::MAX);
+        for _ in 0..100 {
+            queue.push_all(&mut vec![error()]);
+        }
+        assert_eq!(queue.lock().events.len(), 4);
+    }
+
+    #[test]
+    fn discarding_and_lifting_the_bounds_let_a_waiting_reader_go() {
+        for lift in [EventQueue::discard, EventQueue::lift_bounds] {
+            let queue = EventQueue::new(1, usize::MAX);
+            std::thread::scope(|scope| {
+                let reader =
+                    scope.spawn(|| queue.push_all(&mut (0..100).map(gap).collect::<Vec<_>>()));
+                lift(&queue);
+                reader.join().expect("the reader ends");
+            });
+        }
+    }
+}

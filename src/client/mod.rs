@@ -1,0 +1,391 @@
+//! The blocking Rust client: publish, subscribe, receive, over one TCP connection.
+//!
+//! For programs that use a broker, and for the `blipmq` command line. It has no runtime and no
+//! `async`: a connection is one socket and two threads, a reader and a writer.
+//!
+//! ```no_run
+//! use blipmq::client::{Client, Event};
+//!
+//! let client = Client::connect("127.0.0.1:7878")?;
+//! client.subscribe("orders.>", Default::default())?;
+//!
+//! let orders = client.topic("orders.eu")?;
+//! orders.publish(b"one espresso")?;
+//! client.flush()?; // the broker has it
+//!
+//! match client.recv()? {
+//!     Event::Messages(messages) => {
+//!         for message in messages.iter() {
+//!             println!("{}: {:?}", message.topic, message.payload);
+//!         }
+//!     }
+//!     Event::Gap(gap) => println!("missed {} of {}", gap.messages, gap.topic),
+//!     _ => {}
+//! }
+//! # Ok::<(), blipmq::client::ClientError>(())
+//! ```
+//!
+//! # Publishing
+//! [`Topic::publish`] appends to a buffer and returns. What is published while the previous write
+//! is under way leaves with the next one, and messages of one topic share frames: the more load,
+//! the larger the batches, without a timer. When the buffer is full, `publish` blocks.
+//! [`Client::flush`] returns when the broker has taken everything published before it.
+//!
+//! # Receiving
+//! A connection gets a message once, however many of its subscriptions match, so a client has one
+//! stream of [`Event`]s, whose queue is bounded: while it is full the client does not read, and
+//! the broker sees a slow subscriber. **Answers come in the same stream.** A thread that calls
+//! `flush`, `subscribe` or `unsubscribe` while the queue is full, and nobody receives, waits for an
+//! answer behind what it does not take, until `request_timeout` says so. So a client that
+//! both receives much and flushes does so from two threads (it is cheap to clone), or asks with
+//! [`Client::begin_subscribe`]. A client that never subscribes has nothing to receive.
+//!
+//! # Where to read on
+//!
+//! | to learn | read |
+//! |---|---|
+//! | how a connection begins | `connect` |
+//! | how messages become frames and share them | `outgoing`, `writer` |
+//! | what was asked and answered | `conversation` |
+//! | how bytes become events | `read_buffer`, `reader`, `received`, `events` |
+//! | how threads wait for each other | `shared` |
+//!
+//! # Always true
+//! - Messages of one thread to one topic keep their order, also when other threads publish to it.
+//! - The end of a connection is told, with its reason, to every call that waits and every later one.
+//! - Memory is bounded: `outgoing_bytes_max` twice, `event_bytes_max`, one message above each.
+
+// The library half does no I/O, and CI holds it to that; the client is where it does.
+#![allow(clippy::disallowed_methods, clippy::disallowed_types)]
+
+mod connect;
+mod conversation;
+mod error;
+mod events;
+mod options;
+mod outgoing;
+mod read_buffer;
+mod reader;
+mod received;
+mod shared;
+mod writer;
+
+use std::fmt;
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+pub use error::{ClientError, ServerError};
+pub use events::{Event, Gap};
+pub use options::{ClientOptions, PublishOptions, PublishWindow, SubscribeOptions};
+pub use received::{Message, Messages};
+
+pub use crate::protocol::messages::Headers;
+pub use crate::protocol::{GapReason, Overflow};
+
+use crate::protocol::{SubscriptionId, name};
+use shared::{Shared, Wait};
+
+/// Time that dropping a client waits for what was published to leave and for the broker to close.
+const DROP_WAIT: Duration = Duration::from_millis(250);
+
+/// A connection to a broker. Cheap to clone; every clone is the same connection, from any thread.
+///
+/// Dropping the last clone sends what was published and closes, for which it waits a quarter of a
+/// second at most. [`flush`](Self::flush) or [`close`](Self::close) first where it matters.
+#[derive(Clone)]
+pub struct Client {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    shared: Arc<Shared>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+/// What the broker said of itself in WELCOME.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerInfo {
+    /// Name and version.
+    pub server: String,
+    /// New at every start of the broker: sequences of topics start over with it.
+    pub server_id: u64,
+    /// The core that serves this connection.
+    pub core: u16,
+    /// Cores of the broker.
+    pub cores: u16,
+    /// Shards of the broker.
+    pub shards: u16,
+    /// Longest payload it takes.
+    pub message_len_max: u32,
+    /// Longest frame it takes.
+    pub frame_len_max: u32,
+}
+
+impl Client {
+    /// Connects to `host:port` with the default options.
+    pub fn connect(addr: &str) -> Result<Client, ClientError> {
+        ClientOptions::new().connect(addr)
+    }
+
+    /// What the broker said of itself.
+    pub fn server_info(&self) -> &ServerInfo {
+        &self.inner.shared.server
+    }
+
+    /// A topic to publish to. Costs no round trip: if the broker refuses the topic, a later
+    /// `publish`, the next [`flush`](Self::flush) and an [`Event::Error`] say so. The same name
+    /// twice is the same topic.
+    pub fn topic(&self, topic: &str) -> Result<Topic, ClientError> {
+        name::check_topic(topic)
+            .map_err(|error| ClientError::BadTopic { topic: topic.to_owned(), error })?;
+        let mut conversation = self.inner.shared.lock_to_send()?;
+        let (index, name) = conversation.open(topic);
+        self.inner.shared.send(conversation);
+        Ok(Topic { shared: self.inner.shared.clone(), index, name })
+    }
+
+    /// Returns when the broker has taken everything published before, by any thread; an error if
+    /// it refused some of it.
+    pub fn flush(&self) -> Result<(), ClientError> {
+        self.flush_until(None)
+    }
+
+    /// As [`flush`](Self::flush), and gives up after `timeout` even if the broker is making
+    /// progress. A later flush covers the same messages.
+    pub fn flush_timeout(&self, timeout: Duration) -> Result<(), ClientError> {
+        self.flush_until(Instant::now().checked_add(timeout))
+    }
+
+    fn flush_until(&self, until: Option<Instant>) -> Result<(), ClientError> {
+        let shared = &self.inner.shared;
+        let mut conversation = shared.lock_to_send()?;
+        let first_failure = conversation.failures_unreported();
+        let ping = conversation.ping();
+        shared.send(conversation);
+        let wait = Wait { what: "flush", until };
+        let (mut conversation, ponged) =
+            shared.wait(shared.lock(), wait, |now| now.is_ponged(ping).then_some(Ok(())));
+        ponged?;
+        conversation.report_failure(first_failure).map_or(Ok(()), Err)
+    }
+
+    /// Subscribes to a pattern and returns when that is in force: every message accepted from here
+    /// on arrives, or is reported in an [`Event::Gap`]. In patterns `*` stands for one token and
+    /// `>`, at the end, for one or more.
+    pub fn subscribe(
+        &self,
+        pattern: &str,
+        options: SubscribeOptions,
+    ) -> Result<Subscription, ClientError> {
+        let subscription = self.ask_to_subscribe(pattern, options, false)?;
+        let wait = Wait { what: "subscribe", until: None };
+        match self.wait_for_answer(&subscription, wait) {
+            Err(timeout @ ClientError::Timeout { .. }) => {
+                let mut conversation = self.inner.shared.lock_to_send()?;
+                conversation.abandon(subscription.id);
+                self.inner.shared.send(conversation);
+                Err(timeout)
+            }
+            answer => answer.map(|()| subscription),
+        }
+    }
+
+    /// As [`subscribe`](Self::subscribe) without waiting: the answer comes as an
+    /// [`Event::Subscribed`], or an [`Event::Error`] with [`ClientError::PatternRefused`], in its
+    /// place among the messages.
+    pub fn begin_subscribe(
+        &self,
+        pattern: &str,
+        options: SubscribeOptions,
+    ) -> Result<Subscription, ClientError> {
+        self.ask_to_subscribe(pattern, options, true)
+    }
+
+    fn ask_to_subscribe(
+        &self,
+        pattern: &str,
+        options: SubscribeOptions,
+        answer_is_event: bool,
+    ) -> Result<Subscription, ClientError> {
+        name::check_pattern(pattern)
+            .map_err(|error| ClientError::BadPattern { pattern: pattern.to_owned(), error })?;
+        let mut conversation = self.inner.shared.lock_to_send()?;
+        let subscription = conversation.subscribe(pattern, options, answer_is_event);
+        self.inner.shared.send(conversation);
+        Ok(subscription)
+    }
+
+    /// Ends a subscription and returns when the broker has: what was sent before may still be
+    /// among the events.
+    pub fn unsubscribe(&self, subscription: &Subscription) -> Result<(), ClientError> {
+        let mut conversation = self.inner.shared.lock_to_send()?;
+        conversation.unsubscribe(subscription)?;
+        self.inner.shared.send(conversation);
+        self.wait_for_answer(subscription, Wait { what: "unsubscribe", until: None })
+    }
+
+    fn wait_for_answer(&self, subscription: &Subscription, wait: Wait) -> Result<(), ClientError> {
+        let shared = &self.inner.shared;
+        shared.wait(shared.lock(), wait, |now| now.take_answer(subscription.id)).1
+    }
+
+    /// The next event; waits for it. After the last one, the reason why the connection ended.
+    pub fn recv(&self) -> Result<Event, ClientError> {
+        self.inner.shared.events.pop(None).map(|event| event.expect("waits for ever"))
+    }
+
+    /// The next event, or `None` after `timeout`.
+    pub fn recv_timeout(&self, timeout: Duration) -> Result<Option<Event>, ClientError> {
+        self.inner.shared.events.pop(Instant::now().checked_add(timeout))
+    }
+
+    /// The next event if there is one already.
+    pub fn try_recv(&self) -> Result<Option<Event>, ClientError> {
+        self.recv_timeout(Duration::ZERO)
+    }
+
+    /// Asks the broker to send what it has queued for this client and to close. Receive until
+    /// [`ClientError::Closed`] to have all of it. Nothing can be published any more.
+    pub fn begin_close(&self) {
+        let mut conversation = self.inner.shared.lock();
+        conversation.close();
+        self.inner.shared.send(conversation);
+    }
+
+    /// Closes, and returns when the broker has taken everything published and has closed too.
+    /// Events not received yet are dropped, also for other clones; use
+    /// [`begin_close`](Self::begin_close) to have them.
+    pub fn close(&self) -> Result<(), ClientError> {
+        self.close_until(None)
+    }
+
+    fn close_until(&self, until: Option<Instant>) -> Result<(), ClientError> {
+        let shared = &self.inner.shared;
+        self.inner.close(until)?;
+        let mut conversation = shared.lock();
+        let first_failure = conversation.failures_unreported();
+        conversation.report_failure(first_failure).map_or(Ok(()), Err)
+    }
+}
+
+impl Inner {
+    fn close(&self, until: Option<Instant>) -> Result<(), ClientError> {
+        self.shared.events.discard();
+        let mut conversation = self.shared.lock();
+        conversation.close();
+        self.shared.send(conversation);
+        let wait = Wait { what: "close", until };
+        let (conversation, closed) =
+            self.shared.wait(self.shared.lock(), wait, |now| match now.ended {
+                Some(ClientError::Closed) => Some(Ok(())),
+                _ => None,
+            });
+        drop(conversation);
+        closed
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        // Nobody is left to tell. What must arrive was flushed, or closed, before.
+        let _ = self.close(Instant::now().checked_add(DROP_WAIT));
+        self.shared.end(ClientError::Closed);
+        let threads = self.threads.get_mut().expect("nothing panics while it holds the threads");
+        for thread in threads.drain(..) {
+            // A panic there was printed already, and must not become an abort here.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client").field("server", self.server_info()).finish_non_exhaustive()
+    }
+}
+
+/// A topic of one client, to publish to. Cheap to clone; from any thread. It ends with the last
+/// clone of its client.
+#[derive(Clone)]
+pub struct Topic {
+    shared: Arc<Shared>,
+    index: usize,
+    name: Arc<str>,
+}
+
+impl Topic {
+    /// The topic's name.
+    pub fn name(&self) -> &Arc<str> {
+        &self.name
+    }
+
+    /// Publishes one message with the default options; blocks while the outgoing buffer or the
+    /// window is full. `Ok` means that it will be sent; [`Client::flush`] tells whether the broker
+    /// took it.
+    pub fn publish(&self, payload: impl AsRef<[u8]>) -> Result<(), ClientError> {
+        self.publish_ttl_ms(payload.as_ref(), 0)
+    }
+
+    /// As [`publish`](Self::publish), with options.
+    ///
+    /// ```no_run
+    /// use std::time::Duration;
+    /// use blipmq::client::{Client, PublishOptions};
+    ///
+    /// let client = Client::connect("127.0.0.1:7878")?;
+    /// let quotes = client.topic("quotes.acme")?;
+    /// quotes.publish_with("42.50", PublishOptions::new().ttl(Duration::from_millis(500)))?;
+    /// # client.flush()
+    /// # ; Ok::<(), blipmq::client::ClientError>(())
+    /// ```
+    pub fn publish_with(
+        &self,
+        payload: impl AsRef<[u8]>,
+        options: PublishOptions,
+    ) -> Result<(), ClientError> {
+        self.publish_ttl_ms(payload.as_ref(), options.ttl_ms()?)
+    }
+
+    fn publish_ttl_ms(&self, payload: &[u8], ttl_ms: u32) -> Result<(), ClientError> {
+        let message_len_max = self.shared.server.message_len_max;
+        if payload.len() > message_len_max as usize {
+            let payload_len = payload.len();
+            return Err(ClientError::MessageTooLong { payload_len, message_len_max });
+        }
+        let mut conversation = self.shared.lock_to_send()?;
+        if !conversation.has_room() {
+            let wait = Wait { what: "publish", until: None };
+            let (now, room) = self.shared.wait(conversation, wait, |now| match now.closing {
+                true => Some(Err(ClientError::Closed)),
+                false => now.has_room().then_some(Ok(())),
+            });
+            room?;
+            conversation = now;
+        }
+        conversation.publish(self.index, payload, ttl_ms)?;
+        self.shared.send(conversation);
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Topic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Topic").field(&self.name).finish()
+    }
+}
+
+/// A subscription of one client, to end it with [`Client::unsubscribe`]. Dropping it changes
+/// nothing: its messages come to the client.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Subscription {
+    id: SubscriptionId,
+    pattern: Arc<str>,
+}
+
+impl Subscription {
+    /// The pattern subscribed to.
+    pub fn pattern(&self) -> &Arc<str> {
+        &self.pattern
+    }
+}

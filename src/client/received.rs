@@ -1,0 +1,89 @@
+//! Messages as they arrived: a whole frame, walked when the caller walks it.
+//!
+//! Made by `reader`, which has checked the frame; used by the caller.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::protocol::messages::{self, Header, Headers};
+
+/// Messages of one topic that arrived together, in their order. Cheap to clone: the bytes are
+/// shared.
+///
+/// ```no_run
+/// use blipmq::client::{Client, Event};
+///
+/// let client = Client::connect("127.0.0.1:7878")?;
+/// client.subscribe("orders.>", Default::default())?;
+/// while let Event::Messages(messages) = client.recv()? {
+///     for message in messages.iter() {
+///         println!("{} {}: {:?}", message.topic, message.sequence, message.payload);
+///     }
+/// }
+/// # Ok::<(), blipmq::client::ClientError>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Messages {
+    pub(super) topic: Arc<str>,
+    pub(super) header: Header,
+    /// A slice of the reader's buffer, found right by `messages::check`.
+    pub(super) frame: Bytes,
+}
+
+impl Messages {
+    /// The topic of all of them.
+    pub fn topic(&self) -> &Arc<str> {
+        &self.topic
+    }
+
+    /// How many, at least 1.
+    #[expect(clippy::len_without_is_empty, reason = "a frame without messages is refused")]
+    pub fn len(&self) -> usize {
+        usize::from(self.header.count)
+    }
+
+    /// The messages, in their order.
+    pub fn iter(&self) -> impl Iterator<Item = Message<'_>> {
+        let ttl = match self.header.ttl_ms {
+            0 => None,
+            ttl_ms => Some(Duration::from_millis(u64::from(ttl_ms))),
+        };
+        messages::records(&self.frame).zip(0u64..).map(move |(record, index)| Message {
+            topic: &self.topic,
+            // The number is the server's, and no number of a server may panic here.
+            sequence: self.header.sequence.wrapping_add(index),
+            timestamp_ns: self.header.timestamp,
+            ttl,
+            headers: record.headers,
+            payload: record.payload,
+        })
+    }
+
+    /// The payload of a message of [`iter`](Self::iter), to keep without copying it. It keeps the
+    /// whole buffer it arrived in: copy small payloads that are kept for long.
+    ///
+    /// # Panics
+    /// If the message is not one of these.
+    pub fn payload_bytes(&self, message: &Message<'_>) -> Bytes {
+        self.frame.slice_ref(message.payload)
+    }
+}
+
+/// One message, borrowed from the [`Messages`] it came with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Message<'a> {
+    /// What it was published to.
+    pub topic: &'a str,
+    /// Its place in the topic, from 1.
+    pub sequence: u64,
+    /// When the broker took it, in nanoseconds since the Unix epoch.
+    pub timestamp_ns: u64,
+    /// How long from then it was to live; `None` is for ever.
+    pub ttl: Option<Duration>,
+    /// Names and values, in order.
+    pub headers: Headers<'a>,
+    /// What was published.
+    pub payload: &'a [u8],
+}

@@ -1,0 +1,178 @@
+//! What callers, the reading thread and the writing thread share, and how they wait for each other.
+//!
+//! Called by all three. Two locks, never held together by one that waits: the conversation and the
+//! queue of events.
+//!
+//! # Always true
+//! - A wait ends: with its answer, with the end of the connection, or when nothing moved for
+//!   `request_timeout`.
+//! - The writer is woken only when it sleeps: while it writes, publishing costs no system call.
+
+use std::net::{Shutdown, TcpStream};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Condvar, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
+
+use super::conversation::Conversation;
+use super::events::EventQueue;
+use super::{ClientError, ServerInfo};
+
+pub(super) struct Shared {
+    conversation: Mutex<Conversation>,
+    /// For callers, and the reader: something of the conversation changed.
+    changed: Condvar,
+    /// For the writer: there is something to write, or nothing any more.
+    writer_wakes: Condvar,
+    pub(super) events: EventQueue,
+    pub(super) stream: TcpStream,
+    pub(super) server: ServerInfo,
+    pub(super) request_timeout: Duration,
+    /// Rises with every read and write, so that a wait can tell slow from stuck.
+    moved: AtomicU64,
+}
+
+/// What a call waits for, for the text of its error.
+#[derive(Clone, Copy)]
+pub(super) struct Wait {
+    pub(super) what: &'static str,
+    /// Gives up then, whether or not something moves.
+    pub(super) until: Option<Instant>,
+}
+
+impl Shared {
+    pub(super) fn new(
+        conversation: Conversation,
+        events: EventQueue,
+        stream: TcpStream,
+        server: ServerInfo,
+        request_timeout: Duration,
+    ) -> Shared {
+        Shared {
+            conversation: Mutex::new(conversation),
+            changed: Condvar::new(),
+            writer_wakes: Condvar::new(),
+            events,
+            stream,
+            server,
+            request_timeout,
+            moved: AtomicU64::new(0),
+        }
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, Conversation> {
+        self.conversation.lock().expect("nothing panics while it holds the conversation")
+    }
+
+    /// The conversation for a caller that wants to send something.
+    pub(super) fn lock_to_send(&self) -> Result<MutexGuard<'_, Conversation>, ClientError> {
+        let conversation = self.lock();
+        match &conversation.ended {
+            Some(ended) => Err(ended.clone()),
+            None if conversation.closing => Err(ClientError::Closed),
+            None => Ok(conversation),
+        }
+    }
+
+    /// Ends a turn with the conversation in which something to send was appended.
+    pub(super) fn send(&self, mut conversation: MutexGuard<'_, Conversation>) {
+        if std::mem::take(&mut conversation.writer_sleeps) {
+            drop(conversation);
+            self.writer_wakes.notify_one();
+        }
+    }
+
+    /// Ends a turn with the conversation in which somebody may find an answer.
+    pub(super) fn answer(&self, conversation: MutexGuard<'_, Conversation>) {
+        if conversation.waiting > 0 {
+            drop(conversation);
+            self.changed.notify_all();
+        }
+    }
+
+    /// Something was read or written.
+    pub(super) fn move_on(&self) {
+        self.moved.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Waits until `done` has a result.
+    pub(super) fn wait<'a, T>(
+        &'a self,
+        mut conversation: MutexGuard<'a, Conversation>,
+        wait: Wait,
+        mut done: impl FnMut(&mut Conversation) -> Option<Result<T, ClientError>>,
+    ) -> (MutexGuard<'a, Conversation>, Result<T, ClientError>) {
+        let started = Instant::now();
+        let mut moved = self.moved.load(Ordering::Relaxed);
+        let mut still_since = started;
+        loop {
+            // The answer first: it may have come just before the end.
+            if let Some(result) = done(&mut conversation) {
+                return (conversation, result);
+            }
+            if let Some(ended) = &conversation.ended {
+                let ended = ended.clone();
+                return (conversation, Err(ended));
+            }
+            let now = Instant::now();
+            let moved_now = self.moved.load(Ordering::Relaxed);
+            if moved_now != moved {
+                (moved, still_since) = (moved_now, now);
+            }
+            let still = now.duration_since(still_since);
+            let mut left = self.request_timeout.saturating_sub(still);
+            if let Some(until) = wait.until {
+                left = left.min(until.saturating_duration_since(now));
+            }
+            if left.is_zero() {
+                let waited = now.duration_since(started);
+                return (conversation, Err(self.timeout(wait.what, waited)));
+            }
+            conversation.waiting += 1;
+            let waited = self.changed.wait_timeout(conversation, left);
+            conversation = waited.expect("nothing panics while it holds the conversation").0;
+            conversation.waiting -= 1;
+        }
+    }
+
+    fn timeout(&self, what: &'static str, waited: Duration) -> ClientError {
+        let remedy = if self.events.reader_waits() {
+            "events wait for this client to receive them, and the answer is behind them: receive \
+             from another thread, or raise `events_max` and `event_bytes_max`"
+        } else {
+            "check that the broker runs and is reached, or raise the timeout"
+        };
+        ClientError::Timeout { what, waited, remedy }
+    }
+
+    /// Gives the writer what to write: sleeps until there is something. `false` when there will
+    /// never be more.
+    pub(super) fn take_outgoing(&self, batch: &mut Vec<u8>) -> bool {
+        let mut conversation = self.lock();
+        loop {
+            if conversation.ended.is_some() {
+                return false;
+            }
+            if !conversation.out.is_empty() {
+                conversation.out.take(batch);
+                self.answer(conversation);
+                return true;
+            }
+            conversation.writer_sleeps = true;
+            let woken = self.writer_wakes.wait(conversation);
+            conversation = woken.expect("nothing panics while it holds the conversation");
+            conversation.writer_sleeps = false;
+        }
+    }
+
+    /// Ends the connection for everybody; the first cause is what all are told.
+    pub(super) fn end(&self, cause: ClientError) {
+        let mut conversation = self.lock();
+        let cause = conversation.ended.get_or_insert(cause).clone();
+        drop(conversation);
+        self.changed.notify_all();
+        self.writer_wakes.notify_all();
+        // An error here means that the peer was first.
+        let _ = self.stream.shutdown(Shutdown::Both);
+        self.events.end(cause);
+    }
+}

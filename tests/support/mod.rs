@@ -1,0 +1,265 @@
+//! A BLIP/1 server that does what a test's script says, to drive the client into every corner.
+//!
+//! Used by `client.rs` and `cli.rs`. The script runs in a thread with the connection; what it
+//! panics of fails the test when the server is joined.
+
+#![allow(dead_code, reason = "each test binary uses its part")]
+
+use std::collections::HashMap;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::thread::JoinHandle;
+
+use blipmq::protocol::decode::{self, ClientFrame, Subscribe, Welcome};
+use blipmq::protocol::messages::{self, Header};
+use blipmq::protocol::{CoreId, Kind, RequestId, Sequence, SubscriptionId, TopicId, encode};
+
+/// Longest payload and frame that the scripted server announces.
+pub const MESSAGE_LEN_MAX: u32 = 64 << 20;
+pub const FRAME_LEN_MAX: u32 = MESSAGE_LEN_MAX + 70_000;
+
+/// A listening server and the thread its script runs in.
+pub struct Server<T> {
+    pub addr: String,
+    thread: JoinHandle<T>,
+}
+
+impl<T: Send + 'static> Server<T> {
+    /// Takes one connection and hands it to `script` as it is, before HELLO.
+    pub fn raw(script: impl FnOnce(Connection) -> T + Send + 'static) -> Server<T> {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let addr = listener.local_addr().expect("it listens").to_string();
+        let thread = std::thread::spawn(move || {
+            let (stream, _) = listener.accept().expect("the client connects");
+            stream.set_nodelay(true).expect("a socket option");
+            script(Connection { stream, buffer: Vec::new() })
+        });
+        Server { addr, thread }
+    }
+
+    /// Takes one connection, answers HELLO, and hands it to `script`.
+    pub fn start(script: impl FnOnce(Connection) -> T + Send + 'static) -> Server<T> {
+        Server::raw(|mut connection| {
+            connection.welcome();
+            script(connection)
+        })
+    }
+
+    /// What the script gave back, once it has ended.
+    pub fn join(self) -> T {
+        match self.thread.join() {
+            Ok(result) => result,
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
+    }
+}
+
+/// The server's end of a connection.
+pub struct Connection {
+    pub stream: TcpStream,
+    buffer: Vec<u8>,
+}
+
+/// A MESSAGES frame as it came.
+#[derive(Debug, Clone)]
+pub struct Published {
+    pub header: Header,
+    pub payloads: Vec<Vec<u8>>,
+}
+
+impl Connection {
+    /// The next frame, whole; `None` when the client closed.
+    pub fn next(&mut self) -> Option<Vec<u8>> {
+        loop {
+            let found = decode::next_frame(&self.buffer, FRAME_LEN_MAX).expect("a legal length");
+            if let Some(frame) = found {
+                let frame = frame.to_vec();
+                self.buffer.drain(..frame.len());
+                return Some(frame);
+            }
+            let mut bytes = vec![0; 64 * 1_024];
+            match self.stream.read(&mut bytes) {
+                Ok(0) | Err(_) => return None,
+                Ok(read) => self.buffer.extend_from_slice(&bytes[..read]),
+            }
+        }
+    }
+
+    fn expect(&mut self, kind: Kind) -> Vec<u8> {
+        let frame = self.next().unwrap_or_else(|| panic!("{kind:?} was due, the client closed"));
+        assert_eq!(frame[4], kind as u8, "{kind:?} was due, got {frame:?}");
+        decode::client_frame(&frame, MESSAGE_LEN_MAX).expect("a legal frame");
+        frame
+    }
+
+    /// Takes HELLO and answers WELCOME.
+    pub fn welcome(&mut self) {
+        self.expect(Kind::Hello);
+        let welcome = Welcome {
+            version: 1,
+            core: CoreId(0),
+            cores: 1,
+            shards: 2,
+            message_len_max: MESSAGE_LEN_MAX,
+            frame_len_max: FRAME_LEN_MAX,
+            server_id: 0xfeed,
+            server: "scripted/1",
+        };
+        self.send(|out| encode::welcome(out, &welcome));
+    }
+
+    /// Sends what `write` appends.
+    pub fn send(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+        let mut out = Vec::new();
+        write(&mut out);
+        self.stream.write_all(&out).expect("the client reads");
+    }
+
+    pub fn expect_open(&mut self) -> (RequestId, String) {
+        let frame = self.expect(Kind::Open);
+        match decode::client_frame(&frame, MESSAGE_LEN_MAX) {
+            Ok(ClientFrame::Open { request, topic }) => (request, topic.to_owned()),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    pub fn expect_messages(&mut self) -> Published {
+        published(&self.expect(Kind::Messages))
+    }
+
+    pub fn expect_ping(&mut self) -> u64 {
+        let frame = self.expect(Kind::Ping);
+        match decode::client_frame(&frame, MESSAGE_LEN_MAX) {
+            Ok(ClientFrame::Ping { opaque }) => opaque,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Takes a SUBSCRIBE and gives it to `check`.
+    pub fn expect_subscribe(&mut self, check: impl FnOnce(&Subscribe<'_>)) -> SubscriptionId {
+        let frame = self.expect(Kind::Subscribe);
+        match decode::client_frame(&frame, MESSAGE_LEN_MAX) {
+            Ok(ClientFrame::Subscribe(subscribe)) => {
+                check(&subscribe);
+                subscribe.subscription
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    pub fn expect_unsubscribe(&mut self) -> SubscriptionId {
+        let frame = self.expect(Kind::Unsubscribe);
+        match decode::client_frame(&frame, MESSAGE_LEN_MAX) {
+            Ok(ClientFrame::Unsubscribe { subscription }) => subscription,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Takes a SUBSCRIBE and answers it.
+    pub fn accept_subscribe(&mut self) -> SubscriptionId {
+        let subscription = self.expect_subscribe(|_| {});
+        self.send(|out| encode::subscribed(out, subscription));
+        subscription
+    }
+
+    /// Names a topic that the client did not open.
+    pub fn name_topic(&mut self, id: u32, name: &str) {
+        self.send(|out| {
+            encode::topic(out, RequestId(0), TopicId(id), Sequence(1), CoreId(0), name);
+        });
+    }
+
+    /// Sends one MESSAGES frame.
+    pub fn deliver(&mut self, topic: u32, sequence: u64, payloads: &[&[u8]]) {
+        self.send(|out| out.extend_from_slice(&delivery(topic, sequence, payloads)));
+    }
+
+    /// Reads until the client closes or says CLOSE, and ends.
+    pub fn until_close(mut self) {
+        while let Some(frame) = self.next() {
+            if frame[4] == Kind::Close as u8 {
+                return;
+            }
+        }
+    }
+
+    /// Does what a broker does for publishers, until CLOSE; gives topics and payloads in order.
+    pub fn serve_publisher(mut self) -> Vec<(String, Vec<u8>)> {
+        let mut taken = Vec::new();
+        let mut names = HashMap::new();
+        while let Some(frame) = self.next() {
+            match decode::client_frame(&frame, MESSAGE_LEN_MAX).expect("a legal frame") {
+                ClientFrame::Open { request: RequestId(request), topic } => {
+                    names.insert(request | 0x8000_0000, topic.to_owned());
+                    names.insert(request + 1_000, topic.to_owned());
+                    let (request, id) = (RequestId(request), TopicId(request + 1_000));
+                    let name = topic;
+                    self.send(|out| encode::topic(out, request, id, Sequence(1), CoreId(0), name));
+                }
+                ClientFrame::Messages(header) => {
+                    let name = names.get(&header.topic).expect("it was opened");
+                    let payloads = published(&frame).payloads.into_iter();
+                    taken.extend(payloads.map(|payload| (name.clone(), payload)));
+                }
+                ClientFrame::Ping { opaque } => self.send(|out| encode::pong(out, opaque)),
+                ClientFrame::Close => break,
+                other => panic!("{other:?}"),
+            }
+        }
+        taken
+    }
+}
+
+fn published(frame: &[u8]) -> Published {
+    let payloads = messages::records(frame).map(|record| record.payload.to_vec()).collect();
+    Published { header: Header::read(frame), payloads }
+}
+
+/// A MESSAGES frame as a broker sends it.
+pub fn delivery(topic: u32, sequence: u64, payloads: &[&[u8]]) -> Vec<u8> {
+    let mut records = Vec::new();
+    for payload in payloads {
+        records.extend_from_slice(&(payload.len() as u32).to_le_bytes());
+        records.extend_from_slice(payload);
+    }
+    frame_of(topic, sequence, payloads.len() as u16, 0, &records)
+}
+
+/// A MESSAGES frame with one message that has headers.
+pub fn delivery_with_headers(
+    topic: u32,
+    sequence: u64,
+    headers: &[(&[u8], &[u8])],
+    payload: &[u8],
+) -> Vec<u8> {
+    let mut block = Vec::new();
+    for (name, value) in headers {
+        block.push(name.len() as u8);
+        block.extend_from_slice(name);
+        block.extend_from_slice(&(value.len() as u16).to_le_bytes());
+        block.extend_from_slice(value);
+    }
+    let record_len = (2 + block.len() + payload.len()) as u32;
+    let mut record = (record_len | 0x8000_0000).to_le_bytes().to_vec();
+    record.extend_from_slice(&(block.len() as u16).to_le_bytes());
+    record.extend_from_slice(&block);
+    record.extend_from_slice(payload);
+    frame_of(topic, sequence, 1, 1 << 2, &record)
+}
+
+fn frame_of(topic: u32, sequence: u64, count: u16, flags: u8, records: &[u8]) -> Vec<u8> {
+    let header = Header {
+        frame_len: (40 + records.len()) as u32,
+        flags,
+        count,
+        topic,
+        subscription: 0,
+        sequence,
+        timestamp: 1_700_000_000_000_000_000,
+        ttl_ms: 250,
+        crc: 0,
+    };
+    let mut frame = header.to_bytes().to_vec();
+    frame.extend_from_slice(records);
+    frame
+}
