@@ -57,7 +57,8 @@ impl Gaps {
         }
         self.runs.push(gap);
         if self.runs.len() == GLANCE + 1 {
-            self.last_of_topic = self.runs.iter().enumerate().map(|(i, run)| (run.topic, i)).collect();
+            self.last_of_topic =
+                self.runs.iter().enumerate().map(|(i, run)| (run.topic, i)).collect();
         } else if self.runs.len() > GLANCE {
             self.last_of_topic.insert(gap.topic, self.runs.len() - 1);
         }
@@ -82,12 +83,7 @@ mod tests {
     use super::*;
 
     fn gap(topic: u32, first: u64, messages: u64) -> Gap {
-        Gap {
-            topic: TopicId(topic),
-            first: Sequence(first),
-            messages,
-            reason: GapReason::Overflow,
-        }
+        Gap { topic: TopicId(topic), first: Sequence(first), messages, reason: GapReason::Overflow }
     }
 
     #[test]

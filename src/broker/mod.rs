@@ -351,7 +351,8 @@ impl Broker {
     fn finish_if_empty(&mut self, slot: u32) {
         let quiet = self.drain.is_quiet();
         let session = self.sessions.get(slot);
-        let finishing = session.phase == Phase::Finishing || (quiet && session.phase == Phase::Open);
+        let finishing =
+            session.phase == Phase::Finishing || (quiet && session.phase == Phase::Open);
         if finishing && !session.in_flight && !session.has_content() {
             self.close(slot, Bytes::new());
         }

@@ -160,7 +160,8 @@ mod tests {
     #[test]
     fn drop_oldest_keeps_the_newest_frames_and_one_gap_in_front() {
         let mut queue = Queue::default();
-        let mut enqueue = |portion| enqueue(&mut queue, portion, OverflowPolicy::DropOldest, BOUNDS);
+        let mut enqueue =
+            |portion| enqueue(&mut queue, portion, OverflowPolicy::DropOldest, BOUNDS);
         assert_eq!(enqueue(&portion(1, &[1, 2])), Outcome { enqueued: 3, ..Outcome::default() });
         let outcome = enqueue(&portion(4, &[1, 1, 1]));
         assert_eq!(outcome, Outcome { enqueued: 3, dropped_oldest: 3, dropped_new: 0 });

@@ -66,11 +66,10 @@ impl Shard {
         if id > u64::from(TOPIC_ID_MAX) {
             return Err(full);
         }
-        let counted = self.cluster.topics.fetch_update(
-            Ordering::Relaxed,
-            Ordering::Relaxed,
-            |topics| (topics < topics_max).then_some(topics + 1),
-        );
+        let counted =
+            self.cluster.topics.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |topics| {
+                (topics < topics_max).then_some(topics + 1)
+            });
         counted.map_err(|_| full)?;
         let owner = self.cluster.core_of(self.id);
         self.topics.push(Topic {

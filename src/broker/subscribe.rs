@@ -17,11 +17,7 @@ use crate::protocol::{CoreId, Overflow, Reject, Start, SubscriptionId, encode, n
 
 impl Broker {
     /// SUBSCRIBE.
-    pub(super) fn subscribe(
-        &mut self,
-        slot: u32,
-        subscribe: Subscribe<'_>,
-    ) -> Result<(), Reject> {
+    pub(super) fn subscribe(&mut self, slot: u32, subscribe: Subscribe<'_>) -> Result<(), Reject> {
         let id = subscribe.subscription;
         let (policy, bounds) = self.options(&subscribe)?;
         let subscriptions_max = self.cluster.settings.limits.max_subscriptions_per_connection;
@@ -155,8 +151,7 @@ impl Broker {
 
     fn options(&self, subscribe: &Subscribe<'_>) -> Result<(OverflowPolicy, Bounds), Reject> {
         let about = subscribe.subscription.0;
-        let not_served =
-            |what, instead| Err(Reject::NotServed { about, what, instead });
+        let not_served = |what, instead| Err(Reject::NotServed { about, what, instead });
         if let Err(error) = name::check_pattern(subscribe.pattern) {
             let pattern = subscribe.pattern.to_string();
             return Err(Reject::BadPattern { subscription: about, pattern, error });
@@ -170,7 +165,10 @@ impl Broker {
                 return not_served("overflow 3 (block)", "use 1 (drop_oldest) or 2 (drop_new)");
             }
             Some(Overflow::Disconnect) => {
-                return not_served("overflow 4 (disconnect)", "use 1 (drop_oldest) or 2 (drop_new)");
+                return not_served(
+                    "overflow 4 (disconnect)",
+                    "use 1 (drop_oldest) or 2 (drop_new)",
+                );
             }
             Some(Overflow::Latest) => {
                 return not_served("overflow 5 (latest)", "use 1 (drop_oldest) or 2 (drop_new)");

@@ -20,17 +20,17 @@ pub struct Serve {
     /// Where Prometheus fetches metrics (`metrics.bind_addr`).
     #[arg(long, value_name = "ADDR")]
     metrics_bind: Option<SocketAddr>,
-    /// CPUs to run on (`server.cores`), such as 0-3,6; without it, every one this process may use.
+    /// CPUs to run on (`server.cores`), such as 0-3,6 or all.
     #[arg(long, value_name = "LIST", value_parser = parse_cores)]
     cores: Option<Cores>,
 }
 
 /// A list in one argument; clap would take a bare `Vec` for many arguments.
 #[derive(Debug, Clone)]
-struct Cores(Vec<usize>);
+struct Cores(Option<Vec<usize>>);
 
 fn parse_cores(text: &str) -> Result<Cores, String> {
-    config::parse_cores(text).map(Cores)
+    config::parse_cores_or_all(text).map(Cores)
 }
 
 impl Serve {
@@ -46,9 +46,13 @@ impl Serve {
             settings.metrics.bind_addr = metrics_bind;
         }
         if let Some(Cores(cores)) = self.cores {
-            settings.server.cores = Some(cores);
+            settings.server.cores = cores;
         }
-        Ok(settings)
+        // The file was checked alone; flags can bring it into conflict with itself.
+        match settings.conflicts().first() {
+            Some(conflict) => Err(conflict.to_string()),
+            None => Ok(settings),
+        }
     }
 }
 

@@ -66,12 +66,7 @@ impl Service for Relay {
         self.broker.connected(time(now), inward(connection), admitted);
     }
 
-    fn received(
-        &mut self,
-        now: executors::Now,
-        connection: executors::ConnectionId,
-        bytes: &[u8],
-    ) {
+    fn received(&mut self, now: executors::Now, connection: executors::ConnectionId, bytes: &[u8]) {
         self.broker.received(time(now), inward(connection), bytes);
     }
 
