@@ -12,13 +12,13 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::ingest::{self, Batch};
+use super::ingest::{self, Batch, WantsAck};
 use super::portion::Portion;
 use super::shard::{self, Shard, TopicsFull};
 use super::topic::TopicName;
 use super::{Broker, ConnectionId, Now};
 use crate::limits::MESH_OUTGOING_BYTES_MAX;
-use crate::protocol::{CoreId, RequestId, Sequence, ShardId};
+use crate::protocol::{CoreId, RequestId, Sequence, ShardId, TopicId};
 
 /// Lanes per ordered pair of cores.
 pub const LANES: usize = 2;
@@ -29,6 +29,19 @@ pub const DELIVERIES: usize = 1;
 
 /// Bytes a letter's entry counts beside the frames it carries.
 const ENTRY_LEN: usize = 64;
+
+/// What became of a frame whose publisher wants to know.
+#[derive(Debug, Clone, Copy)]
+pub struct Ack {
+    /// The publisher's, on the core that took the frame in.
+    pub connection: ConnectionId,
+    /// As the publisher wrote it.
+    pub publish_id: u64,
+    /// Of its first message; `None` if it was refused with its OPEN.
+    pub first: Option<Sequence>,
+    /// Messages accepted.
+    pub messages: u32,
+}
 
 /// To the owner of a topic.
 #[derive(Debug)]
@@ -78,6 +91,13 @@ pub enum Delivery {
         request: RequestId,
         /// The topic and the sequence its next message gets.
         opened: Result<(Arc<TopicName>, Sequence), TopicsFull>,
+    },
+    /// Answers frames of a [`Request::Publish`] whose publishers want to know.
+    Acks {
+        /// Of all of them.
+        topic: TopicId,
+        /// One per frame.
+        acks: Vec<Ack>,
     },
     /// Answers [`Request::Announce`].
     Announced {
@@ -161,7 +181,7 @@ impl Broker {
             self.serve_requests(now);
         }
         for batch in self.ingest.take() {
-            self.hand_out(now, batch);
+            self.hand_out(now, self.core, batch);
         }
         self.close_finishing();
         self.drain_on();
@@ -223,25 +243,27 @@ impl Broker {
     }
 
     /// A batch goes to its topic's shard, here or on another core.
-    fn hand_out(&mut self, now: Now, batch: Batch) {
+    fn hand_out(&mut self, now: Now, from: CoreId, batch: Batch) {
         let shard = match &batch.destination {
             ingest::Destination::Topic(topic) => self.cluster.shard_of_id(*topic),
             ingest::Destination::Name(name) => self.cluster.shard_of_name(name),
         };
         let owner = self.cluster.core_of(shard);
         if owner == self.core {
-            self.order(now, shard, batch);
+            self.order(now, from, shard, batch);
         } else {
             self.outgoing[usize::from(owner.0)].ask(Request::Publish(batch));
         }
     }
 
     /// This core owns the topic: the batch gets its sequences and goes to whoever wants it.
-    fn order(&mut self, now: Now, shard: ShardId, batch: Batch) {
+    fn order(&mut self, now: Now, from: CoreId, shard: ShardId, mut batch: Batch) {
         let messages = u64::from(batch.messages);
+        let wants_ack = std::mem::take(&mut batch.acks);
         let shard = &mut self.shards[usize::from(shard.0 / self.cluster.cores)];
         let Some(topic) = shard.find(&batch.destination) else {
-            return self.counters.refused_messages.add(messages);
+            self.counters.refused_messages.add(messages);
+            return self.send_acks(from, TopicId(0), None, &wants_ack);
         };
         let portion = shard::stamp(topic, now, batch);
         self.counters.published_messages.add(messages);
@@ -251,7 +273,32 @@ impl Broker {
             let delivery = Delivery::Portion { topic: name.clone(), portion: portion.clone() };
             self.outgoing[usize::from(core.0)].deliver(delivery);
         }
+        self.send_acks(from, name.id, Some(portion.first), &wants_ack);
         self.fan_out(now, &name, &portion);
+    }
+
+    fn send_acks(
+        &mut self,
+        to: CoreId,
+        topic: TopicId,
+        first: Option<Sequence>,
+        wants_ack: &[WantsAck],
+    ) {
+        if wants_ack.is_empty() {
+            return;
+        }
+        let ack = |wants: &WantsAck| Ack {
+            connection: wants.connection,
+            publish_id: wants.publish_id,
+            first: first.map(|first| first.plus(u64::from(wants.messages_before))),
+            messages: wants.messages,
+        };
+        let acks: Vec<Ack> = wants_ack.iter().map(ack).collect();
+        if to == self.core {
+            self.acknowledge(topic, &acks);
+        } else {
+            self.outgoing[usize::from(to.0)].deliver(Delivery::Acks { topic, acks });
+        }
     }
 
     pub(super) fn shard_mut(&mut self, shard: ShardId) -> &mut Shard {
@@ -279,6 +326,7 @@ impl Broker {
                 Delivery::Opened { connection, request, opened } => {
                     self.opened(connection, request, opened);
                 }
+                Delivery::Acks { topic, acks } => self.acknowledge(topic, &acks),
                 Delivery::Announced { number } => {
                     for index in self.interest.answered(number) {
                         self.put_in_force(index);
@@ -295,7 +343,7 @@ impl Broker {
             && let Some((from, request)) = self.inbox.requests.pop_front()
         {
             match request {
-                Request::Publish(batch) => self.hand_out(now, batch),
+                Request::Publish(batch) => self.hand_out(now, from, batch),
                 Request::Open { connection, request, topic } => {
                     let shard = self.cluster.shard_of_name(&topic);
                     let opened = self.open_topic(shard, &topic);

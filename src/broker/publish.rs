@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use super::ingest::Destination;
-use super::mesh::Request;
+use super::mesh::{Ack, Request};
 use super::session::{Opened, Paused};
 use super::topic::TopicName;
 use super::{Action, Broker, ConnectionId, Now};
@@ -93,6 +93,21 @@ impl Broker {
         }
     }
 
+    /// The owner has given sequences to frames whose publishers want to know.
+    pub(super) fn acknowledge(&mut self, topic: TopicId, acks: &[Ack]) {
+        for ack in acks {
+            // The connection may be gone by now.
+            let Some(session) = self.sessions.find_id(ack.connection) else { continue };
+            session.pending_requests -= 1;
+            // A refused OPEN had the one ERROR.
+            if let Some(first) = ack.first {
+                self.answer(ack.connection.slot, |out| {
+                    encode::ack(out, topic, ack.publish_id, first, ack.messages);
+                });
+            }
+        }
+    }
+
     /// MESSAGES: the frame joins what this turn brings for its topic.
     pub(super) fn publish(
         &mut self,
@@ -124,15 +139,6 @@ impl Broker {
                 None => return Err(Reject::UnknownRequest { request: request.0 }),
             }
         };
-        if header.flags & FLAG_ACK != 0 {
-            self.counters.refused_messages.add(u64::from(header.count));
-            return Err(Reject::NotServed {
-                about: 0,
-                what: "ACK (MESSAGES flag bit 0)",
-                instead: "the frame was not published; leave the flag out, a PING after it tells \
-                          when it was taken",
-            });
-        }
         let ttl_ms = match header.ttl_ms {
             0 => self.cluster.settings.delivery.default_ttl_ms,
             ttl_ms => ttl_ms,
@@ -141,7 +147,11 @@ impl Broker {
             Destination::Topic(topic) => self.cluster.shard_of_id(*topic),
             Destination::Name(name) => self.cluster.shard_of_name(name),
         };
-        self.ingest.add(now, destination, ttl_ms, u32::from(header.count), frame);
+        let ack = (header.flags & FLAG_ACK != 0).then(|| {
+            self.sessions.get(slot).pending_requests += 1;
+            (self.sessions.id(slot), header.sequence)
+        });
+        self.ingest.add(now, destination, ttl_ms, u32::from(header.count), frame, ack);
         let owner = self.cluster.core_of(shard);
         if owner != self.core && self.outgoing[usize::from(owner.0)].requests_are_full() {
             let connection = self.sessions.id(slot);
