@@ -52,6 +52,10 @@ pub struct Counters {
     pub dropped_disconnected_messages: Counter,
     /// Messages whose OPEN was refused.
     pub refused_messages: Counter,
+    /// Messages that gave way to newer ones under `latest`.
+    pub conflated_messages: Counter,
+    /// Times a subscription with `block` began to hold a topic's publishers up.
+    pub publishers_blocked: Counter,
     /// Times a queue was full when messages came.
     pub queue_overflows: Counter,
     /// Vectored sends handed to the kernel.

@@ -8,7 +8,7 @@
 use super::mesh::{Delivery, Request};
 use super::session::Phase;
 use super::{Broker, Outgoing};
-use crate::protocol::{CoreId, Reject, encode};
+use crate::protocol::{Reject, encode};
 
 /// How far the stop is.
 #[derive(Debug, Default)]
@@ -86,10 +86,5 @@ impl Broker {
                 self.finish_if_empty(slot);
             }
         }
-    }
-
-    fn others(&self) -> impl Iterator<Item = usize> + use<> {
-        let (core, cores) = (self.core, self.cluster.cores);
-        (0..cores).map(CoreId).filter(move |other| *other != core).map(|other| usize::from(other.0))
     }
 }

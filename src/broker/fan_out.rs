@@ -10,7 +10,6 @@
 
 use std::sync::Arc;
 
-use super::gaps::Gap;
 use super::overflow;
 use super::portion::Portion;
 use super::topic::TopicName;
@@ -27,11 +26,11 @@ impl Broker {
             self.counters.expired_before_enqueue_messages.add(u64::from(portion.messages));
         }
         let mut too_slow = Vec::new();
+        let mut full = Vec::new();
         for &index in &targets {
             let subscription = self.subscriptions.get(index);
             if expired {
-                let gap = Gap { reason: GapReason::Expired, ..overflow::gap_of(portion) };
-                subscription.queue.miss(gap);
+                subscription.queue.miss(portion.gap(GapReason::Expired));
             } else {
                 let (policy, bounds) = (subscription.policy, subscription.bounds);
                 let outcome = overflow::enqueue(&mut subscription.queue, portion, policy, bounds);
@@ -40,10 +39,17 @@ impl Broker {
                     self.counters.queue_overflows.add(1);
                     self.counters.dropped_oldest_messages.add(u64::from(outcome.dropped_oldest));
                     self.counters.dropped_new_messages.add(u64::from(outcome.dropped_new));
+                    if outcome.blocks {
+                        full.push(index);
+                    }
+                    if outcome.disconnects {
+                        too_slow.push((subscription.slot, subscription.id, TooSlow::QueueFull));
+                    }
                 }
+                self.counters.conflated_messages.add(u64::from(outcome.conflated));
             }
             if subscription.queue.gap_runs() > GAP_RUNS_MAX {
-                too_slow.push((subscription.slot, subscription.id));
+                too_slow.push((subscription.slot, subscription.id, TooSlow::GapsFull));
             }
             if !subscription.is_listed {
                 subscription.is_listed = true;
@@ -56,12 +62,30 @@ impl Broker {
             self.turn_messages += portion.messages;
         }
         self.subscriptions.put_targets(topic.id, targets);
-        for (slot, id) in too_slow {
-            let detail = format!(
-                "it is behind by more than {GAP_RUNS_MAX} runs of missed messages, too many to \
-                 tell it: read faster, or subscribe to fewer topics on one connection"
-            );
+        for index in full {
+            self.block(now, index, topic.id);
+        }
+        for (slot, id, why) in too_slow {
+            let detail = match why {
+                TooSlow::QueueFull => format!(
+                    "its queue is full of {} messages (overflow disconnect): read faster, or \
+                     choose another overflow policy",
+                    self.cluster.settings.queues.subscriber_capacity
+                ),
+                TooSlow::GapsFull => format!(
+                    "it is behind by more than {GAP_RUNS_MAX} runs of missed messages, too many to \
+                     tell it: read faster, or subscribe to fewer topics on one connection"
+                ),
+            };
             self.reject(slot, &Reject::SlowSubscriber { subscription: id.0, detail });
         }
     }
+}
+
+/// Why a subscriber is disconnected.
+enum TooSlow {
+    /// As it asked for.
+    QueueFull,
+    /// What it missed could not be told.
+    GapsFull,
 }

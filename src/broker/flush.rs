@@ -11,13 +11,12 @@
 use bytes::{Bytes, BytesMut};
 
 use super::gaps::Gap;
-use super::overflow;
 use super::queue::Entry;
 use super::session::Session;
 use super::subscriptions::{State, Subscriptions};
 use super::{Broker, ConnectionId, Now};
 use crate::limits::{SEND_BYTES_MAX, SEND_RANGES_MAX};
-use crate::protocol::{GapReason, RequestId, Sequence, TopicId, encode};
+use crate::protocol::{GapReason, RequestId, Sequence, TopicId, encode, messages};
 
 /// The send of one connection, as it is put together.
 struct Gather<'a> {
@@ -40,11 +39,8 @@ impl Broker {
         let between = std::mem::take(&mut session.answers);
         let mut gather = Gather { out, between, gap: None, messages: 0, bytes: 0 };
         let mut sent_all = Vec::new();
+        let mut served = Vec::new();
         while let Some(&index) = session.to_send.front() {
-            let subscription = self.subscriptions.get(index);
-            for gap in subscription.queue.take_ahead() {
-                gather.tell_gap(session, &self.subscriptions, gap);
-            }
             let emptied = loop {
                 let subscription = self.subscriptions.get(index);
                 let is_full = gather.messages >= messages_max
@@ -65,7 +61,7 @@ impl Broker {
                     }
                     Some(Entry::Portion(portion)) if portion.is_expired(now) => {
                         self.counters.expired_in_queue_messages.add(u64::from(portion.messages));
-                        let gap = Gap { reason: GapReason::Expired, ..overflow::gap_of(&portion) };
+                        let gap = portion.gap(GapReason::Expired);
                         gather.tell_gap(session, &self.subscriptions, gap);
                     }
                     Some(Entry::Portion(portion)) => {
@@ -74,11 +70,22 @@ impl Broker {
                         gather.put_between();
                         gather.messages += portion.messages;
                         gather.bytes += portion.frames.len();
-                        gather.out.push(portion.frames);
+                        gather.out.push(match portion.subscription {
+                            0 => portion.frames,
+                            // Others share these bytes: who is meant is said in a copy.
+                            subscription => {
+                                let mut frames = BytesMut::from(&portion.frames[..]);
+                                messages::address(&mut frames, subscription);
+                                frames.freeze()
+                            }
+                        });
                     }
                 }
             };
             let subscription = self.subscriptions.get(index);
+            if !subscription.blocks.is_empty() {
+                served.push(index);
+            }
             if emptied {
                 session.to_send.pop_front();
                 subscription.is_listed = false;
@@ -99,6 +106,9 @@ impl Broker {
         }
         gather.put_between();
         let (messages, bytes) = (gather.messages, gather.bytes);
+        for index in served {
+            self.unblock_if_half_empty(index);
+        }
         for index in sent_all {
             self.forget(slot, index);
         }
@@ -135,8 +145,8 @@ impl Gather<'_> {
     }
 
     fn write_gap(&mut self) {
-        if let Some(Gap { topic, first, messages, reason }) = self.gap.take() {
-            encode::gap(&mut self.between, topic, 0, first, messages, reason);
+        if let Some(Gap { topic, subscription, first, messages, reason }) = self.gap.take() {
+            encode::gap(&mut self.between, topic, subscription, first, messages, reason);
         }
     }
 

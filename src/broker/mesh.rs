@@ -69,6 +69,13 @@ pub enum Request {
         /// Announced before.
         pattern: Arc<str>,
     },
+    /// The sender has begun or ceased to hold up a topic's publishers.
+    Block {
+        /// Owned by the receiver.
+        topic: TopicId,
+        /// Begun.
+        blocked: bool,
+    },
     /// The sender stops; no request follows.
     Drained,
 }
@@ -98,6 +105,13 @@ pub enum Delivery {
         topic: TopicId,
         /// One per frame.
         acks: Vec<Ack>,
+    },
+    /// Publishers of a topic have to wait, or may go on.
+    Block {
+        /// Owned by the sender.
+        topic: TopicId,
+        /// They have to wait.
+        blocked: bool,
     },
     /// Answers [`Request::Announce`].
     Announced {
@@ -174,6 +188,7 @@ impl Broker {
     /// Returns whether there is more to do at once.
     pub fn take_in(&mut self, now: Now) -> bool {
         self.check_hello_deadlines(now);
+        self.check_blocks(now);
         if self.carried_over == 0 {
             self.resume_paused(now);
             self.parse_backlog(now);
@@ -327,6 +342,7 @@ impl Broker {
                     self.opened(connection, request, opened);
                 }
                 Delivery::Acks { topic, acks } => self.acknowledge(topic, &acks),
+                Delivery::Block { topic, blocked } => self.publishers_wait(topic, blocked),
                 Delivery::Announced { number } => {
                     for index in self.interest.answered(number) {
                         self.put_in_force(index);
@@ -356,6 +372,7 @@ impl Broker {
                     self.outgoing[usize::from(from.0)].deliver(delivery);
                 }
                 Request::Withdraw { pattern } => self.interest.remove(from, &pattern),
+                Request::Block { topic, blocked } => self.core_blocks(topic, blocked),
                 Request::Drained => self.drain.requests_drained += 1,
             }
         }

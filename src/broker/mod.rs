@@ -24,6 +24,7 @@
 //!   reads as fast as its core writes loses nothing, however fast publishers are.
 //! - Nothing iterates over a hash map, so the same calls give the same result.
 
+pub mod block;
 pub mod counters;
 pub mod drain;
 pub mod fan_out;
@@ -54,6 +55,7 @@ use crate::config::Settings;
 use crate::limits;
 use crate::protocol::decode::Welcome;
 use crate::protocol::{CoreId, Reject, ShardId, TopicId, encode};
+use block::Blocks;
 use counters::Counters;
 use drain::Drain;
 use ingest::Ingest;
@@ -166,6 +168,8 @@ pub struct Broker {
     finishing: Vec<u32>,
     /// Connections that still owe a HELLO, soonest deadline first.
     hello_deadlines: VecDeque<(u64, ConnectionId)>,
+    /// Topics whose publishers wait.
+    blocks: Blocks,
     /// Messages handed to queues since the last flush.
     turn_messages: u32,
     drain: Drain,
@@ -196,6 +200,7 @@ impl Broker {
             paused: Vec::new(),
             finishing: Vec::new(),
             hello_deadlines: VecDeque::new(),
+            blocks: Blocks::default(),
             turn_messages: 0,
             drain: Drain::default(),
             cluster,
@@ -218,8 +223,9 @@ impl Broker {
     }
 
     /// The connection's send is with the kernel; the next may come.
-    pub fn sent(&mut self, connection: ConnectionId) {
+    pub fn sent(&mut self, now: Now, connection: ConnectionId) {
         let session = self.sessions.get(connection.slot);
+        session.last_sent_ns = now.monotonic_ns;
         self.counters.delivered_messages.add(u64::from(session.in_flight_messages));
         session.in_flight = false;
         session.in_flight_messages = 0;
@@ -275,7 +281,8 @@ impl Broker {
 
     /// When `take_in` has to be called even if nothing happens.
     pub fn next_deadline_ns(&self) -> Option<u64> {
-        self.hello_deadlines.front().map(|(deadline, _)| *deadline)
+        let hello = self.hello_deadlines.front().map(|(deadline, _)| *deadline);
+        [hello, self.blocks.check_at_ns()].into_iter().flatten().min()
     }
 
     /// Ends connections that never said HELLO.

@@ -108,6 +108,24 @@ impl Broker {
         }
     }
 
+    /// Whether a frame's topic is held up by a subscriber; if so, its connection is not read.
+    pub(super) fn waits_for_subscriber(&mut self, slot: u32, topic: u32) -> bool {
+        let connection = self.sessions.id(slot);
+        let session = self.sessions.get(slot);
+        let topic = match session.opens.get(&RequestId(topic & !PROVISIONAL)) {
+            _ if topic & PROVISIONAL == 0 => TopicId(topic),
+            Some(Opened::Topic(topic)) => *topic,
+            _ => return false,
+        };
+        let waits = self.blocks.publishers_wait(topic);
+        if waits && session.paused.is_none() {
+            session.paused = Some(Paused::Blocked(topic));
+            self.paused.push(slot);
+            self.actions.push(Action::Pause(connection));
+        }
+        waits
+    }
+
     /// MESSAGES: the frame joins what this turn brings for its topic.
     pub(super) fn publish(
         &mut self,

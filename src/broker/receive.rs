@@ -82,6 +82,7 @@ impl Broker {
             let Some(reason) = session.paused else { continue };
             let holds = match reason {
                 Paused::Answers => session.is_full_of_answers(),
+                Paused::Blocked(topic) => self.blocks.publishers_wait(topic),
                 Paused::Mesh(core) => self.outgoing[usize::from(core.0)].requests_are_full(),
             };
             if holds && session.phase != Phase::Closing {
@@ -120,6 +121,11 @@ impl Broker {
                 None => Ok(None),
                 Some(frame) => {
                     let decoded = decode::client_frame(frame, message_len_max)?;
+                    if let ClientFrame::Messages(header) = decoded
+                        && self.waits_for_subscriber(slot, header.topic)
+                    {
+                        return Ok(None);
+                    }
                     self.serve(now, slot, frame, decoded)?;
                     Ok(Some(frame.len()))
                 }

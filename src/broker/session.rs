@@ -45,6 +45,8 @@ pub enum Paused {
     Answers,
     /// The core it publishes to cannot keep up.
     Mesh(CoreId),
+    /// A subscriber of the topic it publishes to cannot keep up, and wants publishers to wait.
+    Blocked(TopicId),
 }
 
 /// One connection.
@@ -79,6 +81,8 @@ pub struct Session {
     pub is_ready: bool,
     /// A send is with the kernel.
     pub in_flight: bool,
+    /// When the kernel took the last one.
+    pub last_sent_ns: u64,
     /// Messages in it.
     pub in_flight_messages: u32,
 }
@@ -101,6 +105,7 @@ impl Session {
             to_send: VecDeque::new(),
             is_ready: false,
             in_flight: false,
+            last_sent_ns: 0,
             in_flight_messages: 0,
         }
     }

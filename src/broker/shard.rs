@@ -75,6 +75,7 @@ impl Shard {
         self.topics.push(Topic {
             name: Arc::new(TopicName { id: TopicId(id as u32), owner, name: name.clone() }),
             next_sequence: Sequence(1),
+            blocked_by: 0,
             wanted_by: CoreSet::default(),
             wanted_at_version: u64::MAX,
         });
@@ -82,14 +83,18 @@ impl Shard {
         Ok(index)
     }
 
+    /// A topic of this shard by its id.
+    pub fn topic_mut(&mut self, id: TopicId) -> &mut Topic {
+        &mut self.topics[((id.0 - 1) / u32::from(self.cluster.shards)) as usize]
+    }
+
     /// The topic a batch is for. `None` by name only: its OPEN was refused.
     pub fn find(&mut self, destination: &Destination) -> Option<&mut Topic> {
-        let index = match destination {
-            Destination::Name(name) => *self.by_name.get(name)?,
-            Destination::Topic(id) => ((id.0 - 1) / u32::from(self.cluster.shards)) as usize,
-        };
-        // An id was announced to the connection that used it, so the topic exists.
-        Some(&mut self.topics[index])
+        match destination {
+            Destination::Name(name) => Some(&mut self.topics[*self.by_name.get(name)?]),
+            // It was announced to the connection that used it, so the topic exists.
+            Destination::Topic(id) => Some(self.topic_mut(*id)),
+        }
     }
 }
 
@@ -107,6 +112,7 @@ pub fn stamp(topic: &mut Topic, now: Now, mut batch: Batch) -> Portion {
     );
     let portion = Portion {
         topic: topic.name.id,
+        subscription: 0,
         first,
         messages: batch.messages,
         deadline_ns: match batch.ttl_ms {

@@ -100,7 +100,7 @@ impl Broker {
         self.sessions.get(slot).to_send.clear();
         for index in self.subscriptions_of(slot) {
             self.end_for(index, State::Closing);
-            let lost = self.subscriptions.get(index).queue.messages();
+            let lost = self.subscriptions.get(index).queue.messages_with_replay();
             self.counters.dropped_disconnected_messages.add(lost);
             self.forget(slot, index);
         }
@@ -161,18 +161,9 @@ impl Broker {
             Some(Overflow::ServerDefault) => queues.overflow_policy,
             Some(Overflow::DropOldest) => OverflowPolicy::DropOldest,
             Some(Overflow::DropNew) => OverflowPolicy::DropNew,
-            Some(Overflow::Block) => {
-                return not_served("overflow 3 (block)", "use 1 (drop_oldest) or 2 (drop_new)");
-            }
-            Some(Overflow::Disconnect) => {
-                return not_served(
-                    "overflow 4 (disconnect)",
-                    "use 1 (drop_oldest) or 2 (drop_new)",
-                );
-            }
-            Some(Overflow::Latest) => {
-                return not_served("overflow 5 (latest)", "use 1 (drop_oldest) or 2 (drop_new)");
-            }
+            Some(Overflow::Block) => OverflowPolicy::Block,
+            Some(Overflow::Disconnect) => OverflowPolicy::Disconnect,
+            Some(Overflow::Latest) => OverflowPolicy::Latest,
             None => {
                 return Err(Reject::BadOption {
                     about,

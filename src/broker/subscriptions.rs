@@ -53,6 +53,10 @@ pub struct Subscription {
     pub bounds: Bounds,
     /// What it has still to be sent.
     pub queue: Queue,
+    /// Topics whose publishers wait for this queue.
+    pub blocks: Vec<TopicId>,
+    /// Since when some do.
+    pub full_since_ns: u64,
     /// On its connection's list of those with something to send.
     pub is_listed: bool,
 }
@@ -94,6 +98,8 @@ impl Subscriptions {
             policy,
             bounds,
             queue: Queue::default(),
+            blocks: Vec::new(),
+            full_since_ns: 0,
             is_listed: false,
         });
         let index = self.free.pop().unwrap_or_else(|| {

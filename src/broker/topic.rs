@@ -23,6 +23,8 @@ pub struct Topic {
     pub name: Arc<TopicName>,
     /// The sequence the next message gets.
     pub next_sequence: Sequence,
+    /// How many cores have a subscription that holds publishers up.
+    pub blocked_by: u16,
     /// The other cores that want it, as `Interest` was at the version below.
     pub wanted_by: CoreSet,
     /// When it differs from `Interest`'s own, `wanted_by` is to be found again.
