@@ -130,7 +130,7 @@ fn latest(queue: &mut Queue, portion: &Portion, bounds: Bounds) -> Outcome {
 
 #[cfg(test)]
 mod tests {
-    use bytes::{Bytes, BytesMut};
+    use bytes::BytesMut;
 
     use super::super::queue::Entry;
     use super::*;
@@ -191,7 +191,7 @@ mod tests {
     fn drop_oldest_keeps_the_newest_frames_and_one_gap_in_front() {
         let mut queue = Queue::default();
         let mut enqueue =
-            |portion| enqueue(&mut queue, portion, OverflowPolicy::DropOldest, BOUNDS);
+            |portion: &Portion| enqueue(&mut queue, portion, OverflowPolicy::DropOldest, BOUNDS);
         assert_eq!(enqueue(&portion(1, &[1, 2])), Outcome { enqueued: 3, ..Outcome::default() });
         let outcome = enqueue(&portion(4, &[1, 1, 1]));
         assert_eq!(outcome, Outcome { enqueued: 3, dropped_oldest: 3, ..Outcome::default() });
@@ -203,7 +203,8 @@ mod tests {
     #[test]
     fn drop_new_keeps_the_oldest_frames_and_one_gap_behind() {
         let mut queue = Queue::default();
-        let mut enqueue = |portion| enqueue(&mut queue, portion, OverflowPolicy::DropNew, BOUNDS);
+        let mut enqueue =
+            |portion: &Portion| enqueue(&mut queue, portion, OverflowPolicy::DropNew, BOUNDS);
         assert_eq!(enqueue(&portion(1, &[1, 2])), Outcome { enqueued: 3, ..Outcome::default() });
         let outcome = enqueue(&portion(4, &[1, 1, 1]));
         assert_eq!(outcome, Outcome { enqueued: 1, dropped_new: 2, ..Outcome::default() });
@@ -280,13 +281,14 @@ mod tests {
         let mut queue = Queue::default();
         enqueue(&mut queue, &original, OverflowPolicy::DropOldest, BOUNDS);
         let Some(Entry::Portion(queued)) = queue.take_next(1, 0, true) else { panic!("queued") };
-        assert_eq!(Bytes::as_ptr(&queued.frames), Bytes::as_ptr(&original.frames));
+        assert_eq!(queued.frames.as_ptr(), original.frames.as_ptr());
     }
 
     #[test]
     fn latest_keeps_the_newest_message_and_one_gap_before_it() {
         let mut queue = Queue::default();
-        let mut enqueue = |portion| enqueue(&mut queue, portion, OverflowPolicy::Latest, BOUNDS);
+        let mut enqueue =
+            |portion: &Portion| enqueue(&mut queue, portion, OverflowPolicy::Latest, BOUNDS);
         assert_eq!(enqueue(&portion(1, &[2, 3])).conflated, 4);
         assert_eq!(enqueue(&portion(6, &[1])).conflated, 1);
         assert_eq!(enqueue(&portion(7, &[1, 1])).conflated, 2);
@@ -339,7 +341,8 @@ mod tests {
     #[test]
     fn block_takes_everything_and_asks_publishers_to_wait_before_it_is_full() {
         let mut queue = Queue::default();
-        let mut enqueue = |portion| enqueue(&mut queue, portion, OverflowPolicy::Block, BOUNDS);
+        let mut enqueue =
+            |portion: &Portion| enqueue(&mut queue, portion, OverflowPolicy::Block, BOUNDS);
         assert!(!enqueue(&portion(1, &[2])).blocks);
         assert!(enqueue(&portion(3, &[1])).blocks);
         assert!(enqueue(&portion(4, &[9])).blocks);

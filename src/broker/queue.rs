@@ -170,14 +170,14 @@ impl Queue {
             self.gap_entries += 1;
             self.entries[index] = Queued::Gap(whole);
         }
-        if let Some(skipped) = skipped {
-            self.behind.add(skipped);
-        }
         self.seal();
         let place = self.taken + self.entries.len() as u64;
         self.newest.get_or_insert_default().insert(topic, place);
         self.count_in(&portion);
-        self.entries.push_back(Queued::Portion(portion));
+        self.entries.push_back(match skipped {
+            Some(skipped) => Queued::Conflated(Box::new((skipped, portion))),
+            None => Queued::Portion(portion),
+        });
         conflated
     }
 
