@@ -52,6 +52,10 @@ pub struct Counters {
     pub dropped_disconnected_messages: Counter,
     /// Messages whose OPEN was refused.
     pub refused_messages: Counter,
+    /// Portions of kept messages that gave way to the memory budget.
+    pub evicted_portions: Counter,
+    /// Publishes refused because the memory budget was used up, in messages.
+    pub refused_for_memory_messages: Counter,
     /// Messages that gave way to newer ones under `latest`.
     pub conflated_messages: Counter,
     /// Times a subscription with `block` began to hold a topic's publishers up.

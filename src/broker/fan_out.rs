@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use super::overflow;
 use super::portion::Portion;
+use super::subscriptions::State;
 use super::topic::TopicName;
 use super::{Broker, Now};
 use crate::limits::GAP_RUNS_MAX;
@@ -21,14 +22,16 @@ impl Broker {
     /// Gives a portion to every subscription of this core that its topic reaches.
     pub(super) fn fan_out(&mut self, now: Now, topic: &Arc<TopicName>, portion: &Portion) {
         let targets = self.subscriptions.take_targets(topic);
+        let joining = self.joining_targets(topic, &targets);
         let expired = portion.is_expired(now);
         if expired {
             self.counters.expired_before_enqueue_messages.add(u64::from(portion.messages));
         }
         let mut too_slow = Vec::new();
         let mut full = Vec::new();
-        for &index in &targets {
+        for &index in targets.iter().chain(&joining) {
             let subscription = self.subscriptions.get(index);
+            let entries = subscription.queue.entries();
             if expired {
                 subscription.queue.miss(portion.gap(GapReason::Expired));
             } else {
@@ -48,17 +51,19 @@ impl Broker {
                 }
                 self.counters.conflated_messages.add(u64::from(outcome.conflated));
             }
+            self.kept.count_entries(entries, subscription.queue.entries());
             if subscription.queue.gap_runs() > GAP_RUNS_MAX {
                 too_slow.push((subscription.slot, subscription.id, TooSlow::GapsFull));
             }
-            if !subscription.is_listed {
+            let sendable = subscription.state != State::Joining;
+            if sendable && !subscription.is_listed {
                 subscription.is_listed = true;
                 let slot = subscription.slot;
                 self.sessions.get(slot).to_send.push_back(index);
                 self.mark_ready(slot);
             }
         }
-        if !targets.is_empty() {
+        if !targets.is_empty() || !joining.is_empty() {
             self.turn_messages += portion.messages;
         }
         self.subscriptions.put_targets(topic.id, targets);

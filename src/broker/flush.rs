@@ -41,6 +41,7 @@ impl Broker {
         let mut sent_all = Vec::new();
         let mut served = Vec::new();
         while let Some(&index) = session.to_send.front() {
+            let entries = self.subscriptions.get(index).queue.entries();
             let emptied = loop {
                 let subscription = self.subscriptions.get(index);
                 let is_full = gather.messages >= messages_max
@@ -83,6 +84,7 @@ impl Broker {
                 }
             };
             let subscription = self.subscriptions.get(index);
+            self.kept.count_entries(entries, subscription.queue.entries());
             if !subscription.blocks.is_empty() {
                 served.push(index);
             }

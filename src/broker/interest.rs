@@ -28,6 +28,11 @@ impl CoreSet {
         self.0[usize::from(core.0) / 64] |= 1 << (core.0 % 64);
     }
 
+    /// Whether a core is in.
+    pub fn contains(self, core: CoreId) -> bool {
+        self.0[usize::from(core.0) / 64] & (1 << (core.0 % 64)) != 0
+    }
+
     /// The cores in it, ascending.
     pub fn iter(self) -> impl Iterator<Item = CoreId> {
         self.0.into_iter().enumerate().flat_map(|(index, mut word)| {

@@ -14,11 +14,12 @@ use std::sync::Arc;
 
 use super::ingest::{self, Batch, WantsAck};
 use super::portion::Portion;
+use super::replay::{Asker, Replay};
 use super::shard::{self, Shard, TopicsFull};
 use super::topic::TopicName;
 use super::{Broker, ConnectionId, Now};
 use crate::limits::MESH_OUTGOING_BYTES_MAX;
-use crate::protocol::{CoreId, RequestId, Sequence, ShardId, TopicId};
+use crate::protocol::{CoreId, RequestId, Sequence, ShardId, Start, TopicId};
 
 /// Lanes per ordered pair of cores.
 pub const LANES: usize = 2;
@@ -69,6 +70,17 @@ pub enum Request {
         /// Announced before.
         pattern: Arc<str>,
     },
+    /// What topics of the receiver keep for a pattern.
+    Replay {
+        /// On the sender.
+        asker: Asker,
+        /// Found legal; announced before.
+        pattern: Arc<str>,
+        /// Where it begins.
+        start: Start,
+    },
+    /// The broker holds too much: give up kept messages.
+    GiveUpKept,
     /// The sender has begun or ceased to hold up a topic's publishers.
     Block {
         /// Owned by the receiver.
@@ -105,6 +117,13 @@ pub enum Delivery {
         topic: TopicId,
         /// One per frame.
         acks: Vec<Ack>,
+    },
+    /// Answers [`Request::Replay`].
+    Replay {
+        /// As asked.
+        asker: Asker,
+        /// By topic.
+        replays: Vec<Replay>,
     },
     /// Publishers of a topic have to wait, or may go on.
     Block {
@@ -180,7 +199,7 @@ impl Outgoing {
 #[derive(Debug, Default)]
 pub struct Inbox {
     requests: VecDeque<(CoreId, Request)>,
-    deliveries: VecDeque<Delivery>,
+    deliveries: VecDeque<(CoreId, Delivery)>,
 }
 
 impl Broker {
@@ -199,6 +218,7 @@ impl Broker {
             self.hand_out(now, self.core, batch);
         }
         self.close_finishing();
+        self.tend_memory(now);
         self.drain_on();
         !self.backlog.is_empty() || !self.inbox.deliveries.is_empty() || self.may_serve_requests()
     }
@@ -218,7 +238,10 @@ impl Broker {
             Letter::Requests(requests) => {
                 self.inbox.requests.extend(requests.into_iter().map(|request| (from, request)));
             }
-            Letter::Deliveries(deliveries) => self.inbox.deliveries.extend(deliveries),
+            Letter::Deliveries(deliveries) => {
+                let deliveries = deliveries.into_iter().map(|delivery| (from, delivery));
+                self.inbox.deliveries.extend(deliveries);
+            }
         }
     }
 
@@ -280,7 +303,9 @@ impl Broker {
             self.counters.refused_messages.add(messages);
             return self.send_acks(from, TopicId(0), None, &wants_ack);
         };
-        let portion = shard::stamp(topic, now, batch);
+        let portion = shard::stamp(topic, now, batch, &self.cluster.memory);
+        let kept_before = topic.log.portions();
+        topic.log.append(portion.clone(), &self.cluster.settings.queues);
         self.counters.published_messages.add(messages);
         self.counters.published_bytes.add(portion.frames.len() as u64);
         let name = topic.name.clone();
@@ -288,6 +313,7 @@ impl Broker {
             let delivery = Delivery::Portion { topic: name.clone(), portion: portion.clone() };
             self.outgoing[usize::from(core.0)].deliver(delivery);
         }
+        self.kept(now, name.id, portion.first, kept_before);
         self.send_acks(from, name.id, Some(portion.first), &wants_ack);
         self.fan_out(now, &name, &portion);
     }
@@ -334,7 +360,7 @@ impl Broker {
 
     fn serve_deliveries(&mut self, now: Now) {
         while self.turn_has_room()
-            && let Some(delivery) = self.inbox.deliveries.pop_front()
+            && let Some((from, delivery)) = self.inbox.deliveries.pop_front()
         {
             match delivery {
                 Delivery::Portion { topic, portion } => self.fan_out(now, &topic, &portion),
@@ -342,10 +368,14 @@ impl Broker {
                     self.opened(connection, request, opened);
                 }
                 Delivery::Acks { topic, acks } => self.acknowledge(topic, &acks),
+                Delivery::Replay { asker, replays } => self.replayed(from, asker, replays),
                 Delivery::Block { topic, blocked } => self.publishers_wait(topic, blocked),
                 Delivery::Announced { number } => {
                     for index in self.interest.answered(number) {
-                        self.put_in_force(index);
+                        // One that asked for kept messages waits for those as well.
+                        if self.subscriptions.get(index).unanswered == 0 {
+                            self.put_in_force(index);
+                        }
                     }
                 }
                 Delivery::Drained => self.drain.deliveries_drained += 1,
@@ -372,6 +402,10 @@ impl Broker {
                     self.outgoing[usize::from(from.0)].deliver(delivery);
                 }
                 Request::Withdraw { pattern } => self.interest.remove(from, &pattern),
+                Request::Replay { asker, pattern, start } => {
+                    self.answer_replay(from, asker, &pattern, start);
+                }
+                Request::GiveUpKept => self.give_up_kept(),
                 Request::Block { topic, blocked } => self.core_blocks(topic, blocked),
                 Request::Drained => self.drain.requests_drained += 1,
             }

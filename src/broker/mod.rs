@@ -32,6 +32,8 @@ pub mod flush;
 pub mod gaps;
 pub mod ingest;
 pub mod interest;
+pub mod log;
+pub mod memory;
 pub mod mesh;
 pub mod overflow;
 pub mod pattern;
@@ -39,6 +41,7 @@ pub mod portion;
 pub mod publish;
 pub mod queue;
 pub mod receive;
+pub mod replay;
 pub mod session;
 pub mod shard;
 pub mod subscribe;
@@ -60,6 +63,7 @@ use counters::Counters;
 use drain::Drain;
 use ingest::Ingest;
 use interest::Interest;
+use memory::{Kept, Memory};
 use mesh::{Inbox, Outgoing};
 use session::{Phase, Sessions};
 use shard::Shard;
@@ -97,6 +101,8 @@ pub struct Cluster {
     pub server_id: u64,
     /// As configured.
     pub settings: Arc<Settings>,
+    /// What all cores hold, for `limits.memory_max`.
+    pub memory: Memory,
     /// Topics of all cores, for `limits.max_topics`.
     pub topics: Arc<AtomicU32>,
 }
@@ -108,7 +114,8 @@ impl Cluster {
             0 => (cores * 2).min(limits::SHARDS_MAX),
             shards => shards,
         };
-        Cluster { cores, shards, server_id, settings, topics: Arc::default() }
+        let memory = Memory::new(settings.limits.memory_max);
+        Cluster { cores, shards, server_id, settings, memory, topics: Arc::default() }
     }
 
     /// The shard a topic belongs to: a hash of its name, the same on every core.
@@ -170,6 +177,8 @@ pub struct Broker {
     hello_deadlines: VecDeque<(u64, ConnectionId)>,
     /// Topics whose publishers wait.
     blocks: Blocks,
+    /// What topics of this core keep.
+    kept: Kept,
     /// Messages handed to queues since the last flush.
     turn_messages: u32,
     drain: Drain,
@@ -201,6 +210,7 @@ impl Broker {
             finishing: Vec::new(),
             hello_deadlines: VecDeque::new(),
             blocks: Blocks::default(),
+            kept: Kept::default(),
             turn_messages: 0,
             drain: Drain::default(),
             cluster,
@@ -282,7 +292,7 @@ impl Broker {
     /// When `take_in` has to be called even if nothing happens.
     pub fn next_deadline_ns(&self) -> Option<u64> {
         let hello = self.hello_deadlines.front().map(|(deadline, _)| *deadline);
-        [hello, self.blocks.check_at_ns()].into_iter().flatten().min()
+        [hello, self.blocks.check_at_ns(), self.kept.check_at_ns()].into_iter().flatten().min()
     }
 
     /// Ends connections that never said HELLO.

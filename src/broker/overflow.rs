@@ -129,7 +129,7 @@ fn latest(queue: &mut Queue, portion: &Portion, bounds: Bounds) -> Outcome {
 }
 
 #[cfg(test)]
-mod tests {
+pub(in crate::broker) mod tests {
     use bytes::BytesMut;
 
     use super::super::queue::Entry;
@@ -138,7 +138,7 @@ mod tests {
     use crate::protocol::{Sequence, TopicId};
 
     /// Frames of `counts` messages each; sequences from `first`.
-    fn portion(first: u64, counts: &[u16]) -> Portion {
+    pub fn portion(first: u64, counts: &[u16]) -> Portion {
         let mut frames = BytesMut::new();
         for count in counts {
             let records = vec![0; 4 * usize::from(*count)];

@@ -157,6 +157,16 @@ impl Broker {
                 None => return Err(Reject::UnknownRequest { request: request.0 }),
             }
         };
+        if !self.has_memory() {
+            self.counters.refused_for_memory_messages.add(u64::from(header.count));
+            return Err(Reject::LimitReached {
+                about: 0,
+                what: "bytes of messages, over all topics and queues,",
+                count_max: self.cluster.settings.limits.memory_max,
+                remedy: "the frame was not published; publish it again later, or raise \
+                         `limits.memory_max`",
+            });
+        }
         let ttl_ms = match header.ttl_ms {
             0 => self.cluster.settings.delivery.default_ttl_ms,
             ttl_ms => ttl_ms,

@@ -49,6 +49,7 @@ pub struct Queue {
     /// referred to, and have bounds of their own.
     replay: VecDeque<Entry>,
     replay_messages: u64,
+    replay_bytes: u64,
     /// What `drop_oldest` took: told before anything live that is left.
     ahead: Gaps,
     entries: VecDeque<Queued>,
@@ -107,14 +108,26 @@ impl Queue {
     pub fn push_replay(&mut self, entry: Entry) {
         if let Entry::Portion(portion) = &entry {
             self.replay_messages += u64::from(portion.messages);
+            self.replay_bytes += portion.frames.len() as u64;
         }
         self.replay.push_back(entry);
     }
 
-    /// Gives up the kept messages; returns how many.
-    pub fn drop_replay(&mut self) -> u64 {
-        self.replay.clear();
-        std::mem::take(&mut self.replay_messages)
+    /// Gives up the kept messages: nobody else is sent them.
+    pub fn drop_replay(&mut self) {
+        self.replay = VecDeque::new();
+        self.replay_messages = 0;
+        self.replay_bytes = 0;
+    }
+
+    /// Frame bytes of kept messages queued.
+    pub fn replay_bytes(&self) -> u64 {
+        self.replay_bytes
+    }
+
+    /// Entries of all kinds: what a queue costs beside its frames.
+    pub fn entries(&self) -> usize {
+        self.replay.len() + self.entries.len() + self.ahead.len() + self.behind.len()
     }
 
     /// Takes messages in, behind everything else.
@@ -231,6 +244,7 @@ impl Queue {
                 self.replay.pop_front();
             }
             self.replay_messages -= u64::from(taken.messages);
+            self.replay_bytes -= taken.frames.len() as u64;
             return Some(Entry::Portion(taken));
         }
         if let Some(gap) = self.ahead.take_first() {

@@ -19,7 +19,7 @@ impl Broker {
     /// SUBSCRIBE.
     pub(super) fn subscribe(&mut self, slot: u32, subscribe: Subscribe<'_>) -> Result<(), Reject> {
         let id = subscribe.subscription;
-        let (policy, bounds) = self.options(&subscribe)?;
+        let (policy, bounds, start) = self.options(&subscribe)?;
         let subscriptions_max = self.cluster.settings.limits.max_subscriptions_per_connection;
         let session = self.sessions.get(slot);
         if session.subscriptions.contains_key(&id) {
@@ -40,14 +40,17 @@ impl Broker {
         self.counters.subscriptions.add(1);
         let asked = self.cores_to_ask(&pattern);
         match self.interest.announce(&pattern, index, asked.len() as u16) {
-            Announcement::InForce => self.put_in_force(index),
-            Announcement::Waits => {}
+            Announcement::InForce if start == Start::Live => self.put_in_force(index),
+            Announcement::InForce | Announcement::Waits => {}
             Announcement::Ask(number) => {
-                for core in asked {
+                for core in &asked {
                     let pattern = pattern.clone();
                     self.outgoing[usize::from(core.0)].ask(Request::Announce { number, pattern });
                 }
             }
+        }
+        if start != Start::Live {
+            self.ask_for_replay(index, start, &asked);
         }
         Ok(())
     }
@@ -91,6 +94,7 @@ impl Broker {
     /// Frees a subscription that was ended and has nothing left to send.
     pub(super) fn forget(&mut self, slot: u32, index: SubscriptionIndex) {
         let subscription = self.subscriptions.remove(index);
+        self.kept.count_entries(subscription.queue.entries(), 0);
         self.sessions.get(slot).subscriptions.remove(&subscription.id);
         self.counters.subscriptions.sub(1);
     }
@@ -149,7 +153,10 @@ impl Broker {
         (0..self.cluster.cores).map(CoreId).filter(|core| *core != self.core).collect()
     }
 
-    fn options(&self, subscribe: &Subscribe<'_>) -> Result<(OverflowPolicy, Bounds), Reject> {
+    fn options(
+        &self,
+        subscribe: &Subscribe<'_>,
+    ) -> Result<(OverflowPolicy, Bounds, Start), Reject> {
         let about = subscribe.subscription.0;
         let not_served = |what, instead| Err(Reject::NotServed { about, what, instead });
         if let Err(error) = name::check_pattern(subscribe.pattern) {
@@ -173,21 +180,14 @@ impl Broker {
                 });
             }
         };
-        match Start::from_wire(subscribe.start, subscribe.start_argument) {
-            Some(Start::Live) => {}
-            Some(Start::Last(_)) => return not_served("start 1 (last)", "use start 0 (live)"),
-            Some(Start::Sequence(_)) => {
-                return not_served("start 2 (sequence)", "use start 0 (live)");
-            }
-            None => {
-                return Err(Reject::BadOption {
-                    about,
-                    option: "start",
-                    value: u64::from(subscribe.start),
-                    allowed: "the starts are 0 to 2",
-                });
-            }
-        }
+        let start = Start::from_wire(subscribe.start, subscribe.start_argument).ok_or(
+            Reject::BadOption {
+                about,
+                option: "start",
+                value: u64::from(subscribe.start),
+                allowed: "the starts are 0 to 2",
+            },
+        )?;
         if !subscribe.group.is_empty() {
             return not_served("a group", "leave it empty: every subscription gets every message");
         }
@@ -195,7 +195,7 @@ impl Broker {
             0 => queues.subscriber_capacity,
             asked => asked.min(queues.subscriber_capacity),
         };
-        Ok((policy, Bounds { messages_max, bytes_max: queues.subscriber_bytes }))
+        Ok((policy, Bounds { messages_max, bytes_max: queues.subscriber_bytes }, start))
     }
 
     /// Subscriptions whose connection sent CLOSE in this turn get no more from here on.

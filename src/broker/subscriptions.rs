@@ -11,11 +11,13 @@ use std::sync::Arc;
 
 use hashbrown::HashMap;
 
-use super::pattern::Matcher;
+use super::interest::CoreSet;
+use super::pattern::{self, Matcher};
 use super::queue::{Bounds, Queue};
+use super::replay::Asker;
 use super::topic::TopicName;
 use crate::config::OverflowPolicy;
-use crate::protocol::{SubscriptionId, TopicId};
+use crate::protocol::{CoreId, SubscriptionId, TopicId};
 
 /// A subscription of this core; used again after the subscription has gone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -45,8 +47,14 @@ pub struct Subscription {
     pub pattern: Arc<str>,
     /// How far it is.
     pub state: State,
-    /// Earlier ones are lower.
+    /// Tells it from others under the same index, now or earlier.
+    pub number: u64,
+    /// Those that were in force earlier are lower.
     pub order: u64,
+    /// Cores it has joined, while it does not start live.
+    pub joined: CoreSet,
+    /// Cores that have not answered yet.
+    pub unanswered: u16,
     /// At the bound of its queue.
     pub policy: OverflowPolicy,
     /// The bound of its queue.
@@ -75,6 +83,8 @@ pub struct Subscriptions {
     free: Vec<SubscriptionIndex>,
     last_order: u64,
     in_force: Matcher,
+    /// Those that do not start live and wait for answers.
+    joining: Vec<SubscriptionIndex>,
     reach: HashMap<TopicId, Reach>,
 }
 
@@ -94,7 +104,10 @@ impl Subscriptions {
             id,
             pattern,
             state: State::Joining,
-            order: self.last_order,
+            number: self.last_order,
+            order: u64::MAX,
+            joined: CoreSet::default(),
+            unanswered: 0,
             policy,
             bounds,
             queue: Queue::default(),
@@ -115,9 +128,60 @@ impl Subscriptions {
         self.slots[index.0 as usize].as_mut().expect("the index is in use")
     }
 
+    /// It waits for so many answers with what topics keep.
+    pub fn join(&mut self, index: SubscriptionIndex, unanswered: u16) {
+        self.get(index).unanswered = unanswered;
+        self.joining.push(index);
+    }
+
+    /// The subscription of an asker, if it still waits.
+    pub fn joining(&mut self, asker: Asker) -> Option<&mut Subscription> {
+        let subscription = self.slots[asker.index.0 as usize].as_deref_mut()?;
+        let waits = subscription.number == asker.number && subscription.state == State::Joining;
+        waits.then_some(subscription)
+    }
+
+    /// A core has answered; returns whether all have.
+    pub fn joined(&mut self, index: SubscriptionIndex, core: CoreId) -> bool {
+        let subscription = self.get(index);
+        subscription.joined.insert(core);
+        subscription.unanswered -= 1;
+        let all = subscription.unanswered == 0;
+        if all {
+            self.joining.retain(|joining| *joining != index);
+        }
+        all
+    }
+
+    /// Those that still wait for some core, but not for the one that owns this topic, and match it.
+    pub fn joining_to(&self, topic: &TopicName) -> Vec<SubscriptionIndex> {
+        let joins = |index: &&SubscriptionIndex| {
+            let subscription = self.slots[index.0 as usize].as_ref().expect("it waits");
+            subscription.joined.contains(topic.owner)
+                && pattern::matches(&subscription.pattern, &topic.name)
+        };
+        self.joining.iter().filter(joins).copied().collect()
+    }
+
+    /// Learns a topic that is about to be sent, though it was not fanned out here yet.
+    pub fn know(&mut self, topic: &Arc<TopicName>) {
+        self.reach_of(topic);
+    }
+
+    fn reach_of(&mut self, topic: &Arc<TopicName>) -> &mut Reach {
+        self.reach.entry(topic.id).or_insert_with(|| Reach {
+            topic: topic.clone(),
+            version: u64::MAX,
+            targets: Vec::new(),
+        })
+    }
+
     /// From now on it gets messages.
     pub fn put_in_force(&mut self, index: SubscriptionIndex) {
+        self.last_order += 1;
+        let order = self.last_order;
         let subscription = self.get(index);
+        subscription.order = order;
         subscription.state = State::InForce;
         let pattern = subscription.pattern.clone();
         self.in_force.insert(&pattern, index.0);
@@ -127,10 +191,13 @@ impl Subscriptions {
     pub fn end(&mut self, index: SubscriptionIndex, state: State) {
         let subscription = self.get(index);
         let was = std::mem::replace(&mut subscription.state, state);
+        // Only its own: nobody else on the connection is sent them.
+        subscription.queue.drop_replay();
         if was == State::InForce {
             let pattern = subscription.pattern.clone();
             self.in_force.remove(&pattern, index.0);
         }
+        self.joining.retain(|joining| *joining != index);
     }
 
     /// Frees a subscription that was ended.
@@ -152,11 +219,7 @@ impl Subscriptions {
     /// Takes the list of subscriptions that a topic reaches; give it back with `put_targets`.
     pub fn take_targets(&mut self, topic: &Arc<TopicName>) -> Vec<SubscriptionIndex> {
         let version = self.in_force.version();
-        let reach = self.reach.entry(topic.id).or_insert_with(|| Reach {
-            topic: topic.clone(),
-            version: u64::MAX,
-            targets: Vec::new(),
-        });
+        let reach = self.reach_of(topic);
         let mut targets = std::mem::take(&mut reach.targets);
         if reach.version != version {
             reach.version = version;
