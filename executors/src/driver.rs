@@ -115,7 +115,8 @@ impl<S: Service> Driver<S> {
                 break drained;
             }
             self.io.ring.set_eventfd_enabled(false);
-            while self.turn()? {
+            // A core that never runs out of work stops too.
+            while self.stopped().is_none() && self.turn()? {
                 // glommio's timer asks for a pause every millisecond; its own tasks run then.
                 glommio::yield_if_needed().await;
             }
