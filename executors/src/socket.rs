@@ -29,6 +29,8 @@ pub(crate) enum Phase {
     Closing,
     /// Everything under way was cancelled; the last completions are still to come.
     Releasing,
+    /// The last completion has come; the socket is closed at the end of the turn.
+    Released,
 }
 
 pub(crate) struct Socket {
@@ -63,6 +65,11 @@ impl Socket {
             last_bytes: Bytes::new(),
             references: 0,
         }
+    }
+
+    /// Whether nothing more is asked of the kernel for it.
+    pub(crate) fn is_released(&self) -> bool {
+        matches!(self.phase, Phase::Releasing | Phase::Released)
     }
 
     pub(crate) fn raw_fd(&self) -> RawFd {
