@@ -107,9 +107,7 @@ impl<S: Service> Driver<S> {
             }
             BufferedFile::from_raw_fd(copy)
         };
-        if let Some((listener, _)) = &self.accepting {
-            self.io.ring.accept(listener.as_raw_fd());
-        }
+        self.accept();
         let drained = loop {
             if let Some(drained) = self.stopped() {
                 break drained;
@@ -174,8 +172,18 @@ impl<S: Service> Driver<S> {
                 self.io.sockets.at(slot).1.references -= 1;
                 self.io.finish_release(slot);
             }
-            Operation::CancelAccept => {}
+            // Closed only now: until here a request that names its descriptor may be queued.
+            Operation::CancelAccept => self.accepting = None,
             Operation::Timeout => self.timeout_armed = false,
+        }
+    }
+
+    /// Asks for connections, unless this core does not accept or stops.
+    fn accept(&mut self) {
+        if self.drain_deadline_ns.is_none()
+            && let Some((listener, _)) = &self.accepting
+        {
+            self.io.ring.accept(listener.as_raw_fd());
         }
     }
 
@@ -184,7 +192,9 @@ impl<S: Service> Driver<S> {
             Ok(fd) => {
                 // SAFETY: the kernel has just opened this descriptor for us, nothing else owns it.
                 let socket = unsafe { OwnedFd::from_raw_fd(fd as i32) };
-                if let Some((_, dealer)) = &mut self.accepting {
+                if self.drain_deadline_ns.is_none()
+                    && let Some((_, dealer)) = &mut self.accepting
+                {
                     dealer.deal(socket);
                 }
             }
@@ -196,10 +206,8 @@ impl<S: Service> Driver<S> {
                 return;
             }
         }
-        if !completion.more
-            && let Some((listener, _)) = &self.accepting
-        {
-            self.io.ring.accept(listener.as_raw_fd());
+        if !completion.more {
+            self.accept();
         }
     }
 
@@ -332,9 +340,7 @@ impl<S: Service> Driver<S> {
             && at <= now.monotonic_ns
         {
             self.accept_rests_until_ns = None;
-            if let Some((listener, _)) = &self.accepting {
-                self.io.ring.accept(listener.as_raw_fd());
-            }
+            self.accept();
         }
         if self.timeout_armed {
             return;
@@ -356,8 +362,7 @@ impl<S: Service> Driver<S> {
             return;
         }
         self.drain_deadline_ns = Some(now.monotonic_ns + self.stop.drain_timeout_ns);
-        if self.accepting.take().is_some() {
-            // The listening socket is closed here; the request on it holds it until cancelled.
+        if self.accepting.is_some() {
             self.io.ring.cancel_accept();
         }
         self.service.stop(now);
