@@ -9,3 +9,8 @@ pub mod client;
 pub mod config;
 pub mod limits;
 pub mod protocol;
+
+/// The example of the README compiles.
+#[cfg(all(doctest, feature = "client"))]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -24,6 +24,8 @@ struct Gather<'a> {
     out: &'a mut Vec<Bytes>,
     /// Answers, TOPICs and GAPs that go before the next messages.
     between: BytesMut,
+    /// The last gap, not written yet: what follows may continue it.
+    gap: Option<Gap>,
     messages: u32,
     bytes: usize,
 }
@@ -36,7 +38,7 @@ impl Broker {
         let messages_max = self.cluster.settings.delivery.max_batch;
         let session = self.sessions.get(slot);
         let between = std::mem::take(&mut session.answers);
-        let mut gather = Gather { out, between, messages: 0, bytes: 0 };
+        let mut gather = Gather { out, between, gap: None, messages: 0, bytes: 0 };
         let mut sent_all = Vec::new();
         while let Some(&index) = session.to_send.front() {
             let subscription = self.subscriptions.get(index);
@@ -81,6 +83,7 @@ impl Broker {
                 session.to_send.pop_front();
                 subscription.is_listed = false;
                 if subscription.state == State::Ending {
+                    gather.write_gap();
                     encode::unsubscribed(&mut gather.between, subscription.id);
                 }
                 if matches!(subscription.state, State::Ending | State::Closing) {
@@ -113,6 +116,7 @@ impl Broker {
 impl Gather<'_> {
     /// Puts what goes between messages where it belongs: before the next.
     fn put_between(&mut self) {
+        self.write_gap();
         if !self.between.is_empty() {
             self.bytes += self.between.len();
             self.out.push(self.between.split().freeze());
@@ -120,8 +124,20 @@ impl Gather<'_> {
     }
 
     fn tell_gap(&mut self, session: &mut Session, subscriptions: &Subscriptions, gap: Gap) {
+        if let Some(last) = &mut self.gap
+            && last.extend(gap)
+        {
+            return;
+        }
+        self.write_gap();
         self.announce(session, subscriptions, gap.topic, gap.first);
-        encode::gap(&mut self.between, gap.topic, 0, gap.first, gap.messages, gap.reason);
+        self.gap = Some(gap);
+    }
+
+    fn write_gap(&mut self) {
+        if let Some(Gap { topic, first, messages, reason }) = self.gap.take() {
+            encode::gap(&mut self.between, topic, 0, first, messages, reason);
+        }
     }
 
     /// The first time a connection receives a topic, it is told which one that is.
@@ -136,6 +152,7 @@ impl Gather<'_> {
             return;
         }
         session.last_announced = Some(topic);
+        self.write_gap();
         if session.announced.insert(topic) {
             let name = subscriptions.topic_name(topic);
             encode::topic(&mut self.between, RequestId(0), topic, next, name.owner, &name.name);

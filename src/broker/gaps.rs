@@ -19,6 +19,19 @@ pub struct Gap {
     pub reason: GapReason,
 }
 
+impl Gap {
+    /// Joins `next` to this gap if it continues it; returns whether it did.
+    pub fn extend(&mut self, next: Gap) -> bool {
+        let continues = self.topic == next.topic
+            && self.reason == next.reason
+            && self.first.plus(self.messages) == next.first;
+        if continues {
+            self.messages += next.messages;
+        }
+        continues
+    }
+}
+
 /// Gaps in the order they came up; a gap that continues the last of its topic extends it.
 #[derive(Debug, Default)]
 pub struct Gaps {
@@ -48,12 +61,10 @@ impl Gaps {
         } else {
             self.last_of_topic.get(&gap.topic).copied()
         };
-        if let Some(last) = last {
-            let run = &mut self.runs[last];
-            if run.reason == gap.reason && run.first.plus(run.messages) == gap.first {
-                run.messages += gap.messages;
-                return;
-            }
+        if let Some(last) = last
+            && self.runs[last].extend(gap)
+        {
+            return;
         }
         self.runs.push(gap);
         if self.runs.len() == GLANCE + 1 {

@@ -21,6 +21,9 @@ use blipmq::protocol::CoreId;
 use executors::launch::{Plan, Running, Stopped, launch};
 use executors::signals::StopSignals;
 use executors::{listener, placement, preflight};
+use tracing::Level;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::prelude::*;
 
 use metrics::{Info, MetricsHandle, MetricsServer};
 use relay::Relay;
@@ -35,11 +38,13 @@ struct Broking {
 
 /// Runs the broker until it is told to stop.
 pub fn run(settings: Settings) -> ExitCode {
-    tracing_subscriber::fmt()
+    // glommio warns of limits that only its file I/O would need; `preflight` checks ours.
+    let levels = Targets::new().with_default(Level::INFO).with_target("glommio", Level::ERROR);
+    let lines = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
-        .with_target(false)
-        .init();
+        .with_target(false);
+    tracing_subscriber::registry().with(lines.with_filter(levels)).init();
     // Before any thread starts: threads inherit what is blocked.
     let signals = match StopSignals::block() {
         Ok(signals) => signals,
