@@ -101,12 +101,17 @@ impl Wire {
 
     /// The next frame; `None` when the broker has closed.
     pub fn next(&mut self) -> Option<Frame> {
+        self.try_next().expect("a frame, or the end of the connection")
+    }
+
+    /// As `next`, for connections that the broker may cut off.
+    pub fn try_next(&mut self) -> std::io::Result<Option<Frame>> {
         loop {
             let rest = &self.buffer[self.taken..];
             if let Some(frame) = decode::next_frame(rest, u32::MAX).expect("a legal length") {
                 let frame = Frame(frame.to_vec());
                 self.taken += frame.0.len();
-                return Some(frame);
+                return Ok(Some(frame));
             }
             self.buffer.drain(..self.taken);
             self.taken = 0;
@@ -117,11 +122,11 @@ impl Wire {
             match read {
                 Ok(0) => {
                     assert!(self.buffer.is_empty(), "the broker closed within a frame");
-                    return None;
+                    return Ok(None);
                 }
                 Ok(_) => {}
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => panic!("no frame, and no end of the connection: {error}"),
+                Err(error) => return Err(error),
             }
         }
     }
