@@ -136,6 +136,7 @@ fn two_publishers_and_many_subscribers_share_one_order_of_every_topic(cores: &st
         assert_eq!(topics.len(), reached_by, "{}", PATTERNS[subscriber / 2]);
     }
     assert_eq!(broker.metric("blipmq_dropped_messages_total", ""), 0);
+    drop(subscribers);
     broker.stop();
 }
 
@@ -183,6 +184,7 @@ fn a_topic_of_another_core_than_its_publisher_and_subscriber_is_delivered(cores:
         Account::new(topic.0, 1)
             .take_until(&mut fresh, 1, |_, payload| assert_eq!(payload, b"at once"));
     }
+    drop((publisher, subscriber, others));
     broker.stop();
 }
 
@@ -222,6 +224,7 @@ fn a_thousand_connections_get_one_message(cores: &str) {
     drop(connections);
     broker.wait_for_metric("blipmq_connections", "", |open| open == 1);
     broker.wait_for_metric("blipmq_subscriptions", "", |left| left == 0);
+    drop(publisher);
     broker.stop();
 }
 
@@ -236,5 +239,6 @@ fn messages_without_a_ttl_are_given_the_configured_one(cores: &str) {
         let (header, _) = frame.messages().expect("a message");
         assert_eq!(header.ttl_ms, stamped);
     }
+    drop(wire);
     broker.stop();
 }

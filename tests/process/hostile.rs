@@ -95,6 +95,7 @@ fn a_frame_may_be_split_at_any_byte(cores: &str) {
         wire.write(&hello[at..]);
         assert!(matches!(wire.expect().decoded(), ServerFrame::Welcome(_)), "at {at}");
     }
+    drop((wire, neighbour, others));
     broker.stop();
 }
 
@@ -157,6 +158,7 @@ fn a_bad_frame_of_any_kind_gets_one_error_and_closes_only_its_connection(cores: 
     }
     assert_eq!(broker.metric("blipmq_errors_sent_total", ""), errors + 3);
     broker.wait_for_metric("blipmq_connections", "", |open| open == 4);
+    drop(witnesses);
     broker.stop();
 }
 
@@ -195,6 +197,7 @@ fn half_a_frame_stops_nobody_and_is_forgotten_with_its_connection(cores: &str) {
         let account = account.as_mut().expect("TOPIC comes first");
         assert_eq!(account.take(&frame), [(expected, &[b'h'; 100_000][..])]);
     }
+    drop((halves, witness));
     broker.stop();
 }
 
@@ -216,6 +219,7 @@ fn the_connection_that_is_too_many_is_told_and_a_free_place_is_used_again(cores:
         places.push(arriving);
         assert_eq!(Wire::silent(broker.addr).expect_fatal(), 4291);
     }
+    drop(places);
     broker.stop();
 }
 
@@ -228,6 +232,7 @@ fn who_says_no_hello_in_time_is_told_and_cut_off(cores: &str) {
     assert_eq!(silent.expect_fatal(), 4010);
     assert_eq!(slow.expect_fatal(), 4010);
     in_time.ping();
+    drop((in_time, silent, slow));
     broker.stop();
 }
 
@@ -266,5 +271,6 @@ fn clients_killed_in_the_middle_disturb_nobody(cores: &str) {
     }
     broker.wait_for_metric("blipmq_connections", "", |open| open == 2);
     broker.wait_for_metric("blipmq_subscriptions", "", |left| left == 1);
+    drop(witness);
     broker.stop();
 }

@@ -80,6 +80,7 @@ fn stalled_subscriber_is_told(broker: Broker, overflow: u8, reason: &str) {
     assert_eq!(broker.metric(DROPPED, &label), missed, "{:?}", account.gaps);
     assert_eq!(broker.metric(DROPPED, ""), missed, "nothing for another reason");
     assert!(broker.metric("blipmq_queue_overflows_total", "") > 0);
+    drop((fast, stalled, publisher));
     broker.stop();
 }
 
@@ -130,5 +131,6 @@ fn messages_that_expire_behind_a_stalled_subscriber_are_told_and_counted(cores: 
     if before == 0 {
         assert_eq!(counted, expired);
     }
+    drop((stalled, publisher));
     broker.stop();
 }

@@ -178,7 +178,8 @@ impl Broker {
         (status, stderr)
     }
 
-    /// SIGTERM, and everything went well.
+    /// SIGTERM, and everything went well. Drop connections before: for those that do not end their
+    /// side the broker waits two seconds.
     pub fn stop(self) -> String {
         self.signal("TERM");
         let (status, stderr) = self.wait();
