@@ -210,7 +210,7 @@ fn the_connection_that_is_too_many_is_told_and_a_free_place_is_used_again(cores:
     places.iter_mut().for_each(Wire::ping);
     for _ in 0..3 {
         let mut leaving = places.remove(0);
-        leaving.send(|out| encode::close(out));
+        leaving.send(encode::close);
         assert_eq!(leaving.next(), None);
         drop(leaving);
         broker.wait_for_metric("blipmq_connections", "", |open| open == 2);

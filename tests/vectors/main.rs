@@ -160,10 +160,11 @@ impl Solo {
     }
 
     fn connect(&mut self, connection: u8) {
-        if !self.connections.contains_key(&connection) {
-            self.connections.insert(connection, Output::default());
-            self.broker.connected(self.now(), Solo::id(connection), true);
-        }
+        let now = self.now();
+        self.connections.entry(connection).or_insert_with(|| {
+            self.broker.connected(now, Solo::id(connection), true);
+            Output::default()
+        });
     }
 
     fn output(&mut self, connection: ConnectionId) -> &mut Output {
