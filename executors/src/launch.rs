@@ -18,6 +18,12 @@ use crate::listener::{Balance, Dealer};
 use crate::mesh::Waker;
 use crate::{Service, StartError, mesh, placement};
 
+/// glommio 0.9.0 loses wakes when its preempt timer fires between polling for I/O and running tasks
+/// (a thread off its CPU for that long is enough): `run_task_queues` (executor/mod.rs:1327) then
+/// says that nothing ran, and `run` parks with a task that is ready. The driver is the only task,
+/// so nobody else waits for a pause; the timer is set beyond the life of the machine.
+const PREEMPT_NEVER: Duration = Duration::from_secs(100 * 365 * 24 * 3_600);
+
 /// How the cores are to run.
 pub struct Plan {
     /// CPU numbers, as `placement::choose` gave them.
@@ -161,8 +167,7 @@ where
             placement::pin(cpu)?;
             let executor = LocalExecutorBuilder::new(Placement::Unbound)
                 .name(&format!("executor-{cpu}"))
-                // The pause that other tasks of this core wait for at most.
-                .preempt_timer(Duration::from_millis(1))
+                .preempt_timer(PREEMPT_NEVER)
                 .ring_depth(64)
                 // Only the sleep on the eventfd reads through glommio.
                 .io_memory(64 << 10)
