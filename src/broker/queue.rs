@@ -160,6 +160,24 @@ impl Queue {
         Some(Entry::Portion(taken))
     }
 
+    /// Asserts that the sums are right and the bounds held.
+    pub fn audit(&self, bounds: Bounds) {
+        let (mut messages, mut bytes, mut frames, mut gaps) = (0, 0, 0, 0);
+        for entry in &self.entries {
+            match entry {
+                Entry::Gap(_) => gaps += 1,
+                Entry::Portion(portion) => {
+                    messages += u64::from(portion.messages);
+                    bytes += portion.frames.len() as u64;
+                    frames += if portion.is_one_frame() { 1 } else { 2 };
+                }
+            }
+        }
+        assert!(messages == self.messages && bytes == self.bytes && gaps == self.gap_entries);
+        let within = messages <= u64::from(bounds.messages_max) && bytes <= bounds.bytes_max;
+        assert!(within || frames == 1, "a queue keeps its bounds, or holds one frame alone");
+    }
+
     fn pop(&mut self) -> Option<Entry> {
         let entry = self.entries.pop_front();
         if self.entries.is_empty() && self.entries.capacity() > ENTRIES_KEPT {

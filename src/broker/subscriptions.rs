@@ -18,7 +18,7 @@ use crate::config::OverflowPolicy;
 use crate::protocol::{SubscriptionId, TopicId};
 
 /// A subscription of this core; used again after the subscription has gone.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SubscriptionIndex(pub u32);
 
 /// How far a subscription is.
@@ -107,6 +107,17 @@ impl Subscriptions {
     /// A subscription that there is.
     pub fn get(&mut self, index: SubscriptionIndex) -> &mut Subscription {
         self.slots[index.0 as usize].as_mut().expect("the index is in use")
+    }
+
+    /// A subscription, if the index is in use.
+    pub fn at(&self, index: SubscriptionIndex) -> Option<&Subscription> {
+        self.slots[index.0 as usize].as_deref()
+    }
+
+    /// All subscriptions.
+    pub fn iter(&self) -> impl Iterator<Item = (SubscriptionIndex, &Subscription)> {
+        let all = self.slots.iter().enumerate();
+        all.filter_map(|(at, slot)| Some((SubscriptionIndex(at as u32), slot.as_deref()?)))
     }
 
     /// From now on it gets messages.
