@@ -109,6 +109,10 @@ impl Broker {
     /// CLOSE: subscriptions get no more; those with something queued are sent it first.
     pub(super) fn close_subscriptions(&mut self, slot: u32) {
         for index in self.subscriptions_of(slot) {
+            // One that ends already is still owed UNSUBSCRIBED.
+            if self.subscriptions.get(index).state == State::Ending {
+                continue;
+            }
             self.end_for(index, State::Closing);
             if !self.subscriptions.get(index).is_listed {
                 self.forget(slot, index);

@@ -369,10 +369,9 @@ impl World {
         while at_rest < 2 {
             self.step();
             let wires_rest = self.wires.iter().all(|wire| {
-                wire.stalled || {
-                    let nothing_up = wire.upstream.is_empty() || wire.paused;
-                    nothing_up && wire.is_quiet()
-                }
+                // One that is paused may well stay so: that is for the caller to judge.
+                let waits = wire.paused && wire.in_flight.is_none() && wire.downstream.is_empty();
+                wire.stalled || waits || wire.is_quiet()
             });
             at_rest = if self.is_at_rest() && wires_rest { at_rest + 1 } else { 0 };
             if self.tick > end {
@@ -417,7 +416,11 @@ impl World {
             for wire in 0..self.wires.len() {
                 let socket = &mut self.wires[wire];
                 let talks = socket.phase == Phase::Open && socket.client_end == ClientEnd::No;
-                if talks && self.random.chance(50) && !self.conversations[wire].close_written {
+                let may_say_close = {
+                    let conversation = &self.conversations[wire];
+                    conversation.welcomed && !conversation.close_written
+                };
+                if talks && may_say_close && self.random.chance(50) {
                     self.conversations[wire].close(&mut socket.upstream);
                 } else if talks {
                     socket.client_end = ClientEnd::Closed;
