@@ -45,7 +45,8 @@ pub struct Subscription {
     pub pattern: Arc<str>,
     /// How far it is.
     pub state: State,
-    /// Earlier ones are lower.
+    /// Lower if in force earlier. Not by when it was asked for: a topic stays with the subscription
+    /// it is queued under until that one ends, else later messages could overtake.
     pub order: u64,
     /// At the bound of its queue.
     pub policy: OverflowPolicy,
@@ -84,13 +85,12 @@ impl Subscriptions {
         policy: OverflowPolicy,
         bounds: Bounds,
     ) -> SubscriptionIndex {
-        self.last_order += 1;
         let subscription = Box::new(Subscription {
             slot,
             id,
             pattern,
             state: State::Joining,
-            order: self.last_order,
+            order: 0,
             policy,
             bounds,
             queue: Queue::default(),
@@ -122,7 +122,10 @@ impl Subscriptions {
 
     /// From now on it gets messages.
     pub fn put_in_force(&mut self, index: SubscriptionIndex) {
+        self.last_order += 1;
+        let order = self.last_order;
         let subscription = self.get(index);
+        subscription.order = order;
         subscription.state = State::InForce;
         let pattern = subscription.pattern.clone();
         self.in_force.insert(&pattern, index.0);
