@@ -48,7 +48,9 @@ impl Behaviour {
             return self.fault(world, number);
         }
         // Who has said CLOSE says no more; who is not read does not go on for ever.
-        if world.conversations[number].close_written || world.wires[number].upstream.len() > 8_192 {
+        let upstream_len_max = 8_192 + 4 * world.plan.payload_len_max;
+        let is_full = world.wires[number].upstream.len() > upstream_len_max;
+        if world.conversations[number].close_written || is_full {
             return;
         }
         match world.random.below(20) {

@@ -79,7 +79,7 @@ impl Plan {
             tick_ns: 1_000..=random.pick(&[10_000, 500_000, 2_000_000]),
             wall_jumps: random.chance(30),
             payload_len_max: if heavy { 500 * 1_024 } else { random.pick(&[0, 20, 2_000]) },
-            frame_messages_max: random.pick(&[1, 3, 12]),
+            frame_messages_max: if heavy { 1 } else { random.pick(&[1, 3, 12]) },
             fault_percent: random.pick(&[0, 5, 15]),
             turn_percent: random.pick(&[20, 60, 100]),
         }

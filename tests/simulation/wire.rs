@@ -105,7 +105,7 @@ impl Wire {
         let some = match random.below(4) {
             0 => random.below(12) + 1,
             1 => random.below(200) + 1,
-            _ => 16 * 1_024,
+            _ => 1 << 20,
         };
         let len = some.min(self.upstream.len());
         Some(self.upstream.drain(..len).collect())
