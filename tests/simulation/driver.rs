@@ -20,7 +20,7 @@ use crate::world::World;
 pub enum Completion {
     Bytes { wire: usize, bytes: Vec<u8> },
     End { wire: usize },
-    Sent { wire: usize },
+    Sent { wire: usize, broken: bool },
 }
 
 /// What arrived and was not handed on yet.
@@ -135,13 +135,13 @@ impl World {
                 self.drivers[core].arrivals.push_back(Arrival::Bytes { wire, bytes });
             }
             Completion::End { wire } => self.note_end(wire),
-            Completion::Sent { wire } => {
+            Completion::Sent { wire, broken } => {
                 let socket = &mut self.wires[wire];
                 socket.in_flight = None;
                 socket.sent_under_way = false;
                 match socket.phase {
                     Phase::Open => {
-                        let (id, broken) = (socket.id, socket.broken);
+                        let id = socket.id;
                         self.drivers[core].broker.sent(id);
                         if broken {
                             self.note_end(wire);
@@ -368,7 +368,7 @@ impl World {
             let under_way = self.drivers[core].completions.iter().any(|completion| {
                 matches!(completion, Completion::Bytes { wire: of, .. }
                     | Completion::End { wire: of }
-                    | Completion::Sent { wire: of } if *of == wire)
+                    | Completion::Sent { wire: of, .. } if *of == wire)
             });
             if socket.references > 0 || under_way {
                 self.drivers[core].released.push(wire);

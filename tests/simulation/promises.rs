@@ -107,18 +107,23 @@ impl Conversation {
 /// What publishers handed over was accepted, in their order.
 pub fn publishers(truth: &Truth, conversations: usize, stopped: bool) -> Verdict {
     for (index, topic) in truth.topics.iter().enumerate() {
-        let handed: u64 = truth
-            .frames
-            .iter()
-            .filter(|frame| frame.topic == index && frame.handed.is_some())
-            .map(|frame| u64::from(frame.messages))
-            .sum();
+        let frames = truth.frames.iter();
+        let frames = frames.filter(|frame| frame.topic == index && frame.handed.is_some());
+        let handed: u64 = frames.clone().map(|frame| u64::from(frame.messages)).sum();
         let accepted = topic.accepted.len() as u64;
         // A topic that does not exist in the end was refused: the limit was reached.
         let right =
             if stopped || topic.id.is_none() { accepted <= handed } else { accepted == handed };
         if !right {
-            return Err(format!("`{}`: {handed} handed over, {accepted} accepted", topic.name));
+            let nowhere: Vec<_> = frames
+                .filter(|frame| frame.sequence.is_none())
+                .map(|frame| (frame.conversation, frame.messages, frame.handed))
+                .collect();
+            return Err(format!(
+                "`{}`: {handed} handed over, {accepted} accepted; by connection, not seen by \
+                 anyone: {nowhere:?}",
+                topic.name
+            ));
         }
         let mut last = vec![None; conversations];
         for (number, message) in topic.frame_at.iter().flatten().copied() {

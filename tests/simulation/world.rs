@@ -352,7 +352,8 @@ impl World {
     pub fn send_on(&mut self, wire: usize) {
         let socket = &mut self.wires[wire];
         if socket.send_on(&mut self.random) {
-            self.drivers[socket.core].completions.push_back(Completion::Sent { wire });
+            let sent = Completion::Sent { wire, broken: socket.broken };
+            self.drivers[socket.core].completions.push_back(sent);
         }
     }
 
