@@ -39,7 +39,6 @@ impl Behaviour {
             }
             return;
         };
-        let wire = &world.wires[number];
         if world.conversations[number].at_end {
             self.number = None;
             return;

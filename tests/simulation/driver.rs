@@ -197,7 +197,7 @@ impl World {
         busy |= self.read_mesh(core, REQUESTS);
         busy |= self.drivers[core].broker.take_in(moment.now);
         self.note_progress(core, moment);
-        self.write_mesh(core);
+        busy |= self.write_mesh(core);
         let mut gathered = Vec::new();
         while let Some(connection) = self.drivers[core].broker.next_ready() {
             self.drivers[core].broker.gather(moment.now, connection, &mut gathered);
@@ -209,11 +209,12 @@ impl World {
         }
         let actions: Vec<Action> = self.drivers[core].broker.take_actions().collect();
         for action in actions {
-            busy = true;
             match action {
                 Action::Pause(connection) => {
                     let wire = self.drivers[core].wire_of(connection);
                     assert_eq!(self.wires[wire].phase, Phase::Open);
+                    // Only what is asked of the ring keeps a core awake.
+                    busy |= !self.wires[wire].paused;
                     self.note(|| format!("core {core} pauses {wire}"));
                     self.wires[wire].paused = true;
                 }
@@ -221,10 +222,12 @@ impl World {
                     let wire = self.drivers[core].wire_of(connection);
                     assert_eq!(self.wires[wire].phase, Phase::Open);
                     self.note(|| format!("core {core} resumes {wire}"));
+                    busy = true;
                     self.wires[wire].paused = false;
                 }
                 Action::Close(connection, last) => {
                     let wire = self.drivers[core].wire_of(connection);
+                    busy = true;
                     self.close_wire(wire, moment, last.to_vec());
                 }
             }
@@ -257,18 +260,20 @@ impl World {
         busy
     }
 
-    fn write_mesh(&mut self, core: usize) {
+    fn write_mesh(&mut self, core: usize) -> bool {
+        let mut busy = false;
         for to in 0..self.drivers.len() {
             for lane in [REQUESTS, DELIVERIES] {
                 let broker = &mut self.drivers[core].broker;
                 let Some(letter) = broker.take_letter(CoreId(to as u16), lane) else { continue };
                 let place = (core, to, lane);
                 match self.mesh.try_send(self.tick, &mut self.random, place, letter) {
-                    Ok(()) => broker.letter_sent(CoreId(to as u16), lane),
+                    Ok(()) => busy |= broker.letter_sent(CoreId(to as u16), lane),
                     Err(letter) => broker.keep_letter(CoreId(to as u16), letter),
                 }
             }
         }
+        busy
     }
 
     /// What the turn has accepted, and what has reached queues.
