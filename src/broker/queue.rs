@@ -77,10 +77,7 @@ impl Queue {
 
     /// Takes messages in, behind everything else.
     pub fn push(&mut self, portion: Portion) {
-        for gap in self.behind.take_all() {
-            self.gap_entries += 1;
-            self.entries.push_back(Entry::Gap(gap));
-        }
+        self.line_up_gaps();
         self.messages += u64::from(portion.messages);
         self.bytes += portion.frames.len() as u64;
         self.entries.push_back(Entry::Portion(portion));
@@ -129,11 +126,11 @@ impl Queue {
         bytes_max: usize,
         whatever: bool,
     ) -> Option<Entry> {
+        if self.entries.is_empty() {
+            self.line_up_gaps();
+        }
         let portion = match self.entries.front_mut() {
-            None => {
-                let gap = self.behind.take_first()?;
-                return Some(Entry::Gap(gap));
-            }
+            None => return None,
             Some(Entry::Gap(_)) => {
                 self.gap_entries -= 1;
                 return self.pop();
@@ -176,6 +173,14 @@ impl Queue {
         assert!(messages == self.messages && bytes == self.bytes && gaps == self.gap_entries);
         let within = messages <= u64::from(bounds.messages_max) && bytes <= bounds.bytes_max;
         assert!(within || frames == 1, "a queue keeps its bounds, or holds one frame alone");
+    }
+
+    /// What was missed behind the last entry becomes entries itself.
+    fn line_up_gaps(&mut self) {
+        for gap in self.behind.take_all() {
+            self.gap_entries += 1;
+            self.entries.push_back(Entry::Gap(gap));
+        }
     }
 
     fn pop(&mut self) -> Option<Entry> {
