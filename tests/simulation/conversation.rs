@@ -86,7 +86,6 @@ pub enum Seen {
 #[derive(Default)]
 pub struct Conversation {
     pub number: usize,
-    pub wire: usize,
     pub core: usize,
     pub written: u64,
     pub handed: u64,

@@ -216,6 +216,7 @@ impl World {
                     // Only what is asked of the ring keeps a core awake.
                     busy |= !self.wires[wire].paused;
                     self.note(|| format!("core {core} pauses {wire}"));
+                    self.pauses += 1;
                     self.wires[wire].paused = true;
                 }
                 Action::Resume(connection) => {

@@ -47,6 +47,34 @@ fn every_promise_holds_for_all_seeds() {
     }
 }
 
+/// Goal: the worlds reach the bounds they are there to try.
+#[test]
+fn the_seeds_reach_every_bound() {
+    let mut reached = [0; 9];
+    for seed in 0..SEEDS {
+        let world = behaviour::live(seed);
+        reached[0] += world.pauses;
+        for driver in &world.drivers {
+            let counters = &driver.counters;
+            let counted = [
+                &counters.dropped_oldest_messages,
+                &counters.dropped_new_messages,
+                &counters.expired_before_enqueue_messages,
+                &counters.expired_in_queue_messages,
+                &counters.dropped_disconnected_messages,
+                &counters.refused_messages,
+                &counters.mesh_full,
+                &counters.errors_sent,
+            ];
+            for (sum, counter) in reached[1..].iter_mut().zip(counted) {
+                *sum += counter.get();
+            }
+        }
+    }
+    println!("pauses, dropped, expired, disconnected, refused, mesh full, errors: {reached:?}");
+    assert!(reached.iter().all(|count| *count > 0), "{reached:?}");
+}
+
 #[test]
 fn the_same_seed_gives_the_same_world() {
     for seed in 0..5 {

@@ -56,6 +56,8 @@ pub struct World {
     pub conversations: Vec<Conversation>,
     pub truth: Truth,
     pub stopping: bool,
+    /// Times a connection was not read for a while.
+    pub pauses: u64,
     /// Everybody reads, nothing is late.
     pub at_peace: bool,
     keep_seen: bool,
@@ -93,6 +95,7 @@ impl World {
             conversations: Vec::new(),
             truth: Truth::default(),
             stopping: false,
+            pauses: 0,
             at_peace: false,
             keep_seen: false,
             log: std::env::var_os("BLIPMQ_SEED").is_some(),
@@ -157,7 +160,6 @@ impl World {
         self.wires.push(Wire::new(core, admitted, fast, downstream_len_max));
         self.conversations.push(Conversation {
             number,
-            wire: number,
             core,
             loses_nothing: fast && self.plan.spares_fast_readers(),
             ..Conversation::default()
