@@ -75,13 +75,6 @@ impl Gaps {
         }
     }
 
-    /// Takes the oldest gap out.
-    pub fn take_first(&mut self) -> Option<Gap> {
-        // Few are left when gaps are told one by one, so moving the rest up costs little; more
-        // than a glance are taken all at once and told in a row.
-        (!self.runs.is_empty()).then(|| self.runs.remove(0))
-    }
-
     /// Takes all gaps out, in order.
     pub fn take_all(&mut self) -> Vec<Gap> {
         self.last_of_topic.clear();

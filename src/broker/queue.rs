@@ -77,10 +77,7 @@ impl Queue {
 
     /// Takes messages in, behind everything else.
     pub fn push(&mut self, portion: Portion) {
-        for gap in self.behind.take_all() {
-            self.gap_entries += 1;
-            self.entries.push_back(Entry::Gap(gap));
-        }
+        self.line_up_gaps();
         self.messages += u64::from(portion.messages);
         self.bytes += portion.frames.len() as u64;
         self.entries.push_back(Entry::Portion(portion));
@@ -129,11 +126,11 @@ impl Queue {
         bytes_max: usize,
         whatever: bool,
     ) -> Option<Entry> {
+        if self.entries.is_empty() {
+            self.line_up_gaps();
+        }
         let portion = match self.entries.front_mut() {
-            None => {
-                let gap = self.behind.take_first()?;
-                return Some(Entry::Gap(gap));
-            }
+            None => return None,
             Some(Entry::Gap(_)) => {
                 self.gap_entries -= 1;
                 return self.pop();
@@ -158,6 +155,32 @@ impl Queue {
         self.messages -= u64::from(taken.messages);
         self.bytes -= taken.frames.len() as u64;
         Some(Entry::Portion(taken))
+    }
+
+    /// Asserts that the sums are right and the bounds held.
+    pub fn audit(&self, bounds: Bounds) {
+        let (mut messages, mut bytes, mut frames, mut gaps) = (0, 0, 0, 0);
+        for entry in &self.entries {
+            match entry {
+                Entry::Gap(_) => gaps += 1,
+                Entry::Portion(portion) => {
+                    messages += u64::from(portion.messages);
+                    bytes += portion.frames.len() as u64;
+                    frames += if portion.is_one_frame() { 1 } else { 2 };
+                }
+            }
+        }
+        assert!(messages == self.messages && bytes == self.bytes && gaps == self.gap_entries);
+        let within = messages <= u64::from(bounds.messages_max) && bytes <= bounds.bytes_max;
+        assert!(within || frames == 1, "a queue keeps its bounds, or holds one frame alone");
+    }
+
+    /// What was missed behind the last entry becomes entries itself.
+    fn line_up_gaps(&mut self) {
+        for gap in self.behind.take_all() {
+            self.gap_entries += 1;
+            self.entries.push_back(Entry::Gap(gap));
+        }
     }
 
     fn pop(&mut self) -> Option<Entry> {

@@ -18,7 +18,7 @@ use crate::config::OverflowPolicy;
 use crate::protocol::{SubscriptionId, TopicId};
 
 /// A subscription of this core; used again after the subscription has gone.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SubscriptionIndex(pub u32);
 
 /// How far a subscription is.
@@ -45,7 +45,8 @@ pub struct Subscription {
     pub pattern: Arc<str>,
     /// How far it is.
     pub state: State,
-    /// Earlier ones are lower.
+    /// Lower if in force earlier. Not by when it was asked for: a topic stays with the subscription
+    /// it is queued under until that one ends, else later messages could overtake.
     pub order: u64,
     /// At the bound of its queue.
     pub policy: OverflowPolicy,
@@ -84,13 +85,12 @@ impl Subscriptions {
         policy: OverflowPolicy,
         bounds: Bounds,
     ) -> SubscriptionIndex {
-        self.last_order += 1;
         let subscription = Box::new(Subscription {
             slot,
             id,
             pattern,
             state: State::Joining,
-            order: self.last_order,
+            order: 0,
             policy,
             bounds,
             queue: Queue::default(),
@@ -109,9 +109,23 @@ impl Subscriptions {
         self.slots[index.0 as usize].as_mut().expect("the index is in use")
     }
 
+    /// A subscription, if the index is in use.
+    pub fn at(&self, index: SubscriptionIndex) -> Option<&Subscription> {
+        self.slots[index.0 as usize].as_deref()
+    }
+
+    /// All subscriptions.
+    pub fn iter(&self) -> impl Iterator<Item = (SubscriptionIndex, &Subscription)> {
+        let all = self.slots.iter().enumerate();
+        all.filter_map(|(at, slot)| Some((SubscriptionIndex(at as u32), slot.as_deref()?)))
+    }
+
     /// From now on it gets messages.
     pub fn put_in_force(&mut self, index: SubscriptionIndex) {
+        self.last_order += 1;
+        let order = self.last_order;
         let subscription = self.get(index);
+        subscription.order = order;
         subscription.state = State::InForce;
         let pattern = subscription.pattern.clone();
         self.in_force.insert(&pattern, index.0);
