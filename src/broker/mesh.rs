@@ -260,13 +260,22 @@ impl Broker {
         Some(letter)
     }
 
-    /// The lane had a place: the letter is on its way.
-    pub fn letter_sent(&mut self, to: CoreId, lane: usize) {
+    /// The lane had a place: the letter is on its way. Returns whether something waited for that,
+    /// so that there is more to do at once: nobody wakes this core for it.
+    pub fn letter_sent(&mut self, to: CoreId, lane: usize) -> bool {
         self.counters.mesh_letters_sent.add(1);
         let outgoing = &mut self.outgoing[usize::from(to.0)];
         match lane {
-            REQUESTS => outgoing.request_bytes = 0,
-            _ => outgoing.delivery_bytes = 0,
+            REQUESTS => {
+                let was_full = outgoing.requests_are_full();
+                outgoing.request_bytes = 0;
+                was_full && !self.paused.is_empty()
+            }
+            _ => {
+                let were_full = outgoing.deliveries_are_full();
+                outgoing.delivery_bytes = 0;
+                were_full && !self.inbox.requests.is_empty()
+            }
         }
     }
 

@@ -24,6 +24,7 @@
 //!   reads as fast as its core writes loses nothing, however fast publishers are.
 //! - Nothing iterates over a hash map, so the same calls give the same result.
 
+pub mod audit;
 pub mod block;
 pub mod counters;
 pub mod drain;
@@ -57,7 +58,7 @@ use bytes::{Bytes, BytesMut};
 use crate::config::Settings;
 use crate::limits;
 use crate::protocol::decode::Welcome;
-use crate::protocol::{CoreId, Reject, ShardId, TopicId, encode};
+use crate::protocol::{CoreId, Reject, Sequence, ShardId, TopicId, encode};
 use block::Blocks;
 use counters::Counters;
 use drain::Drain;
@@ -359,7 +360,9 @@ impl Broker {
 
     fn close_if_ended(&mut self, slot: u32) {
         let session = self.sessions.get(slot);
-        if session.ended && session.phase != Phase::Closing && !session.waits_to_parse() {
+        // After CLOSE the peer may well send no more: it is owed what is queued all the same.
+        let talks = matches!(session.phase, Phase::AwaitHello | Phase::Open);
+        if session.ended && talks && !session.waits_to_parse() {
             self.close(slot, Bytes::new());
         }
     }

@@ -15,7 +15,7 @@ use super::queue::{Bounds, Queue};
 /// What became of a portion and of the queue it came to.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct Outcome {
-    /// Messages queued.
+    /// Messages queued, also those that `drop_oldest` gave up at once.
     pub enqueued: u32,
     /// Messages `drop_oldest` gave up, queued before or just now.
     pub dropped_oldest: u32,
@@ -90,7 +90,6 @@ fn drop_oldest(queue: &mut Queue, mut portion: Portion, bounds: Bounds) -> Outco
     // The queue may be empty now and the portion still too large: its own oldest frames go then.
     while queue.messages() == 0 && !fits_alone(&portion, bounds) {
         let frame = portion.split_first_frame();
-        outcome.enqueued -= frame.messages;
         outcome.dropped_oldest += frame.messages;
         queue.miss(frame.gap(GapReason::Overflow));
     }
@@ -196,7 +195,7 @@ pub(in crate::broker) mod tests {
         let outcome = enqueue(&portion(4, &[1, 1, 1]));
         assert_eq!(outcome, Outcome { enqueued: 3, dropped_oldest: 3, ..Outcome::default() });
         let outcome = enqueue(&portion(7, &[3, 1, 1]));
-        assert_eq!(outcome, Outcome { enqueued: 2, dropped_oldest: 6, ..Outcome::default() });
+        assert_eq!(outcome, Outcome { enqueued: 5, dropped_oldest: 6, ..Outcome::default() });
         assert_eq!(drain(&mut queue), [-6, -3, 1, 1]);
     }
 

@@ -277,6 +277,30 @@ impl Queue {
         }
     }
 
+    /// Asserts that the sums are right, and the bounds held if the policy holds them.
+    pub fn audit(&self, bounds: Bounds, holds_bounds: bool) {
+        let (mut messages, mut bytes, mut frames, mut gaps) = (0, 0, 0, 0);
+        for entry in &self.entries {
+            let portion = match entry {
+                Queued::Gap(_) => {
+                    gaps += 1;
+                    continue;
+                }
+                Queued::Conflated(both) => &both.1,
+                Queued::Portion(portion) => portion,
+            };
+            messages += u64::from(portion.messages);
+            bytes += portion.frames.len() as u64;
+            frames += if portion.is_one_frame() { 1 } else { 2 };
+        }
+        assert!(messages == self.messages && bytes == self.bytes && gaps == self.gap_entries);
+        let within = messages <= u64::from(bounds.messages_max) && bytes <= bounds.bytes_max;
+        assert!(
+            within || frames == 1 || !holds_bounds,
+            "a queue keeps its bounds, or holds one frame alone"
+        );
+    }
+
     /// Puts the gaps behind the last entry where they stay: before what comes next.
     fn seal(&mut self) {
         while let Some(gap) = self.behind.take_first() {

@@ -173,6 +173,12 @@ impl Sessions {
         *session
     }
 
+    /// All connections with their slots, ascending.
+    pub fn iter(&self) -> impl Iterator<Item = (u32, &Session)> {
+        let used = self.slots.iter().flatten();
+        used.map(|(connection, session)| (connection.slot, &**session))
+    }
+
     /// All slots in use, ascending.
     pub fn slots_in_use(&self) -> Vec<u32> {
         let used = self.slots.iter().enumerate().filter(|(_, slot)| slot.is_some());

@@ -65,6 +65,11 @@ impl Shard {
         self.topics.len()
     }
 
+    /// The topics, each with the sequence its next message gets.
+    pub fn topics_made(&self) -> impl Iterator<Item = (&TopicName, Sequence)> {
+        self.topics.iter().map(|topic| (&*topic.name, topic.next_sequence))
+    }
+
     fn make(&mut self, name: &Arc<str>) -> Result<usize, TopicsFull> {
         let topics_max = self.cluster.settings.limits.max_topics;
         let full = TopicsFull { topics_max };

@@ -71,10 +71,14 @@ impl Broker {
         self.withdraw(index);
         let session = self.sessions.get(slot);
         if self.subscriptions.get(index).is_listed {
-            // First in turn from now on: under another subscription later messages of the same
-            // topics may be queued, and must not overtake.
+            // Before those in force: under one of them later messages of the same topics may be
+            // queued, and must not overtake. Behind those that ended earlier, for the same reason.
             session.to_send.retain(|listed| *listed != index);
-            session.to_send.push_front(index);
+            let ends = |listed: &SubscriptionIndex| {
+                self.subscriptions.at(*listed).is_some_and(|found| found.state == State::Ending)
+            };
+            let place = session.to_send.iter().position(|listed| !ends(listed));
+            session.to_send.insert(place.unwrap_or(session.to_send.len()), index);
         } else {
             self.forget(slot, index);
             self.answer(slot, |out| encode::unsubscribed(out, id));
@@ -113,6 +117,10 @@ impl Broker {
     /// CLOSE: subscriptions get no more; those with something queued are sent it first.
     pub(super) fn close_subscriptions(&mut self, slot: u32) {
         for index in self.subscriptions_of(slot) {
+            // One that ends already is still owed UNSUBSCRIBED.
+            if self.subscriptions.get(index).state == State::Ending {
+                continue;
+            }
             self.end_for(index, State::Closing);
             if !self.subscriptions.get(index).is_listed {
                 self.forget(slot, index);

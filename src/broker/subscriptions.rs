@@ -20,7 +20,7 @@ use crate::config::OverflowPolicy;
 use crate::protocol::{CoreId, SubscriptionId, TopicId};
 
 /// A subscription of this core; used again after the subscription has gone.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SubscriptionIndex(pub u32);
 
 /// How far a subscription is.
@@ -49,7 +49,8 @@ pub struct Subscription {
     pub state: State,
     /// Tells it from others under the same index, now or earlier.
     pub number: u64,
-    /// Those that were in force earlier are lower.
+    /// Lower if in force earlier. Not by when it was asked for: a topic stays with the subscription
+    /// it is queued under until that one ends, else later messages could overtake.
     pub order: u64,
     /// Cores it has joined, while it does not start live.
     pub joined: CoreSet,
@@ -81,6 +82,7 @@ struct Reach {
 pub struct Subscriptions {
     slots: Vec<Option<Box<Subscription>>>,
     free: Vec<SubscriptionIndex>,
+    last_number: u64,
     last_order: u64,
     in_force: Matcher,
     /// Those that do not start live and wait for answers.
@@ -98,13 +100,13 @@ impl Subscriptions {
         policy: OverflowPolicy,
         bounds: Bounds,
     ) -> SubscriptionIndex {
-        self.last_order += 1;
+        self.last_number += 1;
         let subscription = Box::new(Subscription {
             slot,
             id,
             pattern,
             state: State::Joining,
-            number: self.last_order,
+            number: self.last_number,
             order: u64::MAX,
             joined: CoreSet::default(),
             unanswered: 0,
@@ -174,6 +176,17 @@ impl Subscriptions {
             version: u64::MAX,
             targets: Vec::new(),
         })
+    }
+
+    /// A subscription, if the index is in use.
+    pub fn at(&self, index: SubscriptionIndex) -> Option<&Subscription> {
+        self.slots[index.0 as usize].as_deref()
+    }
+
+    /// All subscriptions.
+    pub fn iter(&self) -> impl Iterator<Item = (SubscriptionIndex, &Subscription)> {
+        let all = self.slots.iter().enumerate();
+        all.filter_map(|(at, slot)| Some((SubscriptionIndex(at as u32), slot.as_deref()?)))
     }
 
     /// From now on it gets messages.

@@ -36,17 +36,19 @@ impl Relay {
         busy
     }
 
-    fn write_mesh(&mut self, io: &Io<Letter>) {
+    fn write_mesh(&mut self, io: &Io<Letter>) -> bool {
+        let mut busy = false;
         for core in 0..io.mesh().cores() {
             let to = CoreId(core as u16);
             for lane in [REQUESTS, DELIVERIES] {
                 let Some(letter) = self.broker.take_letter(to, lane) else { continue };
                 match io.mesh().try_send(core, lane, letter) {
-                    Ok(()) => self.broker.letter_sent(to, lane),
+                    Ok(()) => busy |= self.broker.letter_sent(to, lane),
                     Err(letter) => self.broker.keep_letter(to, letter),
                 }
             }
         }
+        busy
     }
 }
 
@@ -90,7 +92,7 @@ impl Service for Relay {
         let mut busy = self.read_mesh(io, DELIVERIES);
         busy |= self.read_mesh(io, REQUESTS);
         busy |= self.broker.take_in(time(now));
-        self.write_mesh(io);
+        busy |= self.write_mesh(io);
         while let Some(connection) = self.broker.next_ready() {
             self.broker.gather(time(now), connection, &mut self.gathered);
             if !self.gathered.is_empty() {

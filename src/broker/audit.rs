@@ -1,0 +1,67 @@
+//! What tests may look at, and a walk over everything that asserts what the other files say is
+//! always true. The simulator calls it after every turn; a serving broker never does.
+
+use hashbrown::HashSet;
+
+use super::session::Phase;
+use super::subscriptions::State;
+use super::topic::TopicName;
+use super::{Broker, Sequence};
+use crate::config::OverflowPolicy;
+
+impl Broker {
+    /// The topics this core owns, each with the sequence its next message gets.
+    pub fn topics(&self) -> impl Iterator<Item = (&TopicName, Sequence)> {
+        self.shards.iter().flat_map(|shard| shard.topics_made())
+    }
+
+    /// Walks all connections and subscriptions.
+    ///
+    /// # Panics
+    /// If something that is always true is not.
+    pub fn audit(&self) {
+        let ready: HashSet<u32> = self.ready.iter().copied().collect();
+        let backlog: HashSet<u32> = self.backlog.iter().copied().collect();
+        let paused: HashSet<u32> = self.paused.iter().copied().collect();
+        let mut listed = HashSet::new();
+        let mut of_sessions = 0;
+        for (slot, session) in self.sessions.iter() {
+            if session.phase == Phase::Closing {
+                assert!(session.subscriptions.is_empty(), "a closing connection has none");
+                continue;
+            }
+            assert!(
+                session.in_flight || !session.has_content() || ready.contains(&slot),
+                "a connection with something to send and a free socket is ready"
+            );
+            assert!(!session.in_backlog || backlog.contains(&slot), "left frames are found again");
+            assert!(session.paused.is_none() || paused.contains(&slot), "a paused one is resumed");
+            of_sessions += session.subscriptions.len();
+            let mut in_force_above = false;
+            for index in &session.to_send {
+                assert!(listed.insert(*index), "a subscription is listed once");
+                let subscription = self.subscriptions.at(*index).expect("what is listed exists");
+                assert!(subscription.is_listed && subscription.slot == slot);
+                let ends = subscription.state == State::Ending;
+                assert!(!(ends && in_force_above), "those that end come first");
+                in_force_above |= subscription.state == State::InForce;
+            }
+        }
+        let mut all = 0;
+        for (index, subscription) in self.subscriptions.iter() {
+            all += 1;
+            subscription
+                .queue
+                .audit(subscription.bounds, subscription.policy != OverflowPolicy::Block);
+            assert!(subscription.is_listed == listed.contains(&index));
+            assert!(
+                subscription.is_listed
+                    || subscription.queue.is_empty()
+                    || subscription.state == State::Joining,
+                "what is queued will be sent"
+            );
+        }
+        assert!(all == of_sessions, "every subscription is its connection's");
+        assert!(all as u64 == self.counters.subscriptions.get(), "the gauge says how many");
+    }
+}

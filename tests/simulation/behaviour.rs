@@ -1,0 +1,346 @@
+//! What clients of a random world do: connect, ask, publish, misbehave, stall, vanish, come back.
+
+use blipmq::protocol::decode::{Hello, Subscribe};
+use blipmq::protocol::frame::{FLAG_CRC, PROVISIONAL};
+use blipmq::protocol::messages::Header;
+use blipmq::protocol::{RequestId, SubscriptionId, encode};
+
+use crate::conversation::{Publish, Sent};
+use crate::wire::ClientEnd;
+use crate::world::World;
+
+const TOPICS: [&str; 8] = ["a", "b", "a.b", "a.c", "b.c", "a.b.c", "x.y.z", "orders.eu"];
+const PATTERNS: [&str; 12] =
+    ["a", "b", "a.b", "a.c", "orders.eu", ">", "*", "a.*", "a.>", "*.*", "*.b.*", "x.*.z"];
+
+/// Numbers of requests and subscriptions that the broker is to refuse.
+const REFUSED_FIRST: u32 = 2_000_000;
+
+/// One client; it has at most one connection at a time.
+pub struct Behaviour {
+    number: Option<usize>,
+    publishes: bool,
+    subscribes: bool,
+    refused: u32,
+}
+
+impl Behaviour {
+    pub fn random(world: &mut World) -> Behaviour {
+        let (publishes, subscribes) =
+            world.random.pick(&[(true, false), (false, true), (false, true), (true, true)]);
+        Behaviour { number: None, publishes, subscribes, refused: REFUSED_FIRST }
+    }
+
+    /// Does one thing, or nothing.
+    pub fn act(&mut self, world: &mut World) {
+        let Some(number) = self.number else {
+            if !world.stopping {
+                self.connect(world);
+            }
+            return;
+        };
+        if world.conversations[number].at_end {
+            self.number = None;
+            return;
+        }
+        if world.random.chance(world.plan.fault_percent) {
+            return self.fault(world, number);
+        }
+        // Who has said CLOSE says no more; who is not read does not go on for ever.
+        let upstream_len_max = 8_192 + 4 * world.plan.payload_len_max;
+        let is_full = world.wires[number].upstream.len() > upstream_len_max;
+        if world.conversations[number].close_written || is_full {
+            return;
+        }
+        match world.random.below(20) {
+            0..=9 if self.publishes => publish(world, number),
+            0..=3 if self.subscribes => subscribe(world, number),
+            4..=5 if self.subscribes => unsubscribe(world, number),
+            10 => open(world, number),
+            11 => {
+                let opaque = world.random.next();
+                world.conversations[number].ping(&mut world.wires[number].upstream, opaque);
+            }
+            12 if world.random.chance(20) => {
+                world.note(|| format!("{number} says CLOSE"));
+                world.conversations[number].close(&mut world.wires[number].upstream);
+                if world.random.chance(30) {
+                    world.wires[number].client_end = ClientEnd::HalfClosed;
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn connect(&mut self, world: &mut World) {
+        let core = world.random.below(world.plan.cores);
+        let fast = world.random.chance(30);
+        let room = if fast { usize::MAX } else { world.random.pick(&[1, 60, 500, 20_000]) };
+        let number = world.connect_to(core, fast, room);
+        self.number = Some(number);
+        let conversation = &mut world.conversations[number];
+        let upstream = &mut world.wires[number].upstream;
+        match world.random.below(100) {
+            0..=2 => self.number = None,
+            3 => conversation.raw(upstream, b"GET ", Sent::Fatal(4001)),
+            4 => conversation.raw(upstream, &[16, 0, 0, 0, 5], Sent::Fatal(4001)),
+            5 => {
+                let mut bytes = Vec::new();
+                let hello = Hello { auth_kind: 1, client_name: "", user: "", password: "" };
+                encode::hello(&mut bytes, &hello);
+                conversation.raw(upstream, &bytes, Sent::Fatal(4010));
+            }
+            _ => conversation.hello(upstream),
+        }
+    }
+
+    fn fault(&mut self, world: &mut World, number: usize) {
+        let wire = &mut world.wires[number];
+        match world.random.below(16) {
+            0..=5 => wire.stalled = !wire.stalled,
+            6 => {
+                wire.broken = true;
+                self.leave(world, number, "resets");
+            }
+            7 => {
+                wire.client_end = ClientEnd::Closed;
+                self.leave(world, number, "closes its socket");
+            }
+            8 if world.random.chance(50) => {
+                wire.client_end = ClientEnd::HalfClosed;
+                self.leave(world, number, "shuts its half");
+            }
+            9 if !world.conversations[number].close_written => {
+                let (bytes, code) = fatal(world, number);
+                world.note(|| format!("{number} sends what is refused with {code}"));
+                let upstream = &mut world.wires[number].upstream;
+                world.conversations[number].raw(upstream, &bytes, Sent::Fatal(code));
+            }
+            10..=14 if !world.conversations[number].close_written => self.refused(world, number),
+            15 if world.random.chance(20) => {
+                for _ in 0..80 {
+                    self.refused_long(world, number);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn leave(&mut self, world: &mut World, number: usize, how: &str) {
+        world.note(|| format!("{number} {how}"));
+        world.conversations[number].abandoned = true;
+        self.number = None;
+    }
+
+    /// Something that is refused with one ERROR, after which the connection goes on.
+    fn refused(&mut self, world: &mut World, number: usize) {
+        self.refused += 1;
+        let about = self.refused;
+        let mut bytes = Vec::new();
+        let mut subscribe = Subscribe {
+            subscription: SubscriptionId(about),
+            overflow: 0,
+            start: 0,
+            capacity: 0,
+            start_argument: 0,
+            pattern: "a",
+            group: "",
+        };
+        let (code, about) = match world.random.below(8) {
+            0 => {
+                encode::open(&mut bytes, RequestId(about), "a..b");
+                (4220, about)
+            }
+            1 => {
+                encode::open(&mut bytes, RequestId(about), "$SYS.cores");
+                (4030, about)
+            }
+            choice @ 2..=5 => {
+                match choice {
+                    2 => subscribe.pattern = ">.a",
+                    3 => subscribe.overflow = 9,
+                    4 => subscribe.start = 7,
+                    _ => subscribe.group = "g",
+                }
+                encode::subscribe(&mut bytes, &subscribe);
+                (4220, about)
+            }
+            6 => {
+                encode::unsubscribe(&mut bytes, SubscriptionId(about));
+                (4040, about)
+            }
+            _ if world.random.chance(50) => {
+                bytes.extend(messages(0x7000_0000, 0));
+                (4040, 0)
+            }
+            _ => {
+                bytes.extend(messages(PROVISIONAL | about, 0));
+                (4040, about)
+            }
+        };
+        let upstream = &mut world.wires[number].upstream;
+        world.conversations[number].raw(upstream, &bytes, Sent::Bad(code, about));
+    }
+
+    /// The same with an answer of more than a thousand bytes: many fill what may wait.
+    fn refused_long(&mut self, world: &mut World, number: usize) {
+        if world.conversations[number].close_written {
+            return;
+        }
+        self.refused += 1;
+        let mut bytes = Vec::new();
+        encode::open(&mut bytes, RequestId(self.refused), &"a".repeat(1_100));
+        let upstream = &mut world.wires[number].upstream;
+        world.conversations[number].raw(upstream, &bytes, Sent::Bad(4220, self.refused));
+    }
+}
+
+fn publish(world: &mut World, number: usize) {
+    let topic = random_topic(world);
+    let messages = world.random.below(world.plan.frame_messages_max) + 1;
+    let payload_len_max = world.plan.payload_len_max;
+    let payloads: Vec<Vec<u8>> = (0..messages)
+        .map(|_| vec![world.random.next() as u8; world.random.below(payload_len_max + 1)])
+        .collect();
+    let publish = Publish {
+        topic,
+        by_id: world.random.chance(70),
+        payloads: &payloads,
+        ttl_ms: world.random.pick(&[0, 0, 0, 1, 5, 1_000]),
+        flags: world.random.pick(&[0, FLAG_CRC]),
+    };
+    world.write_publish(number, publish);
+}
+
+fn open(world: &mut World, number: usize) {
+    let topic = random_topic(world);
+    world.conversations[number].open(&mut world.wires[number].upstream, &world.truth, topic);
+}
+
+fn random_topic(world: &mut World) -> usize {
+    let name = world.random.pick(&TOPICS);
+    world.topic(name)
+}
+
+fn subscribe(world: &mut World, number: usize) {
+    let pattern = world.random.pick(&PATTERNS);
+    let overflow = world.random.pick(&[0, 1, 2]);
+    let capacity = world.random.pick(&[0, 0, 1, 3, 10]);
+    let conversation = &mut world.conversations[number];
+    // Fewer than the server allows is what the client asked for: then it may lose some.
+    conversation.loses_nothing &= capacity == 0;
+    let upstream = &mut world.wires[number].upstream;
+    let id = conversation.subscribe(upstream, pattern, overflow, capacity);
+    world.note(|| format!("{number} subscribes {id} to {pattern} ({overflow}, {capacity})"));
+}
+
+fn unsubscribe(world: &mut World, number: usize) {
+    let subscriptions = world.conversations[number].subscriptions.iter();
+    let own: Vec<u32> = subscriptions
+        .filter(|(_, subscription)| !subscription.unsubscribe_written)
+        .map(|(id, _)| *id)
+        .collect();
+    if !own.is_empty() {
+        let id = world.random.pick(&own);
+        world.note(|| format!("{number} unsubscribes {id}"));
+        world.conversations[number].unsubscribe(&mut world.wires[number].upstream, id);
+    }
+}
+
+fn messages(topic: u32, flags: u8) -> Vec<u8> {
+    let header = Header {
+        frame_len: 44,
+        flags,
+        count: 1,
+        topic,
+        subscription: 0,
+        sequence: 0,
+        timestamp: 0,
+        ttl_ms: 0,
+        crc: u32::MAX,
+    };
+    [&header.to_bytes()[..], &[0; 4]].concat()
+}
+
+/// A frame that ends the connection, and the code it is told. It ends where the broker can know.
+fn fatal(world: &mut World, number: usize) -> (Vec<u8>, u16) {
+    let mut ping = Vec::new();
+    encode::ping(&mut ping, 7);
+    let mut open = Vec::new();
+    encode::open(&mut open, RequestId(1), "abc");
+    let payload_len = world.plan.settings.server.max_message_size_bytes + 1;
+    match world.random.below(11) {
+        0 => (vec![3, 0, 0, 0], 4000),
+        1 => (vec![0xff; 4], 4130),
+        2 => {
+            ping[4] = 0x55;
+            (ping, 4000)
+        }
+        3 => {
+            ping[4] = 0x82;
+            (ping, 4000)
+        }
+        4 => {
+            ping[5] = 1;
+            (ping, 4000)
+        }
+        5 => {
+            ping[6] = 1;
+            (ping, 4000)
+        }
+        6 => {
+            ping[0] = 12;
+            ping.truncate(12);
+            (ping, 4000)
+        }
+        7 => {
+            *open.last_mut().expect("it has a topic") = 0xff;
+            (open, 4000)
+        }
+        8 if world.conversations[number].welcomed => {
+            let mut bytes = Vec::new();
+            let hello = Hello { auth_kind: 0, client_name: "", user: "", password: "" };
+            encode::hello(&mut bytes, &hello);
+            (bytes, 4000)
+        }
+        9 => {
+            let mut bytes = messages(1, 0);
+            bytes[40] = 9;
+            (bytes, 4000)
+        }
+        _ => {
+            let mut bytes = messages(1, 0);
+            bytes[..4].copy_from_slice(&(44 + payload_len).to_le_bytes());
+            bytes[40..44].copy_from_slice(&payload_len.to_le_bytes());
+            bytes.resize(44 + payload_len as usize, 0);
+            (bytes, 4130)
+        }
+    }
+}
+
+/// The whole life of the world a seed stands for.
+pub fn live(seed: u64) -> World {
+    let mut world = World::random(seed);
+    let mut clients: Vec<Behaviour> =
+        (0..world.plan.clients).map(|_| Behaviour::random(&mut world)).collect();
+    for tick in 0..world.plan.ticks {
+        if world.plan.stop_at == Some(tick) {
+            world.stop();
+        }
+        for client in &mut clients {
+            if world.random.chance(50) {
+                client.act(&mut world);
+            }
+        }
+        if world.stopping {
+            // A stop leaves CLOSE unread, and then the end of a half is the end.
+            for wire in 0..world.wires.len() {
+                let half = world.wires[wire].client_end == ClientEnd::HalfClosed;
+                world.conversations[wire].abandoned |= half;
+            }
+        }
+        world.step();
+    }
+    world.end();
+    world
+}

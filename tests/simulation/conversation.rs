@@ -1,0 +1,315 @@
+//! One connection as its client sees it: what it has written, and what that must lead to.
+//!
+//! What comes back is judged in `receive`, what it was owed in `promises`.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use blipmq::config::Settings;
+use blipmq::protocol::decode::{Hello, Subscribe};
+use blipmq::protocol::frame::PROVISIONAL;
+use blipmq::protocol::messages::Header;
+use blipmq::protocol::{GapReason, RequestId, SubscriptionId, encode};
+
+use crate::truth::{Frame, Moment, Truth};
+
+/// Numbers of subscriptions start here: an ERROR does not say which kind of number it names.
+const SUBSCRIPTION_FIRST: u32 = 1_000_000;
+
+/// A frame on its way to the broker.
+#[derive(Debug, Clone, Copy)]
+pub enum Sent {
+    Hello,
+    Open(u32),
+    Subscribe(u32),
+    Unsubscribe(u32),
+    Ping(u64),
+    Publish(u32),
+    Close,
+    /// Refused with one ERROR of this code and number; the connection goes on.
+    Bad(u16, u32),
+    /// Refused with one ERROR of this code; the connection ends.
+    Fatal(u16),
+}
+
+#[derive(Debug)]
+pub struct Open {
+    pub topic: usize,
+    /// The broker has it; that no longer counts after a fatal frame or CLOSE.
+    pub handed: bool,
+    /// TOPIC came, or an ERROR.
+    pub answered: bool,
+    pub refused: bool,
+}
+
+#[derive(Debug)]
+pub struct Subscription {
+    pub pattern: String,
+    pub handed: bool,
+    pub refused: bool,
+    /// The turn that sent SUBSCRIBED.
+    pub subscribed: Option<u32>,
+    pub unsubscribe_written: bool,
+    pub unsubscribe_handed: bool,
+    /// The turn that was given UNSUBSCRIBE, or CLOSE.
+    pub ended: Option<u32>,
+    /// UNSUBSCRIBED, or the ERROR instead, has come.
+    pub unsubscribed: bool,
+}
+
+/// What came of one topic, in order.
+#[derive(Debug, Default)]
+pub struct Stream {
+    /// What comes next, once something has come.
+    pub next: Option<u64>,
+    /// What an unsolicited TOPIC said would come next.
+    pub announced_next: Option<u64>,
+    pub covers: Vec<Cover>,
+}
+
+/// Messages that came, or of which a GAP came.
+#[derive(Debug, Clone, Copy)]
+pub struct Cover {
+    pub first: u64,
+    pub messages: u64,
+    pub gap: Option<GapReason>,
+    /// The turn that sent it.
+    pub sent: Moment,
+}
+
+/// What a scenario looks at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Seen {
+    Message(String),
+    Gap { first: u64, messages: u64, reason: GapReason },
+}
+
+#[derive(Default)]
+pub struct Conversation {
+    pub number: usize,
+    pub core: usize,
+    pub written: u64,
+    pub handed: u64,
+    pub on_the_way: VecDeque<(u64, Sent)>,
+    /// The broker takes no further frame of this connection.
+    pub deaf: bool,
+    pub close_written: bool,
+    pub close_handed: bool,
+    pub hello_handed: bool,
+    /// The client has gone, or ended its half without CLOSE: nothing is owed to it.
+    pub abandoned: bool,
+    pub opens: BTreeMap<u32, Open>,
+    pub subscriptions: BTreeMap<u32, Subscription>,
+    /// By topic: the id the client was told.
+    pub ids: BTreeMap<usize, u32>,
+    pub pings: VecDeque<u64>,
+    pub errors_expected: Vec<(u16, u32)>,
+    pub fatal_expected: Option<u16>,
+    pub fatal: Option<u16>,
+    pub welcomed: bool,
+    pub goodbye: bool,
+    /// Everything up to the server's end was read.
+    pub at_end: bool,
+    /// It reads so fast that nothing may overflow.
+    pub loses_nothing: bool,
+    pub gathers: VecDeque<(u64, Moment)>,
+    pub gathered: u64,
+    pub unread: Vec<u8>,
+    pub read: u64,
+    pub streams: BTreeMap<usize, Stream>,
+    pub seen: Vec<Seen>,
+}
+
+impl Conversation {
+    fn write(&mut self, out: &mut VecDeque<u8>, bytes: &[u8], sent: Sent) {
+        out.extend(bytes);
+        self.written += bytes.len() as u64;
+        self.on_the_way.push_back((self.written, sent));
+    }
+
+    /// Bytes that are whatever the caller says.
+    pub fn raw(&mut self, out: &mut VecDeque<u8>, bytes: &[u8], sent: Sent) {
+        self.write(out, bytes, sent);
+    }
+
+    pub fn hello(&mut self, out: &mut VecDeque<u8>) {
+        let mut bytes = Vec::new();
+        let hello = Hello { auth_kind: 0, client_name: "sim", user: "", password: "" };
+        encode::hello(&mut bytes, &hello);
+        self.write(out, &bytes, Sent::Hello);
+    }
+
+    /// Returns the request's number.
+    pub fn open(&mut self, out: &mut VecDeque<u8>, truth: &Truth, topic: usize) -> u32 {
+        let request = self.opens.len() as u32 + 1;
+        let mut bytes = Vec::new();
+        encode::open(&mut bytes, RequestId(request), &truth.topics[topic].name);
+        let open = Open { topic, handed: false, answered: false, refused: false };
+        self.opens.insert(request, open);
+        self.write(out, &bytes, Sent::Open(request));
+        request
+    }
+
+    /// Returns the subscription's number.
+    pub fn subscribe(
+        &mut self,
+        out: &mut VecDeque<u8>,
+        pattern: &str,
+        overflow: u8,
+        capacity: u32,
+    ) -> u32 {
+        let id = SUBSCRIPTION_FIRST + self.subscriptions.len() as u32;
+        let mut bytes = Vec::new();
+        let subscribe = Subscribe {
+            subscription: SubscriptionId(id),
+            overflow,
+            start: 0,
+            capacity,
+            start_argument: 0,
+            pattern,
+            group: "",
+        };
+        encode::subscribe(&mut bytes, &subscribe);
+        let subscription = Subscription {
+            pattern: pattern.to_string(),
+            handed: false,
+            refused: false,
+            subscribed: None,
+            unsubscribe_written: false,
+            unsubscribe_handed: false,
+            ended: None,
+            unsubscribed: false,
+        };
+        self.subscriptions.insert(id, subscription);
+        self.write(out, &bytes, Sent::Subscribe(id));
+        id
+    }
+
+    pub fn unsubscribe(&mut self, out: &mut VecDeque<u8>, id: u32) {
+        let mut bytes = Vec::new();
+        encode::unsubscribe(&mut bytes, SubscriptionId(id));
+        let subscription = self.subscriptions.get_mut(&id).expect("the client's own");
+        subscription.unsubscribe_written = true;
+        self.write(out, &bytes, Sent::Unsubscribe(id));
+    }
+
+    pub fn ping(&mut self, out: &mut VecDeque<u8>, opaque: u64) {
+        let mut bytes = Vec::new();
+        encode::ping(&mut bytes, opaque);
+        self.write(out, &bytes, Sent::Ping(opaque));
+    }
+
+    pub fn close(&mut self, out: &mut VecDeque<u8>) {
+        let mut bytes = Vec::new();
+        encode::close(&mut bytes);
+        self.close_written = true;
+        self.write(out, &bytes, Sent::Close);
+    }
+
+    /// One MESSAGES frame; under the topic's id if the client knows it and `by_id` is wanted, else
+    /// under the number of an OPEN, made for it if there is none.
+    pub fn publish(
+        &mut self,
+        out: &mut VecDeque<u8>,
+        truth: &mut Truth,
+        settings: &Settings,
+        publish: Publish<'_>,
+    ) {
+        let Publish { topic, by_id, payloads, ttl_ms, flags } = publish;
+        let wire_topic = match self.ids.get(&topic) {
+            Some(id) if by_id => *id,
+            _ => {
+                let mut opens = self.opens.iter();
+                let request =
+                    opens.find(|(_, open)| open.topic == topic).map(|(number, _)| *number);
+                PROVISIONAL | request.unwrap_or_else(|| self.open(out, truth, topic))
+            }
+        };
+        let mut records = Vec::new();
+        for payload in payloads {
+            records.extend((payload.len() as u32).to_le_bytes());
+            records.extend_from_slice(payload);
+        }
+        let number = truth.frames.len() as u32;
+        let messages = payloads.len() as u16;
+        let header = Header {
+            frame_len: (40 + records.len()) as u32,
+            flags,
+            count: messages,
+            topic: wire_topic,
+            subscription: 0,
+            sequence: u64::from(number) << 32 | 7,
+            timestamp: 0,
+            ttl_ms,
+            crc: number,
+        };
+        out.extend(header.to_bytes());
+        let records_len = records.len() as u64;
+        out.extend(&records);
+        self.written += 40 + records_len;
+        self.on_the_way.push_back((self.written, Sent::Publish(number)));
+        let ttl_ms = if ttl_ms == 0 { settings.delivery.default_ttl_ms } else { ttl_ms };
+        truth.frames.push(Frame {
+            conversation: self.number,
+            topic,
+            flags,
+            messages,
+            ttl_ms,
+            records,
+            handed: None,
+            sequence: None,
+        });
+    }
+
+    /// The broker is given bytes; what the frames in them must lead to counts from now.
+    pub fn hand_over(&mut self, truth: &mut Truth, len: usize, moment: Moment) {
+        self.handed += len as u64;
+        while let Some(&(end, sent)) = self.on_the_way.front()
+            && end <= self.handed
+        {
+            self.on_the_way.pop_front();
+            if !self.deaf {
+                self.take_effect(truth, sent, moment);
+            }
+        }
+    }
+
+    fn take_effect(&mut self, truth: &mut Truth, sent: Sent, moment: Moment) {
+        match sent {
+            Sent::Hello => self.hello_handed = true,
+            Sent::Open(request) => {
+                self.opens.get_mut(&request).expect("written").handed = true;
+            }
+            Sent::Subscribe(id) => {
+                self.subscriptions.get_mut(&id).expect("written").handed = true;
+            }
+            Sent::Unsubscribe(id) => {
+                let subscription = self.subscriptions.get_mut(&id).expect("written");
+                subscription.unsubscribe_handed = true;
+                subscription.ended.get_or_insert(moment.turn);
+            }
+            Sent::Ping(opaque) => self.pings.push_back(opaque),
+            Sent::Publish(number) => truth.frames[number as usize].handed = Some(moment),
+            Sent::Close => {
+                self.close_handed = true;
+                self.deaf = true;
+                for subscription in self.subscriptions.values_mut() {
+                    subscription.ended.get_or_insert(moment.turn);
+                }
+            }
+            Sent::Bad(code, about) => self.errors_expected.push((code, about)),
+            Sent::Fatal(code) => {
+                self.fatal_expected = Some(code);
+                self.deaf = true;
+            }
+        }
+    }
+}
+
+/// What `Conversation::publish` needs to know.
+pub struct Publish<'a> {
+    pub topic: usize,
+    pub by_id: bool,
+    pub payloads: &'a [Vec<u8>],
+    pub ttl_ms: u32,
+    pub flags: u8,
+}

@@ -1,0 +1,95 @@
+//! The deterministic simulator: several cores with a [`Broker`](blipmq::broker::Broker) each, a
+//! mesh that is late, connections that split, stall and vanish, clocks that jump; all from one
+//! seed. Everything a client reads is checked against the promises of the broker.
+//!
+//! ```text
+//! cargo test --test simulation                               a few hundred seeds
+//! BLIPMQ_SIM_SEEDS=100000 cargo test --test simulation       more of them
+//! BLIPMQ_SEED=0x5eed cargo test --test simulation -- --nocapture seeds   one, with its steps
+//! ```
+//!
+//! | to learn | read |
+//! |---|---|
+//! | what one step of the world is | `world`, `driver`, `mesh`, `wire` |
+//! | what clients do | `behaviour`, `conversation` |
+//! | what is checked when a client reads | `receive` |
+//! | what is checked at the end | `promises`, against `truth` |
+//! | how tight a world's bounds are | `plan` |
+//! | what the promises look like one by one | `scenarios` |
+
+mod behaviour;
+mod conversation;
+mod driver;
+mod mesh;
+mod plan;
+mod promises;
+mod random;
+mod receive;
+mod scenarios;
+mod truth;
+mod wire;
+mod world;
+
+/// Seeds that are run when nobody asks for more.
+const SEEDS: u64 = 300;
+
+/// Goal: every promise of the broker holds, whatever happens.
+/// Method: many random worlds; `BLIPMQ_SEED` runs one of them and prints its steps.
+#[test]
+fn every_promise_holds_for_all_seeds() {
+    if let Some(seed) = number_in("BLIPMQ_SEED") {
+        behaviour::live(seed);
+        return;
+    }
+    let first = number_in("BLIPMQ_SIM_FIRST").unwrap_or(0);
+    for seed in first..first + number_in("BLIPMQ_SIM_SEEDS").unwrap_or(SEEDS) {
+        behaviour::live(seed);
+    }
+}
+
+/// Goal: the worlds reach the bounds they are there to try.
+#[test]
+fn the_seeds_reach_every_bound() {
+    let mut reached = [0; 9];
+    for seed in 0..SEEDS {
+        let world = behaviour::live(seed);
+        reached[0] += world.pauses;
+        for driver in &world.drivers {
+            let counters = &driver.counters;
+            let counted = [
+                &counters.dropped_oldest_messages,
+                &counters.dropped_new_messages,
+                &counters.expired_before_enqueue_messages,
+                &counters.expired_in_queue_messages,
+                &counters.dropped_disconnected_messages,
+                &counters.refused_messages,
+                &counters.mesh_full,
+                &counters.errors_sent,
+            ];
+            for (sum, counter) in reached[1..].iter_mut().zip(counted) {
+                *sum += counter.get();
+            }
+        }
+    }
+    println!("pauses, dropped, expired, disconnected, refused, mesh full, errors: {reached:?}");
+    assert!(reached.iter().all(|count| *count > 0), "{reached:?}");
+}
+
+#[test]
+fn the_same_seed_gives_the_same_world() {
+    for seed in 0..5 {
+        let [one, other] = [behaviour::live(seed), behaviour::live(seed)];
+        assert_eq!((one.tick, one.turns), (other.tick, other.turns));
+        assert_eq!(one.random.next_of(), other.random.next_of());
+    }
+}
+
+/// A number of the environment, decimal or with 0x.
+fn number_in(variable: &str) -> Option<u64> {
+    let text = std::env::var(variable).ok()?;
+    let number = match text.strip_prefix("0x") {
+        Some(hexadecimal) => u64::from_str_radix(hexadecimal, 16),
+        None => text.parse(),
+    };
+    Some(number.unwrap_or_else(|_| panic!("{variable} is `{text}`, not a number")))
+}

@@ -1,0 +1,98 @@
+//! What kind of world a seed makes: how many cores and clients, how tight every bound is.
+
+use std::ops::RangeInclusive;
+
+use blipmq::config::{OverflowPolicy, Settings};
+
+use crate::random::Random;
+
+pub struct Plan {
+    pub cores: usize,
+    pub letters_max: usize,
+    pub mesh_delay_ticks: RangeInclusive<u64>,
+    pub settings: Settings,
+    pub clients: usize,
+    /// How long clients do what they like.
+    pub ticks: u64,
+    /// All cores are told to stop at this tick; else connections are closed one by one.
+    pub stop_at: Option<u64>,
+    /// Monotonic time that passes in one tick.
+    pub tick_ns: RangeInclusive<u64>,
+    pub wall_jumps: bool,
+    /// Payloads this large fill letters and answers.
+    pub payload_len_max: usize,
+    pub frame_messages_max: usize,
+    /// Of a hundred things a client does.
+    pub fault_percent: u64,
+    /// Of a hundred ticks, those in which an awake core takes a turn.
+    pub turn_percent: u64,
+}
+
+impl Default for Plan {
+    fn default() -> Plan {
+        Plan {
+            cores: 1,
+            letters_max: 4,
+            mesh_delay_ticks: 0..=0,
+            settings: Settings::default(),
+            clients: 0,
+            ticks: 0,
+            stop_at: None,
+            tick_ns: 1_000..=200_000,
+            wall_jumps: false,
+            payload_len_max: 64,
+            frame_messages_max: 1,
+            fault_percent: 0,
+            turn_percent: 100,
+        }
+    }
+}
+
+impl Plan {
+    pub fn random(random: &mut Random) -> Plan {
+        let heavy = random.chance(4);
+        let ticks = if heavy { 60 } else { random.within(30..=300) };
+        let mut settings = Settings::default();
+        settings.server.max_message_size_bytes = if heavy { 512 * 1_024 } else { 2_048 };
+        settings.server.max_connections = random.pick(&[3, 1_000, 1_000, 1_000]);
+        settings.server.auth_timeout_ms = random.pick(&[2, 5_000, 5_000]);
+        settings.queues.subscriber_capacity = random.pick(&[1, 2, 4, 8, 16, 32, 64, 1_024]);
+        settings.queues.subscriber_bytes = if heavy { 64 << 20 } else { 1 << 20 };
+        if random.chance(20) {
+            settings.queues.subscriber_bytes = 4_096;
+        }
+        settings.queues.overflow_policy =
+            random.pick(&[OverflowPolicy::DropOldest, OverflowPolicy::DropNew]);
+        settings.delivery.max_batch = random.pick(&[1, 2, 4, 16, 256]);
+        settings.delivery.fanout_shards = random.pick(&[0, 0, 1, 3, 8]);
+        settings.delivery.default_ttl_ms = random.pick(&[0, 0, 0, 3]);
+        settings.limits.max_topics = random.pick(&[4, 1_000, 1_000, 1_000]);
+        settings.limits.max_subscriptions_per_connection = random.pick(&[2, 1_000, 1_000]);
+        Plan {
+            cores: if heavy { 2 } else { random.pick(&[1, 2, 2, 3, 4]) },
+            letters_max: random.pick(&[1, 1, 2, 8]),
+            mesh_delay_ticks: random.pick(&[0, 0, 3])..=random.pick(&[3, 10, 50]),
+            settings,
+            clients: random.within(2..=10) as usize,
+            ticks,
+            stop_at: random.chance(40).then(|| random.within(ticks / 2..=ticks)),
+            tick_ns: 1_000..=random.pick(&[10_000, 500_000, 2_000_000]),
+            wall_jumps: random.chance(30),
+            payload_len_max: if heavy { 500 * 1_024 } else { random.pick(&[0, 20, 2_000]) },
+            frame_messages_max: if heavy { 1 } else { random.pick(&[1, 3, 12]) },
+            fault_percent: random.pick(&[0, 5, 15]),
+            turn_percent: random.pick(&[20, 60, 100]),
+        }
+    }
+
+    /// Whether a queue of the full capacity is large enough for what one turn may bring, so that
+    /// a client that always reads must lose nothing.
+    pub fn spares_fast_readers(&self) -> bool {
+        let capacity = self.settings.queues.subscriber_capacity as usize;
+        let batch = self.settings.delivery.max_batch as usize;
+        let bytes = (self.payload_len_max + 64) * capacity;
+        self.frame_messages_max * 4 <= capacity
+            && batch * 4 <= capacity
+            && bytes as u64 <= self.settings.queues.subscriber_bytes
+    }
+}

@@ -1,0 +1,291 @@
+//! The checker, first half: every frame a client reads is judged when it is read.
+
+use blipmq::limits;
+use blipmq::protocol::decode::{self, ServerFrame};
+use blipmq::protocol::messages::{self, Header};
+use blipmq::protocol::{CoreId, GapReason, RequestId, Sequence, SubscriptionId, TopicId};
+
+use crate::conversation::{Conversation, Cover, Seen, Stream};
+use crate::truth::{Moment, Truth, matches};
+
+type Verdict = Result<(), String>;
+
+/// What the world knows and a conversation does not.
+#[derive(Clone, Copy)]
+pub struct Circumstances {
+    pub stopping: bool,
+    pub admitted: bool,
+    /// Scenarios want to see what came.
+    pub keep_seen: bool,
+}
+
+impl Conversation {
+    /// The client has read bytes.
+    pub fn receive(
+        &mut self,
+        truth: &mut Truth,
+        circumstances: Circumstances,
+        bytes: &[u8],
+    ) -> Verdict {
+        self.unread.extend_from_slice(bytes);
+        let unread = std::mem::take(&mut self.unread);
+        let mut rest = &unread[..];
+        loop {
+            let found = decode::next_frame(rest, u32::MAX).map_err(|error| error.to_string())?;
+            let Some(frame) = found else { break };
+            // The turn that sent it is the one that sent its last byte.
+            self.read += frame.len() as u64;
+            while self.gathers.front().is_some_and(|(end, _)| *end < self.read) {
+                self.gathers.pop_front();
+            }
+            let (_, sent) = *self.gathers.front().ok_or("more came than was sent")?;
+            self.frame(truth, circumstances, sent, frame)?;
+            rest = &rest[frame.len()..];
+        }
+        self.unread = rest.to_vec();
+        Ok(())
+    }
+
+    fn frame(
+        &mut self,
+        truth: &mut Truth,
+        circumstances: Circumstances,
+        sent: Moment,
+        frame: &[u8],
+    ) -> Verdict {
+        let decoded = decode::server_frame(frame).map_err(|error| error.to_string())?;
+        if let Some(code) = self.fatal {
+            return Err(format!("{decoded:?} after the fatal ERROR {code}"));
+        }
+        if !self.welcomed && !matches!(decoded, ServerFrame::Welcome(_) | ServerFrame::Error { .. })
+        {
+            return Err(format!("{decoded:?} before WELCOME"));
+        }
+        match decoded {
+            ServerFrame::Welcome(_) if self.welcomed || !self.hello_handed => {
+                Err("a WELCOME that nobody asked for".to_string())
+            }
+            ServerFrame::Welcome(_) => {
+                self.welcomed = true;
+                Ok(())
+            }
+            ServerFrame::Topic { request, topic, next_sequence, owner, name } => {
+                self.topic(truth, sent, (request, topic, next_sequence, owner), name)
+            }
+            ServerFrame::Subscribed { subscription: SubscriptionId(id) } => {
+                match self.subscriptions.get_mut(&id) {
+                    Some(found) if found.handed && found.subscribed.is_none() && !found.refused => {
+                        found.subscribed = Some(sent.turn);
+                        Ok(())
+                    }
+                    found => Err(format!("SUBSCRIBED {id} to {found:?}")),
+                }
+            }
+            ServerFrame::Unsubscribed { subscription: SubscriptionId(id) } => {
+                match self.subscriptions.get_mut(&id) {
+                    Some(found) if found.unsubscribe_handed && !found.unsubscribed => {
+                        found.unsubscribed = true;
+                        Ok(())
+                    }
+                    found => Err(format!("UNSUBSCRIBED {id} to {found:?}")),
+                }
+            }
+            ServerFrame::Pong { opaque } => match self.pings.pop_front() {
+                Some(expected) if expected == opaque => Ok(()),
+                expected => Err(format!("PONG {opaque} where {expected:?} is due")),
+            },
+            ServerFrame::Error { fatal, about, code, text } => {
+                self.error(circumstances, (fatal, code, about), text)
+            }
+            ServerFrame::Goodbye { .. } if circumstances.stopping && !self.goodbye => {
+                self.goodbye = true;
+                Ok(())
+            }
+            ServerFrame::Messages(header) => {
+                self.messages(truth, circumstances, sent, header, frame)
+            }
+            ServerFrame::Gap { topic, subscription, first, messages, reason } => {
+                let topic = self.known_topic(truth, topic.0)?;
+                let gap = Cover { first: first.0, messages, gap: Some(reason), sent };
+                if subscription != 0 || messages == 0 {
+                    return Err(format!("GAP of {messages} messages for {subscription}"));
+                }
+                if reason == GapReason::Overflow && self.loses_nothing {
+                    return Err(format!("an overflow though the client takes everything: {gap:?}"));
+                }
+                if !matches!(reason, GapReason::Overflow | GapReason::Expired) {
+                    return Err(format!("this version has no such gaps: {gap:?}"));
+                }
+                if circumstances.keep_seen {
+                    self.seen.push(Seen::Gap { first: first.0, messages, reason });
+                }
+                self.cover(truth, topic, gap)
+            }
+            decoded => Err(format!("{decoded:?} is not due")),
+        }
+    }
+
+    fn topic(
+        &mut self,
+        truth: &mut Truth,
+        sent: Moment,
+        (request, topic, next, owner): (RequestId, TopicId, Sequence, CoreId),
+        name: &str,
+    ) -> Verdict {
+        let index = *truth.by_name.get(name).ok_or(format!("TOPIC of an unknown `{name}`"))?;
+        let known = &truth.topics[index];
+        if known.id != Some(topic.0) || usize::from(owner.0) != known.owner {
+            return Err(format!("TOPIC `{name}` is {topic} on core {owner}, not {:?}", known.id));
+        }
+        if next.0 > known.accepted.len() as u64 + 1 {
+            return Err(format!("`{name}` has not reached {next}"));
+        }
+        if request.0 == 0 {
+            if self.ids.contains_key(&index) {
+                return Err(format!("TOPIC `{name}` told again, unasked"));
+            }
+            self.streams.entry(index).or_default().announced_next = Some(next.0);
+        } else {
+            let open = self.opens.get_mut(&request.0).ok_or(format!("TOPIC for {request}"))?;
+            if open.topic != index || open.answered || !open.handed {
+                return Err(format!("TOPIC `{name}` for {open:?}"));
+            }
+            open.answered = true;
+            let accepted_then =
+                known.accepted.iter().filter(|accepted| accepted.turn <= sent.turn).count();
+            if next.0 > accepted_then as u64 + 1 {
+                return Err(format!("TOPIC `{name}` tells {next}, {accepted_then} are accepted"));
+            }
+        }
+        self.ids.insert(index, topic.0);
+        Ok(())
+    }
+
+    fn error(
+        &mut self,
+        circumstances: Circumstances,
+        (fatal, code, about): (bool, u16, u32),
+        text: &str,
+    ) -> Verdict {
+        if fatal {
+            self.fatal = Some(code);
+            return match code {
+                5030 if circumstances.stopping => Ok(()),
+                4010 if !self.welcomed => Ok(()),
+                4291 if !circumstances.admitted => Ok(()),
+                _ if self.fatal_expected == Some(code) => Ok(()),
+                _ => Err(format!("fatal ERROR {code} where {:?}: {text}", self.fatal_expected)),
+            };
+        }
+        let expected = self.errors_expected.iter().position(|error| *error == (code, about));
+        if let Some(expected) = expected {
+            self.errors_expected.remove(expected);
+            return Ok(());
+        }
+        // Limits of the server: it alone knows when they are reached.
+        if code == 4291 {
+            if let Some(open) = self.opens.get_mut(&about).filter(|open| !open.answered) {
+                open.answered = true;
+                open.refused = true;
+                return Ok(());
+            }
+            let subscription = self.subscriptions.get_mut(&about);
+            if let Some(subscription) = subscription.filter(|found| found.subscribed.is_none()) {
+                subscription.refused = true;
+                return Ok(());
+            }
+        }
+        if code == 4040
+            && let Some(subscription) = self.subscriptions.get_mut(&about)
+            && subscription.refused
+            && subscription.unsubscribe_handed
+        {
+            subscription.unsubscribed = true;
+            return Ok(());
+        }
+        Err(format!("ERROR {code} about {about} is not due: {text}"))
+    }
+
+    fn known_topic(&self, truth: &Truth, id: u32) -> Result<usize, String> {
+        let topic = *truth.by_id.get(&id).ok_or(format!("topic id {id} does not exist"))?;
+        match self.ids.get(&topic) {
+            Some(_) => Ok(topic),
+            None => Err(format!("no TOPIC before the first of `{}`", truth.topics[topic].name)),
+        }
+    }
+
+    fn messages(
+        &mut self,
+        truth: &mut Truth,
+        circumstances: Circumstances,
+        sent: Moment,
+        header: Header,
+        bytes: &[u8],
+    ) -> Verdict {
+        let topic = self.known_topic(truth, header.topic)?;
+        let number = header.crc;
+        let frame =
+            truth.frames.get(number as usize).ok_or(format!("frame {number} does not exist"))?;
+        let right = frame.topic == topic
+            && frame.flags == header.flags
+            && frame.messages == header.count
+            && frame.ttl_ms == header.ttl_ms
+            && frame.records == bytes[limits::MESSAGES_HEADER_LEN..]
+            && header.subscription == 0;
+        if !right {
+            return Err(format!("frame {number} came altered: {header:?}"));
+        }
+        if frame.handed.is_none() {
+            return Err(format!("frame {number} came though its publisher had been ended before"));
+        }
+        let first = header.sequence;
+        truth.note_received(number, first)?;
+        let frame = &truth.frames[number as usize];
+        let accepted = truth.topics[topic].accepted[first as usize - 1];
+        if header.timestamp != accepted.now.unix_ns {
+            return Err(format!("frame {number} has the timestamp {}", header.timestamp));
+        }
+        let deadline_ns = accepted.now.monotonic_ns + u64::from(frame.ttl_ms) * 1_000_000;
+        if frame.ttl_ms > 0 && sent.now.monotonic_ns >= deadline_ns {
+            return Err(format!("frame {number} was sent after its time to live"));
+        }
+        if circumstances.keep_seen {
+            self.seen.extend(
+                messages::records(bytes).map(|record| {
+                    Seen::Message(String::from_utf8_lossy(record.payload).into_owned())
+                }),
+            );
+        }
+        self.cover(truth, topic, Cover { first, messages: header.count.into(), gap: None, sent })
+    }
+
+    /// Messages or a gap: in order, once, and only while subscribed.
+    fn cover(&mut self, truth: &Truth, topic: usize, cover: Cover) -> Verdict {
+        let name = &truth.topics[topic].name;
+        let wanted = self.subscriptions.values().any(|subscription| {
+            subscription.subscribed.is_some()
+                && !subscription.unsubscribed
+                && matches(&subscription.pattern, name)
+        });
+        if !wanted {
+            return Err(format!("`{name}` comes without a subscription: {cover:?}"));
+        }
+        if cover.first + cover.messages - 1 > truth.topics[topic].accepted.len() as u64 {
+            return Err(format!("`{name}` has not accepted this yet: {cover:?}"));
+        }
+        let stream: &mut Stream = self.streams.entry(topic).or_default();
+        if let Some(announced) = stream.announced_next.take()
+            && announced != cover.first
+        {
+            return Err(format!("TOPIC `{name}` told {announced} as the next, not {cover:?}"));
+        }
+        if let Some(next) = stream.next
+            && cover.first < next
+        {
+            return Err(format!("`{name}` goes back from {next}: {cover:?}"));
+        }
+        stream.next = Some(cover.first + cover.messages);
+        stream.covers.push(cover);
+        Ok(())
+    }
+}

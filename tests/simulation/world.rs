@@ -1,0 +1,470 @@
+//! The world: cores, mesh, connections, clients and clocks, all driven by one seed.
+//!
+//! A tick moves the clock, letters, bytes, clients and cores on, each as far as chance says.
+
+use std::ops::RangeInclusive;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use blipmq::broker::{Cluster, Now};
+use blipmq::config::Settings;
+use blipmq::protocol::CoreId;
+
+use crate::conversation::{Conversation, Publish, Seen};
+use crate::driver::{Completion, Driver};
+use crate::mesh::Mesh;
+use crate::plan::Plan;
+use crate::promises;
+use crate::random::Random;
+use crate::receive::Circumstances;
+use crate::truth::Truth;
+use crate::wire::{ClientEnd, Phase, Wire};
+
+/// Ticks without faults after which everything must have come to rest.
+const TICKS_TO_REST: u64 = 20_000;
+
+/// A client of a scenario: the number of its connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Client(pub usize);
+
+pub struct Clock {
+    monotonic_ns: u64,
+    unix_offset_ns: u64,
+}
+
+impl Clock {
+    pub fn read(&self) -> Now {
+        Now {
+            monotonic_ns: self.monotonic_ns,
+            unix_ns: self.unix_offset_ns.wrapping_add(self.monotonic_ns),
+        }
+    }
+}
+
+pub struct World {
+    seed: u64,
+    pub plan: Plan,
+    pub random: Random,
+    pub clock: Clock,
+    pub tick: u64,
+    pub turns: u32,
+    pub cluster: Cluster,
+    pub drivers: Vec<Driver>,
+    pub mesh: Mesh,
+    /// All connections there ever were, with what their clients know of them.
+    pub wires: Vec<Wire>,
+    pub conversations: Vec<Conversation>,
+    pub truth: Truth,
+    pub stopping: bool,
+    /// Times a connection was not read for a while.
+    pub pauses: u64,
+    /// Everybody reads, nothing is late.
+    pub at_peace: bool,
+    keep_seen: bool,
+    log: bool,
+}
+
+impl World {
+    /// A world of one core for a scenario; the methods below change it before anything happens.
+    pub fn with_seed(seed: u64) -> World {
+        let mut world = World::of(seed, Plan::default(), Random::with_seed(seed));
+        world.keep_seen = true;
+        world
+    }
+
+    /// The world a seed stands for.
+    pub fn random(seed: u64) -> World {
+        let mut random = Random::with_seed(seed);
+        let plan = Plan::random(&mut random);
+        World::of(seed, plan, random)
+    }
+
+    fn of(seed: u64, plan: Plan, random: Random) -> World {
+        let cluster = Cluster::new(plan.cores as u16, seed, Arc::new(plan.settings.clone()));
+        World {
+            seed,
+            random,
+            clock: Clock { monotonic_ns: 1_000_000, unix_offset_ns: 1_700_000_000_000_000_000 },
+            tick: 0,
+            turns: 0,
+            drivers: (0..plan.cores).map(|core| Driver::new(core, &cluster)).collect(),
+            mesh: Mesh::new(plan.cores, plan.letters_max, plan.mesh_delay_ticks.clone()),
+            cluster,
+            plan,
+            wires: Vec::new(),
+            conversations: Vec::new(),
+            truth: Truth::default(),
+            stopping: false,
+            pauses: 0,
+            at_peace: false,
+            keep_seen: false,
+            log: std::env::var_os("BLIPMQ_SEED").is_some(),
+        }
+    }
+
+    fn again(self, change: impl FnOnce(&mut Plan)) -> World {
+        assert!(self.wires.is_empty(), "a world is changed before anything happens");
+        let mut plan = self.plan;
+        change(&mut plan);
+        let mut world = World::of(self.seed, plan, self.random);
+        world.keep_seen = true;
+        world
+    }
+
+    pub fn cores(self, cores: usize) -> World {
+        self.again(|plan| plan.cores = cores)
+    }
+
+    pub fn mesh_delay_ticks(self, ticks: RangeInclusive<u64>) -> World {
+        self.again(|plan| plan.mesh_delay_ticks = ticks)
+    }
+
+    pub fn letters_max(self, letters_max: usize) -> World {
+        self.again(|plan| plan.letters_max = letters_max)
+    }
+
+    pub fn settings(self, change: impl FnOnce(&mut Settings)) -> World {
+        self.again(|plan| change(&mut plan.settings))
+    }
+
+    pub fn note(&self, text: impl FnOnce() -> String) {
+        if self.log {
+            eprintln!("tick {} turn {}: {}", self.tick, self.turns, text());
+        }
+    }
+
+    /// A promise is broken: says so, and how to see it again.
+    pub fn fail(&self, what: &str) -> ! {
+        let commit = match option_env!("BLIPMQ_COMMIT") {
+            Some(commit) => format!("commit {commit}; "),
+            None => String::new(),
+        };
+        let seed = self.seed;
+        panic!("{what}; {commit}rerun: BLIPMQ_SEED={seed:#x} cargo test --test simulation")
+    }
+
+    fn hold(&self, verdict: Result<(), String>, of: usize) {
+        if let Err(broken) = verdict {
+            self.fail(&format!("connection {of}: {broken}"));
+        }
+    }
+
+    // --- clients ---
+
+    /// A new connection; HELLO is the caller's part. Returns its number.
+    pub fn connect_to(&mut self, core: usize, fast: bool, downstream_len_max: usize) -> usize {
+        let number = self.wires.len();
+        let open = self.wires.iter().filter(|wire| wire.phase != Phase::Gone).count();
+        let admitted = open < self.plan.settings.server.max_connections as usize;
+        self.note(|| format!("{number} connects to core {core}, fast: {fast}"));
+        self.wires.push(Wire::new(core, admitted, fast, downstream_len_max));
+        self.conversations.push(Conversation {
+            number,
+            core,
+            loses_nothing: fast && self.plan.spares_fast_readers(),
+            ..Conversation::default()
+        });
+        self.drivers[core].accepted.push_back(number);
+        number
+    }
+
+    pub fn topic(&mut self, name: &str) -> usize {
+        self.truth.topic(&self.cluster, name)
+    }
+
+    /// A topic that this core owns.
+    pub fn topic_on(&self, core: usize) -> String {
+        let owner = |name: &String| {
+            usize::from(self.cluster.core_of(self.cluster.shard_of_name(name)).0) == core
+        };
+        (0..).map(|number| format!("t.{number}")).find(owner).expect("some name is hashed there")
+    }
+
+    /// Connects a client that has said HELLO.
+    pub fn connect(&mut self, core: CoreId) -> Client {
+        let number = self.connect_to(core.0.into(), false, 64 * 1_024);
+        self.conversations[number].hello(&mut self.wires[number].upstream);
+        Client(number)
+    }
+
+    /// A new client with a subscription in force.
+    pub fn subscribe(&mut self, core: CoreId, pattern: &str) -> Client {
+        let client = self.connect(core);
+        self.add_subscription(client, pattern, 0, 0);
+        self.run_until_idle();
+        client
+    }
+
+    /// One more subscription; returns its number.
+    pub fn add_subscription(
+        &mut self,
+        client: Client,
+        pattern: &str,
+        overflow: u8,
+        capacity: u32,
+    ) -> u32 {
+        let upstream = &mut self.wires[client.0].upstream;
+        self.conversations[client.0].subscribe(upstream, pattern, overflow, capacity)
+    }
+
+    pub fn unsubscribe(&mut self, client: Client, subscription: u32) {
+        let upstream = &mut self.wires[client.0].upstream;
+        self.conversations[client.0].unsubscribe(upstream, subscription);
+    }
+
+    /// A new client that publishes each payload in a frame of its own.
+    pub fn publish_each<'a>(
+        &mut self,
+        core: CoreId,
+        topic: &str,
+        payloads: impl IntoIterator<Item = &'a str>,
+    ) -> Client {
+        let client = self.connect(core);
+        for payload in payloads {
+            self.publish(client, topic, payload, 0);
+        }
+        client
+    }
+
+    pub fn publish(&mut self, client: Client, topic: &str, payload: &str, ttl_ms: u32) {
+        let topic = self.topic(topic);
+        let payloads = [payload.as_bytes().to_vec()];
+        let publish = Publish { topic, by_id: true, payloads: &payloads, ttl_ms, flags: 0 };
+        self.write_publish(client.0, publish);
+    }
+
+    pub fn write_publish(&mut self, number: usize, publish: Publish<'_>) {
+        self.conversations[number].publish(
+            &mut self.wires[number].upstream,
+            &mut self.truth,
+            &self.plan.settings,
+            publish,
+        );
+    }
+
+    /// The client stops reading; what its socket buffer holds no room for stays with the broker.
+    pub fn stall(&mut self, client: Client, downstream_len_max: usize) {
+        self.wires[client.0].stalled = true;
+        self.wires[client.0].downstream_len_max = downstream_len_max;
+    }
+
+    pub fn resume(&mut self, client: Client) {
+        self.wires[client.0].stalled = false;
+    }
+
+    pub fn close(&mut self, client: Client) {
+        self.conversations[client.0].close(&mut self.wires[client.0].upstream);
+    }
+
+    pub fn advance_ms(&mut self, ms: u64) {
+        self.clock.monotonic_ns += ms * 1_000_000;
+    }
+
+    /// Tells every core to stop.
+    pub fn stop(&mut self) {
+        self.note(|| "stop".to_string());
+        self.stopping = true;
+        for driver in &mut self.drivers {
+            driver.stop_wanted = true;
+        }
+    }
+
+    /// What a client has read, in order.
+    pub fn seen(&self, client: Client) -> &[Seen] {
+        &self.conversations[client.0].seen
+    }
+
+    /// The payloads a client has read; there must have been no gaps.
+    pub fn received(&self, client: Client) -> Vec<&str> {
+        let payload = |seen| match seen {
+            &Seen::Message(ref payload) => payload.as_str(),
+            gap => panic!("{gap:?} where only messages were expected"),
+        };
+        self.seen(client).iter().map(payload).collect()
+    }
+
+    // --- time ---
+
+    /// Everything moves on a little.
+    pub fn step(&mut self) {
+        self.tick += 1;
+        self.clock.monotonic_ns += self.random.within(self.plan.tick_ns.clone());
+        if self.plan.wall_jumps && self.random.chance(5) {
+            let hours = self.random.within(0..=48);
+            let unix_ns = &mut self.clock.unix_offset_ns;
+            *unix_ns = *unix_ns + hours * 3_600_000_000_000 - 24 * 3_600_000_000_000;
+        }
+        for core in self.mesh.arrivals(self.tick) {
+            self.drivers[core].wake();
+        }
+        for wire in 0..self.wires.len() {
+            // What was sent is read also after the server has closed.
+            let socket = &self.wires[wire];
+            if socket.phase != Phase::Gone || !socket.downstream.is_empty() {
+                self.network(wire);
+            }
+        }
+        let first = self.random.below(self.drivers.len());
+        for core in 0..self.drivers.len() {
+            let core = (first + core) % self.drivers.len();
+            if self.drivers[core].is_awake(self.clock.monotonic_ns)
+                && (self.at_peace || self.random.chance(self.plan.turn_percent))
+            {
+                let turn = catch_unwind(AssertUnwindSafe(|| self.turn(core)));
+                if turn.is_err() {
+                    self.fail(&format!("core {core} panicked, see above"));
+                }
+            }
+        }
+    }
+
+    /// Moves the bytes of one connection on.
+    fn network(&mut self, wire: usize) {
+        let core = self.wires[wire].core;
+        if let Some(bytes) = self.wires[wire].arriving(&mut self.random) {
+            self.drivers[core].completions.push_back(Completion::Bytes { wire, bytes });
+        }
+        if self.wires[wire].end_arrives() {
+            self.wires[wire].end_under_way = true;
+            self.drivers[core].completions.push_back(Completion::End { wire });
+        }
+        self.send_on(wire);
+        let bytes = self.wires[wire].reading(&mut self.random);
+        if !bytes.is_empty() {
+            let circumstances = Circumstances {
+                stopping: self.stopping,
+                admitted: self.wires[wire].admitted,
+                keep_seen: self.keep_seen,
+            };
+            let conversation = &mut self.conversations[wire];
+            let verdict = conversation.receive(&mut self.truth, circumstances, &bytes);
+            self.hold(verdict, wire);
+        }
+        let socket = &mut self.wires[wire];
+        if socket.at_end() && socket.phase != Phase::Accepted && !socket.stalled {
+            self.conversations[wire].at_end = true;
+            if socket.client_end != ClientEnd::Closed {
+                // The server has shut its half; the client answers with its own.
+                socket.client_end = ClientEnd::Closed;
+                socket.upstream.clear();
+            }
+        }
+    }
+
+    pub fn send_on(&mut self, wire: usize) {
+        let socket = &mut self.wires[wire];
+        if socket.send_on(&mut self.random) {
+            let sent = Completion::Sent { wire, broken: socket.broken };
+            self.drivers[socket.core].completions.push_back(sent);
+        }
+    }
+
+    fn is_at_rest(&self) -> bool {
+        let now = self.clock.monotonic_ns;
+        self.mesh.is_empty() && self.drivers.iter().all(|driver| !driver.is_awake(now))
+    }
+
+    /// Runs until nothing moves any more. Who is stalled stays so.
+    pub fn run_until_idle(&mut self) {
+        let end = self.tick + TICKS_TO_REST;
+        let mut at_rest = 0;
+        // Completions come in `step`, before the cores: one more tick shows that none did.
+        while at_rest < 2 {
+            self.step();
+            let wires_rest = self.wires.iter().all(|wire| {
+                // One that is paused may well stay so: that is for the caller to judge.
+                let waits = wire.paused && wire.in_flight.is_none() && wire.downstream.is_empty();
+                wire.stalled || waits || wire.is_quiet()
+            });
+            at_rest = if self.is_at_rest() && wires_rest { at_rest + 1 } else { 0 };
+            if self.tick > end {
+                self.fail(&format!("no rest in {TICKS_TO_REST} ticks: {}", self.who_is_busy()));
+            }
+        }
+    }
+
+    /// Who keeps the world from coming to rest.
+    fn who_is_busy(&self) -> String {
+        let now = self.clock.monotonic_ns;
+        let awake: Vec<usize> =
+            (0..self.drivers.len()).filter(|core| self.drivers[*core].is_awake(now)).collect();
+        let wires = self.wires.iter().enumerate();
+        let wires: Vec<String> = wires
+            .filter(|(_, wire)| !wire.is_quiet() || wire.paused)
+            .map(|(number, wire)| format!("{number}: {wire:?}"))
+            .collect();
+        format!("awake cores {awake:?}, mesh empty: {}, {wires:?}", self.mesh.is_empty())
+    }
+
+    /// Faults end: everybody reads, nothing is late, and everything must come to rest.
+    pub fn make_peace(&mut self) {
+        self.note(|| "peace".to_string());
+        self.at_peace = true;
+        self.mesh.hurry();
+        for wire in &mut self.wires {
+            wire.stalled = false;
+            wire.downstream_len_max = usize::MAX;
+        }
+        self.run_until_idle();
+        if self.wires.iter().any(|wire| wire.paused || !wire.is_quiet()) {
+            self.fail(&format!("everything sleeps, and not all is done: {}", self.who_is_busy()));
+        }
+    }
+
+    /// The end of a world: peace, the last goodbyes, and every promise looked at.
+    pub fn end(&mut self) {
+        self.make_peace();
+        self.check_promises();
+        if !self.stopping {
+            for wire in 0..self.wires.len() {
+                let socket = &mut self.wires[wire];
+                let talks = socket.phase == Phase::Open && socket.client_end == ClientEnd::No;
+                let may_say_close = {
+                    let conversation = &self.conversations[wire];
+                    conversation.welcomed && !conversation.close_written
+                };
+                if talks && may_say_close && self.random.chance(50) {
+                    self.conversations[wire].close(&mut socket.upstream);
+                } else if talks {
+                    socket.client_end = ClientEnd::Closed;
+                    self.conversations[wire].abandoned = true;
+                }
+            }
+            self.make_peace();
+            self.check_promises();
+        }
+        for (core, driver) in self.drivers.iter().enumerate() {
+            if self.stopping && !driver.broker.is_stopped() {
+                self.fail(&format!("core {core} does not stop"));
+            }
+        }
+        for (number, wire) in self.wires.iter().enumerate() {
+            if wire.phase != Phase::Gone {
+                self.fail(&format!("connection {number} does not end: it is {:?}", wire.phase));
+            }
+            let conversation = &self.conversations[number];
+            let expected = conversation.fatal_expected;
+            // A stop leaves input unread, also what would have been refused.
+            let owed = expected.is_some() && !conversation.abandoned && !self.stopping;
+            if owed && conversation.fatal.is_none() {
+                self.fail(&format!("connection {number} was owed the fatal ERROR {expected:?}"));
+            }
+        }
+        for (core, driver) in self.drivers.iter().enumerate() {
+            if let Err(broken) = promises::counters(core, &driver.counters) {
+                self.fail(&broken);
+            }
+        }
+    }
+
+    fn check_promises(&self) {
+        for conversation in &self.conversations {
+            self.hold(conversation.owed(&self.truth, self.stopping), conversation.number);
+        }
+        if let Err(broken) =
+            promises::publishers(&self.truth, self.conversations.len(), self.stopping)
+        {
+            self.fail(&broken);
+        }
+    }
+}
