@@ -50,9 +50,10 @@ impl Broker {
         let mut all = 0;
         for (index, subscription) in self.subscriptions.iter() {
             all += 1;
-            subscription
-                .queue
-                .audit(subscription.bounds, subscription.policy != OverflowPolicy::Block);
+            let holds_bounds = subscription.state == State::InForce
+                && subscription.group.is_none()
+                && subscription.policy != OverflowPolicy::Block;
+            subscription.queue.audit(subscription.bounds, holds_bounds);
             assert!(subscription.is_listed == listed.contains(&index));
             assert!(
                 subscription.is_listed

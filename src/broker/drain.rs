@@ -2,8 +2,9 @@
 //!
 //! Each core stops taking input, hands out what it has, and says so to the others (*requests
 //! drained*). When all others have said so, nothing is published any more, and it says that too
-//! (*deliveries drained*). When all have, nothing is fanned out any more: it is quiet, and each
-//! connection is closed once it has been sent everything.
+//! (*deliveries drained*). When all have, nothing is fanned out any more, and groups deal what they have left; when
+//! they have nothing (*groups drained*), everywhere, it is quiet: each connection is closed once it
+//! has been sent everything.
 
 use super::mesh::{Delivery, Request};
 use super::session::Phase;
@@ -20,6 +21,9 @@ pub struct Drain {
     pub requests_drained: u16,
     /// Other cores that send no more deliveries.
     pub deliveries_drained: u16,
+    said_groups: bool,
+    /// Other cores whose groups have dealt all they had.
+    pub groups_drained: u16,
     quiet: bool,
 }
 
@@ -80,7 +84,14 @@ impl Broker {
                 self.outgoing[core].deliver(Delivery::Drained);
             }
         }
-        if self.drain.said_deliveries && self.drain.deliveries_drained == others {
+        let no_more_comes = self.drain.said_deliveries && self.drain.deliveries_drained == others;
+        if !self.drain.said_groups && no_more_comes && self.groups.are_empty() {
+            self.drain.said_groups = true;
+            for core in self.others() {
+                self.outgoing[core].deliver(Delivery::GroupsDrained);
+            }
+        }
+        if self.drain.said_groups && self.drain.groups_drained == others {
             self.drain.quiet = true;
             for slot in self.sessions.slots_in_use() {
                 self.finish_if_empty(slot);

@@ -27,6 +27,7 @@ impl Broker {
         if expired {
             self.counters.expired_before_enqueue_messages.add(u64::from(portion.messages));
         }
+        self.fan_out_to_groups(topic, portion, expired);
         let mut too_slow = Vec::new();
         let mut full = Vec::new();
         for &index in targets.iter().chain(&joining) {

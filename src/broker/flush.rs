@@ -33,6 +33,7 @@ impl Broker {
     /// Gathers up to `delivery.max_batch` messages of a connection into `out`, which stays empty
     /// when there is nothing to send. Else the caller sends it, and tells `sent` when that is done.
     pub fn gather(&mut self, now: Now, connection: ConnectionId, out: &mut Vec<Bytes>) {
+        self.now = now;
         let slot = connection.slot;
         let messages_max = self.cluster.settings.delivery.max_batch;
         let session = self.sessions.get(slot);
@@ -42,6 +43,7 @@ impl Broker {
         let mut served = Vec::new();
         while let Some(&index) = session.to_send.front() {
             let entries = self.subscriptions.get(index).queue.entries();
+            let before = self.subscriptions.get(index).queue.messages();
             let emptied = loop {
                 let subscription = self.subscriptions.get(index);
                 let is_full = gather.messages >= messages_max
@@ -85,8 +87,9 @@ impl Broker {
             };
             let subscription = self.subscriptions.get(index);
             self.kept.count_entries(entries, subscription.queue.entries());
-            if !subscription.blocks.is_empty() {
-                served.push(index);
+            let took = before - subscription.queue.messages();
+            if !subscription.blocks.is_empty() || (subscription.group.is_some() && took > 0) {
+                served.push((index, took as u32));
             }
             if emptied {
                 session.to_send.pop_front();
@@ -108,8 +111,9 @@ impl Broker {
         }
         gather.put_between();
         let (messages, bytes) = (gather.messages, gather.bytes);
-        for index in served {
+        for (index, took) in served {
             self.unblock_if_half_empty(index);
+            self.took(index, took);
         }
         for index in sent_all {
             self.forget(slot, index);

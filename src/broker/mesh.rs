@@ -12,7 +12,9 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use super::groups::{Dealt, GroupName, Joins};
 use super::ingest::{self, Batch, WantsAck};
+use super::interest::Waiter;
 use super::portion::Portion;
 use super::replay::{Asker, Replay};
 use super::shard::{self, Shard, TopicsFull};
@@ -79,6 +81,31 @@ pub enum Request {
         /// Where it begins.
         start: Start,
     },
+    /// A subscription of the sender joins a group the receiver coordinates.
+    JoinGroup {
+        /// The group.
+        name: GroupName,
+        /// The subscription.
+        joins: Joins,
+    },
+    /// A member on the sender has sent messages.
+    Took {
+        /// The group.
+        name: GroupName,
+        /// The member.
+        member: Asker,
+        /// How many.
+        messages: u32,
+    },
+    /// A member on the sender has left.
+    LeaveGroup {
+        /// The group.
+        name: GroupName,
+        /// The member.
+        member: Asker,
+        /// What it was not sent.
+        returned: Vec<Dealt>,
+    },
     /// The broker holds too much: give up kept messages.
     GiveUpKept,
     /// The sender has begun or ceased to hold up a topic's publishers.
@@ -118,6 +145,25 @@ pub enum Delivery {
         /// One per frame.
         acks: Vec<Ack>,
     },
+    /// A subscription of the receiver is a member of its group.
+    JoinedGroup {
+        /// The member.
+        member: Asker,
+    },
+    /// A member is dealt a frame, or told of a gap.
+    Dealt {
+        /// The member.
+        member: Asker,
+        /// What it is dealt.
+        dealt: Dealt,
+    },
+    /// Answers [`Request::LeaveGroup`]: nothing more comes for the member.
+    LeftGroup {
+        /// The member.
+        member: Asker,
+    },
+    /// The sender stops, and its groups have dealt all they had.
+    GroupsDrained,
     /// Answers [`Request::Replay`].
     Replay {
         /// As asked.
@@ -206,6 +252,7 @@ impl Broker {
     /// Serves this turn's input: what connections sent, what other cores sent, what was left over.
     /// Returns whether there is more to do at once.
     pub fn take_in(&mut self, now: Now) -> bool {
+        self.now = now;
         self.check_hello_deadlines(now);
         self.check_blocks(now);
         if self.carried_over == 0 {
@@ -378,12 +425,23 @@ impl Broker {
                 }
                 Delivery::Acks { topic, acks } => self.acknowledge(topic, &acks),
                 Delivery::Replay { asker, replays } => self.replayed(from, asker, replays),
+                Delivery::JoinedGroup { member } => self.joined_group(member),
+                Delivery::Dealt { member, dealt } => self.dealt(member, dealt),
+                Delivery::LeftGroup { member } => {
+                    self.left_groups.remove(&member.number);
+                }
+                Delivery::GroupsDrained => self.drain.groups_drained += 1,
                 Delivery::Block { topic, blocked } => self.publishers_wait(topic, blocked),
                 Delivery::Announced { number } => {
-                    for index in self.interest.answered(number) {
-                        // One that asked for kept messages waits for those as well.
-                        if self.subscriptions.get(index).unanswered == 0 {
-                            self.put_in_force(index);
+                    for waiter in self.interest.answered(number) {
+                        match waiter {
+                            Waiter::Group(index) => self.put_group_in_force(index),
+                            // One that asked for kept messages waits for those as well.
+                            Waiter::Subscription(index) => {
+                                if self.subscriptions.get(index).unanswered == 0 {
+                                    self.put_in_force(index);
+                                }
+                            }
                         }
                     }
                 }
@@ -413,6 +471,13 @@ impl Broker {
                 Request::Withdraw { pattern } => self.interest.remove(from, &pattern),
                 Request::Replay { asker, pattern, start } => {
                     self.answer_replay(from, asker, &pattern, start);
+                }
+                Request::JoinGroup { name, joins } => self.member_joins(from, name, joins),
+                Request::Took { name, member, messages } => {
+                    self.member_took(&name, from, member, messages);
+                }
+                Request::LeaveGroup { name, member, returned } => {
+                    self.member_leaves(&name, from, member, returned);
                 }
                 Request::GiveUpKept => self.give_up_kept(),
                 Request::Block { topic, blocked } => self.core_blocks(topic, blocked),

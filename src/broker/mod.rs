@@ -31,6 +31,7 @@ pub mod drain;
 pub mod fan_out;
 pub mod flush;
 pub mod gaps;
+pub mod groups;
 pub mod ingest;
 pub mod interest;
 pub mod log;
@@ -54,6 +55,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 
 use bytes::{Bytes, BytesMut};
+use hashbrown::HashMap;
 
 use crate::config::Settings;
 use crate::limits;
@@ -62,6 +64,7 @@ use crate::protocol::{CoreId, Reject, Sequence, ShardId, TopicId, encode};
 use block::Blocks;
 use counters::Counters;
 use drain::Drain;
+use groups::{GroupName, Groups};
 use ingest::Ingest;
 use interest::Interest;
 use memory::{Kept, Memory};
@@ -154,6 +157,8 @@ pub enum Action {
 pub struct Broker {
     core: CoreId,
     cluster: Cluster,
+    /// The time of this turn, as the caller last said.
+    now: Now,
     counters: Arc<Counters>,
     sessions: Sessions,
     ingest: Ingest,
@@ -178,6 +183,10 @@ pub struct Broker {
     hello_deadlines: VecDeque<(u64, ConnectionId)>,
     /// Topics whose publishers wait.
     blocks: Blocks,
+    /// Groups this core coordinates.
+    groups: Groups,
+    /// The groups of members that left, until their coordinators have said so too.
+    left_groups: HashMap<u64, GroupName>,
     /// What topics of this core keep.
     kept: Kept,
     /// Messages handed to queues since the last flush.
@@ -195,6 +204,7 @@ impl Broker {
             .collect();
         Broker {
             core,
+            now: Now { monotonic_ns: 0, unix_ns: 0 },
             counters,
             sessions: Sessions::default(),
             ingest: Ingest::new(&cluster.settings),
@@ -211,6 +221,8 @@ impl Broker {
             finishing: Vec::new(),
             hello_deadlines: VecDeque::new(),
             blocks: Blocks::default(),
+            groups: Groups::default(),
+            left_groups: HashMap::new(),
             kept: Kept::default(),
             turn_messages: 0,
             drain: Drain::default(),
@@ -220,6 +232,7 @@ impl Broker {
 
     /// A client has connected. `admitted` is false when there are too many.
     pub fn connected(&mut self, now: Now, connection: ConnectionId, admitted: bool) {
+        self.now = now;
         self.counters.connections_opened.add(1);
         self.sessions.insert(connection);
         if self.drain.has_begun() {
@@ -235,6 +248,7 @@ impl Broker {
 
     /// The connection's send is with the kernel; the next may come.
     pub fn sent(&mut self, now: Now, connection: ConnectionId) {
+        self.now = now;
         let session = self.sessions.get(connection.slot);
         session.last_sent_ns = now.monotonic_ns;
         self.counters.delivered_messages.add(u64::from(session.in_flight_messages));
@@ -249,6 +263,7 @@ impl Broker {
 
     /// The peer sends no more, or the connection broke.
     pub fn ended(&mut self, now: Now, connection: ConnectionId) {
+        self.now = now;
         let session = self.sessions.get(connection.slot);
         session.ended = true;
         // What it sent before it ended was received; only then it is gone.

@@ -113,13 +113,6 @@ impl Queue {
         self.replay.push_back(entry);
     }
 
-    /// Gives up the kept messages: nobody else is sent them.
-    pub fn drop_replay(&mut self) {
-        self.replay = VecDeque::new();
-        self.replay_messages = 0;
-        self.replay_bytes = 0;
-    }
-
     /// Frame bytes of kept messages queued.
     pub fn replay_bytes(&self) -> u64 {
         self.replay_bytes

@@ -20,6 +20,7 @@ const UNPARSED_KEPT: usize = 64 * 1_024;
 impl Broker {
     /// Bytes arrived.
     pub fn received(&mut self, now: Now, connection: ConnectionId, bytes: &[u8]) {
+        self.now = now;
         let slot = connection.slot;
         let session = self.sessions.get(slot);
         match session.phase {

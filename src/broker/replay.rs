@@ -104,6 +104,10 @@ impl Broker {
             }
             for (index, mut portion) in kept.portions.into_iter().enumerate() {
                 portion.subscription = id;
+                self.counters.enqueued_messages.add(u64::from(portion.messages));
+                if index < skipped {
+                    self.counters.dropped_oldest_messages.add(u64::from(portion.messages));
+                }
                 subscription.queue.push_replay(match index < skipped {
                     true => missed(portion.gap(GapReason::Overflow)),
                     false => Entry::Portion(portion),

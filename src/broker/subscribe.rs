@@ -6,9 +6,11 @@
 use std::sync::Arc;
 
 use super::Broker;
-use super::interest::Announcement;
+use super::groups::{GroupName, Joins};
+use super::interest::{Announcement, Waiter};
 use super::mesh::Request;
 use super::queue::Bounds;
+use super::replay::Asker;
 use super::session::Phase;
 use super::subscriptions::{State, SubscriptionIndex};
 use crate::config::OverflowPolicy;
@@ -38,18 +40,21 @@ impl Broker {
         session.subscriptions.insert(id, index);
         session.pending_requests += 1;
         self.counters.subscriptions.add(1);
-        let asked = self.cores_to_ask(&pattern);
-        match self.interest.announce(&pattern, index, asked.len() as u16) {
+        if !subscribe.group.is_empty() {
+            let name = GroupName { pattern, group: subscribe.group.into() };
+            let subscription = self.subscriptions.get(index);
+            subscription.group = Some(name.clone());
+            let member = Asker { index, number: subscription.number };
+            let capacity = bounds.messages_max;
+            self.join_group(name, Joins { member, capacity, policy });
+            return Ok(());
+        }
+        match self.announce(&pattern, Waiter::Subscription(index)) {
             Announcement::InForce if start == Start::Live => self.put_in_force(index),
-            Announcement::InForce | Announcement::Waits => {}
-            Announcement::Ask(number) => {
-                for core in &asked {
-                    let pattern = pattern.clone();
-                    self.outgoing[usize::from(core.0)].ask(Request::Announce { number, pattern });
-                }
-            }
+            Announcement::InForce | Announcement::Waits | Announcement::Ask(_) => {}
         }
         if start != Start::Live {
+            let asked = self.cores_to_ask(&pattern);
             self.ask_for_replay(index, start, &asked);
         }
         Ok(())
@@ -67,8 +72,8 @@ impl Broker {
         if state == State::Joining {
             session.pending_requests -= 1;
         }
-        self.subscriptions.end(index, State::Ending);
-        self.withdraw(index);
+        self.end_for(index, State::Ending, true);
+        self.unblock(index);
         let session = self.sessions.get(slot);
         if self.subscriptions.get(index).is_listed {
             // Before those in force: under one of them later messages of the same topics may be
@@ -97,6 +102,7 @@ impl Broker {
 
     /// Frees a subscription that was ended and has nothing left to send.
     pub(super) fn forget(&mut self, slot: u32, index: SubscriptionIndex) {
+        self.unblock(index);
         let subscription = self.subscriptions.remove(index);
         self.kept.count_entries(subscription.queue.entries(), 0);
         self.sessions.get(slot).subscriptions.remove(&subscription.id);
@@ -107,7 +113,7 @@ impl Broker {
     pub(super) fn drop_subscriptions(&mut self, slot: u32) {
         self.sessions.get(slot).to_send.clear();
         for index in self.subscriptions_of(slot) {
-            self.end_for(index, State::Closing);
+            self.end_for(index, State::Closing, true);
             let lost = self.subscriptions.get(index).queue.messages_with_replay();
             self.counters.dropped_disconnected_messages.add(lost);
             self.forget(slot, index);
@@ -121,18 +127,24 @@ impl Broker {
             if self.subscriptions.get(index).state == State::Ending {
                 continue;
             }
-            self.end_for(index, State::Closing);
+            // What is queued is sent to it, also if it is a member of a group.
+            self.end_for(index, State::Closing, false);
             if !self.subscriptions.get(index).is_listed {
                 self.forget(slot, index);
             }
         }
     }
 
-    fn end_for(&mut self, index: SubscriptionIndex, state: State) {
+    fn end_for(&mut self, index: SubscriptionIndex, state: State, hands_back: bool) {
         let was = self.subscriptions.get(index).state;
         self.subscriptions.end(index, state);
         if matches!(was, State::Joining | State::InForce) {
-            self.withdraw(index);
+            if self.subscriptions.get(index).group.is_some() {
+                self.leave_group(index, hands_back);
+            } else {
+                let pattern = self.subscriptions.get(index).pattern.clone();
+                self.withdraw_pattern(&pattern, Waiter::Subscription(index));
+            }
         }
     }
 
@@ -142,10 +154,22 @@ impl Broker {
         all
     }
 
-    fn withdraw(&mut self, index: SubscriptionIndex) {
-        let pattern = self.subscriptions.get(index).pattern.clone();
-        if self.interest.withdraw(&pattern, index) {
-            for core in self.cores_to_ask(&pattern) {
+    /// Makes a pattern known to the cores that may own topics of it.
+    pub(super) fn announce(&mut self, pattern: &Arc<str>, waiter: Waiter) -> Announcement {
+        let asked = self.cores_to_ask(pattern);
+        let announcement = self.interest.announce(pattern, waiter, asked.len() as u16);
+        if let Announcement::Ask(number) = announcement {
+            for core in asked {
+                let pattern = pattern.clone();
+                self.outgoing[usize::from(core.0)].ask(Request::Announce { number, pattern });
+            }
+        }
+        announcement
+    }
+
+    pub(super) fn withdraw_pattern(&mut self, pattern: &Arc<str>, waiter: Waiter) {
+        if self.interest.withdraw(pattern, waiter) {
+            for core in self.cores_to_ask(pattern) {
                 let pattern = pattern.clone();
                 self.outgoing[usize::from(core.0)].ask(Request::Withdraw { pattern });
             }
@@ -197,7 +221,15 @@ impl Broker {
             },
         )?;
         if !subscribe.group.is_empty() {
-            return not_served("a group", "leave it empty: every subscription gets every message");
+            if start != Start::Live {
+                return not_served("a group that does not start live", "use start 0 (live)");
+            }
+            if matches!(policy, OverflowPolicy::Block | OverflowPolicy::Disconnect) {
+                return not_served(
+                    "overflow 3 (block) or 4 (disconnect) for a group",
+                    "use 1 (drop_oldest), 2 (drop_new) or 5 (latest)",
+                );
+            }
         }
         let messages_max = match subscribe.capacity {
             0 => queues.subscriber_capacity,

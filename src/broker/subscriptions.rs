@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use hashbrown::HashMap;
 
+use super::groups::GroupName;
 use super::interest::CoreSet;
 use super::pattern::{self, Matcher};
 use super::queue::{Bounds, Queue};
@@ -56,6 +57,8 @@ pub struct Subscription {
     pub joined: CoreSet,
     /// Cores that have not answered yet.
     pub unanswered: u16,
+    /// The group it is a member of.
+    pub group: Option<GroupName>,
     /// At the bound of its queue.
     pub policy: OverflowPolicy,
     /// The bound of its queue.
@@ -110,6 +113,7 @@ impl Subscriptions {
             order: u64::MAX,
             joined: CoreSet::default(),
             unanswered: 0,
+            group: None,
             policy,
             bounds,
             queue: Queue::default(),
@@ -141,6 +145,15 @@ impl Subscriptions {
         let subscription = self.slots[asker.index.0 as usize].as_deref_mut()?;
         let waits = subscription.number == asker.number && subscription.state == State::Joining;
         waits.then_some(subscription)
+    }
+
+    /// The subscription of a member, if it still is one.
+    pub fn member(&mut self, member: Asker) -> Option<&mut Subscription> {
+        let subscription = self.slots[member.index.0 as usize].as_deref_mut()?;
+        let is_member = subscription.number == member.number
+            && subscription.state == State::InForce
+            && subscription.group.is_some();
+        is_member.then_some(subscription)
     }
 
     /// A core has answered; returns whether all have.
@@ -196,17 +209,18 @@ impl Subscriptions {
         let subscription = self.get(index);
         subscription.order = order;
         subscription.state = State::InForce;
-        let pattern = subscription.pattern.clone();
-        self.in_force.insert(&pattern, index.0);
+        // A member gets what its group deals it, and nothing else.
+        if subscription.group.is_none() {
+            let pattern = subscription.pattern.clone();
+            self.in_force.insert(&pattern, index.0);
+        }
     }
 
     /// From now on it gets no more messages.
     pub fn end(&mut self, index: SubscriptionIndex, state: State) {
         let subscription = self.get(index);
         let was = std::mem::replace(&mut subscription.state, state);
-        // Only its own: nobody else on the connection is sent them.
-        subscription.queue.drop_replay();
-        if was == State::InForce {
+        if was == State::InForce && subscription.group.is_none() {
             let pattern = subscription.pattern.clone();
             self.in_force.remove(&pattern, index.0);
         }

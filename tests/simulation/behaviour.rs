@@ -160,7 +160,7 @@ impl Behaviour {
                     2 => subscribe.pattern = ">.a",
                     3 => subscribe.overflow = 9,
                     4 => subscribe.start = 7,
-                    _ => subscribe.group = "g",
+                    _ => (subscribe.group, subscribe.start) = ("g", 1),
                 }
                 encode::subscribe(&mut bytes, &subscribe);
                 (4220, about)
