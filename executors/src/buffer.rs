@@ -31,6 +31,8 @@ pub(crate) struct BufferRing {
     entries: Mapping,
     buffers: Mapping,
     tail: u16,
+    /// Buffers that are ours.
+    ours: u16,
 }
 
 impl BufferRing {
@@ -38,7 +40,7 @@ impl BufferRing {
     pub(crate) fn register(ring: &IoUring) -> io::Result<BufferRing> {
         let entries = Mapping::new(size_of::<BufRingEntry>() * usize::from(BUFFERS))?;
         let buffers = Mapping::new(BUFFER_LEN * usize::from(BUFFERS))?;
-        let mut this = BufferRing { entries, buffers, tail: 0 };
+        let mut this = BufferRing { entries, buffers, tail: 0, ours: BUFFERS };
         // SAFETY: the entries are page-aligned, `BUFFERS` long, and stay mapped until `Drop`,
         // which the owner runs after the ring itself is closed.
         unsafe {
@@ -55,6 +57,17 @@ impl BufferRing {
         Ok(this)
     }
 
+    /// Notes that a completion gave a buffer to us.
+    pub(crate) fn taken(&mut self, id: BufferId) {
+        assert!(id.0 < BUFFERS && self.ours < BUFFERS, "the kernel gives what it was given");
+        self.ours += 1;
+    }
+
+    /// Buffers that receives would find.
+    pub(crate) fn kernel_has(&self) -> usize {
+        usize::from(BUFFERS - self.ours)
+    }
+
     /// The first `len` bytes of a buffer that a completion gave to us.
     pub(crate) fn bytes(&self, id: BufferId, len: usize) -> &[u8] {
         assert!(id.0 < BUFFERS && len <= BUFFER_LEN, "the kernel stays within a buffer");
@@ -68,6 +81,8 @@ impl BufferRing {
 
     /// Gives a buffer to the kernel.
     pub(crate) fn put_back(&mut self, id: BufferId) {
+        assert!(self.ours > 0, "a buffer is put back once");
+        self.ours -= 1;
         let entry = usize::from(self.tail & (BUFFERS - 1));
         // SAFETY: `entry` is below `BUFFERS`, so the pointers stay inside both mappings. The kernel
         // reads an entry only once the tail below has passed it. The tail is written through an

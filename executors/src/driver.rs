@@ -24,7 +24,7 @@ use crate::listener::{Accepted, Balance, Dealer};
 use crate::mesh::{MeshEnd, Waker};
 use crate::ring::{Completion, DataRing, Operation};
 use crate::socket::{Phase, Receive, Socket};
-use crate::{Io, Now, Service};
+use crate::{ConnectionId, Io, Now, Service};
 
 /// While anything waits for a time, the core looks at the clock at least this often: one request
 /// is enough then, and a new deadline is noticed at most this much too late.
@@ -70,7 +70,7 @@ pub(crate) struct Driver<S: Service> {
     drain_deadline_ns: Option<u64>,
     arrivals: VecDeque<Arrival>,
     /// Connections whose receive ended for want of a buffer.
-    starved: Vec<u32>,
+    starved: VecDeque<ConnectionId>,
     completions: Vec<Completion>,
     timeout_armed: bool,
 }
@@ -91,7 +91,7 @@ impl<S: Service> Driver<S> {
             stop: seat.stop,
             drain_deadline_ns: None,
             arrivals: VecDeque::new(),
-            starved: Vec::new(),
+            starved: VecDeque::new(),
             completions: Vec::new(),
             timeout_armed: false,
         })
@@ -107,18 +107,16 @@ impl<S: Service> Driver<S> {
             }
             BufferedFile::from_raw_fd(copy)
         };
-        if let Some((listener, _)) = &self.accepting {
-            self.io.ring.accept(listener.as_raw_fd());
-        }
+        self.accept();
         let drained = loop {
             if let Some(drained) = self.stopped() {
                 break drained;
             }
             self.io.ring.set_eventfd_enabled(false);
-            while self.turn()? {
-                // glommio's timer asks for a pause every millisecond; its own tasks run then.
-                glommio::yield_if_needed().await;
-            }
+            // A core that never runs out of work stops too.
+            // Limit: the driver is the only task of its executor, and a busy spell lets no other run;
+            // see `PREEMPT_TIMER` in `launch` before adding one.
+            while self.stopped().is_none() && self.turn()? {}
             self.io.ring.set_eventfd_enabled(true);
             self.waker.about_to_sleep();
             if !self.turn()? && self.stopped().is_none() {
@@ -173,8 +171,18 @@ impl<S: Service> Driver<S> {
                 self.io.sockets.at(slot).1.references -= 1;
                 self.io.finish_release(slot);
             }
-            Operation::CancelAccept => {}
+            // Closed only now: until here a request that names its descriptor may be queued.
+            Operation::CancelAccept => self.accepting = None,
             Operation::Timeout => self.timeout_armed = false,
+        }
+    }
+
+    /// Asks for connections, unless this core does not accept or stops.
+    fn accept(&mut self) {
+        if self.drain_deadline_ns.is_none()
+            && let Some((listener, _)) = &self.accepting
+        {
+            self.io.ring.accept(listener.as_raw_fd());
         }
     }
 
@@ -183,7 +191,9 @@ impl<S: Service> Driver<S> {
             Ok(fd) => {
                 // SAFETY: the kernel has just opened this descriptor for us, nothing else owns it.
                 let socket = unsafe { OwnedFd::from_raw_fd(fd as i32) };
-                if let Some((_, dealer)) = &mut self.accepting {
+                if self.drain_deadline_ns.is_none()
+                    && let Some((_, dealer)) = &mut self.accepting
+                {
                     dealer.deal(socket);
                 }
             }
@@ -195,41 +205,46 @@ impl<S: Service> Driver<S> {
                 return;
             }
         }
-        if !completion.more
-            && let Some((listener, _)) = &self.accepting
-        {
-            self.io.ring.accept(listener.as_raw_fd());
+        if !completion.more {
+            self.accept();
         }
     }
 
     fn receive_completed(&mut self, slot: u32, completion: Completion) {
-        let (_, socket) = self.io.sockets.at(slot);
+        let (connection, socket) = self.io.sockets.at(slot);
         if !completion.more {
             socket.receive = Receive::Idle;
             socket.references -= 1;
         }
-        match (completion.result, completion.buffer) {
-            (Ok(len), Some(buffer)) if len > 0 => {
-                socket.references += 1;
-                self.arrivals.push_back(Arrival::Bytes { slot, buffer, len: len as usize });
-                if !completion.more {
-                    self.io.receive(slot);
+        if let Some(buffer) = completion.buffer {
+            let buffers = &mut self.io.ring.buffers;
+            buffers.taken(buffer);
+            match completion.result {
+                Ok(len) if len > 0 => {
+                    socket.references += 1;
+                    self.arrivals.push_back(Arrival::Bytes { slot, buffer, len: len as usize });
+                    if !completion.more {
+                        self.io.receive(slot);
+                    }
+                    return;
                 }
+                _ => buffers.put_back(buffer),
             }
-            (Err(libc::ENOBUFS), _) => self.starved.push(slot),
+        }
+        match completion.result {
+            // It holds no reference: its socket may be gone before a buffer comes back.
+            Err(libc::ENOBUFS) => {
+                self.starved.push_back(connection);
+                self.io.finish_release(slot);
+            }
             // A pause that was taken back before the kernel had stopped reading.
-            (Err(libc::ECANCELED), _) => {
+            Err(libc::ECANCELED) => {
                 self.io.receive(slot);
                 self.io.finish_release(slot);
             }
-            // 0 bytes are the peer's end, any other error breaks the connection.
-            (Ok(_), buffer) => {
-                if let Some(buffer) = buffer {
-                    self.io.ring.buffers.put_back(buffer);
-                }
-                self.end(slot);
-            }
-            (Err(_), _) => {
+            // The peer's end.
+            Ok(_) => self.end(slot),
+            Err(_) => {
                 socket.broken = true;
                 self.end(slot);
             }
@@ -264,7 +279,7 @@ impl<S: Service> Driver<S> {
                             self.service.received(now, connection, bytes);
                         }
                         // Read only so that the peer's end is seen.
-                        Phase::Closing | Phase::Releasing => {}
+                        Phase::Closing | Phase::Releasing | Phase::Released => {}
                     }
                     self.io.ring.buffers.put_back(buffer);
                     self.io.finish_release(slot);
@@ -275,18 +290,25 @@ impl<S: Service> Driver<S> {
                     match socket.phase {
                         Phase::Open => self.service.ended(now, connection),
                         Phase::Closing => self.io.advance_closing(slot),
-                        Phase::Releasing => self.io.finish_release(slot),
+                        Phase::Releasing | Phase::Released => self.io.finish_release(slot),
                     }
                 }
             }
         }
-        if busy {
-            for slot in std::mem::take(&mut self.starved) {
-                self.io.receive(slot);
-                self.io.finish_release(slot);
+        self.feed_starved();
+        busy
+    }
+
+    /// Receives again for want of a buffer: no more at a time than there are buffers, else most
+    /// would only be told so once more. A turn that feeds some is busy, so the others are next.
+    fn feed_starved(&mut self) {
+        let fed = self.io.ring.buffers.kernel_has().min(self.starved.len());
+        for connection in self.starved.drain(..fed) {
+            match self.io.sockets.find(connection.slot) {
+                Some((found, _)) if found == connection => self.io.receive(connection.slot),
+                _ => {}
             }
         }
-        busy
     }
 
     fn take_accepted(&mut self, now: Now) -> bool {
@@ -317,9 +339,7 @@ impl<S: Service> Driver<S> {
             && at <= now.monotonic_ns
         {
             self.accept_rests_until_ns = None;
-            if let Some((listener, _)) = &self.accepting {
-                self.io.ring.accept(listener.as_raw_fd());
-            }
+            self.accept();
         }
         if self.timeout_armed {
             return;
@@ -341,8 +361,7 @@ impl<S: Service> Driver<S> {
             return;
         }
         self.drain_deadline_ns = Some(now.monotonic_ns + self.stop.drain_timeout_ns);
-        if self.accepting.take().is_some() {
-            // The listening socket is closed here; the request on it holds it until cancelled.
+        if self.accepting.is_some() {
             self.io.ring.cancel_accept();
         }
         self.service.stop(now);

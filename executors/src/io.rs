@@ -69,6 +69,10 @@ impl<L> Io<L> {
     /// Stops reading a connection. Bytes that have arrived already are still handed on.
     pub fn pause(&mut self, connection: ConnectionId) {
         let socket = self.sockets.get(connection);
+        // A closing connection is read whatever its service thought of it: its end must be seen.
+        if socket.phase != Phase::Open {
+            return;
+        }
         socket.paused = true;
         if socket.receive == Receive::Armed {
             socket.receive = Receive::Stopping;
@@ -99,7 +103,7 @@ impl<L> Io<L> {
     /// Asks for bytes of a socket unless that is under way, unwanted, or over.
     pub(crate) fn receive(&mut self, slot: u32) {
         let (_, socket) = self.sockets.at(slot);
-        let wanted = !socket.paused && !socket.ended && socket.phase != Phase::Releasing;
+        let wanted = !socket.paused && !socket.ended && !socket.is_released();
         if wanted && socket.receive == Receive::Idle {
             socket.receive = Receive::Armed;
             socket.references += 1;
@@ -120,7 +124,7 @@ impl<L> Io<L> {
             }
         };
         // A signal or short memory can end a send early even with MSG_WAITALL.
-        if rest_remains && socket.phase != Phase::Releasing {
+        if rest_remains && !socket.is_released() {
             submit_send(&mut self.ring, slot, socket, operation);
             return false;
         }
@@ -134,7 +138,7 @@ impl<L> Io<L> {
                 self.advance_closing(slot);
                 false
             }
-            Phase::Releasing => {
+            Phase::Releasing | Phase::Released => {
                 self.finish_release(slot);
                 false
             }
@@ -166,7 +170,7 @@ impl<L> Io<L> {
     /// Cancels whatever is under way; the connection is gone with its last completion.
     pub(crate) fn release(&mut self, slot: u32) {
         let (_, socket) = self.sockets.at(slot);
-        if socket.phase == Phase::Releasing {
+        if socket.is_released() {
             return;
         }
         socket.phase = Phase::Releasing;
@@ -182,6 +186,7 @@ impl<L> Io<L> {
     pub(crate) fn finish_release(&mut self, slot: u32) {
         let (connection, socket) = self.sockets.at(slot);
         if socket.phase == Phase::Releasing && socket.references == 0 {
+            socket.phase = Phase::Released;
             self.released.push(connection);
         }
     }
@@ -189,11 +194,10 @@ impl<L> Io<L> {
     /// Cuts off connections that have lingered long enough.
     pub(crate) fn cut_off(&mut self, now: Now) {
         while let Some(&(at, connection)) = self.lingering.front() {
-            let (found, phase) = match self.sockets.find(connection.slot) {
-                Some((found, socket)) => (found, socket.phase),
-                None => (connection, Phase::Releasing),
+            let over = match self.sockets.find(connection.slot) {
+                Some((found, socket)) => found != connection || socket.is_released(),
+                None => true,
             };
-            let over = found != connection || phase == Phase::Releasing;
             if !over && at > now.monotonic_ns {
                 return;
             }

@@ -18,6 +18,14 @@ use crate::listener::{Balance, Dealer};
 use crate::mesh::Waker;
 use crate::{Service, StartError, mesh, placement};
 
+/// Longer than any process runs: glommio 0.9.0 must never find that a task has run for too long.
+/// When this timer fires after glommio armed it and before it ran the first task (the thread lost
+/// its CPU in between), `run_task_queues` says that there was nothing to run, and the executor
+/// sleeps although its driver is ready. Nobody knows that it has to be woken: the core is dead. At
+/// 1 ms this happened within seconds on a machine with more threads than CPUs.
+/// glommio's own timers fire the same way, so none may be used on these executors either.
+const PREEMPT_TIMER: Duration = Duration::from_secs(100 * 365 * 24 * 3_600);
+
 /// How the cores are to run.
 pub struct Plan {
     /// CPU numbers, as `placement::choose` gave them.
@@ -161,8 +169,7 @@ where
             placement::pin(cpu)?;
             let executor = LocalExecutorBuilder::new(Placement::Unbound)
                 .name(&format!("executor-{cpu}"))
-                // The pause that other tasks of this core wait for at most.
-                .preempt_timer(Duration::from_millis(1))
+                .preempt_timer(PREEMPT_TIMER)
                 .ring_depth(64)
                 // Only the sleep on the eventfd reads through glommio.
                 .io_memory(64 << 10)

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::{Receiver, Sender, unbounded};
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 
 use crate::mesh::Waker;
@@ -90,8 +90,8 @@ impl Dealer {
         balance: Arc<Balance>,
         wakers: Arc<[Arc<Waker>]>,
     ) -> (Dealer, Vec<Receiver<Accepted>>) {
-        let places = (connections_max + TURNED_AWAY_MAX) as usize;
-        let (cores, receivers) = wakers.iter().map(|_| bounded(places)).unzip();
+        // What waits in them is bounded by `balance`, and rarely more than a few.
+        let (cores, receivers) = wakers.iter().map(|_| unbounded()).unzip();
         let dealer =
             Dealer { connections_max, balance, cores, wakers, turned_away_last_warning_ns: 0 };
         (dealer, receivers)
@@ -112,9 +112,11 @@ impl Dealer {
         let core = self.balance.fewest();
         self.balance.connections[core].fetch_add(1, Ordering::Relaxed);
         let accepted = Accepted { socket, peer, admitted: total < self.connections_max };
-        let full = self.cores[core].try_send(accepted).is_err();
-        assert!(!full, "the channel has a place for every connection that `balance` counts");
-        self.wakers[core].wake();
+        match self.cores[core].send(accepted) {
+            Ok(()) => self.wakers[core].wake(),
+            // That core has stopped, or never started: this one stops too.
+            Err(_) => self.balance.left(core),
+        }
     }
 
     fn warn_of_limit(&mut self, total: u32) {
@@ -159,6 +161,20 @@ mod tests {
             .flat_map(|core| core.try_iter().map(|accepted| accepted.admitted))
             .collect();
         assert_eq!(admitted.iter().filter(|admitted| !**admitted).count(), 1);
+    }
+
+    #[test]
+    fn a_socket_for_a_core_that_has_stopped_is_closed_and_not_counted() {
+        let listener = bind(SocketAddr::from(([127, 0, 0, 1], 0))).expect("a free port");
+        let wakers: Arc<[_]> = Arc::new([Arc::new(Waker::new().expect("an eventfd"))]);
+        let balance = Balance::new(1);
+        let (mut dealer, cores) = Dealer::new(3, balance.clone(), wakers);
+        drop(cores);
+        let address = listener.local_addr().expect("bound");
+        let mut client = std::net::TcpStream::connect(address).expect("connects");
+        dealer.deal(listener.accept().expect("accepts").0.into());
+        assert_eq!(balance.total(), 0);
+        assert_eq!(std::io::Read::read(&mut client, &mut [0]).expect("its end"), 0);
     }
 
     #[test]

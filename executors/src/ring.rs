@@ -85,6 +85,7 @@ impl DataRing {
         let ring: IoUring = IoUring::builder()
             .setup_single_issuer()
             .setup_defer_taskrun()
+            .setup_taskrun_flag()
             .setup_cqsize(COMPLETIONS)
             .build(SUBMISSIONS)?;
         ring.submitter().register_eventfd(eventfd)?;
@@ -135,9 +136,12 @@ impl DataRing {
         if enabled { completions.enable_eventfd() } else { completions.disable_eventfd() }
     }
 
-    /// Whether requests wait for the next `enter`.
+    /// Whether the next `enter` has something to do: requests that wait for it, or work the kernel
+    /// put off. Newer kernels do a limited amount of work per call (20 pieces in 6.18), some of
+    /// which ends in no completion, so a call without completions does not mean that all is done.
     pub(crate) fn has_queued(&mut self) -> bool {
-        !self.ring.submission().is_empty()
+        let submission = self.ring.submission();
+        !submission.is_empty() || submission.taskrun()
     }
 
     pub(crate) fn accept(&mut self, listener: RawFd) {
@@ -200,7 +204,11 @@ impl DataRing {
                 return;
             }
             // The queue is full in the middle of a turn: submit early, at the cost of one more call.
-            self.ring.submit().expect("submitting to a ring of our own making");
+            match self.ring.submit().map_err(|error| error.raw_os_error()) {
+                // Interrupted, or memory is short for a moment: there is nothing to do but to insist.
+                Ok(_) | Err(Some(libc::EINTR | libc::EAGAIN)) => {}
+                Err(error) => panic!("submitting to a ring of our own making: error {error:?}"),
+            }
         }
     }
 }

@@ -8,6 +8,9 @@ use bytes::Bytes;
 
 use crate::ConnectionId;
 
+/// Ranges the kernel takes in one vectored send (UIO_MAXIOV); with more it refuses the request.
+const RANGES_MAX: usize = 1_024;
+
 /// Whether the kernel receives on a socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Receive {
@@ -29,6 +32,8 @@ pub(crate) enum Phase {
     Closing,
     /// Everything under way was cancelled; the last completions are still to come.
     Releasing,
+    /// The last completion has come; the socket is closed at the end of the turn.
+    Released,
 }
 
 pub(crate) struct Socket {
@@ -63,6 +68,11 @@ impl Socket {
             last_bytes: Bytes::new(),
             references: 0,
         }
+    }
+
+    /// Whether nothing more is asked of the kernel for it.
+    pub(crate) fn is_released(&self) -> bool {
+        matches!(self.phase, Phase::Releasing | Phase::Released)
     }
 
     pub(crate) fn raw_fd(&self) -> RawFd {
@@ -103,9 +113,10 @@ impl SendOperation {
         self.ranges_sent = 0;
     }
 
-    /// The header for a vectored send of what is left, and the ranges left.
+    /// The header for a vectored send of what is left, or of as much as the kernel takes at once.
     pub(crate) fn prepare(&mut self) -> (*const libc::msghdr, &[libc::iovec]) {
-        let left = &mut self.ranges[self.ranges_sent..];
+        let end = self.ranges.len().min(self.ranges_sent + RANGES_MAX);
+        let left = &mut self.ranges[self.ranges_sent..end];
         self.header.msg_iov = left.as_mut_ptr();
         self.header.msg_iovlen = left.len() as _;
         (&self.header, left)
@@ -220,6 +231,15 @@ mod tests {
             assert_eq!(operation.advance(sent), sent == 9, "after {sent} bytes");
             assert_eq!(left(&mut operation), b"abcdefghi"[sent..], "after {sent} bytes");
         }
+    }
+
+    #[test]
+    fn more_ranges_than_the_kernel_takes_go_out_in_several_sends() {
+        let mut operation = operation(&vec![b"x".as_slice(); RANGES_MAX + 1]);
+        assert_eq!(left(&mut operation).len(), RANGES_MAX);
+        assert!(!operation.advance(RANGES_MAX), "one is left");
+        assert_eq!(left(&mut operation), b"x");
+        assert!(operation.advance(1));
     }
 
     #[test]

@@ -5,6 +5,9 @@
 
 #![allow(dead_code, reason = "each test binary uses its part")]
 
+pub mod running;
+pub mod wire;
+
 use std::collections::HashMap;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};

@@ -1,0 +1,58 @@
+//! No descriptor is lost. One test in a process of its own: others would open some meanwhile.
+
+mod support;
+
+use std::io::{Read, Write};
+use std::time::Duration;
+
+use executors::launch::Stopped;
+use support::{CLOSE, ECHO, FLOOD, World};
+
+/// What each open descriptor is of.
+fn open_descriptors() -> Vec<String> {
+    let open = std::fs::read_dir("/proc/self/fd").expect("/proc is mounted");
+    // The directory itself is open while it is read, before and after.
+    let target = |entry: std::fs::DirEntry| std::fs::read_link(entry.path()).unwrap_or_default();
+    let mut open: Vec<String> = open
+        .map(|entry| target(entry.expect("readable")).display().to_string())
+        // Sockets differ by number.
+        .map(|target| target.split(':').next().unwrap_or_default().to_string())
+        .collect();
+    open.sort();
+    open
+}
+
+fn run_through_everything(drain_timeout: Duration) -> Stopped {
+    let world = World::start(2, 40, drain_timeout);
+    let mut streams = Vec::new();
+    for number in 0..60 {
+        let mut stream = world.connect([ECHO, FLOOD, CLOSE][number % 3]);
+        let (_, _, admitted) = world.connected();
+        if admitted && number % 3 == 0 {
+            stream.write_all(b"again").expect("the service reads");
+        }
+        let _ = stream.read(&mut [0; 100]);
+        if number % 2 == 0 {
+            support::reset_on_drop(&stream);
+        }
+        // Every fourth stays open and stalled until after the stop.
+        if number % 4 == 1 {
+            streams.push(stream);
+        }
+    }
+    let stopped = world.stop();
+    drop(streams);
+    stopped
+}
+
+#[test]
+fn every_descriptor_is_closed_after_a_stop() {
+    let timeout = Duration::from_millis(100);
+    // What is opened once and kept, by any library, is open after this.
+    assert_eq!(run_through_everything(timeout), Stopped::TimedOut);
+    let before = open_descriptors();
+    for _ in 0..3 {
+        assert_eq!(run_through_everything(timeout), Stopped::TimedOut);
+    }
+    assert_eq!(open_descriptors(), before);
+}

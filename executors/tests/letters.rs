@@ -1,0 +1,103 @@
+//! The mesh between running executors.
+
+mod support;
+
+use std::net::SocketAddr;
+use std::sync::mpsc::{self, Sender};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use executors::launch::{Stopped, launch};
+use executors::{ConnectionId, Io, Now, Service};
+
+const LETTERS: u64 = 200_000;
+const LANES: usize = 2;
+
+/// Writes every other core numbered letters on every lane, and checks the numbers of theirs.
+struct Writer {
+    core: usize,
+    cores: usize,
+    /// By core and lane.
+    to_send: Vec<u64>,
+    to_receive: Vec<u64>,
+    done: Sender<usize>,
+    stopping: bool,
+}
+
+impl Service for Writer {
+    type Letter = (usize, usize, u64);
+
+    const LANES: usize = LANES;
+
+    fn connected(&mut self, _: Now, _: ConnectionId, _: SocketAddr, _: bool) {}
+    fn received(&mut self, _: Now, _: ConnectionId, _: &[u8]) {}
+    fn sent(&mut self, _: Now, _: ConnectionId) {}
+    fn ended(&mut self, _: Now, _: ConnectionId) {}
+    fn closed(&mut self, _: ConnectionId) {}
+
+    fn wants_input(&self) -> bool {
+        true
+    }
+
+    /// Busy only while letters move: a core that can do nothing sleeps, and must be woken.
+    fn turn(&mut self, _: Now, io: &mut Io<Self::Letter>) -> bool {
+        let mut busy = false;
+        for other in (0..self.cores).filter(|other| *other != self.core) {
+            for lane in 0..LANES {
+                let at = other * LANES + lane;
+                // One at a time, so that full and empty channels alternate.
+                if let Some(letter) = io.mesh().try_recv(other, lane) {
+                    assert_eq!(letter, (other, lane, self.to_receive[at]));
+                    self.to_receive[at] += 1;
+                    busy = true;
+                    if self.to_receive[at] == LETTERS {
+                        self.done.send(at).expect("the test waits");
+                    }
+                }
+                while self.to_send[at] < LETTERS
+                    && io.mesh().try_send(other, lane, (self.core, lane, self.to_send[at])).is_ok()
+                {
+                    self.to_send[at] += 1;
+                    busy = true;
+                }
+            }
+        }
+        busy
+    }
+
+    fn next_deadline(&self) -> Option<u64> {
+        None
+    }
+
+    fn stop(&mut self, _: Now) {
+        self.stopping = true;
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.stopping
+    }
+}
+
+#[test]
+fn letters_arrive_in_order_through_channels_that_are_full_most_of_the_time() {
+    for cores in [2, 3] {
+        let (done, wait) = mpsc::channel();
+        let done = Arc::new(Mutex::new(done));
+        let plan = support::plan(cores, 1, Duration::from_secs(60));
+        let running = launch(plan, move |core| Writer {
+            core,
+            cores,
+            to_send: vec![0; cores * LANES],
+            to_receive: vec![0; cores * LANES],
+            done: done.lock().expect("nobody panics with it").clone(),
+            stopping: false,
+        });
+        let running = running.expect("the executors start");
+        for _ in 0..cores * (cores - 1) * LANES {
+            // A lost wake-up hangs here.
+            wait.recv_timeout(Duration::from_secs(120)).expect("every letter arrives");
+        }
+        running.stop_handle().stop();
+        assert_eq!(support::join(running), Stopped::Drained);
+    }
+}

@@ -1,0 +1,77 @@
+//! `blipmq pub` and `blipmq sub` through a broker with the default configuration.
+
+use std::io::{BufRead, BufReader, Read};
+use std::process::Stdio;
+
+use super::on_one_and_two_cores;
+use crate::support::running::{Broker, Running, TempFile, blipmq};
+
+on_one_and_two_cores! {
+    a_hundred_thousand_lines_arrive_at_three_subscribers_unchanged_and_in_order,
+}
+
+const LINES: usize = 100_000;
+
+/// Lines as texts have them: empty ones, long ones, some not UTF-8.
+fn text() -> Vec<u8> {
+    let mut text = Vec::new();
+    for number in 0..LINES {
+        match number % 17 {
+            0 => {}
+            1 => text.extend_from_slice(b"\xff\x00 not UTF-8"),
+            2 => text.extend_from_slice("long ".repeat(1 + number % 300).as_bytes()),
+            _ => text.extend_from_slice(format!("line {number} of a text").as_bytes()),
+        }
+        text.push(b'\n');
+    }
+    text
+}
+
+/// Goal: what is poured through a pipe comes out of each of three others, whole.
+/// Method: subscribers by name, by pattern and to everything; each output is compared.
+fn a_hundred_thousand_lines_arrive_at_three_subscribers_unchanged_and_in_order(cores: &str) {
+    let broker = Broker::start(cores);
+    let server = broker.server();
+    let text = text();
+    let subscribers: Vec<_> = ["book.one", "book.*", ">"]
+        .map(|pattern| {
+            let count = LINES.to_string();
+            let mut command = blipmq(&["sub", pattern, "--count", &count, "--server", &server]);
+            command.stdout(Stdio::piped()).stderr(Stdio::piped());
+            let mut running = Running::start(command);
+            let mut stderr = BufReader::new(running.child.stderr.take().expect("it is piped"));
+            let mut line = String::new();
+            stderr.read_line(&mut line).expect("it speaks UTF-8");
+            assert!(line.contains(&format!("subscribed to {pattern}")), "{line}");
+            let mut stdout = running.child.stdout.take().expect("it is piped");
+            let output = std::thread::spawn(move || {
+                let mut output = Vec::new();
+                stdout.read_to_end(&mut output).expect("it prints");
+                output
+            });
+            let complaints = std::thread::spawn(move || {
+                let mut complaints = String::new();
+                stderr.read_to_string(&mut complaints).expect("it speaks UTF-8");
+                complaints
+            });
+            (pattern, running, output, complaints)
+        })
+        .into();
+    let file = TempFile::new("book", &text);
+    let mut publisher = blipmq(&["pub", "book.one", "--server", &server]);
+    publisher.stdin(std::fs::File::open(&file.0).expect("it was written"));
+    let published = publisher.output().expect("it starts");
+    assert_eq!(published.status.code(), Some(0), "{}", String::from_utf8_lossy(&published.stderr));
+    // A subscriber that missed lines would wait for more: the metric tells before.
+    let enqueued = 3 * LINES as u64;
+    broker.wait_for_metric("blipmq_enqueued_messages_total", "", |found| found == enqueued);
+    assert_eq!(broker.metric("blipmq_dropped_messages_total", ""), 0, "{}", broker.page());
+    for (pattern, mut running, output, complaints) in subscribers {
+        let output = output.join().expect("it is read");
+        assert_eq!(running.wait().code(), Some(0), "{pattern}");
+        assert_eq!(complaints.join().expect("it is read"), "", "{pattern}");
+        assert_eq!(output.len(), text.len(), "{pattern}");
+        assert!(output == text, "{pattern}: the lines are the same, in order");
+    }
+    broker.stop();
+}

@@ -1,0 +1,229 @@
+//! The real binary, running: started on free ports, stopped by its own handle, never left behind.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use super::wire::PATIENCE;
+
+/// The CPUs this process may use.
+pub fn allowed_cores() -> Vec<usize> {
+    let status = std::fs::read_to_string("/proc/self/status").expect("/proc is mounted");
+    let list = status
+        .lines()
+        .find_map(|line| line.strip_prefix("Cpus_allowed_list:"))
+        .expect("every Linux tells it");
+    blipmq::config::parse_cores(list.trim()).expect("a list such as 0-3,6")
+}
+
+/// The value of `--cores` for so many cores, if this process may use as many.
+pub fn cores(count: usize) -> Option<String> {
+    let allowed = allowed_cores();
+    if allowed.len() < count {
+        eprintln!("SKIPPED: it needs {count} cores, this process may use {}", allowed.len());
+        return None;
+    }
+    Some(allowed[..count].iter().map(usize::to_string).collect::<Vec<_>>().join(","))
+}
+
+/// A file in the system's folder for such, gone when dropped.
+pub struct TempFile(pub PathBuf);
+
+impl TempFile {
+    pub fn new(name: &str, bytes: &[u8]) -> TempFile {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let file = format!("blipmq-test-{}-{number}-{name}", std::process::id());
+        let path = std::env::temp_dir().join(file);
+        std::fs::write(&path, bytes).expect("a file can be written");
+        TempFile(path)
+    }
+
+    pub fn path(&self) -> &str {
+        self.0.to_str().expect("a plain path")
+    }
+}
+
+impl Drop for TempFile {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+pub fn blipmq(words: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_blipmq"));
+    command.args(words).env_remove("BLIPMQ_SERVER").stdin(Stdio::null());
+    command
+}
+
+/// A process that is killed and reaped when dropped.
+pub struct Running {
+    pub child: Child,
+}
+
+impl Running {
+    pub fn start(mut command: Command) -> Running {
+        Running { child: command.spawn().expect("it starts") }
+    }
+
+    /// Sends a signal by name.
+    pub fn signal(&self, name: &str) {
+        let pid = self.child.id().to_string();
+        let status = Command::new("kill").args(["-s", name, &pid]).status().expect("kill is there");
+        assert!(status.success(), "the process is there");
+    }
+
+    /// Waits for the end.
+    pub fn wait(&mut self) -> ExitStatus {
+        let begun = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().expect("it is our child") {
+                return status;
+            }
+            assert!(begun.elapsed() < PATIENCE, "the process does not end");
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A broker that is ready for clients.
+pub struct Broker {
+    pub addr: SocketAddr,
+    /// Where the metrics page is, if there is one.
+    pub metrics: Option<SocketAddr>,
+    /// What it said on stdout.
+    pub ready: String,
+    running: Running,
+    stderr: Option<JoinHandle<String>>,
+    _config: Option<TempFile>,
+}
+
+impl Broker {
+    /// On these cores, with the defaults.
+    pub fn start(cores: &str) -> Broker {
+        Broker::start_with(cores, "")
+    }
+
+    /// On these cores, with a configuration file of this text unless that is empty.
+    pub fn start_with(cores: &str, config: &str) -> Broker {
+        let config = (!config.is_empty()).then(|| TempFile::new("broker.toml", config.as_bytes()));
+        let mut words = vec!["--bind", "127.0.0.1:0", "--metrics-bind", "127.0.0.1:0"];
+        words.extend(["--cores", cores]);
+        if let Some(file) = &config {
+            words.extend(["--config", file.path()]);
+        }
+        let mut broker = Broker::from_command(blipmq(&words));
+        broker._config = config;
+        broker
+    }
+
+    /// Takes a command that becomes a broker, and waits until it is ready.
+    pub fn from_command(mut command: Command) -> Broker {
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut running = Running::start(command);
+        let stdout = running.child.stdout.take().expect("it is piped");
+        let mut stderr = running.child.stderr.take().expect("it is piped");
+        let stderr = std::thread::spawn(move || {
+            let mut text = String::new();
+            stderr.read_to_string(&mut text).expect("its words are UTF-8");
+            text
+        });
+        let (sender, ready) = mpsc::channel();
+        std::thread::spawn(move || {
+            let mut stdout = BufReader::new(stdout);
+            let mut line = String::new();
+            stdout.read_line(&mut line).expect("its words are UTF-8");
+            let _ = sender.send(line);
+            // It must never block on a full pipe.
+            let _ = std::io::copy(&mut stdout, &mut std::io::sink());
+        });
+        let ready = ready.recv_timeout(PATIENCE).expect("it is ready, or ends");
+        if ready.is_empty() {
+            drop(running);
+            panic!("it did not start: {}", stderr.join().expect("stderr ends"));
+        }
+        let address_after = |words: &str| {
+            let (_, rest) = ready.split_once(words)?;
+            rest.split([',', '/']).next()?.trim().parse().ok()
+        };
+        let addr = address_after(" is ready on ").expect("it says where it is ready");
+        let metrics = address_after("metrics on http://");
+        Broker { addr, metrics, ready, running, stderr: Some(stderr), _config: None }
+    }
+
+    pub fn server(&self) -> String {
+        self.addr.to_string()
+    }
+
+    pub fn signal(&self, name: &str) {
+        self.running.signal(name);
+    }
+
+    /// Waits for the end; what it said on stderr comes with it.
+    pub fn wait(mut self) -> (ExitStatus, String) {
+        let status = self.running.wait();
+        let stderr = self.stderr.take().expect("taken once").join().expect("stderr ends");
+        (status, stderr)
+    }
+
+    /// SIGTERM, and everything went well. Drop connections before: for those that do not end their
+    /// side the broker waits two seconds.
+    pub fn stop(self) -> String {
+        self.signal("TERM");
+        let (status, stderr) = self.wait();
+        assert_eq!(status.code(), Some(0), "{stderr}");
+        stderr
+    }
+
+    /// The metrics page.
+    pub fn page(&self) -> String {
+        let mut stream =
+            TcpStream::connect(self.metrics.expect("the page is served")).expect("it listens");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a socket option");
+        stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n").expect("it reads");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("it answers");
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        answer
+    }
+
+    /// A metric, over all cores; `label` is part of its line, or empty.
+    pub fn metric(&self, name: &str, label: &str) -> u64 {
+        let page = self.page();
+        let of_it = |line: &&str| {
+            line.strip_prefix(name).is_some_and(|rest| rest.starts_with('{'))
+                && line.contains(label)
+        };
+        let values = page.lines().filter(of_it).map(|line| {
+            line.rsplit_once(' ').expect("a value").1.parse::<f64>().expect("a number") as u64
+        });
+        let values: Vec<u64> = values.collect();
+        assert!(!values.is_empty(), "there is no {name} {label} in {page}");
+        values.iter().sum()
+    }
+
+    /// Waits until a metric is what it must become.
+    pub fn wait_for_metric(&self, name: &str, label: &str, wanted: impl Fn(u64) -> bool) -> u64 {
+        let begun = Instant::now();
+        loop {
+            let found = self.metric(name, label);
+            if wanted(found) {
+                return found;
+            }
+            assert!(begun.elapsed() < PATIENCE, "{name} {label} stays {found}");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+}

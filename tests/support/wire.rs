@@ -1,0 +1,341 @@
+//! A raw BLIP/1 connection to a broker under test, and frames as lines of text.
+//!
+//! Used by `vectors` and `process`, which must see every frame as it comes: nothing here reconnects,
+//! batches or hides an answer. A read that takes longer than [`PATIENCE`] fails the test.
+
+use std::collections::HashMap;
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::time::Duration;
+
+use blipmq::protocol::decode::{self, Hello, ServerFrame, Subscribe};
+use blipmq::protocol::frame::{FLAG_CRC, PROVISIONAL};
+use blipmq::protocol::messages::{self, Header};
+use blipmq::protocol::{RequestId, SubscriptionId, encode};
+
+/// A HELLO without credentials.
+pub const HELLO: Hello<'static> = Hello { auth_kind: 0, client_name: "", user: "", password: "" };
+
+/// Time a broker may take for anything, on a machine that does much else.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A whole frame that a server sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Frame(pub Vec<u8>);
+
+impl Frame {
+    pub fn decoded(&self) -> ServerFrame<'_> {
+        decode::server_frame(&self.0).expect("a server sends legal frames")
+    }
+
+    /// Header and payloads, if it is a MESSAGES frame.
+    pub fn messages(&self) -> Option<(Header, Vec<&[u8]>)> {
+        match self.decoded() {
+            ServerFrame::Messages(header) => {
+                Some((header, messages::records(&self.0).map(|record| record.payload).collect()))
+            }
+            _ => None,
+        }
+    }
+}
+
+/// One connection.
+pub struct Wire {
+    pub stream: TcpStream,
+    buffer: Vec<u8>,
+    /// How much of `buffer` was handed out.
+    taken: usize,
+    /// The core that serves it, as WELCOME said.
+    pub core: u16,
+    pings: u64,
+}
+
+impl Wire {
+    /// Connects, and says nothing.
+    pub fn silent(addr: SocketAddr) -> Wire {
+        Wire::over(TcpStream::connect(addr).expect("the broker listens"))
+    }
+
+    /// Connects with a small receive buffer, and says nothing: soon full when it does not read.
+    pub fn narrow(addr: SocketAddr) -> Wire {
+        let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None)
+            .expect("a socket");
+        socket.set_recv_buffer_size(4_096).expect("a socket option");
+        socket.connect(&addr.into()).expect("the broker listens");
+        Wire::over(socket.into())
+    }
+
+    fn over(stream: TcpStream) -> Wire {
+        stream.set_nodelay(true).expect("a socket option");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a socket option");
+        stream.set_write_timeout(Some(PATIENCE)).expect("a socket option");
+        Wire { stream, buffer: Vec::new(), taken: 0, core: 0, pings: 0 }
+    }
+
+    /// Connects and is welcomed.
+    pub fn connect(addr: SocketAddr) -> Wire {
+        Wire::silent(addr).welcomed()
+    }
+
+    /// Says HELLO and takes WELCOME.
+    pub fn welcomed(mut self) -> Wire {
+        self.send(|out| encode::hello(out, &HELLO));
+        let frame = self.expect();
+        match frame.decoded() {
+            ServerFrame::Welcome(welcome) => self.core = welcome.core.0,
+            other => panic!("WELCOME was due, got {other:?}"),
+        }
+        self
+    }
+
+    /// Sends what `write` appends, in one write.
+    pub fn send(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+        let mut out = Vec::new();
+        write(&mut out);
+        self.write(&out);
+    }
+
+    pub fn write(&mut self, bytes: &[u8]) {
+        self.stream.write_all(bytes).expect("the broker reads");
+    }
+
+    /// The next frame; `None` when the broker has closed.
+    pub fn next(&mut self) -> Option<Frame> {
+        self.try_next().expect("a frame, or the end of the connection")
+    }
+
+    /// As `next`, for connections that the broker may cut off.
+    pub fn try_next(&mut self) -> std::io::Result<Option<Frame>> {
+        loop {
+            let rest = &self.buffer[self.taken..];
+            if let Some(frame) = decode::next_frame(rest, u32::MAX).expect("a legal length") {
+                let frame = Frame(frame.to_vec());
+                self.taken += frame.0.len();
+                return Ok(Some(frame));
+            }
+            self.buffer.drain(..self.taken);
+            self.taken = 0;
+            let len = self.buffer.len();
+            self.buffer.resize(len + 64 * 1_024, 0);
+            let read = self.stream.read(&mut self.buffer[len..]);
+            self.buffer.truncate(len + read.as_ref().copied().unwrap_or(0));
+            match read {
+                Ok(0) => {
+                    assert!(self.buffer.is_empty(), "the broker closed within a frame");
+                    return Ok(None);
+                }
+                Ok(_) => {}
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    pub fn expect(&mut self) -> Frame {
+        self.next().expect("a frame was due, the broker closed")
+    }
+
+    /// Subscribes and waits until that is in force.
+    pub fn subscribe(&mut self, subscription: u32, pattern: &str) {
+        self.subscribe_with(subscription, pattern, 0, 0);
+    }
+
+    pub fn subscribe_with(
+        &mut self,
+        subscription: u32,
+        pattern: &str,
+        overflow: u8,
+        capacity: u32,
+    ) {
+        self.send(|out| encode_subscribe(out, subscription, pattern, overflow, capacity));
+        let frame = self.expect();
+        let expected = ServerFrame::Subscribed { subscription: SubscriptionId(subscription) };
+        assert_eq!(frame.decoded(), expected);
+    }
+
+    /// Opens a topic; returns its id, its next sequence and its owner.
+    pub fn open(&mut self, request: u32, topic: &str) -> (u32, u64, u16) {
+        self.send(|out| encode::open(out, RequestId(request), topic));
+        let frame = self.expect();
+        match frame.decoded() {
+            ServerFrame::Topic { request: answered, topic: id, next_sequence, owner, name } => {
+                assert_eq!((answered.0, name), (request, topic));
+                (id.0, next_sequence.0, owner.0)
+            }
+            other => panic!("TOPIC was due, got {other:?}"),
+        }
+    }
+
+    /// Publishes without a topic id: OPEN and MESSAGES in one write.
+    pub fn open_and_publish(&mut self, request: u32, topic: &str, payloads: &[&[u8]]) {
+        self.send(|out| {
+            encode::open(out, RequestId(request), topic);
+            encode_messages(out, PROVISIONAL | request, 0, payloads);
+        });
+        let frame = self.expect();
+        assert!(matches!(frame.decoded(), ServerFrame::Topic { .. }), "{:?}", frame.decoded());
+    }
+
+    pub fn publish(&mut self, topic: u32, payloads: &[&[u8]]) {
+        self.send(|out| encode_messages(out, topic, 0, payloads));
+    }
+
+    /// Returns when the broker has served everything sent before. Nothing else may come.
+    pub fn ping(&mut self) {
+        self.pings += 1;
+        let opaque = self.pings;
+        self.send(|out| encode::ping(out, opaque));
+        let frame = self.expect();
+        assert_eq!(frame.decoded(), ServerFrame::Pong { opaque });
+    }
+
+    /// The code of the fatal ERROR that must come next, and then the end.
+    pub fn expect_fatal(&mut self) -> u16 {
+        let frame = self.expect();
+        let code = match frame.decoded() {
+            ServerFrame::Error { fatal: true, code, text, .. } => {
+                assert!(!text.is_empty(), "an ERROR says what to do");
+                code
+            }
+            other => panic!("a fatal ERROR was due, got {other:?}"),
+        };
+        assert_eq!(self.next(), None, "nothing follows a fatal ERROR");
+        code
+    }
+
+    /// Says that nothing more is sent.
+    pub fn finish_writing(&mut self) {
+        // A broker that has closed already is no failure of the client.
+        let _ = self.stream.shutdown(Shutdown::Write);
+    }
+}
+
+pub fn encode_subscribe(
+    out: &mut Vec<u8>,
+    subscription: u32,
+    pattern: &str,
+    overflow: u8,
+    capacity: u32,
+) {
+    let subscription = SubscriptionId(subscription);
+    let (start, start_argument, group) = (0, 0, "");
+    let subscribe =
+        Subscribe { subscription, overflow, start, capacity, start_argument, pattern, group };
+    encode::subscribe(out, &subscribe);
+}
+
+/// Appends a MESSAGES frame as a publisher writes it.
+pub fn encode_messages(out: &mut Vec<u8>, topic: u32, ttl_ms: u32, payloads: &[&[u8]]) {
+    let records_len: usize = payloads.iter().map(|payload| 4 + payload.len()).sum();
+    let header = Header {
+        frame_len: (40 + records_len) as u32,
+        flags: 0,
+        count: payloads.len() as u16,
+        topic,
+        subscription: 0,
+        sequence: 0,
+        timestamp: 0,
+        ttl_ms,
+        crc: 0,
+    };
+    out.extend_from_slice(&header.to_bytes());
+    for payload in payloads {
+        out.extend_from_slice(&(payload.len() as u32).to_le_bytes());
+        out.extend_from_slice(payload);
+    }
+}
+
+/// Frames as lines: what a server sent, with names for topic ids, and without what differs from
+/// one start of a broker to the next (ids, times, cores, texts), which is checked instead.
+#[derive(Debug, Default)]
+pub struct Printer {
+    topics: HashMap<u32, String>,
+}
+
+impl Printer {
+    /// The id of a topic that a TOPIC frame has named.
+    pub fn id_of(&self, topic: &str) -> Option<u32> {
+        self.topics.iter().find(|(_, name)| *name == topic).map(|(id, _)| *id)
+    }
+
+    /// Every topic that a TOPIC frame has named.
+    pub fn topics(&self) -> impl Iterator<Item = (u32, &str)> {
+        self.topics.iter().map(|(id, name)| (*id, name.as_str()))
+    }
+
+    fn name_of(&self, id: u32) -> &str {
+        self.topics.get(&id).unwrap_or_else(|| panic!("topic id {id} without a TOPIC before it"))
+    }
+
+    pub fn print(&mut self, frame: &Frame) -> String {
+        match frame.decoded() {
+            ServerFrame::Welcome(welcome) => {
+                assert!(welcome.core.0 < welcome.cores && welcome.shards > 0, "{welcome:?}");
+                assert!(!welcome.server.is_empty(), "a server has a name");
+                format!(
+                    "WELCOME version={} message_len_max={} frame_len_max={}",
+                    welcome.version, welcome.message_len_max, welcome.frame_len_max
+                )
+            }
+            ServerFrame::Topic { request, topic, next_sequence, owner: _, name } => {
+                assert!((1..PROVISIONAL).contains(&topic.0), "topic ids are 1 to 2^31 - 1");
+                let known = self.topics.insert(topic.0, name.to_owned());
+                assert!(known.is_none_or(|known| known == name), "ids are never used again");
+                format!("TOPIC request={request} next={next_sequence} topic={name}")
+            }
+            ServerFrame::Subscribed { subscription } => format!("SUBSCRIBED {subscription}"),
+            ServerFrame::Unsubscribed { subscription } => format!("UNSUBSCRIBED {subscription}"),
+            ServerFrame::Ack { topic, publish_id, sequence, messages } => {
+                let topic = self.name_of(topic.0);
+                format!("ACK topic={topic} id={publish_id} seq={sequence} count={messages}")
+            }
+            ServerFrame::Gap { topic, subscription: _, first, messages, reason } => {
+                let topic = self.name_of(topic.0);
+                format!("GAP topic={topic} first={first} count={messages} reason={}", reason as u8)
+            }
+            ServerFrame::Error { fatal, about, code, text } => {
+                assert!(!text.is_empty(), "an ERROR says what to do");
+                let fatal = if fatal { "fatal " } else { "" };
+                let about = if about == 0 { String::new() } else { format!(" about={about}") };
+                format!("ERROR {fatal}{code}{about}")
+            }
+            ServerFrame::Goodbye { .. } => "GOODBYE".to_owned(),
+            ServerFrame::Ping { opaque } => format!("PING {opaque}"),
+            ServerFrame::Pong { opaque } => format!("PONG {opaque}"),
+            ServerFrame::Messages(header) => self.print_messages(header, &frame.0),
+        }
+    }
+
+    fn print_messages(&self, header: Header, frame: &[u8]) -> String {
+        assert!(header.timestamp > 0, "the broker stamps its time");
+        let topic = self.name_of(header.topic);
+        let mut line = format!("MESSAGES topic={topic} seq={}", header.sequence);
+        line += &format!(" count={}", header.count);
+        if header.subscription != 0 {
+            line += &format!(" subscription={}", header.subscription);
+        }
+        if header.ttl_ms != 0 {
+            line += &format!(" ttl={}", header.ttl_ms);
+        }
+        if header.flags & FLAG_CRC != 0 {
+            line += &format!(" crc={:08x}", header.crc);
+        }
+        for record in messages::records(frame) {
+            for (name, value) in record.headers {
+                line += &format!(" {}={}", name.escape_ascii(), value.escape_ascii());
+            }
+            line += &format!(" {}", text_of(record.payload));
+        }
+        line
+    }
+}
+
+/// Bytes in quotes; a long run of one byte as `"a"*1000`.
+fn text_of(payload: &[u8]) -> String {
+    match payload {
+        [first, .., _] if payload.len() > 64 && payload.iter().all(|byte| byte == first) => {
+            format!("\"{}\"*{}", first.escape_ascii(), payload.len())
+        }
+        _ => format!("\"{}\"", payload.escape_ascii()),
+    }
+}

@@ -1,0 +1,356 @@
+//! The conformance vectors of BLIP/1: every row of `vectors/*.txt` against the broker without I/O,
+//! with its bytes in one read and split at every byte, and against the real binary over TCP.
+//!
+//! The files are for authors of other clients and brokers too; what they need is at the head of
+//! `protocol.txt`.
+
+mod rows;
+#[path = "../support/mod.rs"]
+mod support;
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use blipmq::broker::{Action, Broker, Cluster, ConnectionId, Now};
+use blipmq::config::Settings;
+use blipmq::protocol::{CoreId, decode, encode};
+use rows::{Expected, Row, Send};
+use support::running;
+use support::wire::{Frame, Printer, Wire};
+
+/// Rows with more bytes than this are not split at every byte.
+const SPLIT_BYTES_MAX: usize = 512;
+
+fn all_rows() -> Vec<Row> {
+    let files =
+        [include_str!("protocol.txt"), include_str!("malformed.txt"), include_str!("refused.txt")];
+    // Macros are said once, at the head of the first.
+    rows::parse(&files.concat())
+}
+
+/// Something that plays the broker's part.
+trait Server {
+    fn send(&mut self, send: &Send);
+    /// The client sends no more.
+    fn finish(&mut self, connection: u8);
+    /// At least so many lines of a connection, and all there are if that can be known.
+    fn lines(&mut self, connection: u8, count: usize) -> Vec<String>;
+    fn id_of(&self, topic: &str) -> u32;
+}
+
+/// Plays a row. `split` cuts the bytes of one read into more.
+fn play(row: &Row, server: &mut impl Server, split: impl Fn(Vec<u8>) -> Vec<Vec<u8>>) {
+    let mut open = BTreeMap::new();
+    for (number, stage) in row.stages.iter().enumerate() {
+        let place = format!("{}, stage {}", row.name, number + 1);
+        for send in stage.sends(|topic| server.id_of(topic)) {
+            let connection = send.connection;
+            open.entry(connection).or_insert(true);
+            for bytes in split(send.bytes) {
+                server.send(&Send { connection, bytes });
+            }
+        }
+        for (&connection, open) in &mut open {
+            let of_it = |expected: &&Expected| expected.connection == connection;
+            let mut expected: Vec<&str> =
+                stage.expected.iter().filter(of_it).map(|line| line.line.as_str()).collect();
+            if expected.last() == Some(&"waits") {
+                expected.pop();
+                compare(&place, &expected, &server.lines(connection, expected.len()));
+                expected = vec!["close"];
+                server.finish(connection);
+            }
+            if expected.last() == Some(&"close") {
+                *open = false;
+            }
+            compare(&place, &expected, &server.lines(connection, expected.len()));
+        }
+    }
+    for (connection, _) in open.into_iter().filter(|(_, open)| *open) {
+        let mut bytes = Vec::new();
+        encode::ping(&mut bytes, 4_711);
+        server.send(&Send { connection, bytes });
+        let place = format!("{}, the PING that every connection left open answers", row.name);
+        compare(&place, &["PONG 4711"], &server.lines(connection, 1));
+    }
+}
+
+/// Lines sorted into those that keep an order of their own: deliveries, answers that the core of
+/// the connection gives itself, and answers that other cores may have a part in, in any order.
+#[derive(Debug, PartialEq, Eq)]
+struct Sorted {
+    deliveries: Vec<String>,
+    at_once: Vec<String>,
+    in_time: Vec<String>,
+}
+
+impl Sorted {
+    fn new(lines: &[String]) -> Sorted {
+        let begins = |line: &str, kinds: &[&str]| kinds.iter().any(|kind| line.starts_with(kind));
+        let (deliveries, answers): (Vec<_>, Vec<_>) = lines
+            .iter()
+            .cloned()
+            .partition(|line| begins(line, &["MESSAGES ", "GAP ", "TOPIC request=0 "]));
+        let (mut in_time, at_once): (Vec<_>, Vec<_>) = answers
+            .into_iter()
+            .partition(|line| begins(line, &["TOPIC ", "SUBSCRIBED ", "UNSUBSCRIBED "]));
+        in_time.sort();
+        Sorted { deliveries, at_once, in_time }
+    }
+}
+
+#[track_caller]
+fn compare(place: &str, expected: &[&str], got: &[String]) {
+    // Of WELCOME only what the row names.
+    let shortened = |line: &String| match line.starts_with("WELCOME ") {
+        true if expected.contains(&"WELCOME") => "WELCOME".to_owned(),
+        _ => line.clone(),
+    };
+    let got: Vec<String> = got.iter().map(shortened).collect();
+    let expected: Vec<String> = expected.iter().map(|line| (*line).to_owned()).collect();
+    assert_eq!(Sorted::new(&expected), Sorted::new(&got), "{place}: expected and got");
+    let welcome = got.iter().position(|line| line.starts_with("WELCOME"));
+    assert!(welcome.is_none_or(|at| at == 0), "{place}: WELCOME is the first frame");
+    let close = got.iter().position(|line| line == "close");
+    assert!(close.is_none_or(|at| at + 1 == got.len()), "{place}: nothing follows close");
+    let message = got.iter().position(|line| line.starts_with("MESSAGES"));
+    let subscribed = got.iter().position(|line| line.starts_with("SUBSCRIBED"));
+    if let (Some(message), Some(subscribed)) = (message, subscribed) {
+        assert!(subscribed < message, "{place}: SUBSCRIBED comes before what it brings");
+    }
+}
+
+// --- the broker without I/O ---
+
+/// One core, no sockets; its time is a counter.
+struct Solo {
+    broker: Broker,
+    turns: u64,
+    connections: HashMap<u8, Output>,
+    /// Ids are the same for all connections.
+    topics: HashMap<String, u32>,
+}
+
+#[derive(Default)]
+struct Output {
+    bytes: Vec<u8>,
+    printer: Printer,
+    closed: bool,
+    told_closed: bool,
+}
+
+impl Solo {
+    fn new() -> Solo {
+        let cluster = Cluster::new(1, 7, Arc::new(Settings::default()));
+        Solo {
+            broker: Broker::new(CoreId(0), cluster, Arc::default()),
+            turns: 0,
+            connections: HashMap::new(),
+            topics: HashMap::new(),
+        }
+    }
+
+    fn now(&self) -> Now {
+        let unix_ns = 1_700_000_000_000_000_000 + self.turns;
+        Now { monotonic_ns: self.turns, unix_ns }
+    }
+
+    fn id(connection: u8) -> ConnectionId {
+        ConnectionId { slot: u32::from(connection), generation: 0 }
+    }
+
+    fn connect(&mut self, connection: u8) {
+        let now = self.now();
+        self.connections.entry(connection).or_insert_with(|| {
+            self.broker.connected(now, Solo::id(connection), true);
+            Output::default()
+        });
+    }
+
+    fn output(&mut self, connection: ConnectionId) -> &mut Output {
+        self.connections.get_mut(&(connection.slot as u8)).expect("it is connected")
+    }
+
+    /// Turns until there is nothing left to do.
+    fn run(&mut self) {
+        loop {
+            self.turns += 1;
+            let now = self.now();
+            let mut busy = self.broker.take_in(now);
+            let mut in_flight = Vec::new();
+            while let Some(connection) = self.broker.next_ready() {
+                let mut gathered = Vec::new();
+                self.broker.gather(now, connection, &mut gathered);
+                if !gathered.is_empty() {
+                    in_flight.push(connection);
+                }
+                for bytes in gathered {
+                    self.output(connection).bytes.extend_from_slice(&bytes);
+                }
+            }
+            for connection in in_flight {
+                busy = true;
+                self.broker.sent(connection);
+            }
+            for action in self.broker.take_actions().collect::<Vec<_>>() {
+                busy = true;
+                if let Action::Close(connection, last) = action {
+                    let output = self.output(connection);
+                    output.bytes.extend_from_slice(&last);
+                    output.closed = true;
+                    self.broker.closed(connection);
+                }
+            }
+            if !busy {
+                return;
+            }
+        }
+    }
+}
+
+impl Server for Solo {
+    fn send(&mut self, send: &Send) {
+        self.connect(send.connection);
+        let connection = Solo::id(send.connection);
+        if !self.output(connection).closed {
+            assert!(self.broker.wants_input(), "everything before was served");
+            self.broker.received(self.now(), connection, &send.bytes);
+            self.run();
+        }
+    }
+
+    fn finish(&mut self, connection: u8) {
+        self.broker.ended(self.now(), Solo::id(connection));
+        self.run();
+    }
+
+    fn lines(&mut self, connection: u8, _count: usize) -> Vec<String> {
+        self.connect(connection);
+        let output = self.output(Solo::id(connection));
+        let mut lines = Vec::new();
+        let bytes = std::mem::take(&mut output.bytes);
+        let mut rest = &bytes[..];
+        while !rest.is_empty() {
+            let frame = decode::next_frame(rest, u32::MAX).expect("a legal length");
+            let frame = frame.expect("what was sent are whole frames");
+            let frame_len = frame.len();
+            lines.push(output.printer.print(&Frame(frame.to_vec())));
+            rest = &rest[frame_len..];
+        }
+        if output.closed && !output.told_closed {
+            output.told_closed = true;
+            lines.push("close".to_owned());
+        }
+        self.note_topics();
+        lines
+    }
+
+    fn id_of(&self, topic: &str) -> u32 {
+        *self.topics.get(topic).unwrap_or_else(|| panic!("no TOPIC has named {topic}"))
+    }
+}
+
+impl Solo {
+    fn note_topics(&mut self) {
+        for output in self.connections.values() {
+            self.topics.extend(output.printer.topics().map(|(id, name)| (name.to_owned(), id)));
+        }
+    }
+}
+
+#[test]
+fn broker_without_io_answers_every_row_as_it_must() {
+    for row in all_rows() {
+        play(&row, &mut Solo::new(), |bytes| vec![bytes]);
+    }
+}
+
+/// Goal: the answers do not depend on where reads split the bytes.
+/// Method: every row that is short enough, cut in two at every byte, and into single bytes.
+#[test]
+fn broker_without_io_answers_every_row_the_same_however_its_bytes_are_split() {
+    let mut rows_split = 0;
+    for row in all_rows() {
+        let stages = row.stages.iter().map(|stage| stage.sends(|_| 0));
+        let longest = stages.flatten().map(|send| send.bytes.len()).max().unwrap_or(0);
+        if longest > SPLIT_BYTES_MAX {
+            continue;
+        }
+        rows_split += 1;
+        for at in 1..longest {
+            play(&row, &mut Solo::new(), |bytes| {
+                let (left, right) = bytes.split_at(at.min(bytes.len()));
+                [left, right].iter().map(|part| part.to_vec()).collect()
+            });
+        }
+        play(&row, &mut Solo::new(), |bytes| bytes.iter().map(|byte| vec![*byte]).collect());
+    }
+    assert!(rows_split > 100, "most rows are short: {rows_split}");
+}
+
+// --- the real binary ---
+
+/// One row's connections to a running broker.
+struct Tcp<'a> {
+    broker: &'a running::Broker,
+    connections: HashMap<u8, (Wire, Printer)>,
+}
+
+impl Server for Tcp<'_> {
+    fn send(&mut self, send: &Send) {
+        let (wire, _) = self
+            .connections
+            .entry(send.connection)
+            .or_insert_with(|| (Wire::silent(self.broker.addr), Printer::default()));
+        // A broker may close at the first fatal byte, while the rest is still on its way.
+        let _ = std::io::Write::write_all(&mut wire.stream, &send.bytes);
+    }
+
+    fn finish(&mut self, connection: u8) {
+        self.connections.get_mut(&connection).expect("it is connected").0.finish_writing();
+    }
+
+    fn lines(&mut self, connection: u8, count: usize) -> Vec<String> {
+        let (wire, printer) = self.connections.get_mut(&connection).expect("it is connected");
+        let mut lines = Vec::new();
+        while lines.len() < count {
+            match wire.next() {
+                Some(frame) => lines.push(printer.print(&frame)),
+                None => {
+                    lines.push("close".to_owned());
+                    break;
+                }
+            }
+        }
+        lines
+    }
+
+    fn id_of(&self, topic: &str) -> u32 {
+        let mut printers = self.connections.values().map(|(_, printer)| printer);
+        let id = printers.find_map(|printer| printer.id_of(topic));
+        id.unwrap_or_else(|| panic!("no TOPIC has named {topic}"))
+    }
+}
+
+fn real_broker_answers_every_row(count: usize) {
+    let Some(cores) = running::cores(count) else { return };
+    let broker = running::Broker::start(&cores);
+    for row in all_rows() {
+        if count > 1 && row.name.ends_with("_on_one_core") {
+            continue;
+        }
+        let mut server = Tcp { broker: &broker, connections: HashMap::new() };
+        play(&row, &mut server, |bytes| vec![bytes]);
+    }
+    broker.stop();
+}
+
+#[test]
+fn real_broker_on_one_core_answers_every_row_as_it_must() {
+    real_broker_answers_every_row(1);
+}
+
+#[test]
+fn real_broker_on_two_cores_answers_every_row_as_it_must() {
+    real_broker_answers_every_row(2);
+}
