@@ -2,12 +2,15 @@
 //!
 //! This library half does no I/O: bytes, time and randomness come in as arguments, actions go out.
 //! The binary brings it together with the `executors` crate, which owns cores and sockets.
+//!
+//! The [`manual`] says how it works and why, and how to run it.
 
 pub mod broker;
 #[cfg(feature = "client")]
 pub mod client;
 pub mod config;
 pub mod limits;
+pub mod manual;
 pub mod protocol;
 
 /// The example of the README compiles.

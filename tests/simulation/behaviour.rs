@@ -52,11 +52,21 @@ impl Behaviour {
         if world.conversations[number].close_written || is_full {
             return;
         }
+        let topic = random_topic(world);
         match world.random.below(20) {
-            0..=9 if self.publishes => publish(world, number),
+            0..=8 if self.publishes => publish(world, number, topic),
+            9 if self.publishes && world.plan.payload_len_max < 10_000 => {
+                // A burst that takes several turns, to one topic, which is opened again at times.
+                for _ in 0..world.random.below(60) {
+                    publish(world, number, topic);
+                    if world.random.chance(5) {
+                        open(world, number, topic);
+                    }
+                }
+            }
             0..=3 if self.subscribes => subscribe(world, number),
             4..=5 if self.subscribes => unsubscribe(world, number),
-            10 => open(world, number),
+            10 => open(world, number, topic),
             11 => {
                 let opaque = world.random.next();
                 world.conversations[number].ping(&mut world.wires[number].upstream, opaque);
@@ -195,8 +205,7 @@ impl Behaviour {
     }
 }
 
-fn publish(world: &mut World, number: usize) {
-    let topic = random_topic(world);
+fn publish(world: &mut World, number: usize, topic: usize) {
     let messages = world.random.below(world.plan.frame_messages_max) + 1;
     let payload_len_max = world.plan.payload_len_max;
     let payloads: Vec<Vec<u8>> = (0..messages)
@@ -212,8 +221,7 @@ fn publish(world: &mut World, number: usize) {
     world.write_publish(number, publish);
 }
 
-fn open(world: &mut World, number: usize) {
-    let topic = random_topic(world);
+fn open(world: &mut World, number: usize, topic: usize) {
     world.conversations[number].open(&mut world.wires[number].upstream, &world.truth, topic);
 }
 

@@ -218,7 +218,8 @@ impl Conversation {
         let wire_topic = match self.ids.get(&topic) {
             Some(id) if by_id => *id,
             _ => {
-                let mut opens = self.opens.iter();
+                // The newest: it may be on its way while an older one has the id.
+                let mut opens = self.opens.iter().rev();
                 let request =
                     opens.find(|(_, open)| open.topic == topic).map(|(number, _)| *number);
                 PROVISIONAL | request.unwrap_or_else(|| self.open(out, truth, topic))

@@ -135,10 +135,9 @@ impl World {
 
     /// A promise is broken: says so, and how to see it again.
     pub fn fail(&self, what: &str) -> ! {
-        let commit = match option_env!("BLIPMQ_COMMIT") {
-            Some(commit) => format!("commit {commit}; "),
-            None => String::new(),
-        };
+        // CI sets it to `git rev-parse --short HEAD`.
+        let commit = std::env::var("BLIPMQ_COMMIT");
+        let commit = commit.map(|commit| format!("commit {commit}; ")).unwrap_or_default();
         let seed = self.seed;
         panic!("{what}; {commit}rerun: BLIPMQ_SEED={seed:#x} cargo test --test simulation")
     }
@@ -276,11 +275,12 @@ impl World {
 
     /// The payloads a client has read; there must have been no gaps.
     pub fn received(&self, client: Client) -> Vec<&str> {
-        let payload = |seen| match seen {
-            &Seen::Message(ref payload) => payload.as_str(),
+        let seen = self.seen(client).iter();
+        seen.map(|seen| match seen {
+            Seen::Message(payload) => payload.as_str(),
             gap => panic!("{gap:?} where only messages were expected"),
-        };
-        self.seen(client).iter().map(payload).collect()
+        })
+        .collect()
     }
 
     // --- time ---

@@ -1,0 +1,83 @@
+//! The queue of one subscription: in and out, and at its bound.
+
+use std::hint::black_box;
+
+use blipmq::broker::overflow::{Outcome, enqueue};
+use blipmq::broker::portion::Portion;
+use blipmq::broker::queue::{Bounds, Entry, Queue};
+use blipmq::config::OverflowPolicy;
+use blipmq::protocol::{Sequence, TopicId};
+use bytes::Bytes;
+use criterion::{Criterion, Throughput};
+
+use crate::support::frame;
+
+const PORTIONS: u64 = 64;
+const BOUNDS: Bounds = Bounds { messages_max: 2_048, bytes_max: 64 << 20 };
+
+struct Portions {
+    frames: Bytes,
+    next: Sequence,
+}
+
+impl Portions {
+    fn new() -> Portions {
+        Portions { frames: frame(1, 1, 0).into(), next: Sequence(1) }
+    }
+
+    fn next(&mut self) -> Portion {
+        let portion = Portion {
+            topic: TopicId(1),
+            first: self.next,
+            messages: 1,
+            deadline_ns: u64::MAX,
+            frames: self.frames.clone(),
+        };
+        self.next = portion.next();
+        portion
+    }
+}
+
+fn take(queue: &mut Queue) -> Option<Entry> {
+    queue.take_next(256, 256 << 10, true)
+}
+
+pub fn bench(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("queue");
+    group.throughput(Throughput::Elements(PORTIONS));
+    group.bench_function("push_and_take", |bencher| {
+        let (mut queue, mut portions) = (Queue::default(), Portions::new());
+        bencher.iter(|| {
+            for _ in 0..PORTIONS {
+                let portion = portions.next();
+                let outcome = enqueue(&mut queue, &portion, OverflowPolicy::DropOldest, BOUNDS);
+                assert_eq!(outcome, Outcome { enqueued: 1, ..Outcome::default() });
+            }
+            let mut taken = 0;
+            while let Some(entry) = take(&mut queue) {
+                assert!(matches!(black_box(entry), Entry::Portion(_)));
+                taken += 1;
+            }
+            assert_eq!(taken, PORTIONS);
+        });
+    });
+    for (name, policy) in
+        [("drop_oldest", OverflowPolicy::DropOldest), ("drop_new", OverflowPolicy::DropNew)]
+    {
+        group.bench_function(name, |bencher| {
+            let (mut queue, mut portions) = (Queue::default(), Portions::new());
+            for _ in 0..BOUNDS.messages_max {
+                enqueue(&mut queue, &portions.next(), policy, BOUNDS);
+            }
+            bencher.iter(|| {
+                for _ in 0..PORTIONS {
+                    let outcome = enqueue(&mut queue, &portions.next(), policy, BOUNDS);
+                    assert_eq!(outcome.dropped_oldest + outcome.dropped_new, 1);
+                }
+                assert_eq!(queue.messages(), u64::from(BOUNDS.messages_max));
+                assert_eq!(queue.gap_runs(), 1, "what is missing is one run");
+            });
+        });
+    }
+    group.finish();
+}

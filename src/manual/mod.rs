@@ -1,0 +1,16 @@
+//! The manual: chapters that are built with the documentation, so that their links are checked.
+//!
+//! | chapter | for whoever |
+//! |---|---|
+//! | [`architecture`] | reads or changes the code: the path of one message, the turn, back-pressure, memory |
+//! | [`protocol`] | writes a client: what PROTOCOL.md leaves open and how this broker decides it |
+//! | [`decisions`] | asks why it is like this |
+//! | [`tuning`] | runs it |
+//!
+//! Numbers of what it does per second are not here: a record with its command, commit and machine
+//! belongs in `benches/records/`.
+
+pub mod architecture;
+pub mod decisions;
+pub mod protocol;
+pub mod tuning;

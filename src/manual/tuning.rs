@@ -1,0 +1,55 @@
+//! Running it: which file, which cores, which limits.
+//!
+//! `blipmq check-config FILE` says what is wrong with a file, all at once.
+//! `config/mixed.toml` has every key with its default, its range and its meaning.
+//!
+//! | file | for |
+//! |---|---|
+//! | `config/mixed.toml` | the defaults; a start for a file of your own |
+//! | `config/high-throughput.toml` | many messages: larger queues, batches and messages |
+//! | `config/low-latency.toml` | recent messages: short queues and small batches |
+//! | `config/node0.toml`, `config/node1.toml` | one broker per NUMA node, see `deploy/numa-instances.sh` |
+//!
+//! # Keys that matter
+//!
+//! - `delivery.max_batch`: messages sent to one connection at a time. More of them share a system
+//!   call; fewer let neighbours have their turn sooner. An idle broker sends the first at once
+//!   whatever this is.
+//! - `queues.subscriber_capacity`, `queues.subscriber_bytes`: how long a stall a subscriber survives
+//!   without loss, and what a stalled one can cost in memory; the first bound reached counts. A
+//!   quarter of the capacity is also what a core takes in per turn, so a very small one makes turns
+//!   small.
+//! - `queues.overflow_policy`: `drop_oldest` keeps what is recent, `drop_new` what came first. Each
+//!   subscriber may choose for itself.
+//! - `delivery.default_ttl_ms`: for publishers that name no time to live.
+//! - `delivery.fanout_shards`: topics are hashed to shards, shards are dealt to cores. A topic
+//!   stays on one core, so one busy topic is as fast as one core, however many shards there are. A
+//!   fixed number keeps the same topics together however many cores there are.
+//!
+//! # Cores
+//!
+//! The broker runs one pinned thread on each core it is allowed. `taskset -c 4-7 blipmq` and
+//! `numactl --cpunodebind=0 --membind=0 blipmq --config config/node0.toml` just work; `--cores` or
+//! `server.cores` choose among what is allowed. Leave a core to the network interrupts and to the
+//! metrics page if latency matters. With a broker per NUMA node no message crosses nodes inside the
+//! broker, but topics are not shared between brokers: clients have to choose one.
+//!
+//! # Limits of the machine
+//!
+//! The start checks them and raises what it may; a failure names the number and the fix.
+//!
+//! - Kernel 6.1 or later, and io_uring allowed: `kernel.io_uring_disabled`, and the seccomp profile of
+//!   a container.
+//! - Locked memory: 512 KiB per core (`LimitMEMLOCK`).
+//! - Open files: `server.max_connections` and some for the broker itself (`LimitNOFILE`).
+//! - `net.core.somaxconn`: clients that reconnect all at once wait in this queue.
+//! - `net.ipv4.tcp_wmem`: the kernel buffers this much per connection before the broker's own queue
+//!   begins to fill. Larger buffers hide longer stalls, and make what is in them older.
+//!
+//! `deploy/sysctl.d/60-blipmq.conf` and `deploy/blipmq.service` set these, each with its reason.
+//!
+//! # What to watch
+//!
+//! On the metrics page: drops by reason tell whether queues are too short or subscribers too slow;
+//! `queue_overflows` rises before anyone complains; messages per flush tell how well sends are
+//! batched. What each client missed it was told itself, in GAPs.
