@@ -44,7 +44,7 @@ pub struct Counters {
     pub dropped_oldest_messages: Counter,
     /// Messages `drop_new` kept out of queues.
     pub dropped_new_messages: Counter,
-    /// Messages whose TTL ended before their topic had given them to queues.
+    /// Messages whose TTL ended before they were put into a queue, once per subscription.
     pub expired_before_enqueue_messages: Counter,
     /// Messages whose TTL ended in a queue, once per subscription.
     pub expired_in_queue_messages: Counter,

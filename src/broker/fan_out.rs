@@ -24,9 +24,6 @@ impl Broker {
         let targets = self.subscriptions.take_targets(topic);
         let joining = self.joining_targets(topic, &targets);
         let expired = portion.is_expired(now);
-        if expired {
-            self.counters.expired_before_enqueue_messages.add(u64::from(portion.messages));
-        }
         self.fan_out_to_groups(topic, portion, expired);
         let mut too_slow = Vec::new();
         let mut full = Vec::new();
@@ -34,6 +31,8 @@ impl Broker {
             let subscription = self.subscriptions.get(index);
             let entries = subscription.queue.entries();
             if expired {
+                let messages = u64::from(portion.messages);
+                self.counters.expired_before_enqueue_messages.add(messages);
                 subscription.queue.miss(portion.gap(GapReason::Expired));
             } else {
                 let (policy, bounds) = (subscription.policy, subscription.bounds);

@@ -209,6 +209,8 @@ impl Broker {
             let entries = group.queue.entries();
             group.topics.entry(topic.id).or_insert_with(|| topic.clone());
             if expired {
+                let messages = u64::from(portion.messages);
+                self.counters.expired_before_enqueue_messages.add(messages);
                 group.queue.miss(portion.gap(GapReason::Expired));
             } else {
                 let outcome = overflow::enqueue(&mut group.queue, portion, group.policy, bounds);

@@ -107,6 +107,7 @@ fn start(settings: Settings) -> Result<Broking, Box<dyn std::error::Error>> {
         connections_max: max_connections,
         letters_max: limits::MESH_LETTERS_MAX,
         drain_timeout,
+        linger: Duration::from_millis(limits::LINGER_MS),
     };
     let counters_of = counters.clone();
     let running = launch(plan, move |core| {
