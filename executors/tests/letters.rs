@@ -10,7 +10,7 @@ use std::time::Duration;
 use executors::launch::{Stopped, launch};
 use executors::{ConnectionId, Io, Now, Service};
 
-const LETTERS: u64 = 200_000;
+const LETTERS: u64 = 50_000;
 const LANES: usize = 2;
 
 /// Writes every other core numbered letters on every lane, and checks the numbers of theirs.
