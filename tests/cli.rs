@@ -55,7 +55,7 @@ fn nobody() -> String {
 
 #[test]
 fn command_lines_that_cannot_be_understood_have_status_2() {
-    let rows: [&[&str]; 12] = [
+    let rows: [&[&str]; 15] = [
         &["frobnicate"],
         &["--bind", "not-an-address"],
         &["--cores", "x"],
@@ -67,6 +67,9 @@ fn command_lines_that_cannot_be_understood_have_status_2() {
         &["sub"],
         &["sub", "a", "--count", "0"],
         &["sub", "a", "--format", "xml"],
+        &["sub", "a", "--overflow", "wait"],
+        &["sub", "a", "--last", "1", "--from", "2"],
+        &["pub", "a", "x", "--header", "no-value"],
         &["check-config"],
     ];
     for words in rows {
@@ -181,6 +184,23 @@ fn long_input_arrives_whole_and_in_order() {
 }
 
 #[test]
+fn headers_and_checksums_of_the_command_line_are_published() {
+    let server = Server::start(|mut connection| {
+        connection.accept_open(7);
+        let published = connection.expect_messages();
+        connection.accept_ping();
+        connection.until_close();
+        published
+    });
+    let words = ["pub", "a", "x", "--header", "trace=4=2", "--reply-to", "b", "--crc", "--server"];
+    assert_status(&run(&[&words[..], &[&server.addr]].concat()), 0);
+    let published = server.join();
+    assert_eq!(published.header.flags, 6);
+    assert_eq!(published.header_value("trace"), b"4=2");
+    assert_eq!(published.header_value("reply-to"), b"b");
+}
+
+#[test]
 fn topic_that_the_broker_refuses_is_a_failure_with_its_text() {
     let server = Server::start(|mut connection| {
         let (request, topic) = connection.expect_open();
@@ -281,15 +301,26 @@ fn json_and_hex_show_where_a_message_stands() {
 
 #[test]
 fn options_reach_the_broker() {
-    let server = Server::start(|mut connection| {
-        connection.expect_subscribe(|subscribe| {
-            assert_eq!((subscribe.overflow, subscribe.capacity), (2, 9));
+    let rows: [(&[&str], (u8, u32, u8, u64, &str)); 7] = [
+        (&["--overflow", "drop_new", "--capacity", "9"], (2, 9, 0, 0, "")),
+        (&["--overflow", "drop_oldest"], (1, 0, 0, 0, "")),
+        (&["--overflow", "block"], (3, 0, 0, 0, "")),
+        (&["--overflow", "disconnect"], (4, 0, 0, 0, "")),
+        (&["--overflow", "latest", "--last", "1"], (5, 0, 1, 1, "")),
+        (&["--from", "1200"], (0, 0, 2, 1_200, "")),
+        (&["--group", "billing"], (0, 0, 0, 0, "billing")),
+    ];
+    for (words, expected) in rows {
+        let server = Server::start(move |mut connection| {
+            connection.expect_subscribe(|asked| {
+                let start = (asked.start, asked.start_argument);
+                let asked = (asked.overflow, asked.capacity, start.0, start.1, asked.group);
+                assert_eq!(asked, expected);
+            });
         });
-    });
-    let overflow = ["--overflow", "drop_new", "--capacity", "9"];
-    let words = [&["sub", "a", "--server", &server.addr][..], &overflow].concat();
-    assert_status(&run(&words), 1);
-    server.join();
+        assert_status(&run(&[&["sub", "a", "--server", &server.addr], words].concat()), 1);
+        server.join();
+    }
 }
 
 #[test]

@@ -37,10 +37,9 @@ pub(super) fn connect(options: &ClientOptions, addr: &str) -> Result<Client, Cli
     let mut buffer = ReadBuffer::new();
     let server = say_hello(options, addr, &stream, &mut buffer)?;
     let shared = Arc::new(Shared::new(
-        Conversation::new(server.frame_len_max, options.outgoing_bytes_max, options.publish_window),
+        Conversation::new(Arc::new(server), options),
         EventQueue::new(options.events_max, options.event_bytes_max),
         stream,
-        server,
         options.request_timeout,
     ));
     let inner = Inner { shared: shared.clone(), threads: Mutex::default() };

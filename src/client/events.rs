@@ -9,6 +9,7 @@
 //! - The end of the connection comes behind the last event, and then for ever.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
@@ -16,7 +17,7 @@ use bytes::Bytes;
 
 use super::received::Messages;
 use super::{ClientError, Subscription};
-use crate::protocol::GapReason;
+use crate::protocol;
 
 /// What the broker sent to a client.
 #[derive(Debug, Clone)]
@@ -50,6 +51,47 @@ pub struct Gap {
     pub messages: u64,
     /// Why.
     pub reason: GapReason,
+    /// The one subscription that missed them; `None` for all plain ones that match the topic.
+    pub subscription: Option<Subscription>,
+}
+
+/// Why messages were missed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum GapReason {
+    /// The subscription's queue was full.
+    Overflow,
+    /// Their time to live was over.
+    Expired,
+    /// The topic's log keeps them no longer.
+    NoLongerKept,
+    /// A newer message took their place.
+    Conflated,
+    /// They arrived, and their checksum does not match.
+    Corrupt,
+}
+
+impl From<protocol::GapReason> for GapReason {
+    fn from(reason: protocol::GapReason) -> GapReason {
+        match reason {
+            protocol::GapReason::Overflow => GapReason::Overflow,
+            protocol::GapReason::Expired => GapReason::Expired,
+            protocol::GapReason::NoLongerKept => GapReason::NoLongerKept,
+            protocol::GapReason::Conflated => GapReason::Conflated,
+        }
+    }
+}
+
+impl fmt::Display for GapReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            GapReason::Overflow => "queue overflow",
+            GapReason::Expired => "expired",
+            GapReason::NoLongerKept => "no longer kept",
+            GapReason::Conflated => "conflated",
+            GapReason::Corrupt => "their checksum does not match",
+        })
+    }
 }
 
 impl Gap {
@@ -208,7 +250,7 @@ mod tests {
 
     fn gap(first: u64) -> Event {
         let reason = GapReason::Overflow;
-        Event::Gap(Gap { topic: "a".into(), first, messages: 1, reason })
+        Event::Gap(Gap { topic: "a".into(), first, messages: 1, reason, subscription: None })
     }
 
     fn error() -> Event {

@@ -31,6 +31,9 @@
 //! the larger the batches, without a timer. When the buffer is full, `publish` blocks.
 //! [`Client::flush`] returns when the broker has taken everything published before it.
 //!
+//! [`Topic::publish_acked`] tells the sequence a message got; [`Topic::begin_publish_acked`] tells
+//! it later, and messages that ask share frames and ACKs as all do.
+//!
 //! # Receiving
 //! A connection gets a message once, however many of its subscriptions match, so a client has one
 //! stream of [`Event`]s, whose queue is bounded: while it is full the client does not read, and
@@ -46,7 +49,7 @@
 //! |---|---|
 //! | how a connection begins | `connect` |
 //! | how messages become frames and share them | `outgoing`, `writer` |
-//! | what was asked and answered | `conversation` |
+//! | what was asked and answered | `topic`, `conversation` |
 //! | how bytes become events | `read_buffer`, `reader`, `received`, `events` |
 //! | how threads wait for each other | `shared` |
 //!
@@ -68,6 +71,7 @@ mod read_buffer;
 mod reader;
 mod received;
 mod shared;
+mod topic;
 mod writer;
 
 use std::fmt;
@@ -75,15 +79,17 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-pub use error::{ClientError, ServerError};
-pub use events::{Event, Gap};
+pub use error::{ClientError, HeaderError, ServerError};
+pub use events::{Event, Gap, GapReason};
 pub use options::{ClientOptions, PublishOptions, PublishWindow, SubscribeOptions};
-pub use received::{Message, Messages};
+pub use received::{Message, Messages, OwnedMessage};
+pub use topic::{PublishTicket, Published, Topic};
 
 pub use crate::protocol::messages::Headers;
-pub use crate::protocol::{GapReason, Overflow};
+pub use crate::protocol::{Overflow, Start};
 
 use crate::protocol::{SubscriptionId, name};
+use conversation::Asked;
 use shared::{Shared, Wait};
 
 /// Time that dropping a client waits for what was published to leave and for the broker to close.
@@ -129,8 +135,8 @@ impl Client {
     }
 
     /// What the broker said of itself.
-    pub fn server_info(&self) -> &ServerInfo {
-        &self.inner.shared.server
+    pub fn server_info(&self) -> Arc<ServerInfo> {
+        self.inner.shared.lock().server.clone()
     }
 
     /// A topic to publish to. Costs no round trip: if the broker refuses the topic, a later
@@ -178,7 +184,7 @@ impl Client {
         pattern: &str,
         options: SubscribeOptions,
     ) -> Result<Subscription, ClientError> {
-        let subscription = self.ask_to_subscribe(pattern, options, false)?;
+        let subscription = self.ask_to_subscribe(pattern, options, Asked::ByCall)?;
         let wait = Wait { what: "subscribe", until: None };
         match self.wait_for_answer(&subscription, wait) {
             Err(timeout @ ClientError::Timeout { .. }) => {
@@ -199,19 +205,20 @@ impl Client {
         pattern: &str,
         options: SubscribeOptions,
     ) -> Result<Subscription, ClientError> {
-        self.ask_to_subscribe(pattern, options, true)
+        self.ask_to_subscribe(pattern, options, Asked::ForEvent)
     }
 
     fn ask_to_subscribe(
         &self,
         pattern: &str,
         options: SubscribeOptions,
-        answer_is_event: bool,
+        asked: Asked,
     ) -> Result<Subscription, ClientError> {
         name::check_pattern(pattern)
             .map_err(|error| ClientError::BadPattern { pattern: pattern.to_owned(), error })?;
+        options.check()?;
         let mut conversation = self.inner.shared.lock_to_send()?;
-        let subscription = conversation.subscribe(pattern, options, answer_is_event);
+        let subscription = conversation.subscribe(pattern, options, asked);
         self.inner.shared.send(conversation);
         Ok(subscription)
     }
@@ -301,77 +308,7 @@ impl Drop for Inner {
 
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Client").field("server", self.server_info()).finish_non_exhaustive()
-    }
-}
-
-/// A topic of one client, to publish to. Cheap to clone; from any thread. It ends with the last
-/// clone of its client.
-#[derive(Clone)]
-pub struct Topic {
-    shared: Arc<Shared>,
-    index: usize,
-    name: Arc<str>,
-}
-
-impl Topic {
-    /// The topic's name.
-    pub fn name(&self) -> &Arc<str> {
-        &self.name
-    }
-
-    /// Publishes one message with the default options; blocks while the outgoing buffer or the
-    /// window is full. `Ok` means that it will be sent; [`Client::flush`] tells whether the broker
-    /// took it.
-    pub fn publish(&self, payload: impl AsRef<[u8]>) -> Result<(), ClientError> {
-        self.publish_ttl_ms(payload.as_ref(), 0)
-    }
-
-    /// As [`publish`](Self::publish), with options.
-    ///
-    /// ```no_run
-    /// use std::time::Duration;
-    /// use blipmq::client::{Client, PublishOptions};
-    ///
-    /// let client = Client::connect("127.0.0.1:7878")?;
-    /// let quotes = client.topic("quotes.acme")?;
-    /// quotes.publish_with("42.50", PublishOptions::new().ttl(Duration::from_millis(500)))?;
-    /// # client.flush()
-    /// # ; Ok::<(), blipmq::client::ClientError>(())
-    /// ```
-    pub fn publish_with(
-        &self,
-        payload: impl AsRef<[u8]>,
-        options: PublishOptions,
-    ) -> Result<(), ClientError> {
-        self.publish_ttl_ms(payload.as_ref(), options.ttl_ms()?)
-    }
-
-    fn publish_ttl_ms(&self, payload: &[u8], ttl_ms: u32) -> Result<(), ClientError> {
-        let message_len_max = self.shared.server.message_len_max;
-        if payload.len() > message_len_max as usize {
-            let payload_len = payload.len();
-            return Err(ClientError::MessageTooLong { payload_len, message_len_max });
-        }
-        let mut conversation = self.shared.lock_to_send()?;
-        if !conversation.has_room() {
-            let wait = Wait { what: "publish", until: None };
-            let (now, room) = self.shared.wait(conversation, wait, |now| match now.closing {
-                true => Some(Err(ClientError::Closed)),
-                false => now.has_room().then_some(Ok(())),
-            });
-            room?;
-            conversation = now;
-        }
-        conversation.publish(self.index, payload, ttl_ms)?;
-        self.shared.send(conversation);
-        Ok(())
-    }
-}
-
-impl fmt::Debug for Topic {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Topic").field(&self.name).finish()
+        f.debug_struct("Client").field("server", &self.server_info()).finish_non_exhaustive()
     }
 }
 
@@ -387,5 +324,10 @@ impl Subscription {
     /// The pattern subscribed to.
     pub fn pattern(&self) -> &Arc<str> {
         &self.pattern
+    }
+
+    /// Whether the other handle is of the same client too: then they share one allocation.
+    fn is_same(&self, other: &Subscription) -> bool {
+        self.id == other.id && Arc::ptr_eq(&self.pattern, &other.pattern)
     }
 }

@@ -11,14 +11,15 @@ use std::sync::Arc;
 
 use hashbrown::HashMap;
 
-use super::events::{Event, Gap};
+use super::conversation::Taken;
+use super::events::{Event, Gap, GapReason};
 use super::read_buffer::ReadBuffer;
 use super::received::Messages;
 use super::shared::{Shared, Wait};
-use super::{ClientError, ServerError};
+use super::{ClientError, ServerError, Subscription};
 use crate::protocol::decode::{ServerFrame, server_frame};
 use crate::protocol::frame::PROVISIONAL;
-use crate::protocol::{TopicId, encode};
+use crate::protocol::{SubscriptionId, TopicId, encode};
 
 pub(super) fn run(shared: &Shared, buffer: ReadBuffer) {
     let mut reader = Reader { shared, topics: HashMap::new(), events: Vec::new(), goodbye: None };
@@ -37,7 +38,7 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     fn read_until_end(&mut self, mut buffer: ReadBuffer) -> ClientError {
-        let frame_len_max = self.shared.server.frame_len_max;
+        let frame_len_max = self.shared.lock().server.frame_len_max;
         loop {
             loop {
                 match buffer.take_frame(frame_len_max) {
@@ -70,11 +71,26 @@ impl Reader<'_> {
         match server_frame(&frame)? {
             ServerFrame::Messages(header) => {
                 let topic = self.topic_named(header.topic, "MESSAGES")?;
-                self.events.push(Event::Messages(Messages { topic, header, frame }));
+                let Some(subscription) = self.addressed(header.subscription)? else {
+                    return Ok(());
+                };
+                let messages = Messages { topic, subscription, header, frame };
+                self.events.push(match messages.is_intact() {
+                    true => Event::Messages(messages),
+                    false => Event::Gap(Gap {
+                        topic: messages.topic,
+                        first: header.sequence,
+                        messages: u64::from(header.count),
+                        reason: GapReason::Corrupt,
+                        subscription: messages.subscription,
+                    }),
+                });
             }
-            ServerFrame::Gap { topic, first, messages, reason, .. } => {
+            ServerFrame::Gap { topic, subscription, first, messages, reason } => {
                 let topic = self.topic_named(topic.0, "GAP")?;
-                self.events.push(Event::Gap(Gap { topic, first: first.0, messages, reason }));
+                let Some(subscription) = self.addressed(subscription)? else { return Ok(()) };
+                let (first, reason) = (first.0, reason.into());
+                self.events.push(Event::Gap(Gap { topic, first, messages, reason, subscription }));
             }
             ServerFrame::Goodbye { reason } => {
                 let reason: Arc<str> = reason.into();
@@ -134,9 +150,8 @@ impl Reader<'_> {
             ServerFrame::Welcome(_) => {
                 return Err(ClientError::Unexpected("a second WELCOME".to_owned()));
             }
-            ServerFrame::Ack { publish_id, .. } => {
-                let text = format!("ACK for publish {publish_id}, and none was asked for");
-                return Err(ClientError::Unexpected(text));
+            ServerFrame::Ack { publish_id, sequence, messages, .. } => {
+                conversation.on_ack(publish_id, Taken { sequence: sequence.0, messages })?;
             }
             ServerFrame::Messages(_) | ServerFrame::Gap { .. } | ServerFrame::Goodbye { .. } => {
                 unreachable!("`take` made events of them")
@@ -144,6 +159,15 @@ impl Reader<'_> {
         }
         self.shared.answer(conversation);
         Ok(())
+    }
+
+    /// Whom a frame is for: `Some(None)` for all plain subscriptions, `None` for one that its caller
+    /// knows no longer.
+    fn addressed(&self, subscription: u32) -> Result<Option<Option<Subscription>>, ClientError> {
+        match subscription {
+            0 => Ok(Some(None)),
+            id => Ok(self.shared.lock().addressed(SubscriptionId(id))?.map(Some)),
+        }
     }
 
     fn topic_named(&self, id: u32, frame: &str) -> Result<Arc<str>, ClientError> {

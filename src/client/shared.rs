@@ -13,9 +13,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
+use super::ClientError;
 use super::conversation::Conversation;
 use super::events::EventQueue;
-use super::{ClientError, ServerInfo};
 
 pub(super) struct Shared {
     conversation: Mutex<Conversation>,
@@ -25,7 +25,6 @@ pub(super) struct Shared {
     writer_wakes: Condvar,
     pub(super) events: EventQueue,
     pub(super) stream: TcpStream,
-    pub(super) server: ServerInfo,
     pub(super) request_timeout: Duration,
     /// Rises with every read and write, so that a wait can tell slow from stuck.
     moved: AtomicU64,
@@ -44,7 +43,6 @@ impl Shared {
         conversation: Conversation,
         events: EventQueue,
         stream: TcpStream,
-        server: ServerInfo,
         request_timeout: Duration,
     ) -> Shared {
         Shared {
@@ -53,7 +51,6 @@ impl Shared {
             writer_wakes: Condvar::new(),
             events,
             stream,
-            server,
             request_timeout,
             moved: AtomicU64::new(0),
         }
@@ -71,6 +68,20 @@ impl Shared {
             None if conversation.closing => Err(ClientError::Closed),
             None => Ok(conversation),
         }
+    }
+
+    /// As [`lock_to_send`](Self::lock_to_send), when there is room for a message.
+    pub(super) fn lock_to_publish(&self) -> Result<MutexGuard<'_, Conversation>, ClientError> {
+        let conversation = self.lock_to_send()?;
+        if conversation.has_room() {
+            return Ok(conversation);
+        }
+        let wait = Wait { what: "publish", until: None };
+        let (conversation, room) = self.wait(conversation, wait, |now| match now.closing {
+            true => Some(Err(ClientError::Closed)),
+            false => now.has_room().then_some(Ok(())),
+        });
+        room.map(|()| conversation)
     }
 
     /// Ends a turn with the conversation in which something to send was appended.
