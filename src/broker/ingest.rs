@@ -200,7 +200,7 @@ mod tests {
         ingest.add(NOW, Destination::Name("a".into()), 0, 1, b"2");
         ingest.add(NOW, topic(1), 0, 1, b"3");
         let frames: Vec<_> = ingest.take().into_iter().map(|batch| batch.frames).collect();
-        assert_eq!(frames, [b"1", b"2", b"3"]);
+        assert_eq!(frames, [&b"1"[..], b"2", b"3"]);
     }
 
     #[test]

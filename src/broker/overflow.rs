@@ -98,7 +98,7 @@ fn drop_new(queue: &mut Queue, mut portion: Portion, bounds: Bounds) -> Outcome 
 
 #[cfg(test)]
 mod tests {
-    use bytes::{Bytes, BytesMut};
+    use bytes::BytesMut;
 
     use super::super::queue::Entry;
     use super::*;
@@ -161,11 +161,11 @@ mod tests {
     fn drop_oldest_keeps_the_newest_frames_and_one_gap_in_front() {
         let mut queue = Queue::default();
         let mut enqueue =
-            |portion| enqueue(&mut queue, portion, OverflowPolicy::DropOldest, BOUNDS);
-        assert_eq!(enqueue(&portion(1, &[1, 2])), Outcome { enqueued: 3, ..Outcome::default() });
-        let outcome = enqueue(&portion(4, &[1, 1, 1]));
+            |portion: Portion| enqueue(&mut queue, &portion, OverflowPolicy::DropOldest, BOUNDS);
+        assert_eq!(enqueue(portion(1, &[1, 2])), Outcome { enqueued: 3, ..Outcome::default() });
+        let outcome = enqueue(portion(4, &[1, 1, 1]));
         assert_eq!(outcome, Outcome { enqueued: 3, dropped_oldest: 3, dropped_new: 0 });
-        let outcome = enqueue(&portion(7, &[3, 1, 1]));
+        let outcome = enqueue(portion(7, &[3, 1, 1]));
         assert_eq!(outcome, Outcome { enqueued: 2, dropped_oldest: 6, dropped_new: 0 });
         assert_eq!(drain(&mut queue), [-6, -3, 1, 1]);
     }
@@ -173,11 +173,12 @@ mod tests {
     #[test]
     fn drop_new_keeps_the_oldest_frames_and_one_gap_behind() {
         let mut queue = Queue::default();
-        let mut enqueue = |portion| enqueue(&mut queue, portion, OverflowPolicy::DropNew, BOUNDS);
-        assert_eq!(enqueue(&portion(1, &[1, 2])), Outcome { enqueued: 3, ..Outcome::default() });
-        let outcome = enqueue(&portion(4, &[1, 1, 1]));
+        let mut enqueue =
+            |portion: Portion| enqueue(&mut queue, &portion, OverflowPolicy::DropNew, BOUNDS);
+        assert_eq!(enqueue(portion(1, &[1, 2])), Outcome { enqueued: 3, ..Outcome::default() });
+        let outcome = enqueue(portion(4, &[1, 1, 1]));
         assert_eq!(outcome, Outcome { enqueued: 1, dropped_oldest: 0, dropped_new: 2 });
-        assert_eq!(enqueue(&portion(7, &[2])).dropped_new, 2);
+        assert_eq!(enqueue(portion(7, &[2])).dropped_new, 2);
         assert_eq!(drain(&mut queue), [1, 2, 1, -4]);
     }
 
@@ -250,6 +251,6 @@ mod tests {
         let mut queue = Queue::default();
         enqueue(&mut queue, &original, OverflowPolicy::DropOldest, BOUNDS);
         let Some(Entry::Portion(queued)) = queue.take_next(1, 0, true) else { panic!("queued") };
-        assert_eq!(Bytes::as_ptr(&queued.frames), Bytes::as_ptr(&original.frames));
+        assert_eq!(queued.frames.as_ptr(), original.frames.as_ptr());
     }
 }
