@@ -20,18 +20,26 @@ use crate::limits::MESSAGES_HEADER_LEN;
 use crate::protocol::frame::PROVISIONAL;
 use crate::protocol::{RequestId, TopicId, encode};
 use acks::PendingAck;
+use requests::Requests;
 use subscriptions::Entry;
 
 mod acks;
+mod renewal;
+mod requests;
 mod subscriptions;
 
 pub(super) use acks::{Answer, Taken};
+pub(super) use renewal::Seen;
+pub(super) use requests::{CORRELATION_ID, Request};
 pub(super) use subscriptions::Asked;
 
 /// Failures kept for the next `flush`. The first one is what it reports; more would only be counted.
 const FAILURES_MAX: usize = 64;
 /// A window is acknowledged in this many steps, so that sending does not stop while a PONG travels.
 const WINDOW_STEPS: u64 = 4;
+
+/// A client that reconnects must know what arrived: it asks after this much.
+const CONFIRM_STEP: Amount = Amount { messages: 1_024, bytes: 256 * 1_024 };
 
 /// One connection's state.
 pub(super) struct Conversation {
@@ -45,17 +53,30 @@ pub(super) struct Conversation {
     subscriptions: HashMap<u32, Entry>,
     /// Frames that an ACK is due for, by publish id.
     acks: HashMap<u64, PendingAck>,
+    requests: Requests,
+    /// How often the writer took what waited.
+    batches_taken: u64,
     window: Option<PublishWindow>,
+    /// How much is sent between two PINGs of the client's own, if it does that.
+    ping_step: Option<Amount>,
     published: Amount,
+    /// What the writer took, and what a PONG confirmed.
+    written: Amount,
     taken: Amount,
     /// PINGs without PONG, and what was published before each.
     pings: VecDeque<(u64, Amount)>,
     pings_sent: u64,
+    pings_written: u64,
+    publish_ids_written: u64,
     pongs_received: u64,
     /// What went wrong without a call to tell it to; counted from the start of the connection.
     failures: VecDeque<ClientError>,
     failures_dropped: usize,
     failures_reported: usize,
+    /// The writer may take what waits: there is a connection, and it takes bytes.
+    pub(super) writable: bool,
+    /// Counts connections.
+    pub(super) epoch: u64,
     /// CLOSE is sent: nothing may be appended behind it, except answers.
     pub(super) closing: bool,
     /// The first cause of the end; nothing is read or written from here on.
@@ -67,7 +88,20 @@ pub(super) struct Conversation {
 
 struct Topic {
     name: Arc<str>,
+    request: u32,
+    /// 0 until the broker gave one.
+    id: u32,
     refused: Option<ServerError>,
+    /// Opened to reply, and no caller has a handle of it.
+    is_for_replies: bool,
+    /// The batch that its last message went into.
+    published_in: u64,
+}
+
+impl Topic {
+    fn new(name: Arc<str>, request: u32) -> Topic {
+        Topic { name, request, id: 0, refused: None, is_for_replies: false, published_in: 0 }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -77,7 +111,19 @@ struct Amount {
 }
 
 impl Conversation {
-    pub(super) fn new(server: Arc<ServerInfo>, options: &ClientOptions) -> Conversation {
+    /// `token` is random: it makes the client's inbox its own.
+    pub(super) fn new(
+        server: Arc<ServerInfo>,
+        options: &ClientOptions,
+        token: u64,
+    ) -> Conversation {
+        let ping_step = match options.publish_window {
+            Some(window) => Some(Amount {
+                messages: window.messages.div_ceil(WINDOW_STEPS),
+                bytes: window.bytes.div_ceil(WINDOW_STEPS),
+            }),
+            None => options.reconnect.as_ref().map(|_| CONFIRM_STEP),
+        };
         Conversation {
             out: Outgoing::new(server.frame_len_max, options.crc),
             server,
@@ -88,15 +134,23 @@ impl Conversation {
             topic_of_request: HashMap::new(),
             subscriptions: HashMap::new(),
             acks: HashMap::new(),
+            requests: Requests::new(token),
+            batches_taken: 0,
             window: options.publish_window,
+            ping_step,
             published: Amount::default(),
+            written: Amount::default(),
             taken: Amount::default(),
             pings: VecDeque::new(),
             pings_sent: 0,
+            pings_written: 0,
+            publish_ids_written: 0,
             pongs_received: 0,
             failures: VecDeque::new(),
             failures_dropped: 0,
             failures_reported: 0,
+            writable: true,
+            epoch: 0,
             closing: false,
             ended: None,
             waiting: 0,
@@ -116,17 +170,31 @@ impl Conversation {
     /// The number of a topic here; the first time, its OPEN goes out.
     pub(super) fn open(&mut self, name: &str) -> (usize, Arc<str>) {
         if let Some((name, index)) = self.topic_of_name.get_key_value(name) {
+            self.topics[*index].is_for_replies = false;
             return (*index, name.clone());
         }
         let request = self.take_id();
-        encode::open(self.out.control(), RequestId(request), name);
+        let name: Arc<str> = name.into();
+        self.write_open(request, &name);
         // Messages need not wait for the id: the broker knows the request until then.
         let index = self.out.add_topic(PROVISIONAL | request);
-        let name: Arc<str> = name.into();
-        self.topics.push(Topic { name: name.clone(), refused: None });
+        self.topics.push(Topic::new(name.clone(), request));
         self.topic_of_name.insert(name.clone(), index);
         self.topic_of_request.insert(request, index);
         (index, name)
+    }
+
+    fn write_open(&mut self, request: u32, name: &str) {
+        encode::open(self.out.control(), RequestId(request), name);
+    }
+
+    /// Everything that waits, for the writer.
+    pub(super) fn take_outgoing(&mut self, batch: &mut Vec<u8>) {
+        self.out.take(batch);
+        self.batches_taken += 1;
+        self.written = self.published;
+        self.pings_written = self.pings_sent;
+        self.publish_ids_written = self.out.publish_ids();
     }
 
     /// Whether a message may be published now, or has to wait for the socket or the window.
@@ -154,13 +222,14 @@ impl Conversation {
             let (topic, error) = (topic.name.clone(), error.clone());
             return Err(ClientError::TopicRefused { topic, error });
         }
+        self.topics[index].published_in = self.batches_taken;
         let place = self.out.append(index, record);
         self.published.messages += 1;
         self.published.bytes += record.payload.len() as u64;
-        if let Some(window) = self.window {
+        if let Some(step) = self.ping_step {
             let told = self.pings.back().map_or(self.taken, |(_, published)| *published);
-            if self.published.messages - told.messages >= window.messages.div_ceil(WINDOW_STEPS)
-                || self.published.bytes - told.bytes >= window.bytes.div_ceil(WINDOW_STEPS)
+            if self.published.messages - told.messages >= step.messages
+                || self.published.bytes - told.bytes >= step.bytes
             {
                 self.ping();
             }
@@ -228,6 +297,7 @@ impl Conversation {
                 "TOPIC `{name}` answers request {request}, which is not open"
             )));
         };
+        self.topics[index].id = topic.0;
         let asked = &self.topics[index].name;
         if **asked != *name {
             return Err(ClientError::Unexpected(format!(
@@ -284,12 +354,12 @@ impl Conversation {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::client::SubscribeOptions;
     use crate::protocol::SubscriptionId;
 
-    fn conversation(window: Option<PublishWindow>) -> Conversation {
+    pub(super) fn conversation(window: Option<PublishWindow>) -> Conversation {
         let server = ServerInfo {
             server: String::new(),
             server_id: 1,
@@ -301,7 +371,7 @@ mod tests {
         };
         let mut options = ClientOptions::new().outgoing_bytes_max(1_000);
         options.publish_window = window;
-        Conversation::new(Arc::new(server), &options)
+        Conversation::new(Arc::new(server), &options, 1)
     }
 
     fn plain(payload: &[u8]) -> Record<'_> {
@@ -326,7 +396,7 @@ mod tests {
     fn room_ends_where_outgoing_bytes_reach_their_bound() {
         let mut conversation = conversation(None);
         let (topic, _) = conversation.open("a");
-        conversation.publish(topic, &[0; 2_000], 0).unwrap();
+        conversation.publish(topic, plain(&[0; 2_000])).unwrap();
         assert!(!conversation.has_room());
         conversation.out.take(&mut Vec::new());
         assert!(conversation.has_room());

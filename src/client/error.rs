@@ -73,6 +73,39 @@ pub enum ClientError {
         /// The topic.
         topic: Arc<str>,
     },
+    /// The connection was lost before the broker confirmed messages; it may have them.
+    #[error(
+        "{messages} messages were sent and not confirmed when the connection was lost: the broker \
+         may or may not have them"
+    )]
+    PossiblyLost {
+        /// At most so many.
+        messages: u64,
+    },
+    /// Messages that waited for a connection are not sent.
+    #[error("{messages} messages waited for a connection to the broker and are not sent")]
+    Unsent {
+        /// How many.
+        messages: u64,
+    },
+    /// Nobody answered a request in time.
+    #[error(
+        "no reply to the request to `{topic}` within {} ms: check that a replier subscribes to it, \
+         or wait longer",
+        waited.as_millis()
+    )]
+    NoReply {
+        /// The topic.
+        topic: Arc<str>,
+        /// The request's timeout.
+        waited: Duration,
+    },
+    /// A message to reply to does not say where.
+    #[error("the message of `{topic}` names no topic to reply to in its header `reply-to`")]
+    NoReplyTopic {
+        /// The message's own topic.
+        topic: String,
+    },
     /// The broker did not make, or did not end, the subscription.
     #[error("the broker refused pattern `{pattern}`: {error}")]
     PatternRefused {

@@ -29,6 +29,29 @@ pub enum Event {
     Gap(Gap),
     /// A subscription asked for with `begin_subscribe` is in force.
     Subscribed(Subscription),
+    /// The connection has ended, and the client connects again: see `ClientOptions::reconnect`.
+    Disconnected {
+        /// Why it ended.
+        cause: ClientError,
+        /// Messages that were sent and not confirmed: the broker may or may not have them. The
+        /// next `flush` reports them too.
+        unconfirmed: u64,
+    },
+    /// The client is connected again. What it subscribed to is asked for again; an
+    /// [`Event::Resubscribed`] for each follows.
+    Reconnected {
+        /// The same broker process: its sequences go on. Else they start over with 1, and what the
+        /// other had kept is gone.
+        same_server: bool,
+    },
+    /// A subscription is in force again after a reconnect.
+    Resubscribed {
+        /// Which.
+        subscription: Subscription,
+        /// It goes on where it was, and what the broker keeps no longer is told in a gap. Else what
+        /// was published meanwhile is missing; see [`GapReason::Disconnected`].
+        resumed: bool,
+    },
     /// The broker refused something no call waits for; the connection goes on. When 1,024 events
     /// wait already these are dropped, for clients that never receive: `flush` reports them too.
     Error(ClientError),
@@ -69,6 +92,9 @@ pub enum GapReason {
     Conflated,
     /// They arrived, and their checksum does not match.
     Corrupt,
+    /// They were published while there was no connection. The client tells it when the topic's next
+    /// message arrives.
+    Disconnected,
 }
 
 impl From<protocol::GapReason> for GapReason {
@@ -90,6 +116,7 @@ impl fmt::Display for GapReason {
             GapReason::NoLongerKept => "no longer kept",
             GapReason::Conflated => "conflated",
             GapReason::Corrupt => "their checksum does not match",
+            GapReason::Disconnected => "published while not connected",
         })
     }
 }
@@ -219,6 +246,11 @@ impl EventQueue {
     pub(super) fn lift_bounds(&self) {
         self.lock().unbounded = true;
         self.emptied.notify_all();
+    }
+
+    /// There is a new connection.
+    pub(super) fn restore_bounds(&self) {
+        self.lock().unbounded = false;
     }
 
     pub(super) fn end(&self, ended: ClientError) {

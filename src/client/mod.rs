@@ -43,6 +43,29 @@
 //! both receives much and flushes does so from two threads (it is cheap to clone), or asks with
 //! [`Client::begin_subscribe`]. A client that never subscribes has nothing to receive.
 //!
+//! # Request and reply
+//! [`Client::request`] publishes a message that says where to answer, and waits for the answer;
+//! [`Client::reply`] gives it. Any number of programs can answer; the first reply counts.
+//!
+//! # Reconnecting
+//! With [`ClientOptions::reconnect`] the end of a connection is not the end of the client. What it
+//! keeps, and what it tells:
+//!
+//! | of | after a reconnect |
+//! |---|---|
+//! | messages that were not sent yet | they are sent, in their order; `publish` blocks while their bound, `outgoing_bytes_max`, is reached |
+//! | messages sent and not confirmed | never sent again; [`Event::Disconnected`] counts them, and the next [`Client::flush`] and every [`PublishTicket`] of theirs fails with [`ClientError::PossiblyLost`] |
+//! | subscriptions | asked for again; [`Event::Resubscribed`] for each |
+//! | a topic subscribed to with [`SubscribeOptions::resume`] | goes on behind the last message received, or an [`Event::Gap`] tells what is no longer kept |
+//! | a pattern with wildcards, or without `resume` | begins with the next message; when a topic known before has one, an [`Event::Gap`] with [`GapReason::Disconnected`] tells what was missed of it |
+//! | a group | goes on with the next message: the other members had what came meanwhile |
+//! | a broker that was started anew | [`Event::Reconnected`] says so; sequences start over, and subscriptions that resume get all that it has kept since |
+//! | a request under way | its reply may be lost: it ends with its timeout |
+//!
+//! So that little is unconfirmed, a client that reconnects asks for confirmation every 1,024
+//! messages or 256 KiB, or as its window says. Errors that another connection cannot mend, such as
+//! a frame that is not BLIP/1, end the client as ever.
+//!
 //! # Where to read on
 //!
 //! | to learn | read |
@@ -50,12 +73,14 @@
 //! | how a connection begins | `connect` |
 //! | how messages become frames and share them | `outgoing`, `writer` |
 //! | what was asked and answered | `topic`, `conversation` |
+//! | how a request finds its reply | `request`, `conversation::requests` |
 //! | how bytes become events | `read_buffer`, `reader`, `received`, `events` |
+//! | what survives the end of a connection | `reconnect`, `conversation::renewal` |
 //! | how threads wait for each other | `shared` |
 //!
 //! # Always true
 //! - Messages of one thread to one topic keep their order, also when other threads publish to it.
-//! - The end of a connection is told, with its reason, to every call that waits and every later one.
+//! - The end of a client is told, with its reason, to every call that waits and every later one.
 //! - Memory is bounded: `outgoing_bytes_max` twice, `event_bytes_max`, one message above each.
 
 // The library half does no I/O, and CI holds it to that; the client is where it does.
@@ -70,6 +95,8 @@ mod outgoing;
 mod read_buffer;
 mod reader;
 mod received;
+mod reconnect;
+mod request;
 mod shared;
 mod topic;
 mod writer;
@@ -83,6 +110,7 @@ pub use error::{ClientError, HeaderError, ServerError};
 pub use events::{Event, Gap, GapReason};
 pub use options::{ClientOptions, PublishOptions, PublishWindow, SubscribeOptions};
 pub use received::{Message, Messages, OwnedMessage};
+pub use reconnect::ReconnectPolicy;
 pub use topic::{PublishTicket, Published, Topic};
 
 pub use crate::protocol::messages::Headers;
@@ -169,7 +197,7 @@ impl Client {
         let first_failure = conversation.failures_unreported();
         let ping = conversation.ping();
         shared.send(conversation);
-        let wait = Wait { what: "flush", until };
+        let wait = Wait::new("flush").until(until);
         let (mut conversation, ponged) =
             shared.wait(shared.lock(), wait, |now| now.is_ponged(ping).then_some(Ok(())));
         ponged?;
@@ -185,7 +213,7 @@ impl Client {
         options: SubscribeOptions,
     ) -> Result<Subscription, ClientError> {
         let subscription = self.ask_to_subscribe(pattern, options, Asked::ByCall)?;
-        let wait = Wait { what: "subscribe", until: None };
+        let wait = Wait::new("subscribe");
         match self.wait_for_answer(&subscription, wait) {
             Err(timeout @ ClientError::Timeout { .. }) => {
                 let mut conversation = self.inner.shared.lock_to_send()?;
@@ -229,7 +257,7 @@ impl Client {
         let mut conversation = self.inner.shared.lock_to_send()?;
         conversation.unsubscribe(subscription)?;
         self.inner.shared.send(conversation);
-        self.wait_for_answer(subscription, Wait { what: "unsubscribe", until: None })
+        self.wait_for_answer(subscription, Wait::new("unsubscribe"))
     }
 
     fn wait_for_answer(&self, subscription: &Subscription, wait: Wait) -> Result<(), ClientError> {
@@ -255,9 +283,7 @@ impl Client {
     /// Asks the broker to send what it has queued for this client and to close. Receive until
     /// [`ClientError::Closed`] to have all of it. Nothing can be published any more.
     pub fn begin_close(&self) {
-        let mut conversation = self.inner.shared.lock();
-        conversation.close();
-        self.inner.shared.send(conversation);
+        self.inner.shared.close();
     }
 
     /// Closes, and returns when the broker has taken everything published and has closed too.
@@ -279,10 +305,8 @@ impl Client {
 impl Inner {
     fn close(&self, until: Option<Instant>) -> Result<(), ClientError> {
         self.shared.events.discard();
-        let mut conversation = self.shared.lock();
-        conversation.close();
-        self.shared.send(conversation);
-        let wait = Wait { what: "close", until };
+        self.shared.close();
+        let wait = Wait::new("close").until(until);
         let (conversation, closed) =
             self.shared.wait(self.shared.lock(), wait, |now| match now.ended {
                 Some(ClientError::Closed) => Some(Ok(())),
@@ -297,7 +321,12 @@ impl Drop for Inner {
     fn drop(&mut self) {
         // Nobody is left to tell. What must arrive was flushed, or closed, before.
         let _ = self.close(Instant::now().checked_add(DROP_WAIT));
+        // Between two connections the reader may be waiting for the system to connect.
+        let is_connected = self.shared.lock().writable;
         self.shared.end(ClientError::Closed);
+        if !is_connected {
+            return;
+        }
         let threads = self.threads.get_mut().expect("nothing panics while it holds the threads");
         for thread in threads.drain(..) {
             // A panic there was printed already, and must not become an abort here.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::error::HeaderError;
 use super::outgoing::Record;
-use super::{Client, ClientError, connect};
+use super::{Client, ClientError, ReconnectPolicy, connect};
 use crate::limits::TOPIC_LEN_MAX;
 use crate::protocol::{Overflow, Start, encode};
 
@@ -34,6 +34,7 @@ pub struct ClientOptions {
     pub(super) events_max: usize,
     pub(super) event_bytes_max: usize,
     pub(super) crc: bool,
+    pub(super) reconnect: Option<ReconnectPolicy>,
 }
 
 impl Default for ClientOptions {
@@ -47,6 +48,7 @@ impl Default for ClientOptions {
             events_max: 1_024,
             event_bytes_max: 4 << 20,
             crc: false,
+            reconnect: None,
         }
     }
 }
@@ -114,6 +116,14 @@ impl ClientOptions {
     /// [`GapReason::Corrupt`](super::GapReason::Corrupt) tells which they were.
     pub fn crc(mut self, crc: bool) -> Self {
         self.crc = crc;
+        self
+    }
+
+    /// Connects again when the connection is lost or the broker goes away; default no, and the end
+    /// of the connection is then the end of the client. See
+    /// [Reconnecting](super#reconnecting) for what that keeps and what it cannot.
+    pub fn reconnect(mut self, policy: ReconnectPolicy) -> Self {
+        self.reconnect = Some(policy);
         self
     }
 
@@ -227,6 +237,7 @@ pub struct SubscribeOptions {
     pub(super) capacity: u32,
     pub(super) start: Start,
     pub(super) group: Option<Arc<str>>,
+    pub(super) resume: bool,
 }
 
 impl Default for SubscribeOptions {
@@ -236,6 +247,7 @@ impl Default for SubscribeOptions {
             capacity: 0,
             start: Start::Live,
             group: None,
+            resume: false,
         }
     }
 }
@@ -273,6 +285,14 @@ impl SubscribeOptions {
     /// [`subscription`](super::Messages::subscription) is this one. Empty is no group.
     pub fn group(mut self, name: impl Into<Arc<str>>) -> Self {
         self.group = Some(name.into()).filter(|name| !name.is_empty());
+        self
+    }
+
+    /// After a reconnect, goes on behind the last message received; default no, which begins with
+    /// the next one accepted. It takes a [`ClientOptions::reconnect`], and a broker that keeps
+    /// messages. See [Reconnecting](super#reconnecting) for patterns with wildcards.
+    pub fn resume(mut self, resume: bool) -> Self {
+        self.resume = resume;
         self
     }
 

@@ -10,9 +10,9 @@
 //! - A frame asks for one ACK if any of its messages does: asking costs no batching.
 
 use crate::limits::{MESSAGES_HEADER_LEN, RECORD_HEADER_LEN};
-use crate::protocol::encode;
 use crate::protocol::frame::{FLAG_ACK, FLAG_CRC, FLAG_HEADERS};
 use crate::protocol::messages::Header;
+use crate::protocol::{Kind, encode};
 
 /// Bytes of a frame that messages share: beyond this the 40 bytes of header are lost in the noise,
 /// and a subscriber would wait longer for the first of them.
@@ -180,6 +180,38 @@ impl Outgoing {
         std::mem::swap(&mut self.sealed, batch);
     }
 
+    /// Everything that waits, for `put_back` over the next connection.
+    pub(super) fn take_unsent(&mut self, frame_len_max: u32) -> Vec<u8> {
+        self.seal_all();
+        self.frame_len_max = FRAME_BYTES_MAX.min(frame_len_max as usize);
+        std::mem::take(&mut self.sealed)
+    }
+
+    /// Appends what `take_unsent` gave: messages to the topic that `number` makes of their old one,
+    /// and PINGs. Other control frames were of the connection before. Returns how many messages
+    /// have no topic any more.
+    pub(super) fn put_back(&mut self, unsent: Vec<u8>, number: impl Fn(u32) -> Option<u32>) -> u64 {
+        let mut not_sent = 0;
+        let mut rest = &unsent[..];
+        while let Some(len) = rest.first_chunk::<4>() {
+            let (frame, behind) = rest.split_at(u32::from_le_bytes(*len) as usize);
+            rest = behind;
+            if frame[4] == Kind::Ping as u8 {
+                self.sealed.extend_from_slice(frame);
+            } else if frame[4] == Kind::Messages as u8 {
+                let header = Header::read(frame);
+                match number(header.topic) {
+                    Some(topic) => {
+                        self.sealed.extend_from_slice(&Header { topic, ..header }.to_bytes());
+                        self.sealed.extend_from_slice(&frame[MESSAGES_HEADER_LEN..]);
+                    }
+                    None => not_sent += u64::from(header.count),
+                }
+            }
+        }
+        not_sent
+    }
+
     fn seal_all(&mut self) {
         for index in std::mem::take(&mut self.open) {
             self.move_to_sealed(index);
@@ -226,7 +258,7 @@ fn write_header(frame: &mut [u8], head: Head, crc: bool) {
 mod tests {
     use super::*;
     use crate::protocol::decode::next_frame;
-    use crate::protocol::{encode, messages};
+    use crate::protocol::messages;
 
     /// Topic and payloads of each frame; a control frame is topic 0.
     fn frames(mut bytes: &[u8]) -> Vec<(u32, Vec<Vec<u8>>)> {

@@ -10,12 +10,12 @@
 
 use std::net::{Shutdown, TcpStream};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Condvar, Mutex, MutexGuard};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-use super::ClientError;
-use super::conversation::Conversation;
+use super::conversation::{Conversation, Seen};
 use super::events::EventQueue;
+use super::{ClientError, ServerInfo};
 
 pub(super) struct Shared {
     conversation: Mutex<Conversation>,
@@ -24,7 +24,8 @@ pub(super) struct Shared {
     /// For the writer: there is something to write, or nothing any more.
     writer_wakes: Condvar,
     pub(super) events: EventQueue,
-    pub(super) stream: TcpStream,
+    /// Changes with the conversation's epoch, under its lock.
+    stream: Mutex<Arc<TcpStream>>,
     pub(super) request_timeout: Duration,
     /// Rises with every read and write, so that a wait can tell slow from stuck.
     moved: AtomicU64,
@@ -36,6 +37,19 @@ pub(super) struct Wait {
     pub(super) what: &'static str,
     /// Gives up then, whether or not something moves.
     pub(super) until: Option<Instant>,
+    /// Nothing needs to move: the answer is not the broker's.
+    pub(super) for_others: bool,
+}
+
+impl Wait {
+    /// For an answer of the broker.
+    pub(super) fn new(what: &'static str) -> Wait {
+        Wait { what, until: None, for_others: false }
+    }
+
+    pub(super) fn until(self, until: Option<Instant>) -> Wait {
+        Wait { until, ..self }
+    }
 }
 
 impl Shared {
@@ -50,7 +64,7 @@ impl Shared {
             changed: Condvar::new(),
             writer_wakes: Condvar::new(),
             events,
-            stream,
+            stream: Mutex::new(Arc::new(stream)),
             request_timeout,
             moved: AtomicU64::new(0),
         }
@@ -76,7 +90,7 @@ impl Shared {
         if conversation.has_room() {
             return Ok(conversation);
         }
-        let wait = Wait { what: "publish", until: None };
+        let wait = Wait::new("publish");
         let (conversation, room) = self.wait(conversation, wait, |now| match now.closing {
             true => Some(Err(ClientError::Closed)),
             false => now.has_room().then_some(Ok(())),
@@ -130,7 +144,10 @@ impl Shared {
                 (moved, still_since) = (moved_now, now);
             }
             let still = now.duration_since(still_since);
-            let mut left = self.request_timeout.saturating_sub(still);
+            let mut left = match wait.for_others {
+                true => Duration::MAX,
+                false => self.request_timeout.saturating_sub(still),
+            };
             if let Some(until) = wait.until {
                 left = left.min(until.saturating_duration_since(now));
             }
@@ -155,24 +172,83 @@ impl Shared {
         ClientError::Timeout { what, waited, remedy }
     }
 
-    /// Gives the writer what to write: sleeps until there is something. `false` when there will
-    /// never be more.
-    pub(super) fn take_outgoing(&self, batch: &mut Vec<u8>) -> bool {
+    /// Gives the writer what to write, and where: sleeps until there is something. `None` when
+    /// there will never be more.
+    pub(super) fn take_outgoing(&self, batch: &mut Vec<u8>) -> Option<(Arc<TcpStream>, u64)> {
         let mut conversation = self.lock();
         loop {
             if conversation.ended.is_some() {
-                return false;
+                return None;
             }
-            if !conversation.out.is_empty() {
-                conversation.out.take(batch);
+            if conversation.writable && !conversation.out.is_empty() {
+                conversation.take_outgoing(batch);
+                let (stream, epoch) = (self.stream(), conversation.epoch);
                 self.answer(conversation);
-                return true;
+                return Some((stream, epoch));
             }
             conversation.writer_sleeps = true;
             let woken = self.writer_wakes.wait(conversation);
             conversation = woken.expect("nothing panics while it holds the conversation");
             conversation.writer_sleeps = false;
         }
+    }
+
+    /// The connection of this epoch takes no more bytes.
+    pub(super) fn stop_writing(&self, epoch: u64) {
+        let mut conversation = self.lock();
+        if conversation.epoch == epoch {
+            conversation.writable = false;
+            self.events.lift_bounds();
+        }
+    }
+
+    pub(super) fn stream(&self) -> Arc<TcpStream> {
+        self.stream.lock().expect("nothing panics while it holds the stream").clone()
+    }
+
+    /// Ends the current connection, not the client.
+    pub(super) fn shut_down(&self) {
+        // An error here means that the peer was first.
+        let _ = self.stream().shutdown(Shutdown::Both);
+    }
+
+    /// Goes on over a new connection.
+    pub(super) fn renew(
+        &self,
+        stream: TcpStream,
+        server: Arc<ServerInfo>,
+        seen: impl Fn(&str) -> Option<Seen>,
+    ) {
+        let mut conversation = self.lock();
+        *self.stream.lock().expect("nothing panics while it holds the stream") = Arc::new(stream);
+        conversation.renew(server, seen);
+        self.events.restore_bounds();
+        self.move_on();
+        drop(conversation);
+        self.writer_wakes.notify_one();
+        self.changed.notify_all();
+    }
+
+    /// Sleeps; `false` if the caller closes meanwhile.
+    pub(super) fn sleep(&self, delay: Duration) -> bool {
+        let until = Instant::now() + delay;
+        let mut conversation = self.lock();
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            if conversation.closing || conversation.ended.is_some() || left.is_zero() {
+                return !conversation.closing && conversation.ended.is_none();
+            }
+            let waited = self.changed.wait_timeout(conversation, left);
+            conversation = waited.expect("nothing panics while it holds the conversation").0;
+        }
+    }
+
+    /// Sends CLOSE, once. A client that is not connected ends at once.
+    pub(super) fn close(&self) {
+        let mut conversation = self.lock();
+        conversation.close();
+        self.send(conversation);
+        self.changed.notify_all();
     }
 
     /// Ends the connection for everybody; the first cause is what all are told.
@@ -182,8 +258,7 @@ impl Shared {
         drop(conversation);
         self.changed.notify_all();
         self.writer_wakes.notify_all();
-        // An error here means that the peer was first.
-        let _ = self.stream.shutdown(Shutdown::Both);
+        self.shut_down();
         self.events.end(cause);
     }
 }

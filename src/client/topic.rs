@@ -143,7 +143,7 @@ impl PublishTicket {
 
     fn wait_until(&self, until: Option<Instant>) -> Result<Published, ClientError> {
         let shared = &self.topic.shared;
-        shared.wait(shared.lock(), Wait { what: "publish", until }, |_| self.try_wait()).1
+        shared.wait(shared.lock(), Wait::new("publish").until(until), |_| self.try_wait()).1
     }
 
     /// The answer if it is there.

@@ -11,30 +11,35 @@ pub struct Broker {
 
 impl Broker {
     pub fn start() -> Broker {
-        Broker::start_at("127.0.0.1:0")
+        Broker::try_start("127.0.0.1:0").expect("it serves before it ends")
     }
 
-    /// Returns when it serves.
-    pub fn start_at(addr: &str) -> Broker {
+    /// Ends it at once, as a power cut would, and starts another at the same address.
+    pub fn restart(mut self) -> Broker {
+        self.end();
+        // The kernel frees an io_uring's sockets some time after its process.
+        let again = (0..1_000).find_map(|_| Broker::try_start(&self.addr));
+        again.expect("the address is free some time")
+    }
+
+    /// Returns when it serves; `None` if it ended before.
+    fn try_start(addr: &str) -> Option<Broker> {
         let mut command = Command::new(env!("CARGO_BIN_EXE_blipmq"));
         command.args(["--bind", addr, "--metrics-bind", "127.0.0.1:0"]);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut child = command.spawn().expect("it starts");
         let mut lines = BufReader::new(child.stdout.take().expect("it is piped")).lines();
         let ready = loop {
-            let line = lines.next().expect("it serves before it ends").expect("UTF-8");
-            if let Some((_, ready)) = line.split_once(" is ready on ") {
+            let Some(line) = lines.next() else {
+                child.wait().expect("it has ended");
+                return None;
+            };
+            if let Some((_, ready)) = line.expect("UTF-8").split_once(" is ready on ") {
                 break ready.to_owned();
             }
         };
         let (addr, _) = ready.split_once(',').expect("the address, then the metrics");
-        Broker { addr: addr.to_owned(), child }
-    }
-
-    /// Ends it at once, as a power cut would.
-    pub fn kill(mut self) -> String {
-        self.end();
-        self.addr.clone()
+        Some(Broker { addr: addr.to_owned(), child })
     }
 
     fn end(&mut self) {

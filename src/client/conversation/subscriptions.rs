@@ -4,13 +4,15 @@ use super::super::events::Event;
 use super::super::{ClientError, ServerError, SubscribeOptions, Subscription};
 use super::Conversation;
 use crate::protocol::decode::Subscribe;
-use crate::protocol::{SubscriptionId, encode};
+use crate::protocol::{Start, SubscriptionId, encode};
 
 /// One subscription of this connection.
 pub(super) struct Entry {
     pub(super) subscription: Subscription,
     pub(super) options: SubscribeOptions,
     pub(super) progress: Progress,
+    /// The sequence after the last that came for it alone, or that it was resumed at.
+    pub(super) next: Option<u64>,
 }
 
 /// Who learns what the broker answers to a SUBSCRIBE.
@@ -27,6 +29,10 @@ pub(in crate::client) enum Asked {
 pub(super) enum Progress {
     Asked(Asked),
     InForce,
+    /// Asked for again over a new connection.
+    Renewing {
+        resumed: bool,
+    },
     /// A call waits for the answer to UNSUBSCRIBE.
     Ending,
     Ended,
@@ -43,9 +49,13 @@ impl Conversation {
     ) -> Subscription {
         let id = SubscriptionId(self.take_id());
         let subscription = Subscription { id, pattern: pattern.into() };
-        let entry =
-            Entry { subscription: subscription.clone(), options, progress: Progress::Asked(asked) };
-        write_subscribe(self.out.control(), &entry);
+        let entry = Entry {
+            subscription: subscription.clone(),
+            options,
+            progress: Progress::Asked(asked),
+            next: None,
+        };
+        write_subscribe(self.out.control(), &entry, entry.options.start);
         self.subscriptions.insert(id.0, entry);
         subscription
     }
@@ -74,7 +84,7 @@ impl Conversation {
         id: SubscriptionId,
     ) -> Option<Result<(), ClientError>> {
         let answer = match &self.subscriptions.get(&id.0)?.progress {
-            Progress::Asked(_) | Progress::Ending => return None,
+            Progress::Asked(_) | Progress::Renewing { .. } | Progress::Ending => return None,
             Progress::InForce => return Some(Ok(())),
             Progress::Ended => Ok(()),
             Progress::Refused(error) => Err(error.clone()),
@@ -105,6 +115,17 @@ impl Conversation {
                     }
                     _ => None,
                 })
+            }
+            Some(Entry {
+                subscription, progress: progress @ Progress::Renewing { .. }, ..
+            }) => {
+                let Progress::Renewing { resumed } = std::mem::replace(progress, Progress::InForce)
+                else {
+                    unreachable!("it was just matched")
+                };
+                let subscription = subscription.clone();
+                let is_inbox = self.requests.is_inbox(id);
+                Ok((!is_inbox).then_some(Event::Resubscribed { subscription, resumed }))
             }
             Some(Entry { progress: Progress::Ending, .. }) => Ok(None),
             // Its caller gave up, or has already asked for its end.
@@ -152,8 +173,15 @@ impl Conversation {
                 *progress = Progress::Refused(error);
                 return None;
             }
-            Progress::Asked(Asked::ForEvent) => {
+            progress @ Progress::Renewing { resumed: true } if error.code == 4220 => {
+                // A broker that keeps nothing to begin with: better live than not at all.
+                *progress = Progress::Renewing { resumed: false };
+                write_subscribe(self.out.control(), entry, Start::Live);
+                return None;
+            }
+            Progress::Asked(Asked::ForEvent) | Progress::Renewing { .. } => {
                 self.subscriptions.remove(&about);
+                self.requests.forget_inbox(SubscriptionId(about));
             }
             _ => {}
         }
@@ -161,8 +189,8 @@ impl Conversation {
     }
 }
 
-fn write_subscribe(out: &mut Vec<u8>, entry: &Entry) {
-    let (start, start_argument) = entry.options.start.to_wire();
+pub(super) fn write_subscribe(out: &mut Vec<u8>, entry: &Entry, start: Start) {
+    let (start, start_argument) = start.to_wire();
     let subscribe = Subscribe {
         subscription: entry.subscription.id,
         overflow: entry.options.overflow as u8,
