@@ -106,11 +106,20 @@ impl Shared {
         }
     }
 
-    /// Ends a turn with the conversation in which somebody may find an answer.
-    pub(super) fn answer(&self, conversation: MutexGuard<'_, Conversation>) {
-        if conversation.waiting > 0 {
-            drop(conversation);
+    /// Ends a turn with the conversation in which somebody may find an answer, and which may have
+    /// made something to send.
+    pub(super) fn answer(&self, mut conversation: MutexGuard<'_, Conversation>) {
+        let is_awaited = conversation.waiting > 0;
+        let wakes_writer = conversation.writer_sleeps && !conversation.out.is_empty();
+        if wakes_writer {
+            conversation.writer_sleeps = false;
+        }
+        drop(conversation);
+        if is_awaited {
             self.changed.notify_all();
+        }
+        if wakes_writer {
+            self.writer_wakes.notify_one();
         }
     }
 
