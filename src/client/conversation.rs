@@ -10,6 +10,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::task::Waker;
 
 use hashbrown::HashMap;
 
@@ -83,6 +84,8 @@ pub(super) struct Conversation {
     pub(super) ended: Option<ClientError>,
     /// Callers and the reader waiting for something of this to change.
     pub(super) waiting: usize,
+    /// Those of them that wait without a thread.
+    pub(super) wakers: Vec<Waker>,
     pub(super) writer_sleeps: bool,
 }
 
@@ -154,6 +157,7 @@ impl Conversation {
             closing: false,
             ended: None,
             waiting: 0,
+            wakers: Vec::new(),
             writer_sleeps: false,
         }
     }
@@ -166,6 +170,15 @@ impl Conversation {
     }
 
     // --- what callers ask for ---
+
+    /// Whether anything can be sent any more.
+    pub(super) fn check_open(&self) -> Result<(), ClientError> {
+        match &self.ended {
+            Some(ended) => Err(ended.clone()),
+            None if self.closing => Err(ClientError::Closed),
+            None => Ok(()),
+        }
+    }
 
     /// The number of a topic here; the first time, its OPEN goes out.
     pub(super) fn open(&mut self, name: &str) -> (usize, Arc<str>) {

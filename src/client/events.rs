@@ -11,6 +11,9 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::task::Waker;
+#[cfg(feature = "tokio")]
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -141,6 +144,8 @@ struct Queue {
     events: VecDeque<Event>,
     bytes: usize,
     receivers_wait: usize,
+    /// Receivers that wait without a thread.
+    wakers: Vec<Waker>,
     reader_waits: bool,
     /// The bounds no longer hold: the connection is dead, and what is left of it is little.
     unbounded: bool,
@@ -181,7 +186,7 @@ impl EventQueue {
                     break;
                 }
                 queue.reader_waits = true;
-                self.filled.notify_all();
+                self.wake_receivers(&mut queue);
                 queue = self.emptied.wait(queue).expect("nothing panics while it holds the queue");
                 queue.reader_waits = false;
             }
@@ -192,29 +197,22 @@ impl EventQueue {
                 queue.events.push_back(event);
             }
         }
+        self.wake_receivers(&mut queue);
+    }
+
+    fn wake_receivers(&self, queue: &mut Queue) {
         if queue.receivers_wait > 0 {
-            drop(queue);
             self.filled.notify_all();
         }
+        queue.wakers.drain(..).for_each(Waker::wake);
     }
 
     /// The next event. `None` when there is none and `until` is over; `until` `None` waits for ever.
     pub(super) fn pop(&self, until: Option<Instant>) -> Result<Option<Event>, ClientError> {
         let mut queue = self.lock();
         loop {
-            if let Some(event) = queue.events.pop_front() {
-                queue.bytes -= bytes_of(&event);
-                // At half, not at once: else the two threads would hand over with every event.
-                if queue.reader_waits
-                    && queue.events.len() <= self.events_max / 2
-                    && queue.bytes <= self.event_bytes_max / 2
-                {
-                    self.emptied.notify_one();
-                }
-                return Ok(Some(event));
-            }
-            if let Some(ended) = &queue.ended {
-                return Err(ended.clone());
+            if let Some(found) = self.take(&mut queue) {
+                return found.map(Some);
             }
             let left = until.map(|until| until.saturating_duration_since(Instant::now()));
             if left == Some(Duration::ZERO) {
@@ -230,6 +228,36 @@ impl EventQueue {
             };
             queue.receivers_wait -= 1;
         }
+    }
+
+    /// The next event, or the end; else `context` is woken when there is one.
+    #[cfg(feature = "tokio")]
+    pub(super) fn poll_pop(&self, context: &mut Context<'_>) -> Poll<Result<Event, ClientError>> {
+        let mut queue = self.lock();
+        match self.take(&mut queue) {
+            Some(found) => Poll::Ready(found),
+            None => {
+                if !queue.wakers.iter().any(|waker| waker.will_wake(context.waker())) {
+                    queue.wakers.push(context.waker().clone());
+                }
+                Poll::Pending
+            }
+        }
+    }
+
+    fn take(&self, queue: &mut Queue) -> Option<Result<Event, ClientError>> {
+        let Some(event) = queue.events.pop_front() else {
+            return queue.ended.clone().map(Err);
+        };
+        queue.bytes -= bytes_of(&event);
+        // At half, not at once: else the two threads would hand over with every event.
+        if queue.reader_waits
+            && queue.events.len() <= self.events_max / 2
+            && queue.bytes <= self.event_bytes_max / 2
+        {
+            self.emptied.notify_one();
+        }
+        Some(Ok(event))
     }
 
     /// Nobody will receive any more: what is queued goes, and what comes.
@@ -259,6 +287,7 @@ impl EventQueue {
         queue.unbounded = true;
         self.emptied.notify_all();
         self.filled.notify_all();
+        queue.wakers.drain(..).for_each(Waker::wake);
     }
 
     /// Whether the connection stands still because the caller takes no events.

@@ -66,6 +66,9 @@
 //! messages or 256 KiB, or as its window says. Errors that another connection cannot mend, such as
 //! a frame that is not BLIP/1, end the client as ever.
 //!
+//! # Without threads that wait
+//! The feature `tokio` has the same client with `async` functions, in the module `tokio`.
+//!
 //! # Where to read on
 //!
 //! | to learn | read |
@@ -98,6 +101,8 @@ mod received;
 mod reconnect;
 mod request;
 mod shared;
+#[cfg(feature = "tokio")]
+pub mod tokio;
 mod topic;
 mod writer;
 
@@ -192,16 +197,24 @@ impl Client {
     }
 
     fn flush_until(&self, until: Option<Instant>) -> Result<(), ClientError> {
+        let flush = self.begin_flush()?;
         let shared = &self.inner.shared;
-        let mut conversation = shared.lock_to_send()?;
+        let wait = Wait::new("flush").until(until);
+        shared.wait(shared.lock(), wait, |now| now.is_ponged(flush.ping).then_some(Ok(()))).1?;
+        self.end_flush(flush)
+    }
+
+    fn begin_flush(&self) -> Result<Flush, ClientError> {
+        let mut conversation = self.inner.shared.lock_to_send()?;
         let first_failure = conversation.failures_unreported();
         let ping = conversation.ping();
-        shared.send(conversation);
-        let wait = Wait::new("flush").until(until);
-        let (mut conversation, ponged) =
-            shared.wait(shared.lock(), wait, |now| now.is_ponged(ping).then_some(Ok(())));
-        ponged?;
-        conversation.report_failure(first_failure).map_or(Ok(()), Err)
+        self.inner.shared.send(conversation);
+        Ok(Flush { first_failure, ping })
+    }
+
+    fn end_flush(&self, flush: Flush) -> Result<(), ClientError> {
+        let mut conversation = self.inner.shared.lock();
+        conversation.report_failure(flush.first_failure).map_or(Ok(()), Err)
     }
 
     /// Subscribes to a pattern and returns when that is in force: every message accepted from here
@@ -214,14 +227,19 @@ impl Client {
     ) -> Result<Subscription, ClientError> {
         let subscription = self.ask_to_subscribe(pattern, options, Asked::ByCall)?;
         let wait = Wait::new("subscribe");
-        match self.wait_for_answer(&subscription, wait) {
-            Err(timeout @ ClientError::Timeout { .. }) => {
-                let mut conversation = self.inner.shared.lock_to_send()?;
-                conversation.abandon(subscription.id);
-                self.inner.shared.send(conversation);
-                Err(timeout)
-            }
-            answer => answer.map(|()| subscription),
+        let answer = self.wait_for_answer(&subscription, wait);
+        if let Err(ClientError::Timeout { .. }) = answer {
+            self.abandon(&subscription);
+        }
+        answer.map(|()| subscription)
+    }
+
+    /// Nobody waits for the answer any more.
+    fn abandon(&self, subscription: &Subscription) {
+        let mut conversation = self.inner.shared.lock();
+        if conversation.check_open().is_ok() {
+            conversation.abandon(subscription.id);
+            self.inner.shared.send(conversation);
         }
     }
 
@@ -254,10 +272,15 @@ impl Client {
     /// Ends a subscription and returns when the broker has: what was sent before may still be
     /// among the events.
     pub fn unsubscribe(&self, subscription: &Subscription) -> Result<(), ClientError> {
+        self.ask_to_unsubscribe(subscription)?;
+        self.wait_for_answer(subscription, Wait::new("unsubscribe"))
+    }
+
+    fn ask_to_unsubscribe(&self, subscription: &Subscription) -> Result<(), ClientError> {
         let mut conversation = self.inner.shared.lock_to_send()?;
         conversation.unsubscribe(subscription)?;
         self.inner.shared.send(conversation);
-        self.wait_for_answer(subscription, Wait::new("unsubscribe"))
+        Ok(())
     }
 
     fn wait_for_answer(&self, subscription: &Subscription, wait: Wait) -> Result<(), ClientError> {
@@ -294,12 +317,21 @@ impl Client {
     }
 
     fn close_until(&self, until: Option<Instant>) -> Result<(), ClientError> {
-        let shared = &self.inner.shared;
         self.inner.close(until)?;
-        let mut conversation = shared.lock();
+        self.end_close()
+    }
+
+    fn end_close(&self) -> Result<(), ClientError> {
+        let mut conversation = self.inner.shared.lock();
         let first_failure = conversation.failures_unreported();
         conversation.report_failure(first_failure).map_or(Ok(()), Err)
     }
+}
+
+/// A flush that waits for its PONG.
+struct Flush {
+    first_failure: usize,
+    ping: u64,
 }
 
 impl Inner {

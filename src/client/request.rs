@@ -5,11 +5,10 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::conversation::{CORRELATION_ID, Request};
-use super::outgoing::Record;
+use super::conversation::{CORRELATION_ID, Conversation, Request};
 use super::shared::{Shared, Wait};
-use super::{Client, ClientError, Message, OwnedMessage, PublishOptions};
-use crate::protocol::name;
+use super::{Client, ClientError, Message, OwnedMessage, PublishOptions, Topic};
+use crate::protocol::{SubscriptionId, name};
 
 impl Client {
     /// Publishes a request and returns the first reply.
@@ -47,9 +46,7 @@ impl Client {
     ) -> Result<OwnedMessage, ClientError> {
         let until = Instant::now().checked_add(timeout);
         let shared = &self.inner.shared;
-        let mut conversation = shared.lock_to_send()?;
-        let inbox = conversation.ask_for_inbox();
-        shared.send(conversation);
+        let inbox = self.ask_for_inbox()?;
         let wait = Wait::new("request").until(until);
         shared.wait(shared.lock(), wait, |now| now.inbox_answer(inbox)).1?;
 
@@ -60,6 +57,14 @@ impl Client {
             shared.wait(shared.lock(), wait, |now| now.take_reply(pending.request).map(Ok));
         drop(conversation);
         reply.map_err(|failure| pending.failure(failure))
+    }
+
+    /// The inbox, which may not be in force yet.
+    pub(super) fn ask_for_inbox(&self) -> Result<SubscriptionId, ClientError> {
+        let mut conversation = self.inner.shared.lock_to_send()?;
+        let inbox = conversation.ask_for_inbox();
+        self.inner.shared.send(conversation);
+        Ok(inbox)
     }
 
     /// Answers a message on the topic that it names in its header `reply-to`.
@@ -114,27 +119,42 @@ pub(super) struct PendingRequest {
 }
 
 impl PendingRequest {
-    pub(super) fn begin(
-        topic: &super::Topic,
+    fn begin(
+        topic: &Topic,
+        payload: &[u8],
+        options: PublishOptions,
+        timeout: Duration,
+    ) -> Result<PendingRequest, ClientError> {
+        let mut conversation = topic.shared.lock_to_publish()?;
+        let pending =
+            PendingRequest::begin_in(&mut conversation, topic, payload, options, timeout)?;
+        topic.shared.send(conversation);
+        Ok(pending)
+    }
+
+    /// Publishes the request, for which there is room.
+    pub(super) fn begin_in(
+        conversation: &mut Conversation,
+        topic: &Topic,
         payload: &[u8],
         mut options: PublishOptions,
         timeout: Duration,
     ) -> Result<PendingRequest, ClientError> {
-        let shared = topic.shared.clone();
         if options.ttl.is_none() && timeout.as_millis() < u128::from(u32::MAX) {
             options.ttl = Some(timeout.max(Duration::from_millis(1)));
         }
-        let mut conversation = shared.lock_to_publish()?;
         let (request, options) = conversation.begin_request(options);
         let record = options.record(payload, false);
-        let published =
-            record.and_then(|record: Record<'_>| conversation.publish(topic.index, record));
-        if let Err(failure) = published {
-            conversation.give_up(request);
-            return Err(failure);
+        match record.and_then(|record| conversation.publish(topic.index, record)) {
+            Ok(_) => {
+                let (shared, topic) = (topic.shared.clone(), topic.name.clone());
+                Ok(PendingRequest { shared, request, topic, timeout })
+            }
+            Err(failure) => {
+                conversation.give_up(request);
+                Err(failure)
+            }
         }
-        shared.send(conversation);
-        Ok(PendingRequest { shared, request, topic: topic.name.clone(), timeout })
     }
 
     pub(super) fn failure(&self, failure: ClientError) -> ClientError {

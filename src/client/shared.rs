@@ -11,6 +11,7 @@
 use std::net::{Shutdown, TcpStream};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::task::Waker;
 use std::time::{Duration, Instant};
 
 use super::conversation::{Conversation, Seen};
@@ -77,11 +78,8 @@ impl Shared {
     /// The conversation for a caller that wants to send something.
     pub(super) fn lock_to_send(&self) -> Result<MutexGuard<'_, Conversation>, ClientError> {
         let conversation = self.lock();
-        match &conversation.ended {
-            Some(ended) => Err(ended.clone()),
-            None if conversation.closing => Err(ClientError::Closed),
-            None => Ok(conversation),
-        }
+        conversation.check_open()?;
+        Ok(conversation)
     }
 
     /// As [`lock_to_send`](Self::lock_to_send), when there is room for a message.
@@ -114,7 +112,9 @@ impl Shared {
         if wakes_writer {
             conversation.writer_sleeps = false;
         }
+        let wakers = std::mem::take(&mut conversation.wakers);
         drop(conversation);
+        wakers.into_iter().for_each(Waker::wake);
         if is_awaited {
             self.changed.notify_all();
         }
@@ -171,7 +171,13 @@ impl Shared {
         }
     }
 
-    fn timeout(&self, what: &'static str, waited: Duration) -> ClientError {
+    /// How often something was read or written.
+    #[cfg(feature = "tokio")]
+    pub(super) fn moved(&self) -> u64 {
+        self.moved.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn timeout(&self, what: &'static str, waited: Duration) -> ClientError {
         let remedy = if self.events.reader_waits() {
             "events wait for this client to receive them, and the answer is behind them: receive \
              from another thread, or raise `events_max` and `event_bytes_max`"
@@ -233,9 +239,7 @@ impl Shared {
         conversation.renew(server, seen);
         self.events.restore_bounds();
         self.move_on();
-        drop(conversation);
-        self.writer_wakes.notify_one();
-        self.changed.notify_all();
+        self.answer(conversation);
     }
 
     /// Sleeps; `false` if the caller closes meanwhile.
@@ -257,14 +261,16 @@ impl Shared {
         let mut conversation = self.lock();
         conversation.close();
         self.send(conversation);
+        // Also who sleeps or waits for room.
         self.changed.notify_all();
+        self.answer(self.lock());
     }
 
     /// Ends the connection for everybody; the first cause is what all are told.
     pub(super) fn end(&self, cause: ClientError) {
         let mut conversation = self.lock();
         let cause = conversation.ended.get_or_insert(cause).clone();
-        drop(conversation);
+        self.answer(conversation);
         self.changed.notify_all();
         self.writer_wakes.notify_all();
         self.shut_down();

@@ -125,9 +125,9 @@ impl fmt::Debug for Topic {
 
 /// The broker's answer to one message, which may be on the way. Dropping it changes nothing.
 pub struct PublishTicket {
-    topic: Topic,
-    place: Place,
-    answer: Answer,
+    pub(super) topic: Topic,
+    pub(super) place: Place,
+    pub(super) answer: Answer,
 }
 
 impl PublishTicket {
