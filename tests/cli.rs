@@ -306,20 +306,25 @@ fn json_and_hex_show_where_a_message_stands() {
 
 #[test]
 fn options_reach_the_broker() {
-    let rows: [(&[&str], (u8, u32, u8, u64, &str)); 7] = [
-        (&["--overflow", "drop_new", "--capacity", "9"], (2, 9, 0, 0, "")),
-        (&["--overflow", "drop_oldest"], (1, 0, 0, 0, "")),
-        (&["--overflow", "block"], (3, 0, 0, 0, "")),
-        (&["--overflow", "disconnect"], (4, 0, 0, 0, "")),
-        (&["--overflow", "latest", "--last", "1"], (5, 0, 1, 1, "")),
-        (&["--from", "1200"], (0, 0, 2, 1_200, "")),
-        (&["--group", "billing"], (0, 0, 0, 0, "billing")),
+    let rows: [(&[&str], &str); 7] = [
+        (
+            &["--overflow", "drop_new", "--capacity", "9"],
+            "overflow 2, capacity 9, start 0 0, group ``",
+        ),
+        (&["--overflow", "drop_oldest"], "overflow 1, capacity 0, start 0 0, group ``"),
+        (&["--overflow", "block"], "overflow 3, capacity 0, start 0 0, group ``"),
+        (&["--overflow", "disconnect"], "overflow 4, capacity 0, start 0 0, group ``"),
+        (&["--overflow", "latest", "--last", "1"], "overflow 5, capacity 0, start 1 1, group ``"),
+        (&["--from", "1200"], "overflow 0, capacity 0, start 2 1200, group ``"),
+        (&["--group", "billing"], "overflow 0, capacity 0, start 0 0, group `billing`"),
     ];
     for (words, expected) in rows {
         let server = Server::start(move |mut connection| {
             connection.expect_subscribe(|asked| {
-                let start = (asked.start, asked.start_argument);
-                let asked = (asked.overflow, asked.capacity, start.0, start.1, asked.group);
+                let asked = format!(
+                    "overflow {}, capacity {}, start {} {}, group `{}`",
+                    asked.overflow, asked.capacity, asked.start, asked.start_argument, asked.group
+                );
                 assert_eq!(asked, expected);
             });
         });
