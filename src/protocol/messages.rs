@@ -218,6 +218,16 @@ pub struct Headers<'a> {
 }
 
 impl<'a> Headers<'a> {
+    /// The headers of a block as [`encode::record_header`](super::encode::record_header) writes it.
+    pub fn of(block: &'a [u8]) -> Headers<'a> {
+        Headers { block }
+    }
+
+    /// The block of those not yet taken.
+    pub fn block(&self) -> &'a [u8] {
+        self.block
+    }
+
     fn take_one(&mut self) -> Option<(&'a [u8], &'a [u8])> {
         let (name_len, behind) = self.block.split_first()?;
         let (name, behind) = behind.split_at_checked(*name_len as usize)?;
