@@ -28,7 +28,7 @@ const BIND_RETRY_REST: Duration = Duration::from_millis(50);
 
 /// Binds and listens. Accepted sockets inherit the options set here.
 pub fn bind(address: SocketAddr) -> Result<TcpListener, StartError> {
-    let bind = || {
+    let bind = || -> io::Result<TcpListener> {
         let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
         socket.set_reuse_address(true)?;
         // Batches are made in user space; the kernel must not hold the last one back.
