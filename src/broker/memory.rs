@@ -60,6 +60,11 @@ impl Memory {
         self.held.load(Ordering::Relaxed).max(0) as u64
     }
 
+    /// Bytes that may be held.
+    pub fn max(&self) -> u64 {
+        self.max as u64
+    }
+
     /// Counts frames until the last reference to them is gone.
     pub fn count(&self, frames: BytesMut) -> Bytes {
         self.held.fetch_add(frames.len() as i64 + PORTION_LEN, Ordering::Relaxed);
