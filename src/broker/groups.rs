@@ -199,6 +199,9 @@ impl Broker {
         portion: &Portion,
         expired: bool,
     ) {
+        if self.groups.by_name.is_empty() {
+            return;
+        }
         let mut reached = Vec::new();
         self.groups.in_force.matches(&topic.name, &mut reached);
         let queues = &self.cluster.settings.queues;
