@@ -22,8 +22,8 @@ const TURNED_AWAY_MAX: u32 = 64;
 /// Pending handshakes the kernel keeps; it cuts this to net.core.somaxconn.
 const BACKLOG: i32 = 4_096;
 
-/// A port that is taken is tried again, for a second in all.
-const BIND_RETRIES: u32 = 20;
+/// A port that is taken is tried again, for two seconds in all.
+const BIND_RETRIES: u32 = 40;
 const BIND_RETRY_REST: Duration = Duration::from_millis(50);
 
 /// Binds and listens. Accepted sockets inherit the options set here.
