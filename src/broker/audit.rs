@@ -3,16 +3,34 @@
 
 use hashbrown::HashSet;
 
-use super::session::Phase;
+use super::memory;
+use super::session::{Paused, Phase};
 use super::subscriptions::State;
 use super::topic::TopicName;
-use super::{Broker, Sequence};
+use super::{Broker, ConnectionId, Sequence};
 use crate::config::OverflowPolicy;
+use crate::protocol::TopicId;
 
 impl Broker {
     /// The topics this core owns, each with the sequence its next message gets.
     pub fn topics(&self) -> impl Iterator<Item = (&TopicName, Sequence)> {
         self.shards.iter().flat_map(|shard| shard.topics_made())
+    }
+
+    /// The topic whose subscribers a connection waits for, if it is not read for that reason.
+    pub fn held_up_by(&self, connection: ConnectionId) -> Option<TopicId> {
+        let mut sessions = self.sessions.iter();
+        let (_, session) = sessions.find(|(slot, _)| *slot == connection.slot)?;
+        match session.paused {
+            Some(Paused::Blocked(topic)) => Some(topic),
+            _ => None,
+        }
+    }
+
+    /// What the logs of this core hold of the memory budget.
+    pub fn kept_bytes(&self) -> u64 {
+        let topics = self.shards.iter().flat_map(|shard| shard.all());
+        topics.map(|topic| memory::bytes_of(topic.log.portions(), topic.log.bytes())).sum()
     }
 
     /// Walks all connections and subscriptions.
