@@ -55,14 +55,14 @@ impl Broker {
             assert!(!session.in_backlog || backlog.contains(&slot), "left frames are found again");
             assert!(session.paused.is_none() || paused.contains(&slot), "a paused one is resumed");
             of_sessions += session.subscriptions.len();
-            let mut in_force_above = false;
+            let mut rank_above = (0, 0);
             for index in &session.to_send {
                 assert!(listed.insert(*index), "a subscription is listed once");
                 let subscription = self.subscriptions.at(*index).expect("what is listed exists");
                 assert!(subscription.is_listed && subscription.slot == slot);
-                let ends = subscription.state == State::Ending;
-                assert!(!(ends && in_force_above), "those that end come first");
-                in_force_above |= subscription.state == State::InForce;
+                let rank = self.subscriptions.rank(*index);
+                assert!(rank >= rank_above, "kept ones come first, then those that end");
+                rank_above = rank;
             }
         }
         let mut all = 0;
