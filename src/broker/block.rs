@@ -135,6 +135,10 @@ impl Broker {
         let timeout_ns = self.block_timeout_ns();
         let mut next = None;
         for index in self.blocks.full.clone() {
+            // Another of its connection has ended it.
+            if !self.blocks.full.contains(&index) {
+                continue;
+            }
             let subscription = self.subscriptions.get(index);
             let (slot, id) = (subscription.slot, subscription.id);
             let full_since_ns = subscription.full_since_ns;

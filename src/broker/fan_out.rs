@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use super::overflow;
 use super::portion::Portion;
+use super::queue::Bounds;
 use super::subscriptions::State;
 use super::topic::TopicName;
 use super::{Broker, Now};
@@ -46,7 +47,8 @@ impl Broker {
                         full.push(index);
                     }
                     if outcome.disconnects {
-                        too_slow.push((subscription.slot, subscription.id, TooSlow::QueueFull));
+                        let why = TooSlow::QueueFull(bounds);
+                        too_slow.push((subscription.slot, subscription.id, why));
                     }
                 }
                 self.counters.conflated_messages.add(u64::from(outcome.conflated));
@@ -72,10 +74,10 @@ impl Broker {
         }
         for (slot, id, why) in too_slow {
             let detail = match why {
-                TooSlow::QueueFull => format!(
-                    "its queue is full of {} messages (overflow disconnect): read faster, or \
-                     choose another overflow policy",
-                    self.cluster.settings.queues.subscriber_capacity
+                TooSlow::QueueFull(bounds) => format!(
+                    "its queue of {} messages and {} bytes has no room for what came (overflow \
+                     disconnect): read faster, or choose another overflow policy",
+                    bounds.messages_max, bounds.bytes_max
                 ),
                 TooSlow::GapsFull => format!(
                     "it is behind by more than {GAP_RUNS_MAX} runs of missed messages, too many to \
@@ -90,7 +92,7 @@ impl Broker {
 /// Why a subscriber is disconnected.
 enum TooSlow {
     /// As it asked for.
-    QueueFull,
+    QueueFull(Bounds),
     /// What it missed could not be told.
     GapsFull,
 }

@@ -29,6 +29,17 @@ struct Gather<'a> {
     bytes: usize,
 }
 
+/// Why no more of a subscription goes into a send.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum HowFar {
+    /// There is no room left.
+    SendFull,
+    /// The kept messages it asked for are in.
+    Replayed,
+    /// It has nothing left.
+    Emptied,
+}
+
 impl Broker {
     /// Gathers up to `delivery.max_batch` messages of a connection into `out`, which stays empty
     /// when there is nothing to send. Else the caller sends it, and tells `sent` when that is done.
@@ -44,13 +55,17 @@ impl Broker {
         while let Some(&index) = session.to_send.front() {
             let entries = self.subscriptions.get(index).queue.entries();
             let before = self.subscriptions.get(index).queue.messages();
-            let emptied = loop {
+            let replays = self.subscriptions.get(index).queue.has_replay();
+            let how_far = loop {
                 let subscription = self.subscriptions.get(index);
+                if replays && !subscription.queue.has_replay() {
+                    break HowFar::Replayed;
+                }
                 let is_full = gather.messages >= messages_max
                     || gather.bytes >= SEND_BYTES_MAX
                     || gather.out.len() + 2 > SEND_RANGES_MAX;
                 if is_full && !subscription.queue.is_empty() {
-                    break false;
+                    break HowFar::SendFull;
                 }
                 let entry = subscription.queue.take_next(
                     messages_max - gather.messages.min(messages_max),
@@ -58,7 +73,8 @@ impl Broker {
                     gather.messages == 0,
                 );
                 match entry {
-                    None => break subscription.queue.is_empty(),
+                    None if subscription.queue.is_empty() => break HowFar::Emptied,
+                    None => break HowFar::SendFull,
                     Some(Entry::Gap(gap)) => {
                         gather.tell_gap(session, &self.subscriptions, gap);
                     }
@@ -91,7 +107,11 @@ impl Broker {
             if !subscription.blocks.is_empty() || (subscription.group.is_some() && took > 0) {
                 served.push((index, took as u32));
             }
-            if emptied {
+            if how_far == HowFar::Replayed && !subscription.queue.is_empty() {
+                // What is live has its place behind what others were given before.
+                session.to_send.pop_front();
+                session.list(&self.subscriptions, index);
+            } else if how_far != HowFar::SendFull {
                 session.to_send.pop_front();
                 subscription.is_listed = false;
                 if subscription.state == State::Ending {
@@ -102,8 +122,8 @@ impl Broker {
                     sent_all.push(index);
                 }
             } else {
-                // One that ends keeps its turn, the others take turns.
-                if subscription.state == State::InForce {
+                // One that ends or has kept messages keeps its turn, the others take turns.
+                if subscription.state == State::InForce && !subscription.queue.has_replay() {
                     session.to_send.rotate_left(1);
                 }
                 break;

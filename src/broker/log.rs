@@ -71,6 +71,11 @@ impl Log {
         self.portions.front().map(|portion| portion.first)
     }
 
+    /// Frame bytes of what is kept.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
     /// How many portions are kept.
     pub fn portions(&self) -> usize {
         self.portions.len()

@@ -24,6 +24,11 @@ const ENTRY_LEN: i64 = 96;
 /// Other cores are asked to give memory up at most this often.
 const ASK_EVERY_NS: u64 = 20_000_000;
 
+/// What portions that nobody shares count.
+pub(super) fn bytes_of(portions: usize, frame_bytes: u64) -> u64 {
+    portions as u64 * PORTION_LEN as u64 + frame_bytes
+}
+
 /// How many bytes all cores hold.
 #[derive(Debug, Clone)]
 pub struct Memory {

@@ -439,7 +439,7 @@ impl Broker {
                             // One that asked for kept messages waits for those as well.
                             Waiter::Subscription(index) => {
                                 if self.subscriptions.get(index).unanswered == 0 {
-                                    self.put_in_force(index);
+                                    self.come_in_force(index);
                                 }
                             }
                         }

@@ -386,8 +386,9 @@ impl Broker {
     fn finish_if_empty(&mut self, slot: u32) {
         let quiet = self.drain.is_quiet();
         let session = self.sessions.get(slot);
-        let finishing =
-            session.phase == Phase::Finishing || (quiet && session.phase == Phase::Open);
+        // What it asked before CLOSE is answered: it may want to know that its messages arrived.
+        let finishing = (session.phase == Phase::Finishing && session.pending_requests == 0)
+            || (quiet && matches!(session.phase, Phase::Finishing | Phase::Open));
         if finishing && !session.in_flight && !session.has_content() {
             self.close(slot, Bytes::new());
         }

@@ -99,11 +99,12 @@ impl Broker {
             // The connection may be gone by now.
             let Some(session) = self.sessions.find_id(ack.connection) else { continue };
             session.pending_requests -= 1;
-            // A refused OPEN had the one ERROR.
-            if let Some(first) = ack.first {
-                self.answer(ack.connection.slot, |out| {
+            match ack.first {
+                Some(first) => self.answer(ack.connection.slot, |out| {
                     encode::ack(out, topic, ack.publish_id, first, ack.messages);
-                });
+                }),
+                // A refused OPEN had the one ERROR.
+                None => self.finish_if_empty(ack.connection.slot),
             }
         }
     }

@@ -113,6 +113,11 @@ impl Queue {
         self.replay.push_back(entry);
     }
 
+    /// Whether kept messages are queued, or gaps in them.
+    pub fn has_replay(&self) -> bool {
+        !self.replay.is_empty()
+    }
+
     /// Frame bytes of kept messages queued.
     pub fn replay_bytes(&self) -> u64 {
         self.replay_bytes

@@ -5,6 +5,12 @@
 //! comes as to everybody, because the core was announced before it was asked and lanes keep order.
 //! The subscription is in force when all have answered, and is sent nothing before.
 //!
+//! # Always true
+//! - While a subscription waits for answers, a topic that has come to it stays with it: others of
+//!   its connection that match come in force behind it, or later messages would overtake.
+//! - Kept messages are sent before everything live, also before what is queued under others of the
+//!   connection: some of that is behind them.
+//!
 //! Called by `subscribe`; answers come through `mesh`.
 
 use std::sync::Arc;
@@ -82,6 +88,7 @@ impl Broker {
     pub(super) fn replayed(&mut self, from: CoreId, asker: Asker, replays: Vec<Replay>) {
         let Some(subscription) = self.subscriptions.joining(asker) else { return };
         let (id, bytes_max) = (subscription.id.0, subscription.bounds.bytes_max);
+        let entries = subscription.queue.entries();
         let mut topics = Vec::new();
         for Replay { topic, kept, misses } in replays {
             let missed = |gap: Gap| Entry::Gap(Gap { subscription: id, ..gap });
@@ -115,20 +122,12 @@ impl Broker {
             }
             topics.push(topic);
         }
+        self.kept.count_entries(entries, subscription.queue.entries());
         for topic in topics {
             self.subscriptions.know(&topic);
         }
         if self.subscriptions.joined(asker.index, from) {
-            self.put_in_force(asker.index);
-            let subscription = self.subscriptions.get(asker.index);
-            if !subscription.queue.is_empty() && !subscription.is_listed {
-                subscription.is_listed = true;
-                let slot = subscription.slot;
-                // First in turn: live messages for the same connection may be queued under an
-                // earlier subscription, and what was asked for comes before them.
-                self.sessions.get(slot).to_send.push_front(asker.index);
-                self.mark_ready(slot);
-            }
+            self.come_in_force(asker.index);
         }
     }
 

@@ -10,7 +10,7 @@ use bytes::BytesMut;
 use hashbrown::{HashMap, HashSet};
 
 use super::ConnectionId;
-use super::subscriptions::SubscriptionIndex;
+use super::subscriptions::{SubscriptionIndex, Subscriptions};
 use crate::limits::{ANSWER_BYTES_MAX, PENDING_REQUESTS_MAX};
 use crate::protocol::{CoreId, RequestId, SubscriptionId, TopicId};
 
@@ -75,7 +75,7 @@ pub struct Session {
     pub last_announced: Option<TopicId>,
     /// Its subscriptions.
     pub subscriptions: HashMap<SubscriptionId, SubscriptionIndex>,
-    /// Subscriptions with something to send, in turn; those that end come first.
+    /// Subscriptions with something to send, in turn; see `Subscriptions::rank`.
     pub to_send: VecDeque<SubscriptionIndex>,
     /// On the list of connections to send to.
     pub is_ready: bool,
@@ -108,6 +108,14 @@ impl Session {
             last_sent_ns: 0,
             in_flight_messages: 0,
         }
+    }
+
+    /// Puts a subscription on the list of those with something to send, behind all of its rank.
+    pub fn list(&mut self, subscriptions: &Subscriptions, index: SubscriptionIndex) {
+        let rank = subscriptions.rank(index);
+        let later = |listed: &SubscriptionIndex| subscriptions.rank(*listed) > rank;
+        let place = self.to_send.iter().position(later).unwrap_or(self.to_send.len());
+        self.to_send.insert(place, index);
     }
 
     /// Whether there is anything to send.

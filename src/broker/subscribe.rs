@@ -50,7 +50,7 @@ impl Broker {
             return Ok(());
         }
         match self.announce(&pattern, Waiter::Subscription(index)) {
-            Announcement::InForce if start == Start::Live => self.put_in_force(index),
+            Announcement::InForce if start == Start::Live => self.come_in_force(index),
             Announcement::InForce | Announcement::Waits | Announcement::Ask(_) => {}
         }
         if start != Start::Live {
@@ -66,8 +66,12 @@ impl Broker {
         let session = self.sessions.get(slot);
         let index = *session.subscriptions.get(&id).ok_or(unknown.clone())?;
         let state = self.subscriptions.get(index).state;
-        if state == State::Ending {
+        if state == State::Ending || self.subscriptions.get(index).ends {
             return Err(unknown);
+        }
+        if self.subscriptions.is_joining(index) {
+            self.subscriptions.get(index).ends = true;
+            return Ok(());
         }
         if state == State::Joining {
             session.pending_requests -= 1;
@@ -79,31 +83,55 @@ impl Broker {
             // Before those in force: under one of them later messages of the same topics may be
             // queued, and must not overtake. Behind those that ended earlier, for the same reason.
             session.to_send.retain(|listed| *listed != index);
-            let ends = |listed: &SubscriptionIndex| {
-                self.subscriptions.at(*listed).is_some_and(|found| found.state == State::Ending)
-            };
-            let place = session.to_send.iter().position(|listed| !ends(listed));
-            session.to_send.insert(place.unwrap_or(session.to_send.len()), index);
+            session.list(&self.subscriptions, index);
         } else {
             self.forget(slot, index);
             self.answer(slot, |out| encode::unsubscribed(out, id));
         }
+        self.release_deferred(slot);
         Ok(())
     }
 
-    /// Every core that has to knows it: SUBSCRIBED.
+    /// Every core that has to knows it, so it is in force, once others of its connection are.
+    pub(super) fn come_in_force(&mut self, index: SubscriptionIndex) {
+        if !self.subscriptions.must_wait(index) {
+            let slot = self.subscriptions.get(index).slot;
+            self.put_in_force(index);
+            self.release_deferred(slot);
+        }
+    }
+
+    fn release_deferred(&mut self, slot: u32) {
+        while let Some(index) = self.subscriptions.next_deferred(slot) {
+            self.put_in_force(index);
+        }
+    }
+
+    /// SUBSCRIBED, and what it waits to be sent.
     pub(super) fn put_in_force(&mut self, index: SubscriptionIndex) {
         self.subscriptions.put_in_force(index);
         let subscription = self.subscriptions.get(index);
         let (slot, id) = (subscription.slot, subscription.id);
-        self.sessions.get(slot).pending_requests -= 1;
+        let listed = !subscription.queue.is_empty() && !subscription.is_listed;
+        subscription.is_listed |= listed;
+        let session = self.sessions.get(slot);
+        session.pending_requests -= 1;
+        if listed {
+            session.list(&self.subscriptions, index);
+        }
+        let ends = std::mem::take(&mut self.subscriptions.get(index).ends);
         self.answer(slot, |out| encode::subscribed(out, id));
+        if ends {
+            self.unsubscribe(slot, id).expect("it is in force");
+        }
     }
 
-    /// Frees a subscription that was ended and has nothing left to send.
+    /// Frees a subscription that was ended. What it still had queued is lost, and counted.
     pub(super) fn forget(&mut self, slot: u32, index: SubscriptionIndex) {
         self.unblock(index);
         let subscription = self.subscriptions.remove(index);
+        let lost = subscription.queue.messages_with_replay();
+        self.counters.dropped_disconnected_messages.add(lost);
         self.kept.count_entries(subscription.queue.entries(), 0);
         self.sessions.get(slot).subscriptions.remove(&subscription.id);
         self.counters.subscriptions.sub(1);
@@ -114,8 +142,6 @@ impl Broker {
         self.sessions.get(slot).to_send.clear();
         for index in self.subscriptions_of(slot) {
             self.end_for(index, State::Closing, true);
-            let lost = self.subscriptions.get(index).queue.messages_with_replay();
-            self.counters.dropped_disconnected_messages.add(lost);
             self.forget(slot, index);
         }
     }
@@ -124,8 +150,14 @@ impl Broker {
     pub(super) fn close_subscriptions(&mut self, slot: u32) {
         for index in self.subscriptions_of(slot) {
             // One that ends already is still owed UNSUBSCRIBED.
-            if self.subscriptions.get(index).state == State::Ending {
-                continue;
+            match self.subscriptions.get(index).state {
+                State::Ending => continue,
+                State::Joining => self.sessions.get(slot).pending_requests -= 1,
+                State::InForce | State::Closing => {}
+            }
+            if self.subscriptions.get(index).ends {
+                let id = self.subscriptions.get(index).id;
+                self.answer(slot, |out| encode::unsubscribed(out, id));
             }
             // What is queued is sent to it, also if it is a member of a group.
             self.end_for(index, State::Closing, false);

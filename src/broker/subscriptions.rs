@@ -57,6 +57,11 @@ pub struct Subscription {
     pub joined: CoreSet,
     /// Cores that have not answered yet.
     pub unanswered: u16,
+    /// UNSUBSCRIBE came while it waited for answers; others of its connection may count on what it
+    /// was given, so it ends only once it is in force.
+    pub ends: bool,
+    /// When it was ended, among all that were.
+    pub ended: u64,
     /// The group it is a member of.
     pub group: Option<GroupName>,
     /// At the bound of its queue.
@@ -87,9 +92,12 @@ pub struct Subscriptions {
     free: Vec<SubscriptionIndex>,
     last_number: u64,
     last_order: u64,
+    last_ended: u64,
     in_force: Matcher,
     /// Those that do not start live and wait for answers.
     joining: Vec<SubscriptionIndex>,
+    /// Those that could be in force, but for others of their connection that wait for answers.
+    deferred: Vec<SubscriptionIndex>,
     reach: HashMap<TopicId, Reach>,
 }
 
@@ -113,6 +121,8 @@ impl Subscriptions {
             order: u64::MAX,
             joined: CoreSet::default(),
             unanswered: 0,
+            ends: false,
+            ended: 0,
             group: None,
             policy,
             bounds,
@@ -161,11 +171,39 @@ impl Subscriptions {
         let subscription = self.get(index);
         subscription.joined.insert(core);
         subscription.unanswered -= 1;
-        let all = subscription.unanswered == 0;
-        if all {
-            self.joining.retain(|joining| *joining != index);
+        subscription.unanswered == 0
+    }
+
+    /// Whether another subscription of its connection has to be in force before: one that waits for
+    /// answers may hold messages of the same topics.
+    pub fn must_wait(&mut self, index: SubscriptionIndex) -> bool {
+        let subscription = self.slots[index.0 as usize].as_ref().expect("the index is in use");
+        if subscription.group.is_some() {
+            return false;
         }
-        all
+        let waits_itself = self.joining.contains(&index);
+        let waits = self.joining.iter().any(|joining| {
+            let other = self.slots[joining.0 as usize].as_ref().expect("it waits");
+            other.slot == subscription.slot
+                && *joining != index
+                && (!waits_itself || other.number < subscription.number)
+        });
+        if waits && !self.deferred.contains(&index) {
+            self.deferred.push(index);
+        }
+        waits
+    }
+
+    /// Whether it waits for answers with what topics keep.
+    pub fn is_joining(&self, index: SubscriptionIndex) -> bool {
+        self.joining.contains(&index)
+    }
+
+    /// One of a connection that had to wait and has not to any more.
+    pub fn next_deferred(&mut self, slot: u32) -> Option<SubscriptionIndex> {
+        let mut of_slot: Vec<_> = self.deferred.clone();
+        of_slot.retain(|index| self.get(*index).slot == slot);
+        of_slot.into_iter().find(|index| !self.must_wait(*index))
     }
 
     /// Those that still wait for some core, but not for the one that owns this topic, and match it.
@@ -206,6 +244,8 @@ impl Subscriptions {
     pub fn put_in_force(&mut self, index: SubscriptionIndex) {
         self.last_order += 1;
         let order = self.last_order;
+        self.joining.retain(|joining| *joining != index);
+        self.deferred.retain(|deferred| *deferred != index);
         let subscription = self.get(index);
         subscription.order = order;
         subscription.state = State::InForce;
@@ -218,13 +258,28 @@ impl Subscriptions {
 
     /// From now on it gets no more messages.
     pub fn end(&mut self, index: SubscriptionIndex, state: State) {
+        self.last_ended += 1;
+        let ended = self.last_ended;
         let subscription = self.get(index);
+        subscription.ended = ended;
         let was = std::mem::replace(&mut subscription.state, state);
         if was == State::InForce && subscription.group.is_none() {
             let pattern = subscription.pattern.clone();
             self.in_force.remove(&pattern, index.0);
         }
         self.joining.retain(|joining| *joining != index);
+        self.deferred.retain(|deferred| *deferred != index);
+    }
+
+    /// Where its connection sends it: kept messages first, then those that end, one after the
+    /// other, then the rest in turn.
+    pub fn rank(&self, index: SubscriptionIndex) -> (u8, u64) {
+        let subscription = self.at(index).expect("the index is in use");
+        match subscription.state {
+            _ if subscription.queue.has_replay() => (0, 0),
+            State::Ending => (1, subscription.ended),
+            _ => (2, 0),
+        }
     }
 
     /// Frees a subscription that was ended.
