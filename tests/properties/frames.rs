@@ -10,7 +10,7 @@ use proptest::prelude::*;
 /// Payload bytes that name a message.
 const NAME_LEN: usize = 12;
 /// Written where a CRC would be: it must come out again, or be gone with its flag.
-const CRC: u32 = 0x0feed_c4c;
+const CRC: u32 = 0x0fee_dc4c;
 
 /// The frames of a portion: for each, the padding behind every message's name.
 pub type Shape = Vec<Vec<usize>>;
