@@ -126,7 +126,7 @@ impl Broker {
                 let slot = subscription.slot;
                 // First in turn: live messages for the same connection may be queued under an
                 // earlier subscription, and what was asked for comes before them.
-                self.sessions.get(slot).to_send.push_front(asker.index);
+                self.list_before_those_in_force(slot, asker.index);
                 self.mark_ready(slot);
             }
         }

@@ -76,19 +76,25 @@ impl Broker {
         self.unblock(index);
         let session = self.sessions.get(slot);
         if self.subscriptions.get(index).is_listed {
-            // Before those in force: under one of them later messages of the same topics may be
-            // queued, and must not overtake. Behind those that ended earlier, for the same reason.
             session.to_send.retain(|listed| *listed != index);
-            let ends = |listed: &SubscriptionIndex| {
-                self.subscriptions.at(*listed).is_some_and(|found| found.state == State::Ending)
-            };
-            let place = session.to_send.iter().position(|listed| !ends(listed));
-            session.to_send.insert(place.unwrap_or(session.to_send.len()), index);
+            self.list_before_those_in_force(slot, index);
         } else {
             self.forget(slot, index);
             self.answer(slot, |out| encode::unsubscribed(out, id));
         }
         Ok(())
+    }
+
+    /// Puts a subscription on its connection's list. Before those in force: under one of them later
+    /// messages of the same topics may be queued, and must not overtake. Behind those that ended
+    /// earlier, for the same reason.
+    pub(super) fn list_before_those_in_force(&mut self, slot: u32, index: SubscriptionIndex) {
+        let to_send = &mut self.sessions.get(slot).to_send;
+        let ends = |listed: &SubscriptionIndex| {
+            self.subscriptions.at(*listed).is_some_and(|found| found.state == State::Ending)
+        };
+        let place = to_send.iter().position(|listed| !ends(listed));
+        to_send.insert(place.unwrap_or(to_send.len()), index);
     }
 
     /// Every core that has to knows it: SUBSCRIBED.
