@@ -68,8 +68,8 @@ pub fn enqueue(
 
 /// From here on publishers wait: what is under way still finds room.
 pub fn is_nearly_full(queue: &Queue, bounds: Bounds) -> bool {
-    queue.messages() >= u64::from(bounds.messages_max).div_ceil(4) * 3
-        || queue.bytes() >= bounds.bytes_max.div_ceil(4) * 3
+    queue.messages() >= (u64::from(bounds.messages_max) * 3).div_ceil(4)
+        || queue.bytes() >= (bounds.bytes_max * 3).div_ceil(4)
 }
 
 /// Down to here publishers wait: going on at once would stop them again at once.

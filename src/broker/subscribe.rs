@@ -80,8 +80,6 @@ impl Broker {
         self.unblock(index);
         let session = self.sessions.get(slot);
         if self.subscriptions.get(index).is_listed {
-            // Before those in force: under one of them later messages of the same topics may be
-            // queued, and must not overtake. Behind those that ended earlier, for the same reason.
             session.to_send.retain(|listed| *listed != index);
             session.list(&self.subscriptions, index);
         } else {
