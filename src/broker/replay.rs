@@ -82,6 +82,7 @@ impl Broker {
     pub(super) fn replayed(&mut self, from: CoreId, asker: Asker, replays: Vec<Replay>) {
         let Some(subscription) = self.subscriptions.joining(asker) else { return };
         let (id, bytes_max) = (subscription.id.0, subscription.bounds.bytes_max);
+        let entries = subscription.queue.entries();
         let mut topics = Vec::new();
         for Replay { topic, kept, misses } in replays {
             let missed = |gap: Gap| Entry::Gap(Gap { subscription: id, ..gap });
@@ -115,6 +116,7 @@ impl Broker {
             }
             topics.push(topic);
         }
+        self.kept.count_entries(entries, subscription.queue.entries());
         for topic in topics {
             self.subscriptions.know(&topic);
         }
