@@ -190,7 +190,7 @@ const fn gauge(name: &'static str, help: &'static str, read: fn(&Counters) -> u6
     PerCore { name, help, kind: MetricType::GAUGE, read }
 }
 
-static PER_CORE: [PerCore; 16] = [
+static PER_CORE: [PerCore; 18] = [
     counter(
         "blipmq_published_messages_total",
         "Messages that topics of this core accepted.",
@@ -223,6 +223,16 @@ static PER_CORE: [PerCore; 16] = [
         "blipmq_queue_overflows_total",
         "Times a subscription's queue was full when messages came.",
         |counters| counters.queue_overflows.get(),
+    ),
+    counter(
+        "blipmq_publishers_blocked_total",
+        "Times a subscription with overflow block began to hold a topic's publishers up.",
+        |counters| counters.publishers_blocked.get(),
+    ),
+    counter(
+        "blipmq_kept_evictions_total",
+        "Batches of kept messages that gave way because limits.memory_max was nearly reached.",
+        |counters| counters.evicted_portions.get(),
     ),
     counter("blipmq_flushes_total", "Vectored sends handed to the kernel.", |counters| {
         counters.flushes.get()
@@ -270,13 +280,15 @@ const DROPPED_HELP: &str =
 /// Why a message was dropped, as the label `reason` has it.
 type Reason = (&'static str, fn(&Counters) -> u64);
 
-static REASONS: [Reason; 6] = [
+static REASONS: [Reason; 8] = [
     ("overflow_oldest", |counters| counters.dropped_oldest_messages.get()),
     ("overflow_new", |counters| counters.dropped_new_messages.get()),
     ("expired_before_enqueue", |counters| counters.expired_before_enqueue_messages.get()),
     ("expired_in_queue", |counters| counters.expired_in_queue_messages.get()),
     ("disconnected", |counters| counters.dropped_disconnected_messages.get()),
     ("refused", |counters| counters.refused_messages.get()),
+    ("refused_for_memory", |counters| counters.refused_for_memory_messages.get()),
+    ("conflated", |counters| counters.conflated_messages.get()),
 ];
 
 const BUILD_INFO_NAME: &str = "blipmq_build_info";
@@ -440,6 +452,10 @@ mod tests {
             (18, &one.topics),
             (19, &one.mesh_letters_sent),
             (20, &one.mesh_full),
+            (21, &one.publishers_blocked),
+            (22, &one.evicted_portions),
+            (23, &one.refused_for_memory_messages),
+            (24, &one.conflated_messages),
         ] {
             counter.add(number);
         }
@@ -458,20 +474,24 @@ mod tests {
                 "blipmq_connections_opened_total{core=\"1\"} 100",
                 "blipmq_connections{core=\"1\"} 84",
                 "blipmq_delivered_messages_total{core=\"1\"} 4",
+                "blipmq_dropped_messages_total{core=\"1\",reason=\"conflated\"} 24",
                 "blipmq_dropped_messages_total{core=\"1\",reason=\"disconnected\"} 9",
                 "blipmq_dropped_messages_total{core=\"1\",reason=\"expired_before_enqueue\"} 7",
                 "blipmq_dropped_messages_total{core=\"1\",reason=\"expired_in_queue\"} 8",
                 "blipmq_dropped_messages_total{core=\"1\",reason=\"overflow_new\"} 6",
                 "blipmq_dropped_messages_total{core=\"1\",reason=\"overflow_oldest\"} 5",
                 "blipmq_dropped_messages_total{core=\"1\",reason=\"refused\"} 10",
+                "blipmq_dropped_messages_total{core=\"1\",reason=\"refused_for_memory\"} 23",
                 "blipmq_enqueued_messages_total{core=\"1\"} 3",
                 "blipmq_errors_sent_total{core=\"1\"} 14",
                 "blipmq_flushed_bytes_total{core=\"1\"} 13",
                 "blipmq_flushes_total{core=\"1\"} 12",
+                "blipmq_kept_evictions_total{core=\"1\"} 22",
                 "blipmq_mesh_full_total{core=\"1\"} 20",
                 "blipmq_mesh_letters_sent_total{core=\"1\"} 19",
                 "blipmq_published_bytes_total{core=\"1\"} 2",
                 "blipmq_published_messages_total{core=\"1\"} 1",
+                "blipmq_publishers_blocked_total{core=\"1\"} 21",
                 "blipmq_queue_overflows_total{core=\"1\"} 11",
                 "blipmq_subscriptions{core=\"1\"} 17",
                 "blipmq_topics{core=\"1\"} 18",
