@@ -67,9 +67,16 @@ impl Broker {
                 if is_full && !subscription.queue.is_empty() {
                     break HowFar::SendFull;
                 }
+                // What is addressed is copied: with no memory left, frame by frame.
+                let is_addressed =
+                    subscription.queue.replay_bytes() > 0 || subscription.group.is_some();
+                let bytes_max = match is_addressed && self.cluster.memory.is_full() {
+                    true => 0,
+                    false => SEND_BYTES_MAX,
+                };
                 let entry = subscription.queue.take_next(
                     messages_max - gather.messages.min(messages_max),
-                    SEND_BYTES_MAX - gather.bytes.min(SEND_BYTES_MAX),
+                    bytes_max.saturating_sub(gather.bytes),
                     gather.messages == 0,
                 );
                 match entry {
@@ -95,7 +102,7 @@ impl Broker {
                             subscription => {
                                 let mut frames = BytesMut::from(&portion.frames[..]);
                                 messages::address(&mut frames, subscription);
-                                frames.freeze()
+                                self.cluster.memory.count(frames)
                             }
                         });
                     }

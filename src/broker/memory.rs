@@ -76,7 +76,8 @@ impl Memory {
         Bytes::from_owner(Counted { frames: frames.freeze(), held: self.held.clone() })
     }
 
-    fn is_full(&self) -> bool {
+    /// Whether more is held than may be.
+    pub fn is_full(&self) -> bool {
         self.held.load(Ordering::Relaxed) > self.max
     }
 
