@@ -5,7 +5,7 @@ use blipmq::protocol::GapReason;
 use blipmq::protocol::frame::FLAG_CRC;
 use blipmq::protocol::messages::Header;
 
-use crate::conversation::{Conversation, Cover, DISCONNECT, BLOCK, LATEST, Subscription};
+use crate::conversation::{BLOCK, Conversation, Cover, DISCONNECT, LATEST, Subscription};
 use crate::truth::{Truth, matches};
 
 type Verdict = Result<(), String>;
@@ -55,7 +55,8 @@ impl Conversation {
         let reason = gap.gap.expect("it is one");
         let name = &truth.topics[topic].name;
         let mut meant = self.subscriptions.iter().filter(|(id, found)| {
-            let meant = if subscription == 0 { found.group.is_empty() } else { **id == subscription };
+            let meant =
+                if subscription == 0 { found.group.is_empty() } else { **id == subscription };
             meant && found.handed && matches(&found.pattern, name)
         });
         let due = meant.any(|(_, found)| match reason {
@@ -96,12 +97,7 @@ impl Conversation {
 }
 
 /// Kept messages: once, in order, without holes, before everything live.
-fn replayed(
-    subscription: &Subscription,
-    topic: usize,
-    next: Option<u64>,
-    cover: Cover,
-) -> Verdict {
+fn replayed(subscription: &Subscription, topic: usize, next: Option<u64>, cover: Cover) -> Verdict {
     if subscription.start == 0 {
         return Err(format!("it did not ask for what is kept: {cover:?}"));
     }
@@ -139,12 +135,7 @@ fn dealt(
 
 impl Truth {
     /// The frame that a frame without number was cut from: it ends in the same records.
-    pub fn find_cut(
-        &self,
-        topic: usize,
-        header: &Header,
-        records: &[u8],
-    ) -> Result<u32, String> {
+    pub fn find_cut(&self, topic: usize, header: &Header, records: &[u8]) -> Result<u32, String> {
         let last = header.sequence + u64::from(header.count) - 1;
         let place = self.topics[topic].frame_at.get(last as usize - 1).copied().flatten();
         let fits = |number: u32| {

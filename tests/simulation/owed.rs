@@ -58,12 +58,7 @@ pub fn live_from(subscription: &Subscription, kept: &[Cover], plan: &Plan) -> Op
     }
 }
 
-fn replay_owed(
-    subscription: &Subscription,
-    topic: &Topic,
-    kept: &[Cover],
-    plan: &Plan,
-) -> Verdict {
+fn replay_owed(subscription: &Subscription, topic: &Topic, kept: &[Cover], plan: &Plan) -> Verdict {
     let until = |turn: u32| topic.accepted.partition_point(|accepted| accepted.turn <= turn) as u64;
     let subscribed = subscription.subscribed.expect("the caller looked");
     // The turn it was asked in may have accepted some before.

@@ -143,12 +143,7 @@ impl Conversation {
 
 /// What publishers handed over was accepted, in their order.
 /// `refused` messages were not, for want of memory.
-pub fn publishers(
-    truth: &Truth,
-    conversations: usize,
-    stopped: bool,
-    refused: u64,
-) -> Verdict {
+pub fn publishers(truth: &Truth, conversations: usize, stopped: bool, refused: u64) -> Verdict {
     for (index, topic) in truth.topics.iter().enumerate() {
         let frames = truth.frames.iter();
         let frames = frames.filter(|frame| frame.topic == index && frame.handed.is_some());

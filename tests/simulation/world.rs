@@ -14,8 +14,8 @@ use blipmq::protocol::CoreId;
 use crate::conversation::{Asks, Conversation, Publish, Seen};
 use crate::driver::{Completion, Driver};
 use crate::mesh::Mesh;
-use crate::plan::Plan;
 use crate::owed;
+use crate::plan::Plan;
 use crate::promises;
 use crate::random::Random;
 use crate::receive::Circumstances;
@@ -505,12 +505,8 @@ impl World {
         }
         let refused = |driver: &Driver| driver.counters.refused_for_memory_messages.get();
         let refused = self.drivers.iter().map(refused).sum();
-        let publishers = promises::publishers(
-            &self.truth,
-            self.conversations.len(),
-            self.stopping,
-            refused,
-        );
+        let publishers =
+            promises::publishers(&self.truth, self.conversations.len(), self.stopping, refused);
         let told: u64 = self.conversations.iter().map(|one| one.refused_for_memory).sum();
         let refusals = match told > refused {
             true => Err(format!("{told} frames were refused for memory, {refused} counted")),
