@@ -2,13 +2,13 @@
 //!
 //! Each core stops taking input, hands out what it has, and says so to the others (*requests
 //! drained*). When all others have said so, nothing is published any more, and it says that too
-//! (*deliveries drained*). When all have, nothing is fanned out any more, and groups deal what they have left; when
-//! they have nothing (*groups drained*), everywhere, it is quiet: each connection is closed once it
-//! has been sent everything.
+//! (*deliveries drained*). When all have, nothing is fanned out any more, and groups deal what they
+//! have left; when members have sent all of it and none can come back (*groups drained*),
+//! everywhere, it is quiet: each connection is closed once it has been sent everything.
 
 use super::mesh::{Delivery, Request};
 use super::session::Phase;
-use super::{Broker, Outgoing};
+use super::{Action, Broker, Outgoing};
 use crate::protocol::{Reject, encode};
 
 /// How far the stop is.
@@ -44,7 +44,13 @@ impl Broker {
     pub fn stop(&mut self) {
         self.drain.begun = true;
         self.backlog.clear();
-        self.paused.clear();
+        // They are read again, though nothing is served: that shows when a client has gone.
+        for slot in std::mem::take(&mut self.paused) {
+            let Some((connection, session)) = self.sessions.find(slot) else { continue };
+            if session.paused.is_some() && session.phase != Phase::Closing && !session.ended {
+                self.actions.push(Action::Resume(connection));
+            }
+        }
         for slot in self.sessions.slots_in_use() {
             let session = self.sessions.get(slot);
             session.in_backlog = false;

@@ -59,6 +59,17 @@ pub struct Dealt {
     pub entry: Entry,
 }
 
+/// What a member that leaves tells; once more for each frame that comes for it afterwards.
+#[derive(Debug)]
+pub struct Leaves {
+    /// On its core.
+    pub member: Asker,
+    /// What it was not sent.
+    pub returned: Vec<Dealt>,
+    /// Messages it has and does not hand back: after CLOSE it is sent them.
+    pub sends_itself: u64,
+}
+
 #[derive(Debug)]
 struct Member {
     core: CoreId,
@@ -91,12 +102,19 @@ pub struct Groups {
     free: Vec<u32>,
     by_name: HashMap<GroupName, u32>,
     in_force: Matcher,
+    /// Messages on their way to members that have left, which will come back.
+    coming_back: u64,
 }
 
 impl Groups {
-    /// Whether every group has dealt all it had.
+    /// Whether every message of every group was sent by some member, so that none can come back.
     pub fn are_empty(&self) -> bool {
-        self.slots.iter().flatten().all(|group| group.queue.is_empty() && group.returned.is_empty())
+        let is_empty = |group: &Group| {
+            group.queue.is_empty()
+                && group.returned.is_empty()
+                && group.members.iter().all(|member| member.holds == 0)
+        };
+        self.coming_back == 0 && self.slots.iter().flatten().all(is_empty)
     }
 
     fn find(&mut self, name: &GroupName) -> Option<(u32, &mut Group)> {
@@ -175,6 +193,8 @@ impl Broker {
         for (core, member) in members {
             self.tell_joined(core, member);
         }
+        // What an earlier group of this name was handed back too late.
+        self.deal(index);
     }
 
     fn tell_joined(&mut self, core: CoreId, member: Asker) {
@@ -233,6 +253,10 @@ impl Broker {
     fn deal(&mut self, index: u32) {
         loop {
             let group = self.groups.at(index);
+            // Its members do not know yet that they are.
+            if !group.in_force {
+                return;
+            }
             let count = group.members.len();
             let turn = group.turn;
             let has_room = |at: &usize| {
@@ -315,7 +339,8 @@ impl Broker {
             }
             return;
         };
-        self.tell_coordinator_left(name, member, vec![dealt]);
+        let leaves = Leaves { member, returned: vec![dealt], sends_itself: 0 };
+        self.tell_coordinator_left(name, leaves);
     }
 
     /// A member of this core has sent messages, or will not: there is room for others.
@@ -354,6 +379,7 @@ impl Broker {
         let Some(name) = subscription.group.take() else { return };
         let member = Asker { index, number: subscription.number };
         let mut returned = Vec::new();
+        let sends_itself = if hands_back { 0 } else { subscription.queue.messages() };
         if hands_back {
             let entries = subscription.queue.entries();
             while let Some(entry) = subscription.queue.take_next(0, 0, true) {
@@ -372,27 +398,22 @@ impl Broker {
             })
             .collect();
         self.left_groups.insert(member.number, name.clone());
-        self.tell_coordinator_left(name, member, returned);
+        self.tell_coordinator_left(name, Leaves { member, returned, sends_itself });
     }
 
-    fn tell_coordinator_left(&mut self, name: GroupName, member: Asker, returned: Vec<Dealt>) {
+    fn tell_coordinator_left(&mut self, name: GroupName, leaves: Leaves) {
         let coordinator = self.coordinator(&name);
         if coordinator == self.core {
-            self.member_leaves(&name, self.core, member, returned);
+            self.member_leaves(&name, self.core, leaves);
         } else {
-            let left = Request::LeaveGroup { name, member, returned };
+            let left = Request::LeaveGroup { name, leaves };
             self.outgoing[usize::from(coordinator.0)].ask(left);
         }
     }
 
     /// This core coordinates: a member has left; the others get what it was not sent.
-    pub(super) fn member_leaves(
-        &mut self,
-        name: &GroupName,
-        core: CoreId,
-        member: Asker,
-        returned: Vec<Dealt>,
-    ) {
+    pub(super) fn member_leaves(&mut self, name: &GroupName, core: CoreId, leaves: Leaves) {
+        let Leaves { member, returned, sends_itself } = leaves;
         if core == self.core {
             // Nothing for it is under way any more.
             self.left_groups.remove(&member.number);
@@ -406,11 +427,24 @@ impl Broker {
             });
             messages.sum()
         };
+        let comes_back = lost(&returned);
+        let is_leaver = |one: &Member| one.core == core && one.member == member;
+        let found = self.groups.find(name);
+        let leaver = found.and_then(|(_, group)| {
+            let at = group.members.iter().position(is_leaver)?;
+            Some(group.members.remove(at))
+        });
+        match leaver {
+            // What it was dealt and does not account for is still on its way to it.
+            Some(leaver) => {
+                self.groups.coming_back += u64::from(leaver.holds) - comes_back - sends_itself;
+            }
+            None => self.groups.coming_back -= comes_back,
+        }
         let Some((index, group)) = self.groups.find(name) else {
             // The last member left before; nobody is there to get it.
-            return self.counters.dropped_disconnected_messages.add(lost(&returned));
+            return self.counters.dropped_disconnected_messages.add(comes_back);
         };
-        group.members.retain(|one| one.core != core || one.member != member);
         for mut dealt in returned.into_iter().rev() {
             match &mut dealt.entry {
                 Entry::Portion(portion) => portion.subscription = 0,

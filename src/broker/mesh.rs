@@ -12,7 +12,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::groups::{Dealt, GroupName, Joins};
+use super::groups::{Dealt, GroupName, Joins, Leaves};
 use super::ingest::{self, Batch, WantsAck};
 use super::interest::Waiter;
 use super::portion::Portion;
@@ -101,10 +101,8 @@ pub enum Request {
     LeaveGroup {
         /// The group.
         name: GroupName,
-        /// The member.
-        member: Asker,
-        /// What it was not sent.
-        returned: Vec<Dealt>,
+        /// The member, and what it was not sent.
+        leaves: Leaves,
     },
     /// The broker holds too much: give up kept messages.
     GiveUpKept,
@@ -476,9 +474,7 @@ impl Broker {
                 Request::Took { name, member, messages } => {
                     self.member_took(&name, from, member, messages);
                 }
-                Request::LeaveGroup { name, member, returned } => {
-                    self.member_leaves(&name, from, member, returned);
-                }
+                Request::LeaveGroup { name, leaves } => self.member_leaves(&name, from, leaves),
                 Request::GiveUpKept => self.give_up_kept(),
                 Request::Block { topic, blocked } => self.core_blocks(topic, blocked),
                 Request::Drained => self.drain.requests_drained += 1,

@@ -110,7 +110,7 @@ impl Broker {
         let mut consumed = 0;
         loop {
             let rest = &bytes[consumed..];
-            if rest.is_empty() || self.must_wait(slot, rest) {
+            if rest.is_empty() || self.must_wait(slot, rest, frame_len_max) {
                 return consumed;
             }
             let found = match self.sessions.get(slot).phase {
@@ -148,7 +148,7 @@ impl Broker {
     }
 
     /// Whether a connection's next frame has to wait, and if so puts it where it waits.
-    fn must_wait(&mut self, slot: u32, rest: &[u8]) -> bool {
+    fn must_wait(&mut self, slot: u32, rest: &[u8], frame_len_max: u32) -> bool {
         let has_room = self.ingest.has_room();
         let connection = self.sessions.id(slot);
         let session = self.sessions.get(slot);
@@ -163,8 +163,8 @@ impl Broker {
         if session.paused.is_some() {
             return true;
         }
-        // A frame that is not whole yet waits by itself.
-        let is_whole = matches!(decode::next_frame(rest, u32::MAX), Ok(Some(_)) | Err(_));
+        // A frame that is not whole yet waits by itself; one that is too long will never be.
+        let is_whole = matches!(decode::next_frame(rest, frame_len_max), Ok(Some(_)) | Err(_));
         if !has_room && is_whole && !session.in_backlog {
             session.in_backlog = true;
             self.backlog.push_back(slot);

@@ -28,6 +28,7 @@ mod promises;
 mod random;
 mod receive;
 mod scenarios;
+mod scenarios_options;
 mod truth;
 mod wire;
 mod world;
