@@ -80,7 +80,7 @@ impl Seeds {
 }
 
 fn session_steps(send: &rows::Send, steps: &mut Vec<u8>) {
-    let connection = (send.connection - 1) % 2 << 4;
+    let connection = ((send.connection - 1) % 2) << 4;
     let chunks = send.bytes.len().div_ceil(STEP_LEN_MAX);
     for (number, chunk) in (1..).zip(send.bytes.chunks(STEP_LEN_MAX)) {
         let settle = if number == chunks { SEND_AND_SETTLE } else { 0 };

@@ -20,6 +20,7 @@
 //! | `pattern::Matcher` | a list of patterns, each matched by definition | what a topic finds while patterns come and go; nothing is left when all are gone |
 //! | `Subscriptions::take_targets` | a search through all subscriptions | one target for each connection, the earliest in force |
 //! | `Queue` and `overflow::enqueue`, for each policy | a list of frames | who is queued, dropped, conflated or refused; each message comes out once, in order, or in one gap before what follows it; bounds and counts |
+//! | `Gaps` | a list of runs | what continues a run extends it, the rest waits in order |
 //! | `Log` | a list of all messages | what is kept, and what each start gives |
 //! | `Portion::keep_last`, `messages::last_messages` | the shape the frames were made from | the last messages, one frame cut, no CRC on a cut frame |
 //!

@@ -11,10 +11,12 @@
 //! | which patterns match which topics | `patterns` |
 //! | which subscriptions a topic reaches | `targets` |
 //! | who loses what when a queue is full | `queues`, against `list` |
+//! | how what was lost is noted | `gaps` |
 //! | what a topic keeps | `logs` |
 //! | how a frame is cut | `frames`, which also makes frames for the others |
 
 mod frames;
+mod gaps;
 mod list;
 mod logs;
 mod patterns;

@@ -9,7 +9,8 @@ use proptest::prelude::*;
 use crate::frames::{self, Shape};
 use crate::list::List;
 
-const TOPICS: usize = 4;
+/// So many that gaps of more topics may wait than a glance takes, see `gaps`.
+const TOPICS: usize = 20;
 
 #[derive(Debug, Clone)]
 enum Step {
@@ -25,23 +26,28 @@ enum Step {
     TakeAll,
 }
 
+/// A few, so that they meet often; now and then any of them.
+fn topics() -> impl Strategy<Value = usize> {
+    prop_oneof![3 => 0..4usize, 1 => 0..TOPICS]
+}
+
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
-        10 => (0..TOPICS, frames::shapes()).prop_map(|(topic, shape)| Step::Enqueue(topic, shape)),
-        2 => (0..TOPICS, 1..4u64).prop_map(|(topic, messages)| Step::Miss(topic, messages)),
+        10 => (topics(), frames::shapes()).prop_map(|(topic, shape)| Step::Enqueue(topic, shape)),
+        2 => (topics(), 1..4u64).prop_map(|(topic, messages)| Step::Miss(topic, messages)),
         6 => (0..12u32, 0..800usize, any::<bool>()).prop_map(
             |(messages_max, bytes_max, whatever)| Step::Take { messages_max, bytes_max, whatever }
         ),
         1 => Just(Step::TakeAll),
     ];
-    prop::collection::vec(step, 0..60)
+    prop::collection::vec(step, 0..100)
 }
 
 /// Some kept messages that a subscription asked for.
 fn replays() -> impl Strategy<Value = Vec<(usize, bool, Shape)>> {
     prop_oneof![
         3 => Just(Vec::new()),
-        1 => prop::collection::vec((0..TOPICS, any::<bool>(), frames::shapes()), 1..4),
+        1 => prop::collection::vec((topics(), any::<bool>(), frames::shapes()), 1..4),
     ]
 }
 
