@@ -25,7 +25,7 @@ fn publish(mut wire: Wire, topic: &str, publisher: u64) -> HashMap<u64, (u64, u6
     let (topic, ..) = wire.open(1, topic);
     let mut acks = HashMap::new();
     let ids: Vec<u64> = (0..FRAMES).map(|number| publisher << 32 | number).collect();
-    let asks = |id: &&u64| *id % 3 != 0;
+    let asks = |id: &&u64| !id.is_multiple_of(3);
     for ids in ids.chunks(20) {
         wire.send(|out| {
             for id in ids {
