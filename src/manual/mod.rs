@@ -5,6 +5,7 @@
 //! | [`architecture`] | reads or changes the code: the path of one message, the turn, back-pressure, memory |
 //! | [`protocol`] | writes a client: what PROTOCOL.md leaves open and how this broker decides it |
 //! | [`decisions`] | asks why it is like this |
+//! | [`simulator`] | asks how the promises are proven, or replays a seed |
 //! | [`tuning`] | runs it |
 //!
 //! Numbers of what it does per second are not here: a record with its command, commit and machine
@@ -13,4 +14,5 @@
 pub mod architecture;
 pub mod decisions;
 pub mod protocol;
+pub mod simulator;
 pub mod tuning;
