@@ -425,8 +425,8 @@ fn reply_answers_with_a_text_the_request_or_what_a_command_prints() {
 #[test]
 fn command_that_fails_and_no_replier_at_all_are_failures_of_the_request() {
     let broker = Broker::start();
-    let words = ["request", "jobs.a", "x", "--timeout", "20ms", "--server", &broker.addr];
-    assert_fails(&run(&words), "no reply to the request to `jobs.a` within 20 ms");
+    let words = ["request", "jobs.a", "x", "--timeout", "3s", "--server", &broker.addr];
+    assert_fails(&run(&words), "no reply to the request to `jobs.a` within 3000 ms");
     let words = ["reply", "jobs.a", "--exec", "exit 3", "--count", "1", "--server", &broker.addr];
     let mut replier = replier(&words);
     let words = ["request", "jobs.a", "x", "--timeout", "60s", "--server", &broker.addr];

@@ -160,10 +160,11 @@ impl<S: Service> Driver<S> {
             Operation::Send { slot } => {
                 if self.io.send_completed(slot, completion.result) {
                     let (connection, socket) = self.io.sockets.at(slot);
-                    let broken = socket.broken;
-                    self.service.sent(now, connection);
-                    if broken {
+                    if socket.broken {
+                        self.service.broken(now, connection);
                         self.end(slot);
+                    } else {
+                        self.service.sent(now, connection);
                     }
                 }
             }

@@ -57,7 +57,7 @@ impl<L> Io<L> {
     }
 
     /// Sends `bytes` (left empty) on a connection that has no send in flight; `sent` tells when
-    /// the kernel has taken all of them, or that the connection is broken.
+    /// the kernel has taken all of them, `broken` that it cannot.
     pub fn send(&mut self, connection: ConnectionId, bytes: &mut Vec<Bytes>) {
         let socket = self.sockets.get(connection);
         assert!(socket.phase == Phase::Open, "nothing is sent after `close`");

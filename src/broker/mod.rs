@@ -261,6 +261,16 @@ impl Broker {
         self.finish_if_empty(connection.slot);
     }
 
+    /// The connection's send failed: nothing more reaches the peer. What is queued for it stays
+    /// until its end is seen, and is lost then, or handed to other members of its group.
+    pub fn broken(&mut self, now: Now, connection: ConnectionId) {
+        self.now = now;
+        // It counts as in flight for ever, so nothing is gathered for it any more.
+        if self.sessions.get(connection.slot).phase == Phase::Finishing {
+            self.close(connection.slot, Bytes::new());
+        }
+    }
+
     /// The peer sends no more, or the connection broke.
     pub fn ended(&mut self, now: Now, connection: ConnectionId) {
         self.now = now;

@@ -76,6 +76,10 @@ impl Service for Relay {
         self.broker.sent(time(now), inward(connection));
     }
 
+    fn broken(&mut self, now: executors::Now, connection: executors::ConnectionId) {
+        self.broker.broken(time(now), inward(connection));
+    }
+
     fn ended(&mut self, now: executors::Now, connection: executors::ConnectionId) {
         self.broker.ended(time(now), inward(connection));
     }

@@ -143,10 +143,12 @@ impl World {
                 match socket.phase {
                     Phase::Open => {
                         let id = socket.id;
-                        socket.last_taken_ns = now.monotonic_ns;
-                        self.drivers[core].broker.sent(now, id);
                         if broken {
+                            self.drivers[core].broker.broken(now, id);
                             self.note_end(wire);
+                        } else {
+                            socket.last_taken_ns = now.monotonic_ns;
+                            self.drivers[core].broker.sent(now, id);
                         }
                     }
                     Phase::Closing => self.advance_closing(wire),

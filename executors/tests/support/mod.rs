@@ -333,6 +333,10 @@ impl Service for Asked {
         }
     }
 
+    fn broken(&mut self, _: Now, connection: ConnectionId) {
+        assert!(self.session(connection).in_flight, "only what was sent can fail");
+    }
+
     fn sent(&mut self, _: Now, connection: ConnectionId) {
         let session = self.session(connection);
         assert!(session.in_flight && !session.closing);
