@@ -65,8 +65,6 @@
 //! | `config` | 7d05a07 | 241 and 301 | 191,964 and 73,410 | 2,972 to 3,755 | none |
 //! | `pattern` | 7d05a07 | 241 | 330,804 | 1,196 to 1,219 | none |
 //!
-//! `config` still found new edges when it ended, most of them in the TOML parser.
-//!
 //! # What was found
 //!
 //! Each has a test in `tests/regressions.rs`.
