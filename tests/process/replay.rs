@@ -10,7 +10,7 @@ use blipmq::protocol::decode::{ServerFrame, Subscribe};
 use super::{on_one_and_two_cores, topic_on_each_core};
 use crate::account::Account;
 use crate::support::running::Broker;
-use crate::support::wire::{Frame, PATIENCE, Wire, encode_messages, wanting};
+use crate::support::wire::{Frame, PATIENCE, Wire, encode_asking, encode_messages, wanting};
 
 on_one_and_two_cores! {
     the_last_messages_and_those_from_a_sequence_come_before_live_ones,
@@ -39,7 +39,8 @@ fn addressed(frame: &Frame) -> u32 {
     }
 }
 
-/// Publishes messages, each its sequence, one frame and one turn each few.
+/// Publishes messages, each its sequence, a few at a time, and waits until they have been given it: a
+/// PONG would only say that they are on their way to the topic's core.
 fn publish(publisher: &mut Wire, topic: u32, sequences: std::ops::RangeInclusive<u64>, len: usize) {
     let all: Vec<u64> = sequences.collect();
     for few in all.chunks(5) {
@@ -47,10 +48,16 @@ fn publish(publisher: &mut Wire, topic: u32, sequences: std::ops::RangeInclusive
             for sequence in few {
                 let mut payload = sequence.to_le_bytes().to_vec();
                 payload.resize(len, 0);
-                encode_messages(out, topic, 0, &[&payload]);
+                encode_asking(out, topic, *sequence, &[&payload]);
             }
         });
-        publisher.ping();
+        for sequence in few {
+            let frame = publisher.expect();
+            let ServerFrame::Ack { sequence: given, .. } = frame.decoded() else {
+                panic!("ACK was due, got {:?}", frame.decoded());
+            };
+            assert_eq!(given.0, *sequence);
+        }
     }
 }
 
@@ -217,7 +224,7 @@ fn publish_until(mut wire: Wire, names: &[String], stop: &AtomicBool) {
 /// Method: fresh subscribers, again and again, by name and by pattern, to topics of all cores that
 /// are published to without pause; each reads until it had live messages of each topic.
 fn subscribers_that_join_a_busy_topic_see_no_gap_and_no_double(cores: &str) {
-    const JOINS: u64 = 150;
+    const JOINS: u64 = 300;
     let broker = Broker::start_with(cores, WIDE);
     let names = topic_on_each_core(broker.addr, cores, "busy");
     let stop = AtomicBool::new(false);
