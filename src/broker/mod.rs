@@ -265,8 +265,12 @@ impl Broker {
     /// until its end is seen, and is lost then, or handed to other members of its group.
     pub fn broken(&mut self, now: Now, connection: ConnectionId) {
         self.now = now;
-        // It counts as in flight for ever, so nothing is gathered for it any more.
-        if self.sessions.get(connection.slot).phase == Phase::Finishing {
+        // The send counts as in flight for ever, so nothing is gathered for it any more. What it is
+        // answered reaches nobody, and must not keep it from being read to its end.
+        let session = self.sessions.get(connection.slot);
+        session.broken = true;
+        session.answers = BytesMut::new();
+        if session.phase == Phase::Finishing {
             self.close(connection.slot, Bytes::new());
         }
     }
@@ -350,7 +354,7 @@ impl Broker {
     /// Appends an answer for a connection.
     fn answer(&mut self, slot: u32, encode: impl FnOnce(&mut BytesMut)) {
         let session = self.sessions.get(slot);
-        if session.phase != Phase::Closing {
+        if session.phase != Phase::Closing && !session.broken {
             encode(&mut session.answers);
             self.mark_ready(slot);
         }

@@ -55,6 +55,8 @@ pub struct Session {
     pub phase: Phase,
     /// The peer sends no more.
     pub ended: bool,
+    /// Nothing more reaches the peer; its end is to come.
+    pub broken: bool,
     /// The beginning of a frame, or frames left for later.
     pub unparsed: BytesMut,
     /// `unparsed` is on the backlog.
@@ -92,6 +94,7 @@ impl Session {
         Session {
             phase: Phase::AwaitHello,
             ended: false,
+            broken: false,
             unparsed: BytesMut::new(),
             in_backlog: false,
             paused: None,

@@ -50,8 +50,9 @@
 //!
 //! 2026-11-24, Rust 1.95.0, AddressSanitizer, debug assertions and overflow checks on, from the seeds
 //! above; a virtual machine of 2 cores (AMD EPYC) shared with other builds, `nice`d. Edges are what
-//! libFuzzer reports as `cov` at the first and the last input. One after the other, but for the last
-//! five minutes of `decode` and `config`, which ran side by side. The command of each:
+//! libFuzzer reports as `cov` at the first and the last input. The second run of `session` overlapped
+//! the others, and the last five minutes of `decode` and `config` ran side by side. The command of
+//! each:
 //!
 //! ```text
 //! RUSTC_BOOTSTRAP=1 cargo fuzz run TARGET -- -max_total_time=SECONDS -timeout=20 -print_final_stats=1

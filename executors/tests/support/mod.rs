@@ -334,7 +334,10 @@ impl Service for Asked {
     }
 
     fn broken(&mut self, _: Now, connection: ConnectionId) {
-        assert!(self.session(connection).in_flight, "only what was sent can fail");
+        let session = self.session(connection);
+        assert!(session.in_flight && !session.closing, "only what was sent can fail");
+        session.in_flight = false;
+        session.outgoing.clear();
     }
 
     fn sent(&mut self, _: Now, connection: ConnectionId) {
