@@ -389,9 +389,14 @@ impl Broker {
 
     fn close_if_ended(&mut self, slot: u32) {
         let session = self.sessions.get(slot);
-        // After CLOSE the peer may well send no more: it is owed what is queued all the same.
-        let talks = matches!(session.phase, Phase::AwaitHello | Phase::Open);
-        if session.ended && talks && !session.waits_to_parse() {
+        // After CLOSE the peer may well send no more: it is owed what is queued all the same, if it
+        // can be reached.
+        let goes = match session.phase {
+            Phase::AwaitHello | Phase::Open => true,
+            Phase::Finishing => session.broken,
+            Phase::Closing => false,
+        };
+        if session.ended && goes && !session.waits_to_parse() {
             self.close(slot, Bytes::new());
         }
     }
