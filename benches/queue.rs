@@ -27,6 +27,7 @@ impl Portions {
 
     fn next(&mut self) -> Portion {
         let portion = Portion {
+            subscription: 0,
             topic: TopicId(1),
             first: self.next,
             messages: 1,

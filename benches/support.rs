@@ -139,7 +139,7 @@ impl World {
         }
         for (core, connection) in self.sending.drain(..) {
             busy = true;
-            self.brokers[core].sent(connection);
+            self.brokers[core].sent(self.now, connection);
         }
         busy
     }

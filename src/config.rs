@@ -108,6 +108,12 @@ pub enum OverflowPolicy {
     DropOldest,
     /// `drop_new`: new messages are not queued until there is room.
     DropNew,
+    /// `block`: the topic's publishers wait until there is room.
+    Block,
+    /// `disconnect`: the subscriber is disconnected.
+    Disconnect,
+    /// `latest`: only the newest message of each topic stays queued.
+    Latest,
 }
 
 /// `[queues]`
@@ -115,21 +121,30 @@ pub enum OverflowPolicy {
 pub struct Queues {
     /// Messages a topic keeps for replay.
     pub topic_capacity: u32,
+    /// Bytes a topic keeps for replay.
+    pub topic_bytes: u64,
+    /// After this time without messages a topic gives up what it keeps.
+    pub topic_idle_timeout_ms: u32,
     /// Messages one subscription may have queued.
     pub subscriber_capacity: u32,
     /// Bytes one subscription may have queued.
     pub subscriber_bytes: u64,
     /// For subscriptions that choose none.
     pub overflow_policy: OverflowPolicy,
+    /// Time publishers wait for a subscriber that takes nothing.
+    pub block_timeout_ms: u32,
 }
 
 impl Default for Queues {
     fn default() -> Queues {
         Queues {
             topic_capacity: limits::TOPIC_CAPACITY_DEFAULT,
+            topic_bytes: limits::TOPIC_BYTES_DEFAULT,
+            topic_idle_timeout_ms: limits::TOPIC_IDLE_TIMEOUT_MS_DEFAULT,
             subscriber_capacity: limits::SUBSCRIBER_CAPACITY_DEFAULT,
             subscriber_bytes: limits::SUBSCRIBER_BYTES_DEFAULT,
             overflow_policy: OverflowPolicy::DropOldest,
+            block_timeout_ms: limits::BLOCK_TIMEOUT_MS_DEFAULT,
         }
     }
 }
@@ -154,6 +169,8 @@ impl Default for Delivery {
 /// `[limits]`
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
+    /// Bytes of messages held at once, over all cores.
+    pub memory_max: u64,
     /// Topics at once, over all cores.
     pub max_topics: u32,
     /// Subscriptions of one connection.
@@ -163,6 +180,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Limits {
         Limits {
+            memory_max: limits::MEMORY_DEFAULT,
             max_topics: limits::TOPICS_DEFAULT,
             max_subscriptions_per_connection: limits::SUBSCRIPTIONS_DEFAULT,
         }

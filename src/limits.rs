@@ -43,9 +43,19 @@ pub const TIMEOUT_MS_RANGE: RangeInclusive<u64> = 1..=3_600_000;
 
 /// `queues.topic_capacity`, in messages.
 pub const TOPIC_CAPACITY_DEFAULT: u32 = 10_000;
+/// `queues.topic_capacity`; 0 keeps none.
+pub const TOPIC_CAPACITY_RANGE: RangeInclusive<u64> = 0..=16_777_216;
+/// `queues.topic_bytes`
+pub const TOPIC_BYTES_DEFAULT: u64 = 16 << 20;
+/// `queues.topic_bytes`
+pub const TOPIC_BYTES_RANGE: RangeInclusive<u64> = 0..=(64 << 30);
+/// `queues.topic_idle_timeout_ms`
+pub const TOPIC_IDLE_TIMEOUT_MS_DEFAULT: u32 = 600_000;
+/// `queues.block_timeout_ms`
+pub const BLOCK_TIMEOUT_MS_DEFAULT: u32 = 10_000;
 /// `queues.subscriber_capacity`, in messages.
 pub const SUBSCRIBER_CAPACITY_DEFAULT: u32 = 2_048;
-/// Range of both capacities.
+/// `queues.subscriber_capacity`
 pub const CAPACITY_RANGE: RangeInclusive<u64> = 1..=16_777_216;
 /// `queues.subscriber_bytes`: bytes one subscription may have queued.
 pub const SUBSCRIBER_BYTES_DEFAULT: u64 = 64 << 20;
@@ -61,6 +71,10 @@ pub const SHARDS_RANGE: RangeInclusive<u64> = 0..=SHARDS_MAX as u64;
 /// `delivery.default_ttl_ms`; 0 means messages do not expire.
 pub const TTL_MS_RANGE: RangeInclusive<u64> = 0..=u32::MAX as u64;
 
+/// `limits.memory_max`, in bytes.
+pub const MEMORY_DEFAULT: u64 = 2 << 30;
+/// `limits.memory_max`
+pub const MEMORY_RANGE: RangeInclusive<u64> = (1 << 20)..=(1 << 50);
 /// `limits.max_topics`, over all cores.
 pub const TOPICS_DEFAULT: u32 = 1_000_000;
 /// `limits.max_topics`

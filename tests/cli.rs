@@ -2,10 +2,11 @@
 
 mod support;
 
-use std::io::Write;
+use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, Output, Stdio};
 
 use blipmq::protocol::{GapReason, Reject, Sequence, TopicId, encode};
+use support::broker::Broker;
 use support::{Connection, Server, delivery_with_headers};
 
 fn blipmq(words: &[&str]) -> Command {
@@ -55,7 +56,7 @@ fn nobody() -> String {
 
 #[test]
 fn command_lines_that_cannot_be_understood_have_status_2() {
-    let rows: [&[&str]; 12] = [
+    let rows: [&[&str]; 19] = [
         &["frobnicate"],
         &["--bind", "not-an-address"],
         &["--cores", "x"],
@@ -67,6 +68,13 @@ fn command_lines_that_cannot_be_understood_have_status_2() {
         &["sub"],
         &["sub", "a", "--count", "0"],
         &["sub", "a", "--format", "xml"],
+        &["sub", "a", "--overflow", "wait"],
+        &["sub", "a", "--last", "1", "--from", "2"],
+        &["pub", "a", "x", "--header", "no-value"],
+        &["request"],
+        &["request", "a", "x", "--timeout", "soon"],
+        &["reply", "a"],
+        &["reply", "a", "--echo", "--text", "x"],
         &["check-config"],
     ];
     for words in rows {
@@ -181,6 +189,23 @@ fn long_input_arrives_whole_and_in_order() {
 }
 
 #[test]
+fn headers_and_checksums_of_the_command_line_are_published() {
+    let server = Server::start(|mut connection| {
+        connection.accept_open(7);
+        let published = connection.expect_messages();
+        connection.accept_ping();
+        connection.until_close();
+        published
+    });
+    let words = ["pub", "a", "x", "--header", "trace=4=2", "--reply-to", "b", "--crc", "--server"];
+    assert_status(&run(&[&words[..], &[&server.addr]].concat()), 0);
+    let published = server.join();
+    assert_eq!(published.header.flags, 6);
+    assert_eq!(published.header_value("trace"), b"4=2");
+    assert_eq!(published.header_value("reply-to"), b"b");
+}
+
+#[test]
 fn topic_that_the_broker_refuses_is_a_failure_with_its_text() {
     let server = Server::start(|mut connection| {
         let (request, topic) = connection.expect_open();
@@ -281,15 +306,31 @@ fn json_and_hex_show_where_a_message_stands() {
 
 #[test]
 fn options_reach_the_broker() {
-    let server = Server::start(|mut connection| {
-        connection.expect_subscribe(|subscribe| {
-            assert_eq!((subscribe.overflow, subscribe.capacity), (2, 9));
+    let rows: [(&[&str], &str); 7] = [
+        (
+            &["--overflow", "drop_new", "--capacity", "9"],
+            "overflow 2, capacity 9, start 0 0, group ``",
+        ),
+        (&["--overflow", "drop_oldest"], "overflow 1, capacity 0, start 0 0, group ``"),
+        (&["--overflow", "block"], "overflow 3, capacity 0, start 0 0, group ``"),
+        (&["--overflow", "disconnect"], "overflow 4, capacity 0, start 0 0, group ``"),
+        (&["--overflow", "latest", "--last", "1"], "overflow 5, capacity 0, start 1 1, group ``"),
+        (&["--from", "1200"], "overflow 0, capacity 0, start 2 1200, group ``"),
+        (&["--group", "billing"], "overflow 0, capacity 0, start 0 0, group `billing`"),
+    ];
+    for (words, expected) in rows {
+        let server = Server::start(move |mut connection| {
+            connection.expect_subscribe(|asked| {
+                let asked = format!(
+                    "overflow {}, capacity {}, start {} {}, group `{}`",
+                    asked.overflow, asked.capacity, asked.start, asked.start_argument, asked.group
+                );
+                assert_eq!(asked, expected);
+            });
         });
-    });
-    let overflow = ["--overflow", "drop_new", "--capacity", "9"];
-    let words = [&["sub", "a", "--server", &server.addr][..], &overflow].concat();
-    assert_status(&run(&words), 1);
-    server.join();
+        assert_status(&run(&[&["sub", "a", "--server", &server.addr], words].concat()), 1);
+        server.join();
+    }
 }
 
 #[test]
@@ -343,4 +384,52 @@ fn output_that_nobody_reads_ends_it_with_status_0() {
     assert_status(&output, 0);
     assert_eq!(stderr(&output), "");
     server.join();
+}
+
+// --- request and reply ---
+
+/// A replier that is there before anyone asks: it says on stderr when it is.
+fn replier(words: &[&str]) -> std::process::Child {
+    let mut command = blipmq(words);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("it starts");
+    let mut line = String::new();
+    let mut stderr = BufReader::new(child.stderr.take().expect("it is piped"));
+    stderr.read_line(&mut line).expect("it says that it replies");
+    assert!(line.starts_with("replying to "), "{line}");
+    child
+}
+
+#[test]
+fn reply_answers_with_a_text_the_request_or_what_a_command_prints() {
+    let broker = Broker::start();
+    let rows: [(&[&str], &str); 3] = [
+        (&["--text", "3.20"], "3.20\n"),
+        (&["--echo"], "espresso\n"),
+        (&["--exec", "tr a-z A-Z; printf $BLIPMQ_TOPIC"], "ESPRESSOjobs.a\n"),
+    ];
+    for (answer, expected) in rows {
+        let words = ["reply", "jobs.*", "--count", "2", "--server", &broker.addr];
+        let mut replier = replier(&[&words[..], answer].concat());
+        let words = ["request", "jobs.a", "--timeout", "60s", "--server", &broker.addr];
+        for output in
+            [run(&[&words[..], &["espresso"]].concat()), run_with_stdin(&words, b"espresso")]
+        {
+            assert_status(&output, 0);
+            assert_eq!(String::from_utf8_lossy(&output.stdout), expected);
+        }
+        assert!(replier.wait().expect("it ends").success());
+    }
+}
+
+#[test]
+fn command_that_fails_and_no_replier_at_all_are_failures_of_the_request() {
+    let broker = Broker::start();
+    let words = ["request", "jobs.a", "x", "--timeout", "3s", "--server", &broker.addr];
+    assert_fails(&run(&words), "no reply to the request to `jobs.a` within 3000 ms");
+    let words = ["reply", "jobs.a", "--exec", "exit 3", "--count", "1", "--server", &broker.addr];
+    let mut replier = replier(&words);
+    let words = ["request", "jobs.a", "x", "--timeout", "60s", "--server", &broker.addr];
+    assert_fails(&run(&words), "the replier failed: `exit 3` ended with exit status: 3");
+    assert!(replier.wait().expect("it ends").success());
 }

@@ -26,9 +26,6 @@ use crate::ring::{Completion, DataRing, Operation};
 use crate::socket::{Phase, Receive, Socket};
 use crate::{ConnectionId, Io, Now, Service};
 
-/// While anything waits for a time, the core looks at the clock at least this often: one request
-/// is enough then, and a new deadline is noticed at most this much too late.
-const TICK_NS: u64 = 250_000_000;
 /// How long accepting rests after the process ran out of descriptors or memory.
 const ACCEPT_REST_NS: u64 = 100_000_000;
 
@@ -49,6 +46,8 @@ pub(crate) struct Seat<L> {
 pub(crate) struct Stop {
     pub(crate) wanted: AtomicBool,
     pub(crate) drain_timeout_ns: u64,
+    /// How long closing connections may linger, also when nothing stops.
+    pub(crate) linger_ns: u64,
 }
 
 /// What arrived and was not handed on yet.
@@ -72,7 +71,8 @@ pub(crate) struct Driver<S: Service> {
     /// Connections whose receive ended for want of a buffer.
     starved: VecDeque<ConnectionId>,
     completions: Vec<Completion>,
-    timeout_armed: bool,
+    /// When the timeout under way comes.
+    timeout_at_ns: Option<u64>,
 }
 
 impl<S: Service> Driver<S> {
@@ -81,7 +81,7 @@ impl<S: Service> Driver<S> {
         let ring = DataRing::new(seat.waker.raw_fd())?;
         Ok(Driver {
             service,
-            io: Io::new(ring, seat.mesh),
+            io: Io::new(ring, seat.mesh, seat.stop.linger_ns),
             seat_core: seat.core,
             waker: seat.waker,
             accepted: seat.accepted,
@@ -93,7 +93,7 @@ impl<S: Service> Driver<S> {
             arrivals: VecDeque::new(),
             starved: VecDeque::new(),
             completions: Vec::new(),
-            timeout_armed: false,
+            timeout_at_ns: None,
         })
     }
 
@@ -160,10 +160,11 @@ impl<S: Service> Driver<S> {
             Operation::Send { slot } => {
                 if self.io.send_completed(slot, completion.result) {
                     let (connection, socket) = self.io.sockets.at(slot);
-                    let broken = socket.broken;
-                    self.service.sent(now, connection);
-                    if broken {
+                    if socket.broken {
+                        self.service.broken(now, connection);
                         self.end(slot);
+                    } else {
+                        self.service.sent(now, connection);
                     }
                 }
             }
@@ -173,7 +174,8 @@ impl<S: Service> Driver<S> {
             }
             // Closed only now: until here a request that names its descriptor may be queued.
             Operation::CancelAccept => self.accepting = None,
-            Operation::Timeout => self.timeout_armed = false,
+            Operation::Timeout => self.timeout_at_ns = None,
+            Operation::MoveTimeout => {}
         }
     }
 
@@ -341,19 +343,19 @@ impl<S: Service> Driver<S> {
             self.accept_rests_until_ns = None;
             self.accept();
         }
-        if self.timeout_armed {
-            return;
-        }
         let deadlines = [
             self.service.next_deadline(),
             self.io.next_deadline(),
             self.drain_deadline_ns,
             self.accept_rests_until_ns,
         ];
-        if let Some(soonest) = deadlines.into_iter().flatten().min() {
-            self.timeout_armed = true;
-            self.io.ring.timeout(soonest.min(now.monotonic_ns + TICK_NS));
+        let Some(soonest) = deadlines.into_iter().flatten().min() else { return };
+        match self.timeout_at_ns {
+            Some(at) if at <= soonest => return,
+            Some(_) => self.io.ring.move_timeout(soonest),
+            None => self.io.ring.timeout(soonest),
         }
+        self.timeout_at_ns = Some(soonest);
     }
 
     fn begin_stop(&mut self, now: Now) {

@@ -18,8 +18,6 @@ use crate::ring::DataRing;
 use crate::socket::{Phase, Receive, SendOperation, Socket, Sockets};
 use crate::{ConnectionId, Now};
 
-/// A connection whose peer does not close after us is cut off this long after `close`.
-const LINGER_NS: u64 = 2_000_000_000;
 /// Send operations kept for the next sends: more than can be useful within one turn's cache.
 const SPARE_SENDS_MAX: usize = 256;
 
@@ -32,6 +30,8 @@ pub struct Io<L> {
     // must not.
     #[allow(clippy::vec_box)]
     spare_sends: Vec<Box<SendOperation>>,
+    /// How long a closing connection's peer may take to close too.
+    linger_ns: u64,
     /// When closing connections are cut off, soonest first.
     lingering: VecDeque<(u64, ConnectionId)>,
     /// Released connections whose last completion came.
@@ -39,12 +39,13 @@ pub struct Io<L> {
 }
 
 impl<L> Io<L> {
-    pub(crate) fn new(ring: DataRing, mesh: MeshEnd<L>) -> Io<L> {
+    pub(crate) fn new(ring: DataRing, mesh: MeshEnd<L>, linger_ns: u64) -> Io<L> {
         Io {
             ring,
             sockets: Sockets::default(),
             mesh,
             spare_sends: Vec::new(),
+            linger_ns,
             lingering: VecDeque::new(),
             released: Vec::new(),
         }
@@ -56,7 +57,7 @@ impl<L> Io<L> {
     }
 
     /// Sends `bytes` (left empty) on a connection that has no send in flight; `sent` tells when
-    /// the kernel has taken all of them, or that the connection is broken.
+    /// the kernel has taken all of them, `broken` that it cannot.
     pub fn send(&mut self, connection: ConnectionId, bytes: &mut Vec<Bytes>) {
         let socket = self.sockets.get(connection);
         assert!(socket.phase == Phase::Open, "nothing is sent after `close`");
@@ -94,7 +95,8 @@ impl<L> Io<L> {
         socket.phase = Phase::Closing;
         socket.paused = false;
         socket.last_bytes = last;
-        self.lingering.push_back((now.monotonic_ns + LINGER_NS, connection));
+        let linger_until_ns = now.monotonic_ns + self.linger_ns;
+        self.lingering.push_back((linger_until_ns, connection));
         // The end of the peer is only seen by reading.
         self.receive(connection.slot);
         self.advance_closing(connection.slot);

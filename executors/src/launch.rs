@@ -38,6 +38,8 @@ pub struct Plan {
     pub letters_max: usize,
     /// Time from a stop to the cutting off of whoever does not read.
     pub drain_timeout: Duration,
+    /// After its last byte a connection is kept this long for the peer to close too.
+    pub linger: Duration,
 }
 
 /// The running executors.
@@ -91,6 +93,7 @@ where
     let stop = Arc::new(Stop {
         wanted: AtomicBool::new(false),
         drain_timeout_ns: plan.drain_timeout.as_nanos() as u64,
+        linger_ns: plan.linger.as_nanos() as u64,
     });
     let balance = Balance::new(cores);
     let (dealer, accepted) = Dealer::new(plan.connections_max, balance.clone(), wakers.clone());

@@ -72,6 +72,10 @@ pub trait Service {
     /// The one send in flight on this connection is with the kernel; the next may come.
     fn sent(&mut self, now: Now, connection: ConnectionId);
 
+    /// The send in flight failed: nothing more reaches the peer, and no `sent` comes. `ended`
+    /// follows what arrived before.
+    fn broken(&mut self, now: Now, connection: ConnectionId);
+
     /// The peer sends no more, or the connection broke.
     fn ended(&mut self, now: Now, connection: ConnectionId);
 

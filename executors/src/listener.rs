@@ -8,6 +8,7 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
+use std::{io, thread};
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
@@ -21,9 +22,13 @@ const TURNED_AWAY_MAX: u32 = 64;
 /// Pending handshakes the kernel keeps; it cuts this to net.core.somaxconn.
 const BACKLOG: i32 = 4_096;
 
+/// A port that is taken is tried again, for two seconds in all.
+const BIND_RETRIES: u32 = 40;
+const BIND_RETRY_REST: Duration = Duration::from_millis(50);
+
 /// Binds and listens. Accepted sockets inherit the options set here.
 pub fn bind(address: SocketAddr) -> Result<TcpListener, StartError> {
-    let bind = || {
+    let bind = || -> io::Result<TcpListener> {
         let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
         socket.set_reuse_address(true)?;
         // Batches are made in user space; the kernel must not hold the last one back.
@@ -39,7 +44,18 @@ pub fn bind(address: SocketAddr) -> Result<TcpListener, StartError> {
         socket.listen(BACKLOG)?;
         Ok(TcpListener::from(socket))
     };
-    bind().map_err(|source| listen_error(address, source))
+    let mut tries = 0;
+    loop {
+        match bind() {
+            // A process that was killed is gone some milliseconds before its io_uring lets go of
+            // the port; whoever restarts a broker at once need not notice.
+            Err(source) if source.kind() == io::ErrorKind::AddrInUse && tries < BIND_RETRIES => {
+                tries += 1;
+                thread::sleep(BIND_RETRY_REST);
+            }
+            bound => return bound.map_err(|source| listen_error(address, source)),
+        }
+    }
 }
 
 /// An accepted socket on its way to its core.

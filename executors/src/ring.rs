@@ -30,6 +30,7 @@ pub(crate) enum Operation {
     Cancel { slot: u32 },
     CancelAccept,
     Timeout,
+    MoveTimeout,
 }
 
 impl Operation {
@@ -41,6 +42,7 @@ impl Operation {
             Operation::Cancel { slot } => (3, slot),
             Operation::CancelAccept => (4, 0),
             Operation::Timeout => (5, 0),
+            Operation::MoveTimeout => (6, 0),
         };
         tag << 32 | u64::from(slot)
     }
@@ -54,6 +56,7 @@ impl Operation {
             3 => Operation::Cancel { slot },
             4 => Operation::CancelAccept,
             5 => Operation::Timeout,
+            6 => Operation::MoveTimeout,
             tag => unreachable!("no request was made with tag {tag}"),
         }
     }
@@ -181,6 +184,15 @@ impl DataRing {
             (header, _) => opcode::SendMsg::new(Fd(socket), header).flags(FLAGS as u32).build(),
         };
         self.push(entry, Operation::Send { slot });
+    }
+
+    /// Makes the timeout under way come sooner; if it has come already, nothing happens.
+    pub(crate) fn move_timeout(&mut self, at_ns: u64) {
+        self.set_deadline(at_ns);
+        let target = Operation::Timeout.to_user_data();
+        let entry =
+            opcode::TimeoutUpdate::new(target, &*self.deadline).flags(TimeoutFlags::ABS).build();
+        self.push(entry, Operation::MoveTimeout);
     }
 
     /// Asks for a completion at a time of the monotonic clock. One at a time may be under way.

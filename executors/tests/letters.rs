@@ -32,6 +32,7 @@ impl Service for Writer {
     fn connected(&mut self, _: Now, _: ConnectionId, _: SocketAddr, _: bool) {}
     fn received(&mut self, _: Now, _: ConnectionId, _: &[u8]) {}
     fn sent(&mut self, _: Now, _: ConnectionId) {}
+    fn broken(&mut self, _: Now, _: ConnectionId) {}
     fn ended(&mut self, _: Now, _: ConnectionId) {}
     fn closed(&mut self, _: ConnectionId) {}
 

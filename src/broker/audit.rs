@@ -3,15 +3,34 @@
 
 use hashbrown::HashSet;
 
-use super::session::Phase;
+use super::memory;
+use super::session::{Paused, Phase};
 use super::subscriptions::State;
 use super::topic::TopicName;
-use super::{Broker, Sequence};
+use super::{Broker, ConnectionId, Sequence};
+use crate::config::OverflowPolicy;
+use crate::protocol::TopicId;
 
 impl Broker {
     /// The topics this core owns, each with the sequence its next message gets.
     pub fn topics(&self) -> impl Iterator<Item = (&TopicName, Sequence)> {
         self.shards.iter().flat_map(|shard| shard.topics_made())
+    }
+
+    /// The topic whose subscribers a connection waits for, if it is not read for that reason.
+    pub fn held_up_by(&self, connection: ConnectionId) -> Option<TopicId> {
+        let mut sessions = self.sessions.iter();
+        let (_, session) = sessions.find(|(slot, _)| *slot == connection.slot)?;
+        match session.paused {
+            Some(Paused::Blocked(topic)) => Some(topic),
+            _ => None,
+        }
+    }
+
+    /// What the logs of this core hold of the memory budget.
+    pub fn kept_bytes(&self) -> u64 {
+        let topics = self.shards.iter().flat_map(|shard| shard.all());
+        topics.map(|topic| memory::bytes_of(topic.log.portions(), topic.log.bytes())).sum()
     }
 
     /// Walks all connections and subscriptions.
@@ -36,23 +55,28 @@ impl Broker {
             assert!(!session.in_backlog || backlog.contains(&slot), "left frames are found again");
             assert!(session.paused.is_none() || paused.contains(&slot), "a paused one is resumed");
             of_sessions += session.subscriptions.len();
-            let mut in_force_above = false;
+            let mut rank_above = (0, 0);
             for index in &session.to_send {
                 assert!(listed.insert(*index), "a subscription is listed once");
                 let subscription = self.subscriptions.at(*index).expect("what is listed exists");
                 assert!(subscription.is_listed && subscription.slot == slot);
-                let ends = subscription.state == State::Ending;
-                assert!(!(ends && in_force_above), "those that end come first");
-                in_force_above |= subscription.state == State::InForce;
+                let rank = self.subscriptions.rank(*index);
+                assert!(rank >= rank_above, "kept ones come first, then those that end");
+                rank_above = rank;
             }
         }
         let mut all = 0;
         for (index, subscription) in self.subscriptions.iter() {
             all += 1;
-            subscription.queue.audit(subscription.bounds);
+            let holds_bounds = subscription.state == State::InForce
+                && subscription.group.is_none()
+                && subscription.policy != OverflowPolicy::Block;
+            subscription.queue.audit(subscription.bounds, holds_bounds);
             assert!(subscription.is_listed == listed.contains(&index));
             assert!(
-                subscription.is_listed || subscription.queue.is_empty(),
+                subscription.is_listed
+                    || subscription.queue.is_empty()
+                    || subscription.state == State::Joining,
                 "what is queued will be sent"
             );
         }

@@ -44,7 +44,7 @@ pub struct Counters {
     pub dropped_oldest_messages: Counter,
     /// Messages `drop_new` kept out of queues.
     pub dropped_new_messages: Counter,
-    /// Messages whose TTL ended before their topic had given them to queues.
+    /// Messages whose TTL ended before they were put into a queue, once per subscription.
     pub expired_before_enqueue_messages: Counter,
     /// Messages whose TTL ended in a queue, once per subscription.
     pub expired_in_queue_messages: Counter,
@@ -52,6 +52,14 @@ pub struct Counters {
     pub dropped_disconnected_messages: Counter,
     /// Messages whose OPEN was refused.
     pub refused_messages: Counter,
+    /// Portions of kept messages that gave way to the memory budget.
+    pub evicted_portions: Counter,
+    /// Publishes refused because the memory budget was used up, in messages.
+    pub refused_for_memory_messages: Counter,
+    /// Messages that gave way to newer ones under `latest`.
+    pub conflated_messages: Counter,
+    /// Times a subscription with `block` began to hold a topic's publishers up.
+    pub publishers_blocked: Counter,
     /// Times a queue was full when messages came.
     pub queue_overflows: Counter,
     /// Vectored sends handed to the kernel.

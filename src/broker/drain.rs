@@ -2,13 +2,14 @@
 //!
 //! Each core stops taking input, hands out what it has, and says so to the others (*requests
 //! drained*). When all others have said so, nothing is published any more, and it says that too
-//! (*deliveries drained*). When all have, nothing is fanned out any more: it is quiet, and each
-//! connection is closed once it has been sent everything.
+//! (*deliveries drained*). When all have, nothing is fanned out any more, and groups deal what they
+//! have left; when members have sent all of it and none can come back (*groups drained*),
+//! everywhere, it is quiet: each connection is closed once it has been sent everything.
 
 use super::mesh::{Delivery, Request};
 use super::session::Phase;
-use super::{Broker, Outgoing};
-use crate::protocol::{CoreId, Reject, encode};
+use super::{Action, Broker, Outgoing};
+use crate::protocol::{Reject, encode};
 
 /// How far the stop is.
 #[derive(Debug, Default)]
@@ -20,6 +21,9 @@ pub struct Drain {
     pub requests_drained: u16,
     /// Other cores that send no more deliveries.
     pub deliveries_drained: u16,
+    said_groups: bool,
+    /// Other cores whose groups have dealt all they had.
+    pub groups_drained: u16,
     quiet: bool,
 }
 
@@ -40,7 +44,13 @@ impl Broker {
     pub fn stop(&mut self) {
         self.drain.begun = true;
         self.backlog.clear();
-        self.paused.clear();
+        // They are read again, though nothing is served: that shows when a client has gone.
+        for slot in std::mem::take(&mut self.paused) {
+            let Some((connection, session)) = self.sessions.find(slot) else { continue };
+            if session.paused.is_some() && session.phase != Phase::Closing && !session.ended {
+                self.actions.push(Action::Resume(connection));
+            }
+        }
         for slot in self.sessions.slots_in_use() {
             let session = self.sessions.get(slot);
             session.in_backlog = false;
@@ -80,16 +90,18 @@ impl Broker {
                 self.outgoing[core].deliver(Delivery::Drained);
             }
         }
-        if self.drain.said_deliveries && self.drain.deliveries_drained == others {
+        let no_more_comes = self.drain.said_deliveries && self.drain.deliveries_drained == others;
+        if !self.drain.said_groups && no_more_comes && self.groups.are_empty() {
+            self.drain.said_groups = true;
+            for core in self.others() {
+                self.outgoing[core].deliver(Delivery::GroupsDrained);
+            }
+        }
+        if self.drain.said_groups && self.drain.groups_drained == others {
             self.drain.quiet = true;
             for slot in self.sessions.slots_in_use() {
                 self.finish_if_empty(slot);
             }
         }
-    }
-
-    fn others(&self) -> impl Iterator<Item = usize> + use<> {
-        let (core, cores) = (self.core, self.cluster.cores);
-        (0..cores).map(CoreId).filter(move |other| *other != core).map(|other| usize::from(other.0))
     }
 }

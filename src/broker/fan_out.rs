@@ -10,9 +10,10 @@
 
 use std::sync::Arc;
 
-use super::gaps::Gap;
 use super::overflow;
 use super::portion::Portion;
+use super::queue::Bounds;
+use super::subscriptions::State;
 use super::topic::TopicName;
 use super::{Broker, Now};
 use crate::limits::GAP_RUNS_MAX;
@@ -22,16 +23,18 @@ impl Broker {
     /// Gives a portion to every subscription of this core that its topic reaches.
     pub(super) fn fan_out(&mut self, now: Now, topic: &Arc<TopicName>, portion: &Portion) {
         let targets = self.subscriptions.take_targets(topic);
+        let joining = self.joining_targets(topic, &targets);
         let expired = portion.is_expired(now);
-        if expired {
-            self.counters.expired_before_enqueue_messages.add(u64::from(portion.messages));
-        }
+        self.fan_out_to_groups(topic, portion, expired);
         let mut too_slow = Vec::new();
-        for &index in &targets {
+        let mut full = Vec::new();
+        for &index in targets.iter().chain(&joining) {
             let subscription = self.subscriptions.get(index);
+            let entries = subscription.queue.entries();
             if expired {
-                let gap = Gap { reason: GapReason::Expired, ..overflow::gap_of(portion) };
-                subscription.queue.miss(gap);
+                let messages = u64::from(portion.messages);
+                self.counters.expired_before_enqueue_messages.add(messages);
+                subscription.queue.miss(portion.gap(GapReason::Expired));
             } else {
                 let (policy, bounds) = (subscription.policy, subscription.bounds);
                 let outcome = overflow::enqueue(&mut subscription.queue, portion, policy, bounds);
@@ -40,28 +43,56 @@ impl Broker {
                     self.counters.queue_overflows.add(1);
                     self.counters.dropped_oldest_messages.add(u64::from(outcome.dropped_oldest));
                     self.counters.dropped_new_messages.add(u64::from(outcome.dropped_new));
+                    if outcome.blocks {
+                        full.push(index);
+                    }
+                    if outcome.disconnects {
+                        let why = TooSlow::QueueFull(bounds);
+                        too_slow.push((subscription.slot, subscription.id, why));
+                    }
                 }
+                self.counters.conflated_messages.add(u64::from(outcome.conflated));
             }
+            self.kept.count_entries(entries, subscription.queue.entries());
             if subscription.queue.gap_runs() > GAP_RUNS_MAX {
-                too_slow.push((subscription.slot, subscription.id));
+                too_slow.push((subscription.slot, subscription.id, TooSlow::GapsFull));
             }
-            if !subscription.is_listed {
+            let sendable = subscription.state != State::Joining;
+            if sendable && !subscription.is_listed {
                 subscription.is_listed = true;
                 let slot = subscription.slot;
                 self.sessions.get(slot).to_send.push_back(index);
                 self.mark_ready(slot);
             }
         }
-        if !targets.is_empty() {
+        if !targets.is_empty() || !joining.is_empty() {
             self.turn_messages += portion.messages;
         }
         self.subscriptions.put_targets(topic.id, targets);
-        for (slot, id) in too_slow {
-            let detail = format!(
-                "it is behind by more than {GAP_RUNS_MAX} runs of missed messages, too many to \
-                 tell it: read faster, or subscribe to fewer topics on one connection"
-            );
+        for index in full {
+            self.block(now, index, topic.id);
+        }
+        for (slot, id, why) in too_slow {
+            let detail = match why {
+                TooSlow::QueueFull(bounds) => format!(
+                    "its queue of {} messages and {} bytes has no room for what came (overflow \
+                     disconnect): read faster, or choose another overflow policy",
+                    bounds.messages_max, bounds.bytes_max
+                ),
+                TooSlow::GapsFull => format!(
+                    "it is behind by more than {GAP_RUNS_MAX} runs of missed messages, too many to \
+                     tell it: read faster, or subscribe to fewer topics on one connection"
+                ),
+            };
             self.reject(slot, &Reject::SlowSubscriber { subscription: id.0, detail });
         }
     }
+}
+
+/// Why a subscriber is disconnected.
+enum TooSlow {
+    /// As it asked for.
+    QueueFull(Bounds),
+    /// What it missed could not be told.
+    GapsFull,
 }

@@ -11,13 +11,12 @@
 use bytes::{Bytes, BytesMut};
 
 use super::gaps::Gap;
-use super::overflow;
 use super::queue::Entry;
 use super::session::Session;
 use super::subscriptions::{State, Subscriptions};
 use super::{Broker, ConnectionId, Now};
 use crate::limits::{SEND_BYTES_MAX, SEND_RANGES_MAX};
-use crate::protocol::{GapReason, RequestId, Sequence, TopicId, encode};
+use crate::protocol::{GapReason, RequestId, Sequence, TopicId, encode, messages};
 
 /// The send of one connection, as it is put together.
 struct Gather<'a> {
@@ -30,42 +29,65 @@ struct Gather<'a> {
     bytes: usize,
 }
 
+/// Why no more of a subscription goes into a send.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum HowFar {
+    /// There is no room left.
+    SendFull,
+    /// The kept messages it asked for are in.
+    Replayed,
+    /// It has nothing left.
+    Emptied,
+}
+
 impl Broker {
     /// Gathers up to `delivery.max_batch` messages of a connection into `out`, which stays empty
     /// when there is nothing to send. Else the caller sends it, and tells `sent` when that is done.
     pub fn gather(&mut self, now: Now, connection: ConnectionId, out: &mut Vec<Bytes>) {
+        self.now = now;
         let slot = connection.slot;
         let messages_max = self.cluster.settings.delivery.max_batch;
         let session = self.sessions.get(slot);
         let between = std::mem::take(&mut session.answers);
         let mut gather = Gather { out, between, gap: None, messages: 0, bytes: 0 };
         let mut sent_all = Vec::new();
+        let mut served = Vec::new();
         while let Some(&index) = session.to_send.front() {
-            let subscription = self.subscriptions.get(index);
-            for gap in subscription.queue.take_ahead() {
-                gather.tell_gap(session, &self.subscriptions, gap);
-            }
-            let emptied = loop {
+            let entries = self.subscriptions.get(index).queue.entries();
+            let before = self.subscriptions.get(index).queue.messages();
+            let replays = self.subscriptions.get(index).queue.has_replay();
+            let how_far = loop {
                 let subscription = self.subscriptions.get(index);
+                if replays && !subscription.queue.has_replay() {
+                    break HowFar::Replayed;
+                }
                 let is_full = gather.messages >= messages_max
                     || gather.bytes >= SEND_BYTES_MAX
                     || gather.out.len() + 2 > SEND_RANGES_MAX;
                 if is_full && !subscription.queue.is_empty() {
-                    break false;
+                    break HowFar::SendFull;
                 }
+                // What is addressed is copied: with no memory left, frame by frame.
+                let is_addressed =
+                    subscription.queue.replay_bytes() > 0 || subscription.group.is_some();
+                let bytes_max = match is_addressed && self.cluster.memory.is_full() {
+                    true => 0,
+                    false => SEND_BYTES_MAX,
+                };
                 let entry = subscription.queue.take_next(
                     messages_max - gather.messages.min(messages_max),
-                    SEND_BYTES_MAX - gather.bytes.min(SEND_BYTES_MAX),
+                    bytes_max.saturating_sub(gather.bytes),
                     gather.messages == 0,
                 );
                 match entry {
-                    None => break subscription.queue.is_empty(),
+                    None if subscription.queue.is_empty() => break HowFar::Emptied,
+                    None => break HowFar::SendFull,
                     Some(Entry::Gap(gap)) => {
                         gather.tell_gap(session, &self.subscriptions, gap);
                     }
                     Some(Entry::Portion(portion)) if portion.is_expired(now) => {
                         self.counters.expired_in_queue_messages.add(u64::from(portion.messages));
-                        let gap = Gap { reason: GapReason::Expired, ..overflow::gap_of(&portion) };
+                        let gap = portion.gap(GapReason::Expired);
                         gather.tell_gap(session, &self.subscriptions, gap);
                     }
                     Some(Entry::Portion(portion)) => {
@@ -74,12 +96,29 @@ impl Broker {
                         gather.put_between();
                         gather.messages += portion.messages;
                         gather.bytes += portion.frames.len();
-                        gather.out.push(portion.frames);
+                        gather.out.push(match portion.subscription {
+                            0 => portion.frames,
+                            // Others share these bytes: who is meant is said in a copy.
+                            subscription => {
+                                let mut frames = BytesMut::from(&portion.frames[..]);
+                                messages::address(&mut frames, subscription);
+                                self.cluster.memory.count(frames)
+                            }
+                        });
                     }
                 }
             };
             let subscription = self.subscriptions.get(index);
-            if emptied {
+            self.kept.count_entries(entries, subscription.queue.entries());
+            let took = before - subscription.queue.messages();
+            if !subscription.blocks.is_empty() || (subscription.group.is_some() && took > 0) {
+                served.push((index, took as u32));
+            }
+            if how_far == HowFar::Replayed && !subscription.queue.is_empty() {
+                // What is live has its place behind what others were given before.
+                session.to_send.pop_front();
+                session.list(&self.subscriptions, index);
+            } else if how_far != HowFar::SendFull {
                 session.to_send.pop_front();
                 subscription.is_listed = false;
                 if subscription.state == State::Ending {
@@ -90,8 +129,8 @@ impl Broker {
                     sent_all.push(index);
                 }
             } else {
-                // One that ends keeps its turn, the others take turns.
-                if subscription.state == State::InForce {
+                // One that ends or has kept messages keeps its turn, the others take turns.
+                if subscription.state == State::InForce && !subscription.queue.has_replay() {
                     session.to_send.rotate_left(1);
                 }
                 break;
@@ -99,6 +138,10 @@ impl Broker {
         }
         gather.put_between();
         let (messages, bytes) = (gather.messages, gather.bytes);
+        for (index, took) in served {
+            self.unblock_if_half_empty(index);
+            self.took(index, took);
+        }
         for index in sent_all {
             self.forget(slot, index);
         }
@@ -135,8 +178,8 @@ impl Gather<'_> {
     }
 
     fn write_gap(&mut self) {
-        if let Some(Gap { topic, first, messages, reason }) = self.gap.take() {
-            encode::gap(&mut self.between, topic, 0, first, messages, reason);
+        if let Some(Gap { topic, subscription, first, messages, reason }) = self.gap.take() {
+            encode::gap(&mut self.between, topic, subscription, first, messages, reason);
         }
     }
 

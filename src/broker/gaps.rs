@@ -2,6 +2,8 @@
 //!
 //! Used by `queue`, in front of and behind what is queued.
 
+use std::collections::VecDeque;
+
 use hashbrown::HashMap;
 
 use crate::protocol::{GapReason, Sequence, TopicId};
@@ -11,6 +13,8 @@ use crate::protocol::{GapReason, Sequence, TopicId};
 pub struct Gap {
     /// The topic.
     pub topic: TopicId,
+    /// 0 for every plain subscription of a connection that matches; else the one that missed them.
+    pub subscription: u32,
     /// First one missed.
     pub first: Sequence,
     /// How many.
@@ -23,6 +27,7 @@ impl Gap {
     /// Joins `next` to this gap if it continues it; returns whether it did.
     pub fn extend(&mut self, next: Gap) -> bool {
         let continues = self.topic == next.topic
+            && self.subscription == next.subscription
             && self.reason == next.reason
             && self.first.plus(self.messages) == next.first;
         if continues {
@@ -35,8 +40,11 @@ impl Gap {
 /// Gaps in the order they came up; a gap that continues the last of its topic extends it.
 #[derive(Debug, Default)]
 pub struct Gaps {
-    runs: Vec<Gap>,
-    /// The last run of each topic, kept once there are more runs than a glance takes.
+    runs: VecDeque<Gap>,
+    /// How many runs were taken out since there was none.
+    taken: usize,
+    /// Where the last run of each topic is, counted from the first ever; kept once there are more
+    /// runs than a glance takes.
     last_of_topic: HashMap<TopicId, usize>,
 }
 
@@ -56,29 +64,35 @@ impl Gaps {
 
     /// Adds a gap behind those there are.
     pub fn add(&mut self, gap: Gap) {
-        let last = if self.runs.len() <= GLANCE {
+        let last = if self.last_of_topic.is_empty() {
             self.runs.iter().rposition(|run| run.topic == gap.topic)
         } else {
-            self.last_of_topic.get(&gap.topic).copied()
+            let place = self.last_of_topic.get(&gap.topic);
+            place.and_then(|place| place.checked_sub(self.taken))
         };
         if let Some(last) = last
             && self.runs[last].extend(gap)
         {
             return;
         }
-        self.runs.push(gap);
-        if self.runs.len() == GLANCE + 1 {
-            self.last_of_topic =
-                self.runs.iter().enumerate().map(|(i, run)| (run.topic, i)).collect();
+        self.runs.push_back(gap);
+        let place = self.taken + self.runs.len() - 1;
+        if !self.last_of_topic.is_empty() {
+            self.last_of_topic.insert(gap.topic, place);
         } else if self.runs.len() > GLANCE {
-            self.last_of_topic.insert(gap.topic, self.runs.len() - 1);
+            let places = self.runs.iter().zip(self.taken..);
+            self.last_of_topic = places.map(|(run, place)| (run.topic, place)).collect();
         }
     }
 
-    /// Takes all gaps out, in order.
-    pub fn take_all(&mut self) -> Vec<Gap> {
-        self.last_of_topic.clear();
-        std::mem::take(&mut self.runs)
+    /// Takes the oldest gap out.
+    pub fn take_first(&mut self) -> Option<Gap> {
+        let first = self.runs.pop_front()?;
+        self.taken += 1;
+        if self.runs.is_empty() {
+            *self = Gaps::default();
+        }
+        Some(first)
     }
 }
 
@@ -87,7 +101,13 @@ mod tests {
     use super::*;
 
     fn gap(topic: u32, first: u64, messages: u64) -> Gap {
-        Gap { topic: TopicId(topic), first: Sequence(first), messages, reason: GapReason::Overflow }
+        Gap {
+            topic: TopicId(topic),
+            subscription: 0,
+            first: Sequence(first),
+            messages,
+            reason: GapReason::Overflow,
+        }
     }
 
     #[test]
@@ -99,7 +119,7 @@ mod tests {
                     gaps.add(gap(topic, 1 + round * 3, 3));
                 }
             }
-            let runs = gaps.take_all();
+            let runs = std::iter::from_fn(|| gaps.take_first()).collect::<Vec<_>>();
             let expected: Vec<Gap> = (1..=topics).map(|topic| gap(topic, 1, 150)).collect();
             assert_eq!(runs, expected);
             assert!(gaps.is_empty());
@@ -114,5 +134,21 @@ mod tests {
         gaps.add(gap(1, 4, 1));
         gaps.add(gap(1, 9, 1));
         assert_eq!(gaps.len(), 4);
+    }
+
+    #[test]
+    fn a_gap_goes_on_growing_while_older_ones_are_taken() {
+        let mut gaps = Gaps::default();
+        for topic in 1..=20 {
+            gaps.add(gap(topic, 1, 1));
+        }
+        for topic in 1..=19 {
+            assert_eq!(gaps.take_first(), Some(gap(topic, 1, 1)));
+        }
+        gaps.add(gap(20, 2, 1));
+        gaps.add(gap(1, 2, 1));
+        assert_eq!(gaps.take_first(), Some(gap(20, 1, 2)));
+        assert_eq!(gaps.take_first(), Some(gap(1, 2, 1)));
+        assert_eq!(gaps.take_first(), None);
     }
 }

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use bytes::BytesMut;
 use hashbrown::HashMap;
 
-use super::Now;
+use super::{ConnectionId, Now};
 use crate::config::Settings;
 use crate::limits::{INGEST_BATCH_BYTES_MAX, INGEST_BYTES_PER_TURN};
 use crate::protocol::TopicId;
@@ -25,6 +25,19 @@ pub enum Destination {
     Topic(TopicId),
     /// A topic whose OPEN its owner has not answered yet: the owner knows it by name.
     Name(Arc<str>),
+}
+
+/// A frame whose publisher wants an ACK.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WantsAck {
+    /// The publisher's, on the core that took the frame in.
+    pub connection: ConnectionId,
+    /// As the publisher wrote it.
+    pub publish_id: u64,
+    /// Messages of the batch before this frame.
+    pub messages_before: u32,
+    /// Messages of this frame.
+    pub messages: u32,
 }
 
 /// Frames for one topic, not stamped yet.
@@ -40,6 +53,8 @@ pub struct Batch {
     pub messages: u32,
     /// The frames.
     pub frames: BytesMut,
+    /// Those of them whose publishers want an ACK.
+    pub acks: Vec<WantsAck>,
 }
 
 /// The batches of this turn.
@@ -87,7 +102,16 @@ impl Ingest {
         ttl_ms: u32,
         messages: u32,
         frame: &[u8],
+        ack: Option<(ConnectionId, u64)>,
     ) {
+        let wants_ack = |messages_before| {
+            ack.map(|(connection, publish_id)| WantsAck {
+                connection,
+                publish_id,
+                messages_before,
+                messages,
+            })
+        };
         self.messages += messages;
         self.bytes += frame.len();
         let index = match &destination {
@@ -102,6 +126,7 @@ impl Ingest {
             let fits = batch.messages + messages <= self.batch_messages_max
                 && batch.frames.len() + frame.len() <= INGEST_BATCH_BYTES_MAX;
             if fits && batch.ttl_ms == ttl_ms && batch.received_ns == now.monotonic_ns {
+                batch.acks.extend(wants_ack(batch.messages));
                 batch.messages += messages;
                 batch.frames.extend_from_slice(frame);
                 if let Destination::Topic(topic) = destination {
@@ -127,7 +152,8 @@ impl Ingest {
         let mut frames = BytesMut::with_capacity(frame.len().max(room));
         frames.extend_from_slice(frame);
         let received_ns = now.monotonic_ns;
-        self.batches.push(Batch { destination, ttl_ms, received_ns, messages, frames });
+        let acks = wants_ack(0).into_iter().collect();
+        self.batches.push(Batch { destination, ttl_ms, received_ns, messages, frames, acks });
     }
 
     /// Lets no further frame join the batches there are.
@@ -174,8 +200,8 @@ mod tests {
     fn frames_of_interleaved_topics_lie_side_by_side_by_topic() {
         let mut ingest = ingest();
         for frame in [b"a1", b"a2", b"a3"] {
-            ingest.add(NOW, topic(1), 0, 1, frame);
-            ingest.add(NOW, topic(2), 0, 2, &frame.map(|byte| byte.to_ascii_uppercase()));
+            ingest.add(NOW, topic(1), 0, 1, frame, None);
+            ingest.add(NOW, topic(2), 0, 2, &frame.map(|byte| byte.to_ascii_uppercase()), None);
         }
         let batches = ingest.take();
         assert_eq!(batches.len(), 2);
@@ -187,7 +213,7 @@ mod tests {
     fn another_ttl_starts_another_batch_and_does_not_reopen_an_older_one() {
         let mut ingest = ingest();
         for (ttl_ms, frame) in [(0, b"1"), (9, b"2"), (0, b"3"), (0, b"4")] {
-            ingest.add(NOW, topic(1), ttl_ms, 1, frame);
+            ingest.add(NOW, topic(1), ttl_ms, 1, frame, None);
         }
         let frames: Vec<_> = ingest.take().into_iter().map(|batch| batch.frames).collect();
         assert_eq!(frames, [&b"1"[..], b"2", b"34"]);
@@ -196,9 +222,9 @@ mod tests {
     #[test]
     fn a_frame_by_name_lets_no_later_frame_by_id_get_before_it() {
         let mut ingest = ingest();
-        ingest.add(NOW, topic(1), 0, 1, b"1");
-        ingest.add(NOW, Destination::Name("a".into()), 0, 1, b"2");
-        ingest.add(NOW, topic(1), 0, 1, b"3");
+        ingest.add(NOW, topic(1), 0, 1, b"1", None);
+        ingest.add(NOW, Destination::Name("a".into()), 0, 1, b"2", None);
+        ingest.add(NOW, topic(1), 0, 1, b"3", None);
         let frames: Vec<_> = ingest.take().into_iter().map(|batch| batch.frames).collect();
         assert_eq!(frames, [&b"1"[..], b"2", b"3"]);
     }
@@ -209,7 +235,7 @@ mod tests {
         let mut ingest = ingest();
         let mut taken = 0;
         while ingest.has_room() {
-            ingest.add(NOW, topic(1), 0, 100, b"frame");
+            ingest.add(NOW, topic(1), 0, 100, b"frame", None);
             taken += 100;
         }
         assert!(taken >= settings.queues.subscriber_capacity / 4);

@@ -28,6 +28,11 @@ impl CoreSet {
         self.0[usize::from(core.0) / 64] |= 1 << (core.0 % 64);
     }
 
+    /// Whether a core is in.
+    pub fn contains(self, core: CoreId) -> bool {
+        self.0[usize::from(core.0) / 64] & (1 << (core.0 % 64)) != 0
+    }
+
     /// The cores in it, ascending.
     pub fn iter(self) -> impl Iterator<Item = CoreId> {
         self.0.into_iter().enumerate().flat_map(|(index, mut word)| {
@@ -40,6 +45,15 @@ impl CoreSet {
     }
 }
 
+/// Who on this core waits for other cores to know a pattern.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Waiter {
+    /// A subscription.
+    Subscription(SubscriptionIndex),
+    /// A group that this core coordinates.
+    Group(u32),
+}
+
 /// A pattern this core has announced to others.
 #[derive(Debug)]
 struct Announced {
@@ -50,7 +64,7 @@ struct Announced {
     /// Answers to come.
     unanswered: u16,
     /// Subscriptions that wait for the answers.
-    waiting: Vec<SubscriptionIndex>,
+    waiting: Vec<Waiter>,
 }
 
 /// What an announcement needs.
@@ -100,12 +114,7 @@ impl Interest {
     }
 
     /// A subscription of this core needs a pattern that `asked` other cores have to know.
-    pub fn announce(
-        &mut self,
-        pattern: &Arc<str>,
-        subscription: SubscriptionIndex,
-        asked: u16,
-    ) -> Announcement {
+    pub fn announce(&mut self, pattern: &Arc<str>, waiter: Waiter, asked: u16) -> Announcement {
         if asked == 0 {
             return Announcement::InForce;
         }
@@ -114,20 +123,20 @@ impl Interest {
             if announced.unanswered == 0 {
                 return Announcement::InForce;
             }
-            announced.waiting.push(subscription);
+            announced.waiting.push(waiter);
             return Announcement::Waits;
         }
         self.last_number += 1;
         let number = self.last_number;
         self.patterns_by_number.insert(number, pattern.clone());
-        let waiting = vec![subscription];
+        let waiting = vec![waiter];
         let announced = Announced { number, subscriptions: 1, unanswered: asked, waiting };
         self.announced.insert(pattern.clone(), announced);
         Announcement::Ask(number)
     }
 
     /// Another core has answered; returns the subscriptions that are in force now.
-    pub fn answered(&mut self, number: u64) -> Vec<SubscriptionIndex> {
+    pub fn answered(&mut self, number: u64) -> Vec<Waiter> {
         // It may have been withdrawn before the answer came.
         let Some(pattern) = self.patterns_by_number.get(&number) else { return Vec::new() };
         let announced = self.announced.get_mut(pattern).expect("its number is known");
@@ -137,9 +146,9 @@ impl Interest {
 
     /// A subscription of this core needs a pattern no longer; returns whether nobody does, so that
     /// others have to be told.
-    pub fn withdraw(&mut self, pattern: &str, subscription: SubscriptionIndex) -> bool {
+    pub fn withdraw(&mut self, pattern: &str, waiter: Waiter) -> bool {
         let Some(announced) = self.announced.get_mut(pattern) else { return false };
-        announced.waiting.retain(|waiting| *waiting != subscription);
+        announced.waiting.retain(|waiting| *waiting != waiter);
         announced.subscriptions -= 1;
         if announced.subscriptions > 0 {
             return false;
@@ -168,7 +177,8 @@ mod tests {
     fn a_subscription_waits_for_the_answers_to_its_own_announcement() {
         let mut interest = Interest::default();
         let pattern: Arc<str> = "a.*".into();
-        let [one, two, three] = [1, 2, 3].map(SubscriptionIndex);
+        let [one, two, three] =
+            [1, 2, 3].map(|index| Waiter::Subscription(SubscriptionIndex(index)));
         assert_eq!(interest.announce(&pattern, one, 2), Announcement::Ask(1));
         assert_eq!(interest.announce(&pattern, two, 2), Announcement::Waits);
         assert_eq!(interest.answered(1), []);

@@ -12,13 +12,16 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::ingest::{self, Batch};
+use super::groups::{Dealt, GroupName, Joins, Leaves};
+use super::ingest::{self, Batch, WantsAck};
+use super::interest::Waiter;
 use super::portion::Portion;
+use super::replay::{Asker, Replay};
 use super::shard::{self, Shard, TopicsFull};
 use super::topic::TopicName;
 use super::{Broker, ConnectionId, Now};
 use crate::limits::MESH_OUTGOING_BYTES_MAX;
-use crate::protocol::{CoreId, RequestId, Sequence, ShardId};
+use crate::protocol::{CoreId, RequestId, Sequence, ShardId, Start, TopicId};
 
 /// Lanes per ordered pair of cores.
 pub const LANES: usize = 2;
@@ -29,6 +32,19 @@ pub const DELIVERIES: usize = 1;
 
 /// Bytes a letter's entry counts beside the frames it carries.
 const ENTRY_LEN: usize = 64;
+
+/// What became of a frame whose publisher wants to know.
+#[derive(Debug, Clone, Copy)]
+pub struct Ack {
+    /// The publisher's, on the core that took the frame in.
+    pub connection: ConnectionId,
+    /// As the publisher wrote it.
+    pub publish_id: u64,
+    /// Of its first message; `None` if it was refused with its OPEN.
+    pub first: Option<Sequence>,
+    /// Messages accepted.
+    pub messages: u32,
+}
 
 /// To the owner of a topic.
 #[derive(Debug)]
@@ -56,6 +72,47 @@ pub enum Request {
         /// Announced before.
         pattern: Arc<str>,
     },
+    /// What topics of the receiver keep for a pattern.
+    Replay {
+        /// On the sender.
+        asker: Asker,
+        /// Found legal; announced before.
+        pattern: Arc<str>,
+        /// Where it begins.
+        start: Start,
+    },
+    /// A subscription of the sender joins a group the receiver coordinates.
+    JoinGroup {
+        /// The group.
+        name: GroupName,
+        /// The subscription.
+        joins: Joins,
+    },
+    /// A member on the sender has sent messages.
+    Took {
+        /// The group.
+        name: GroupName,
+        /// The member.
+        member: Asker,
+        /// How many.
+        messages: u32,
+    },
+    /// A member on the sender has left.
+    LeaveGroup {
+        /// The group.
+        name: GroupName,
+        /// The member, and what it was not sent.
+        leaves: Leaves,
+    },
+    /// The broker holds too much: give up kept messages.
+    GiveUpKept,
+    /// The sender has begun or ceased to hold up a topic's publishers.
+    Block {
+        /// Owned by the receiver.
+        topic: TopicId,
+        /// Begun.
+        blocked: bool,
+    },
     /// The sender stops; no request follows.
     Drained,
 }
@@ -78,6 +135,46 @@ pub enum Delivery {
         request: RequestId,
         /// The topic and the sequence its next message gets.
         opened: Result<(Arc<TopicName>, Sequence), TopicsFull>,
+    },
+    /// Answers frames of a [`Request::Publish`] whose publishers want to know.
+    Acks {
+        /// Of all of them.
+        topic: TopicId,
+        /// One per frame.
+        acks: Vec<Ack>,
+    },
+    /// A subscription of the receiver is a member of its group.
+    JoinedGroup {
+        /// The member.
+        member: Asker,
+    },
+    /// A member is dealt a frame, or told of a gap.
+    Dealt {
+        /// The member.
+        member: Asker,
+        /// What it is dealt.
+        dealt: Dealt,
+    },
+    /// Answers [`Request::LeaveGroup`]: nothing more comes for the member.
+    LeftGroup {
+        /// The member.
+        member: Asker,
+    },
+    /// The sender stops, and its groups have dealt all they had.
+    GroupsDrained,
+    /// Answers [`Request::Replay`].
+    Replay {
+        /// As asked.
+        asker: Asker,
+        /// By topic.
+        replays: Vec<Replay>,
+    },
+    /// Publishers of a topic have to wait, or may go on.
+    Block {
+        /// Owned by the sender.
+        topic: TopicId,
+        /// They have to wait.
+        blocked: bool,
     },
     /// Answers [`Request::Announce`].
     Announced {
@@ -146,14 +243,16 @@ impl Outgoing {
 #[derive(Debug, Default)]
 pub struct Inbox {
     requests: VecDeque<(CoreId, Request)>,
-    deliveries: VecDeque<Delivery>,
+    deliveries: VecDeque<(CoreId, Delivery)>,
 }
 
 impl Broker {
     /// Serves this turn's input: what connections sent, what other cores sent, what was left over.
     /// Returns whether there is more to do at once.
     pub fn take_in(&mut self, now: Now) -> bool {
+        self.now = now;
         self.check_hello_deadlines(now);
+        self.check_blocks(now);
         if self.carried_over == 0 {
             self.resume_paused(now);
             self.parse_backlog(now);
@@ -161,9 +260,10 @@ impl Broker {
             self.serve_requests(now);
         }
         for batch in self.ingest.take() {
-            self.hand_out(now, batch);
+            self.hand_out(now, self.core, batch);
         }
         self.close_finishing();
+        self.tend_memory(now);
         self.drain_on();
         !self.backlog.is_empty() || !self.inbox.deliveries.is_empty() || self.may_serve_requests()
     }
@@ -183,7 +283,10 @@ impl Broker {
             Letter::Requests(requests) => {
                 self.inbox.requests.extend(requests.into_iter().map(|request| (from, request)));
             }
-            Letter::Deliveries(deliveries) => self.inbox.deliveries.extend(deliveries),
+            Letter::Deliveries(deliveries) => {
+                let deliveries = deliveries.into_iter().map(|delivery| (from, delivery));
+                self.inbox.deliveries.extend(deliveries);
+            }
         }
     }
 
@@ -232,27 +335,31 @@ impl Broker {
     }
 
     /// A batch goes to its topic's shard, here or on another core.
-    fn hand_out(&mut self, now: Now, batch: Batch) {
+    fn hand_out(&mut self, now: Now, from: CoreId, batch: Batch) {
         let shard = match &batch.destination {
             ingest::Destination::Topic(topic) => self.cluster.shard_of_id(*topic),
             ingest::Destination::Name(name) => self.cluster.shard_of_name(name),
         };
         let owner = self.cluster.core_of(shard);
         if owner == self.core {
-            self.order(now, shard, batch);
+            self.order(now, from, shard, batch);
         } else {
             self.outgoing[usize::from(owner.0)].ask(Request::Publish(batch));
         }
     }
 
     /// This core owns the topic: the batch gets its sequences and goes to whoever wants it.
-    fn order(&mut self, now: Now, shard: ShardId, batch: Batch) {
+    fn order(&mut self, now: Now, from: CoreId, shard: ShardId, mut batch: Batch) {
         let messages = u64::from(batch.messages);
+        let wants_ack = std::mem::take(&mut batch.acks);
         let shard = &mut self.shards[usize::from(shard.0 / self.cluster.cores)];
         let Some(topic) = shard.find(&batch.destination) else {
-            return self.counters.refused_messages.add(messages);
+            self.counters.refused_messages.add(messages);
+            return self.send_acks(from, TopicId(0), None, &wants_ack);
         };
-        let portion = shard::stamp(topic, now, batch);
+        let portion = shard::stamp(topic, now, batch, &self.cluster.memory);
+        let kept_before = topic.log.portions();
+        topic.log.append(portion.clone(), &self.cluster.settings.queues);
         self.counters.published_messages.add(messages);
         self.counters.published_bytes.add(portion.frames.len() as u64);
         let name = topic.name.clone();
@@ -260,7 +367,33 @@ impl Broker {
             let delivery = Delivery::Portion { topic: name.clone(), portion: portion.clone() };
             self.outgoing[usize::from(core.0)].deliver(delivery);
         }
+        self.kept(now, name.id, portion.first, kept_before);
+        self.send_acks(from, name.id, Some(portion.first), &wants_ack);
         self.fan_out(now, &name, &portion);
+    }
+
+    fn send_acks(
+        &mut self,
+        to: CoreId,
+        topic: TopicId,
+        first: Option<Sequence>,
+        wants_ack: &[WantsAck],
+    ) {
+        if wants_ack.is_empty() {
+            return;
+        }
+        let ack = |wants: &WantsAck| Ack {
+            connection: wants.connection,
+            publish_id: wants.publish_id,
+            first: first.map(|first| first.plus(u64::from(wants.messages_before))),
+            messages: wants.messages,
+        };
+        let acks: Vec<Ack> = wants_ack.iter().map(ack).collect();
+        if to == self.core {
+            self.acknowledge(topic, &acks);
+        } else {
+            self.outgoing[usize::from(to.0)].deliver(Delivery::Acks { topic, acks });
+        }
     }
 
     pub(super) fn shard_mut(&mut self, shard: ShardId) -> &mut Shard {
@@ -281,16 +414,33 @@ impl Broker {
 
     fn serve_deliveries(&mut self, now: Now) {
         while self.turn_has_room()
-            && let Some(delivery) = self.inbox.deliveries.pop_front()
+            && let Some((from, delivery)) = self.inbox.deliveries.pop_front()
         {
             match delivery {
                 Delivery::Portion { topic, portion } => self.fan_out(now, &topic, &portion),
                 Delivery::Opened { connection, request, opened } => {
                     self.opened(connection, request, opened);
                 }
+                Delivery::Acks { topic, acks } => self.acknowledge(topic, &acks),
+                Delivery::Replay { asker, replays } => self.replayed(from, asker, replays),
+                Delivery::JoinedGroup { member } => self.joined_group(member),
+                Delivery::Dealt { member, dealt } => self.dealt(member, dealt),
+                Delivery::LeftGroup { member } => {
+                    self.left_groups.remove(&member.number);
+                }
+                Delivery::GroupsDrained => self.drain.groups_drained += 1,
+                Delivery::Block { topic, blocked } => self.publishers_wait(topic, blocked),
                 Delivery::Announced { number } => {
-                    for index in self.interest.answered(number) {
-                        self.put_in_force(index);
+                    for waiter in self.interest.answered(number) {
+                        match waiter {
+                            Waiter::Group(index) => self.put_group_in_force(index),
+                            // One that asked for kept messages waits for those as well.
+                            Waiter::Subscription(index) => {
+                                if self.subscriptions.get(index).unanswered == 0 {
+                                    self.come_in_force(index);
+                                }
+                            }
+                        }
                     }
                 }
                 Delivery::Drained => self.drain.deliveries_drained += 1,
@@ -304,7 +454,7 @@ impl Broker {
             && let Some((from, request)) = self.inbox.requests.pop_front()
         {
             match request {
-                Request::Publish(batch) => self.hand_out(now, batch),
+                Request::Publish(batch) => self.hand_out(now, from, batch),
                 Request::Open { connection, request, topic } => {
                     let shard = self.cluster.shard_of_name(&topic);
                     let opened = self.open_topic(shard, &topic);
@@ -317,6 +467,16 @@ impl Broker {
                     self.outgoing[usize::from(from.0)].deliver(delivery);
                 }
                 Request::Withdraw { pattern } => self.interest.remove(from, &pattern),
+                Request::Replay { asker, pattern, start } => {
+                    self.answer_replay(from, asker, &pattern, start);
+                }
+                Request::JoinGroup { name, joins } => self.member_joins(from, name, joins),
+                Request::Took { name, member, messages } => {
+                    self.member_took(&name, from, member, messages);
+                }
+                Request::LeaveGroup { name, leaves } => self.member_leaves(&name, from, leaves),
+                Request::GiveUpKept => self.give_up_kept(),
+                Request::Block { topic, blocked } => self.core_blocks(topic, blocked),
                 Request::Drained => self.drain.requests_drained += 1,
             }
         }

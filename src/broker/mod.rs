@@ -25,13 +25,17 @@
 //! - Nothing iterates over a hash map, so the same calls give the same result.
 
 pub mod audit;
+pub mod block;
 pub mod counters;
 pub mod drain;
 pub mod fan_out;
 pub mod flush;
 pub mod gaps;
+pub mod groups;
 pub mod ingest;
 pub mod interest;
+pub mod log;
+pub mod memory;
 pub mod mesh;
 pub mod overflow;
 pub mod pattern;
@@ -39,6 +43,7 @@ pub mod portion;
 pub mod publish;
 pub mod queue;
 pub mod receive;
+pub mod replay;
 pub mod session;
 pub mod shard;
 pub mod subscribe;
@@ -50,15 +55,19 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 
 use bytes::{Bytes, BytesMut};
+use hashbrown::HashMap;
 
 use crate::config::Settings;
 use crate::limits;
 use crate::protocol::decode::Welcome;
 use crate::protocol::{CoreId, Reject, Sequence, ShardId, TopicId, encode};
+use block::Blocks;
 use counters::Counters;
 use drain::Drain;
+use groups::{GroupName, Groups};
 use ingest::Ingest;
 use interest::Interest;
+use memory::{Kept, Memory};
 use mesh::{Inbox, Outgoing};
 use session::{Phase, Sessions};
 use shard::Shard;
@@ -96,6 +105,8 @@ pub struct Cluster {
     pub server_id: u64,
     /// As configured.
     pub settings: Arc<Settings>,
+    /// What all cores hold, for `limits.memory_max`.
+    pub memory: Memory,
     /// Topics of all cores, for `limits.max_topics`.
     pub topics: Arc<AtomicU32>,
 }
@@ -107,7 +118,8 @@ impl Cluster {
             0 => (cores * 2).min(limits::SHARDS_MAX),
             shards => shards,
         };
-        Cluster { cores, shards, server_id, settings, topics: Arc::default() }
+        let memory = Memory::new(settings.limits.memory_max);
+        Cluster { cores, shards, server_id, settings, memory, topics: Arc::default() }
     }
 
     /// The shard a topic belongs to: a hash of its name, the same on every core.
@@ -145,6 +157,8 @@ pub enum Action {
 pub struct Broker {
     core: CoreId,
     cluster: Cluster,
+    /// The time of this turn, as the caller last said.
+    now: Now,
     counters: Arc<Counters>,
     sessions: Sessions,
     ingest: Ingest,
@@ -167,6 +181,14 @@ pub struct Broker {
     finishing: Vec<u32>,
     /// Connections that still owe a HELLO, soonest deadline first.
     hello_deadlines: VecDeque<(u64, ConnectionId)>,
+    /// Topics whose publishers wait.
+    blocks: Blocks,
+    /// Groups this core coordinates.
+    groups: Groups,
+    /// The groups of members that left, until their coordinators have said so too.
+    left_groups: HashMap<u64, GroupName>,
+    /// What topics of this core keep.
+    kept: Kept,
     /// Messages handed to queues since the last flush.
     turn_messages: u32,
     drain: Drain,
@@ -182,6 +204,7 @@ impl Broker {
             .collect();
         Broker {
             core,
+            now: Now { monotonic_ns: 0, unix_ns: 0 },
             counters,
             sessions: Sessions::default(),
             ingest: Ingest::new(&cluster.settings),
@@ -197,6 +220,10 @@ impl Broker {
             paused: Vec::new(),
             finishing: Vec::new(),
             hello_deadlines: VecDeque::new(),
+            blocks: Blocks::default(),
+            groups: Groups::default(),
+            left_groups: HashMap::new(),
+            kept: Kept::default(),
             turn_messages: 0,
             drain: Drain::default(),
             cluster,
@@ -205,6 +232,7 @@ impl Broker {
 
     /// A client has connected. `admitted` is false when there are too many.
     pub fn connected(&mut self, now: Now, connection: ConnectionId, admitted: bool) {
+        self.now = now;
         self.counters.connections_opened.add(1);
         self.sessions.insert(connection);
         if self.drain.has_begun() {
@@ -219,8 +247,10 @@ impl Broker {
     }
 
     /// The connection's send is with the kernel; the next may come.
-    pub fn sent(&mut self, connection: ConnectionId) {
+    pub fn sent(&mut self, now: Now, connection: ConnectionId) {
+        self.now = now;
         let session = self.sessions.get(connection.slot);
+        session.last_sent_ns = now.monotonic_ns;
         self.counters.delivered_messages.add(u64::from(session.in_flight_messages));
         session.in_flight = false;
         session.in_flight_messages = 0;
@@ -231,8 +261,23 @@ impl Broker {
         self.finish_if_empty(connection.slot);
     }
 
+    /// The connection's send failed: nothing more reaches the peer. What is queued for it stays
+    /// until its end is seen, and is lost then, or handed to other members of its group.
+    pub fn broken(&mut self, now: Now, connection: ConnectionId) {
+        self.now = now;
+        // The send counts as in flight for ever, so nothing is gathered for it any more. What it is
+        // answered reaches nobody, and must not keep it from being read to its end.
+        let session = self.sessions.get(connection.slot);
+        session.broken = true;
+        session.answers = BytesMut::new();
+        if session.phase == Phase::Finishing {
+            self.close(connection.slot, Bytes::new());
+        }
+    }
+
     /// The peer sends no more, or the connection broke.
     pub fn ended(&mut self, now: Now, connection: ConnectionId) {
+        self.now = now;
         let session = self.sessions.get(connection.slot);
         session.ended = true;
         // What it sent before it ended was received; only then it is gone.
@@ -276,7 +321,8 @@ impl Broker {
 
     /// When `take_in` has to be called even if nothing happens.
     pub fn next_deadline_ns(&self) -> Option<u64> {
-        self.hello_deadlines.front().map(|(deadline, _)| *deadline)
+        let hello = self.hello_deadlines.front().map(|(deadline, _)| *deadline);
+        [hello, self.blocks.check_at_ns(), self.kept.check_at_ns()].into_iter().flatten().min()
     }
 
     /// Ends connections that never said HELLO.
@@ -308,7 +354,7 @@ impl Broker {
     /// Appends an answer for a connection.
     fn answer(&mut self, slot: u32, encode: impl FnOnce(&mut BytesMut)) {
         let session = self.sessions.get(slot);
-        if session.phase != Phase::Closing {
+        if session.phase != Phase::Closing && !session.broken {
             encode(&mut session.answers);
             self.mark_ready(slot);
         }
@@ -343,9 +389,14 @@ impl Broker {
 
     fn close_if_ended(&mut self, slot: u32) {
         let session = self.sessions.get(slot);
-        // After CLOSE the peer may well send no more: it is owed what is queued all the same.
-        let talks = matches!(session.phase, Phase::AwaitHello | Phase::Open);
-        if session.ended && talks && !session.waits_to_parse() {
+        // After CLOSE the peer may well send no more: it is owed what is queued all the same, if it
+        // can be reached.
+        let goes = match session.phase {
+            Phase::AwaitHello | Phase::Open => true,
+            Phase::Finishing => session.broken,
+            Phase::Closing => false,
+        };
+        if session.ended && goes && !session.waits_to_parse() {
             self.close(slot, Bytes::new());
         }
     }
@@ -354,8 +405,9 @@ impl Broker {
     fn finish_if_empty(&mut self, slot: u32) {
         let quiet = self.drain.is_quiet();
         let session = self.sessions.get(slot);
-        let finishing =
-            session.phase == Phase::Finishing || (quiet && session.phase == Phase::Open);
+        // What it asked before CLOSE is answered: it may want to know that its messages arrived.
+        let finishing = (session.phase == Phase::Finishing && session.pending_requests == 0)
+            || (quiet && matches!(session.phase, Phase::Finishing | Phase::Open));
         if finishing && !session.in_flight && !session.has_content() {
             self.close(slot, Bytes::new());
         }

@@ -1,7 +1,7 @@
 //! What happens at the bound of a queue: the one place that decides who loses what.
 //!
 //! Called by `fan_out` for every subscription a portion reaches. Frames are dropped whole, never
-//! cut: a frame's CRC covers all its messages.
+//! cut: a frame's CRC covers all its messages. Only conflation cuts, to the newest message.
 //!
 //! # Always true
 //! - Every message of the portion is either queued or in a gap, never neither, never both.
@@ -9,7 +9,6 @@
 use crate::config::OverflowPolicy;
 use crate::protocol::GapReason;
 
-use super::gaps::Gap;
 use super::portion::Portion;
 use super::queue::{Bounds, Queue};
 
@@ -22,12 +21,18 @@ pub struct Outcome {
     pub dropped_oldest: u32,
     /// Messages `drop_new` did not take.
     pub dropped_new: u32,
+    /// Messages that gave way to newer ones under `latest`.
+    pub conflated: u32,
+    /// With `block`: the topic's publishers have to wait.
+    pub blocks: bool,
+    /// With `disconnect`: the subscriber has to go.
+    pub disconnects: bool,
 }
 
 impl Outcome {
     /// Whether the queue was full.
     pub fn overflowed(&self) -> bool {
-        self.dropped_oldest + self.dropped_new > 0
+        self.dropped_oldest + self.dropped_new > 0 || self.blocks || self.disconnects
     }
 }
 
@@ -38,26 +43,38 @@ pub fn enqueue(
     policy: OverflowPolicy,
     bounds: Bounds,
 ) -> Outcome {
+    if policy == OverflowPolicy::Latest {
+        return latest(queue, portion, bounds);
+    }
     if queue.has_room(portion.messages, portion.frames.len(), bounds)
         && (queue.messages() > 0 || fits_alone(portion, bounds))
     {
         queue.push(portion.clone());
-        return Outcome { enqueued: portion.messages, ..Outcome::default() };
+        let blocks = policy == OverflowPolicy::Block && is_nearly_full(queue, bounds);
+        return Outcome { enqueued: portion.messages, blocks, ..Outcome::default() };
     }
     match policy {
         OverflowPolicy::DropOldest => drop_oldest(queue, portion.clone(), bounds),
         OverflowPolicy::DropNew => drop_new(queue, portion.clone(), bounds),
+        OverflowPolicy::Block => {
+            // Publishers wait already; what was under way to here is kept.
+            queue.push(portion.clone());
+            Outcome { enqueued: portion.messages, blocks: true, ..Outcome::default() }
+        }
+        OverflowPolicy::Disconnect => Outcome { disconnects: true, ..Outcome::default() },
+        OverflowPolicy::Latest => unreachable!("it was served above"),
     }
 }
 
-/// The gap a full queue makes of these messages.
-pub fn gap_of(portion: &Portion) -> Gap {
-    Gap {
-        topic: portion.topic,
-        first: portion.first,
-        messages: u64::from(portion.messages),
-        reason: GapReason::Overflow,
-    }
+/// From here on publishers wait: what is under way still finds room.
+pub fn is_nearly_full(queue: &Queue, bounds: Bounds) -> bool {
+    queue.messages() >= (u64::from(bounds.messages_max) * 3).div_ceil(4)
+        || queue.bytes() >= (bounds.bytes_max * 3).div_ceil(4)
+}
+
+/// Down to here publishers wait: going on at once would stop them again at once.
+pub fn is_half_empty(queue: &Queue, bounds: Bounds) -> bool {
+    queue.messages() <= u64::from(bounds.messages_max) / 2 && queue.bytes() <= bounds.bytes_max / 2
 }
 
 fn fits_alone(portion: &Portion, bounds: Bounds) -> bool {
@@ -74,7 +91,7 @@ fn drop_oldest(queue: &mut Queue, mut portion: Portion, bounds: Bounds) -> Outco
     while queue.messages() == 0 && !fits_alone(&portion, bounds) {
         let frame = portion.split_first_frame();
         outcome.dropped_oldest += frame.messages;
-        queue.miss(gap_of(&frame));
+        queue.miss(frame.gap(GapReason::Overflow));
     }
     queue.push(portion);
     outcome
@@ -89,14 +106,29 @@ fn drop_new(queue: &mut Queue, mut portion: Portion, bounds: Bounds) -> Outcome 
             queue.push(frame);
         } else {
             outcome.dropped_new += frame.messages;
-            queue.miss(gap_of(&frame));
+            queue.miss(frame.gap(GapReason::Overflow));
         }
     }
     outcome
 }
 
+/// Only the newest message of each topic stays queued. The bounds count topics then; beyond them
+/// the topic that waits longest gives way.
+fn latest(queue: &mut Queue, portion: &Portion, bounds: Bounds) -> Outcome {
+    let newest = portion.newest();
+    let mut skipped = portion.clone();
+    skipped.messages -= newest.messages;
+    let skipped = (skipped.messages > 0).then(|| skipped.gap(GapReason::Conflated));
+    let conflated = queue.push_newest(newest, skipped) as u32;
+    let mut outcome = Outcome { enqueued: portion.messages, conflated, ..Outcome::default() };
+    while queue.messages() > 1 && !queue.has_room(0, 0, bounds) {
+        outcome.dropped_oldest += queue.drop_oldest_frame();
+    }
+    outcome
+}
+
 #[cfg(test)]
-mod tests {
+pub(in crate::broker) mod tests {
     use bytes::BytesMut;
 
     use super::super::queue::Entry;
@@ -105,7 +137,7 @@ mod tests {
     use crate::protocol::{Sequence, TopicId};
 
     /// Frames of `counts` messages each; sequences from `first`.
-    fn portion(first: u64, counts: &[u16]) -> Portion {
+    pub fn portion(first: u64, counts: &[u16]) -> Portion {
         let mut frames = BytesMut::new();
         for count in counts {
             let records = vec![0; 4 * usize::from(*count)];
@@ -125,6 +157,7 @@ mod tests {
         }
         Portion {
             topic: TopicId(1),
+            subscription: 0,
             first: Sequence(first),
             messages: counts.iter().map(|count| u32::from(*count)).sum(),
             deadline_ns: u64::MAX,
@@ -141,9 +174,6 @@ mod tests {
             next += messages.unsigned_abs();
             seen.push(messages);
         };
-        for gap in queue.take_ahead() {
-            see(gap.first, -(gap.messages as i64));
-        }
         while let Some(entry) = queue.take_next(1, 0, true) {
             match entry {
                 Entry::Portion(frame) => see(frame.first, i64::from(frame.messages)),
@@ -160,12 +190,12 @@ mod tests {
     fn drop_oldest_keeps_the_newest_frames_and_one_gap_in_front() {
         let mut queue = Queue::default();
         let mut enqueue =
-            |portion: Portion| enqueue(&mut queue, &portion, OverflowPolicy::DropOldest, BOUNDS);
-        assert_eq!(enqueue(portion(1, &[1, 2])), Outcome { enqueued: 3, ..Outcome::default() });
-        let outcome = enqueue(portion(4, &[1, 1, 1]));
-        assert_eq!(outcome, Outcome { enqueued: 3, dropped_oldest: 3, dropped_new: 0 });
-        let outcome = enqueue(portion(7, &[3, 1, 1]));
-        assert_eq!(outcome, Outcome { enqueued: 5, dropped_oldest: 6, dropped_new: 0 });
+            |portion: &Portion| enqueue(&mut queue, portion, OverflowPolicy::DropOldest, BOUNDS);
+        assert_eq!(enqueue(&portion(1, &[1, 2])), Outcome { enqueued: 3, ..Outcome::default() });
+        let outcome = enqueue(&portion(4, &[1, 1, 1]));
+        assert_eq!(outcome, Outcome { enqueued: 3, dropped_oldest: 3, ..Outcome::default() });
+        let outcome = enqueue(&portion(7, &[3, 1, 1]));
+        assert_eq!(outcome, Outcome { enqueued: 5, dropped_oldest: 6, ..Outcome::default() });
         assert_eq!(drain(&mut queue), [-6, -3, 1, 1]);
     }
 
@@ -173,11 +203,11 @@ mod tests {
     fn drop_new_keeps_the_oldest_frames_and_one_gap_behind() {
         let mut queue = Queue::default();
         let mut enqueue =
-            |portion: Portion| enqueue(&mut queue, &portion, OverflowPolicy::DropNew, BOUNDS);
-        assert_eq!(enqueue(portion(1, &[1, 2])), Outcome { enqueued: 3, ..Outcome::default() });
-        let outcome = enqueue(portion(4, &[1, 1, 1]));
-        assert_eq!(outcome, Outcome { enqueued: 1, dropped_oldest: 0, dropped_new: 2 });
-        assert_eq!(enqueue(portion(7, &[2])).dropped_new, 2);
+            |portion: &Portion| enqueue(&mut queue, portion, OverflowPolicy::DropNew, BOUNDS);
+        assert_eq!(enqueue(&portion(1, &[1, 2])), Outcome { enqueued: 3, ..Outcome::default() });
+        let outcome = enqueue(&portion(4, &[1, 1, 1]));
+        assert_eq!(outcome, Outcome { enqueued: 1, dropped_new: 2, ..Outcome::default() });
+        assert_eq!(enqueue(&portion(7, &[2])).dropped_new, 2);
         assert_eq!(drain(&mut queue), [1, 2, 1, -4]);
     }
 
@@ -251,5 +281,70 @@ mod tests {
         enqueue(&mut queue, &original, OverflowPolicy::DropOldest, BOUNDS);
         let Some(Entry::Portion(queued)) = queue.take_next(1, 0, true) else { panic!("queued") };
         assert_eq!(queued.frames.as_ptr(), original.frames.as_ptr());
+    }
+
+    #[test]
+    fn latest_keeps_the_newest_message_and_one_gap_before_it() {
+        let mut queue = Queue::default();
+        let mut enqueue =
+            |portion: &Portion| enqueue(&mut queue, portion, OverflowPolicy::Latest, BOUNDS);
+        assert_eq!(enqueue(&portion(1, &[2, 3])).conflated, 4);
+        assert_eq!(enqueue(&portion(6, &[1])).conflated, 1);
+        assert_eq!(enqueue(&portion(7, &[1, 1])).conflated, 2);
+        assert_eq!(drain(&mut queue), [-7, 1]);
+    }
+
+    #[test]
+    fn latest_keeps_one_message_a_topic_in_the_order_topics_came() {
+        let mut queue = Queue::default();
+        let of_topic = |topic, first| Portion { topic: TopicId(topic), ..portion(first, &[1]) };
+        for first in 1..=3 {
+            for topic in [7, 5] {
+                enqueue(&mut queue, &of_topic(topic, first), OverflowPolicy::Latest, BOUNDS);
+            }
+        }
+        let mut seen = Vec::new();
+        while let Some(entry) = queue.take_next(1, 999, false) {
+            seen.push(match entry {
+                Entry::Portion(portion) => (portion.topic.0, portion.first.0, 0),
+                Entry::Gap(gap) => (gap.topic.0, gap.first.0, gap.messages),
+            });
+        }
+        assert_eq!(seen, [(7, 1, 2), (7, 3, 0), (5, 1, 2), (5, 3, 0)]);
+        assert!(queue.is_empty());
+    }
+
+    #[test]
+    fn latest_tells_an_expired_message_where_it_was() {
+        let mut queue = Queue::default();
+        enqueue(&mut queue, &portion(1, &[1]), OverflowPolicy::Latest, BOUNDS);
+        queue.miss(portion(2, &[1]).gap(GapReason::Expired));
+        enqueue(&mut queue, &portion(3, &[1]), OverflowPolicy::Latest, BOUNDS);
+        enqueue(&mut queue, &portion(4, &[1]), OverflowPolicy::Latest, BOUNDS);
+        assert_eq!(drain(&mut queue), [-1, -1, -1, 1]);
+    }
+
+    #[test]
+    fn latest_gives_up_the_topic_that_waits_longest_beyond_the_bound() {
+        let mut queue = Queue::default();
+        for topic in 1..=5 {
+            let portion = Portion { topic: TopicId(topic), ..portion(1, &[1]) };
+            let outcome = enqueue(&mut queue, &portion, OverflowPolicy::Latest, BOUNDS);
+            assert_eq!(outcome.dropped_oldest, u32::from(topic == 5));
+        }
+        assert_eq!(queue.messages(), 4);
+        let Some(Entry::Gap(gap)) = queue.take_next(1, 999, false) else { panic!("a gap first") };
+        assert_eq!((gap.topic, gap.reason), (TopicId(1), GapReason::Overflow));
+    }
+
+    #[test]
+    fn block_takes_everything_and_asks_publishers_to_wait_before_it_is_full() {
+        let mut queue = Queue::default();
+        let mut enqueue =
+            |portion: &Portion| enqueue(&mut queue, portion, OverflowPolicy::Block, BOUNDS);
+        assert!(!enqueue(&portion(1, &[2])).blocks);
+        assert!(enqueue(&portion(3, &[1])).blocks);
+        assert!(enqueue(&portion(4, &[9])).blocks);
+        assert_eq!(drain(&mut queue), [2, 1, 9]);
     }
 }

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use super::ingest::Destination;
-use super::mesh::Request;
+use super::mesh::{Ack, Request};
 use super::session::{Opened, Paused};
 use super::topic::TopicName;
 use super::{Action, Broker, ConnectionId, Now};
@@ -93,6 +93,40 @@ impl Broker {
         }
     }
 
+    /// The owner has given sequences to frames whose publishers want to know.
+    pub(super) fn acknowledge(&mut self, topic: TopicId, acks: &[Ack]) {
+        for ack in acks {
+            // The connection may be gone by now.
+            let Some(session) = self.sessions.find_id(ack.connection) else { continue };
+            session.pending_requests -= 1;
+            match ack.first {
+                Some(first) => self.answer(ack.connection.slot, |out| {
+                    encode::ack(out, topic, ack.publish_id, first, ack.messages);
+                }),
+                // A refused OPEN had the one ERROR.
+                None => self.finish_if_empty(ack.connection.slot),
+            }
+        }
+    }
+
+    /// Whether a frame's topic is held up by a subscriber; if so, its connection is not read.
+    pub(super) fn waits_for_subscriber(&mut self, slot: u32, topic: u32) -> bool {
+        let connection = self.sessions.id(slot);
+        let session = self.sessions.get(slot);
+        let topic = match session.opens.get(&RequestId(topic & !PROVISIONAL)) {
+            _ if topic & PROVISIONAL == 0 => TopicId(topic),
+            Some(Opened::Topic(topic)) => *topic,
+            _ => return false,
+        };
+        let waits = self.blocks.publishers_wait(topic);
+        if waits && session.paused.is_none() {
+            session.paused = Some(Paused::Blocked(topic));
+            self.paused.push(slot);
+            self.actions.push(Action::Pause(connection));
+        }
+        waits
+    }
+
     /// MESSAGES: the frame joins what this turn brings for its topic.
     pub(super) fn publish(
         &mut self,
@@ -124,13 +158,14 @@ impl Broker {
                 None => return Err(Reject::UnknownRequest { request: request.0 }),
             }
         };
-        if header.flags & FLAG_ACK != 0 {
-            self.counters.refused_messages.add(u64::from(header.count));
-            return Err(Reject::NotServed {
+        if !self.has_memory() {
+            self.counters.refused_for_memory_messages.add(u64::from(header.count));
+            return Err(Reject::LimitReached {
                 about: 0,
-                what: "ACK (MESSAGES flag bit 0)",
-                instead: "the frame was not published; leave the flag out, a PING after it tells \
-                          when it was taken",
+                what: "bytes of messages, over all topics and queues,",
+                count_max: self.cluster.settings.limits.memory_max,
+                remedy: "the frame was not published; publish it again later, or raise \
+                         `limits.memory_max`",
             });
         }
         let ttl_ms = match header.ttl_ms {
@@ -141,7 +176,11 @@ impl Broker {
             Destination::Topic(topic) => self.cluster.shard_of_id(*topic),
             Destination::Name(name) => self.cluster.shard_of_name(name),
         };
-        self.ingest.add(now, destination, ttl_ms, u32::from(header.count), frame);
+        let ack = (header.flags & FLAG_ACK != 0).then(|| {
+            self.sessions.get(slot).pending_requests += 1;
+            (self.sessions.id(slot), header.sequence)
+        });
+        self.ingest.add(now, destination, ttl_ms, u32::from(header.count), frame, ack);
         let owner = self.cluster.core_of(shard);
         if owner != self.core && self.outgoing[usize::from(owner.0)].requests_are_full() {
             let connection = self.sessions.id(slot);

@@ -9,16 +9,28 @@
 
 use std::collections::VecDeque;
 
+use hashbrown::HashMap;
+
 use super::gaps::{Gap, Gaps};
 use super::portion::Portion;
+use crate::protocol::{GapReason, TopicId};
 
-/// What lies in a queue.
+/// What comes out of a queue.
 #[derive(Debug)]
 pub enum Entry {
     /// Messages.
     Portion(Portion),
     /// Messages that are missing here.
     Gap(Gap),
+}
+
+/// What lies in a queue.
+#[derive(Debug)]
+enum Queued {
+    Portion(Portion),
+    Gap(Gap),
+    /// A gap of conflated messages, and the newest one behind it.
+    Conflated(Box<(Gap, Portion)>),
 }
 
 /// Bounds of a queue; what is beyond them is `overflow`'s business.
@@ -33,14 +45,23 @@ pub struct Bounds {
 /// The queue of one subscription.
 #[derive(Debug, Default)]
 pub struct Queue {
-    /// What `drop_oldest` took: told before anything that is left.
+    /// Kept messages the subscriber asked for, before everything live. They are the topic's own,
+    /// referred to, and have bounds of their own.
+    replay: VecDeque<Entry>,
+    replay_messages: u64,
+    replay_bytes: u64,
+    /// What `drop_oldest` took: told before anything live that is left.
     ahead: Gaps,
-    entries: VecDeque<Entry>,
+    entries: VecDeque<Queued>,
+    /// Entries that were taken from the front, ever.
+    taken: u64,
     gap_entries: usize,
     messages: u64,
     bytes: u64,
     /// What came after the last entry and was not taken in.
     behind: Gaps,
+    /// With conflation: where each topic's entry is, counted from the first ever.
+    newest: Option<Box<HashMap<TopicId, u64>>>,
 }
 
 /// A queue that was once long gives its memory back when it is empty; a short one keeps it.
@@ -49,15 +70,23 @@ const ENTRIES_KEPT: usize = 64;
 impl Queue {
     /// Nothing to send, nothing to tell.
     pub fn is_empty(&self) -> bool {
-        self.entries.is_empty() && self.ahead.is_empty() && self.behind.is_empty()
+        self.replay.is_empty()
+            && self.entries.is_empty()
+            && self.ahead.is_empty()
+            && self.behind.is_empty()
     }
 
-    /// Messages queued.
+    /// Live messages queued: what the bounds are about.
     pub fn messages(&self) -> u64 {
         self.messages
     }
 
-    /// Frame bytes queued.
+    /// All messages queued.
+    pub fn messages_with_replay(&self) -> u64 {
+        self.messages + self.replay_messages
+    }
+
+    /// Frame bytes of live messages queued.
     pub fn bytes(&self) -> u64 {
         self.bytes
     }
@@ -75,12 +104,92 @@ impl Queue {
                 && self.bytes + bytes as u64 <= bounds.bytes_max)
     }
 
+    /// Takes kept messages in, behind other kept ones and before everything live.
+    pub fn push_replay(&mut self, entry: Entry) {
+        if let Entry::Portion(portion) = &entry {
+            self.replay_messages += u64::from(portion.messages);
+            self.replay_bytes += portion.frames.len() as u64;
+        }
+        self.replay.push_back(entry);
+    }
+
+    /// Whether kept messages are queued, or gaps in them.
+    pub fn has_replay(&self) -> bool {
+        !self.replay.is_empty()
+    }
+
+    /// Frame bytes of kept messages queued.
+    pub fn replay_bytes(&self) -> u64 {
+        self.replay_bytes
+    }
+
+    /// Entries of all kinds: what a queue costs beside its frames.
+    pub fn entries(&self) -> usize {
+        self.replay.len() + self.entries.len() + self.ahead.len() + self.behind.len()
+    }
+
     /// Takes messages in, behind everything else.
     pub fn push(&mut self, portion: Portion) {
-        self.line_up_gaps();
-        self.messages += u64::from(portion.messages);
-        self.bytes += portion.frames.len() as u64;
-        self.entries.push_back(Entry::Portion(portion));
+        self.seal();
+        self.count_in(&portion);
+        self.entries.push_back(Queued::Portion(portion));
+    }
+
+    /// Takes the newest message of a topic in, in place of the one that is queued: returns how many
+    /// messages gave way to it. `skipped` came between the two.
+    pub fn push_newest(&mut self, portion: Portion, skipped: Option<Gap>) -> u64 {
+        let topic = portion.topic;
+        let mut conflated = skipped.map_or(0, |gap| gap.messages);
+        let place = self.newest.get_or_insert_default().get(&topic).copied();
+        let index = place.map(|place| (place - self.taken) as usize);
+        // A gap of another kind may have come behind the older one, and is told in its order.
+        let in_place = index.filter(|_| self.behind.is_empty());
+        let mut gap: Option<Gap> = None;
+        if let Some(index) = index {
+            let older = std::mem::replace(
+                &mut self.entries[index],
+                Queued::Gap(portion.gap(GapReason::Conflated)),
+            );
+            let (before, older) = match older {
+                Queued::Portion(older) => (None, older),
+                Queued::Conflated(both) => (Some(both.0), both.1),
+                Queued::Gap(_) => unreachable!("`newest` names portions"),
+            };
+            self.count_out(&older);
+            conflated += u64::from(older.messages);
+            let mut whole = before.unwrap_or(older.gap(GapReason::Conflated));
+            if before.is_some() {
+                let joined = whole.extend(older.gap(GapReason::Conflated));
+                assert!(joined, "a conflated gap ends where its message begins");
+            }
+            gap = Some(whole);
+        }
+        if let Some(index) = in_place
+            && let Some(mut whole) = gap
+        {
+            let continues = match skipped {
+                Some(skipped) => whole.extend(skipped),
+                None => whole.first.plus(whole.messages) == portion.first,
+            };
+            if continues {
+                self.count_in(&portion);
+                self.entries[index] = Queued::Conflated(Box::new((whole, portion)));
+                return conflated;
+            }
+        }
+        if let (Some(index), Some(whole)) = (index, gap) {
+            self.gap_entries += 1;
+            self.entries[index] = Queued::Gap(whole);
+        }
+        self.seal();
+        let place = self.taken + self.entries.len() as u64;
+        self.newest.get_or_insert_default().insert(topic, place);
+        self.count_in(&portion);
+        self.entries.push_back(match skipped {
+            Some(skipped) => Queued::Conflated(Box::new((skipped, portion))),
+            None => Queued::Portion(portion),
+        });
+        conflated
     }
 
     /// Notes messages that came after everything else and are not taken in.
@@ -93,19 +202,24 @@ impl Queue {
         while let Some(oldest) = self.entries.front_mut() {
             match oldest {
                 // It stays in front of what follows its topic, and becomes one with its neighbours.
-                Entry::Gap(gap) => {
+                Queued::Gap(gap) => {
                     self.ahead.add(*gap);
                     self.gap_entries -= 1;
-                    self.entries.pop_front();
+                    self.pop();
                 }
-                Entry::Portion(portion) => {
+                Queued::Conflated(both) => {
+                    let (gap, portion) = (both.0, both.1.clone());
+                    self.ahead.add(gap);
+                    *oldest = Queued::Portion(portion);
+                }
+                Queued::Portion(portion) => {
                     let frame = portion.split_first_frame();
                     if portion.frames.is_empty() {
-                        self.entries.pop_front();
+                        self.pop();
+                        self.forget_newest(&frame);
                     }
-                    self.messages -= u64::from(frame.messages);
-                    self.bytes -= frame.frames.len() as u64;
-                    self.ahead.add(super::overflow::gap_of(&frame));
+                    self.count_out(&frame);
+                    self.ahead.add(frame.gap(GapReason::Overflow));
                     return frame.messages;
                 }
             }
@@ -113,12 +227,7 @@ impl Queue {
         0
     }
 
-    /// The gaps that come before the next entry.
-    pub fn take_ahead(&mut self) -> Vec<Gap> {
-        self.ahead.take_all()
-    }
-
-    /// The next entry if it is a gap, or a portion of at most `messages_max` messages and
+    /// Takes the next entry out: a gap, or a portion of at most `messages_max` messages and
     /// `bytes_max` bytes. With `whatever` a larger one is cut to its first frame.
     pub fn take_next(
         &mut self,
@@ -126,68 +235,114 @@ impl Queue {
         bytes_max: usize,
         whatever: bool,
     ) -> Option<Entry> {
-        if self.entries.is_empty() {
-            self.line_up_gaps();
-        }
-        let portion = match self.entries.front_mut() {
-            None => return None,
-            Some(Entry::Gap(_)) => {
-                self.gap_entries -= 1;
-                return self.pop();
-            }
-            Some(Entry::Portion(portion)) => portion,
-        };
-        let taken = if portion.messages <= messages_max && portion.frames.len() <= bytes_max {
-            match self.pop() {
-                Some(Entry::Portion(portion)) => portion,
-                _ => unreachable!("the front was a portion"),
-            }
-        } else if whatever {
-            // Taking `whatever` when it is one frame leaves nothing, which must not stay queued.
-            let frame = portion.split_first_frame();
+        if let Some(first) = self.replay.front_mut() {
+            let Entry::Portion(portion) = first else { return self.replay.pop_front() };
+            let taken = cut(portion, messages_max, bytes_max, whatever)?;
             if portion.frames.is_empty() {
-                self.pop();
+                self.replay.pop_front();
             }
-            frame
-        } else {
-            return None;
+            self.replay_messages -= u64::from(taken.messages);
+            self.replay_bytes -= taken.frames.len() as u64;
+            return Some(Entry::Portion(taken));
+        }
+        if let Some(gap) = self.ahead.take_first() {
+            return Some(Entry::Gap(gap));
+        }
+        let Some(first) = self.entries.front_mut() else {
+            return self.behind.take_first().map(Entry::Gap);
         };
-        self.messages -= u64::from(taken.messages);
-        self.bytes -= taken.frames.len() as u64;
-        Some(Entry::Portion(taken))
+        match first {
+            Queued::Gap(gap) => {
+                let gap = *gap;
+                self.gap_entries -= 1;
+                self.pop();
+                Some(Entry::Gap(gap))
+            }
+            Queued::Conflated(both) => {
+                let (gap, portion) = (both.0, both.1.clone());
+                *first = Queued::Portion(portion);
+                Some(Entry::Gap(gap))
+            }
+            Queued::Portion(portion) => {
+                let taken = cut(portion, messages_max, bytes_max, whatever)?;
+                if portion.frames.is_empty() {
+                    self.pop();
+                    self.forget_newest(&taken);
+                }
+                self.count_out(&taken);
+                Some(Entry::Portion(taken))
+            }
+        }
     }
 
-    /// Asserts that the sums are right and the bounds held.
-    pub fn audit(&self, bounds: Bounds) {
+    /// Asserts that the sums are right, and the bounds held if the policy holds them.
+    pub fn audit(&self, bounds: Bounds, holds_bounds: bool) {
         let (mut messages, mut bytes, mut frames, mut gaps) = (0, 0, 0, 0);
         for entry in &self.entries {
-            match entry {
-                Entry::Gap(_) => gaps += 1,
-                Entry::Portion(portion) => {
-                    messages += u64::from(portion.messages);
-                    bytes += portion.frames.len() as u64;
-                    frames += if portion.is_one_frame() { 1 } else { 2 };
+            let portion = match entry {
+                Queued::Gap(_) => {
+                    gaps += 1;
+                    continue;
                 }
-            }
+                Queued::Conflated(both) => &both.1,
+                Queued::Portion(portion) => portion,
+            };
+            messages += u64::from(portion.messages);
+            bytes += portion.frames.len() as u64;
+            frames += if portion.is_one_frame() { 1 } else { 2 };
         }
         assert!(messages == self.messages && bytes == self.bytes && gaps == self.gap_entries);
         let within = messages <= u64::from(bounds.messages_max) && bytes <= bounds.bytes_max;
-        assert!(within || frames == 1, "a queue keeps its bounds, or holds one frame alone");
+        assert!(
+            within || frames == 1 || !holds_bounds,
+            "a queue keeps its bounds, or holds one frame alone"
+        );
     }
 
-    /// What was missed behind the last entry becomes entries itself.
-    fn line_up_gaps(&mut self) {
-        for gap in self.behind.take_all() {
+    /// Puts the gaps behind the last entry where they stay: before what comes next.
+    fn seal(&mut self) {
+        while let Some(gap) = self.behind.take_first() {
             self.gap_entries += 1;
-            self.entries.push_back(Entry::Gap(gap));
+            self.entries.push_back(Queued::Gap(gap));
         }
     }
 
-    fn pop(&mut self) -> Option<Entry> {
-        let entry = self.entries.pop_front();
+    fn count_in(&mut self, portion: &Portion) {
+        self.messages += u64::from(portion.messages);
+        self.bytes += portion.frames.len() as u64;
+    }
+
+    fn count_out(&mut self, portion: &Portion) {
+        self.messages -= u64::from(portion.messages);
+        self.bytes -= portion.frames.len() as u64;
+    }
+
+    fn forget_newest(&mut self, portion: &Portion) {
+        if let Some(newest) = &mut self.newest {
+            newest.remove(&portion.topic);
+        }
+    }
+
+    fn pop(&mut self) {
+        self.entries.pop_front();
+        self.taken += 1;
         if self.entries.is_empty() && self.entries.capacity() > ENTRIES_KEPT {
             self.entries = VecDeque::new();
         }
-        entry
+    }
+}
+
+/// Takes a whole portion if it fits, leaving nothing, or `whatever` comes first of it.
+fn cut(
+    portion: &mut Portion,
+    messages_max: u32,
+    bytes_max: usize,
+    whatever: bool,
+) -> Option<Portion> {
+    if portion.messages <= messages_max && portion.frames.len() <= bytes_max {
+        let frames = std::mem::take(&mut portion.frames);
+        Some(Portion { frames, ..portion.clone() })
+    } else {
+        whatever.then(|| portion.split_first_frame())
     }
 }

@@ -20,6 +20,7 @@ const UNPARSED_KEPT: usize = 64 * 1_024;
 impl Broker {
     /// Bytes arrived.
     pub fn received(&mut self, now: Now, connection: ConnectionId, bytes: &[u8]) {
+        self.now = now;
         let slot = connection.slot;
         let session = self.sessions.get(slot);
         match session.phase {
@@ -82,6 +83,7 @@ impl Broker {
             let Some(reason) = session.paused else { continue };
             let holds = match reason {
                 Paused::Answers => session.is_full_of_answers(),
+                Paused::Blocked(topic) => self.blocks.publishers_wait(topic),
                 Paused::Mesh(core) => self.outgoing[usize::from(core.0)].requests_are_full(),
             };
             if holds && session.phase != Phase::Closing {
@@ -108,7 +110,7 @@ impl Broker {
         let mut consumed = 0;
         loop {
             let rest = &bytes[consumed..];
-            if rest.is_empty() || self.must_wait(slot, rest) {
+            if rest.is_empty() || self.must_wait(slot, rest, frame_len_max) {
                 return consumed;
             }
             let found = match self.sessions.get(slot).phase {
@@ -120,6 +122,11 @@ impl Broker {
                 None => Ok(None),
                 Some(frame) => {
                     let decoded = decode::client_frame(frame, message_len_max)?;
+                    if let ClientFrame::Messages(header) = decoded
+                        && self.waits_for_subscriber(slot, header.topic)
+                    {
+                        return Ok(None);
+                    }
                     self.serve(now, slot, frame, decoded)?;
                     Ok(Some(frame.len()))
                 }
@@ -141,7 +148,7 @@ impl Broker {
     }
 
     /// Whether a connection's next frame has to wait, and if so puts it where it waits.
-    fn must_wait(&mut self, slot: u32, rest: &[u8]) -> bool {
+    fn must_wait(&mut self, slot: u32, rest: &[u8], frame_len_max: u32) -> bool {
         let has_room = self.ingest.has_room();
         let connection = self.sessions.id(slot);
         let session = self.sessions.get(slot);
@@ -156,8 +163,8 @@ impl Broker {
         if session.paused.is_some() {
             return true;
         }
-        // A frame that is not whole yet waits by itself.
-        let is_whole = matches!(decode::next_frame(rest, u32::MAX), Ok(Some(_)) | Err(_));
+        // A frame that is not whole yet waits by itself; one that is too long will never be.
+        let is_whole = matches!(decode::next_frame(rest, frame_len_max), Ok(Some(_)) | Err(_));
         if !has_room && is_whole && !session.in_backlog {
             session.in_backlog = true;
             self.backlog.push_back(slot);

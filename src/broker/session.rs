@@ -10,7 +10,7 @@ use bytes::BytesMut;
 use hashbrown::{HashMap, HashSet};
 
 use super::ConnectionId;
-use super::subscriptions::SubscriptionIndex;
+use super::subscriptions::{SubscriptionIndex, Subscriptions};
 use crate::limits::{ANSWER_BYTES_MAX, PENDING_REQUESTS_MAX};
 use crate::protocol::{CoreId, RequestId, SubscriptionId, TopicId};
 
@@ -45,6 +45,8 @@ pub enum Paused {
     Answers,
     /// The core it publishes to cannot keep up.
     Mesh(CoreId),
+    /// A subscriber of the topic it publishes to cannot keep up, and wants publishers to wait.
+    Blocked(TopicId),
 }
 
 /// One connection.
@@ -53,6 +55,8 @@ pub struct Session {
     pub phase: Phase,
     /// The peer sends no more.
     pub ended: bool,
+    /// Nothing more reaches the peer; its end is to come.
+    pub broken: bool,
     /// The beginning of a frame, or frames left for later.
     pub unparsed: BytesMut,
     /// `unparsed` is on the backlog.
@@ -73,12 +77,14 @@ pub struct Session {
     pub last_announced: Option<TopicId>,
     /// Its subscriptions.
     pub subscriptions: HashMap<SubscriptionId, SubscriptionIndex>,
-    /// Subscriptions with something to send, in turn; those that end come first.
+    /// Subscriptions with something to send, in turn; see `Subscriptions::rank`.
     pub to_send: VecDeque<SubscriptionIndex>,
     /// On the list of connections to send to.
     pub is_ready: bool,
     /// A send is with the kernel.
     pub in_flight: bool,
+    /// When the kernel took the last one.
+    pub last_sent_ns: u64,
     /// Messages in it.
     pub in_flight_messages: u32,
 }
@@ -88,6 +94,7 @@ impl Session {
         Session {
             phase: Phase::AwaitHello,
             ended: false,
+            broken: false,
             unparsed: BytesMut::new(),
             in_backlog: false,
             paused: None,
@@ -101,8 +108,17 @@ impl Session {
             to_send: VecDeque::new(),
             is_ready: false,
             in_flight: false,
+            last_sent_ns: 0,
             in_flight_messages: 0,
         }
+    }
+
+    /// Puts a subscription on the list of those with something to send, behind all of its rank.
+    pub fn list(&mut self, subscriptions: &Subscriptions, index: SubscriptionIndex) {
+        let rank = subscriptions.rank(index);
+        let later = |listed: &SubscriptionIndex| subscriptions.rank(*listed) > rank;
+        let place = self.to_send.iter().position(later).unwrap_or(self.to_send.len());
+        self.to_send.insert(place, index);
     }
 
     /// Whether there is anything to send.

@@ -14,6 +14,8 @@ use hashbrown::HashMap;
 
 use super::ingest::{Batch, Destination};
 use super::interest::CoreSet;
+use super::log::Log;
+use super::memory::Memory;
 use super::portion::Portion;
 use super::topic::{Topic, TopicName};
 use super::{Cluster, Now};
@@ -53,6 +55,11 @@ impl Shard {
         Ok((topic.name.clone(), topic.next_sequence))
     }
 
+    /// All topics, in the order they were made.
+    pub fn all(&self) -> impl Iterator<Item = &Topic> {
+        self.topics.iter()
+    }
+
     /// How many topics there are.
     pub fn topics(&self) -> usize {
         self.topics.len()
@@ -80,6 +87,10 @@ impl Shard {
         self.topics.push(Topic {
             name: Arc::new(TopicName { id: TopicId(id as u32), owner, name: name.clone() }),
             next_sequence: Sequence(1),
+            log: Log::default(),
+            last_message_ns: 0,
+            watched_for_idleness: false,
+            blocked_by: 0,
             wanted_by: CoreSet::default(),
             wanted_at_version: u64::MAX,
         });
@@ -87,19 +98,23 @@ impl Shard {
         Ok(index)
     }
 
+    /// A topic of this shard by its id.
+    pub fn topic_mut(&mut self, id: TopicId) -> &mut Topic {
+        &mut self.topics[((id.0 - 1) / u32::from(self.cluster.shards)) as usize]
+    }
+
     /// The topic a batch is for. `None` by name only: its OPEN was refused.
     pub fn find(&mut self, destination: &Destination) -> Option<&mut Topic> {
-        let index = match destination {
-            Destination::Name(name) => *self.by_name.get(name)?,
-            Destination::Topic(id) => ((id.0 - 1) / u32::from(self.cluster.shards)) as usize,
-        };
-        // An id was announced to the connection that used it, so the topic exists.
-        Some(&mut self.topics[index])
+        match destination {
+            Destination::Name(name) => Some(&mut self.topics[*self.by_name.get(name)?]),
+            // It was announced to the connection that used it, so the topic exists.
+            Destination::Topic(id) => Some(self.topic_mut(*id)),
+        }
     }
 }
 
 /// Gives a batch its place in its topic: sequences, the time, the id, the TTL.
-pub fn stamp(topic: &mut Topic, now: Now, mut batch: Batch) -> Portion {
+pub fn stamp(topic: &mut Topic, now: Now, mut batch: Batch, memory: &Memory) -> Portion {
     let first = topic.next_sequence;
     topic.next_sequence = messages::stamp(
         &mut batch.frames,
@@ -112,13 +127,14 @@ pub fn stamp(topic: &mut Topic, now: Now, mut batch: Batch) -> Portion {
     );
     let portion = Portion {
         topic: topic.name.id,
+        subscription: 0,
         first,
         messages: batch.messages,
         deadline_ns: match batch.ttl_ms {
             0 => u64::MAX,
             ttl_ms => batch.received_ns + u64::from(ttl_ms) * 1_000_000,
         },
-        frames: batch.frames.freeze(),
+        frames: memory.count(batch.frames),
     };
     assert!(portion.next() == topic.next_sequence, "a batch counts what its frames count");
     portion

@@ -6,9 +6,11 @@
 use std::sync::Arc;
 
 use super::Broker;
-use super::interest::Announcement;
+use super::groups::{GroupName, Joins};
+use super::interest::{Announcement, Waiter};
 use super::mesh::Request;
 use super::queue::Bounds;
+use super::replay::Asker;
 use super::session::Phase;
 use super::subscriptions::{State, SubscriptionIndex};
 use crate::config::OverflowPolicy;
@@ -19,7 +21,7 @@ impl Broker {
     /// SUBSCRIBE.
     pub(super) fn subscribe(&mut self, slot: u32, subscribe: Subscribe<'_>) -> Result<(), Reject> {
         let id = subscribe.subscription;
-        let (policy, bounds) = self.options(&subscribe)?;
+        let (policy, bounds, start) = self.options(&subscribe)?;
         let subscriptions_max = self.cluster.settings.limits.max_subscriptions_per_connection;
         let session = self.sessions.get(slot);
         if session.subscriptions.contains_key(&id) {
@@ -38,16 +40,22 @@ impl Broker {
         session.subscriptions.insert(id, index);
         session.pending_requests += 1;
         self.counters.subscriptions.add(1);
-        let asked = self.cores_to_ask(&pattern);
-        match self.interest.announce(&pattern, index, asked.len() as u16) {
-            Announcement::InForce => self.put_in_force(index),
-            Announcement::Waits => {}
-            Announcement::Ask(number) => {
-                for core in asked {
-                    let pattern = pattern.clone();
-                    self.outgoing[usize::from(core.0)].ask(Request::Announce { number, pattern });
-                }
-            }
+        if !subscribe.group.is_empty() {
+            let name = GroupName { pattern, group: subscribe.group.into() };
+            let subscription = self.subscriptions.get(index);
+            subscription.group = Some(name.clone());
+            let member = Asker { index, number: subscription.number };
+            let capacity = bounds.messages_max;
+            self.join_group(name, Joins { member, capacity, policy });
+            return Ok(());
+        }
+        match self.announce(&pattern, Waiter::Subscription(index)) {
+            Announcement::InForce if start == Start::Live => self.come_in_force(index),
+            Announcement::InForce | Announcement::Waits | Announcement::Ask(_) => {}
+        }
+        if start != Start::Live {
+            let asked = self.cores_to_ask(&pattern);
+            self.ask_for_replay(index, start, &asked);
         }
         Ok(())
     }
@@ -58,43 +66,71 @@ impl Broker {
         let session = self.sessions.get(slot);
         let index = *session.subscriptions.get(&id).ok_or(unknown.clone())?;
         let state = self.subscriptions.get(index).state;
-        if state == State::Ending {
+        if state == State::Ending || self.subscriptions.get(index).ends {
             return Err(unknown);
+        }
+        if self.subscriptions.is_joining(index) {
+            self.subscriptions.get(index).ends = true;
+            return Ok(());
         }
         if state == State::Joining {
             session.pending_requests -= 1;
         }
-        self.subscriptions.end(index, State::Ending);
-        self.withdraw(index);
+        self.end_for(index, State::Ending, true);
+        self.unblock(index);
         let session = self.sessions.get(slot);
         if self.subscriptions.get(index).is_listed {
-            // Before those in force: under one of them later messages of the same topics may be
-            // queued, and must not overtake. Behind those that ended earlier, for the same reason.
             session.to_send.retain(|listed| *listed != index);
-            let ends = |listed: &SubscriptionIndex| {
-                self.subscriptions.at(*listed).is_some_and(|found| found.state == State::Ending)
-            };
-            let place = session.to_send.iter().position(|listed| !ends(listed));
-            session.to_send.insert(place.unwrap_or(session.to_send.len()), index);
+            session.list(&self.subscriptions, index);
         } else {
             self.forget(slot, index);
             self.answer(slot, |out| encode::unsubscribed(out, id));
         }
+        self.release_deferred(slot);
         Ok(())
     }
 
-    /// Every core that has to knows it: SUBSCRIBED.
+    /// Every core that has to knows it, so it is in force, once others of its connection are.
+    pub(super) fn come_in_force(&mut self, index: SubscriptionIndex) {
+        if !self.subscriptions.must_wait(index) {
+            let slot = self.subscriptions.get(index).slot;
+            self.put_in_force(index);
+            self.release_deferred(slot);
+        }
+    }
+
+    fn release_deferred(&mut self, slot: u32) {
+        while let Some(index) = self.subscriptions.next_deferred(slot) {
+            self.put_in_force(index);
+        }
+    }
+
+    /// SUBSCRIBED, and what it waits to be sent.
     pub(super) fn put_in_force(&mut self, index: SubscriptionIndex) {
         self.subscriptions.put_in_force(index);
         let subscription = self.subscriptions.get(index);
         let (slot, id) = (subscription.slot, subscription.id);
-        self.sessions.get(slot).pending_requests -= 1;
+        let listed = !subscription.queue.is_empty() && !subscription.is_listed;
+        subscription.is_listed |= listed;
+        let session = self.sessions.get(slot);
+        session.pending_requests -= 1;
+        if listed {
+            session.list(&self.subscriptions, index);
+        }
+        let ends = std::mem::take(&mut self.subscriptions.get(index).ends);
         self.answer(slot, |out| encode::subscribed(out, id));
+        if ends {
+            self.unsubscribe(slot, id).expect("it is in force");
+        }
     }
 
-    /// Frees a subscription that was ended and has nothing left to send.
+    /// Frees a subscription that was ended. What it still had queued is lost, and counted.
     pub(super) fn forget(&mut self, slot: u32, index: SubscriptionIndex) {
+        self.unblock(index);
         let subscription = self.subscriptions.remove(index);
+        let lost = subscription.queue.messages_with_replay();
+        self.counters.dropped_disconnected_messages.add(lost);
+        self.kept.count_entries(subscription.queue.entries(), 0);
         self.sessions.get(slot).subscriptions.remove(&subscription.id);
         self.counters.subscriptions.sub(1);
     }
@@ -103,9 +139,7 @@ impl Broker {
     pub(super) fn drop_subscriptions(&mut self, slot: u32) {
         self.sessions.get(slot).to_send.clear();
         for index in self.subscriptions_of(slot) {
-            self.end_for(index, State::Closing);
-            let lost = self.subscriptions.get(index).queue.messages();
-            self.counters.dropped_disconnected_messages.add(lost);
+            self.end_for(index, State::Closing, true);
             self.forget(slot, index);
         }
     }
@@ -114,21 +148,33 @@ impl Broker {
     pub(super) fn close_subscriptions(&mut self, slot: u32) {
         for index in self.subscriptions_of(slot) {
             // One that ends already is still owed UNSUBSCRIBED.
-            if self.subscriptions.get(index).state == State::Ending {
-                continue;
+            match self.subscriptions.get(index).state {
+                State::Ending => continue,
+                State::Joining => self.sessions.get(slot).pending_requests -= 1,
+                State::InForce | State::Closing => {}
             }
-            self.end_for(index, State::Closing);
+            if self.subscriptions.get(index).ends {
+                let id = self.subscriptions.get(index).id;
+                self.answer(slot, |out| encode::unsubscribed(out, id));
+            }
+            // What is queued is sent to it, also if it is a member of a group.
+            self.end_for(index, State::Closing, false);
             if !self.subscriptions.get(index).is_listed {
                 self.forget(slot, index);
             }
         }
     }
 
-    fn end_for(&mut self, index: SubscriptionIndex, state: State) {
+    fn end_for(&mut self, index: SubscriptionIndex, state: State, hands_back: bool) {
         let was = self.subscriptions.get(index).state;
         self.subscriptions.end(index, state);
         if matches!(was, State::Joining | State::InForce) {
-            self.withdraw(index);
+            if self.subscriptions.get(index).group.is_some() {
+                self.leave_group(index, hands_back);
+            } else {
+                let pattern = self.subscriptions.get(index).pattern.clone();
+                self.withdraw_pattern(&pattern, Waiter::Subscription(index));
+            }
         }
     }
 
@@ -138,10 +184,22 @@ impl Broker {
         all
     }
 
-    fn withdraw(&mut self, index: SubscriptionIndex) {
-        let pattern = self.subscriptions.get(index).pattern.clone();
-        if self.interest.withdraw(&pattern, index) {
-            for core in self.cores_to_ask(&pattern) {
+    /// Makes a pattern known to the cores that may own topics of it.
+    pub(super) fn announce(&mut self, pattern: &Arc<str>, waiter: Waiter) -> Announcement {
+        let asked = self.cores_to_ask(pattern);
+        let announcement = self.interest.announce(pattern, waiter, asked.len() as u16);
+        if let Announcement::Ask(number) = announcement {
+            for core in asked {
+                let pattern = pattern.clone();
+                self.outgoing[usize::from(core.0)].ask(Request::Announce { number, pattern });
+            }
+        }
+        announcement
+    }
+
+    pub(super) fn withdraw_pattern(&mut self, pattern: &Arc<str>, waiter: Waiter) {
+        if self.interest.withdraw(pattern, waiter) {
+            for core in self.cores_to_ask(pattern) {
                 let pattern = pattern.clone();
                 self.outgoing[usize::from(core.0)].ask(Request::Withdraw { pattern });
             }
@@ -157,7 +215,10 @@ impl Broker {
         (0..self.cluster.cores).map(CoreId).filter(|core| *core != self.core).collect()
     }
 
-    fn options(&self, subscribe: &Subscribe<'_>) -> Result<(OverflowPolicy, Bounds), Reject> {
+    fn options(
+        &self,
+        subscribe: &Subscribe<'_>,
+    ) -> Result<(OverflowPolicy, Bounds, Start), Reject> {
         let about = subscribe.subscription.0;
         let not_served = |what, instead| Err(Reject::NotServed { about, what, instead });
         if let Err(error) = name::check_pattern(subscribe.pattern) {
@@ -169,18 +230,9 @@ impl Broker {
             Some(Overflow::ServerDefault) => queues.overflow_policy,
             Some(Overflow::DropOldest) => OverflowPolicy::DropOldest,
             Some(Overflow::DropNew) => OverflowPolicy::DropNew,
-            Some(Overflow::Block) => {
-                return not_served("overflow 3 (block)", "use 1 (drop_oldest) or 2 (drop_new)");
-            }
-            Some(Overflow::Disconnect) => {
-                return not_served(
-                    "overflow 4 (disconnect)",
-                    "use 1 (drop_oldest) or 2 (drop_new)",
-                );
-            }
-            Some(Overflow::Latest) => {
-                return not_served("overflow 5 (latest)", "use 1 (drop_oldest) or 2 (drop_new)");
-            }
+            Some(Overflow::Block) => OverflowPolicy::Block,
+            Some(Overflow::Disconnect) => OverflowPolicy::Disconnect,
+            Some(Overflow::Latest) => OverflowPolicy::Latest,
             None => {
                 return Err(Reject::BadOption {
                     about,
@@ -190,29 +242,30 @@ impl Broker {
                 });
             }
         };
-        match Start::from_wire(subscribe.start, subscribe.start_argument) {
-            Some(Start::Live) => {}
-            Some(Start::Last(_)) => return not_served("start 1 (last)", "use start 0 (live)"),
-            Some(Start::Sequence(_)) => {
-                return not_served("start 2 (sequence)", "use start 0 (live)");
-            }
-            None => {
-                return Err(Reject::BadOption {
-                    about,
-                    option: "start",
-                    value: u64::from(subscribe.start),
-                    allowed: "the starts are 0 to 2",
-                });
-            }
-        }
+        let start = Start::from_wire(subscribe.start, subscribe.start_argument).ok_or(
+            Reject::BadOption {
+                about,
+                option: "start",
+                value: u64::from(subscribe.start),
+                allowed: "the starts are 0 to 2",
+            },
+        )?;
         if !subscribe.group.is_empty() {
-            return not_served("a group", "leave it empty: every subscription gets every message");
+            if start != Start::Live {
+                return not_served("a group that does not start live", "use start 0 (live)");
+            }
+            if matches!(policy, OverflowPolicy::Block | OverflowPolicy::Disconnect) {
+                return not_served(
+                    "overflow 3 (block) or 4 (disconnect) for a group",
+                    "use 1 (drop_oldest), 2 (drop_new) or 5 (latest)",
+                );
+            }
         }
         let messages_max = match subscribe.capacity {
             0 => queues.subscriber_capacity,
             asked => asked.min(queues.subscriber_capacity),
         };
-        Ok((policy, Bounds { messages_max, bytes_max: queues.subscriber_bytes }))
+        Ok((policy, Bounds { messages_max, bytes_max: queues.subscriber_bytes }, start))
     }
 
     /// Subscriptions whose connection sent CLOSE in this turn get no more from here on.

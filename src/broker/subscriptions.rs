@@ -11,11 +11,14 @@ use std::sync::Arc;
 
 use hashbrown::HashMap;
 
-use super::pattern::Matcher;
+use super::groups::GroupName;
+use super::interest::CoreSet;
+use super::pattern::{self, Matcher};
 use super::queue::{Bounds, Queue};
+use super::replay::Asker;
 use super::topic::TopicName;
 use crate::config::OverflowPolicy;
-use crate::protocol::{SubscriptionId, TopicId};
+use crate::protocol::{CoreId, SubscriptionId, TopicId};
 
 /// A subscription of this core; used again after the subscription has gone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -45,15 +48,32 @@ pub struct Subscription {
     pub pattern: Arc<str>,
     /// How far it is.
     pub state: State,
+    /// Tells it from others under the same index, now or earlier.
+    pub number: u64,
     /// Lower if in force earlier. Not by when it was asked for: a topic stays with the subscription
     /// it is queued under until that one ends, else later messages could overtake.
     pub order: u64,
+    /// Cores it has joined, while it does not start live.
+    pub joined: CoreSet,
+    /// Cores that have not answered yet.
+    pub unanswered: u16,
+    /// UNSUBSCRIBE came while it waited for answers; others of its connection may count on what it
+    /// was given, so it ends only once it is in force.
+    pub ends: bool,
+    /// When it was ended, among all that were.
+    pub ended: u64,
+    /// The group it is a member of.
+    pub group: Option<GroupName>,
     /// At the bound of its queue.
     pub policy: OverflowPolicy,
     /// The bound of its queue.
     pub bounds: Bounds,
     /// What it has still to be sent.
     pub queue: Queue,
+    /// Topics whose publishers wait for this queue.
+    pub blocks: Vec<TopicId>,
+    /// Since when some do.
+    pub full_since_ns: u64,
     /// On its connection's list of those with something to send.
     pub is_listed: bool,
 }
@@ -70,8 +90,14 @@ struct Reach {
 pub struct Subscriptions {
     slots: Vec<Option<Box<Subscription>>>,
     free: Vec<SubscriptionIndex>,
+    last_number: u64,
     last_order: u64,
+    last_ended: u64,
     in_force: Matcher,
+    /// Those that do not start live and wait for answers.
+    joining: Vec<SubscriptionIndex>,
+    /// Those that could be in force, but for others of their connection that wait for answers.
+    deferred: Vec<SubscriptionIndex>,
     reach: HashMap<TopicId, Reach>,
 }
 
@@ -85,15 +111,24 @@ impl Subscriptions {
         policy: OverflowPolicy,
         bounds: Bounds,
     ) -> SubscriptionIndex {
+        self.last_number += 1;
         let subscription = Box::new(Subscription {
             slot,
             id,
             pattern,
             state: State::Joining,
-            order: 0,
+            number: self.last_number,
+            order: u64::MAX,
+            joined: CoreSet::default(),
+            unanswered: 0,
+            ends: false,
+            ended: 0,
+            group: None,
             policy,
             bounds,
             queue: Queue::default(),
+            blocks: Vec::new(),
+            full_since_ns: 0,
             is_listed: false,
         });
         let index = self.free.pop().unwrap_or_else(|| {
@@ -107,6 +142,91 @@ impl Subscriptions {
     /// A subscription that there is.
     pub fn get(&mut self, index: SubscriptionIndex) -> &mut Subscription {
         self.slots[index.0 as usize].as_mut().expect("the index is in use")
+    }
+
+    /// It waits for so many answers with what topics keep.
+    pub fn join(&mut self, index: SubscriptionIndex, unanswered: u16) {
+        self.get(index).unanswered = unanswered;
+        self.joining.push(index);
+    }
+
+    /// The subscription of an asker, if it still waits.
+    pub fn joining(&mut self, asker: Asker) -> Option<&mut Subscription> {
+        let subscription = self.slots[asker.index.0 as usize].as_deref_mut()?;
+        let waits = subscription.number == asker.number && subscription.state == State::Joining;
+        waits.then_some(subscription)
+    }
+
+    /// The subscription of a member, if it still is one.
+    pub fn member(&mut self, member: Asker) -> Option<&mut Subscription> {
+        let subscription = self.slots[member.index.0 as usize].as_deref_mut()?;
+        let is_member = subscription.number == member.number
+            && subscription.state == State::InForce
+            && subscription.group.is_some();
+        is_member.then_some(subscription)
+    }
+
+    /// A core has answered; returns whether all have.
+    pub fn joined(&mut self, index: SubscriptionIndex, core: CoreId) -> bool {
+        let subscription = self.get(index);
+        subscription.joined.insert(core);
+        subscription.unanswered -= 1;
+        subscription.unanswered == 0
+    }
+
+    /// Whether another subscription of its connection has to be in force before: one that waits for
+    /// answers may hold messages of the same topics.
+    pub fn must_wait(&mut self, index: SubscriptionIndex) -> bool {
+        let subscription = self.slots[index.0 as usize].as_ref().expect("the index is in use");
+        if subscription.group.is_some() {
+            return false;
+        }
+        let waits_itself = self.joining.contains(&index);
+        let waits = self.joining.iter().any(|joining| {
+            let other = self.slots[joining.0 as usize].as_ref().expect("it waits");
+            other.slot == subscription.slot
+                && *joining != index
+                && (!waits_itself || other.number < subscription.number)
+        });
+        if waits && !self.deferred.contains(&index) {
+            self.deferred.push(index);
+        }
+        waits
+    }
+
+    /// Whether it waits for answers with what topics keep.
+    pub fn is_joining(&self, index: SubscriptionIndex) -> bool {
+        self.joining.contains(&index)
+    }
+
+    /// One of a connection that had to wait and has not to any more.
+    pub fn next_deferred(&mut self, slot: u32) -> Option<SubscriptionIndex> {
+        let mut of_slot: Vec<_> = self.deferred.clone();
+        of_slot.retain(|index| self.get(*index).slot == slot);
+        of_slot.into_iter().find(|index| !self.must_wait(*index))
+    }
+
+    /// Those that still wait for some core, but not for the one that owns this topic, and match it.
+    pub fn joining_to(&self, topic: &TopicName) -> Vec<SubscriptionIndex> {
+        let joins = |index: &&SubscriptionIndex| {
+            let subscription = self.slots[index.0 as usize].as_ref().expect("it waits");
+            subscription.joined.contains(topic.owner)
+                && pattern::matches(&subscription.pattern, &topic.name)
+        };
+        self.joining.iter().filter(joins).copied().collect()
+    }
+
+    /// Learns a topic that is about to be sent, though it was not fanned out here yet.
+    pub fn know(&mut self, topic: &Arc<TopicName>) {
+        self.reach_of(topic);
+    }
+
+    fn reach_of(&mut self, topic: &Arc<TopicName>) -> &mut Reach {
+        self.reach.entry(topic.id).or_insert_with(|| Reach {
+            topic: topic.clone(),
+            version: u64::MAX,
+            targets: Vec::new(),
+        })
     }
 
     /// A subscription, if the index is in use.
@@ -124,20 +244,41 @@ impl Subscriptions {
     pub fn put_in_force(&mut self, index: SubscriptionIndex) {
         self.last_order += 1;
         let order = self.last_order;
+        self.joining.retain(|joining| *joining != index);
+        self.deferred.retain(|deferred| *deferred != index);
         let subscription = self.get(index);
         subscription.order = order;
         subscription.state = State::InForce;
-        let pattern = subscription.pattern.clone();
-        self.in_force.insert(&pattern, index.0);
+        // A member gets what its group deals it, and nothing else.
+        if subscription.group.is_none() {
+            let pattern = subscription.pattern.clone();
+            self.in_force.insert(&pattern, index.0);
+        }
     }
 
     /// From now on it gets no more messages.
     pub fn end(&mut self, index: SubscriptionIndex, state: State) {
+        self.last_ended += 1;
+        let ended = self.last_ended;
         let subscription = self.get(index);
+        subscription.ended = ended;
         let was = std::mem::replace(&mut subscription.state, state);
-        if was == State::InForce {
+        if was == State::InForce && subscription.group.is_none() {
             let pattern = subscription.pattern.clone();
             self.in_force.remove(&pattern, index.0);
+        }
+        self.joining.retain(|joining| *joining != index);
+        self.deferred.retain(|deferred| *deferred != index);
+    }
+
+    /// Where its connection sends it: kept messages first, then those that end, one after the
+    /// other, then the rest in turn.
+    pub fn rank(&self, index: SubscriptionIndex) -> (u8, u64) {
+        let subscription = self.at(index).expect("the index is in use");
+        match subscription.state {
+            _ if subscription.queue.has_replay() => (0, 0),
+            State::Ending => (1, subscription.ended),
+            _ => (2, 0),
         }
     }
 
@@ -160,11 +301,7 @@ impl Subscriptions {
     /// Takes the list of subscriptions that a topic reaches; give it back with `put_targets`.
     pub fn take_targets(&mut self, topic: &Arc<TopicName>) -> Vec<SubscriptionIndex> {
         let version = self.in_force.version();
-        let reach = self.reach.entry(topic.id).or_insert_with(|| Reach {
-            topic: topic.clone(),
-            version: u64::MAX,
-            targets: Vec::new(),
-        });
+        let reach = self.reach_of(topic);
         let mut targets = std::mem::take(&mut reach.targets);
         if reach.version != version {
             reach.version = version;

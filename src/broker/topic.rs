@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::interest::CoreSet;
+use super::log::Log;
 use crate::protocol::{CoreId, Sequence, TopicId};
 
 /// What every core may know of a topic. It never changes.
@@ -23,6 +24,14 @@ pub struct Topic {
     pub name: Arc<TopicName>,
     /// The sequence the next message gets.
     pub next_sequence: Sequence,
+    /// Its last messages.
+    pub log: Log,
+    /// When the last one was accepted.
+    pub last_message_ns: u64,
+    /// On the list of topics that may fall idle.
+    pub watched_for_idleness: bool,
+    /// How many cores have a subscription that holds publishers up.
+    pub blocked_by: u16,
     /// The other cores that want it, as `Interest` was at the version below.
     pub wanted_by: CoreSet,
     /// When it differs from `Interest`'s own, `wanted_by` is to be found again.

@@ -11,6 +11,8 @@
 mod check_config;
 mod output;
 mod publish;
+mod reply;
+mod request;
 mod serve;
 mod subscribe;
 
@@ -34,6 +36,7 @@ use clap::{Args, Parser, Subcommand};
   blipmq --bind 0.0.0.0:7878 --cores 2-5     run it for others, on four CPUs
   blipmq sub 'orders.>'                      print messages as they come
   blipmq pub orders.eu 'one espresso'        publish one
+  blipmq request prices.get espresso         ask, and print the reply
   blipmq check-config /etc/blipmq.toml       check a file before a restart
 
 Exit status: 0 success, 1 failure, 2 a command line that cannot be understood."
@@ -55,6 +58,12 @@ enum Command {
     /// Print the messages of one or more patterns.
     #[command(name = "sub", after_help = subscribe::EXAMPLES)]
     Subscribe(subscribe::Subscribe),
+    /// Publish a request and print its reply.
+    #[command(after_help = request::EXAMPLES)]
+    Request(request::Request),
+    /// Answer the requests of a pattern.
+    #[command(after_help = reply::EXAMPLES)]
+    Reply(reply::Reply),
     /// Check a configuration file and print every setting it leads to.
     CheckConfig(check_config::CheckConfig),
 }
@@ -90,6 +99,8 @@ pub fn run() -> ExitCode {
         },
         Command::Publish(publish) => publish.run(),
         Command::Subscribe(subscribe) => subscribe.run(),
+        Command::Request(request) => request.run(),
+        Command::Reply(reply) => reply.run(),
         Command::CheckConfig(check_config) => check_config.run(),
     };
     match outcome {

@@ -25,6 +25,7 @@ pub const EXAMPLES: &str = "Examples:
   blipmq pub orders.eu < orders.txt          one for each line
   blipmq pub images.raw --file photo.jpg     a whole file as one message
   blipmq pub quotes.acme 42.50 --ttl 500ms   not delivered later than that
+  blipmq pub jobs.mail 7 --header trace=42   with a header
 
 Exit status 0 means that the broker took every message.";
 
@@ -50,8 +51,24 @@ pub struct Publish {
     /// milliseconds.
     #[arg(long, value_name = "DURATION", value_parser = parse_ttl)]
     ttl: Option<Duration>,
+    /// A header of every message; may be given more than once.
+    #[arg(long = "header", value_name = "NAME=VALUE", value_parser = parse_header)]
+    headers: Vec<(String, String)>,
+    /// The topic on which an answer is awaited, sent in the header `reply-to`.
+    #[arg(long, value_name = "TOPIC")]
+    reply_to: Option<String>,
+    /// Send checksums, which subscribers check.
+    #[arg(long)]
+    crc: bool,
     #[command(flatten)]
     server: Server,
+}
+
+fn parse_header(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) => Ok((name.to_owned(), value.to_owned())),
+        None => Err("give a name and a value, as in trace=42".to_owned()),
+    }
 }
 
 fn parse_ttl(text: &str) -> Result<Duration, String> {
@@ -68,10 +85,7 @@ fn parse_ttl(text: &str) -> Result<Duration, String> {
 
 impl Publish {
     pub fn run(self) -> Outcome {
-        let options = match self.ttl {
-            Some(ttl) => PublishOptions::new().ttl(ttl),
-            None => PublishOptions::new(),
-        };
+        let options = self.options();
         let whole = match (&self.message, &self.file) {
             (Some(message), _) => Some(message.as_bytes().to_vec()),
             (None, Some(file)) => Some(fs::read(file).map_err(|error| {
@@ -82,17 +96,32 @@ impl Publish {
             })?),
             (None, None) => None,
         };
-        let client_options = ClientOptions::new().name("blipmq pub").publish_window(WINDOW);
+        let client_options =
+            ClientOptions::new().name("blipmq pub").publish_window(WINDOW).crc(self.crc);
         let client = self.server.connect(client_options).map_err(text)?;
         let topic = client.topic(&self.topic).map_err(text)?;
         match whole {
-            Some(message) => topic.publish_with(message, options).map_err(text)?,
+            Some(message) => topic.publish_with(message, &options).map_err(text)?,
             None => {
                 let message_len_max = client.server_info().message_len_max;
-                publish_lines(&topic, options, message_len_max)?;
+                publish_lines(&topic, &options, message_len_max)?;
             }
         }
         client.flush().map_err(text)
+    }
+
+    fn options(&self) -> PublishOptions {
+        let mut options = PublishOptions::new();
+        if let Some(ttl) = self.ttl {
+            options = options.ttl(ttl);
+        }
+        for (name, value) in &self.headers {
+            options = options.header(name, value);
+        }
+        if let Some(topic) = &self.reply_to {
+            options = options.reply_to(topic);
+        }
+        options
     }
 }
 
@@ -100,7 +129,7 @@ fn text(error: ClientError) -> String {
     error.to_string()
 }
 
-fn publish_lines(topic: &Topic, options: PublishOptions, message_len_max: u32) -> Outcome {
+fn publish_lines(topic: &Topic, options: &PublishOptions, message_len_max: u32) -> Outcome {
     let stdin = io::stdin();
     let mut progress = Progress::new(file_len(&stdin));
     let mut lines = BufReader::with_capacity(64 * 1_024, stdin.lock());

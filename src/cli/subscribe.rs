@@ -8,7 +8,9 @@
 
 use std::io::{self, BufWriter, StdoutLock, Write};
 
-use blipmq::client::{Client, ClientError, ClientOptions, Event, Overflow, SubscribeOptions};
+use blipmq::client::{
+    Client, ClientError, ClientOptions, Event, Overflow, Start, SubscribeOptions,
+};
 use clap::{Args, ValueEnum};
 
 use super::output::{self, Format};
@@ -19,6 +21,9 @@ pub const EXAMPLES: &str = "Examples:
   blipmq sub 'orders.*' 'payments.>'         `*` is one token, `>` is all that follow
   blipmq sub 'orders.>' --format json        with topic, sequence and timestamp (ns)
   blipmq sub orders.eu --count 1             wait for one message
+  blipmq sub 'prices.*' --overflow latest --last 1   the newest value of each, from now on
+  blipmq sub jobs.mail --group mailers --overflow block   one of several workers
+  blipmq sub orders.eu --from 1200           kept messages from sequence 1200, then live ones
 
 It ends with status 0 after --count messages, with status 1 when the broker closes.";
 
@@ -46,6 +51,15 @@ pub struct Subscribe {
     /// `queues.subscriber_capacity`.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     capacity: Option<u32>,
+    /// Begin with so many kept messages of each topic, at most.
+    #[arg(long, value_name = "N", conflicts_with = "from")]
+    last: Option<u64>,
+    /// Begin with the kept message of this sequence, or the oldest after it.
+    #[arg(long, value_name = "SEQUENCE")]
+    from: Option<u64>,
+    /// Share the messages with others that name the same group and pattern: each goes to one.
+    #[arg(long, value_name = "NAME")]
+    group: Option<String>,
     /// Do not say on stderr when a subscription is in force.
     #[arg(long)]
     quiet: bool,
@@ -60,6 +74,24 @@ enum OverflowChoice {
     DropOldest,
     /// New ones are lost until there is room.
     DropNew,
+    /// Publishers of the topic wait until there is room.
+    Block,
+    /// The broker closes the connection.
+    Disconnect,
+    /// Only the newest of each topic waits.
+    Latest,
+}
+
+impl From<OverflowChoice> for Overflow {
+    fn from(choice: OverflowChoice) -> Overflow {
+        match choice {
+            OverflowChoice::DropOldest => Overflow::DropOldest,
+            OverflowChoice::DropNew => Overflow::DropNew,
+            OverflowChoice::Block => Overflow::Block,
+            OverflowChoice::Disconnect => Overflow::Disconnect,
+            OverflowChoice::Latest => Overflow::Latest,
+        }
+    }
 }
 
 /// Why printing ended before its time.
@@ -98,19 +130,31 @@ impl Subscribe {
         }
     }
 
-    fn print(&self, client: &Client, out: &mut BufWriter<StdoutLock<'_>>) -> Result<(), Stop> {
+    fn options(&self) -> SubscribeOptions {
         let mut options = SubscribeOptions::new();
-        match self.overflow {
-            Some(OverflowChoice::DropOldest) => options = options.overflow(Overflow::DropOldest),
-            Some(OverflowChoice::DropNew) => options = options.overflow(Overflow::DropNew),
-            None => {}
+        if let Some(overflow) = self.overflow {
+            options = options.overflow(overflow.into());
         }
         if let Some(capacity) = self.capacity {
             options = options.capacity(capacity);
         }
+        if let Some(messages) = self.last {
+            options = options.start(Start::Last(messages));
+        }
+        if let Some(sequence) = self.from {
+            options = options.start(Start::Sequence(sequence));
+        }
+        if let Some(group) = &self.group {
+            options = options.group(group.as_str());
+        }
+        options
+    }
+
+    fn print(&self, client: &Client, out: &mut BufWriter<StdoutLock<'_>>) -> Result<(), Stop> {
+        let options = self.options();
         for pattern in &self.patterns {
             // Not `subscribe`: while it waited nobody would take the messages of the ones before.
-            client.begin_subscribe(pattern, options)?;
+            client.begin_subscribe(pattern, options.clone())?;
         }
         let mut left = self.count.unwrap_or(u64::MAX);
         loop {

@@ -1,7 +1,8 @@
 //! A connection from nothing to WELCOME, and its two threads.
 //!
-//! Called by `ClientOptions::connect`. Next on the path: `reader` and `writer`.
+//! Called by `ClientOptions::connect`, and by `reconnect` for each further one. Next on the path: `reader` and `writer`.
 
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io::{self, Write};
 use std::net::{TcpStream, ToSocketAddrs};
 use std::sync::{Arc, Mutex};
@@ -11,6 +12,7 @@ use std::time::{Duration, Instant};
 use super::conversation::Conversation;
 use super::events::EventQueue;
 use super::read_buffer::ReadBuffer;
+use super::reconnect::Plan;
 use super::shared::Shared;
 use super::{Client, ClientError, ClientOptions, Inner, ServerError, ServerInfo, reader, writer};
 use crate::limits;
@@ -27,27 +29,45 @@ const KEEPALIVE_IDLE: Duration = Duration::from_secs(30);
 /// Time between probes; the system's default number of them (9) then ends the connection.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
 
+/// A connection that was said WELCOME on.
+pub(super) struct Welcomed {
+    pub(super) stream: TcpStream,
+    /// What was read behind WELCOME.
+    pub(super) buffer: ReadBuffer,
+    pub(super) server: ServerInfo,
+}
+
 pub(super) fn connect(options: &ClientOptions, addr: &str) -> Result<Client, ClientError> {
     // HELLO has 12 bytes beside its header and three lengths; the name has the rest.
     let name_len_max = limits::HELLO_LEN_MAX as usize - limits::FRAME_HEADER_LEN - 8 - 3 * 2;
     if options.name.len() > name_len_max {
         return Err(ClientError::NameTooLong { len: options.name.len(), len_max: name_len_max });
     }
+    let Welcomed { stream, buffer, server } = open(options, addr)?;
+    let shared = Arc::new(Shared::new(
+        Conversation::new(Arc::new(server), options, random()),
+        EventQueue::new(options.events_max, options.event_bytes_max),
+        stream,
+        options.request_timeout,
+    ));
+    let plan = options.reconnect.clone().map(|policy| Plan {
+        options: options.clone(),
+        addr: addr.to_owned(),
+        policy,
+    });
+    let inner = Inner { shared: shared.clone(), threads: Mutex::default() };
+    let reading = shared.clone();
+    inner.start("blipmq-read", move || reader::run(&reading, buffer, plan.as_ref()))?;
+    inner.start("blipmq-write", move || writer::run(&shared))?;
+    Ok(Client { inner: Arc::new(inner) })
+}
+
+/// Connects, and returns when the broker said WELCOME.
+pub(super) fn open(options: &ClientOptions, addr: &str) -> Result<Welcomed, ClientError> {
     let stream = open_socket(options, addr)?;
     let mut buffer = ReadBuffer::new();
     let server = say_hello(options, addr, &stream, &mut buffer)?;
-    let shared = Arc::new(Shared::new(
-        Conversation::new(server.frame_len_max, options.outgoing_bytes_max, options.publish_window),
-        EventQueue::new(options.events_max, options.event_bytes_max),
-        stream,
-        server,
-        options.request_timeout,
-    ));
-    let inner = Inner { shared: shared.clone(), threads: Mutex::default() };
-    let reading = shared.clone();
-    inner.start("blipmq-read", move || reader::run(&reading, buffer))?;
-    inner.start("blipmq-write", move || writer::run(&shared))?;
-    Ok(Client { inner: Arc::new(inner) })
+    Ok(Welcomed { stream, buffer, server })
 }
 
 impl Inner {
@@ -145,4 +165,10 @@ fn say_hello(
             frame[4]
         ))),
     }
+}
+
+/// A random number. Not for secrets: for names that must not meet, and for jitter.
+pub(super) fn random() -> u64 {
+    // Every state is seeded by the system's randomness.
+    RandomState::new().build_hasher().finish()
 }

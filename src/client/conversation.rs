@@ -10,53 +10,101 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::task::Waker;
 
 use hashbrown::HashMap;
 
 use super::events::Event;
-use super::outgoing::Outgoing;
-use super::{ClientError, PublishWindow, ServerError, SubscribeOptions, Subscription};
-use crate::protocol::decode::Subscribe;
+use super::outgoing::{Outgoing, Place, Record};
+use super::{ClientError, ClientOptions, PublishWindow, ServerError, ServerInfo};
+use crate::limits::MESSAGES_HEADER_LEN;
 use crate::protocol::frame::PROVISIONAL;
-use crate::protocol::{RequestId, SubscriptionId, TopicId, encode};
+use crate::protocol::{RequestId, TopicId, encode};
+use acks::PendingAck;
+use requests::Requests;
+use subscriptions::Entry;
+
+mod acks;
+mod renewal;
+mod requests;
+mod subscriptions;
+
+pub(super) use acks::{Answer, Taken};
+pub(super) use renewal::Seen;
+pub(super) use requests::{CORRELATION_ID, Request};
+pub(super) use subscriptions::Asked;
 
 /// Failures kept for the next `flush`. The first one is what it reports; more would only be counted.
 const FAILURES_MAX: usize = 64;
 /// A window is acknowledged in this many steps, so that sending does not stop while a PONG travels.
 const WINDOW_STEPS: u64 = 4;
 
+/// A client that reconnects must know what arrived: it asks after this much.
+const CONFIRM_STEP: Amount = Amount { messages: 1_024, bytes: 256 * 1_024 };
+
 /// One connection's state.
 pub(super) struct Conversation {
     pub(super) out: Outgoing,
+    pub(super) server: Arc<ServerInfo>,
     outgoing_bytes_max: usize,
     next_id: u32,
     topics: Vec<Topic>,
     topic_of_name: HashMap<Arc<str>, usize>,
     topic_of_request: HashMap<u32, usize>,
-    subscriptions: HashMap<u32, (Subscription, Progress)>,
+    subscriptions: HashMap<u32, Entry>,
+    /// Frames that an ACK is due for, by publish id.
+    acks: HashMap<u64, PendingAck>,
+    requests: Requests,
+    /// How often the writer took what waited.
+    batches_taken: u64,
     window: Option<PublishWindow>,
+    /// How much is sent between two PINGs of the client's own, if it does that.
+    ping_step: Option<Amount>,
     published: Amount,
+    /// What the writer took, and what a PONG confirmed.
+    written: Amount,
     taken: Amount,
     /// PINGs without PONG, and what was published before each.
     pings: VecDeque<(u64, Amount)>,
     pings_sent: u64,
+    pings_written: u64,
+    publish_ids_written: u64,
     pongs_received: u64,
     /// What went wrong without a call to tell it to; counted from the start of the connection.
     failures: VecDeque<ClientError>,
     failures_dropped: usize,
     failures_reported: usize,
+    /// The writer may take what waits: there is a connection, and it takes bytes.
+    pub(super) writable: bool,
+    /// Counts connections.
+    pub(super) epoch: u64,
     /// CLOSE is sent: nothing may be appended behind it, except answers.
     pub(super) closing: bool,
     /// The first cause of the end; nothing is read or written from here on.
     pub(super) ended: Option<ClientError>,
     /// Callers and the reader waiting for something of this to change.
     pub(super) waiting: usize,
+    /// Those of them that wait without a thread.
+    pub(super) wakers: Vec<Waker>,
     pub(super) writer_sleeps: bool,
 }
 
 struct Topic {
     name: Arc<str>,
+    request: u32,
+    /// 0 until the broker gave one.
+    id: u32,
     refused: Option<ServerError>,
+    /// Opened to reply, and no caller has a handle of it.
+    is_for_replies: bool,
+    /// The batch that its last message went into.
+    published_in: u64,
+}
+
+impl Topic {
+    fn new(name: Arc<str>, request: u32) -> Topic {
+        Topic { name, request, id: 0, refused: None, is_for_replies: false, published_in: 0 }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -65,45 +113,51 @@ struct Amount {
     bytes: u64,
 }
 
-/// How far a subscription is.
-enum Progress {
-    /// A call waits for the answer to SUBSCRIBE.
-    Asked,
-    /// The answer to SUBSCRIBE becomes an event.
-    AskedForEvent,
-    InForce,
-    /// A call waits for the answer to UNSUBSCRIBE.
-    Ending,
-    Ended,
-    Refused(ServerError),
-}
-
 impl Conversation {
+    /// `token` is random: it makes the client's inbox its own.
     pub(super) fn new(
-        frame_len_max: u32,
-        outgoing_bytes_max: usize,
-        window: Option<PublishWindow>,
+        server: Arc<ServerInfo>,
+        options: &ClientOptions,
+        token: u64,
     ) -> Conversation {
+        let ping_step = match options.publish_window {
+            Some(window) => Some(Amount {
+                messages: window.messages.div_ceil(WINDOW_STEPS),
+                bytes: window.bytes.div_ceil(WINDOW_STEPS),
+            }),
+            None => options.reconnect.as_ref().map(|_| CONFIRM_STEP),
+        };
         Conversation {
-            out: Outgoing::new(frame_len_max),
-            outgoing_bytes_max,
+            out: Outgoing::new(server.frame_len_max, options.crc),
+            server,
+            outgoing_bytes_max: options.outgoing_bytes_max,
             next_id: 1,
             topics: Vec::new(),
             topic_of_name: HashMap::new(),
             topic_of_request: HashMap::new(),
             subscriptions: HashMap::new(),
-            window,
+            acks: HashMap::new(),
+            requests: Requests::new(token),
+            batches_taken: 0,
+            window: options.publish_window,
+            ping_step,
             published: Amount::default(),
+            written: Amount::default(),
             taken: Amount::default(),
             pings: VecDeque::new(),
             pings_sent: 0,
+            pings_written: 0,
+            publish_ids_written: 0,
             pongs_received: 0,
             failures: VecDeque::new(),
             failures_dropped: 0,
             failures_reported: 0,
+            writable: true,
+            epoch: 0,
             closing: false,
             ended: None,
             waiting: 0,
+            wakers: Vec::new(),
             writer_sleeps: false,
         }
     }
@@ -117,20 +171,43 @@ impl Conversation {
 
     // --- what callers ask for ---
 
+    /// Whether anything can be sent any more.
+    pub(super) fn check_open(&self) -> Result<(), ClientError> {
+        match &self.ended {
+            Some(ended) => Err(ended.clone()),
+            None if self.closing => Err(ClientError::Closed),
+            None => Ok(()),
+        }
+    }
+
     /// The number of a topic here; the first time, its OPEN goes out.
     pub(super) fn open(&mut self, name: &str) -> (usize, Arc<str>) {
         if let Some((name, index)) = self.topic_of_name.get_key_value(name) {
+            self.topics[*index].is_for_replies = false;
             return (*index, name.clone());
         }
         let request = self.take_id();
-        encode::open(self.out.control(), RequestId(request), name);
+        let name: Arc<str> = name.into();
+        self.write_open(request, &name);
         // Messages need not wait for the id: the broker knows the request until then.
         let index = self.out.add_topic(PROVISIONAL | request);
-        let name: Arc<str> = name.into();
-        self.topics.push(Topic { name: name.clone(), refused: None });
+        self.topics.push(Topic::new(name.clone(), request));
         self.topic_of_name.insert(name.clone(), index);
         self.topic_of_request.insert(request, index);
         (index, name)
+    }
+
+    fn write_open(&mut self, request: u32, name: &str) {
+        encode::open(self.out.control(), RequestId(request), name);
+    }
+
+    /// Everything that waits, for the writer.
+    pub(super) fn take_outgoing(&mut self, batch: &mut Vec<u8>) {
+        self.out.take(batch);
+        self.batches_taken += 1;
+        self.written = self.published;
+        self.pings_written = self.pings_sent;
+        self.publish_ids_written = self.out.publish_ids();
     }
 
     /// Whether a message may be published now, or has to wait for the socket or the window.
@@ -146,27 +223,42 @@ impl Conversation {
         self.out.len() < self.outgoing_bytes_max
     }
 
-    /// Appends a message for the next write.
+    /// Appends a message for the next write; says where its ACK is if it wants one.
     pub(super) fn publish(
         &mut self,
         index: usize,
-        payload: &[u8],
-        ttl_ms: u32,
-    ) -> Result<(), ClientError> {
-        if let Some(error) = &self.topics[index].refused {
-            let topic = self.topics[index].name.clone();
-            return Err(ClientError::TopicRefused { topic, error: error.clone() });
+        record: Record<'_>,
+    ) -> Result<Option<Place>, ClientError> {
+        self.check_len(record)?;
+        let topic = &self.topics[index];
+        if let Some(error) = &topic.refused {
+            let (topic, error) = (topic.name.clone(), error.clone());
+            return Err(ClientError::TopicRefused { topic, error });
         }
-        self.out.append(index, payload, ttl_ms);
+        self.topics[index].published_in = self.batches_taken;
+        let place = self.out.append(index, record);
         self.published.messages += 1;
-        self.published.bytes += payload.len() as u64;
-        if let Some(window) = self.window {
+        self.published.bytes += record.payload.len() as u64;
+        if let Some(step) = self.ping_step {
             let told = self.pings.back().map_or(self.taken, |(_, published)| *published);
-            if self.published.messages - told.messages >= window.messages.div_ceil(WINDOW_STEPS)
-                || self.published.bytes - told.bytes >= window.bytes.div_ceil(WINDOW_STEPS)
+            if self.published.messages - told.messages >= step.messages
+                || self.published.bytes - told.bytes >= step.bytes
             {
                 self.ping();
             }
+        }
+        Ok(place)
+    }
+
+    fn check_len(&self, record: Record<'_>) -> Result<(), ClientError> {
+        let ServerInfo { message_len_max, frame_len_max, .. } = *self.server;
+        let payload_len = record.payload.len();
+        if payload_len > message_len_max as usize {
+            return Err(ClientError::MessageTooLong { payload_len, message_len_max });
+        }
+        let frame_len = MESSAGES_HEADER_LEN + record.len();
+        if !record.headers.is_empty() && frame_len > frame_len_max as usize {
+            return Err(ClientError::FrameTooLong { frame_len, frame_len_max });
         }
         Ok(())
     }
@@ -196,66 +288,6 @@ impl Conversation {
         failure
     }
 
-    /// Sends a SUBSCRIBE.
-    pub(super) fn subscribe(
-        &mut self,
-        pattern: &str,
-        options: SubscribeOptions,
-        answer_is_event: bool,
-    ) -> Subscription {
-        let id = SubscriptionId(self.take_id());
-        let subscribe = Subscribe {
-            subscription: id,
-            overflow: options.overflow as u8,
-            start: 0,
-            capacity: options.capacity,
-            start_argument: 0,
-            pattern,
-            group: "",
-        };
-        encode::subscribe(self.out.control(), &subscribe);
-        let subscription = Subscription { id, pattern: pattern.into() };
-        let progress = if answer_is_event { Progress::AskedForEvent } else { Progress::Asked };
-        self.subscriptions.insert(id.0, (subscription.clone(), progress));
-        subscription
-    }
-
-    /// Sends an UNSUBSCRIBE.
-    pub(super) fn unsubscribe(&mut self, subscription: &Subscription) -> Result<(), ClientError> {
-        let found = self.subscriptions.get_mut(&subscription.id.0);
-        match found {
-            // The pattern is the same allocation only if the handle is from this client.
-            Some((own, progress))
-                if Arc::ptr_eq(&own.pattern, &subscription.pattern)
-                    && !matches!(progress, Progress::Ending | Progress::Ended) =>
-            {
-                *progress = Progress::Ending;
-            }
-            _ => return Err(ClientError::NotSubscribed { pattern: subscription.pattern.clone() }),
-        }
-        encode::unsubscribe(self.out.control(), subscription.id);
-        Ok(())
-    }
-
-    /// The answer to a SUBSCRIBE or UNSUBSCRIBE that a call waits for, once.
-    pub(super) fn take_answer(&mut self, id: SubscriptionId) -> Option<Result<(), ClientError>> {
-        let answer = match &self.subscriptions.get(&id.0)?.1 {
-            Progress::Asked | Progress::AskedForEvent | Progress::Ending => return None,
-            Progress::InForce => return Some(Ok(())),
-            Progress::Ended => None,
-            Progress::Refused(error) => Some(error.clone()),
-        };
-        let (Subscription { pattern, .. }, _) = self.subscriptions.remove(&id.0)?;
-        Some(answer.map_or(Ok(()), |error| Err(ClientError::PatternRefused { pattern, error })))
-    }
-
-    /// A caller gave up on its SUBSCRIBE: no messages may come for what it does not know of.
-    pub(super) fn abandon(&mut self, id: SubscriptionId) {
-        if self.subscriptions.remove(&id.0).is_some() {
-            encode::unsubscribe(self.out.control(), id);
-        }
-    }
-
     /// Sends CLOSE, once, behind everything published.
     pub(super) fn close(&mut self) {
         if !self.closing {
@@ -278,6 +310,7 @@ impl Conversation {
                 "TOPIC `{name}` answers request {request}, which is not open"
             )));
         };
+        self.topics[index].id = topic.0;
         let asked = &self.topics[index].name;
         if **asked != *name {
             return Err(ClientError::Unexpected(format!(
@@ -286,36 +319,6 @@ impl Conversation {
         }
         self.out.set_topic(index, topic.0);
         Ok(asked.clone())
-    }
-
-    /// SUBSCRIBED; an event if no call waits for it.
-    pub(super) fn on_subscribed(
-        &mut self,
-        id: SubscriptionId,
-    ) -> Result<Option<Event>, ClientError> {
-        match self.subscriptions.get_mut(&id.0) {
-            Some((_, progress @ Progress::Asked)) => {
-                *progress = Progress::InForce;
-                Ok(None)
-            }
-            Some((subscription, progress @ Progress::AskedForEvent)) => {
-                *progress = Progress::InForce;
-                Ok(Some(Event::Subscribed(subscription.clone())))
-            }
-            // Its caller gave up, or has already asked for its end.
-            None if id.0 != 0 && id.0 < self.next_id => Ok(None),
-            Some((_, Progress::Ending)) => Ok(None),
-            _ => Err(ClientError::Unexpected(format!(
-                "SUBSCRIBED answers subscription {id}, which was not asked for"
-            ))),
-        }
-    }
-
-    /// UNSUBSCRIBED.
-    pub(super) fn on_unsubscribed(&mut self, id: SubscriptionId) {
-        if let Some((_, progress @ Progress::Ending)) = self.subscriptions.get_mut(&id.0) {
-            *progress = Progress::Ended;
-        }
     }
 
     /// PONG: everything published before its PING is taken.
@@ -338,33 +341,22 @@ impl Conversation {
         if let Some(index) = self.topic_of_request.remove(&about) {
             let topic = &mut self.topics[index];
             topic.refused = Some(error.clone());
-            return Some(self.fail(|topics| ClientError::TopicRefused {
-                topic: topics[index].name.clone(),
-                error,
-            }));
+            let refused = ClientError::TopicRefused { topic: topic.name.clone(), error };
+            self.fail_acks_of(index, &refused);
+            return Some(self.fail(refused));
         }
-        match self.subscriptions.get_mut(&about) {
-            Some((_, progress @ (Progress::Asked | Progress::Ending))) => {
-                *progress = Progress::Refused(error);
-                None
-            }
-            Some((_, Progress::AskedForEvent)) => {
-                let (Subscription { pattern, .. }, _) = self.subscriptions.remove(&about)?;
-                Some(Event::Error(ClientError::PatternRefused { pattern, error }))
-            }
-            Some((Subscription { pattern, .. }, _)) => {
-                let pattern = pattern.clone();
-                Some(Event::Error(ClientError::PatternRefused { pattern, error }))
-            }
-            // UNSUBSCRIBE crossed with the refusal of its SUBSCRIBE, which was told already.
-            None if error.code == 4040 && about != 0 && about < self.next_id => None,
-            // Whatever it is, a flush must not call it success.
-            None => Some(self.fail(|_| ClientError::RequestRefused(error))),
+        if self.subscriptions.contains_key(&about) {
+            return self.on_pattern_refused(about, error);
         }
+        // UNSUBSCRIBE crossed with the refusal of its SUBSCRIBE, which was told already.
+        if error.code == 4040 && about != 0 && about < self.next_id {
+            return None;
+        }
+        // Whatever it is, a flush must not call it success.
+        Some(self.fail(ClientError::RequestRefused(error)))
     }
 
-    fn fail(&mut self, failure: impl FnOnce(&[Topic]) -> ClientError) -> Event {
-        let failure = failure(&self.topics);
+    fn fail(&mut self, failure: ClientError) -> Event {
         if self.failures.len() == FAILURES_MAX {
             self.failures.pop_front();
             self.failures_dropped += 1;
@@ -375,11 +367,28 @@ impl Conversation {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
+    use crate::client::SubscribeOptions;
+    use crate::protocol::SubscriptionId;
 
-    fn conversation(window: Option<PublishWindow>) -> Conversation {
-        Conversation::new(1 << 20, 1_000, window)
+    pub(super) fn conversation(window: Option<PublishWindow>) -> Conversation {
+        let server = ServerInfo {
+            server: String::new(),
+            server_id: 1,
+            core: 0,
+            cores: 1,
+            shards: 1,
+            message_len_max: 1 << 19,
+            frame_len_max: 1 << 20,
+        };
+        let mut options = ClientOptions::new().outgoing_bytes_max(1_000);
+        options.publish_window = window;
+        Conversation::new(Arc::new(server), &options, 1)
+    }
+
+    fn plain(payload: &[u8]) -> Record<'_> {
+        Record { headers: b"", payload, ttl_ms: 0, wants_ack: false }
     }
 
     fn refusal() -> ServerError {
@@ -400,7 +409,7 @@ mod tests {
     fn room_ends_where_outgoing_bytes_reach_their_bound() {
         let mut conversation = conversation(None);
         let (topic, _) = conversation.open("a");
-        conversation.publish(topic, &[0; 2_000], 0).unwrap();
+        conversation.publish(topic, plain(&[0; 2_000])).unwrap();
         assert!(!conversation.has_room());
         conversation.out.take(&mut Vec::new());
         assert!(conversation.has_room());
@@ -413,14 +422,14 @@ mod tests {
         let (topic, _) = conversation.open("a");
         for _ in 0..8 {
             assert!(conversation.has_room());
-            conversation.publish(topic, b"x", 0).unwrap();
+            conversation.publish(topic, plain(b"x")).unwrap();
         }
         assert!(!conversation.has_room());
         assert_eq!(conversation.pings_sent, 4);
         conversation.on_pong(1).unwrap();
         assert!(conversation.has_room());
-        conversation.publish(topic, b"x", 0).unwrap();
-        conversation.publish(topic, b"x", 0).unwrap();
+        conversation.publish(topic, plain(b"x")).unwrap();
+        conversation.publish(topic, plain(b"x")).unwrap();
         assert!(!conversation.has_room());
     }
 
@@ -430,7 +439,7 @@ mod tests {
         let mut conversation = conversation(Some(window));
         let (topic, _) = conversation.open("a");
         assert!(conversation.has_room());
-        conversation.publish(topic, &[0; 500], 0).unwrap();
+        conversation.publish(topic, plain(&[0; 500])).unwrap();
         assert!(!conversation.has_room());
         conversation.on_pong(1).unwrap();
         conversation.out.take(&mut Vec::new());
@@ -441,7 +450,7 @@ mod tests {
     fn refused_topic_fails_the_next_flush_once_and_every_publish() {
         let mut conversation = conversation(None);
         let (topic, _) = conversation.open("a");
-        conversation.publish(topic, b"x", 0).unwrap();
+        conversation.publish(topic, plain(b"x")).unwrap();
         let (early, late) =
             (conversation.failures_unreported(), conversation.failures_unreported());
         assert!(matches!(
@@ -454,7 +463,7 @@ mod tests {
         }
         let next = conversation.failures_unreported();
         assert!(conversation.report_failure(next).is_none());
-        let error = conversation.publish(topic, b"x", 0).unwrap_err();
+        let error = conversation.publish(topic, plain(b"x")).unwrap_err();
         assert_eq!(error.to_string(), "the broker refused topic `a`: error 4030: not here");
     }
 
@@ -476,7 +485,7 @@ mod tests {
     #[test]
     fn abandoned_subscription_is_ended_and_its_late_answer_is_no_offence() {
         let mut conversation = conversation(None);
-        let subscription = conversation.subscribe("a.>", SubscribeOptions::new(), false);
+        let subscription = conversation.subscribe("a.>", SubscribeOptions::new(), Asked::ByCall);
         let asked_len = conversation.out.len();
         conversation.abandon(subscription.id);
         assert!(conversation.out.len() > asked_len);

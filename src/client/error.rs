@@ -67,6 +67,45 @@ pub enum ClientError {
         /// What the broker said.
         error: ServerError,
     },
+    /// The broker answered that it did not take the message.
+    #[error("the broker did not take a message to `{topic}`: publish it again")]
+    NotTaken {
+        /// The topic.
+        topic: Arc<str>,
+    },
+    /// The connection was lost before the broker confirmed messages; it may have them.
+    #[error(
+        "{messages} messages were sent and not confirmed when the connection was lost: the broker \
+         may or may not have them"
+    )]
+    PossiblyLost {
+        /// At most so many.
+        messages: u64,
+    },
+    /// Messages that waited for a connection are not sent.
+    #[error("{messages} messages waited for a connection to the broker and are not sent")]
+    Unsent {
+        /// How many.
+        messages: u64,
+    },
+    /// Nobody answered a request in time.
+    #[error(
+        "no reply to the request to `{topic}` within {} ms: check that a replier subscribes to it, \
+         or wait longer",
+        waited.as_millis()
+    )]
+    NoReply {
+        /// The topic.
+        topic: Arc<str>,
+        /// The request's timeout.
+        waited: Duration,
+    },
+    /// A message to reply to does not say where.
+    #[error("the message of `{topic}` names no topic to reply to in its header `reply-to`")]
+    NoReplyTopic {
+        /// The message's own topic.
+        topic: String,
+    },
     /// The broker did not make, or did not end, the subscription.
     #[error("the broker refused pattern `{pattern}`: {error}")]
     PatternRefused {
@@ -142,6 +181,28 @@ pub enum ClientError {
     /// A time to live that does not fit the wire.
     #[error("time to live is {0:?}: choose from 1 ms to 4294967295 ms, or none")]
     BadTtl(Duration),
+    /// A header that does not fit the wire.
+    #[error("bad header: {0}")]
+    BadHeader(#[from] HeaderError),
+    /// A message does not fit a frame, which its headers count to.
+    #[error(
+        "message and headers make a frame of {frame_len} bytes, the broker takes {frame_len_max}: \
+         send less or raise `server.max_message_size_bytes`"
+    )]
+    FrameTooLong {
+        /// With this message alone.
+        frame_len: usize,
+        /// What WELCOME said.
+        frame_len_max: u32,
+    },
+    /// A group name that is too long.
+    #[error("the group's name is {len} bytes, the limit is {len_max}: shorten it")]
+    GroupTooLong {
+        /// Its length in bytes.
+        len: usize,
+        /// The limit.
+        len_max: usize,
+    },
     /// A client name that does not fit HELLO.
     #[error("the client's name is {len} bytes, the limit is {len_max}: shorten it")]
     NameTooLong {
@@ -153,4 +214,24 @@ pub enum ClientError {
     /// The system gave no thread.
     #[error("cannot start the client's threads: {0}; raise the limit of tasks")]
     NoThread(Arc<io::Error>),
+}
+
+/// Why a header does not fit the wire.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum HeaderError {
+    /// More bytes than its length field can say.
+    #[error("its name is {name_len} bytes, the limit is 255: shorten it")]
+    NameTooLong {
+        /// Its length in bytes.
+        name_len: usize,
+    },
+    /// All headers of a message together are too long.
+    #[error(
+        "the message's headers are {block_len} bytes with it, the limit is 65535: send less in \
+         headers and more in the payload"
+    )]
+    BlockTooLong {
+        /// Names, values, and 3 bytes for each header.
+        block_len: usize,
+    },
 }

@@ -9,14 +9,18 @@
 //! - The end of the connection comes behind the last event, and then for ever.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::task::Waker;
+#[cfg(feature = "tokio")]
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
 use super::received::Messages;
 use super::{ClientError, Subscription};
-use crate::protocol::GapReason;
+use crate::protocol;
 
 /// What the broker sent to a client.
 #[derive(Debug, Clone)]
@@ -28,6 +32,29 @@ pub enum Event {
     Gap(Gap),
     /// A subscription asked for with `begin_subscribe` is in force.
     Subscribed(Subscription),
+    /// The connection has ended, and the client connects again: see `ClientOptions::reconnect`.
+    Disconnected {
+        /// Why it ended.
+        cause: ClientError,
+        /// Messages that were sent and not confirmed: the broker may or may not have them. The
+        /// next `flush` reports them too.
+        unconfirmed: u64,
+    },
+    /// The client is connected again. What it subscribed to is asked for again; an
+    /// [`Event::Resubscribed`] for each follows.
+    Reconnected {
+        /// The same broker process: its sequences go on. Else they start over with 1, and what the
+        /// other had kept is gone.
+        same_server: bool,
+    },
+    /// A subscription is in force again after a reconnect.
+    Resubscribed {
+        /// Which.
+        subscription: Subscription,
+        /// It goes on where it was, and what the broker keeps no longer is told in a gap. Else what
+        /// was published meanwhile is missing; see [`GapReason::Disconnected`].
+        resumed: bool,
+    },
     /// The broker refused something no call waits for; the connection goes on. When 1,024 events
     /// wait already these are dropped, for clients that never receive: `flush` reports them too.
     Error(ClientError),
@@ -50,6 +77,51 @@ pub struct Gap {
     pub messages: u64,
     /// Why.
     pub reason: GapReason,
+    /// The one subscription that missed them; `None` for all plain ones that match the topic.
+    pub subscription: Option<Subscription>,
+}
+
+/// Why messages were missed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum GapReason {
+    /// The subscription's queue was full.
+    Overflow,
+    /// Their time to live was over.
+    Expired,
+    /// The topic's log keeps them no longer.
+    NoLongerKept,
+    /// A newer message took their place.
+    Conflated,
+    /// They arrived, and their checksum does not match.
+    Corrupt,
+    /// They were published while there was no connection. The client tells it when the topic's next
+    /// message arrives.
+    Disconnected,
+}
+
+impl From<protocol::GapReason> for GapReason {
+    fn from(reason: protocol::GapReason) -> GapReason {
+        match reason {
+            protocol::GapReason::Overflow => GapReason::Overflow,
+            protocol::GapReason::Expired => GapReason::Expired,
+            protocol::GapReason::NoLongerKept => GapReason::NoLongerKept,
+            protocol::GapReason::Conflated => GapReason::Conflated,
+        }
+    }
+}
+
+impl fmt::Display for GapReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            GapReason::Overflow => "queue overflow",
+            GapReason::Expired => "expired",
+            GapReason::NoLongerKept => "no longer kept",
+            GapReason::Conflated => "conflated",
+            GapReason::Corrupt => "their checksum does not match",
+            GapReason::Disconnected => "published while not connected",
+        })
+    }
 }
 
 impl Gap {
@@ -72,6 +144,8 @@ struct Queue {
     events: VecDeque<Event>,
     bytes: usize,
     receivers_wait: usize,
+    /// Receivers that wait without a thread.
+    wakers: Vec<Waker>,
     reader_waits: bool,
     /// The bounds no longer hold: the connection is dead, and what is left of it is little.
     unbounded: bool,
@@ -112,7 +186,7 @@ impl EventQueue {
                     break;
                 }
                 queue.reader_waits = true;
-                self.filled.notify_all();
+                self.wake_receivers(&mut queue);
                 queue = self.emptied.wait(queue).expect("nothing panics while it holds the queue");
                 queue.reader_waits = false;
             }
@@ -123,29 +197,22 @@ impl EventQueue {
                 queue.events.push_back(event);
             }
         }
+        self.wake_receivers(&mut queue);
+    }
+
+    fn wake_receivers(&self, queue: &mut Queue) {
         if queue.receivers_wait > 0 {
-            drop(queue);
             self.filled.notify_all();
         }
+        queue.wakers.drain(..).for_each(Waker::wake);
     }
 
     /// The next event. `None` when there is none and `until` is over; `until` `None` waits for ever.
     pub(super) fn pop(&self, until: Option<Instant>) -> Result<Option<Event>, ClientError> {
         let mut queue = self.lock();
         loop {
-            if let Some(event) = queue.events.pop_front() {
-                queue.bytes -= bytes_of(&event);
-                // At half, not at once: else the two threads would hand over with every event.
-                if queue.reader_waits
-                    && queue.events.len() <= self.events_max / 2
-                    && queue.bytes <= self.event_bytes_max / 2
-                {
-                    self.emptied.notify_one();
-                }
-                return Ok(Some(event));
-            }
-            if let Some(ended) = &queue.ended {
-                return Err(ended.clone());
+            if let Some(found) = self.take(&mut queue) {
+                return found.map(Some);
             }
             let left = until.map(|until| until.saturating_duration_since(Instant::now()));
             if left == Some(Duration::ZERO) {
@@ -161,6 +228,36 @@ impl EventQueue {
             };
             queue.receivers_wait -= 1;
         }
+    }
+
+    /// The next event, or the end; else `context` is woken when there is one.
+    #[cfg(feature = "tokio")]
+    pub(super) fn poll_pop(&self, context: &mut Context<'_>) -> Poll<Result<Event, ClientError>> {
+        let mut queue = self.lock();
+        match self.take(&mut queue) {
+            Some(found) => Poll::Ready(found),
+            None => {
+                if !queue.wakers.iter().any(|waker| waker.will_wake(context.waker())) {
+                    queue.wakers.push(context.waker().clone());
+                }
+                Poll::Pending
+            }
+        }
+    }
+
+    fn take(&self, queue: &mut Queue) -> Option<Result<Event, ClientError>> {
+        let Some(event) = queue.events.pop_front() else {
+            return queue.ended.clone().map(Err);
+        };
+        queue.bytes -= bytes_of(&event);
+        // At half, not at once: else the two threads would hand over with every event.
+        if queue.reader_waits
+            && queue.events.len() <= self.events_max / 2
+            && queue.bytes <= self.event_bytes_max / 2
+        {
+            self.emptied.notify_one();
+        }
+        Some(Ok(event))
     }
 
     /// Nobody will receive any more: what is queued goes, and what comes.
@@ -179,12 +276,18 @@ impl EventQueue {
         self.emptied.notify_all();
     }
 
+    /// There is a new connection.
+    pub(super) fn restore_bounds(&self) {
+        self.lock().unbounded = false;
+    }
+
     pub(super) fn end(&self, ended: ClientError) {
         let mut queue = self.lock();
         queue.ended.get_or_insert(ended);
         queue.unbounded = true;
         self.emptied.notify_all();
         self.filled.notify_all();
+        queue.wakers.drain(..).for_each(Waker::wake);
     }
 
     /// Whether the connection stands still because the caller takes no events.
@@ -208,7 +311,7 @@ mod tests {
 
     fn gap(first: u64) -> Event {
         let reason = GapReason::Overflow;
-        Event::Gap(Gap { topic: "a".into(), first, messages: 1, reason })
+        Event::Gap(Gap { topic: "a".into(), first, messages: 1, reason, subscription: None })
     }
 
     fn error() -> Event {

@@ -31,6 +31,9 @@
 //! the larger the batches, without a timer. When the buffer is full, `publish` blocks.
 //! [`Client::flush`] returns when the broker has taken everything published before it.
 //!
+//! [`Topic::publish_acked`] tells the sequence a message got; [`Topic::begin_publish_acked`] tells
+//! it later, and messages that ask share frames and ACKs as all do.
+//!
 //! # Receiving
 //! A connection gets a message once, however many of its subscriptions match, so a client has one
 //! stream of [`Event`]s, whose queue is bounded: while it is full the client does not read, and
@@ -40,19 +43,47 @@
 //! both receives much and flushes does so from two threads (it is cheap to clone), or asks with
 //! [`Client::begin_subscribe`]. A client that never subscribes has nothing to receive.
 //!
+//! # Request and reply
+//! [`Client::request`] publishes a message that says where to answer, and waits for the answer;
+//! [`Client::reply`] gives it. Any number of programs can answer; the first reply counts.
+//!
+//! # Reconnecting
+//! With [`ClientOptions::reconnect`] the end of a connection is not the end of the client. What it
+//! keeps, and what it tells:
+//!
+//! | of | after a reconnect |
+//! |---|---|
+//! | messages that were not sent yet | they are sent, in their order; `publish` blocks while their bound, `outgoing_bytes_max`, is reached |
+//! | messages sent and not confirmed | never sent again; [`Event::Disconnected`] counts them, and the next [`Client::flush`] and every [`PublishTicket`] of theirs fails with [`ClientError::PossiblyLost`] |
+//! | subscriptions | asked for again; [`Event::Resubscribed`] for each |
+//! | a topic subscribed to with [`SubscribeOptions::resume`] | goes on behind the last message received, or an [`Event::Gap`] tells what is no longer kept |
+//! | a pattern with wildcards, or without `resume` | begins with the next message; when a topic known before has one, an [`Event::Gap`] with [`GapReason::Disconnected`] tells what was missed of it |
+//! | a group | goes on with the next message: the other members had what came meanwhile |
+//! | a broker that was started anew | [`Event::Reconnected`] says so; sequences start over, and subscriptions that resume get all that it has kept since |
+//! | a request under way | its reply may be lost: it ends with its timeout |
+//!
+//! So that little is unconfirmed, a client that reconnects asks for confirmation every 1,024
+//! messages or 256 KiB, or as its window says. Errors that another connection cannot mend, such as
+//! a frame that is not BLIP/1, end the client as ever.
+//!
+//! # Without threads that wait
+//! The feature `tokio` has the same client with `async` functions, in the module `tokio`.
+//!
 //! # Where to read on
 //!
 //! | to learn | read |
 //! |---|---|
 //! | how a connection begins | `connect` |
 //! | how messages become frames and share them | `outgoing`, `writer` |
-//! | what was asked and answered | `conversation` |
+//! | what was asked and answered | `topic`, `conversation` |
+//! | how a request finds its reply | `request`, `conversation::requests` |
 //! | how bytes become events | `read_buffer`, `reader`, `received`, `events` |
+//! | what survives the end of a connection | `reconnect`, `conversation::renewal` |
 //! | how threads wait for each other | `shared` |
 //!
 //! # Always true
 //! - Messages of one thread to one topic keep their order, also when other threads publish to it.
-//! - The end of a connection is told, with its reason, to every call that waits and every later one.
+//! - The end of a client is told, with its reason, to every call that waits and every later one.
 //! - Memory is bounded: `outgoing_bytes_max` twice, `event_bytes_max`, one message above each.
 
 // The library half does no I/O, and CI holds it to that; the client is where it does.
@@ -67,7 +98,12 @@ mod outgoing;
 mod read_buffer;
 mod reader;
 mod received;
+mod reconnect;
+mod request;
 mod shared;
+#[cfg(feature = "tokio")]
+pub mod tokio;
+mod topic;
 mod writer;
 
 use std::fmt;
@@ -75,15 +111,18 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-pub use error::{ClientError, ServerError};
-pub use events::{Event, Gap};
+pub use error::{ClientError, HeaderError, ServerError};
+pub use events::{Event, Gap, GapReason};
 pub use options::{ClientOptions, PublishOptions, PublishWindow, SubscribeOptions};
-pub use received::{Message, Messages};
+pub use received::{Message, Messages, OwnedMessage};
+pub use reconnect::ReconnectPolicy;
+pub use topic::{PublishTicket, Published, Topic};
 
 pub use crate::protocol::messages::Headers;
-pub use crate::protocol::{GapReason, Overflow};
+pub use crate::protocol::{Overflow, Start};
 
 use crate::protocol::{SubscriptionId, name};
+use conversation::Asked;
 use shared::{Shared, Wait};
 
 /// Time that dropping a client waits for what was published to leave and for the broker to close.
@@ -129,8 +168,8 @@ impl Client {
     }
 
     /// What the broker said of itself.
-    pub fn server_info(&self) -> &ServerInfo {
-        &self.inner.shared.server
+    pub fn server_info(&self) -> Arc<ServerInfo> {
+        self.inner.shared.lock().server.clone()
     }
 
     /// A topic to publish to. Costs no round trip: if the broker refuses the topic, a later
@@ -158,16 +197,24 @@ impl Client {
     }
 
     fn flush_until(&self, until: Option<Instant>) -> Result<(), ClientError> {
+        let flush = self.begin_flush()?;
         let shared = &self.inner.shared;
-        let mut conversation = shared.lock_to_send()?;
+        let wait = Wait::new("flush").until(until);
+        shared.wait(shared.lock(), wait, |now| now.is_ponged(flush.ping).then_some(Ok(()))).1?;
+        self.end_flush(flush)
+    }
+
+    fn begin_flush(&self) -> Result<Flush, ClientError> {
+        let mut conversation = self.inner.shared.lock_to_send()?;
         let first_failure = conversation.failures_unreported();
         let ping = conversation.ping();
-        shared.send(conversation);
-        let wait = Wait { what: "flush", until };
-        let (mut conversation, ponged) =
-            shared.wait(shared.lock(), wait, |now| now.is_ponged(ping).then_some(Ok(())));
-        ponged?;
-        conversation.report_failure(first_failure).map_or(Ok(()), Err)
+        self.inner.shared.send(conversation);
+        Ok(Flush { first_failure, ping })
+    }
+
+    fn end_flush(&self, flush: Flush) -> Result<(), ClientError> {
+        let mut conversation = self.inner.shared.lock();
+        conversation.report_failure(flush.first_failure).map_or(Ok(()), Err)
     }
 
     /// Subscribes to a pattern and returns when that is in force: every message accepted from here
@@ -178,16 +225,21 @@ impl Client {
         pattern: &str,
         options: SubscribeOptions,
     ) -> Result<Subscription, ClientError> {
-        let subscription = self.ask_to_subscribe(pattern, options, false)?;
-        let wait = Wait { what: "subscribe", until: None };
-        match self.wait_for_answer(&subscription, wait) {
-            Err(timeout @ ClientError::Timeout { .. }) => {
-                let mut conversation = self.inner.shared.lock_to_send()?;
-                conversation.abandon(subscription.id);
-                self.inner.shared.send(conversation);
-                Err(timeout)
-            }
-            answer => answer.map(|()| subscription),
+        let subscription = self.ask_to_subscribe(pattern, options, Asked::ByCall)?;
+        let wait = Wait::new("subscribe");
+        let answer = self.wait_for_answer(&subscription, wait);
+        if let Err(ClientError::Timeout { .. }) = answer {
+            self.abandon(&subscription);
+        }
+        answer.map(|()| subscription)
+    }
+
+    /// Nobody waits for the answer any more.
+    fn abandon(&self, subscription: &Subscription) {
+        let mut conversation = self.inner.shared.lock();
+        if conversation.check_open().is_ok() {
+            conversation.abandon(subscription.id);
+            self.inner.shared.send(conversation);
         }
     }
 
@@ -199,19 +251,20 @@ impl Client {
         pattern: &str,
         options: SubscribeOptions,
     ) -> Result<Subscription, ClientError> {
-        self.ask_to_subscribe(pattern, options, true)
+        self.ask_to_subscribe(pattern, options, Asked::ForEvent)
     }
 
     fn ask_to_subscribe(
         &self,
         pattern: &str,
         options: SubscribeOptions,
-        answer_is_event: bool,
+        asked: Asked,
     ) -> Result<Subscription, ClientError> {
         name::check_pattern(pattern)
             .map_err(|error| ClientError::BadPattern { pattern: pattern.to_owned(), error })?;
+        options.check()?;
         let mut conversation = self.inner.shared.lock_to_send()?;
-        let subscription = conversation.subscribe(pattern, options, answer_is_event);
+        let subscription = conversation.subscribe(pattern, options, asked);
         self.inner.shared.send(conversation);
         Ok(subscription)
     }
@@ -219,10 +272,15 @@ impl Client {
     /// Ends a subscription and returns when the broker has: what was sent before may still be
     /// among the events.
     pub fn unsubscribe(&self, subscription: &Subscription) -> Result<(), ClientError> {
+        self.ask_to_unsubscribe(subscription)?;
+        self.wait_for_answer(subscription, Wait::new("unsubscribe"))
+    }
+
+    fn ask_to_unsubscribe(&self, subscription: &Subscription) -> Result<(), ClientError> {
         let mut conversation = self.inner.shared.lock_to_send()?;
         conversation.unsubscribe(subscription)?;
         self.inner.shared.send(conversation);
-        self.wait_for_answer(subscription, Wait { what: "unsubscribe", until: None })
+        Ok(())
     }
 
     fn wait_for_answer(&self, subscription: &Subscription, wait: Wait) -> Result<(), ClientError> {
@@ -248,9 +306,7 @@ impl Client {
     /// Asks the broker to send what it has queued for this client and to close. Receive until
     /// [`ClientError::Closed`] to have all of it. Nothing can be published any more.
     pub fn begin_close(&self) {
-        let mut conversation = self.inner.shared.lock();
-        conversation.close();
-        self.inner.shared.send(conversation);
+        self.inner.shared.close();
     }
 
     /// Closes, and returns when the broker has taken everything published and has closed too.
@@ -261,21 +317,28 @@ impl Client {
     }
 
     fn close_until(&self, until: Option<Instant>) -> Result<(), ClientError> {
-        let shared = &self.inner.shared;
         self.inner.close(until)?;
-        let mut conversation = shared.lock();
+        self.end_close()
+    }
+
+    fn end_close(&self) -> Result<(), ClientError> {
+        let mut conversation = self.inner.shared.lock();
         let first_failure = conversation.failures_unreported();
         conversation.report_failure(first_failure).map_or(Ok(()), Err)
     }
 }
 
+/// A flush that waits for its PONG.
+struct Flush {
+    first_failure: usize,
+    ping: u64,
+}
+
 impl Inner {
     fn close(&self, until: Option<Instant>) -> Result<(), ClientError> {
         self.shared.events.discard();
-        let mut conversation = self.shared.lock();
-        conversation.close();
-        self.shared.send(conversation);
-        let wait = Wait { what: "close", until };
+        self.shared.close();
+        let wait = Wait::new("close").until(until);
         let (conversation, closed) =
             self.shared.wait(self.shared.lock(), wait, |now| match now.ended {
                 Some(ClientError::Closed) => Some(Ok(())),
@@ -290,7 +353,12 @@ impl Drop for Inner {
     fn drop(&mut self) {
         // Nobody is left to tell. What must arrive was flushed, or closed, before.
         let _ = self.close(Instant::now().checked_add(DROP_WAIT));
+        // Between two connections the reader may be waiting for the system to connect.
+        let is_connected = self.shared.lock().writable;
         self.shared.end(ClientError::Closed);
+        if !is_connected {
+            return;
+        }
         let threads = self.threads.get_mut().expect("nothing panics while it holds the threads");
         for thread in threads.drain(..) {
             // A panic there was printed already, and must not become an abort here.
@@ -301,77 +369,7 @@ impl Drop for Inner {
 
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Client").field("server", self.server_info()).finish_non_exhaustive()
-    }
-}
-
-/// A topic of one client, to publish to. Cheap to clone; from any thread. It ends with the last
-/// clone of its client.
-#[derive(Clone)]
-pub struct Topic {
-    shared: Arc<Shared>,
-    index: usize,
-    name: Arc<str>,
-}
-
-impl Topic {
-    /// The topic's name.
-    pub fn name(&self) -> &Arc<str> {
-        &self.name
-    }
-
-    /// Publishes one message with the default options; blocks while the outgoing buffer or the
-    /// window is full. `Ok` means that it will be sent; [`Client::flush`] tells whether the broker
-    /// took it.
-    pub fn publish(&self, payload: impl AsRef<[u8]>) -> Result<(), ClientError> {
-        self.publish_ttl_ms(payload.as_ref(), 0)
-    }
-
-    /// As [`publish`](Self::publish), with options.
-    ///
-    /// ```no_run
-    /// use std::time::Duration;
-    /// use blipmq::client::{Client, PublishOptions};
-    ///
-    /// let client = Client::connect("127.0.0.1:7878")?;
-    /// let quotes = client.topic("quotes.acme")?;
-    /// quotes.publish_with("42.50", PublishOptions::new().ttl(Duration::from_millis(500)))?;
-    /// # client.flush()
-    /// # ; Ok::<(), blipmq::client::ClientError>(())
-    /// ```
-    pub fn publish_with(
-        &self,
-        payload: impl AsRef<[u8]>,
-        options: PublishOptions,
-    ) -> Result<(), ClientError> {
-        self.publish_ttl_ms(payload.as_ref(), options.ttl_ms()?)
-    }
-
-    fn publish_ttl_ms(&self, payload: &[u8], ttl_ms: u32) -> Result<(), ClientError> {
-        let message_len_max = self.shared.server.message_len_max;
-        if payload.len() > message_len_max as usize {
-            let payload_len = payload.len();
-            return Err(ClientError::MessageTooLong { payload_len, message_len_max });
-        }
-        let mut conversation = self.shared.lock_to_send()?;
-        if !conversation.has_room() {
-            let wait = Wait { what: "publish", until: None };
-            let (now, room) = self.shared.wait(conversation, wait, |now| match now.closing {
-                true => Some(Err(ClientError::Closed)),
-                false => now.has_room().then_some(Ok(())),
-            });
-            room?;
-            conversation = now;
-        }
-        conversation.publish(self.index, payload, ttl_ms)?;
-        self.shared.send(conversation);
-        Ok(())
-    }
-}
-
-impl fmt::Debug for Topic {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Topic").field(&self.name).finish()
+        f.debug_struct("Client").field("server", &self.server_info()).finish_non_exhaustive()
     }
 }
 
@@ -387,5 +385,10 @@ impl Subscription {
     /// The pattern subscribed to.
     pub fn pattern(&self) -> &Arc<str> {
         &self.pattern
+    }
+
+    /// Whether the other handle is of the same client too: then they share one allocation.
+    fn is_same(&self, other: &Subscription) -> bool {
+        self.id == other.id && Arc::ptr_eq(&self.pattern, &other.pattern)
     }
 }

@@ -1,9 +1,16 @@
 //! What a caller can choose, and the defaults.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Client, ClientError, connect};
-use crate::protocol::Overflow;
+use super::error::HeaderError;
+use super::outgoing::Record;
+use super::{Client, ClientError, ReconnectPolicy, connect};
+use crate::limits::TOPIC_LEN_MAX;
+use crate::protocol::{Overflow, Start, encode};
+
+/// Header that carries the topic to answer on (PROTOCOL.md section 2).
+pub(super) const REPLY_TO: &str = "reply-to";
 
 /// How to connect, and the bounds of the connection. Every bound has a default that suits most.
 ///
@@ -26,6 +33,8 @@ pub struct ClientOptions {
     pub(super) publish_window: Option<PublishWindow>,
     pub(super) events_max: usize,
     pub(super) event_bytes_max: usize,
+    pub(super) crc: bool,
+    pub(super) reconnect: Option<ReconnectPolicy>,
 }
 
 impl Default for ClientOptions {
@@ -38,6 +47,8 @@ impl Default for ClientOptions {
             publish_window: None,
             events_max: 1_024,
             event_bytes_max: 4 << 20,
+            crc: false,
+            reconnect: None,
         }
     }
 }
@@ -99,6 +110,23 @@ impl ClientOptions {
         self
     }
 
+    /// Whether what this client publishes carries a checksum (CRC-32C), which subscribers check
+    /// end to end; default no. What it receives it checks in any case: messages whose checksum
+    /// does not match are not delivered, and an [`Event::Gap`](super::Event::Gap) with
+    /// [`GapReason::Corrupt`](super::GapReason::Corrupt) tells which they were.
+    pub fn crc(mut self, crc: bool) -> Self {
+        self.crc = crc;
+        self
+    }
+
+    /// Connects again when the connection is lost or the broker goes away; default no, and the end
+    /// of the connection is then the end of the client. See
+    /// [Reconnecting](super#reconnecting) for what that keeps and what it cannot.
+    pub fn reconnect(mut self, policy: ReconnectPolicy) -> Self {
+        self.reconnect = Some(policy);
+        self
+    }
+
     /// Connects to `host:port` and returns when the broker said WELCOME.
     pub fn connect(&self, addr: &str) -> Result<Client, ClientError> {
         connect::connect(self, addr)
@@ -115,9 +143,21 @@ pub struct PublishWindow {
 }
 
 /// How one message is published.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+///
+/// ```
+/// use std::time::Duration;
+/// use blipmq::client::PublishOptions;
+///
+/// let options = PublishOptions::new()
+///     .ttl(Duration::from_millis(500))
+///     .header("content-type", "application/json")
+///     .reply_to("prices.answers");
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct PublishOptions {
     pub(super) ttl: Option<Duration>,
+    headers: Vec<u8>,
+    bad_header: Option<HeaderError>,
 }
 
 impl PublishOptions {
@@ -133,6 +173,44 @@ impl PublishOptions {
         self
     }
 
+    /// Adds a header; a name may come more than once. A name has 255 bytes at most, a value
+    /// 65,535, and all headers of a message together 65,535 with 3 more for each: what is beyond
+    /// is told when the message is published.
+    pub fn header(mut self, name: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Self {
+        let (name, value) = (name.as_ref(), value.as_ref());
+        let block_len = self.headers.len() + 3 + name.len() + value.len();
+        if name.len() > usize::from(u8::MAX) {
+            self.bad_header.get_or_insert(HeaderError::NameTooLong { name_len: name.len() });
+        } else if block_len > usize::from(u16::MAX) {
+            self.bad_header.get_or_insert(HeaderError::BlockTooLong { block_len });
+        } else {
+            encode::record_header(&mut self.headers, name, value);
+        }
+        self
+    }
+
+    /// Names the topic on which an answer is awaited, in the header `reply-to`.
+    pub fn reply_to(self, topic: impl AsRef<str>) -> Self {
+        self.header(REPLY_TO, topic.as_ref())
+    }
+
+    /// A message with these options.
+    pub(super) fn record<'a>(
+        &'a self,
+        payload: &'a [u8],
+        wants_ack: bool,
+    ) -> Result<Record<'a>, ClientError> {
+        Ok(Record { headers: self.headers()?, payload, ttl_ms: self.ttl_ms()?, wants_ack })
+    }
+
+    /// The header block.
+    pub(super) fn headers(&self) -> Result<&[u8], ClientError> {
+        match self.bad_header {
+            Some(error) => Err(ClientError::BadHeader(error)),
+            None => Ok(&self.headers),
+        }
+    }
+
     /// The field of the wire, where 0 is the broker's default.
     pub(super) fn ttl_ms(&self) -> Result<u32, ClientError> {
         let Some(ttl) = self.ttl else { return Ok(0) };
@@ -144,15 +222,33 @@ impl PublishOptions {
 }
 
 /// How a subscription is kept by the broker.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+///
+/// ```
+/// use blipmq::client::{Overflow, Start, SubscribeOptions};
+///
+/// // The newest value of each topic, beginning with the one that is there.
+/// let dashboard = SubscribeOptions::new().overflow(Overflow::Latest).start(Start::Last(1));
+/// // One of several workers that share the messages.
+/// let worker = SubscribeOptions::new().group("billing").overflow(Overflow::Block);
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SubscribeOptions {
     pub(super) overflow: Overflow,
     pub(super) capacity: u32,
+    pub(super) start: Start,
+    pub(super) group: Option<Arc<str>>,
+    pub(super) resume: bool,
 }
 
 impl Default for SubscribeOptions {
     fn default() -> SubscribeOptions {
-        SubscribeOptions { overflow: Overflow::ServerDefault, capacity: 0 }
+        SubscribeOptions {
+            overflow: Overflow::ServerDefault,
+            capacity: 0,
+            start: Start::Live,
+            group: None,
+            resume: false,
+        }
     }
 }
 
@@ -175,6 +271,39 @@ impl SubscribeOptions {
         self.capacity = messages;
         self
     }
+
+    /// Which message to begin with; default is the next one accepted. Kept messages come in
+    /// [`Messages`](super::Messages) whose
+    /// [`subscription`](super::Messages::subscription) is this one; live ones follow them.
+    pub fn start(mut self, start: Start) -> Self {
+        self.start = start;
+        self
+    }
+
+    /// Shares the messages with the other members of the group on the same pattern: each goes to
+    /// one of them. They come in [`Messages`](super::Messages) whose
+    /// [`subscription`](super::Messages::subscription) is this one. Empty is no group.
+    pub fn group(mut self, name: impl Into<Arc<str>>) -> Self {
+        self.group = Some(name.into()).filter(|name| !name.is_empty());
+        self
+    }
+
+    /// After a reconnect, goes on behind the last message received; default no, which begins with
+    /// the next one accepted. It takes a [`ClientOptions::reconnect`], and a broker that keeps
+    /// messages. See [Reconnecting](super#reconnecting) for patterns with wildcards.
+    pub fn resume(mut self, resume: bool) -> Self {
+        self.resume = resume;
+        self
+    }
+
+    pub(super) fn check(&self) -> Result<(), ClientError> {
+        match self.group.as_ref().map_or(0, |group| group.len()) {
+            len if len > TOPIC_LEN_MAX => {
+                Err(ClientError::GroupTooLong { len, len_max: TOPIC_LEN_MAX })
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -189,5 +318,20 @@ mod tests {
         assert_eq!(ttl_ms(Duration::from_millis(u64::from(u32::MAX))).unwrap(), u32::MAX);
         assert!(matches!(ttl_ms(Duration::ZERO), Err(ClientError::BadTtl(_))));
         assert!(matches!(ttl_ms(Duration::MAX), Err(ClientError::BadTtl(_))));
+    }
+    #[test]
+    fn headers_beyond_the_wire_are_refused_and_those_within_are_kept() {
+        let options = |name: usize, value: usize| {
+            PublishOptions::new().header("n".repeat(name), "v".repeat(value))
+        };
+        assert_eq!(options(255, 65_535 - 3 - 255).headers().unwrap().len(), 65_535);
+        for (name, value, expected) in [
+            (256, 0, HeaderError::NameTooLong { name_len: 256 }),
+            (0, 65_533, HeaderError::BlockTooLong { block_len: 65_536 }),
+        ] {
+            let refused = options(name, value);
+            let told = refused.headers().expect_err("it is beyond");
+            assert!(matches!(told, ClientError::BadHeader(error) if error == expected), "{told}");
+        }
     }
 }

@@ -7,15 +7,18 @@
 //! - Messages of one topic leave in the order they were appended in.
 //! - A control frame leaves behind everything appended before it: open frames are sealed first.
 //! - No frame exceeds `FRAME_BYTES_MAX` unless one message alone does.
+//! - A frame asks for one ACK if any of its messages does: asking costs no batching.
 
 use crate::limits::{MESSAGES_HEADER_LEN, RECORD_HEADER_LEN};
+use crate::protocol::frame::{FLAG_ACK, FLAG_CRC, FLAG_HEADERS};
 use crate::protocol::messages::Header;
+use crate::protocol::{Kind, encode};
 
 /// Bytes of a frame that messages share: beyond this the 40 bytes of header are lost in the noise,
 /// and a subscriber would wait longer for the first of them.
 const FRAME_BYTES_MAX: usize = 64 * 1_024;
-/// A longer payload gets a frame of its own: sharing one would copy it twice to save 40 bytes.
-const SHARED_PAYLOAD_MAX: usize = 16 * 1_024;
+/// A longer record gets a frame of its own: sharing one would copy it twice to save 40 bytes.
+const SHARED_RECORD_MAX: usize = 16 * 1_024;
 /// Buffers of sealed frames kept for the next open ones. Few topics are open at once in most
 /// clients, and a client of very many must not keep 64 KiB for each.
 const SPARE_BUFFERS_MAX: usize = 16;
@@ -23,32 +26,71 @@ const SPARE_BUFFERS_MAX: usize = 16;
 /// What waits for the next write.
 pub(super) struct Outgoing {
     frame_len_max: usize,
+    crc: bool,
     sealed: Vec<u8>,
     topics: Vec<OpenFrame>,
     /// Topics whose frame is open, in the order they were opened in.
     open: Vec<usize>,
     open_bytes: usize,
     spare: Vec<Vec<u8>>,
+    publish_ids: u64,
 }
 
 /// The frame that a topic's next message joins. Without messages, `bytes` is empty.
+#[derive(Default)]
 struct OpenFrame {
-    /// The `topic` field: provisional until the broker gave the id.
-    topic: u32,
-    count: u16,
-    ttl_ms: u32,
+    head: Head,
     bytes: Vec<u8>,
 }
 
+/// What of a frame's header the publisher writes.
+#[derive(Default, Clone, Copy)]
+struct Head {
+    /// Provisional until the broker gave the id.
+    topic: u32,
+    count: u16,
+    ttl_ms: u32,
+    flags: u8,
+    /// 0 if no message of the frame asks for an ACK.
+    publish_id: u64,
+}
+
+/// One message to append.
+#[derive(Clone, Copy)]
+pub(super) struct Record<'a> {
+    /// A header block, or nothing.
+    pub(super) headers: &'a [u8],
+    pub(super) payload: &'a [u8],
+    pub(super) ttl_ms: u32,
+    pub(super) wants_ack: bool,
+}
+
+/// Where a message that wants an ACK finds it: the ACK gives the sequence of a frame's first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) publish_id: u64,
+    pub(super) index: u16,
+}
+
+impl Record<'_> {
+    /// Its bytes in a frame.
+    pub(super) fn len(&self) -> usize {
+        let headers_len = if self.headers.is_empty() { 0 } else { 2 + self.headers.len() };
+        RECORD_HEADER_LEN + headers_len + self.payload.len()
+    }
+}
+
 impl Outgoing {
-    pub(super) fn new(frame_len_max: u32) -> Outgoing {
+    pub(super) fn new(frame_len_max: u32, crc: bool) -> Outgoing {
         Outgoing {
             frame_len_max: FRAME_BYTES_MAX.min(frame_len_max as usize),
+            crc,
             sealed: Vec::new(),
             topics: Vec::new(),
             open: Vec::new(),
             open_bytes: 0,
             spare: Vec::new(),
+            publish_ids: 0,
         }
     }
 
@@ -61,48 +103,68 @@ impl Outgoing {
         self.len() == 0
     }
 
+    /// The last publish id given out.
+    pub(super) fn publish_ids(&self) -> u64 {
+        self.publish_ids
+    }
+
     /// Makes room for a topic; the answer names it from here on.
     pub(super) fn add_topic(&mut self, topic: u32) -> usize {
-        self.topics.push(OpenFrame { topic, count: 0, ttl_ms: 0, bytes: Vec::new() });
+        self.topics.push(OpenFrame::default());
+        self.set_topic(self.topics.len() - 1, topic);
         self.topics.len() - 1
     }
 
     /// The broker gave the id: the frame that is open may already carry it.
     pub(super) fn set_topic(&mut self, index: usize, topic: u32) {
-        self.topics[index].topic = topic;
+        self.topics[index].head.topic = topic;
     }
 
-    /// Appends one message.
-    pub(super) fn append(&mut self, index: usize, payload: &[u8], ttl_ms: u32) {
-        let record_len = RECORD_HEADER_LEN + payload.len();
+    /// Appends one message; if it wants an ACK, says where that will tell of it.
+    pub(super) fn append(&mut self, index: usize, record: Record<'_>) -> Option<Place> {
+        let record_len = record.len();
+        let shares = record_len <= SHARED_RECORD_MAX;
         let frame = &self.topics[index];
         // One frame has one time to live, one count of 16 bits, and a bound in bytes.
-        let joins = frame.ttl_ms == ttl_ms
-            && frame.count < u16::MAX
+        let joins = frame.head.ttl_ms == record.ttl_ms
+            && frame.head.count < u16::MAX
             && frame.bytes.len() + record_len <= self.frame_len_max
-            && payload.len() <= SHARED_PAYLOAD_MAX;
+            && shares;
         if !joins && !frame.bytes.is_empty() {
             self.seal(index);
         }
-        let alone = payload.len() > SHARED_PAYLOAD_MAX
-            || MESSAGES_HEADER_LEN + record_len > self.frame_len_max;
         let frame = &mut self.topics[index];
-        if alone {
-            let frame_len = MESSAGES_HEADER_LEN + record_len;
-            self.sealed.extend_from_slice(&header(frame.topic, 1, ttl_ms, frame_len));
-            append_record(&mut self.sealed, payload);
-            return;
+        if frame.bytes.is_empty() {
+            frame.head = Head { ttl_ms: record.ttl_ms, topic: frame.head.topic, ..Head::default() };
+        }
+        let place = record.wants_ack.then(|| {
+            if frame.head.publish_id == 0 {
+                self.publish_ids += 1;
+                frame.head.publish_id = self.publish_ids;
+                frame.head.flags |= FLAG_ACK;
+            }
+            Place { publish_id: frame.head.publish_id, index: frame.head.count }
+        });
+        if !record.headers.is_empty() {
+            frame.head.flags |= FLAG_HEADERS;
+        }
+        frame.head.count += 1;
+        if !shares || MESSAGES_HEADER_LEN + record_len > self.frame_len_max {
+            let begin = self.sealed.len();
+            self.sealed.resize(begin + MESSAGES_HEADER_LEN, 0);
+            encode::record(&mut self.sealed, record.headers, record.payload);
+            write_header(&mut self.sealed[begin..], frame.head, self.crc);
+            return place;
         }
         if frame.bytes.is_empty() {
             frame.bytes = self.spare.pop().unwrap_or_default();
             frame.bytes.resize(MESSAGES_HEADER_LEN, 0);
-            frame.ttl_ms = ttl_ms;
             self.open.push(index);
             self.open_bytes += MESSAGES_HEADER_LEN;
         }
-        frame.count += 1;
-        append_record(&mut frame.bytes, payload);
+        encode::record(&mut frame.bytes, record.headers, record.payload);
         self.open_bytes += record_len;
+        place
     }
 
     /// Where a control frame is written: behind everything appended so far.
@@ -116,6 +178,38 @@ impl Outgoing {
         assert!(batch.is_empty());
         self.seal_all();
         std::mem::swap(&mut self.sealed, batch);
+    }
+
+    /// Everything that waits, for `put_back` over the next connection.
+    pub(super) fn take_unsent(&mut self, frame_len_max: u32) -> Vec<u8> {
+        self.seal_all();
+        self.frame_len_max = FRAME_BYTES_MAX.min(frame_len_max as usize);
+        std::mem::take(&mut self.sealed)
+    }
+
+    /// Appends what `take_unsent` gave: messages to the topic that `number` makes of their old one,
+    /// and PINGs. Other control frames were of the connection before. Returns how many messages
+    /// have no topic any more.
+    pub(super) fn put_back(&mut self, unsent: Vec<u8>, number: impl Fn(u32) -> Option<u32>) -> u64 {
+        let mut not_sent = 0;
+        let mut rest = &unsent[..];
+        while let Some(len) = rest.first_chunk::<4>() {
+            let (frame, behind) = rest.split_at(u32::from_le_bytes(*len) as usize);
+            rest = behind;
+            if frame[4] == Kind::Ping as u8 {
+                self.sealed.extend_from_slice(frame);
+            } else if frame[4] == Kind::Messages as u8 {
+                let header = Header::read(frame);
+                match number(header.topic) {
+                    Some(topic) => {
+                        self.sealed.extend_from_slice(&Header { topic, ..header }.to_bytes());
+                        self.sealed.extend_from_slice(&frame[MESSAGES_HEADER_LEN..]);
+                    }
+                    None => not_sent += u64::from(header.count),
+                }
+            }
+        }
+        not_sent
     }
 
     fn seal_all(&mut self) {
@@ -133,11 +227,9 @@ impl Outgoing {
 
     fn move_to_sealed(&mut self, index: usize) {
         let frame = &mut self.topics[index];
-        let header = header(frame.topic, frame.count, frame.ttl_ms, frame.bytes.len());
-        frame.bytes[..MESSAGES_HEADER_LEN].copy_from_slice(&header);
+        write_header(&mut frame.bytes, frame.head, self.crc);
         self.sealed.extend_from_slice(&frame.bytes);
         self.open_bytes -= frame.bytes.len();
-        frame.count = 0;
         let mut bytes = std::mem::take(&mut frame.bytes);
         if self.spare.len() < SPARE_BUFFERS_MAX {
             bytes.clear();
@@ -146,32 +238,27 @@ impl Outgoing {
     }
 }
 
-fn header(topic: u32, count: u16, ttl_ms: u32, frame_len: usize) -> [u8; MESSAGES_HEADER_LEN] {
-    let frame_len = u32::try_from(frame_len).expect("the payload was checked against WELCOME");
-    Header {
-        frame_len,
-        flags: 0,
-        count,
-        topic,
+/// Fills the room left for it in front of the records.
+fn write_header(frame: &mut [u8], head: Head, crc: bool) {
+    let header = Header {
+        frame_len: u32::try_from(frame.len()).expect("the message was checked against WELCOME"),
+        flags: head.flags | if crc { FLAG_CRC } else { 0 },
+        count: head.count,
+        topic: head.topic,
         subscription: 0,
-        sequence: 0,
+        sequence: head.publish_id,
         timestamp: 0,
-        ttl_ms,
-        crc: 0,
-    }
-    .to_bytes()
-}
-
-fn append_record(bytes: &mut Vec<u8>, payload: &[u8]) {
-    bytes.extend_from_slice(&(payload.len() as u32).to_le_bytes());
-    bytes.extend_from_slice(payload);
+        ttl_ms: head.ttl_ms,
+        crc: if crc { crc32c::crc32c(&frame[MESSAGES_HEADER_LEN..]) } else { 0 },
+    };
+    frame[..MESSAGES_HEADER_LEN].copy_from_slice(&header.to_bytes());
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::protocol::decode::next_frame;
-    use crate::protocol::{encode, messages};
+    use crate::protocol::messages;
 
     /// Topic and payloads of each frame; a control frame is topic 0.
     fn frames(mut bytes: &[u8]) -> Vec<(u32, Vec<Vec<u8>>)> {
@@ -190,6 +277,10 @@ mod tests {
         found
     }
 
+    fn plain(payload: &[u8], ttl_ms: u32) -> Record<'_> {
+        Record { headers: b"", payload, ttl_ms, wants_ack: false }
+    }
+
     fn taken(outgoing: &mut Outgoing) -> Vec<u8> {
         let expected = outgoing.len();
         let mut batch = Vec::new();
@@ -201,11 +292,11 @@ mod tests {
 
     #[test]
     fn messages_of_interleaved_topics_share_one_frame_per_topic() {
-        let mut outgoing = Outgoing::new(1 << 20);
+        let mut outgoing = Outgoing::new(1 << 20, false);
         let (a, b) = (outgoing.add_topic(7), outgoing.add_topic(9));
         for number in 0..3u8 {
-            outgoing.append(a, &[number], 0);
-            outgoing.append(b, &[number, number], 0);
+            outgoing.append(a, plain(&[number], 0));
+            outgoing.append(b, plain(&[number, number], 0));
         }
         let expected = vec![
             (7, vec![vec![0], vec![1], vec![2]]),
@@ -216,21 +307,21 @@ mod tests {
 
     #[test]
     fn control_frame_leaves_behind_what_was_appended_before_it() {
-        let mut outgoing = Outgoing::new(1 << 20);
+        let mut outgoing = Outgoing::new(1 << 20, false);
         let a = outgoing.add_topic(7);
-        outgoing.append(a, b"before", 0);
+        outgoing.append(a, plain(b"before", 0));
         encode::ping(outgoing.control(), 1);
-        outgoing.append(a, b"after", 0);
+        outgoing.append(a, plain(b"after", 0));
         let expected = vec![(7, vec![b"before".to_vec()]), (0, vec![]), (7, vec![b"after".into()])];
         assert_eq!(frames(&taken(&mut outgoing)), expected);
     }
 
     #[test]
     fn another_time_to_live_starts_another_frame() {
-        let mut outgoing = Outgoing::new(1 << 20);
+        let mut outgoing = Outgoing::new(1 << 20, false);
         let a = outgoing.add_topic(7);
         for ttl_ms in [0, 0, 50, 50, 0] {
-            outgoing.append(a, b"x", ttl_ms);
+            outgoing.append(a, plain(b"x", ttl_ms));
         }
         let batch = taken(&mut outgoing);
         let counts: Vec<usize> = frames(&batch).iter().map(|(_, sent)| sent.len()).collect();
@@ -240,31 +331,31 @@ mod tests {
 
     #[test]
     fn large_message_goes_alone_and_in_its_place() {
-        let mut outgoing = Outgoing::new(1 << 20);
+        let mut outgoing = Outgoing::new(1 << 20, false);
         let a = outgoing.add_topic(7);
-        let large = vec![b'l'; SHARED_PAYLOAD_MAX + 1];
-        outgoing.append(a, b"1", 0);
-        outgoing.append(a, &large, 0);
-        outgoing.append(a, b"2", 0);
+        let large = vec![b'l'; SHARED_RECORD_MAX + 1];
+        outgoing.append(a, plain(b"1", 0));
+        outgoing.append(a, plain(&large, 0));
+        outgoing.append(a, plain(b"2", 0));
         let expected = vec![(7, vec![b"1".to_vec()]), (7, vec![large]), (7, vec![b"2".to_vec()])];
         assert_eq!(frames(&taken(&mut outgoing)), expected);
     }
 
     #[test]
     fn frame_ends_at_its_bounds_in_bytes_and_in_messages() {
-        let mut outgoing = Outgoing::new(1_000);
+        let mut outgoing = Outgoing::new(1_000, false);
         let a = outgoing.add_topic(7);
         for _ in 0..100 {
-            outgoing.append(a, &[0; 96], 0);
+            outgoing.append(a, plain(&[0; 96], 0));
         }
         let sent = frames(&taken(&mut outgoing));
         assert!(sent.iter().all(|(_, payloads)| payloads.len() <= 9), "40 + 9 * 100 <= 1,000");
         assert_eq!(sent.iter().map(|(_, payloads)| payloads.len()).sum::<usize>(), 100);
 
-        let mut outgoing = Outgoing::new(1 << 20);
+        let mut outgoing = Outgoing::new(1 << 20, false);
         let a = outgoing.add_topic(7);
         for _ in 0..40_000 {
-            outgoing.append(a, b"", 0);
+            outgoing.append(a, plain(b"", 0));
         }
         let sent = frames(&taken(&mut outgoing));
         assert_eq!(sent.iter().map(|(_, payloads)| payloads.len()).sum::<usize>(), 40_000);
@@ -272,10 +363,48 @@ mod tests {
     }
 
     #[test]
+    fn messages_that_want_an_ack_share_a_frame_with_those_that_do_not() {
+        let mut outgoing = Outgoing::new(1 << 20, false);
+        let a = outgoing.add_topic(7);
+        let asking = Record { wants_ack: true, ..plain(b"x", 0) };
+        assert_eq!(outgoing.append(a, plain(b"x", 0)), None);
+        let place = |publish_id, index| Some(Place { publish_id, index });
+        assert_eq!(outgoing.append(a, asking), place(1, 1));
+        assert_eq!(outgoing.append(a, asking), place(1, 2));
+        let batch = taken(&mut outgoing);
+        let header = Header::read(&batch);
+        assert_eq!((header.count, header.flags, header.sequence), (3, FLAG_ACK, 1));
+        let large = vec![0; SHARED_RECORD_MAX];
+        assert_eq!(outgoing.append(a, Record { payload: &large, ..asking }), place(2, 0));
+        outgoing.append(a, plain(b"x", 0));
+        let batch = taken(&mut outgoing);
+        let large_header = Header::read(&batch);
+        assert_eq!((large_header.flags, large_header.sequence), (FLAG_ACK, 2));
+        let header = Header::read(&batch[large_header.frame_len as usize..]);
+        assert_eq!((header.count, header.flags, header.sequence), (1, 0, 0));
+    }
+
+    #[test]
+    fn headers_and_the_checksum_are_in_the_frame_that_carries_them() {
+        let mut outgoing = Outgoing::new(1 << 20, true);
+        let a = outgoing.add_topic(7);
+        let mut headers = Vec::new();
+        encode::record_header(&mut headers, b"reply-to", b"b");
+        outgoing.append(a, plain(b"1", 0));
+        outgoing.append(a, Record { headers: &headers, ..plain(b"2", 0) });
+        let batch = taken(&mut outgoing);
+        let header = messages::check(&batch, u32::MAX).expect("records fit");
+        assert_eq!(header.flags, FLAG_CRC | FLAG_HEADERS);
+        assert_eq!(header.crc, crc32c::crc32c(&batch[MESSAGES_HEADER_LEN..]));
+        let found: Vec<Vec<_>> = messages::records(&batch).map(|r| r.headers.collect()).collect();
+        assert_eq!(found, [vec![], vec![(&b"reply-to"[..], &b"b"[..])]]);
+    }
+
+    #[test]
     fn id_that_arrives_while_a_frame_is_open_is_what_the_frame_carries() {
-        let mut outgoing = Outgoing::new(1 << 20);
+        let mut outgoing = Outgoing::new(1 << 20, false);
         let a = outgoing.add_topic(0x8000_0001);
-        outgoing.append(a, b"x", 0);
+        outgoing.append(a, plain(b"x", 0));
         outgoing.set_topic(a, 12);
         assert_eq!(frames(&taken(&mut outgoing))[0].0, 12);
     }

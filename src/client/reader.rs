@@ -7,37 +7,67 @@
 //! - The reason why the connection ended is found here, and only here.
 
 use std::io;
+use std::net::TcpStream;
 use std::sync::Arc;
 
 use hashbrown::HashMap;
 
-use super::events::{Event, Gap};
+use super::conversation::{Seen, Taken};
+use super::events::{Event, Gap, GapReason};
 use super::read_buffer::ReadBuffer;
 use super::received::Messages;
+use super::reconnect::{self, Plan};
 use super::shared::{Shared, Wait};
-use super::{ClientError, ServerError};
+use super::{ClientError, ServerError, ServerInfo, Subscription};
 use crate::protocol::decode::{ServerFrame, server_frame};
 use crate::protocol::frame::PROVISIONAL;
-use crate::protocol::{TopicId, encode};
+use crate::protocol::{SubscriptionId, TopicId, encode};
 
-pub(super) fn run(shared: &Shared, buffer: ReadBuffer) {
-    let mut reader = Reader { shared, topics: HashMap::new(), events: Vec::new(), goodbye: None };
-    let end = reader.read_until_end(buffer);
-    shared.events.push_all(&mut reader.events);
-    shared.end(end);
+pub(super) fn run(shared: &Shared, mut buffer: ReadBuffer, plan: Option<&Plan>) {
+    let mut reader = Reader {
+        shared,
+        topics: HashMap::new(),
+        before: HashMap::new(),
+        events: Vec::new(),
+        goodbye: None,
+    };
+    loop {
+        let end = reader.read_until_end(buffer);
+        shared.events.push_all(&mut reader.events);
+        let welcomed = match reconnect::next_connection(shared, plan, end) {
+            Ok(welcomed) => welcomed,
+            Err(end) => return shared.end(end),
+        };
+        reader.renew(welcomed.stream, welcomed.server);
+        buffer = welcomed.buffer;
+    }
 }
 
 struct Reader<'a> {
     shared: &'a Shared,
-    topics: HashMap<u32, Arc<str>>,
+    topics: HashMap<u32, Known>,
+    /// Of topics not named yet since a reconnect: the sequence after the last one received.
+    before: HashMap<Arc<str>, u64>,
     /// Found in the buffer and not queued yet: one lock of the queue serves many.
     events: Vec<Event>,
     goodbye: Option<Arc<str>>,
 }
 
+/// A topic that the broker named.
+#[derive(Clone)]
+struct Known {
+    name: Arc<str>,
+    /// Its messages are replies.
+    inbox_slot: Option<usize>,
+    seen: Seen,
+    /// What came of it before the reconnect reached so far, until it is known what came since.
+    before: Option<u64>,
+}
+
 impl Reader<'_> {
     fn read_until_end(&mut self, mut buffer: ReadBuffer) -> ClientError {
-        let frame_len_max = self.shared.server.frame_len_max;
+        let frame_len_max = self.shared.lock().server.frame_len_max;
+        let stream = self.shared.stream();
         loop {
             loop {
                 match buffer.take_frame(frame_len_max) {
@@ -51,7 +81,7 @@ impl Reader<'_> {
                 }
             }
             self.shared.events.push_all(&mut self.events);
-            match buffer.fill(&mut &self.shared.stream) {
+            match buffer.fill(&mut &*stream) {
                 Ok(0) if buffer.is_within_frame() => {
                     return ClientError::ConnectionLost(Arc::new(io::Error::new(
                         io::ErrorKind::UnexpectedEof,
@@ -66,15 +96,87 @@ impl Reader<'_> {
         }
     }
 
+    /// Goes on over a new connection.
+    fn renew(&mut self, stream: TcpStream, server: ServerInfo) {
+        let same_server = self.shared.lock().server.server_id == server.server_id;
+        let topics = std::mem::take(&mut self.topics);
+        let mut seen = HashMap::new();
+        for known in topics.into_values().filter(|known| known.inbox_slot.is_none()) {
+            // Also what was not heard of over the connection that ended.
+            let next = if known.seen.first > 0 { Some(known.seen.next) } else { known.before };
+            self.before.extend(next.map(|next| (known.name.clone(), next)));
+            seen.insert(known.name, known.seen);
+        }
+        self.goodbye = None;
+        self.shared.renew(stream, Arc::new(server), |name| seen.get(name).copied());
+        let conversation = self.shared.lock();
+        self.before.retain(|name, _| same_server && conversation.receives(name));
+        drop(conversation);
+        self.events.push(Event::Reconnected { same_server });
+    }
+
+    /// Notes what came of a topic, and tells what did not come because there was no connection.
+    fn see(&mut self, id: u32, subscription: Option<&Subscription>, first: u64, messages: u64) {
+        let Some(known) = self.topics.get_mut(&id) else { return };
+        let before = known.before.take();
+        if let Some(subscription) = subscription {
+            // It was resumed: the broker tells what is missing.
+            let next = first.saturating_add(messages);
+            self.shared.lock().saw_addressed(subscription.id, next);
+            return;
+        }
+        known.seen.add(first, messages);
+        if let Some(missed) = before
+            && missed < first
+        {
+            self.events.push(Event::Gap(Gap {
+                topic: known.name.clone(),
+                first: missed,
+                messages: first - missed,
+                reason: GapReason::Disconnected,
+                subscription: None,
+            }));
+        }
+    }
+
     fn take(&mut self, frame: bytes::Bytes) -> Result<(), ClientError> {
         match server_frame(&frame)? {
             ServerFrame::Messages(header) => {
-                let topic = self.topic_named(header.topic, "MESSAGES")?;
-                self.events.push(Event::Messages(Messages { topic, header, frame }));
+                let Known { name: topic, inbox_slot, .. } =
+                    self.topic_named(header.topic, "MESSAGES")?;
+                let Some(subscription) = self.addressed(header.subscription)? else {
+                    return Ok(());
+                };
+                let count = u64::from(header.count);
+                self.see(header.topic, subscription.as_ref(), header.sequence, count);
+                let messages = Messages { topic, subscription, header, frame };
+                if !messages.is_intact() {
+                    let Messages { topic, subscription, .. } = messages;
+                    let (first, messages) = (header.sequence, count);
+                    let reason = GapReason::Corrupt;
+                    self.events.push(Event::Gap(Gap {
+                        topic,
+                        first,
+                        messages,
+                        reason,
+                        subscription,
+                    }));
+                } else if let Some(slot) = inbox_slot {
+                    self.shared.events.push_all(&mut self.events);
+                    let mut conversation = self.shared.lock();
+                    conversation.on_replies(slot, &messages);
+                    self.shared.answer(conversation);
+                } else {
+                    self.events.push(Event::Messages(messages));
+                }
             }
-            ServerFrame::Gap { topic, first, messages, reason, .. } => {
-                let topic = self.topic_named(topic.0, "GAP")?;
-                self.events.push(Event::Gap(Gap { topic, first: first.0, messages, reason }));
+            ServerFrame::Gap { topic, subscription, first, messages, reason } => {
+                let id = topic.0;
+                let topic = self.topic_named(id, "GAP")?.name;
+                let Some(subscription) = self.addressed(subscription)? else { return Ok(()) };
+                self.see(id, subscription.as_ref(), first.0, messages);
+                let (first, reason) = (first.0, reason.into());
+                self.events.push(Event::Gap(Gap { topic, first, messages, reason, subscription }));
             }
             ServerFrame::Goodbye { reason } => {
                 let reason: Arc<str> = reason.into();
@@ -102,7 +204,10 @@ impl Reader<'_> {
                     0 => name.into(),
                     _ => conversation.on_topic(request, topic, name)?,
                 };
-                self.topics.insert(id, name);
+                let inbox_slot = conversation.inbox_slot(&name);
+                let before = self.before.remove(&name);
+                let seen = Seen::default();
+                self.topics.insert(id, Known { name, inbox_slot, seen, before });
             }
             ServerFrame::Subscribed { subscription } => {
                 self.events.extend(conversation.on_subscribed(subscription)?);
@@ -122,7 +227,7 @@ impl Reader<'_> {
             ServerFrame::Ping { .. } if conversation.closing => {}
             ServerFrame::Ping { opaque } => {
                 // A server that pings without reading waits for itself, and fills nothing here.
-                let wait = Wait { what: "answer a PING", until: None };
+                let wait = Wait::new("answer a PING");
                 let (mut conversation, room) = self
                     .shared
                     .wait(conversation, wait, |now| now.out_has_room().then_some(Ok(())));
@@ -134,9 +239,8 @@ impl Reader<'_> {
             ServerFrame::Welcome(_) => {
                 return Err(ClientError::Unexpected("a second WELCOME".to_owned()));
             }
-            ServerFrame::Ack { publish_id, .. } => {
-                let text = format!("ACK for publish {publish_id}, and none was asked for");
-                return Err(ClientError::Unexpected(text));
+            ServerFrame::Ack { publish_id, sequence, messages, .. } => {
+                conversation.on_ack(publish_id, Taken { sequence: sequence.0, messages })?;
             }
             ServerFrame::Messages(_) | ServerFrame::Gap { .. } | ServerFrame::Goodbye { .. } => {
                 unreachable!("`take` made events of them")
@@ -146,7 +250,16 @@ impl Reader<'_> {
         Ok(())
     }
 
-    fn topic_named(&self, id: u32, frame: &str) -> Result<Arc<str>, ClientError> {
+    /// Whom a frame is for: `Some(None)` for all plain subscriptions, `None` for one that its caller
+    /// knows no longer.
+    fn addressed(&self, subscription: u32) -> Result<Option<Option<Subscription>>, ClientError> {
+        match subscription {
+            0 => Ok(Some(None)),
+            id => Ok(self.shared.lock().addressed(SubscriptionId(id))?.map(Some)),
+        }
+    }
+
+    fn topic_named(&self, id: u32, frame: &str) -> Result<Known, ClientError> {
         self.topics.get(&id).cloned().ok_or_else(|| {
             ClientError::Unexpected(format!("{frame} of topic id {id}, which no TOPIC named"))
         })

@@ -7,6 +7,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::Subscription;
+use super::options::REPLY_TO;
+use crate::limits::MESSAGES_HEADER_LEN;
+use crate::protocol::frame::FLAG_CRC;
 use crate::protocol::messages::{self, Header, Headers};
 
 /// Messages of one topic that arrived together, in their order. Cheap to clone: the bytes are
@@ -27,6 +31,7 @@ use crate::protocol::messages::{self, Header, Headers};
 #[derive(Debug, Clone)]
 pub struct Messages {
     pub(super) topic: Arc<str>,
+    pub(super) subscription: Option<Subscription>,
     pub(super) header: Header,
     /// A slice of the reader's buffer, found right by `messages::check`.
     pub(super) frame: Bytes,
@@ -36,6 +41,13 @@ impl Messages {
     /// The topic of all of them.
     pub fn topic(&self) -> &Arc<str> {
         &self.topic
+    }
+
+    /// The one subscription they are for: of a group, or kept messages that a
+    /// [`start`](super::SubscribeOptions::start) asked for. `None` is for every plain subscription
+    /// that matches the topic.
+    pub fn subscription(&self) -> Option<&Subscription> {
+        self.subscription.as_ref()
     }
 
     /// How many, at least 1.
@@ -59,6 +71,28 @@ impl Messages {
             headers: record.headers,
             payload: record.payload,
         })
+    }
+
+    /// A message of [`iter`](Self::iter), to keep without copying it. As
+    /// [`payload_bytes`](Self::payload_bytes) it keeps the buffer it arrived in.
+    ///
+    /// # Panics
+    /// If the message is not one of these.
+    pub fn owned(&self, message: &Message<'_>) -> OwnedMessage {
+        OwnedMessage {
+            topic: self.topic.clone(),
+            sequence: message.sequence,
+            timestamp_ns: message.timestamp_ns,
+            ttl: message.ttl,
+            headers: self.frame.slice_ref(message.headers.block()),
+            payload: self.payload_bytes(message),
+        }
+    }
+
+    /// Whether the checksum matches, if there is one.
+    pub(super) fn is_intact(&self) -> bool {
+        self.header.flags & FLAG_CRC == 0
+            || self.header.crc == crc32c::crc32c(&self.frame[MESSAGES_HEADER_LEN..])
     }
 
     /// The payload of a message of [`iter`](Self::iter), to keep without copying it. It keeps the
@@ -86,4 +120,52 @@ pub struct Message<'a> {
     pub headers: Headers<'a>,
     /// What was published.
     pub payload: &'a [u8],
+}
+
+impl<'a> Message<'a> {
+    /// The value of the first header of this name.
+    pub fn header(&self, name: impl AsRef<[u8]>) -> Option<&'a [u8]> {
+        let name = name.as_ref();
+        self.headers.clone().find(|(found, _)| *found == name).map(|(_, value)| value)
+    }
+
+    /// The topic to answer on, if the publisher named one.
+    pub fn reply_to(&self) -> Option<&'a str> {
+        std::str::from_utf8(self.header(REPLY_TO)?).ok()
+    }
+}
+
+/// One message that owns what it shows. Cheap to clone: the bytes are shared.
+#[derive(Debug, Clone)]
+pub struct OwnedMessage {
+    /// What it was published to.
+    pub topic: Arc<str>,
+    /// Its place in the topic, from 1.
+    pub sequence: u64,
+    /// When the broker took it, in nanoseconds since the Unix epoch.
+    pub timestamp_ns: u64,
+    /// How long from then it was to live; `None` is for ever.
+    pub ttl: Option<Duration>,
+    headers: Bytes,
+    /// What was published.
+    pub payload: Bytes,
+}
+
+impl OwnedMessage {
+    /// The same message, borrowed.
+    pub fn as_message(&self) -> Message<'_> {
+        Message {
+            topic: &self.topic,
+            sequence: self.sequence,
+            timestamp_ns: self.timestamp_ns,
+            ttl: self.ttl,
+            headers: self.headers(),
+            payload: &self.payload,
+        }
+    }
+
+    /// Names and values, in order.
+    pub fn headers(&self) -> Headers<'_> {
+        Headers::of(&self.headers)
+    }
 }

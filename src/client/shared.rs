@@ -10,10 +10,11 @@
 
 use std::net::{Shutdown, TcpStream};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Condvar, Mutex, MutexGuard};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::task::Waker;
 use std::time::{Duration, Instant};
 
-use super::conversation::Conversation;
+use super::conversation::{Conversation, Seen};
 use super::events::EventQueue;
 use super::{ClientError, ServerInfo};
 
@@ -24,8 +25,8 @@ pub(super) struct Shared {
     /// For the writer: there is something to write, or nothing any more.
     writer_wakes: Condvar,
     pub(super) events: EventQueue,
-    pub(super) stream: TcpStream,
-    pub(super) server: ServerInfo,
+    /// Changes with the conversation's epoch, under its lock.
+    stream: Mutex<Arc<TcpStream>>,
     pub(super) request_timeout: Duration,
     /// Rises with every read and write, so that a wait can tell slow from stuck.
     moved: AtomicU64,
@@ -37,6 +38,19 @@ pub(super) struct Wait {
     pub(super) what: &'static str,
     /// Gives up then, whether or not something moves.
     pub(super) until: Option<Instant>,
+    /// Nothing needs to move: the answer is not the broker's.
+    pub(super) for_others: bool,
+}
+
+impl Wait {
+    /// For an answer of the broker.
+    pub(super) fn new(what: &'static str) -> Wait {
+        Wait { what, until: None, for_others: false }
+    }
+
+    pub(super) fn until(self, until: Option<Instant>) -> Wait {
+        Wait { until, ..self }
+    }
 }
 
 impl Shared {
@@ -44,7 +58,6 @@ impl Shared {
         conversation: Conversation,
         events: EventQueue,
         stream: TcpStream,
-        server: ServerInfo,
         request_timeout: Duration,
     ) -> Shared {
         Shared {
@@ -52,8 +65,7 @@ impl Shared {
             changed: Condvar::new(),
             writer_wakes: Condvar::new(),
             events,
-            stream,
-            server,
+            stream: Mutex::new(Arc::new(stream)),
             request_timeout,
             moved: AtomicU64::new(0),
         }
@@ -66,11 +78,22 @@ impl Shared {
     /// The conversation for a caller that wants to send something.
     pub(super) fn lock_to_send(&self) -> Result<MutexGuard<'_, Conversation>, ClientError> {
         let conversation = self.lock();
-        match &conversation.ended {
-            Some(ended) => Err(ended.clone()),
-            None if conversation.closing => Err(ClientError::Closed),
-            None => Ok(conversation),
+        conversation.check_open()?;
+        Ok(conversation)
+    }
+
+    /// As [`lock_to_send`](Self::lock_to_send), when there is room for a message.
+    pub(super) fn lock_to_publish(&self) -> Result<MutexGuard<'_, Conversation>, ClientError> {
+        let conversation = self.lock_to_send()?;
+        if conversation.has_room() {
+            return Ok(conversation);
         }
+        let wait = Wait::new("publish");
+        let (conversation, room) = self.wait(conversation, wait, |now| match now.closing {
+            true => Some(Err(ClientError::Closed)),
+            false => now.has_room().then_some(Ok(())),
+        });
+        room.map(|()| conversation)
     }
 
     /// Ends a turn with the conversation in which something to send was appended.
@@ -81,11 +104,22 @@ impl Shared {
         }
     }
 
-    /// Ends a turn with the conversation in which somebody may find an answer.
-    pub(super) fn answer(&self, conversation: MutexGuard<'_, Conversation>) {
-        if conversation.waiting > 0 {
-            drop(conversation);
+    /// Ends a turn with the conversation in which somebody may find an answer, and which may have
+    /// made something to send.
+    pub(super) fn answer(&self, mut conversation: MutexGuard<'_, Conversation>) {
+        let is_awaited = conversation.waiting > 0;
+        let wakes_writer = conversation.writer_sleeps && !conversation.out.is_empty();
+        if wakes_writer {
+            conversation.writer_sleeps = false;
+        }
+        let wakers = std::mem::take(&mut conversation.wakers);
+        drop(conversation);
+        wakers.into_iter().for_each(Waker::wake);
+        if is_awaited {
             self.changed.notify_all();
+        }
+        if wakes_writer {
+            self.writer_wakes.notify_one();
         }
     }
 
@@ -119,7 +153,10 @@ impl Shared {
                 (moved, still_since) = (moved_now, now);
             }
             let still = now.duration_since(still_since);
-            let mut left = self.request_timeout.saturating_sub(still);
+            let mut left = match wait.for_others {
+                true => Duration::MAX,
+                false => self.request_timeout.saturating_sub(still),
+            };
             if let Some(until) = wait.until {
                 left = left.min(until.saturating_duration_since(now));
             }
@@ -134,7 +171,13 @@ impl Shared {
         }
     }
 
-    fn timeout(&self, what: &'static str, waited: Duration) -> ClientError {
+    /// How often something was read or written.
+    #[cfg(feature = "tokio")]
+    pub(super) fn moved(&self) -> u64 {
+        self.moved.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn timeout(&self, what: &'static str, waited: Duration) -> ClientError {
         let remedy = if self.events.reader_waits() {
             "events wait for this client to receive them, and the answer is behind them: receive \
              from another thread, or raise `events_max` and `event_bytes_max`"
@@ -144,18 +187,19 @@ impl Shared {
         ClientError::Timeout { what, waited, remedy }
     }
 
-    /// Gives the writer what to write: sleeps until there is something. `false` when there will
-    /// never be more.
-    pub(super) fn take_outgoing(&self, batch: &mut Vec<u8>) -> bool {
+    /// Gives the writer what to write, and where: sleeps until there is something. `None` when
+    /// there will never be more.
+    pub(super) fn take_outgoing(&self, batch: &mut Vec<u8>) -> Option<(Arc<TcpStream>, u64)> {
         let mut conversation = self.lock();
         loop {
             if conversation.ended.is_some() {
-                return false;
+                return None;
             }
-            if !conversation.out.is_empty() {
-                conversation.out.take(batch);
+            if conversation.writable && !conversation.out.is_empty() {
+                conversation.take_outgoing(batch);
+                let (stream, epoch) = (self.stream(), conversation.epoch);
                 self.answer(conversation);
-                return true;
+                return Some((stream, epoch));
             }
             conversation.writer_sleeps = true;
             let woken = self.writer_wakes.wait(conversation);
@@ -164,15 +208,72 @@ impl Shared {
         }
     }
 
+    /// The connection of this epoch takes no more bytes.
+    pub(super) fn stop_writing(&self, epoch: u64) {
+        let mut conversation = self.lock();
+        if conversation.epoch == epoch {
+            conversation.writable = false;
+            self.events.lift_bounds();
+        }
+    }
+
+    pub(super) fn stream(&self) -> Arc<TcpStream> {
+        self.stream.lock().expect("nothing panics while it holds the stream").clone()
+    }
+
+    /// Ends the current connection, not the client.
+    pub(super) fn shut_down(&self) {
+        // An error here means that the peer was first.
+        let _ = self.stream().shutdown(Shutdown::Both);
+    }
+
+    /// Goes on over a new connection.
+    pub(super) fn renew(
+        &self,
+        stream: TcpStream,
+        server: Arc<ServerInfo>,
+        seen: impl Fn(&str) -> Option<Seen>,
+    ) {
+        let mut conversation = self.lock();
+        *self.stream.lock().expect("nothing panics while it holds the stream") = Arc::new(stream);
+        conversation.renew(server, seen);
+        self.events.restore_bounds();
+        self.move_on();
+        self.answer(conversation);
+    }
+
+    /// Sleeps; `false` if the caller closes meanwhile.
+    pub(super) fn sleep(&self, delay: Duration) -> bool {
+        let until = Instant::now() + delay;
+        let mut conversation = self.lock();
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            if conversation.closing || conversation.ended.is_some() || left.is_zero() {
+                return !conversation.closing && conversation.ended.is_none();
+            }
+            let waited = self.changed.wait_timeout(conversation, left);
+            conversation = waited.expect("nothing panics while it holds the conversation").0;
+        }
+    }
+
+    /// Sends CLOSE, once. A client that is not connected ends at once.
+    pub(super) fn close(&self) {
+        let mut conversation = self.lock();
+        conversation.close();
+        self.send(conversation);
+        // Also who sleeps or waits for room.
+        self.changed.notify_all();
+        self.answer(self.lock());
+    }
+
     /// Ends the connection for everybody; the first cause is what all are told.
     pub(super) fn end(&self, cause: ClientError) {
         let mut conversation = self.lock();
         let cause = conversation.ended.get_or_insert(cause).clone();
-        drop(conversation);
+        self.answer(conversation);
         self.changed.notify_all();
         self.writer_wakes.notify_all();
-        // An error here means that the peer was first.
-        let _ = self.stream.shutdown(Shutdown::Both);
+        self.shut_down();
         self.events.end(cause);
     }
 }

@@ -3,7 +3,7 @@
 //! Started by `connect`. Takes from `conversation` through `shared`.
 
 use std::io::{ErrorKind, Write};
-use std::net::Shutdown;
+use std::net::{Shutdown, TcpStream};
 
 use super::shared::Shared;
 
@@ -12,30 +12,27 @@ const BATCH_KEPT_MAX: usize = 4 << 20;
 
 pub(super) fn run(shared: &Shared) {
     let mut batch = Vec::new();
-    while shared.take_outgoing(&mut batch) {
-        if !write(shared, &batch) {
-            return;
+    while let Some((stream, epoch)) = shared.take_outgoing(&mut batch) {
+        if !write(shared, &stream, &batch) {
+            // The broker closed, and its reason may be on the way here, in an ERROR that is
+            // read but not handled. So the reader finds the cause, and must not be held up.
+            let _ = stream.shutdown(Shutdown::Read);
+            shared.stop_writing(epoch);
         }
         batch.clear();
         batch.shrink_to(BATCH_KEPT_MAX);
     }
 }
 
-fn write(shared: &Shared, mut batch: &[u8]) -> bool {
+fn write(shared: &Shared, mut stream: &TcpStream, mut batch: &[u8]) -> bool {
     while !batch.is_empty() {
-        match (&shared.stream).write(batch) {
+        match stream.write(batch) {
             Ok(written) if written > 0 => {
                 batch = &batch[written..];
                 shared.move_on();
             }
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Ok(_) | Err(_) => {
-                // The broker closed, and its reason may be on the way here, in an ERROR that is
-                // read but not handled. So the reader finds the cause, and must not be held up.
-                let _ = shared.stream.shutdown(Shutdown::Read);
-                shared.events.lift_bounds();
-                return false;
-            }
+            Ok(_) | Err(_) => return false,
         }
     }
     true

@@ -67,13 +67,14 @@ pub enum Form {
     },
 }
 
-/// Names of the overflow policies that are served.
-pub const OVERFLOW_NAMES: [(&str, OverflowPolicy); 2] =
-    [("drop_oldest", OverflowPolicy::DropOldest), ("drop_new", OverflowPolicy::DropNew)];
-
-/// Names that the protocol knows and this version does not serve, so that asking for one is told
-/// apart from a typing error.
-pub const OVERFLOW_NAMES_NOT_SERVED: [&str; 3] = ["block", "disconnect", "latest"];
+/// Names of the overflow policies.
+pub const OVERFLOW_NAMES: [(&str, OverflowPolicy); 5] = [
+    ("drop_oldest", OverflowPolicy::DropOldest),
+    ("drop_new", OverflowPolicy::DropNew),
+    ("block", OverflowPolicy::Block),
+    ("disconnect", OverflowPolicy::Disconnect),
+    ("latest", OverflowPolicy::Latest),
+];
 
 /// The tables, in the order they are printed.
 pub const TABLES: [&str; 5] = ["server", "queues", "delivery", "limits", "metrics"];
@@ -141,7 +142,7 @@ macro_rules! other {
 }
 
 /// Every key there is, by table, in the order they are printed.
-pub static KEYS: [Key; 17] = [
+pub static KEYS: [Key; 21] = [
     other!(server.bind_addr, Address, "Where clients connect. Port 0 takes any free port."),
     Key {
         table: "server",
@@ -175,8 +176,18 @@ pub static KEYS: [Key; 17] = [
     ),
     number!(
         queues.topic_capacity: u32,
-        limits::CAPACITY_RANGE,
-        "Messages each topic keeps for subscribers that ask for earlier ones."
+        limits::TOPIC_CAPACITY_RANGE,
+        "Messages each topic keeps for subscribers that ask for earlier ones; 0 keeps none."
+    ),
+    number!(
+        queues.topic_bytes: u64,
+        limits::TOPIC_BYTES_RANGE,
+        "Bytes each topic keeps; the first of both bounds to be reached counts."
+    ),
+    number!(
+        queues.topic_idle_timeout_ms: u32,
+        limits::TIMEOUT_MS_RANGE,
+        "A topic without messages for this time gives its kept ones up, in milliseconds."
     ),
     number!(
         queues.subscriber_capacity: u32,
@@ -191,8 +202,16 @@ pub static KEYS: [Key; 17] = [
     other!(
         queues.overflow_policy,
         Overflow,
-        "What goes when a subscription's queue is full, unless the subscriber chose:\n\
-         its oldest waiting messages (\"drop_oldest\") or those that arrive (\"drop_new\")."
+        "What happens when a subscription's queue is full, unless the subscriber chose:\n\
+         its oldest waiting messages go (\"drop_oldest\"), or those that arrive (\"drop_new\"),\n\
+         or publishers wait (\"block\"), or it is disconnected (\"disconnect\"),\n\
+         or only the newest message of each topic waits (\"latest\")."
+    ),
+    number!(
+        queues.block_timeout_ms: u32,
+        limits::TIMEOUT_MS_RANGE,
+        "Time publishers wait for a subscriber with \"block\" that takes nothing, in milliseconds;\n\
+         then it is disconnected."
     ),
     number!(
         delivery.max_batch: u32,
@@ -208,6 +227,12 @@ pub static KEYS: [Key; 17] = [
         delivery.default_ttl_ms: u32,
         limits::TTL_MS_RANGE,
         "Time to live of messages that name none, in milliseconds. 0 is for ever."
+    ),
+    number!(
+        limits.memory_max: u64,
+        limits::MEMORY_RANGE,
+        "Bytes of messages the broker holds at most, in queues and kept ones together. Above it the\n\
+         oldest kept messages go, then publishes are refused."
     ),
     number!(limits.max_topics: u32, limits::TOPICS_RANGE, "Topics at once, over all cores."),
     number!(

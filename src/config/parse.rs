@@ -13,7 +13,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::keys::{Form, KEYS, Key, OVERFLOW_NAMES, TABLES};
-use super::problem::{self, ConfigError, Offence, Problem};
+use super::problem::{ConfigError, Offence, Problem};
 use super::{Settings, cores};
 
 /// Longest piece of the file that an error text repeats, in characters.
@@ -205,8 +205,7 @@ fn set(settings: &mut Settings, key: &Key, value: &DeValue<'_>) -> Result<(), Re
         }
         (Form::Overflow { set, .. }, DeValue::String(text)) => {
             let named = OVERFLOW_NAMES.iter().find(|(name, _)| name == text);
-            let (_, policy) = named
-                .ok_or_else(|| Refusal::BadValue { reason: problem::overflow_reason(text, key) })?;
+            let (_, policy) = named.ok_or(Refusal::BadValue { reason: None })?;
             set(settings, *policy);
         }
         _ => return Err(Refusal::WrongType),

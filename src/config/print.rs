@@ -72,13 +72,20 @@ mod tests {
                 drain_timeout_ms: 5,
             },
             queues: Queues {
+                topic_bytes: 13 << 20,
+                topic_idle_timeout_ms: 14,
+                block_timeout_ms: 15,
                 topic_capacity: 6,
                 subscriber_capacity: 7,
                 subscriber_bytes: 8_000_000_000,
                 overflow_policy: OverflowPolicy::DropNew,
             },
             delivery: Delivery { max_batch: 9, fanout_shards: 10, default_ttl_ms: u32::MAX },
-            limits: Limits { max_topics: 11, max_subscriptions_per_connection: 12 },
+            limits: Limits {
+                memory_max: 1 << 33,
+                max_topics: 11,
+                max_subscriptions_per_connection: 12,
+            },
             metrics: Metrics { enabled: false, bind_addr: "0.0.0.0:0".parse().unwrap() },
         };
         assert_eq!(Settings::parse("printed", &settings.to_string()), Ok(settings));

@@ -7,7 +7,7 @@ use std::fmt;
 use std::net::SocketAddr;
 
 use super::Settings;
-use super::keys::{KEYS, Key, OVERFLOW_NAMES_NOT_SERVED, TABLES};
+use super::keys::{KEYS, Key, TABLES};
 use crate::limits::{MESSAGES_HEADER_LEN, RECORD_HEADER_LEN};
 
 /// Everything that is wrong with one configuration file. Prints one line per problem.
@@ -285,13 +285,6 @@ fn listed_tables() -> String {
 fn with_article(type_name: &str) -> String {
     let vowel = type_name.starts_with(['a', 'e', 'i', 'o', 'u']);
     format!("{} {type_name}", if vowel { "an" } else { "a" })
-}
-
-/// Why an overflow policy's name is refused, where more can be said than what is allowed.
-pub(super) fn overflow_reason(name: &str, key: &Key) -> Option<String> {
-    OVERFLOW_NAMES_NOT_SERVED.contains(&name).then(|| {
-        format!("this version of the broker does not serve it yet, must be {}", key.allowed())
-    })
 }
 
 #[cfg(test)]

@@ -65,6 +65,8 @@
 //! | kept requests reach [`MESH_OUTGOING_BYTES_MAX`](crate::limits::MESH_OUTGOING_BYTES_MAX) | connections that publish to that core are not read | [`broker::publish`](crate::broker::publish) |
 //! | kept deliveries reach it | requests of other cores are not read, which fills their channels in turn | [`broker::mesh`](crate::broker::mesh) |
 //! | answers of a connection reach [`ANSWER_BYTES_MAX`](crate::limits::ANSWER_BYTES_MAX), or its requests to other cores [`PENDING_REQUESTS_MAX`](crate::limits::PENDING_REQUESTS_MAX) | it is not read | [`broker::receive`](crate::broker::receive) |
+//! | the queue of a subscription with `block` is three quarters full | publishers of its topics are not read, on every core | [`broker::block`](crate::broker::block) |
+//! | `limits.memory_max` is nearly used up | the oldest kept messages go; at all of it publishes are refused | [`broker::memory`](crate::broker::memory) |
 //! | the queue of a subscription is full | frames are dropped as its policy says, and a GAP tells which | [`broker::overflow`](crate::broker::overflow) |
 //!
 //! Deliveries are always read, whatever is full: they end in queues, which have bounds of their
@@ -91,5 +93,8 @@
 //! [`INGEST_BATCH_BYTES_MAX`](crate::limits::INGEST_BATCH_BYTES_MAX) or one frame. And at most
 //! [`GAP_RUNS_MAX`](crate::limits::GAP_RUNS_MAX) gaps that were not told yet.
 //!
-//! Per topic: its name and its next sequence. Messages are not kept for replay yet, so
-//! `queues.topic_capacity` costs nothing so far.
+//! Per topic: its name and its next sequence, and what it keeps: `queues.topic_capacity` messages and
+//! `queues.topic_bytes`, the first of both to be reached, and at most one batch more.
+//!
+//! Over all cores: `limits.memory_max` for all messages in queues and kept ones together, each counted
+//! once, and the entries of queues that refer to them.

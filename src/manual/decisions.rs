@@ -27,7 +27,54 @@
 //!
 //! A frame carries one `crc` over all its records and is forwarded as it is. Cutting it would mean to
 //! compute a checksum nobody asked the broker for. So policies drop whole frames, and a queue without
-//! messages always takes one.
+//! messages always takes one. `latest` and starts inside a frame promise single messages; they cut, and
+//! clear the CRC flag instead of vouching for bytes the publisher did not sum up.
+//!
+//! # Replayed frames are addressed, live ones are not
+//!
+//! A connection gets a live message once, however many of its subscriptions match, but replay is what
+//! one of them asked for. So replayed frames name it, in a copy of the frame: the kept bytes are shared
+//! with everybody. The copy is made for a send and counted in the budget; while that is used up, it
+//! is one frame at a time.
+//!
+//! # Live joins replay at the owner
+//!
+//! The subscription is announced to each core that may own its topics before that core is asked for
+//! what it keeps, on one lane: what the answer has not, comes live. Nothing is sent before all cores
+//! have answered. The other way, replay first and then a live start at the next sequence, needs a
+//! second round whenever something came in between.
+//!
+//! # `block` signals early and releases late
+//!
+//! A queue asks publishers to wait at three quarters and lets them go on at half. One threshold would
+//! stop and start them at every send. The signal takes a turn of two or three cores, and what they had
+//! under way meanwhile is queued beyond the bound: to drop it would break the promise, to hold it
+//! in the mesh would hold up other topics. It is bounded by what the mesh holds, and counted.
+//!
+//! Publishers are held up one by one, by not reading their sockets, and only for MESSAGES to that
+//! topic. No core waits, so two cores cannot wait for each other; connections can, and
+//! `queues.block_timeout_ms` ends that.
+//!
+//! # A group has one coordinator
+//!
+//! The core that pattern and name hash to keeps the group's queue and deals frames to members, in turn,
+//! up to each one's capacity; a member's core says what it has sent, which makes room. Dealing at each
+//! topic's owner would save a hop, but every owner would need to know how full each member is, and an
+//! order of hand-backs between owners. The hop is the price of groups; plain subscribers do not pay.
+//!
+//! # What the memory budget counts
+//!
+//! Frames of messages from the moment they get their sequence until nobody refers to them: in queues,
+//! kept by topics, on the mesh, under way in sends, copies for replay and groups. Once, however many
+//! share them, with 160 bytes per batch for what surrounds them; and 96 bytes for each entry of each
+//! queue. With many stalled subscribers those entries are most of it: 2,000 of them cost 192 KB per
+//! batch. Not counted: connections, topics, the turn that is being taken in, cut frames of `latest`, socket
+//! buffers of the kernel.
+//!
+//! Over seven eighths the oldest kept messages go, on all cores; over all of it publishes are refused.
+//! Queues do not give way: what a subscriber was promised stays until it reads, leaves, or its own
+//! bound is reached. Stalled subscribers can therefore use the budget up; who does not want that gives
+//! queues bounds, `subscriber_capacity` and `subscriber_bytes`, that fit into it together.
 //!
 //! # Two lanes between cores
 //!

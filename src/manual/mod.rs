@@ -5,12 +5,16 @@
 //! | [`architecture`] | reads or changes the code: the path of one message, the turn, back-pressure, memory |
 //! | [`protocol`] | writes a client: what PROTOCOL.md leaves open and how this broker decides it |
 //! | [`decisions`] | asks why it is like this |
+//! | [`simulator`] | asks how the promises are proven, or replays a seed |
 //! | [`tuning`] | runs it |
+//! | [`fuzzing`] | asks how it is tested with generated input, and what that found |
 //!
 //! Numbers of what it does per second are not here: a record with its command, commit and machine
 //! belongs in `benches/records/`.
 
 pub mod architecture;
 pub mod decisions;
+pub mod fuzzing;
 pub mod protocol;
+pub mod simulator;
 pub mod tuning;

@@ -32,24 +32,70 @@
 //! - Header blocks are checked: a name or value that does not fit its block is 4000. What the names
 //!   mean is not looked at.
 //! - `crc` is neither checked nor computed. It is the publisher's word to the subscriber.
-//! - A frame with the ACK flag is refused with a non-fatal 4220 and *not* published, since ACK is
-//!   not served yet. A PING behind a frame tells when the frame was taken in.
+//! - One ACK per frame that asks, when the topic's owner has given the sequences: in the order of the
+//!   frames within a topic, in any order between topics. Subscribers see the flag as it was sent.
+//! - A frame that is refused (4040, 4291, a refused OPEN) gets no ACK, only the ERROR.
+//! - A frame is refused with a non-fatal 4291, request 0, while `limits.memory_max` is used up. It was
+//!   not published and takes no sequence; the connection stays, and it may be sent again.
 //!
 //! # Queues, frames and GAPs
 //!
-//! - The frame is the unit of everything that happens to messages after they were published: a
-//!   frame is delivered whole or dropped whole, because its `crc` covers all its records. A
+//! - The frame is the unit of nearly everything that happens to messages after they were published:
+//!   a frame is delivered whole or dropped whole, because its `crc` covers all its records. A
 //!   publisher that wants messages dropped one by one sends them in frames of one.
+//! - Two things cut a frame: `latest`, which keeps its last message only, and a start inside it. What
+//!   is left has no CRC flag, since nobody has the checksum of it. Frames that are not cut keep it.
 //! - A queue without messages takes one frame, however small the queue: a frame of more messages
 //!   than `capacity` could be delivered to nobody otherwise.
 //! - An expired message has had its sequence: it is told in a GAP with reason 2, if any subscription
 //!   wanted it.
 //! - Time to live is counted from the moment the frame was received.
 //! - A GAP may cover messages of several frames; consecutive gaps of one topic and one reason may
-//!   come as one GAP. Its `subscription` is 0.
+//!   come as one GAP. Its `subscription` is that of the messages it stands for.
 //! - A TOPIC precedes the first GAP of a topic as it does the first message.
 //! - A subscriber that is behind by more than [`GAP_RUNS_MAX`](crate::limits::GAP_RUNS_MAX) separate
 //!   gaps is disconnected with 4290: what it lost could not be told in full any more.
+//!
+//! # The five policies
+//!
+//! - `capacity` bounds live messages. What is replayed is beside it, bounded by
+//!   `queues.subscriber_bytes`; where not all fits, the oldest are told in a GAP with reason 1.
+//! - `block`: publishers of a topic wait from three quarters of the queue on until it is half empty.
+//!   What was on its way between cores is queued beyond the bound, never dropped. Only MESSAGES to
+//!   that topic hold a connection up, then all that it sends behind them: whoever must not wait
+//!   publishes on a connection of its own. What is sent *to* such a connection goes on.
+//! - A subscriber that blocks and takes nothing for `queues.block_timeout_ms` is disconnected with
+//!   4290, so that two that wait for each other do not wait for ever.
+//! - `disconnect`: the ERROR 4290 names the subscription. It is sent behind the send that is under
+//!   way; a client that reads neither within two seconds may see only the end of the connection.
+//! - `latest`: `capacity` counts topics then. A message that gave way is in a GAP with reason 4, right
+//!   before the newer one; a topic that gave way to others, in one with reason 1.
+//!
+//! # Starts
+//!
+//! - What is kept comes in frames whose `subscription` is that of the SUBSCRIBE, after SUBSCRIBED and
+//!   before any live message of the subscription. Live frames have `subscription` 0 again.
+//! - Another subscription of the connection that matches as well goes on as before: a message may
+//!   come once replayed, for one, and once live, for the other.
+//! - Start 1: fewer are kept than asked for is no loss, and no GAP. An argument of 0 is live.
+//! - Start 2: 0 is 1. A sequence that is no longer kept gives a GAP with reason 3 up to the oldest kept;
+//!   one beyond the next message is live. A pattern applies the same number to every topic.
+//! - At least `queues.topic_capacity` messages are kept if `queues.topic_bytes` has room: batches go
+//!   whole, so there may be a few more. Kept messages whose time to live is over are told with reason 2.
+//!
+//! # Groups
+//!
+//! - A group is a pattern and a name: one name under two patterns is two groups.
+//! - Members get frames in turn, whole; a member that holds its `capacity` is passed over until it was
+//!   sent some. Frames and GAPs have its `subscription`. Which member is told of a GAP is open.
+//! - The first member's overflow policy holds for the queue of the group, which has the server's
+//!   `queues.subscriber_capacity`. Policies `block` and `disconnect` and starts other than live are
+//!   refused with a non-fatal 4220.
+//! - A member that unsubscribes, or whose connection ends, hands on what it was not sent. What was sent
+//!   to a connection that ended may or may not have arrived, and is not sent again: at most once. After
+//!   CLOSE it is sent what it was dealt.
+//! - When the last member leaves, what the group had left is dropped and counted.
+//! - Each member gets the messages of a topic in order, but for those that another one handed on.
 //!
 //! # Order on a connection
 //!
@@ -72,5 +118,4 @@
 //!
 //! # Not served yet
 //!
-//! Overflow 3 to 5, starts 1 and 2, groups and ACK are refused with a non-fatal 4220 that says what
-//! to use instead.
+//! Credentials: auth kinds 1 and 2 are refused with 4010.

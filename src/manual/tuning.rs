@@ -19,8 +19,14 @@
 //!   without loss, and what a stalled one can cost in memory; the first bound reached counts. A
 //!   quarter of the capacity is also what a core takes in per turn, so a very small one makes turns
 //!   small.
-//! - `queues.overflow_policy`: `drop_oldest` keeps what is recent, `drop_new` what came first. Each
-//!   subscriber may choose for itself.
+//! - `queues.overflow_policy`: `drop_oldest` keeps what is recent, `drop_new` what came first, `latest`
+//!   one message per topic; `block` loses nothing and makes publishers as slow as the slowest; `disconnect`
+//!   sends the slow away. Each subscriber may choose for itself.
+//! - `queues.topic_capacity`, `queues.topic_bytes`, `queues.topic_idle_timeout_ms`: how far back
+//!   subscribers can ask, per topic.
+//! - `limits.memory_max`: all of it together. Kept messages give way first, so it may be less than
+//!   topics times `topic_bytes`; queues do not give way, so it should be more than stalled subscribers
+//!   may have queued.
 //! - `delivery.default_ttl_ms`: for publishers that name no time to live.
 //! - `delivery.fanout_shards`: topics are hashed to shards, shards are dealt to cores. A topic
 //!   stays on one core, so one busy topic is as fast as one core, however many shards there are. A

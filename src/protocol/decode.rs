@@ -29,16 +29,17 @@ pub fn next_frame(bytes: &[u8], frame_len_max: u32) -> Result<Option<&[u8]>, Rej
 /// The HELLO at the start of `bytes`, or `None` until more bytes arrive. Anything else is not a
 /// BLIP/1 client, and is told so before much of it is kept.
 pub fn next_hello(bytes: &[u8]) -> Result<Option<&[u8]>, Reject> {
-    let looks_like_hello = |bytes: &[u8]| {
-        bytes.get(4).is_none_or(|kind| *kind == Kind::Hello as u8)
-            && bytes
+    let looks_like_hello = |frame: &[u8]| {
+        frame.get(4).is_none_or(|kind| *kind == Kind::Hello as u8)
+            && frame
                 .iter()
                 .skip(FRAME_HEADER_LEN)
                 .zip(frame::MAGIC)
                 .all(|(byte, magic)| *byte == magic)
     };
     match next_frame(bytes, HELLO_LEN_MAX) {
-        Ok(found) if looks_like_hello(bytes) => Ok(found),
+        // Of a whole frame that ends before its magic, what follows it says nothing.
+        Ok(found) if looks_like_hello(found.unwrap_or(bytes)) => Ok(found),
         Ok(_) | Err(_) => {
             let found = bytes[..bytes.len().min(12)].escape_ascii().to_string();
             Err(Reject::NotBlip { found: format!("\"{found}\"") })

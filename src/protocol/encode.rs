@@ -162,6 +162,28 @@ pub fn goodbye(out: &mut impl BufMut, reason: &str) {
     string16(out, reason);
 }
 
+/// One record of a MESSAGES frame; `headers` is a header block of at most 65,535 bytes, or empty.
+pub fn record(out: &mut impl BufMut, headers: &[u8], payload: &[u8]) {
+    if headers.is_empty() {
+        out.put_u32_le(payload.len() as u32);
+    } else {
+        assert!(headers.len() <= usize::from(u16::MAX), "the caller checked the header block");
+        out.put_u32_le((2 + headers.len() + payload.len()) as u32 | frame::RECORD_HAS_HEADERS);
+        out.put_u16_le(headers.len() as u16);
+        out.put_slice(headers);
+    }
+    out.put_slice(payload);
+}
+
+/// One header of a header block; the caller checked that both lengths fit.
+pub fn record_header(block: &mut impl BufMut, name: &[u8], value: &[u8]) {
+    assert!(name.len() <= usize::from(u8::MAX) && value.len() <= usize::from(u16::MAX));
+    block.put_u8(name.len() as u8);
+    block.put_slice(name);
+    block.put_u16_le(value.len() as u16);
+    block.put_slice(value);
+}
+
 fn header(out: &mut impl BufMut, kind: Kind, flags: u8, body_len: usize) {
     out.put_u32_le((FRAME_HEADER_LEN + body_len) as u32);
     out.put_u8(kind as u8);

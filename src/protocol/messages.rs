@@ -6,7 +6,7 @@
 //! # Always true
 //! - Stamping touches offsets 8 to 36 only: `crc` covers what lies behind, and stays valid.
 
-use super::frame::{FLAG_HEADERS, RECORD_HAS_HEADERS};
+use super::frame::{FLAG_CRC, FLAG_HEADERS, RECORD_HAS_HEADERS};
 use super::reject::Reject;
 use super::{Sequence, TopicId};
 use crate::limits::{MESSAGES_HEADER_LEN, RECORD_HEADER_LEN};
@@ -108,6 +108,34 @@ pub fn stamp(frames: &mut [u8], stamp: Stamp) -> Sequence {
     sequence
 }
 
+/// Marks every frame of `frames` as meant for one subscription.
+pub fn address(frames: &mut [u8], subscription: u32) {
+    let mut rest = frames;
+    while !rest.is_empty() {
+        let frame_len = u32_at(rest, 0) as usize;
+        rest[SUBSCRIPTION_AT..][..4].copy_from_slice(&subscription.to_le_bytes());
+        rest = &mut rest[frame_len..];
+    }
+}
+
+/// A stamped frame of the last `keep` messages of a stamped frame that has more of them. It has no
+/// CRC: that of the whole frame says nothing of a part, and the broker makes none.
+pub fn last_messages(frame: &[u8], keep: u16) -> Vec<u8> {
+    let mut header = Header::read(frame);
+    assert!((1..header.count).contains(&keep), "a part is cut from a larger frame");
+    let mut rest = &frame[MESSAGES_HEADER_LEN..];
+    for _ in keep..header.count {
+        let len = u32_at(rest, 0) & !RECORD_HAS_HEADERS;
+        rest = &rest[RECORD_HEADER_LEN + len as usize..];
+    }
+    header.frame_len = (MESSAGES_HEADER_LEN + rest.len()) as u32;
+    header.sequence += u64::from(header.count - keep);
+    header.count = keep;
+    header.flags &= !FLAG_CRC;
+    header.crc = 0;
+    [&header.to_bytes()[..], rest].concat()
+}
+
 /// The first of whole MESSAGES frames lying back to back: its length and how many messages it has.
 pub fn first_frame(frames: &[u8]) -> (usize, u32) {
     (u32_at(frames, 0) as usize, u32::from(u16_at(frames, COUNT_AT)))
@@ -190,6 +218,16 @@ pub struct Headers<'a> {
 }
 
 impl<'a> Headers<'a> {
+    /// The headers of a block as [`encode::record_header`](super::encode::record_header) writes it.
+    pub fn of(block: &'a [u8]) -> Headers<'a> {
+        Headers { block }
+    }
+
+    /// The block of those not yet taken.
+    pub fn block(&self) -> &'a [u8] {
+        self.block
+    }
+
     fn take_one(&mut self) -> Option<(&'a [u8], &'a [u8])> {
         let (name_len, behind) = self.block.split_first()?;
         let (name, behind) = behind.split_at_checked(*name_len as usize)?;
@@ -234,4 +272,49 @@ fn u32_at(bytes: &[u8], at: usize) -> u32 {
 
 fn u64_at(bytes: &[u8], at: usize) -> u64 {
     u64::from_le_bytes(bytes[at..at + 8].try_into().expect("eight bytes"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn frame(flags: u8, payloads: &[&[u8]]) -> Vec<u8> {
+        let records: Vec<u8> = payloads
+            .iter()
+            .flat_map(|payload| [&(payload.len() as u32).to_le_bytes()[..], payload].concat())
+            .collect();
+        let header = Header {
+            frame_len: (MESSAGES_HEADER_LEN + records.len()) as u32,
+            flags,
+            count: payloads.len() as u16,
+            topic: 7,
+            subscription: 0,
+            sequence: 11,
+            timestamp: 5,
+            ttl_ms: 9,
+            crc: 0xfeed,
+        };
+        [&header.to_bytes()[..], &records].concat()
+    }
+
+    #[test]
+    fn a_cut_frame_has_the_last_messages_their_sequence_and_no_crc() {
+        let whole = frame(FLAG_CRC, &[b"a", b"", b"ccc"]);
+        for (keep, sequence, payloads) in [(1, 13, vec![&b"ccc"[..]]), (2, 12, vec![b"", b"ccc"])] {
+            let cut = last_messages(&whole, keep);
+            let header = check(&cut, 100).expect("a right frame");
+            assert_eq!((header.count, header.sequence, header.flags), (keep, sequence, 0));
+            assert_eq!((header.topic, header.timestamp, header.ttl_ms), (7, 5, 9));
+            assert_eq!(records(&cut).map(|record| record.payload).collect::<Vec<_>>(), payloads);
+        }
+    }
+
+    #[test]
+    fn every_frame_of_a_run_is_addressed() {
+        let mut run = [frame(0, &[b"a"]), frame(0, &[b"b", b"c"])].concat();
+        address(&mut run, 42);
+        let (first_len, _) = first_frame(&run);
+        assert_eq!(Header::read(&run).subscription, 42);
+        assert_eq!(Header::read(&run[first_len..]).subscription, 42);
+    }
 }

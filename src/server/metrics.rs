@@ -21,6 +21,7 @@ use axum::http::{HeaderValue, StatusCode, Uri, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
 use blipmq::broker::counters::Counters;
+use blipmq::broker::memory::Memory;
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::{Counter, Gauge, LabelPair, Metric, MetricFamily, MetricType};
 use prometheus::{Registry, TEXT_FORMAT, TextEncoder};
@@ -49,6 +50,8 @@ pub struct Info {
     pub version: &'static str,
     /// `[server] max_connections`.
     pub max_connections: u32,
+    /// What all cores hold, and `[limits] memory_max`.
+    pub memory: Memory,
 }
 
 /// The page, answering. Dropping it ends the page without waiting for its thread.
@@ -190,7 +193,7 @@ const fn gauge(name: &'static str, help: &'static str, read: fn(&Counters) -> u6
     PerCore { name, help, kind: MetricType::GAUGE, read }
 }
 
-static PER_CORE: [PerCore; 16] = [
+static PER_CORE: [PerCore; 18] = [
     counter(
         "blipmq_published_messages_total",
         "Messages that topics of this core accepted.",
@@ -223,6 +226,16 @@ static PER_CORE: [PerCore; 16] = [
         "blipmq_queue_overflows_total",
         "Times a subscription's queue was full when messages came.",
         |counters| counters.queue_overflows.get(),
+    ),
+    counter(
+        "blipmq_publishers_blocked_total",
+        "Times subscriptions with overflow block began to hold the publishers of a topic up.",
+        |counters| counters.publishers_blocked.get(),
+    ),
+    counter(
+        "blipmq_kept_evictions_total",
+        "Runs of kept messages given up because the memory budget was nearly used up.",
+        |counters| counters.evicted_portions.get(),
     ),
     counter("blipmq_flushes_total", "Vectored sends handed to the kernel.", |counters| {
         counters.flushes.get()
@@ -270,9 +283,11 @@ const DROPPED_HELP: &str =
 /// Why a message was dropped, as the label `reason` has it.
 type Reason = (&'static str, fn(&Counters) -> u64);
 
-static REASONS: [Reason; 6] = [
+static REASONS: [Reason; 8] = [
     ("overflow_oldest", |counters| counters.dropped_oldest_messages.get()),
     ("overflow_new", |counters| counters.dropped_new_messages.get()),
+    ("conflated", |counters| counters.conflated_messages.get()),
+    ("refused_for_memory", |counters| counters.refused_for_memory_messages.get()),
     ("expired_before_enqueue", |counters| counters.expired_before_enqueue_messages.get()),
     ("expired_in_queue", |counters| counters.expired_in_queue_messages.get()),
     ("disconnected", |counters| counters.dropped_disconnected_messages.get()),
@@ -283,6 +298,10 @@ const BUILD_INFO_NAME: &str = "blipmq_build_info";
 const BUILD_INFO_HELP: &str = "Always 1; the version is in the label.";
 const CONNECTIONS_LIMIT_NAME: &str = "blipmq_connections_limit";
 const CONNECTIONS_LIMIT_HELP: &str = "Connections allowed at once, over all cores.";
+const MEMORY_NAME: &str = "blipmq_memory_held_bytes";
+const MEMORY_HELP: &str = "Bytes of messages held, in queues and kept ones, over all cores.";
+const MEMORY_LIMIT_NAME: &str = "blipmq_memory_limit_bytes";
+const MEMORY_LIMIT_HELP: &str = "Bytes of messages that may be held, over all cores.";
 
 struct CountersCollector {
     counters: Vec<Arc<Counters>>,
@@ -318,12 +337,14 @@ impl Collector for CountersCollector {
             MetricType::GAUGE,
             vec![metric(MetricType::GAUGE, version, 1)],
         ));
-        families.push(family(
-            CONNECTIONS_LIMIT_NAME,
-            CONNECTIONS_LIMIT_HELP,
-            MetricType::GAUGE,
-            vec![metric(MetricType::GAUGE, vec![], u64::from(self.info.max_connections))],
-        ));
+        for (name, help, number) in [
+            (CONNECTIONS_LIMIT_NAME, CONNECTIONS_LIMIT_HELP, u64::from(self.info.max_connections)),
+            (MEMORY_NAME, MEMORY_HELP, self.info.memory.held()),
+            (MEMORY_LIMIT_NAME, MEMORY_LIMIT_HELP, self.info.memory.max()),
+        ] {
+            let metrics = vec![metric(MetricType::GAUGE, vec![], number)];
+            families.push(family(name, help, MetricType::GAUGE, metrics));
+        }
         families
     }
 }
@@ -345,6 +366,8 @@ fn descriptions() -> Vec<Desc> {
         description(DROPPED_NAME, DROPPED_HELP, &["core", "reason"]),
         description(BUILD_INFO_NAME, BUILD_INFO_HELP, &["version"]),
         description(CONNECTIONS_LIMIT_NAME, CONNECTIONS_LIMIT_HELP, &[]),
+        description(MEMORY_NAME, MEMORY_HELP, &[]),
+        description(MEMORY_LIMIT_NAME, MEMORY_LIMIT_HELP, &[]),
     ];
     per_core.chain(others).collect()
 }
@@ -388,10 +411,12 @@ mod tests {
 
     use super::*;
 
-    const INFO: Info = Info { version: "1.2.3", max_connections: 77 };
+    fn info() -> Info {
+        Info { version: "1.2.3", max_connections: 77, memory: Memory::new(1 << 20) }
+    }
 
     fn rendered(counters: Vec<Arc<Counters>>) -> String {
-        TextEncoder::new().encode_to_string(&registry(counters, INFO).gather()).unwrap()
+        TextEncoder::new().encode_to_string(&registry(counters, info()).gather()).unwrap()
     }
 
     fn two_cores() -> Vec<Arc<Counters>> {
@@ -440,6 +465,10 @@ mod tests {
             (18, &one.topics),
             (19, &one.mesh_letters_sent),
             (20, &one.mesh_full),
+            (21, &one.conflated_messages),
+            (22, &one.refused_for_memory_messages),
+            (23, &one.publishers_blocked),
+            (24, &one.evicted_portions),
         ] {
             counter.add(number);
         }
@@ -458,20 +487,26 @@ mod tests {
                 "blipmq_connections_opened_total{core=\"1\"} 100",
                 "blipmq_connections{core=\"1\"} 84",
                 "blipmq_delivered_messages_total{core=\"1\"} 4",
+                "blipmq_dropped_messages_total{core=\"1\",reason=\"conflated\"} 21",
                 "blipmq_dropped_messages_total{core=\"1\",reason=\"disconnected\"} 9",
                 "blipmq_dropped_messages_total{core=\"1\",reason=\"expired_before_enqueue\"} 7",
                 "blipmq_dropped_messages_total{core=\"1\",reason=\"expired_in_queue\"} 8",
                 "blipmq_dropped_messages_total{core=\"1\",reason=\"overflow_new\"} 6",
                 "blipmq_dropped_messages_total{core=\"1\",reason=\"overflow_oldest\"} 5",
                 "blipmq_dropped_messages_total{core=\"1\",reason=\"refused\"} 10",
+                "blipmq_dropped_messages_total{core=\"1\",reason=\"refused_for_memory\"} 22",
                 "blipmq_enqueued_messages_total{core=\"1\"} 3",
                 "blipmq_errors_sent_total{core=\"1\"} 14",
                 "blipmq_flushed_bytes_total{core=\"1\"} 13",
                 "blipmq_flushes_total{core=\"1\"} 12",
+                "blipmq_kept_evictions_total{core=\"1\"} 24",
+                "blipmq_memory_held_bytes 0",
+                "blipmq_memory_limit_bytes 1048576",
                 "blipmq_mesh_full_total{core=\"1\"} 20",
                 "blipmq_mesh_letters_sent_total{core=\"1\"} 19",
                 "blipmq_published_bytes_total{core=\"1\"} 2",
                 "blipmq_published_messages_total{core=\"1\"} 1",
+                "blipmq_publishers_blocked_total{core=\"1\"} 23",
                 "blipmq_queue_overflows_total{core=\"1\"} 11",
                 "blipmq_subscriptions{core=\"1\"} 17",
                 "blipmq_topics{core=\"1\"} 18",
@@ -495,7 +530,7 @@ mod tests {
             assert!(text.contains(&format!("# HELP {name} ")), "{line}");
             families += 1;
         }
-        assert_eq!(families, PER_CORE.len() + 3);
+        assert_eq!(families, PER_CORE.len() + 5);
     }
 
     #[test]
@@ -503,7 +538,7 @@ mod tests {
         let server = any_port();
         let addr = server.local_addr();
         let counters = two_cores();
-        let handle = server.serve(counters.clone(), INFO).unwrap();
+        let handle = server.serve(counters.clone(), info()).unwrap();
         let (head, body) = fetched(addr, "GET /metrics");
         assert!(head.starts_with("HTTP/1.1 200 OK"), "{head}");
         assert!(head.contains("content-type: text/plain; version=0.0.4"), "{head}");
@@ -519,7 +554,7 @@ mod tests {
     fn other_paths_point_to_the_page() {
         let server = any_port();
         let addr = server.local_addr();
-        let handle = server.serve(two_cores(), INFO).unwrap();
+        let handle = server.serve(two_cores(), info()).unwrap();
         let (head, body) = fetched(addr, "GET /");
         assert!(head.starts_with("HTTP/1.1 200 OK"), "{head}");
         assert_eq!(body, "BlipMQ: the metrics are at /metrics\n");
@@ -550,7 +585,7 @@ mod tests {
     fn a_stop_does_not_wait_for_clients() {
         let server = any_port();
         let addr = server.local_addr();
-        let handle = server.serve(two_cores(), INFO).unwrap();
+        let handle = server.serve(two_cores(), info()).unwrap();
         let mut silent = TcpStream::connect(addr).unwrap();
         let mut half = TcpStream::connect(addr).unwrap();
         half.write_all(b"GET /metrics HTT").unwrap();

@@ -99,6 +99,7 @@ fn start(settings: Settings) -> Result<Broking, Box<dyn std::error::Error>> {
     let max_connections = settings.server.max_connections;
     let drain_timeout = Duration::from_millis(settings.server.drain_timeout_ms.into());
     let cluster = Cluster::new(cpus.len() as u16, server_id, Arc::new(settings));
+    let memory = cluster.memory.clone();
     let cores = placement::print(&cpus);
     let shards = cluster.shards;
     let plan = Plan {
@@ -107,6 +108,7 @@ fn start(settings: Settings) -> Result<Broking, Box<dyn std::error::Error>> {
         connections_max: max_connections,
         letters_max: limits::MESH_LETTERS_MAX,
         drain_timeout,
+        linger: Duration::from_millis(limits::LINGER_MS),
     };
     let counters_of = counters.clone();
     let running = launch(plan, move |core| {
@@ -119,7 +121,7 @@ fn start(settings: Settings) -> Result<Broking, Box<dyn std::error::Error>> {
         Some(server) => {
             page = format!(", metrics on http://{}/metrics", server.local_addr());
             let version = env!("CARGO_PKG_VERSION");
-            Some(server.serve(counters, Info { version, max_connections })?)
+            Some(server.serve(counters, Info { version, max_connections, memory })?)
         }
         None => None,
     };

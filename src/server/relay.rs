@@ -72,8 +72,12 @@ impl Service for Relay {
         self.broker.received(time(now), inward(connection), bytes);
     }
 
-    fn sent(&mut self, _now: executors::Now, connection: executors::ConnectionId) {
-        self.broker.sent(inward(connection));
+    fn sent(&mut self, now: executors::Now, connection: executors::ConnectionId) {
+        self.broker.sent(time(now), inward(connection));
+    }
+
+    fn broken(&mut self, now: executors::Now, connection: executors::ConnectionId) {
+        self.broker.broken(time(now), inward(connection));
     }
 
     fn ended(&mut self, now: executors::Now, connection: executors::ConnectionId) {

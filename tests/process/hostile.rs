@@ -21,7 +21,7 @@ on_one_and_two_cores! {
 }
 
 /// A publisher and a subscriber that must never notice anything.
-struct Witness {
+pub struct Witness {
     publisher: Wire,
     subscriber: Wire,
     topic: u32,
@@ -30,7 +30,7 @@ struct Witness {
 }
 
 impl Witness {
-    fn new(broker: &Broker) -> Witness {
+    pub fn new(broker: &Broker) -> Witness {
         Witness::of(broker, "witness.a", "witness.*")
     }
 
@@ -44,7 +44,7 @@ impl Witness {
     }
 
     #[track_caller]
-    fn works(&mut self) {
+    pub fn works(&mut self) {
         self.last += 1;
         self.publisher.publish(self.topic, &[&self.last.to_le_bytes()]);
         self.account.take_until(&mut self.subscriber, self.last, |sequence, payload| {

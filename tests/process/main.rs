@@ -4,7 +4,14 @@
 //! |---|---|
 //! | order, completeness, patterns, crossing cores, many connections | `delivery` |
 //! | what is lost, and whether that is told exactly | `losses` |
+//! | whom a stalled subscriber costs something, for each policy | `policies` |
+//! | publishers that wait for subscribers, also for themselves | `blocked` |
+//! | what publishers that ask are told | `acks` |
+//! | kept messages, and how live ones join them | `replay` |
+//! | groups | `groups` |
+//! | the memory of the process | `memory` |
 //! | clients that misbehave, and what others notice | `hostile` |
+//! | clients that vanish | `vanishing` |
 //! | starting, refusing to start, stopping | `lifecycle` |
 //! | `blipmq pub` and `blipmq sub` | `pipe` |
 //!
@@ -15,11 +22,18 @@
 mod support;
 
 mod account;
+mod acks;
+mod blocked;
 mod delivery;
+mod groups;
 mod hostile;
 mod lifecycle;
 mod losses;
+mod memory;
 mod pipe;
+mod policies;
+mod replay;
+mod vanishing;
 
 use support::running;
 
@@ -40,4 +54,23 @@ fn with_cores(count: usize, test: fn(&str)) {
     if let Some(cores) = running::cores(count) {
         test(&cores);
     }
+}
+
+/// A new topic that each core owns, by core.
+fn topic_on_each_core(addr: std::net::SocketAddr, cores: &str, prefix: &str) -> Vec<String> {
+    let count = cores.split(',').count();
+    let mut wire = support::wire::Wire::connect(addr);
+    let mut found = vec![None; count];
+    for request in 1.. {
+        let name = format!("{prefix}.{request}");
+        let (_, next, owner) = wire.open(request, &name);
+        if next == 1 {
+            found[usize::from(owner)].get_or_insert(name);
+        }
+        if found.iter().all(Option::is_some) {
+            break;
+        }
+        assert!(request < 1_000, "shards are dealt to all cores");
+    }
+    found.into_iter().flatten().collect()
 }

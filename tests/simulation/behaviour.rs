@@ -5,13 +5,17 @@ use blipmq::protocol::frame::{FLAG_ACK, FLAG_CRC, PROVISIONAL};
 use blipmq::protocol::messages::Header;
 use blipmq::protocol::{RequestId, SubscriptionId, encode};
 
-use crate::conversation::{Publish, Sent};
+use crate::conversation::{Asks, LATEST, Publish, Sent};
 use crate::wire::ClientEnd;
 use crate::world::World;
 
 const TOPICS: [&str; 8] = ["a", "b", "a.b", "a.c", "b.c", "a.b.c", "x.y.z", "orders.eu"];
 const PATTERNS: [&str; 12] =
     ["a", "b", "a.b", "a.c", "orders.eu", ">", "*", "a.*", "a.>", "*.*", "*.b.*", "x.*.z"];
+
+/// Members share a group only if they name the same pattern.
+const GROUP_PATTERNS: [&str; 3] = ["a", "a.>", ">"];
+const POLICIES: [&[u8]; 6] = [&[0, 1, 2], &[3], &[3], &[4], &[5], &[0, 1, 2, 3, 4, 5]];
 
 /// Numbers of requests and subscriptions that the broker is to refuse.
 const REFUSED_FIRST: u32 = 2_000_000;
@@ -21,6 +25,8 @@ pub struct Behaviour {
     number: Option<usize>,
     publishes: bool,
     subscribes: bool,
+    /// Overflow policies it asks for: most clients know but one.
+    policies: &'static [u8],
     refused: u32,
 }
 
@@ -28,7 +34,8 @@ impl Behaviour {
     pub fn random(world: &mut World) -> Behaviour {
         let (publishes, subscribes) =
             world.random.pick(&[(true, false), (false, true), (false, true), (true, true)]);
-        Behaviour { number: None, publishes, subscribes, refused: REFUSED_FIRST }
+        let policies = world.random.pick(&POLICIES);
+        Behaviour { number: None, publishes, subscribes, policies, refused: REFUSED_FIRST }
     }
 
     /// Does one thing, or nothing.
@@ -64,7 +71,7 @@ impl Behaviour {
                     }
                 }
             }
-            0..=3 if self.subscribes => subscribe(world, number),
+            0..=3 if self.subscribes => subscribe(world, number, self.policies),
             4..=5 if self.subscribes => unsubscribe(world, number),
             10 => open(world, number, topic),
             11 => {
@@ -156,8 +163,7 @@ impl Behaviour {
             pattern: "a",
             group: "",
         };
-        let id = world.conversations[number].ids.values().next().copied();
-        let (code, about) = match world.random.below(9) {
+        let (code, about) = match world.random.below(8) {
             0 => {
                 encode::open(&mut bytes, RequestId(about), "a..b");
                 (4220, about)
@@ -169,9 +175,9 @@ impl Behaviour {
             choice @ 2..=5 => {
                 match choice {
                     2 => subscribe.pattern = ">.a",
-                    3 => subscribe.overflow = world.random.pick(&[3, 9]),
-                    4 => subscribe.start = world.random.pick(&[1, 7]),
-                    _ => subscribe.group = "g",
+                    3 => subscribe.overflow = 9,
+                    4 => subscribe.start = 7,
+                    _ => (subscribe.group, subscribe.start) = ("g", 1),
                 }
                 encode::subscribe(&mut bytes, &subscribe);
                 (4220, about)
@@ -179,10 +185,6 @@ impl Behaviour {
             6 => {
                 encode::unsubscribe(&mut bytes, SubscriptionId(about));
                 (4040, about)
-            }
-            7 if id.is_some() => {
-                bytes.extend(messages(id.unwrap_or(0), FLAG_ACK));
-                (4220, 0)
             }
             _ if world.random.chance(50) => {
                 bytes.extend(messages(0x7000_0000, 0));
@@ -221,7 +223,7 @@ fn publish(world: &mut World, number: usize, topic: usize) {
         by_id: world.random.chance(70),
         payloads: &payloads,
         ttl_ms: world.random.pick(&[0, 0, 0, 1, 5, 1_000]),
-        flags: world.random.pick(&[0, FLAG_CRC]),
+        flags: world.random.pick(&[0, FLAG_CRC, FLAG_ACK, FLAG_ACK | FLAG_CRC]),
     };
     world.write_publish(number, publish);
 }
@@ -235,16 +237,39 @@ fn random_topic(world: &mut World) -> usize {
     world.topic(name)
 }
 
-fn subscribe(world: &mut World, number: usize) {
-    let pattern = world.random.pick(&PATTERNS);
-    let overflow = world.random.pick(&[0, 1, 2]);
-    let capacity = world.random.pick(&[0, 0, 1, 3, 10]);
+fn subscribe(world: &mut World, number: usize, policies: &[u8]) {
+    let mut asks = Asks {
+        overflow: world.random.pick(policies),
+        capacity: world.random.pick(&[0, 0, 1, 3, 10]),
+        ..Asks::default()
+    };
+    let mut pattern = world.random.pick(&PATTERNS);
+    match world.random.below(6) {
+        0..=1 => {
+            asks.start = 1;
+            asks.argument = world.random.pick(&[0, 1, 3, 20, 1_000]);
+        }
+        2 => {
+            asks.start = 2;
+            asks.argument = world.random.pick(&[0, 1, 2, 10, 50]);
+        }
+        3 => {
+            asks.group = world.random.pick(&["g", "h"]);
+            asks.overflow = world.random.pick(&[1, 2, 5]);
+            pattern = world.random.pick(&GROUP_PATTERNS);
+        }
+        _ => {}
+    }
+    let policy = world.plan.settings.queues.overflow_policy;
     let conversation = &mut world.conversations[number];
-    // Fewer than the server allows is what the client asked for: then it may lose some.
-    conversation.loses_nothing &= capacity == 0;
     let upstream = &mut world.wires[number].upstream;
-    let id = conversation.subscribe(upstream, pattern, overflow, capacity);
-    world.note(|| format!("{number} subscribes {id} to {pattern} ({overflow}, {capacity})"));
+    let id = conversation.subscribe(upstream, policy, pattern, asks);
+    // Fewer than the server allows is what the client asked for: then it may lose some. So it may
+    // while it waits for what is kept.
+    let spares = asks.capacity == 0 && asks.start == 0;
+    let latest = conversation.subscriptions[&id].overflow == LATEST;
+    conversation.loses_nothing &= spares && !latest;
+    world.note(|| format!("{number} subscribes {id} to {pattern} ({asks:?})"));
 }
 
 fn unsubscribe(world: &mut World, number: usize) {

@@ -2,9 +2,9 @@
 //!
 //! What comes back is judged in `receive`, what it was owed in `promises`.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use blipmq::config::Settings;
+use blipmq::config::{OverflowPolicy, Settings};
 use blipmq::protocol::decode::{Hello, Subscribe};
 use blipmq::protocol::frame::PROVISIONAL;
 use blipmq::protocol::messages::Header;
@@ -14,6 +14,11 @@ use crate::truth::{Frame, Moment, Truth};
 
 /// Numbers of subscriptions start here: an ERROR does not say which kind of number it names.
 const SUBSCRIPTION_FIRST: u32 = 1_000_000;
+
+/// Policies as a client names them.
+pub const BLOCK: u8 = 3;
+pub const DISCONNECT: u8 = 4;
+pub const LATEST: u8 = 5;
 
 /// A frame on its way to the broker.
 #[derive(Debug, Clone, Copy)]
@@ -41,10 +46,32 @@ pub struct Open {
     pub refused: bool,
 }
 
+/// Options of a SUBSCRIBE.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Asks<'a> {
+    pub overflow: u8,
+    pub capacity: u32,
+    pub start: u8,
+    pub argument: u64,
+    pub group: &'a str,
+}
+
 #[derive(Debug)]
 pub struct Subscription {
     pub pattern: String,
+    /// As asked for, or the server's.
+    pub overflow: u8,
+    pub start: u8,
+    pub argument: u64,
+    /// Empty for none.
+    pub group: String,
+    /// What came for it alone, by topic.
+    pub addressed: BTreeMap<usize, Vec<Cover>>,
+    /// Topics of which something live has come since SUBSCRIBED.
+    pub live_since: BTreeSet<usize>,
     pub handed: bool,
+    /// The turn that was given SUBSCRIBE.
+    pub asked: u32,
     pub refused: bool,
     /// The turn that sent SUBSCRIBED.
     pub subscribed: Option<u32>,
@@ -102,6 +129,10 @@ pub struct Conversation {
     /// By topic: the id the client was told.
     pub ids: BTreeMap<usize, u32>,
     pub pings: VecDeque<u64>,
+    /// By topic: the last frame an ACK came for.
+    pub acked: BTreeMap<usize, u32>,
+    /// ERRORs that a publish was refused with for want of memory.
+    pub refused_for_memory: u64,
     pub errors_expected: Vec<(u16, u32)>,
     pub fatal_expected: Option<u16>,
     pub fatal: Option<u16>,
@@ -153,25 +184,39 @@ impl Conversation {
     pub fn subscribe(
         &mut self,
         out: &mut VecDeque<u8>,
+        policy: OverflowPolicy,
         pattern: &str,
-        overflow: u8,
-        capacity: u32,
+        asks: Asks<'_>,
     ) -> u32 {
         let id = SUBSCRIPTION_FIRST + self.subscriptions.len() as u32;
         let mut bytes = Vec::new();
         let subscribe = Subscribe {
             subscription: SubscriptionId(id),
-            overflow,
-            start: 0,
-            capacity,
-            start_argument: 0,
+            overflow: asks.overflow,
+            start: asks.start,
+            capacity: asks.capacity,
+            start_argument: asks.argument,
             pattern,
-            group: "",
+            group: asks.group,
         };
         encode::subscribe(&mut bytes, &subscribe);
         let subscription = Subscription {
             pattern: pattern.to_string(),
+            overflow: match (asks.overflow, policy) {
+                (0, OverflowPolicy::DropOldest) => 1,
+                (0, OverflowPolicy::DropNew) => 2,
+                (0, OverflowPolicy::Block) => BLOCK,
+                (0, OverflowPolicy::Disconnect) => DISCONNECT,
+                (0, OverflowPolicy::Latest) => LATEST,
+                (asked, _) => asked,
+            },
+            start: asks.start,
+            argument: asks.argument,
+            group: asks.group.to_string(),
+            addressed: BTreeMap::new(),
+            live_since: BTreeSet::new(),
             handed: false,
+            asked: 0,
             refused: false,
             subscribed: None,
             unsubscribe_written: false,
@@ -215,14 +260,16 @@ impl Conversation {
         publish: Publish<'_>,
     ) {
         let Publish { topic, by_id, payloads, ttl_ms, flags } = publish;
+        let mut request = None;
         let wire_topic = match self.ids.get(&topic) {
             Some(id) if by_id => *id,
             _ => {
                 // The newest: it may be on its way while an older one has the id.
                 let mut opens = self.opens.iter().rev();
-                let request =
-                    opens.find(|(_, open)| open.topic == topic).map(|(number, _)| *number);
-                PROVISIONAL | request.unwrap_or_else(|| self.open(out, truth, topic))
+                let open = opens.find(|(_, open)| open.topic == topic).map(|(number, _)| *number);
+                let open = open.unwrap_or_else(|| self.open(out, truth, topic));
+                request = Some(open);
+                PROVISIONAL | open
             }
         };
         let mut records = Vec::new();
@@ -230,7 +277,8 @@ impl Conversation {
             records.extend((payload.len() as u32).to_le_bytes());
             records.extend_from_slice(payload);
         }
-        let number = truth.frames.len() as u32;
+        // From 1: a frame that was cut has no number any more, which reads as 0.
+        let number = truth.frames.len() as u32 + 1;
         let messages = payloads.len() as u16;
         let header = Header {
             frame_len: (40 + records.len()) as u32,
@@ -238,7 +286,7 @@ impl Conversation {
             count: messages,
             topic: wire_topic,
             subscription: 0,
-            sequence: u64::from(number) << 32 | 7,
+            sequence: publish_id(number),
             timestamp: 0,
             ttl_ms,
             crc: number,
@@ -256,7 +304,10 @@ impl Conversation {
             messages,
             ttl_ms,
             records,
+            request,
             handed: None,
+            may_be_lost: false,
+            acked: false,
             sequence: None,
         });
     }
@@ -281,20 +332,24 @@ impl Conversation {
                 self.opens.get_mut(&request).expect("written").handed = true;
             }
             Sent::Subscribe(id) => {
-                self.subscriptions.get_mut(&id).expect("written").handed = true;
+                let subscription = self.subscriptions.get_mut(&id).expect("written");
+                subscription.handed = true;
+                subscription.asked = moment.turn;
             }
             Sent::Unsubscribe(id) => {
                 let subscription = self.subscriptions.get_mut(&id).expect("written");
                 subscription.unsubscribe_handed = true;
                 subscription.ended.get_or_insert(moment.turn);
+                truth.note_left(subscription);
             }
             Sent::Ping(opaque) => self.pings.push_back(opaque),
-            Sent::Publish(number) => truth.frames[number as usize].handed = Some(moment),
+            Sent::Publish(number) => truth.frame(number).handed = Some(moment),
             Sent::Close => {
                 self.close_handed = true;
                 self.deaf = true;
                 for subscription in self.subscriptions.values_mut() {
                     subscription.ended.get_or_insert(moment.turn);
+                    truth.note_left(subscription);
                 }
             }
             Sent::Bad(code, about) => self.errors_expected.push((code, about)),
@@ -304,6 +359,11 @@ impl Conversation {
             }
         }
     }
+}
+
+/// What an ACK of a frame names.
+pub fn publish_id(frame: u32) -> u64 {
+    u64::from(frame) << 32 | 7
 }
 
 /// What `Conversation::publish` needs to know.

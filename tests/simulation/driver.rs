@@ -7,12 +7,13 @@ use std::sync::Arc;
 
 use blipmq::broker::counters::Counters;
 use blipmq::broker::mesh::{DELIVERIES, Delivery, Letter, REQUESTS};
-use blipmq::broker::{Action, Broker, Cluster, ConnectionId};
+use blipmq::broker::{Action, Broker, Cluster, ConnectionId, Now};
 use blipmq::limits::LINGER_MS;
 use blipmq::protocol::CoreId;
 use blipmq::protocol::decode::{self, ServerFrame};
 
-use crate::truth::Moment;
+use crate::conversation::BLOCK;
+use crate::truth::{Moment, matches};
 use crate::wire::Phase;
 use crate::world::World;
 
@@ -104,7 +105,7 @@ impl World {
         let moment = Moment { turn: self.turns, now: self.clock.read() };
         let mut busy = !self.drivers[core].completions.is_empty();
         while let Some(completion) = self.drivers[core].completions.pop_front() {
-            self.completed(core, completion);
+            self.completed(moment.now, core, completion);
         }
         while let Some(wire) = self.drivers[core].accepted.pop_front() {
             busy = true;
@@ -128,7 +129,7 @@ impl World {
         driver.idle_turns = if busy { 0 } else { driver.idle_turns + 1 };
     }
 
-    fn completed(&mut self, core: usize, completion: Completion) {
+    fn completed(&mut self, now: Now, core: usize, completion: Completion) {
         match completion {
             Completion::Bytes { wire, bytes } => {
                 self.wires[wire].references += 1;
@@ -142,9 +143,12 @@ impl World {
                 match socket.phase {
                     Phase::Open => {
                         let id = socket.id;
-                        self.drivers[core].broker.sent(id);
                         if broken {
+                            self.drivers[core].broker.broken(now, id);
                             self.note_end(wire);
+                        } else {
+                            socket.last_taken_ns = now.monotonic_ns;
+                            self.drivers[core].broker.sent(now, id);
                         }
                     }
                     Phase::Closing => self.advance_closing(wire),
@@ -215,7 +219,11 @@ impl World {
                     assert_eq!(self.wires[wire].phase, Phase::Open);
                     // Only what is asked of the ring keeps a core awake.
                     busy |= !self.wires[wire].paused;
-                    self.note(|| format!("core {core} pauses {wire}"));
+                    let why = self.drivers[core].broker.held_up_by(connection);
+                    self.note(|| format!("core {core} pauses {wire}, for {why:?}"));
+                    if let Some(topic) = why {
+                        self.check_held_up(wire, topic.0);
+                    }
                     self.pauses += 1;
                     self.wires[wire].paused = true;
                 }
@@ -304,10 +312,42 @@ impl World {
         }
     }
 
+    /// A connection is not read because of a subscriber: it publishes to that topic, and somebody
+    /// wants its publishers to wait.
+    fn check_held_up(&self, wire: usize, topic: u32) {
+        let topic = self.truth.by_id[&topic];
+        let publishes =
+            |frame: &crate::truth::Frame| frame.conversation == wire && frame.topic == topic;
+        let name = &self.truth.topics[topic].name;
+        let blocks = self.conversations.iter().any(|conversation| {
+            conversation.subscriptions.values().any(|found| {
+                found.handed && found.overflow == BLOCK && matches(&found.pattern, name)
+            })
+        });
+        if !blocks || !self.truth.frames.iter().any(publishes) {
+            self.fail(&format!("{wire} is held up for `{name}`; somebody blocks it: {blocks}"));
+        }
+    }
+
     fn close_wire(&mut self, wire: usize, moment: Moment, last: Vec<u8>) {
         self.note(|| format!("{wire} is closed with {} last bytes", last.len()));
         let conversation = &mut self.conversations[wire];
         conversation.deaf = true;
+        for subscription in conversation.subscriptions.values() {
+            self.truth.note_left(subscription);
+        }
+        if last_error(&last) == Some(4290) {
+            let taken_ns = self.wires[wire].last_taken_ns;
+            let timeout_ns = u64::from(self.plan.settings.queues.block_timeout_ms) * 1_000_000;
+            if !conversation.disconnects() && taken_ns + timeout_ns > moment.now.monotonic_ns {
+                self.fail(&format!("{wire} is too slow, but took something at {taken_ns} ns"));
+            }
+            // What waited to be read is lost.
+            for frame in &mut self.truth.frames {
+                frame.may_be_lost |= frame.conversation == wire;
+            }
+        }
+        let conversation = &mut self.conversations[wire];
         if last_error(&last) == Some(4010) {
             // Nothing was served before HELLO.
             for frame in &mut self.truth.frames {

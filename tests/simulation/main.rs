@@ -12,20 +12,23 @@
 //! |---|---|
 //! | what one step of the world is | `world`, `driver`, `mesh`, `wire` |
 //! | what clients do | `behaviour`, `conversation` |
-//! | what is checked when a client reads | `receive` |
-//! | what is checked at the end | `promises`, against `truth` |
+//! | what is checked when a client reads | `receive`, `addressed` |
+//! | what is checked at the end | `promises`, `owed`, against `truth` |
 //! | how tight a world's bounds are | `plan` |
 //! | what the promises look like one by one | `scenarios` |
 
+mod addressed;
 mod behaviour;
 mod conversation;
 mod driver;
 mod mesh;
+mod owed;
 mod plan;
 mod promises;
 mod random;
 mod receive;
 mod scenarios;
+mod scenarios_options;
 mod truth;
 mod wire;
 mod world;
@@ -50,7 +53,7 @@ fn every_promise_holds_for_all_seeds() {
 /// Goal: the worlds reach the bounds they are there to try.
 #[test]
 fn the_seeds_reach_every_bound() {
-    let mut reached = [0; 9];
+    let mut reached = [0; 13];
     for seed in 0..SEEDS {
         let world = behaviour::live(seed);
         reached[0] += world.pauses;
@@ -65,6 +68,10 @@ fn the_seeds_reach_every_bound() {
                 &counters.refused_messages,
                 &counters.mesh_full,
                 &counters.errors_sent,
+                &counters.conflated_messages,
+                &counters.publishers_blocked,
+                &counters.evicted_portions,
+                &counters.refused_for_memory_messages,
             ];
             for (sum, counter) in reached[1..].iter_mut().zip(counted) {
                 *sum += counter.get();

@@ -61,8 +61,20 @@ impl Plan {
         if random.chance(20) {
             settings.queues.subscriber_bytes = 4_096;
         }
-        settings.queues.overflow_policy =
-            random.pick(&[OverflowPolicy::DropOldest, OverflowPolicy::DropNew]);
+        settings.queues.overflow_policy = random.pick(&[
+            OverflowPolicy::DropOldest,
+            OverflowPolicy::DropNew,
+            OverflowPolicy::Block,
+            OverflowPolicy::Disconnect,
+            OverflowPolicy::Latest,
+        ]);
+        settings.queues.block_timeout_ms = random.pick(&[3, 50, 10_000, 10_000]);
+        settings.queues.topic_capacity = random.pick(&[0, 1, 5, 40, 10_000]);
+        settings.queues.topic_bytes = random.pick(&[300, 16 << 20, 16 << 20]);
+        settings.queues.topic_idle_timeout_ms = random.pick(&[5, 600_000, 600_000, 600_000]);
+        if random.chance(15) {
+            settings.limits.memory_max = random.within(2_000..=30_000);
+        }
         settings.delivery.max_batch = random.pick(&[1, 2, 4, 16, 256]);
         settings.delivery.fanout_shards = random.pick(&[0, 0, 1, 3, 8]);
         settings.delivery.default_ttl_ms = random.pick(&[0, 0, 0, 3]);
@@ -83,6 +95,16 @@ impl Plan {
             fault_percent: random.pick(&[0, 5, 15]),
             turn_percent: random.pick(&[20, 60, 100]),
         }
+    }
+
+    /// Whether each topic keeps as many messages as it may, whatever else happens.
+    pub fn keeps_all(&self) -> bool {
+        let queues = &self.settings.queues;
+        queues.topic_capacity > 0
+            && queues.topic_bytes >= 1 << 24
+            && queues.topic_idle_timeout_ms >= 600_000
+            && self.payload_len_max < 10_000
+            && self.settings.limits.memory_max >= 1 << 30
     }
 
     /// Whether a queue of the full capacity is large enough for what one turn may bring, so that

@@ -1,21 +1,28 @@
 //! The checker, second half: what every client was owed, when its connection or the world has
 //! ended; and whether the counters tell the same story.
 
-use blipmq::broker::counters::Counters;
+use blipmq::broker::counters::{Counter, Counters};
 use blipmq::protocol::GapReason;
+use blipmq::protocol::frame::FLAG_ACK;
 
 use crate::conversation::{Conversation, Stream};
+use crate::owed;
+use crate::plan::Plan;
 use crate::truth::{Truth, matches};
 
 type Verdict = Result<(), String>;
 
 impl Conversation {
     /// `stopped` when the broker was told to stop: then input may have been left unread.
-    pub fn owed(&self, truth: &Truth, stopped: bool) -> Verdict {
+    pub fn owed(&self, truth: &Truth, plan: &Plan, stopped: bool) -> Verdict {
         // Whoever stays to the end is owed everything, others no hole in what they got.
-        let to_the_end = !self.abandoned && self.fatal.is_none() && self.fatal_expected.is_none();
+        let to_the_end = self.stays();
+        self.replays_owed(truth, plan)?;
         for subscription in self.subscriptions.values() {
             let Some(subscribed) = subscription.subscribed else { continue };
+            if !subscription.group.is_empty() {
+                continue;
+            }
             for (index, topic) in truth.topics.iter().enumerate() {
                 if !matches(&subscription.pattern, &topic.name) {
                     continue;
@@ -26,6 +33,11 @@ impl Conversation {
                     true => topic.accepted.len() as u64 + 1,
                     false => stream.next.unwrap_or(1),
                 };
+                // From here on all is live: behind what was kept.
+                let kept = subscription.addressed.get(&index);
+                let live_from =
+                    owed::live_from(subscription, kept.map_or(&[], |kept| &kept[..]), plan)
+                        .filter(|_| to_the_end && subscription.ended.is_none());
                 let mut covers = stream.covers.iter().peekable();
                 for sequence in 1..end {
                     while covers.next_if(|cover| cover.first + cover.messages <= sequence).is_some()
@@ -39,7 +51,9 @@ impl Conversation {
                             (Some(ended), Some(fanned_out)) => fanned_out < ended,
                             (Some(_), None) => false,
                         };
-                    if !covered && accepted > subscribed && reached_in_time {
+                    let owed = accepted > subscribed && reached_in_time
+                        || live_from.is_some_and(|live_from| live_from <= sequence);
+                    if !covered && owed {
                         return Err(format!(
                             "{sequence} of `{}`, accepted in turn {accepted}, neither came nor \
                              was reported to {subscription:?}; its stream is {:?}",
@@ -50,7 +64,12 @@ impl Conversation {
             }
         }
         self.gaps_are_right(truth)?;
-        if to_the_end && !stopped { self.answered() } else { Ok(()) }
+        if to_the_end && !stopped {
+            self.acknowledged(truth)?;
+            self.answered()
+        } else {
+            Ok(())
+        }
     }
 
     /// A message is not reported as expired before its time, or if it has no end.
@@ -62,7 +81,7 @@ impl Conversation {
                 for sequence in cover.first..cover.first + cover.messages {
                     let place = truth.topics[*topic].frame_at[sequence as usize - 1];
                     let Some((number, _)) = place else { continue };
-                    let frame = &truth.frames[number as usize];
+                    let frame = &truth.frames[number as usize - 1];
                     let handed = frame.handed.expect("it was accepted").now.monotonic_ns;
                     let deadline_ns = handed + u64::from(frame.ttl_ms) * 1_000_000;
                     if frame.ttl_ms == 0 || cover.sent.now.monotonic_ns < deadline_ns {
@@ -70,6 +89,24 @@ impl Conversation {
                     }
                 }
             }
+        }
+        Ok(())
+    }
+
+    /// Every accepted frame that asked for it has its ACK.
+    fn acknowledged(&self, truth: &Truth) -> Verdict {
+        let refused = |request: u32| self.opens[&request].refused;
+        let own = truth.frames.iter().filter(|frame| {
+            frame.conversation == self.number
+                && frame.handed.is_some()
+                && !frame.request.is_some_and(refused)
+        });
+        let missing: Vec<_> = own
+            .filter(|frame| frame.flags & FLAG_ACK != 0 && !frame.acked)
+            .map(|frame| (frame.topic, frame.handed, frame.sequence))
+            .collect();
+        if missing.len() as u64 > self.refused_for_memory {
+            return Err(format!("no ACK of {missing:?}"));
         }
         Ok(())
     }
@@ -105,15 +142,18 @@ impl Conversation {
 }
 
 /// What publishers handed over was accepted, in their order.
-pub fn publishers(truth: &Truth, conversations: usize, stopped: bool) -> Verdict {
+/// `refused` messages were not, for want of memory.
+pub fn publishers(truth: &Truth, conversations: usize, stopped: bool, refused: u64) -> Verdict {
     for (index, topic) in truth.topics.iter().enumerate() {
         let frames = truth.frames.iter();
         let frames = frames.filter(|frame| frame.topic == index && frame.handed.is_some());
         let handed: u64 = frames.clone().map(|frame| u64::from(frame.messages)).sum();
+        let certain = frames.clone().filter(|frame| !frame.may_be_lost);
+        let certain: u64 = certain.map(|frame| u64::from(frame.messages)).sum();
         let accepted = topic.accepted.len() as u64;
         // A topic that does not exist in the end was refused: the limit was reached.
-        let right =
-            if stopped || topic.id.is_none() { accepted <= handed } else { accepted == handed };
+        let may_be_less = stopped || topic.id.is_none() || refused > 0;
+        let right = accepted <= handed && (may_be_less || accepted >= certain);
         if !right {
             let nowhere: Vec<_> = frames
                 .filter(|frame| frame.sequence.is_none())
@@ -127,7 +167,7 @@ pub fn publishers(truth: &Truth, conversations: usize, stopped: bool) -> Verdict
         }
         let mut last = vec![None; conversations];
         for (number, message) in topic.frame_at.iter().flatten().copied() {
-            let last = &mut last[truth.frames[number as usize].conversation];
+            let last = &mut last[truth.frames[number as usize - 1].conversation];
             if last.is_some_and(|last| last >= (number, message)) {
                 return Err(format!("`{}`: {last:?} before frame {number}", topic.name));
             }
@@ -137,21 +177,31 @@ pub fn publishers(truth: &Truth, conversations: usize, stopped: bool) -> Verdict
     Ok(())
 }
 
-/// With every connection gone, what was queued is accounted for on each core.
-pub fn counters(core: usize, counters: &Counters) -> Verdict {
-    let enqueued = counters.enqueued_messages.get();
+/// With every connection gone, what was queued is accounted for. A group's messages are queued on
+/// one core and delivered by others, so it is the sum that counts.
+pub fn queued(counters: &[&Counters]) -> Verdict {
+    let sum = |of: fn(&Counters) -> &Counter| -> u64 {
+        counters.iter().map(|counters| of(counters).get()).sum()
+    };
+    let enqueued = sum(|counters| &counters.enqueued_messages);
     let left = [
-        counters.delivered_messages.get(),
-        counters.dropped_oldest_messages.get(),
-        counters.expired_in_queue_messages.get(),
-        counters.dropped_disconnected_messages.get(),
+        sum(|counters| &counters.delivered_messages),
+        sum(|counters| &counters.dropped_oldest_messages),
+        sum(|counters| &counters.conflated_messages),
+        sum(|counters| &counters.expired_in_queue_messages),
+        sum(|counters| &counters.dropped_disconnected_messages),
     ];
     if enqueued != left.iter().sum::<u64>() {
         return Err(format!(
-            "core {core}: {enqueued} enqueued, but delivered, dropped_oldest, expired and \
+            "{enqueued} enqueued, but delivered, dropped_oldest, conflated, expired and \
              disconnected are {left:?}"
         ));
     }
+    Ok(())
+}
+
+/// What was opened was closed.
+pub fn connections(core: usize, counters: &Counters) -> Verdict {
     let (opened, closed) = (counters.connections_opened.get(), counters.connections_closed.get());
     let subscriptions = counters.subscriptions.get();
     if opened != closed || subscriptions != 0 {

@@ -2,8 +2,9 @@
 
 use blipmq::limits;
 use blipmq::protocol::decode::{self, ServerFrame};
+use blipmq::protocol::frame::FLAG_ACK;
 use blipmq::protocol::messages::{self, Header};
-use blipmq::protocol::{CoreId, GapReason, RequestId, Sequence, SubscriptionId, TopicId};
+use blipmq::protocol::{CoreId, RequestId, Sequence, SubscriptionId, TopicId};
 
 use crate::conversation::{Conversation, Cover, Seen, Stream};
 use crate::truth::{Moment, Truth, matches};
@@ -101,25 +102,23 @@ impl Conversation {
                 self.goodbye = true;
                 Ok(())
             }
+            ServerFrame::Ack { topic, publish_id, sequence, messages } => {
+                self.ack(truth, (topic.0, publish_id, sequence.0, messages))
+            }
             ServerFrame::Messages(header) => {
                 self.messages(truth, circumstances, sent, header, frame)
             }
             ServerFrame::Gap { topic, subscription, first, messages, reason } => {
                 let topic = self.known_topic(truth, topic.0)?;
                 let gap = Cover { first: first.0, messages, gap: Some(reason), sent };
-                if subscription != 0 || messages == 0 {
-                    return Err(format!("GAP of {messages} messages for {subscription}"));
-                }
-                if reason == GapReason::Overflow && self.loses_nothing {
-                    return Err(format!("an overflow though the client takes everything: {gap:?}"));
-                }
-                if !matches!(reason, GapReason::Overflow | GapReason::Expired) {
-                    return Err(format!("this version has no such gaps: {gap:?}"));
+                if messages == 0 {
+                    return Err("a GAP of nothing".to_string());
                 }
                 if circumstances.keep_seen {
                     self.seen.push(Seen::Gap { first: first.0, messages, reason });
                 }
-                self.cover(truth, topic, gap)
+                self.gap_is_due(truth, topic, subscription, gap)?;
+                self.cover_for(truth, topic, subscription, gap)
             }
             decoded => Err(format!("{decoded:?} is not due")),
         }
@@ -173,6 +172,7 @@ impl Conversation {
                 5030 if circumstances.stopping => Ok(()),
                 4010 if !self.welcomed => Ok(()),
                 4291 if !circumstances.admitted => Ok(()),
+                4290 if self.may_be_too_slow() => Ok(()),
                 _ if self.fatal_expected == Some(code) => Ok(()),
                 _ => Err(format!("fatal ERROR {code} where {:?}: {text}", self.fatal_expected)),
             };
@@ -184,6 +184,10 @@ impl Conversation {
         }
         // Limits of the server: it alone knows when they are reached.
         if code == 4291 {
+            if about == 0 {
+                self.refused_for_memory += 1;
+                return Ok(());
+            }
             if let Some(open) = self.opens.get_mut(&about).filter(|open| !open.answered) {
                 open.answered = true;
                 open.refused = true;
@@ -223,30 +227,38 @@ impl Conversation {
         bytes: &[u8],
     ) -> Verdict {
         let topic = self.known_topic(truth, header.topic)?;
-        let number = header.crc;
-        let frame =
-            truth.frames.get(number as usize).ok_or(format!("frame {number} does not exist"))?;
+        let first = header.sequence;
+        let records = &bytes[limits::MESSAGES_HEADER_LEN..];
+        let number = match header.crc {
+            0 => truth.find_cut(topic, &header, records)?,
+            number => number,
+        };
+        let frame = truth.frames.get((number as usize).wrapping_sub(1));
+        let frame = frame.ok_or(format!("frame {number} does not exist"))?;
+        let whole = header.crc == number;
         let right = frame.topic == topic
-            && frame.flags == header.flags
-            && frame.messages == header.count
             && frame.ttl_ms == header.ttl_ms
-            && frame.records == bytes[limits::MESSAGES_HEADER_LEN..]
-            && header.subscription == 0;
+            && (!whole || frame.flags == header.flags)
+            && (!whole || frame.messages == header.count)
+            && (!whole || frame.records == records);
         if !right {
             return Err(format!("frame {number} came altered: {header:?}"));
         }
         if frame.handed.is_none() {
             return Err(format!("frame {number} came though its publisher had been ended before"));
         }
-        let first = header.sequence;
-        truth.note_received(number, first)?;
-        let frame = &truth.frames[number as usize];
-        let accepted = truth.topics[topic].accepted[first as usize - 1];
+        if whole {
+            truth.note_received(number, first)?;
+        }
+        let frame = truth.frame(number);
+        let ttl_ms = frame.ttl_ms;
+        let accepted = truth.topics[topic].accepted.get(first as usize - 1);
+        let accepted = accepted.ok_or(format!("{first} is not accepted yet"))?;
         if header.timestamp != accepted.now.unix_ns {
             return Err(format!("frame {number} has the timestamp {}", header.timestamp));
         }
-        let deadline_ns = accepted.now.monotonic_ns + u64::from(frame.ttl_ms) * 1_000_000;
-        if frame.ttl_ms > 0 && sent.now.monotonic_ns >= deadline_ns {
+        let deadline_ns = accepted.now.monotonic_ns + u64::from(ttl_ms) * 1_000_000;
+        if ttl_ms > 0 && sent.now.monotonic_ns >= deadline_ns {
             return Err(format!("frame {number} was sent after its time to live"));
         }
         if circumstances.keep_seen {
@@ -256,14 +268,43 @@ impl Conversation {
                 }),
             );
         }
-        self.cover(truth, topic, Cover { first, messages: header.count.into(), gap: None, sent })
+        let cover = Cover { first, messages: header.count.into(), gap: None, sent };
+        self.cover_for(truth, topic, header.subscription, cover)
+    }
+
+    fn ack(
+        &mut self,
+        truth: &mut Truth,
+        (topic, publish_id, sequence, messages): (u32, u64, u64, u32),
+    ) -> Verdict {
+        let topic = self.known_topic(truth, topic)?;
+        let number = (publish_id >> 32) as u32;
+        let frame = truth.frames.get_mut((number as usize).wrapping_sub(1));
+        let frame = frame.ok_or(format!("an ACK of {publish_id:#x}, which does not exist"))?;
+        let due = frame.conversation == self.number
+            && frame.topic == topic
+            && frame.flags & FLAG_ACK != 0
+            && frame.handed.is_some()
+            && !frame.acked
+            && u32::from(frame.messages) == messages
+            && publish_id == crate::conversation::publish_id(number);
+        if !due {
+            return Err(format!("an ACK of frame {number} that is not due"));
+        }
+        frame.acked = true;
+        let before = self.acked.insert(topic, number);
+        if before.is_some_and(|before| before > number) {
+            return Err(format!("ACKs of one topic: frame {before:?} before {number}"));
+        }
+        truth.note_received(number, sequence)
     }
 
     /// Messages or a gap: in order, once, and only while subscribed.
-    fn cover(&mut self, truth: &Truth, topic: usize, cover: Cover) -> Verdict {
+    pub fn cover(&mut self, truth: &Truth, topic: usize, cover: Cover) -> Verdict {
         let name = &truth.topics[topic].name;
         let wanted = self.subscriptions.values().any(|subscription| {
-            subscription.subscribed.is_some()
+            subscription.group.is_empty()
+                && subscription.subscribed.is_some()
                 && !subscription.unsubscribed
                 && matches(&subscription.pattern, name)
         });
@@ -286,6 +327,11 @@ impl Conversation {
         }
         stream.next = Some(cover.first + cover.messages);
         stream.covers.push(cover);
+        for subscription in self.subscriptions.values_mut() {
+            if subscription.subscribed.is_some() {
+                subscription.live_since.insert(topic);
+            }
+        }
         Ok(())
     }
 }

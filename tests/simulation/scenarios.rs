@@ -9,23 +9,23 @@ use crate::plan::Plan;
 use crate::wire::{ClientEnd, Phase};
 use crate::world::{Client, World};
 
-const ZERO: CoreId = CoreId(0);
-const ONE: CoreId = CoreId(1);
+pub const ZERO: CoreId = CoreId(0);
+pub const ONE: CoreId = CoreId(1);
 
-fn message(payload: &str) -> Seen {
+pub fn message(payload: &str) -> Seen {
     Seen::Message(payload.to_string())
 }
 
-fn gap(first: u64, messages: u64, reason: GapReason) -> Seen {
+pub fn gap(first: u64, messages: u64, reason: GapReason) -> Seen {
     Seen::Gap { first, messages, reason }
 }
 
-fn numbers(range: std::ops::RangeInclusive<u32>) -> Vec<String> {
+pub fn numbers(range: std::ops::RangeInclusive<u32>) -> Vec<String> {
     range.map(|number| number.to_string()).collect()
 }
 
 /// Publishes payloads that say 1, 2, ... as one burst that arrives in one turn.
-fn publish_numbers(world: &mut World, client: Client, topic: &str, payloads: &[String]) {
+pub fn publish_numbers(world: &mut World, client: Client, topic: &str, payloads: &[String]) {
     for payload in payloads {
         world.publish(client, topic, payload, 0);
     }
@@ -34,7 +34,7 @@ fn publish_numbers(world: &mut World, client: Client, topic: &str, payloads: &[S
 
 /// A subscriber that has stopped reading with one send of `first` in flight, so that whatever
 /// comes next stays in its queue.
-fn stalled_subscriber(world: &mut World, topic: &str, overflow: u8, capacity: u32) -> Client {
+pub fn stalled_subscriber(world: &mut World, topic: &str, overflow: u8, capacity: u32) -> Client {
     let subscriber = world.connect(ZERO);
     world.add_subscription(subscriber, topic, overflow, capacity);
     world.run_until_idle();

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 
 use blipmq::broker::{Cluster, Now};
 
+use crate::conversation::Subscription;
+
 /// A turn of one core. Turns of all cores are counted together, so they have one order.
 #[derive(Debug, Clone, Copy)]
 pub struct Moment {
@@ -23,9 +25,15 @@ pub struct Frame {
     pub ttl_ms: u32,
     /// Everything from the first record on.
     pub records: Vec<u8>,
+    /// The OPEN it was published under, if not under the topic's id.
+    pub request: Option<u32>,
     /// When its last byte was given to the broker, unless that no longer counts.
     pub handed: Option<Moment>,
-    /// Known once a subscriber has received it.
+    /// Its connection was ended while it may have waited to be read.
+    pub may_be_lost: bool,
+    /// Its ACK has come.
+    pub acked: bool,
+    /// Known once a subscriber or an ACK has told it.
     pub sequence: Option<u64>,
 }
 
@@ -61,10 +69,40 @@ pub struct Truth {
     pub topics: Vec<Topic>,
     pub by_name: BTreeMap<String, usize>,
     pub by_id: BTreeMap<u32, usize>,
+    /// By number, from 1.
     pub frames: Vec<Frame>,
+    /// By pattern and name.
+    pub groups: BTreeMap<(String, String), Group>,
+}
+
+/// What members of a group were told, all together.
+#[derive(Default)]
+pub struct Group {
+    /// By topic and sequence: it was delivered, or reported.
+    pub told: BTreeMap<(usize, u64), bool>,
+    /// A member has left, so that others may be dealt older messages.
+    pub left: bool,
 }
 
 impl Truth {
+    /// A frame by its number.
+    pub fn frame(&mut self, number: u32) -> &mut Frame {
+        &mut self.frames[number as usize - 1]
+    }
+
+    /// The group of a subscription, if it is a member.
+    pub fn group_of(&mut self, subscription: &Subscription) -> Option<&mut Group> {
+        let name = (subscription.pattern.clone(), subscription.group.clone());
+        (!name.1.is_empty()).then(|| self.groups.entry(name).or_default())
+    }
+
+    /// A member leaves.
+    pub fn note_left(&mut self, subscription: &Subscription) {
+        if let Some(group) = self.group_of(subscription) {
+            group.left = true;
+        }
+    }
+
     /// The topic of a name.
     pub fn topic(&mut self, cluster: &Cluster, name: &str) -> usize {
         if let Some(index) = self.by_name.get(name) {
@@ -101,7 +139,7 @@ impl Truth {
 
     /// A frame was received with this first sequence: everybody has to agree.
     pub fn note_received(&mut self, number: u32, first: u64) -> Result<(), String> {
-        let frame = &mut self.frames[number as usize];
+        let frame = &mut self.frames[number as usize - 1];
         let topic = &mut self.topics[frame.topic];
         match frame.sequence {
             Some(sequence) if sequence != first => {

@@ -56,6 +56,8 @@ pub struct Wire {
     pub sent_under_way: bool,
     pub last_bytes: Vec<u8>,
     pub linger_until_ns: u64,
+    /// When a send to it was last complete.
+    pub last_taken_ns: u64,
     pub write_shut: bool,
     /// The socket buffer: sent, not read by the client.
     pub downstream: VecDeque<u8>,
@@ -84,6 +86,7 @@ impl Wire {
             sent_under_way: false,
             last_bytes: Vec::new(),
             linger_until_ns: u64::MAX,
+            last_taken_ns: 0,
             write_shut: false,
             downstream: VecDeque::new(),
             downstream_len_max,

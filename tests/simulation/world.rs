@@ -6,13 +6,15 @@ use std::ops::RangeInclusive;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
+use blipmq::broker::counters::Counters;
 use blipmq::broker::{Cluster, Now};
 use blipmq::config::Settings;
 use blipmq::protocol::CoreId;
 
-use crate::conversation::{Conversation, Publish, Seen};
+use crate::conversation::{Asks, Conversation, Publish, Seen};
 use crate::driver::{Completion, Driver};
 use crate::mesh::Mesh;
+use crate::owed;
 use crate::plan::Plan;
 use crate::promises;
 use crate::random::Random;
@@ -202,8 +204,14 @@ impl World {
         overflow: u8,
         capacity: u32,
     ) -> u32 {
+        self.add(client, pattern, Asks { overflow, capacity, ..Asks::default() })
+    }
+
+    /// One more subscription with whatever options; returns its number.
+    pub fn add(&mut self, client: Client, pattern: &str, asks: Asks<'_>) -> u32 {
         let upstream = &mut self.wires[client.0].upstream;
-        self.conversations[client.0].subscribe(upstream, pattern, overflow, capacity)
+        let policy = self.plan.settings.queues.overflow_policy;
+        self.conversations[client.0].subscribe(upstream, policy, pattern, asks)
     }
 
     pub fn unsubscribe(&mut self, client: Client, subscription: u32) {
@@ -406,6 +414,15 @@ impl World {
             wire.downstream_len_max = usize::MAX;
         }
         self.run_until_idle();
+        // Who vanished while it was not read itself is found out after `block_timeout` only.
+        for _ in 0..self.wires.len() {
+            let vanished = |wire: &Wire| wire.broken || wire.client_end == ClientEnd::Closed;
+            let zombie = |wire: &Wire| wire.paused && vanished(wire);
+            if self.wires.iter().any(zombie) {
+                self.advance_ms(u64::from(self.plan.settings.queues.block_timeout_ms));
+                self.run_until_idle();
+            }
+        }
         if self.wires.iter().any(|wire| wire.paused || !wire.is_quiet()) {
             self.fail(&format!("everything sleeps, and not all is done: {}", self.who_is_busy()));
         }
@@ -451,20 +468,55 @@ impl World {
             }
         }
         for (core, driver) in self.drivers.iter().enumerate() {
-            if let Err(broken) = promises::counters(core, &driver.counters) {
+            if let Err(broken) = promises::connections(core, &driver.counters) {
                 self.fail(&broken);
+            }
+        }
+        let counters: Vec<&Counters> =
+            self.drivers.iter().map(|driver| &*driver.counters).collect();
+        if let Err(broken) = promises::queued(&counters) {
+            self.fail(&broken);
+        }
+        self.check_memory();
+    }
+
+    /// With everybody gone the logs alone hold memory, and none once all topics are idle.
+    fn check_memory(&mut self) {
+        for idle in [false, true] {
+            if idle {
+                self.advance_ms(u64::from(self.plan.settings.queues.topic_idle_timeout_ms));
+            }
+            for driver in &mut self.drivers {
+                driver.wake();
+            }
+            self.run_until_idle();
+            let held = self.cluster.memory.held();
+            let kept = self.drivers.iter().map(|driver| driver.broker.kept_bytes()).sum::<u64>();
+            if held != kept || (idle && held != 0) {
+                self.fail(&format!("{held} bytes are held, {kept} kept; topics are idle: {idle}"));
             }
         }
     }
 
     fn check_promises(&self) {
         for conversation in &self.conversations {
-            self.hold(conversation.owed(&self.truth, self.stopping), conversation.number);
+            let verdict = conversation.owed(&self.truth, &self.plan, self.stopping);
+            self.hold(verdict, conversation.number);
         }
-        if let Err(broken) =
-            promises::publishers(&self.truth, self.conversations.len(), self.stopping)
-        {
-            self.fail(&broken);
+        let refused = |driver: &Driver| driver.counters.refused_for_memory_messages.get();
+        let refused = self.drivers.iter().map(refused).sum();
+        let publishers =
+            promises::publishers(&self.truth, self.conversations.len(), self.stopping, refused);
+        let told: u64 = self.conversations.iter().map(|one| one.refused_for_memory).sum();
+        let refusals = match told > refused {
+            true => Err(format!("{told} frames were refused for memory, {refused} counted")),
+            false => Ok(()),
+        };
+        let groups = owed::groups(&self.truth, &self.conversations);
+        for verdict in [publishers, refusals, groups] {
+            if let Err(broken) = verdict {
+                self.fail(&broken);
+            }
         }
     }
 }

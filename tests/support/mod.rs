@@ -5,6 +5,7 @@
 
 #![allow(dead_code, reason = "each test binary uses its part")]
 
+pub mod broker;
 pub mod running;
 pub mod wire;
 
@@ -30,13 +31,14 @@ pub struct Server<T> {
 impl<T: Send + 'static> Server<T> {
     /// Takes one connection and hands it to `script` as it is, before HELLO.
     pub fn raw(script: impl FnOnce(Connection) -> T + Send + 'static) -> Server<T> {
+        Server::listening(|listener| script(listener.accept()))
+    }
+
+    /// Hands the listener to `script`, which takes as many connections as it likes.
+    pub fn listening(script: impl FnOnce(Listener) -> T + Send + 'static) -> Server<T> {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let addr = listener.local_addr().expect("it listens").to_string();
-        let thread = std::thread::spawn(move || {
-            let (stream, _) = listener.accept().expect("the client connects");
-            stream.set_nodelay(true).expect("a socket option");
-            script(Connection { stream, buffer: Vec::new() })
-        });
+        let thread = std::thread::spawn(move || script(Listener(listener)));
         Server { addr, thread }
     }
 
@@ -57,6 +59,18 @@ impl<T: Send + 'static> Server<T> {
     }
 }
 
+/// Where a script takes its connections.
+pub struct Listener(TcpListener);
+
+impl Listener {
+    /// The next connection as it is, before HELLO.
+    pub fn accept(&self) -> Connection {
+        let (stream, _) = self.0.accept().expect("the client connects");
+        stream.set_nodelay(true).expect("a socket option");
+        Connection { stream, buffer: Vec::new() }
+    }
+}
+
 /// The server's end of a connection.
 pub struct Connection {
     pub stream: TcpStream,
@@ -68,6 +82,16 @@ pub struct Connection {
 pub struct Published {
     pub header: Header,
     pub payloads: Vec<Vec<u8>>,
+    pub frame: Vec<u8>,
+}
+
+impl Published {
+    /// A header of the first message, which must have it.
+    pub fn header_value(&self, name: &str) -> Vec<u8> {
+        let mut headers = messages::records(&self.frame).next().expect("a message").headers;
+        let found = headers.find(|(found, _)| *found == name.as_bytes());
+        found.unwrap_or_else(|| panic!("no header {name}")).1.to_vec()
+    }
 }
 
 impl Connection {
@@ -97,6 +121,11 @@ impl Connection {
 
     /// Takes HELLO and answers WELCOME.
     pub fn welcome(&mut self) {
+        self.welcome_as(0xfeed);
+    }
+
+    /// Takes HELLO and answers WELCOME with this server id.
+    pub fn welcome_as(&mut self, server_id: u64) {
         self.expect(Kind::Hello);
         let welcome = Welcome {
             version: 1,
@@ -105,7 +134,7 @@ impl Connection {
             shards: 2,
             message_len_max: MESSAGE_LEN_MAX,
             frame_len_max: FRAME_LEN_MAX,
-            server_id: 0xfeed,
+            server_id,
             server: "scripted/1",
         };
         self.send(|out| encode::welcome(out, &welcome));
@@ -124,6 +153,21 @@ impl Connection {
             Ok(ClientFrame::Open { request, topic }) => (request, topic.to_owned()),
             other => panic!("{other:?}"),
         }
+    }
+
+    /// Takes an OPEN and names the topic.
+    pub fn accept_open(&mut self, id: u32) -> String {
+        let (request, name) = self.expect_open();
+        self.send(|out| {
+            encode::topic(out, request, TopicId(id), Sequence(1), CoreId(0), &name);
+        });
+        name
+    }
+
+    /// Takes a PING and answers it.
+    pub fn accept_ping(&mut self) {
+        let opaque = self.expect_ping();
+        self.send(|out| encode::pong(out, opaque));
     }
 
     pub fn expect_messages(&mut self) -> Published {
@@ -215,7 +259,7 @@ impl Connection {
 
 fn published(frame: &[u8]) -> Published {
     let payloads = messages::records(frame).map(|record| record.payload.to_vec()).collect();
-    Published { header: Header::read(frame), payloads }
+    Published { header: Header::read(frame), payloads, frame: frame.to_vec() }
 }
 
 /// A MESSAGES frame as a broker sends it.
@@ -226,6 +270,12 @@ pub fn delivery(topic: u32, sequence: u64, payloads: &[&[u8]]) -> Vec<u8> {
         records.extend_from_slice(payload);
     }
     frame_of(topic, sequence, payloads.len() as u16, 0, &records)
+}
+
+/// The same, addressed to one subscription.
+pub fn delivery_to(subscription: SubscriptionId, mut frame: Vec<u8>) -> Vec<u8> {
+    frame[12..16].copy_from_slice(&subscription.0.to_le_bytes());
+    frame
 }
 
 /// A MESSAGES frame with one message that has headers.

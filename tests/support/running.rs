@@ -187,6 +187,15 @@ impl Broker {
         stderr
     }
 
+    /// Memory of the process that is really there.
+    pub fn resident_bytes(&self) -> u64 {
+        let path = format!("/proc/{}/status", self.running.child.id());
+        let status = std::fs::read_to_string(path).expect("it is running");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kib = line.expect("every Linux tells it").trim().trim_end_matches(" kB");
+        kib.parse::<u64>().expect("a number") * 1_024
+    }
+
     /// The metrics page.
     pub fn page(&self) -> String {
         let mut stream =

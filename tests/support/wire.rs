@@ -9,7 +9,7 @@ use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
 
 use blipmq::protocol::decode::{self, Hello, ServerFrame, Subscribe};
-use blipmq::protocol::frame::{FLAG_CRC, PROVISIONAL};
+use blipmq::protocol::frame::{FLAG_ACK, FLAG_CRC, PROVISIONAL};
 use blipmq::protocol::messages::{self, Header};
 use blipmq::protocol::{RequestId, SubscriptionId, encode};
 
@@ -153,6 +153,25 @@ impl Wire {
         assert_eq!(frame.decoded(), expected);
     }
 
+    /// Subscribes with any options and waits until that is in force.
+    pub fn subscribe_to(&mut self, subscribe: &Subscribe<'_>) {
+        self.send(|out| encode::subscribe(out, subscribe));
+        let frame = self.expect();
+        let expected = ServerFrame::Subscribed { subscription: subscribe.subscription };
+        assert_eq!(frame.decoded(), expected);
+    }
+
+    /// The same connection, to write to from another thread.
+    pub fn writer(&self) -> TcpStream {
+        self.stream.try_clone().expect("a socket can be shared")
+    }
+
+    /// Ends the connection by a reset: the peer may lose what it was sent and did not read.
+    pub fn reset(self) {
+        let socket = socket2::SockRef::from(&self.stream);
+        socket.set_linger(Some(Duration::ZERO)).expect("a socket option");
+    }
+
     /// Opens a topic; returns its id, its next sequence and its owner.
     pub fn open(&mut self, request: u32, topic: &str) -> (u32, u64, u16) {
         self.send(|out| encode::open(out, RequestId(request), topic));
@@ -222,6 +241,27 @@ pub fn encode_subscribe(
     let subscribe =
         Subscribe { subscription, overflow, start, capacity, start_argument, pattern, group };
     encode::subscribe(out, &subscribe);
+}
+
+/// A live subscription with the server's defaults; callers change what differs.
+pub fn wanting(subscription: u32, pattern: &str) -> Subscribe<'_> {
+    Subscribe {
+        subscription: SubscriptionId(subscription),
+        overflow: 0,
+        start: 0,
+        capacity: 0,
+        start_argument: 0,
+        pattern,
+        group: "",
+    }
+}
+
+/// Appends a MESSAGES frame that wants an ACK.
+pub fn encode_asking(out: &mut Vec<u8>, topic: u32, publish_id: u64, payloads: &[&[u8]]) {
+    let at = out.len();
+    encode_messages(out, topic, 0, payloads);
+    out[at + 5] = FLAG_ACK;
+    out[at + 16..at + 24].copy_from_slice(&publish_id.to_le_bytes());
 }
 
 /// Appends a MESSAGES frame as a publisher writes it.

@@ -190,7 +190,7 @@ impl Solo {
             }
             for connection in in_flight {
                 busy = true;
-                self.broker.sent(connection);
+                self.broker.sent(now, connection);
             }
             for action in self.broker.take_actions().collect::<Vec<_>>() {
                 busy = true;

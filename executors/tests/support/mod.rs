@@ -139,7 +139,14 @@ pub fn plan(cores: usize, connections_max: u32, drain_timeout: Duration) -> Plan
     let cpus: Vec<usize> = allowed.iter().copied().cycle().take(cores).collect();
     preflight::check(cores, 4_096).expect("this machine can run the tests");
     let listener = listener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).expect("a free port");
-    Plan { cpus, listener, connections_max, letters_max: 4, drain_timeout }
+    Plan {
+        cpus,
+        listener,
+        connections_max,
+        letters_max: 4,
+        drain_timeout,
+        linger: Duration::from_secs(2),
+    }
 }
 
 /// Joins, or fails when that takes too long.
@@ -324,6 +331,13 @@ impl Service for Asked {
             Some(FLOOD) if !bytes.is_empty() => session.close = Some(Bytes::from_static(LAST)),
             _ => {}
         }
+    }
+
+    fn broken(&mut self, _: Now, connection: ConnectionId) {
+        let session = self.session(connection);
+        assert!(session.in_flight && !session.closing, "only what was sent can fail");
+        session.in_flight = false;
+        session.outgoing.clear();
     }
 
     fn sent(&mut self, _: Now, connection: ConnectionId) {

@@ -153,7 +153,7 @@ fn each_kind_of_problem_is_told_in_one_line_that_says_what_to_do() {
         ),
         (
             "[limits]\nwhatever = 5\n",
-            "blipmq.toml:2: [limits] whatever is not a known key; known keys: max_topics, \
+            "blipmq.toml:2: [limits] whatever is not a known key; known keys: memory_max, max_topics, \
              max_subscriptions_per_connection",
         ),
         (
@@ -223,12 +223,7 @@ fn each_kind_of_problem_is_told_in_one_line_that_says_what_to_do() {
         (
             "[queues]\noverflow_policy = \"drop-new\"\n",
             "blipmq.toml:2: [queues] overflow_policy = \"drop-new\" must be \"drop_oldest\" or \
-             \"drop_new\"",
-        ),
-        (
-            "[queues]\noverflow_policy = \"block\"\n",
-            "blipmq.toml:2: [queues] overflow_policy = \"block\": this version of the broker does \
-             not serve it yet, must be \"drop_oldest\" or \"drop_new\"",
+             \"drop_new\" or \"block\" or \"disconnect\" or \"latest\"",
         ),
         (
             "[delivery]\nmax_batch = 5\n\n[server]\n\n[delivery]\nfanout_shards = 6\n",
@@ -287,7 +282,7 @@ bind_adr = \"127.0.0.1:1\"
 topic_capacity = \"many\"
 subscriber_capacity = = 3
 subscriber_capacity = 3
-overflow_policy = \"latest\"
+overflow_policy = \"newest\"
 [deliver]
 max_batch = 0
 ";

@@ -1,0 +1,340 @@
+//! Cores, the mesh between them and connections, driven as `executors::driver` and `server::relay`
+//! do.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use blipmq::broker::mesh::{DELIVERIES, LANES, Letter, REQUESTS};
+use blipmq::broker::{Action, Broker, Cluster, ConnectionId, Now};
+use blipmq::config::{OverflowPolicy, Settings};
+use blipmq::protocol::CoreId;
+use blipmq::protocol::decode::Hello;
+use blipmq::protocol::encode;
+
+use crate::reader::Reader;
+
+/// Turns after which a broker that still finds something to do is thought to spin.
+const TURNS_MAX: u32 = 20_000;
+/// Longer than every timeout of the settings below.
+const TIMEOUT_NS: u64 = 20_000_000_000;
+
+pub struct World {
+    cores: Vec<Core>,
+    /// By `(from * cores + to) * LANES + lane`.
+    mesh: Vec<VecDeque<Letter>>,
+    letters_max: usize,
+    connections: Vec<Connection>,
+    monotonic_ns: u64,
+    stops: bool,
+}
+
+struct Core {
+    broker: Broker,
+    stop_begun: bool,
+}
+
+struct Connection {
+    core: usize,
+    id: ConnectionId,
+    reader: Reader,
+    /// Sent by the client, not handed over yet.
+    pending: VecDeque<Vec<u8>>,
+    ends: bool,
+    told_end: bool,
+    paused: bool,
+    stalled: bool,
+    in_flight: Option<Vec<u8>>,
+    /// The broker has closed it, with these last bytes.
+    closing: Option<Vec<u8>>,
+    gone: bool,
+}
+
+impl World {
+    /// The options, one bit each: 0 two cores, 1 two connections, 2 short queues, 3 little memory
+    /// and time to live, 4 short messages and `block`, 5 a narrow mesh, 6 no HELLO, 7 no admission.
+    pub fn new(options: u8) -> World {
+        let is_set = |bit: u8| options >> bit & 1 == 1;
+        let mut settings = Settings::default();
+        if is_set(2) {
+            settings.queues.subscriber_capacity = 4;
+            settings.queues.subscriber_bytes = 1_000;
+            settings.queues.topic_capacity = 5;
+            settings.delivery.max_batch = 3;
+            settings.limits.max_subscriptions_per_connection = 3;
+            settings.limits.max_topics = 3;
+        }
+        if is_set(3) {
+            settings.limits.memory_max = 4_000;
+            settings.delivery.default_ttl_ms = 5;
+        }
+        if is_set(4) {
+            settings.server.max_message_size_bytes = 100;
+            settings.queues.overflow_policy = OverflowPolicy::Block;
+            settings.queues.topic_idle_timeout_ms = 20;
+        }
+        let cores = 1 + u16::from(is_set(0));
+        let cluster = Cluster::new(cores, 7, Arc::new(settings));
+        let core = |core| Core {
+            broker: Broker::new(CoreId(core), cluster.clone(), Arc::default()),
+            stop_begun: false,
+        };
+        let mut world = World {
+            cores: (0..cores).map(core).collect(),
+            mesh: (0..usize::from(cores * cores) * LANES).map(|_| VecDeque::new()).collect(),
+            letters_max: if is_set(5) { 1 } else { 16 },
+            connections: Vec::new(),
+            monotonic_ns: 1,
+            stops: false,
+        };
+        for number in 0..1 + usize::from(is_set(1)) {
+            let core = number % usize::from(cores);
+            let id = ConnectionId { slot: number as u32, generation: 3 };
+            let now = world.now();
+            world.cores[core].broker.connected(now, id, !is_set(7));
+            world.connections.push(Connection {
+                core,
+                id,
+                reader: Reader::default(),
+                pending: VecDeque::new(),
+                ends: false,
+                told_end: false,
+                paused: false,
+                stalled: false,
+                in_flight: None,
+                closing: None,
+                gone: false,
+            });
+            if !is_set(6) {
+                let mut hello = Vec::new();
+                let greets = Hello { auth_kind: 0, client_name: "", user: "", password: "" };
+                encode::hello(&mut hello, &greets);
+                world.send(number, &hello);
+            }
+        }
+        world
+    }
+
+    fn now(&self) -> Now {
+        let unix_ns = 1_700_000_000_000_000_000 + self.monotonic_ns;
+        Now { monotonic_ns: self.monotonic_ns, unix_ns }
+    }
+
+    fn connection(&mut self, number: usize) -> &mut Connection {
+        let count = self.connections.len();
+        &mut self.connections[number % count]
+    }
+
+    /// A client sends bytes that arrive in one read.
+    pub fn send(&mut self, number: usize, bytes: &[u8]) {
+        let connection = self.connection(number);
+        if !connection.ends {
+            connection.pending.push_back(bytes.to_vec());
+        }
+    }
+
+    /// A client sends no more.
+    pub fn end(&mut self, number: usize) {
+        self.connection(number).ends = true;
+    }
+
+    /// A client stops reading, or reads again.
+    pub fn stall(&mut self, number: usize) {
+        let connection = self.connection(number);
+        connection.stalled = !connection.stalled;
+    }
+
+    pub fn pass(&mut self, ns: u64) {
+        self.monotonic_ns += ns;
+    }
+
+    pub fn stop(&mut self) {
+        self.stops = true;
+    }
+
+    /// Every core takes a turn; returns whether any found something to do.
+    pub fn turn(&mut self) -> bool {
+        let mut busy = false;
+        for core in 0..self.cores.len() {
+            busy |= self.turn_of(core);
+        }
+        busy
+    }
+
+    /// One core takes a turn while the other is late.
+    pub fn turn_alone(&mut self, core: usize) {
+        self.turn_of(core % self.cores.len());
+    }
+
+    /// Turns until there is nothing to do.
+    pub fn settle(&mut self) {
+        for _ in 0..TURNS_MAX {
+            if !self.turn() {
+                return;
+            }
+        }
+        panic!("the broker finds something to do for ever");
+    }
+
+    fn turn_of(&mut self, core: usize) -> bool {
+        self.monotonic_ns += 1_000;
+        let mut busy = self.complete_sends(core);
+        if self.stops && !self.cores[core].stop_begun {
+            self.cores[core].stop_begun = true;
+            self.cores[core].broker.stop();
+            busy = true;
+        }
+        busy |= self.hand_over(core);
+        busy |= self.read_mesh(core, DELIVERIES);
+        busy |= self.read_mesh(core, REQUESTS);
+        let now = self.now();
+        busy |= self.cores[core].broker.take_in(now);
+        busy |= self.write_mesh(core);
+        let mut gathered = Vec::new();
+        while let Some(id) = self.cores[core].broker.next_ready() {
+            self.cores[core].broker.gather(now, id, &mut gathered);
+            if !gathered.is_empty() {
+                busy = true;
+                let connection = self.of_core(core, id);
+                assert!(connection.in_flight.is_none() && connection.closing.is_none());
+                connection.in_flight = Some(gathered.drain(..).flatten().collect());
+            }
+        }
+        for action in self.cores[core].broker.take_actions().collect::<Vec<_>>() {
+            busy = true;
+            match action {
+                Action::Pause(id) => self.of_core(core, id).paused = true,
+                Action::Resume(id) => self.of_core(core, id).paused = false,
+                Action::Close(id, last) => {
+                    let connection = self.of_core(core, id);
+                    assert!(connection.closing.is_none(), "a connection is closed once");
+                    connection.closing = Some(last.to_vec());
+                }
+            }
+        }
+        self.cores[core].broker.audit();
+        busy
+    }
+
+    fn of_core(&mut self, core: usize, id: ConnectionId) -> &mut Connection {
+        let connection = &mut self.connections[id.slot as usize];
+        assert!(connection.id == id && connection.core == core && !connection.gone);
+        connection
+    }
+
+    fn complete_sends(&mut self, core: usize) -> bool {
+        let now = self.now();
+        let mut busy = false;
+        let of_core = |connection: &&mut Connection| connection.core == core;
+        for connection in self.connections.iter_mut().filter(of_core) {
+            if connection.stalled || connection.gone {
+                continue;
+            }
+            if let Some(bytes) = connection.in_flight.take() {
+                busy = true;
+                connection.reader.read(&bytes);
+                if connection.closing.is_none() {
+                    self.cores[core].broker.sent(now, connection.id);
+                    continue;
+                }
+            }
+            if let Some(last) = connection.closing.take() {
+                busy = true;
+                connection.reader.read(&last);
+                connection.gone = true;
+                self.cores[core].broker.closed(connection.id);
+            }
+        }
+        busy
+    }
+
+    fn hand_over(&mut self, core: usize) -> bool {
+        let now = self.now();
+        let mut busy = false;
+        for connection in &mut self.connections {
+            let broker = &mut self.cores[connection.core].broker;
+            let is_open = connection.closing.is_none() && !connection.gone;
+            if connection.core != core || !is_open || connection.paused {
+                continue;
+            }
+            while broker.wants_input()
+                && let Some(bytes) = connection.pending.pop_front()
+            {
+                busy = true;
+                broker.received(now, connection.id, &bytes);
+            }
+            if broker.wants_input()
+                && connection.pending.is_empty()
+                && connection.ends
+                && !std::mem::replace(&mut connection.told_end, true)
+            {
+                busy = true;
+                broker.ended(now, connection.id);
+            }
+        }
+        busy
+    }
+
+    fn lane(&mut self, from: usize, to: usize, lane: usize) -> &mut VecDeque<Letter> {
+        let cores = self.cores.len();
+        &mut self.mesh[(from * cores + to) * LANES + lane]
+    }
+
+    fn read_mesh(&mut self, core: usize, lane: usize) -> bool {
+        let mut busy = false;
+        for from in (0..self.cores.len()).filter(|from| *from != core) {
+            if self.cores[core].broker.wants_letter(lane)
+                && let Some(letter) = self.lane(from, core, lane).pop_front()
+            {
+                busy = true;
+                self.cores[core].broker.letter(CoreId(from as u16), letter);
+            }
+        }
+        busy
+    }
+
+    fn write_mesh(&mut self, core: usize) -> bool {
+        let mut busy = false;
+        for to in 0..self.cores.len() {
+            for lane in [REQUESTS, DELIVERIES] {
+                let to_id = CoreId(to as u16);
+                let Some(letter) = self.cores[core].broker.take_letter(to_id, lane) else {
+                    continue;
+                };
+                assert!(to != core, "a core does not write to itself");
+                if self.lane(core, to, lane).len() < self.letters_max {
+                    self.lane(core, to, lane).push_back(letter);
+                    busy = true;
+                    self.cores[core].broker.letter_sent(to_id, lane);
+                } else {
+                    self.cores[core].broker.keep_letter(to_id, letter);
+                }
+            }
+        }
+        busy
+    }
+
+    /// Every peer reads again and time passes: everything drains. Then the broker stops, if it did
+    /// not yet, and that ends too.
+    pub fn finish(&mut self) {
+        for connection in &mut self.connections {
+            connection.stalled = false;
+        }
+        self.settle();
+        for _ in 0..4 {
+            self.monotonic_ns += TIMEOUT_NS;
+            self.settle();
+        }
+        for connection in &self.connections {
+            let open = !connection.gone;
+            assert!(!open || connection.pending.is_empty(), "what was sent is taken in");
+            assert!(!open || !connection.told_end, "a connection that ended is closed");
+            assert!(!open || !connection.paused, "nobody waits when all is served");
+        }
+        self.stops = true;
+        self.settle();
+        for core in &self.cores {
+            assert!(core.broker.is_stopped(), "the stop ends");
+        }
+        assert!(self.connections.iter().all(|connection| connection.gone), "all are closed");
+    }
+}

@@ -1,0 +1,469 @@
+//! Groups: members share the messages of one pattern, each message goes to exactly one of them.
+//!
+//! One core *coordinates* a group: the one its pattern and name hash to. It wants the pattern as a
+//! subscription would, keeps one queue for the whole group, and deals frames to members in turn,
+//! never more to a member than its capacity. Members may be on any core; each tells the coordinator
+//! what it has sent, which makes room.
+//!
+//! # Always true
+//! - A message is in the group's queue, with one member, or on its way between the two.
+//! - A member is dealt messages in the order of their sequences, unless a member that left handed
+//!   older ones back.
+//! - What a member that leaves was not sent is dealt again. What its last send carried may have
+//!   arrived, so it is not: at most once.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use hashbrown::HashMap;
+
+use super::Broker;
+use super::interest::{Announcement, Waiter};
+use super::mesh::{Delivery, Request};
+use super::overflow;
+use super::pattern::Matcher;
+use super::portion::Portion;
+use super::queue::{Bounds, Entry, Queue};
+use super::replay::Asker;
+use super::subscriptions::SubscriptionIndex;
+use super::topic::TopicName;
+use crate::config::OverflowPolicy;
+use crate::protocol::{CoreId, GapReason};
+
+/// A group, as every core names it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct GroupName {
+    /// What its members subscribed to.
+    pub pattern: Arc<str>,
+    /// What they call it.
+    pub group: Arc<str>,
+}
+
+/// What a new member brings.
+#[derive(Debug, Clone, Copy)]
+pub struct Joins {
+    /// On its core.
+    pub member: Asker,
+    /// Messages it may have waiting.
+    pub capacity: u32,
+    /// For the group's queue, if it is the first.
+    pub policy: OverflowPolicy,
+}
+
+/// A message of a group, or a gap in its stream, on the way to a member or back.
+#[derive(Debug)]
+pub struct Dealt {
+    /// The topic.
+    pub topic: Arc<TopicName>,
+    /// One frame, or what was missed.
+    pub entry: Entry,
+}
+
+/// What a member that leaves tells; once more for each frame that comes for it afterwards.
+#[derive(Debug)]
+pub struct Leaves {
+    /// On its core.
+    pub member: Asker,
+    /// What it was not sent.
+    pub returned: Vec<Dealt>,
+    /// Messages it has and does not hand back: after CLOSE it is sent them.
+    pub sends_itself: u64,
+}
+
+#[derive(Debug)]
+struct Member {
+    core: CoreId,
+    member: Asker,
+    capacity: u32,
+    /// Messages dealt to it that it has not sent yet.
+    holds: u32,
+}
+
+#[derive(Debug)]
+struct Group {
+    name: GroupName,
+    /// Every core that may own a topic of the pattern knows it.
+    in_force: bool,
+    queue: Queue,
+    policy: OverflowPolicy,
+    /// Handed back by members that left; dealt before the queue.
+    returned: VecDeque<Dealt>,
+    members: Vec<Member>,
+    /// Whose turn it is.
+    turn: usize,
+    /// Topics that are in the queue, by number: a member's core may not know them.
+    topics: HashMap<crate::protocol::TopicId, Arc<TopicName>>,
+}
+
+/// The groups a core coordinates.
+#[derive(Debug, Default)]
+pub struct Groups {
+    slots: Vec<Option<Group>>,
+    free: Vec<u32>,
+    by_name: HashMap<GroupName, u32>,
+    in_force: Matcher,
+    /// Messages on their way to members that have left, which will come back.
+    coming_back: u64,
+}
+
+impl Groups {
+    /// Whether every message of every group was sent by some member, so that none can come back.
+    pub fn are_empty(&self) -> bool {
+        let is_empty = |group: &Group| {
+            group.queue.is_empty()
+                && group.returned.is_empty()
+                && group.members.iter().all(|member| member.holds == 0)
+        };
+        self.coming_back == 0 && self.slots.iter().flatten().all(is_empty)
+    }
+
+    fn find(&mut self, name: &GroupName) -> Option<(u32, &mut Group)> {
+        let index = *self.by_name.get(name)?;
+        Some((index, self.slots[index as usize].as_mut().expect("a name leads to its group")))
+    }
+
+    fn at(&mut self, index: u32) -> &mut Group {
+        self.slots[index as usize].as_mut().expect("the index is in use")
+    }
+}
+
+impl Broker {
+    /// The core that coordinates a group.
+    pub(super) fn coordinator(&self, name: &GroupName) -> CoreId {
+        let both = format!("{}\0{}", name.pattern, name.group);
+        self.cluster.core_of(self.cluster.shard_of_name(&both))
+    }
+
+    /// A subscription of this core joins a group.
+    pub(super) fn join_group(&mut self, name: GroupName, joins: Joins) {
+        let coordinator = self.coordinator(&name);
+        if coordinator == self.core {
+            self.member_joins(self.core, name, joins);
+        } else {
+            self.outgoing[usize::from(coordinator.0)].ask(Request::JoinGroup { name, joins });
+        }
+    }
+
+    /// This core coordinates: a member joins, from whatever core.
+    pub(super) fn member_joins(&mut self, core: CoreId, name: GroupName, joins: Joins) {
+        let index = match self.groups.find(&name) {
+            Some((index, _)) => index,
+            None => self.make_group(name, joins.policy),
+        };
+        let group = self.groups.at(index);
+        let Joins { member, capacity, .. } = joins;
+        group.members.push(Member { core, member, capacity, holds: 0 });
+        if group.in_force {
+            self.tell_joined(core, member);
+            self.deal(index);
+        }
+    }
+
+    fn make_group(&mut self, name: GroupName, policy: OverflowPolicy) -> u32 {
+        let group = Group {
+            name: name.clone(),
+            in_force: false,
+            queue: Queue::default(),
+            policy,
+            returned: VecDeque::new(),
+            members: Vec::new(),
+            turn: 0,
+            topics: HashMap::new(),
+        };
+        let index = self.groups.free.pop().unwrap_or_else(|| {
+            self.groups.slots.push(None);
+            (self.groups.slots.len() - 1) as u32
+        });
+        self.groups.slots[index as usize] = Some(group);
+        self.groups.by_name.insert(name.clone(), index);
+        match self.announce(&name.pattern, Waiter::Group(index)) {
+            Announcement::InForce => self.put_group_in_force(index),
+            Announcement::Waits | Announcement::Ask(_) => {}
+        }
+        index
+    }
+
+    /// Every core that has to knows the group's pattern.
+    pub(super) fn put_group_in_force(&mut self, index: u32) {
+        let group = self.groups.at(index);
+        group.in_force = true;
+        let pattern = group.name.pattern.clone();
+        let members: Vec<_> = group.members.iter().map(|one| (one.core, one.member)).collect();
+        self.groups.in_force.insert(&pattern, index);
+        for (core, member) in members {
+            self.tell_joined(core, member);
+        }
+        // What an earlier group of this name was handed back too late.
+        self.deal(index);
+    }
+
+    fn tell_joined(&mut self, core: CoreId, member: Asker) {
+        if core == self.core {
+            self.joined_group(member);
+        } else {
+            self.outgoing[usize::from(core.0)].deliver(Delivery::JoinedGroup { member });
+        }
+    }
+
+    /// A subscription of this core is a member from now on.
+    pub(super) fn joined_group(&mut self, member: Asker) {
+        if self.subscriptions.joining(member).is_some() {
+            self.put_in_force(member.index);
+        }
+    }
+
+    /// Gives a portion to the groups of this core whose pattern matches.
+    pub(super) fn fan_out_to_groups(
+        &mut self,
+        topic: &Arc<TopicName>,
+        portion: &Portion,
+        expired: bool,
+    ) {
+        if self.groups.by_name.is_empty() {
+            return;
+        }
+        let mut reached = Vec::new();
+        self.groups.in_force.matches(&topic.name, &mut reached);
+        let queues = &self.cluster.settings.queues;
+        let bounds =
+            Bounds { messages_max: queues.subscriber_capacity, bytes_max: queues.subscriber_bytes };
+        for index in reached {
+            let group = self.groups.at(index);
+            let entries = group.queue.entries();
+            group.topics.entry(topic.id).or_insert_with(|| topic.clone());
+            if expired {
+                let messages = u64::from(portion.messages);
+                self.counters.expired_before_enqueue_messages.add(messages);
+                group.queue.miss(portion.gap(GapReason::Expired));
+            } else {
+                let outcome = overflow::enqueue(&mut group.queue, portion, group.policy, bounds);
+                self.counters.enqueued_messages.add(u64::from(outcome.enqueued));
+                self.counters.dropped_oldest_messages.add(u64::from(outcome.dropped_oldest));
+                self.counters.dropped_new_messages.add(u64::from(outcome.dropped_new));
+                self.counters.conflated_messages.add(u64::from(outcome.conflated));
+                self.counters.queue_overflows.add(u64::from(outcome.overflowed()));
+            }
+            self.kept.count_entries(entries, group.queue.entries());
+            self.turn_messages += portion.messages;
+            self.deal(index);
+        }
+    }
+
+    /// Deals what the group has to members that have room.
+    fn deal(&mut self, index: u32) {
+        loop {
+            let group = self.groups.at(index);
+            // Its members do not know yet that they are.
+            if !group.in_force {
+                return;
+            }
+            let count = group.members.len();
+            let turn = group.turn;
+            let has_room = |at: &usize| {
+                let member = &group.members[*at];
+                member.holds < member.capacity
+            };
+            let Some(at) = (0..count).map(|step| (turn + step) % count).find(has_room) else {
+                return;
+            };
+            let dealt = match group.returned.pop_front() {
+                Some(dealt) => dealt,
+                None => {
+                    let entries = group.queue.entries();
+                    // One frame at a time: members take turns by frame.
+                    let Some(entry) = group.queue.take_next(0, 0, true) else {
+                        group.topics.clear();
+                        return;
+                    };
+                    self.kept.count_entries(entries, group.queue.entries());
+                    let topic = match &entry {
+                        Entry::Portion(portion) => portion.topic,
+                        Entry::Gap(gap) => gap.topic,
+                    };
+                    Dealt { topic: group.topics[&topic].clone(), entry }
+                }
+            };
+            let dealt = match dealt.entry {
+                Entry::Portion(portion) if portion.is_expired(self.now) => {
+                    self.counters.expired_in_queue_messages.add(u64::from(portion.messages));
+                    Dealt { topic: dealt.topic, entry: Entry::Gap(portion.gap(GapReason::Expired)) }
+                }
+                entry => Dealt { topic: dealt.topic, entry },
+            };
+            let member = &mut self.groups.at(index).members[at];
+            if let Entry::Portion(portion) = &dealt.entry {
+                member.holds += portion.messages;
+            }
+            let (core, member) = (member.core, member.member);
+            self.groups.at(index).turn = (at + 1) % count;
+            if core == self.core {
+                self.dealt(member, dealt);
+            } else {
+                self.outgoing[usize::from(core.0)].deliver(Delivery::Dealt { member, dealt });
+            }
+        }
+    }
+
+    /// A member of this core is dealt a frame or told of a gap.
+    pub(super) fn dealt(&mut self, member: Asker, dealt: Dealt) {
+        let Some(subscription) = self.subscriptions.member(member) else {
+            // It left while this was on its way. Its `leave_group` has been told before.
+            return self.hand_back(member, dealt);
+        };
+        let id = subscription.id.0;
+        let entries = subscription.queue.entries();
+        match dealt.entry {
+            Entry::Portion(portion) => {
+                subscription.queue.push(Portion { subscription: id, ..portion });
+            }
+            Entry::Gap(gap) => {
+                subscription.queue.miss(super::gaps::Gap { subscription: id, ..gap });
+            }
+        }
+        self.kept.count_entries(entries, subscription.queue.entries());
+        if !subscription.is_listed {
+            subscription.is_listed = true;
+            let slot = subscription.slot;
+            self.sessions.get(slot).to_send.push_back(member.index);
+            self.mark_ready(slot);
+        }
+        self.subscriptions.know(&dealt.topic);
+    }
+
+    /// What came for a member that left goes back, if its group can still be named.
+    fn hand_back(&mut self, member: Asker, dealt: Dealt) {
+        let Some(name) = self.left_groups.get(&member.number).cloned() else {
+            if let Entry::Portion(portion) = dealt.entry {
+                let lost = u64::from(portion.messages);
+                self.counters.dropped_disconnected_messages.add(lost);
+            }
+            return;
+        };
+        let leaves = Leaves { member, returned: vec![dealt], sends_itself: 0 };
+        self.tell_coordinator_left(name, leaves);
+    }
+
+    /// A member of this core has sent messages, or will not: there is room for others.
+    pub(super) fn took(&mut self, index: SubscriptionIndex, messages: u32) {
+        let subscription = self.subscriptions.get(index);
+        let Some(name) = subscription.group.clone() else { return };
+        let member = Asker { index, number: subscription.number };
+        let coordinator = self.coordinator(&name);
+        if coordinator == self.core {
+            self.member_took(&name, self.core, member, messages);
+        } else {
+            let took = Request::Took { name, member, messages };
+            self.outgoing[usize::from(coordinator.0)].ask(took);
+        }
+    }
+
+    /// This core coordinates: a member has room again.
+    pub(super) fn member_took(
+        &mut self,
+        name: &GroupName,
+        core: CoreId,
+        member: Asker,
+        messages: u32,
+    ) {
+        let Some((index, group)) = self.groups.find(name) else { return };
+        let found = group.members.iter_mut().find(|one| one.core == core && one.member == member);
+        if let Some(found) = found {
+            found.holds -= messages;
+        }
+        self.deal(index);
+    }
+
+    /// A member of this core leaves; what it was not sent goes back.
+    pub(super) fn leave_group(&mut self, index: SubscriptionIndex, hands_back: bool) {
+        let subscription = self.subscriptions.get(index);
+        let Some(name) = subscription.group.take() else { return };
+        let member = Asker { index, number: subscription.number };
+        let mut returned = Vec::new();
+        let sends_itself = if hands_back { 0 } else { subscription.queue.messages() };
+        if hands_back {
+            let entries = subscription.queue.entries();
+            while let Some(entry) = subscription.queue.take_next(0, 0, true) {
+                returned.push(entry);
+            }
+            self.kept.count_entries(entries, 0);
+        }
+        let returned = returned
+            .into_iter()
+            .map(|entry| {
+                let topic = match &entry {
+                    Entry::Portion(portion) => portion.topic,
+                    Entry::Gap(gap) => gap.topic,
+                };
+                Dealt { topic: self.subscriptions.topic_name(topic), entry }
+            })
+            .collect();
+        self.left_groups.insert(member.number, name.clone());
+        self.tell_coordinator_left(name, Leaves { member, returned, sends_itself });
+    }
+
+    fn tell_coordinator_left(&mut self, name: GroupName, leaves: Leaves) {
+        let coordinator = self.coordinator(&name);
+        if coordinator == self.core {
+            self.member_leaves(&name, self.core, leaves);
+        } else {
+            let left = Request::LeaveGroup { name, leaves };
+            self.outgoing[usize::from(coordinator.0)].ask(left);
+        }
+    }
+
+    /// This core coordinates: a member has left; the others get what it was not sent.
+    pub(super) fn member_leaves(&mut self, name: &GroupName, core: CoreId, leaves: Leaves) {
+        let Leaves { member, returned, sends_itself } = leaves;
+        if core == self.core {
+            // Nothing for it is under way any more.
+            self.left_groups.remove(&member.number);
+        } else {
+            self.outgoing[usize::from(core.0)].deliver(Delivery::LeftGroup { member });
+        }
+        let lost = |returned: &[Dealt]| -> u64 {
+            let messages = returned.iter().map(|dealt| match &dealt.entry {
+                Entry::Portion(portion) => u64::from(portion.messages),
+                Entry::Gap(_) => 0,
+            });
+            messages.sum()
+        };
+        let comes_back = lost(&returned);
+        let is_leaver = |one: &Member| one.core == core && one.member == member;
+        let found = self.groups.find(name);
+        let leaver = found.and_then(|(_, group)| {
+            let at = group.members.iter().position(is_leaver)?;
+            Some(group.members.remove(at))
+        });
+        match leaver {
+            // What it was dealt and does not account for is still on its way to it.
+            Some(leaver) => {
+                self.groups.coming_back += u64::from(leaver.holds) - comes_back - sends_itself;
+            }
+            None => self.groups.coming_back -= comes_back,
+        }
+        let Some((index, group)) = self.groups.find(name) else {
+            // The last member left before; nobody is there to get it.
+            return self.counters.dropped_disconnected_messages.add(comes_back);
+        };
+        for mut dealt in returned.into_iter().rev() {
+            match &mut dealt.entry {
+                Entry::Portion(portion) => portion.subscription = 0,
+                Entry::Gap(gap) => gap.subscription = 0,
+            }
+            group.returned.push_front(dealt);
+        }
+        if !group.members.is_empty() {
+            return self.deal(index);
+        }
+        let mut group = self.groups.slots[index as usize].take().expect("found above");
+        self.groups.free.push(index);
+        self.groups.by_name.remove(name);
+        if group.in_force {
+            self.groups.in_force.remove(&name.pattern, index);
+        }
+        self.withdraw_pattern(&name.pattern, Waiter::Group(index));
+        self.kept.count_entries(group.queue.entries(), 0);
+        let all = lost(group.returned.make_contiguous()) + group.queue.messages();
+        self.counters.dropped_disconnected_messages.add(all);
+    }
+}

@@ -1,0 +1,192 @@
+//! Request and reply: a message that names a topic of this client's inbox, and the answer to it.
+//!
+//! Called by the caller's threads. Next on the path: `conversation::requests`.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::conversation::{CORRELATION_ID, Conversation, Request};
+use super::shared::{Shared, Wait};
+use super::{Client, ClientError, Message, OwnedMessage, PublishOptions, Topic};
+use crate::protocol::{SubscriptionId, name};
+
+impl Client {
+    /// Publishes a request and returns the first reply.
+    ///
+    /// ```no_run
+    /// use std::time::Duration;
+    /// use blipmq::client::Client;
+    ///
+    /// let client = Client::connect("127.0.0.1:7878")?;
+    /// let reply = client.request("prices.get", "espresso", Duration::from_secs(2))?;
+    /// println!("{:?}", reply.payload);
+    /// # Ok::<(), blipmq::client::ClientError>(())
+    /// ```
+    ///
+    /// Fails with [`ClientError::NoReply`] after `timeout`; the request itself then expires too, so
+    /// that nobody works for nothing. A reply never reaches another request than its own. Replies
+    /// do not become events, but come in the same stream: the same thread need not receive, but
+    /// somebody must, if this client has subscriptions.
+    pub fn request(
+        &self,
+        topic: &str,
+        payload: impl AsRef<[u8]>,
+        timeout: Duration,
+    ) -> Result<OwnedMessage, ClientError> {
+        self.request_with(topic, payload, PublishOptions::new(), timeout)
+    }
+
+    /// As [`request`](Self::request), with options; its own time to live wins over the timeout's.
+    pub fn request_with(
+        &self,
+        topic: &str,
+        payload: impl AsRef<[u8]>,
+        options: PublishOptions,
+        timeout: Duration,
+    ) -> Result<OwnedMessage, ClientError> {
+        let until = Instant::now().checked_add(timeout);
+        let shared = &self.inner.shared;
+        let inbox = self.ask_for_inbox()?;
+        let wait = Wait::new("request").until(until);
+        shared.wait(shared.lock(), wait, |now| now.inbox_answer(inbox)).1?;
+
+        let topic = self.topic(topic)?;
+        let wait = Wait { for_others: true, ..wait };
+        let pending = PendingRequest::begin(&topic, payload.as_ref(), options, timeout)?;
+        let (conversation, reply) =
+            shared.wait(shared.lock(), wait, |now| now.take_reply(pending.request).map(Ok));
+        drop(conversation);
+        reply.map_err(|failure| pending.failure(failure))
+    }
+
+    /// The inbox, which may not be in force yet.
+    pub(super) fn ask_for_inbox(&self) -> Result<SubscriptionId, ClientError> {
+        let mut conversation = self.inner.shared.lock_to_send()?;
+        let inbox = conversation.ask_for_inbox();
+        self.inner.shared.send(conversation);
+        Ok(inbox)
+    }
+
+    /// Answers a message on the topic that it names in its header `reply-to`.
+    ///
+    /// ```no_run
+    /// use blipmq::client::{Client, Event};
+    ///
+    /// let client = Client::connect("127.0.0.1:7878")?;
+    /// client.subscribe("prices.get", Default::default())?;
+    /// while let Event::Messages(requests) = client.recv()? {
+    ///     for request in requests.iter() {
+    ///         client.reply(&request, "3.20")?;
+    ///     }
+    /// }
+    /// # Ok::<(), blipmq::client::ClientError>(())
+    /// ```
+    ///
+    /// It costs no round trip, also the first time. The client keeps some thousand topics it
+    /// replied to open, and forgets the oldest then.
+    pub fn reply(
+        &self,
+        message: &Message<'_>,
+        payload: impl AsRef<[u8]>,
+    ) -> Result<(), ClientError> {
+        self.reply_with(message, payload, PublishOptions::new())
+    }
+
+    /// As [`reply`](Self::reply), with options.
+    pub fn reply_with(
+        &self,
+        message: &Message<'_>,
+        payload: impl AsRef<[u8]>,
+        options: PublishOptions,
+    ) -> Result<(), ClientError> {
+        let options = reply_options(message, options);
+        let record = options.record(payload.as_ref(), false)?;
+        let topic = reply_topic(message)?;
+        let mut conversation = self.inner.shared.lock_to_publish()?;
+        let index = conversation.open_reply_topic(topic);
+        conversation.publish(index, record)?;
+        self.inner.shared.send(conversation);
+        Ok(())
+    }
+}
+
+/// A request whose slot is free again when this is dropped.
+pub(super) struct PendingRequest {
+    pub(super) shared: Arc<Shared>,
+    pub(super) request: Request,
+    topic: Arc<str>,
+    timeout: Duration,
+}
+
+impl PendingRequest {
+    fn begin(
+        topic: &Topic,
+        payload: &[u8],
+        options: PublishOptions,
+        timeout: Duration,
+    ) -> Result<PendingRequest, ClientError> {
+        let mut conversation = topic.shared.lock_to_publish()?;
+        let pending =
+            PendingRequest::begin_in(&mut conversation, topic, payload, options, timeout)?;
+        topic.shared.send(conversation);
+        Ok(pending)
+    }
+
+    /// Publishes the request, for which there is room.
+    pub(super) fn begin_in(
+        conversation: &mut Conversation,
+        topic: &Topic,
+        payload: &[u8],
+        mut options: PublishOptions,
+        timeout: Duration,
+    ) -> Result<PendingRequest, ClientError> {
+        if options.ttl.is_none() && timeout.as_millis() < u128::from(u32::MAX) {
+            options.ttl = Some(timeout.max(Duration::from_millis(1)));
+        }
+        let (request, options) = conversation.begin_request(options);
+        let record = options.record(payload, false);
+        match record.and_then(|record| conversation.publish(topic.index, record)) {
+            Ok(_) => {
+                let (shared, topic) = (topic.shared.clone(), topic.name.clone());
+                Ok(PendingRequest { shared, request, topic, timeout })
+            }
+            Err(failure) => {
+                conversation.give_up(request);
+                Err(failure)
+            }
+        }
+    }
+
+    pub(super) fn failure(&self, failure: ClientError) -> ClientError {
+        match failure {
+            ClientError::Timeout { .. } => {
+                ClientError::NoReply { topic: self.topic.clone(), waited: self.timeout }
+            }
+            failure => failure,
+        }
+    }
+}
+
+impl Drop for PendingRequest {
+    fn drop(&mut self) {
+        self.shared.lock().give_up(self.request);
+    }
+}
+
+/// Where a message wants its reply.
+pub(super) fn reply_topic<'a>(message: &Message<'a>) -> Result<&'a str, ClientError> {
+    let Some(topic) = message.reply_to() else {
+        return Err(ClientError::NoReplyTopic { topic: message.topic.to_owned() });
+    };
+    name::check_topic(topic)
+        .map_err(|error| ClientError::BadTopic { topic: topic.to_owned(), error })?;
+    Ok(topic)
+}
+
+/// The options of a reply carry back what the requester finds its request by.
+pub(super) fn reply_options(message: &Message<'_>, options: PublishOptions) -> PublishOptions {
+    match message.header(CORRELATION_ID) {
+        Some(number) => options.header(CORRELATION_ID, number),
+        None => options,
+    }
+}

@@ -1,0 +1,193 @@
+//! What the process holds at most, whoever stalls.
+//!
+//! `BLIPMQ_STALLED_SUBSCRIBERS` sets how many stall, 300 if it is not set.
+
+use blipmq::protocol::decode::{ServerFrame, Subscribe};
+
+use super::on_one_and_two_cores;
+use crate::account::Account;
+use crate::support::running::Broker;
+use crate::support::wire::{Wire, encode_asking, wanting};
+
+on_one_and_two_cores! {
+    stalled_subscribers_use_up_the_budget_and_no_more,
+    kept_messages_give_way_before_anything_is_refused,
+    stalled_subscribers_that_ask_for_kept_messages_stay_within_the_budget,
+    the_budget_is_the_same_after_many_replays,
+}
+
+const MEMORY_MAX: u64 = 16 << 20;
+/// Beside the budget: what the allocator rounds up, and lists that grow by doubling.
+const SLACK: u64 = 24 << 20;
+const PAYLOAD_LEN: usize = 4 * 1_024;
+const REFUSED: &str = "reason=\"refused_for_memory\"";
+const DROPPED: &str = "blipmq_dropped_messages_total";
+
+fn stalled_subscribers() -> usize {
+    let asked = std::env::var("BLIPMQ_STALLED_SUBSCRIBERS");
+    asked.map_or(300, |asked| asked.parse().expect("BLIPMQ_STALLED_SUBSCRIBERS is a number"))
+}
+
+fn start(cores: &str) -> Broker {
+    let connections = stalled_subscribers() + 10;
+    let config =
+        format!("[limits]\nmemory_max = {MEMORY_MAX}\n[server]\nmax_connections = {connections}\n");
+    Broker::start_with(cores, &config)
+}
+
+/// Subscribers that do not read from here on.
+fn stall(broker: &Broker, wanted: &Subscribe<'_>) -> Vec<Wire> {
+    let stalled = (0..stalled_subscribers()).map(|_| {
+        let mut wire = Wire::narrow(broker.addr).welcomed();
+        wire.subscribe_to(wanted);
+        wire
+    });
+    stalled.collect()
+}
+
+/// Publishes one frame, waits for the answer: whether it was accepted, at which sequence.
+fn publish(publisher: &mut Wire, topic: u32, publish_id: u64) -> Option<u64> {
+    publish_of(PAYLOAD_LEN, publisher, topic, publish_id)
+}
+
+fn publish_of(
+    payload_len: usize,
+    publisher: &mut Wire,
+    topic: u32,
+    publish_id: u64,
+) -> Option<u64> {
+    let mut payload = publish_id.to_le_bytes().to_vec();
+    payload.resize(payload_len, 0);
+    publisher.send(|out| encode_asking(out, topic, publish_id, &[&payload]));
+    let frame = publisher.expect();
+    match frame.decoded() {
+        ServerFrame::Ack { publish_id: told, sequence, messages: 1, .. } => {
+            assert_eq!(told, publish_id);
+            Some(sequence.0)
+        }
+        ServerFrame::Error { fatal: false, code: 4291, text, .. } => {
+            assert!(text.contains("memory_max"), "{text}");
+            None
+        }
+        other => panic!("ACK or a refusal were due, got {other:?}"),
+    }
+}
+
+/// Goal: the process stays within its budget; what is refused is told and counted; what is accepted
+/// reaches whoever reads; when the stalled ones are gone, everything is as before.
+fn stalled_subscribers_use_up_the_budget_and_no_more(cores: &str) {
+    const PUBLISHES: u64 = 8_000;
+    let broker = start(cores);
+    let stalled = stall(&broker, &wanting(1, "flood.>"));
+    let mut reader = Wire::connect(broker.addr);
+    reader.subscribe(1, "flood.a");
+    let mut publisher = Wire::connect(broker.addr);
+    let (topic, ..) = publisher.open(1, "flood.a");
+    let before = broker.resident_bytes();
+    let mut account = Account::new(topic, 1);
+    let (mut accepted, mut refused, mut most) = (0, 0, 0);
+    for publish_id in 1..=PUBLISHES {
+        match publish(&mut publisher, topic, publish_id) {
+            None => refused += 1,
+            Some(sequence) => {
+                accepted += 1;
+                assert_eq!(sequence, accepted, "what is refused takes no sequence");
+                account.take_until(&mut reader, sequence, |_, payload| {
+                    assert_eq!(payload[..8], publish_id.to_le_bytes());
+                });
+            }
+        }
+        if publish_id % 100 == 0 {
+            most = most.max(broker.resident_bytes());
+        }
+    }
+    reader.ping();
+    assert!(account.gaps.is_empty() && accepted > 100, "{accepted} accepted");
+    assert!(refused > 0, "{} MiB are more than the budget", PUBLISHES * 4 / 1_024);
+    assert_eq!(broker.metric(DROPPED, REFUSED), refused);
+    let grown = most.saturating_sub(before);
+    eprintln!(
+        "{accepted} accepted, {refused} refused, {before} bytes before, {grown} more at most"
+    );
+    assert!(grown < MEMORY_MAX + SLACK, "{grown} bytes more than the {before} before");
+
+    drop(stalled);
+    broker.wait_for_metric("blipmq_connections", "", |open| open == 2);
+    for publish_id in PUBLISHES + 1..=PUBLISHES + 100 {
+        let sequence = publish(&mut publisher, topic, publish_id).expect("there is room again");
+        account.take_until(&mut reader, sequence, |_, _| {});
+    }
+    drop((reader, publisher));
+    broker.stop();
+}
+
+/// Publishes much more than the budget to 16 topics, which keep what they may.
+fn publish_to_be_kept(publisher: &mut Wire) {
+    const PUBLISHES: u64 = 12_000;
+    let topics: Vec<u32> =
+        (11..=26).map(|request| publisher.open(request, &format!("kept.{request}")).0).collect();
+    for publish_id in 1..=PUBLISHES {
+        let topic = topics[publish_id as usize % topics.len()];
+        publish(publisher, topic, publish_id).expect("older ones give way");
+    }
+}
+
+#[track_caller]
+fn has_grown_within_the_budget(broker: &Broker, before: u64) {
+    let grown = broker.resident_bytes().saturating_sub(before);
+    eprintln!("{before} bytes before, {grown} more");
+    assert!(grown < MEMORY_MAX + SLACK, "{grown} bytes more than the {before} before");
+}
+
+fn kept_messages_give_way_before_anything_is_refused(cores: &str) {
+    let broker = start(cores);
+    let mut publisher = Wire::connect(broker.addr);
+    let before = broker.resident_bytes();
+    publish_to_be_kept(&mut publisher);
+    has_grown_within_the_budget(&broker, before);
+    assert!(broker.metric("blipmq_kept_evictions_total", "") > 0);
+    assert_eq!(broker.metric(DROPPED, ""), 0);
+    drop(publisher);
+    broker.stop();
+}
+
+/// Goal: replayed frames are copies, made for one subscriber; many of them are counted, too.
+/// Method: large frames, so that what is under way to a subscriber is much beside its queue.
+fn stalled_subscribers_that_ask_for_kept_messages_stay_within_the_budget(cores: &str) {
+    let broker = start(cores);
+    let mut publisher = Wire::connect(broker.addr);
+    let (topic, ..) = publisher.open(1, "asked.for");
+    for publish_id in 1..=32 {
+        publish_of(256 * 1_024, &mut publisher, topic, publish_id).expect("8 MiB are in budget");
+    }
+    let before = broker.resident_bytes();
+    let asks = Subscribe { start: 1, start_argument: 32, ..wanting(1, "asked.for") };
+    let stalled = stall(&broker, &asks);
+    has_grown_within_the_budget(&broker, before);
+    drop((stalled, publisher));
+    broker.stop();
+}
+
+/// Goal: what was counted is given back, no less and no more.
+/// Method: many whole replays of many small frames; then the budget is as it was.
+fn the_budget_is_the_same_after_many_replays(cores: &str) {
+    const MESSAGES: u64 = 2_000;
+    let broker = start(cores);
+    let mut publisher = Wire::connect(broker.addr);
+    let (topic, ..) = publisher.open(1, "asked.for");
+    for publish_id in 1..=MESSAGES {
+        publish_of(8, &mut publisher, topic, publish_id).expect("it is little");
+    }
+    let before = broker.resident_bytes();
+    for _ in 0..250 {
+        let mut wire = Wire::connect(broker.addr);
+        let asks = Subscribe { start: 1, start_argument: MESSAGES, ..wanting(1, "asked.for") };
+        wire.subscribe_to(&asks);
+        Account::new(topic, 1).take_until(&mut wire, MESSAGES, |_, _| {});
+    }
+    publish_to_be_kept(&mut publisher);
+    has_grown_within_the_budget(&broker, before);
+    assert!(broker.metric("blipmq_kept_evictions_total", "") > 0);
+    drop(publisher);
+    broker.stop();
+}

@@ -1,0 +1,135 @@
+//! What fuzzing, property tests and the simulator have found, one test each.
+
+use std::sync::Arc;
+
+use blipmq::broker::overflow::is_nearly_full;
+use blipmq::broker::portion::Portion;
+use blipmq::broker::queue::{Bounds, Queue};
+use blipmq::broker::{Broker, Cluster, ConnectionId, Now};
+use blipmq::protocol::decode::{Hello, ServerFrame, Subscribe};
+use blipmq::protocol::frame::PROVISIONAL;
+use blipmq::protocol::messages::Header;
+use blipmq::protocol::{CoreId, RequestId, Sequence, SubscriptionId, TopicId, decode, encode};
+
+/// A HELLO too short for its magic was told 4000 or 4001, by whether more bytes had arrived.
+#[test]
+fn refusal_of_a_hello_without_magic_does_not_depend_on_what_follows_it() {
+    let hello = [8, 0, 0, 0, 1, 0, 0, 0];
+    let followed = [&hello[..], b"more"].concat();
+    assert_eq!(decode::next_hello(&hello), Ok(Some(&hello[..])));
+    assert_eq!(decode::next_hello(&followed), Ok(Some(&hello[..])));
+}
+
+/// Three quarters of five were six: publishers went on until the queue was beyond its bound.
+#[test]
+fn a_short_queue_is_nearly_full_before_it_is_full() {
+    for messages_max in 1..100 {
+        let full = Portion {
+            topic: TopicId(1),
+            subscription: 0,
+            first: Sequence(1),
+            messages: messages_max,
+            deadline_ns: u64::MAX,
+            frames: (&[0; 40][..]).into(),
+        };
+        let mut queue = Queue::default();
+        queue.push(full);
+        assert!(is_nearly_full(&queue, Bounds { messages_max, bytes_max: 1 << 20 }));
+    }
+}
+
+const NOW: Now = Now { monotonic_ns: 1, unix_ns: 1 };
+const CLIENT: ConnectionId = ConnectionId { slot: 0, generation: 0 };
+
+/// A broker of one core, and one client that has said HELLO.
+fn broker_with_a_client() -> Broker {
+    let mut broker = Broker::new(CoreId(0), Cluster::new(1, 7, Arc::default()), Arc::default());
+    broker.connected(NOW, CLIENT, true);
+    let mut hello = Vec::new();
+    let greets = Hello { auth_kind: 0, client_name: "", user: "", password: "" };
+    encode::hello(&mut hello, &greets);
+    take_in(&mut broker, &hello);
+    broker
+}
+
+fn take_in(broker: &mut Broker, bytes: &[u8]) {
+    broker.received(NOW, CLIENT, bytes);
+    while broker.take_in(NOW) {}
+    broker.audit();
+}
+
+/// Sends once; the socket is not free again until `sent`.
+fn send(broker: &mut Broker) -> Vec<u8> {
+    let mut gathered = Vec::new();
+    if let Some(connection) = broker.next_ready() {
+        broker.gather(NOW, connection, &mut gathered);
+    }
+    gathered.concat()
+}
+
+fn subscribe(id: u32, start: u8) -> Vec<u8> {
+    let mut out = Vec::new();
+    let subscribe = Subscribe {
+        subscription: SubscriptionId(id),
+        overflow: 0,
+        start,
+        capacity: 0,
+        start_argument: 10,
+        pattern: "a",
+        group: "",
+    };
+    encode::subscribe(&mut out, &subscribe);
+    out
+}
+
+/// One empty message to the topic of request 1.
+fn publish() -> Vec<u8> {
+    let header = Header {
+        frame_len: 44,
+        flags: 0,
+        count: 1,
+        topic: PROVISIONAL | 1,
+        subscription: 0,
+        sequence: 0,
+        timestamp: 0,
+        ttl_ms: 0,
+        crc: 0,
+    };
+    [&header.to_bytes()[..], &[0; 4]].concat()
+}
+
+/// Fuzz target `session`: a subscription that asked for kept messages came before one that ended
+/// with messages queued, so live messages of the new one overtook those of the old one.
+#[test]
+fn messages_of_a_subscription_that_ends_come_before_those_of_one_that_replays() {
+    let mut broker = broker_with_a_client();
+    let mut open = Vec::new();
+    encode::open(&mut open, RequestId(1), "a");
+    take_in(&mut broker, &[open, subscribe(1, 0)].concat());
+    assert!(!send(&mut broker).is_empty(), "WELCOME is under way");
+    take_in(&mut broker, &publish());
+    let mut unsubscribe = Vec::new();
+    encode::unsubscribe(&mut unsubscribe, SubscriptionId(1));
+    take_in(&mut broker, &[unsubscribe, subscribe(2, 1)].concat());
+    take_in(&mut broker, &publish());
+    let mut received = Vec::new();
+    loop {
+        broker.sent(NOW, CLIENT);
+        let sent = send(&mut broker);
+        if sent.is_empty() {
+            break;
+        }
+        received.extend(sent);
+    }
+    let mut live = Vec::new();
+    let mut rest = &received[..];
+    while let Ok(Some(frame)) = decode::next_frame(rest, u32::MAX) {
+        if let Ok(ServerFrame::Messages(Header { subscription: 0, sequence, .. })) =
+            decode::server_frame(frame)
+        {
+            live.push(sequence);
+        }
+        rest = &rest[frame.len()..];
+    }
+    assert_eq!(live, [1, 2]);
+}
