@@ -167,3 +167,30 @@ impl Broker {
         (0..cores).map(CoreId).filter(move |other| *other != core).map(|other| usize::from(other.0))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::broker::Cluster;
+    use crate::config::Settings;
+
+    #[test]
+    fn publishers_wait_until_the_last_core_has_room_again() {
+        let cluster = Cluster::new(2, 1, Arc::new(Settings::default()));
+        let name: Arc<str> = (0..)
+            .map(|number| Arc::from(format!("topic.{number}")))
+            .find(|name| cluster.core_of(cluster.shard_of_name(name)) == CoreId(0))
+            .expect("some topic is core 0's");
+        let shard = cluster.shard_of_name(&name);
+        let mut broker = Broker::new(CoreId(0), cluster, Arc::default());
+        let (topic, _) = broker.open_topic(shard, &name).expect("there is room for one");
+        for blocked in [true, true, false] {
+            broker.core_blocks(topic.id, blocked);
+            assert!(broker.blocks.publishers_wait(topic.id), "one core at least is full");
+        }
+        broker.core_blocks(topic.id, false);
+        assert!(!broker.blocks.publishers_wait(topic.id));
+    }
+}
