@@ -60,8 +60,8 @@
 //!
 //! Two survived 8,000 seeds each, because random worlds do not look for them: the first core that
 //! blocks no longer lets all publishers of the topic go on (the queue grows beyond its bound, nothing
-//! is lost), and `block_timeout` never ends anybody (for that there is a scenario). They show what to
-//! add next.
+//! is lost; a unit test in `block.rs` finds it), and `block_timeout` never ends anybody (for that there
+//! is a scenario). They show what random worlds should look for next.
 //!
 //! # What it does not cover
 //!
