@@ -276,10 +276,7 @@ impl Broker {
                         return;
                     };
                     self.kept.count_entries(entries, group.queue.entries());
-                    let topic = match &entry {
-                        Entry::Portion(portion) => portion.topic,
-                        Entry::Gap(gap) => gap.topic,
-                    };
+                    let topic = entry.topic();
                     Dealt { topic: group.topics[&topic].clone(), entry }
                 }
             };
@@ -390,10 +387,7 @@ impl Broker {
         let returned = returned
             .into_iter()
             .map(|entry| {
-                let topic = match &entry {
-                    Entry::Portion(portion) => portion.topic,
-                    Entry::Gap(gap) => gap.topic,
-                };
+                let topic = entry.topic();
                 Dealt { topic: self.subscriptions.topic_name(topic), entry }
             })
             .collect();

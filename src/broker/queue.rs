@@ -24,6 +24,16 @@ pub enum Entry {
     Gap(Gap),
 }
 
+impl Entry {
+    /// The topic it is of.
+    pub fn topic(&self) -> TopicId {
+        match self {
+            Entry::Portion(portion) => portion.topic,
+            Entry::Gap(gap) => gap.topic,
+        }
+    }
+}
+
 /// What lies in a queue.
 #[derive(Debug)]
 enum Queued {
