@@ -51,7 +51,8 @@
 //! 2026-11-24, Rust 1.95.0, AddressSanitizer, debug assertions and overflow checks on, from the seeds
 //! above; a virtual machine of 2 cores (AMD EPYC) shared with other builds, `nice`d. Edges are what
 //! libFuzzer reports as `cov` at the first and the last input. The second run of `session` overlapped
-//! the others, and the last five minutes of `decode` and `config` ran side by side. The command of
+//! the others, and the last five minutes of `decode` and `config` ran side by side, as did the two of edae3e8. The
+//! command of
 //! each:
 //!
 //! ```text
@@ -65,6 +66,8 @@
 //! | `decode` | 7d05a07 | 301 and 301 | 791,297 and 231,597 | 910 to 1,052 | none |
 //! | `config` | 7d05a07 | 241 and 301 | 191,964 and 73,410 | 2,972 to 3,755 | none |
 //! | `pattern` | 7d05a07 | 241 | 330,804 | 1,196 to 1,219 | none |
+//! | `config` | edae3e8 | 601 | 581,357 | 3,428 to 3,993 | none |
+//! | `pattern` | edae3e8 | 601 | 1,288,720 | 1,157 to 1,229 | none |
 //!
 //! # What was found
 //!
