@@ -38,20 +38,14 @@ impl Broker {
             } else {
                 let (policy, bounds) = (subscription.policy, subscription.bounds);
                 let outcome = overflow::enqueue(&mut subscription.queue, portion, policy, bounds);
-                self.counters.enqueued_messages.add(u64::from(outcome.enqueued));
-                if outcome.overflowed() {
-                    self.counters.queue_overflows.add(1);
-                    self.counters.dropped_oldest_messages.add(u64::from(outcome.dropped_oldest));
-                    self.counters.dropped_new_messages.add(u64::from(outcome.dropped_new));
-                    if outcome.blocks {
-                        full.push(index);
-                    }
-                    if outcome.disconnects {
-                        let why = TooSlow::QueueFull(bounds);
-                        too_slow.push((subscription.slot, subscription.id, why));
-                    }
+                outcome.count(&self.counters);
+                if outcome.blocks {
+                    full.push(index);
                 }
-                self.counters.conflated_messages.add(u64::from(outcome.conflated));
+                if outcome.disconnects {
+                    let why = TooSlow::QueueFull(bounds);
+                    too_slow.push((subscription.slot, subscription.id, why));
+                }
             }
             self.kept.count_entries(entries, subscription.queue.entries());
             if subscription.queue.gap_runs() > GAP_RUNS_MAX {

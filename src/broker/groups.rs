@@ -237,11 +237,7 @@ impl Broker {
                 group.queue.miss(portion.gap(GapReason::Expired));
             } else {
                 let outcome = overflow::enqueue(&mut group.queue, portion, group.policy, bounds);
-                self.counters.enqueued_messages.add(u64::from(outcome.enqueued));
-                self.counters.dropped_oldest_messages.add(u64::from(outcome.dropped_oldest));
-                self.counters.dropped_new_messages.add(u64::from(outcome.dropped_new));
-                self.counters.conflated_messages.add(u64::from(outcome.conflated));
-                self.counters.queue_overflows.add(u64::from(outcome.overflowed()));
+                outcome.count(&self.counters);
             }
             self.kept.count_entries(entries, group.queue.entries());
             self.turn_messages += portion.messages;

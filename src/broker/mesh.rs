@@ -352,6 +352,7 @@ impl Broker {
     fn order(&mut self, now: Now, from: CoreId, shard: ShardId, mut batch: Batch) {
         let messages = u64::from(batch.messages);
         let wants_ack = std::mem::take(&mut batch.acks);
+        // Not `shard_mut`: the topic is held while other fields are used.
         let shard = &mut self.shards[usize::from(shard.0 / self.cluster.cores)];
         let Some(topic) = shard.find(&batch.destination) else {
             self.counters.refused_messages.add(messages);

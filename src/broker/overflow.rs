@@ -9,6 +9,7 @@
 use crate::config::OverflowPolicy;
 use crate::protocol::GapReason;
 
+use super::counters::Counters;
 use super::portion::Portion;
 use super::queue::{Bounds, Queue};
 
@@ -33,6 +34,17 @@ impl Outcome {
     /// Whether the queue was full.
     pub fn overflowed(&self) -> bool {
         self.dropped_oldest + self.dropped_new > 0 || self.blocks || self.disconnects
+    }
+
+    /// Adds what happened to what this core counts.
+    pub fn count(&self, counters: &Counters) {
+        counters.enqueued_messages.add(u64::from(self.enqueued));
+        counters.conflated_messages.add(u64::from(self.conflated));
+        if self.overflowed() {
+            counters.queue_overflows.add(1);
+            counters.dropped_oldest_messages.add(u64::from(self.dropped_oldest));
+            counters.dropped_new_messages.add(u64::from(self.dropped_new));
+        }
     }
 }
 
