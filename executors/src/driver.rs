@@ -11,9 +11,10 @@
 use std::collections::VecDeque;
 use std::io;
 use std::net::TcpListener;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 use crossbeam_channel::Receiver;
@@ -25,6 +26,9 @@ use crate::mesh::{MeshEnd, Waker};
 use crate::ring::{Completion, DataRing, Operation};
 use crate::socket::{Phase, Receive, Socket};
 use crate::{ConnectionId, Io, Now, Service};
+
+/// A core that has waited this long on its data ring leaves the rest of its sleep to glommio.
+const NAP_MAX: Duration = Duration::from_millis(100);
 
 /// How long accepting rests after the process ran out of descriptors or memory.
 const ACCEPT_REST_NS: u64 = 100_000_000;
@@ -78,7 +82,7 @@ pub(crate) struct Driver<S: Service> {
 impl<S: Service> Driver<S> {
     /// Makes the data ring: on the executor's own thread, as the kernel demands.
     pub(crate) fn new(service: S, seat: Seat<S::Letter>) -> io::Result<Driver<S>> {
-        let ring = DataRing::new(seat.waker.raw_fd())?;
+        let ring = DataRing::new()?;
         Ok(Driver {
             service,
             io: Io::new(ring, seat.mesh, seat.stop.linger_ns),
@@ -99,58 +103,76 @@ impl<S: Service> Driver<S> {
 
     /// Runs until the stop is complete. True if everything accepted was delivered in time.
     pub(crate) async fn run(mut self) -> io::Result<bool> {
+        let completed = self.io.ring.completed.try_clone()?.into_raw_fd();
         // SAFETY: the duplicate is open and owned by nothing else; glommio closes it.
-        let eventfd = unsafe {
-            let copy = libc::fcntl(self.waker.raw_fd(), libc::F_DUPFD_CLOEXEC, 0);
-            if copy < 0 {
-                return Err(io::Error::last_os_error());
-            }
-            BufferedFile::from_raw_fd(copy)
-        };
+        let completed = unsafe { BufferedFile::from_raw_fd(completed) };
+        self.io.ring.watch(self.waker.raw_fd());
         self.accept();
+        // A core that never runs out of work stops too.
+        // Limit: the driver is the only task of its executor, and outside a slumber lets no other
+        // run; see `PREEMPT_TIMER` in `launch` before adding one.
         let drained = loop {
             if let Some(drained) = self.stopped() {
                 break drained;
             }
-            self.io.ring.set_eventfd_enabled(false);
-            // A core that never runs out of work stops too.
-            // Limit: the driver is the only task of its executor, and a busy spell lets no other run;
-            // see `PREEMPT_TIMER` in `launch` before adding one.
-            while self.stopped().is_none() && self.turn()? {}
-            self.io.ring.set_eventfd_enabled(true);
-            self.waker.about_to_sleep();
-            if !self.turn()? && self.stopped().is_none() {
-                // Never in a select: a cancelled read could swallow the wake.
-                eventfd.read_at(0, 8).await.map_err(io::Error::from)?;
+            if self.turn()? {
+                self.io.ring.enter()?;
+            } else if !self.nap()? {
+                self.slumber(&completed).await?;
             }
-            self.waker.awake();
         };
         self.release_everything()?;
-        eventfd.close().await.map_err(io::Error::from)?;
+        completed.close().await.map_err(io::Error::from)?;
         Ok(drained)
     }
 
-    /// One turn; returns whether it found anything to do.
-    fn turn(&mut self) -> io::Result<bool> {
+    /// Waits for something to do, on the data ring; false if nothing came in time. A core that is
+    /// woken often sleeps like this: one system call, where glommio needs several.
+    fn nap(&mut self) -> io::Result<bool> {
+        self.waker.about_to_sleep();
+        let woken = self.has_work()? || self.io.ring.wait(NAP_MAX)?;
+        self.waker.awake();
+        Ok(woken)
+    }
+
+    /// Gives the thread to glommio, until the data ring has a completion.
+    async fn slumber(&mut self, completed: &BufferedFile) -> io::Result<()> {
+        self.io.ring.set_eventfd_enabled(true);
+        self.waker.about_to_sleep();
         self.io.ring.enter()?;
+        if !self.has_work()? {
+            // Never in a select: a cancelled read could swallow the wake.
+            completed.read_at(0, 8).await.map_err(io::Error::from)?;
+        }
+        self.waker.awake();
+        self.io.ring.set_eventfd_enabled(false);
+        Ok(())
+    }
+
+    /// The look at everything between `about_to_sleep` and sleeping.
+    fn has_work(&mut self) -> io::Result<bool> {
+        Ok(self.turn()? || self.stopped().is_some())
+    }
+
+    /// One turn: everything that has come, and what follows from it. Returns whether there is more
+    /// to do at once, or something to submit.
+    fn turn(&mut self) -> io::Result<bool> {
         let mut completions = std::mem::take(&mut self.completions);
         self.io.ring.reap(&mut completions);
         let now = Now::read();
-        let mut busy = !completions.is_empty();
         for completion in completions.drain(..) {
             self.completed(now, completion);
         }
         self.completions = completions;
-        busy |= self.take_accepted(now);
+        self.take_accepted(now);
         self.begin_stop(now);
-        busy |= self.hand_on(now);
-        busy |= self.service.turn(now, &mut self.io);
+        self.hand_on(now);
+        let mut busy = self.service.turn(now, &mut self.io);
+        busy |= !self.arrivals.is_empty() && self.service.wants_input();
         self.io.cut_off(now);
         busy |= self.remove_released();
         self.arm_timeout(now);
-        // Sleeping now would leave them unsubmitted.
-        busy |= self.io.ring.has_queued();
-        Ok(busy)
+        Ok(busy || self.io.ring.has_queued())
     }
 
     fn completed(&mut self, now: Now, completion: Completion) {
@@ -176,6 +198,8 @@ impl<S: Service> Driver<S> {
             Operation::CancelAccept => self.accepting = None,
             Operation::Timeout => self.timeout_at_ns = None,
             Operation::MoveTimeout => {}
+            Operation::Wake if completion.more => {}
+            Operation::Wake => self.io.ring.watch(self.waker.raw_fd()),
         }
     }
 
@@ -265,12 +289,10 @@ impl<S: Service> Driver<S> {
     }
 
     /// Hands arrivals to the service as long as it wants them.
-    fn hand_on(&mut self, now: Now) -> bool {
-        let mut busy = false;
+    fn hand_on(&mut self, now: Now) {
         while self.service.wants_input()
             && let Some(arrival) = self.arrivals.pop_front()
         {
-            busy = true;
             match arrival {
                 Arrival::Bytes { slot, buffer, len } => {
                     let (connection, socket) = self.io.sockets.at(slot);
@@ -298,7 +320,6 @@ impl<S: Service> Driver<S> {
             }
         }
         self.feed_starved();
-        busy
     }
 
     /// Receives again for want of a buffer: no more at a time than there are buffers, else most
@@ -313,15 +334,12 @@ impl<S: Service> Driver<S> {
         }
     }
 
-    fn take_accepted(&mut self, now: Now) -> bool {
-        let mut busy = false;
+    fn take_accepted(&mut self, now: Now) {
         while let Ok(Accepted { socket, peer, admitted }) = self.accepted.try_recv() {
-            busy = true;
             let connection = self.io.sockets.insert(Socket::new(socket));
             self.io.receive(connection.slot);
             self.service.connected(now, connection, peer, admitted);
         }
-        busy
     }
 
     fn remove_released(&mut self) -> bool {

@@ -29,13 +29,7 @@ pub struct Waker {
 impl Waker {
     /// A waker with an eventfd of its own.
     pub fn new() -> io::Result<Waker> {
-        // SAFETY: eventfd has no memory arguments.
-        let fd = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC) };
-        if fd < 0 {
-            return Err(io::Error::last_os_error());
-        }
-        // SAFETY: the descriptor is open and nothing else owns it.
-        Ok(Waker { asleep: AtomicBool::new(false), eventfd: unsafe { File::from_raw_fd(fd) } })
+        Ok(Waker { asleep: AtomicBool::new(false), eventfd: eventfd()? })
     }
 
     /// Wakes the core if it sleeps. What it is to find must have been stored before.
@@ -62,6 +56,17 @@ impl Waker {
     pub(crate) fn raw_fd(&self) -> RawFd {
         self.eventfd.as_raw_fd()
     }
+}
+
+/// A new eventfd.
+pub(crate) fn eventfd() -> io::Result<File> {
+    // SAFETY: eventfd has no memory arguments.
+    let fd = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC) };
+    if fd < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the descriptor is open and nothing else owns it.
+    Ok(unsafe { File::from_raw_fd(fd) })
 }
 
 /// One core's end of the mesh.

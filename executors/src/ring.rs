@@ -7,13 +7,16 @@
 //! - What a queued request points at stays where it is until its completion was reaped: the
 //!   callers keep it in boxes that they own until then.
 
+use std::fs::File;
 use std::io;
-use std::os::fd::RawFd;
+use std::os::fd::{AsRawFd, RawFd};
+use std::time::Duration;
 
-use io_uring::types::{CancelBuilder, Fd, TimeoutFlags, Timespec};
+use io_uring::types::{CancelBuilder, Fd, SubmitArgs, TimeoutFlags, Timespec};
 use io_uring::{EnterFlags, IoUring, cqueue, opcode, squeue};
 
 use crate::buffer::{BUFFER_GROUP, BufferId, BufferRing};
+use crate::mesh::eventfd;
 use crate::socket::SendOperation;
 
 /// Requests queued at most before they are submitted early.
@@ -31,6 +34,7 @@ pub(crate) enum Operation {
     CancelAccept,
     Timeout,
     MoveTimeout,
+    Wake,
 }
 
 impl Operation {
@@ -43,6 +47,7 @@ impl Operation {
             Operation::CancelAccept => (4, 0),
             Operation::Timeout => (5, 0),
             Operation::MoveTimeout => (6, 0),
+            Operation::Wake => (7, 0),
         };
         tag << 32 | u64::from(slot)
     }
@@ -57,6 +62,7 @@ impl Operation {
             4 => Operation::CancelAccept,
             5 => Operation::Timeout,
             6 => Operation::MoveTimeout,
+            7 => Operation::Wake,
             tag => unreachable!("no request was made with tag {tag}"),
         }
     }
@@ -78,22 +84,27 @@ pub(crate) struct DataRing {
     // Dropped before the buffers: closing the ring ends the kernel's use of them.
     ring: IoUring,
     pub(crate) buffers: BufferRing,
+    /// Written by the kernel at every completion while that is enabled.
+    pub(crate) completed: File,
     /// Read by the kernel when the timeout request is submitted.
     deadline: Box<Timespec>,
 }
 
 impl DataRing {
     /// Must be made on the thread that uses it: the kernel takes requests from no other.
-    pub(crate) fn new(eventfd: RawFd) -> io::Result<DataRing> {
+    pub(crate) fn new() -> io::Result<DataRing> {
         let ring: IoUring = IoUring::builder()
             .setup_single_issuer()
             .setup_defer_taskrun()
             .setup_taskrun_flag()
             .setup_cqsize(COMPLETIONS)
             .build(SUBMISSIONS)?;
-        ring.submitter().register_eventfd(eventfd)?;
         let buffers = BufferRing::register(&ring)?;
-        Ok(DataRing { ring, buffers, deadline: Box::new(Timespec::new()) })
+        let completed = eventfd()?;
+        ring.submitter().register_eventfd(completed.as_raw_fd())?;
+        let mut ring = DataRing { ring, buffers, completed, deadline: Box::new(Timespec::new()) };
+        ring.set_eventfd_enabled(false);
+        Ok(ring)
     }
 
     /// Submits everything queued and lets the kernel post what completed: one system call.
@@ -123,6 +134,22 @@ impl DataRing {
         }
     }
 
+    /// Submits everything queued and waits until something completes; false if nothing did in
+    /// time.
+    pub(crate) fn wait(&mut self, at_most: Duration) -> io::Result<bool> {
+        let at_most = Timespec::from(at_most);
+        let waited = self.ring.submitter().submit_with_args(1, &SubmitArgs::new().timespec(&at_most));
+        match waited {
+            Ok(_) => Ok(true),
+            Err(error) => match error.raw_os_error() {
+                Some(libc::ETIME) => Ok(false),
+                // As in `enter`; the caller looks for work and comes again.
+                Some(libc::EINTR | libc::EBUSY | libc::EAGAIN) => Ok(true),
+                _ => Err(error),
+            },
+        }
+    }
+
     /// Takes the completions posted so far.
     pub(crate) fn reap(&mut self, into: &mut Vec<Completion>) {
         into.extend(self.ring.completion().map(|entry| Completion {
@@ -145,6 +172,12 @@ impl DataRing {
     pub(crate) fn has_queued(&mut self) -> bool {
         let submission = self.ring.submission();
         !submission.is_empty() || submission.taskrun()
+    }
+
+    /// A completion for every write to an eventfd. Nobody reads it: a write, not the count, tells.
+    pub(crate) fn watch(&mut self, eventfd: RawFd) {
+        let entry = opcode::PollAdd::new(Fd(eventfd), libc::POLLIN as u32).multi(true).build();
+        self.push(entry, Operation::Wake);
     }
 
     pub(crate) fn accept(&mut self, listener: RawFd) {
