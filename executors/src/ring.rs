@@ -138,7 +138,8 @@ impl DataRing {
     /// time.
     pub(crate) fn wait(&mut self, at_most: Duration) -> io::Result<bool> {
         let at_most = Timespec::from(at_most);
-        let waited = self.ring.submitter().submit_with_args(1, &SubmitArgs::new().timespec(&at_most));
+        let waited =
+            self.ring.submitter().submit_with_args(1, &SubmitArgs::new().timespec(&at_most));
         match waited {
             Ok(_) => Ok(true),
             Err(error) => match error.raw_os_error() {

@@ -94,7 +94,20 @@ impl Ingest {
         self.messages < self.messages_max && self.bytes < INGEST_BYTES_PER_TURN
     }
 
-    /// Copies a frame into its topic's batch.
+    /// Messages and bytes that the next run of frames may have, unless it is one frame: what the
+    /// turn takes and one batch holds, as far as the one filled last has room.
+    pub fn room(&self) -> (u32, usize) {
+        let (mut messages, mut bytes) = (self.batch_messages_max, INGEST_BATCH_BYTES_MAX);
+        if let Some((_, index)) = self.last
+            && self.batches[index].messages < messages
+        {
+            messages -= self.batches[index].messages;
+            bytes = bytes.saturating_sub(self.batches[index].frames.len());
+        }
+        (messages.min(self.messages_max.saturating_sub(self.messages)), bytes)
+    }
+
+    /// Copies a run of frames into its topic's batch.
     pub fn add(
         &mut self,
         now: Now,

@@ -9,9 +9,9 @@ use super::mesh::{Ack, Request};
 use super::session::{Opened, Paused};
 use super::topic::TopicName;
 use super::{Action, Broker, ConnectionId, Now};
-use crate::limits::OPENS_PER_CONNECTION_MAX;
+use crate::limits::{self, OPENS_PER_CONNECTION_MAX};
 use crate::protocol::frame::{FLAG_ACK, PROVISIONAL};
-use crate::protocol::messages::Header;
+use crate::protocol::messages::{self, Header, RunBounds};
 use crate::protocol::{Reject, RequestId, Sequence, TopicId, encode, name};
 
 impl Broker {
@@ -110,7 +110,7 @@ impl Broker {
     }
 
     /// Whether a frame's topic is held up by a subscriber; if so, its connection is not read.
-    pub(super) fn waits_for_subscriber(&mut self, slot: u32, topic: u32) -> bool {
+    fn waits_for_subscriber(&mut self, slot: u32, topic: u32) -> bool {
         let connection = self.sessions.id(slot);
         let session = self.sessions.get(slot);
         let topic = match session.opens.get(&RequestId(topic & !PROVISIONAL)) {
@@ -127,39 +127,50 @@ impl Broker {
         waits
     }
 
-    /// MESSAGES: the frame joins what this turn brings for its topic.
+    /// MESSAGES: the frame at the start of `rest`, and those behind it that can go with it, join what
+    /// this turn brings for their topic. Returns their length, or `None` if they have to wait. If
+    /// they are refused, then only the first is, and the others are the next run.
     pub(super) fn publish(
         &mut self,
         now: Now,
         slot: u32,
-        frame: &[u8],
-        header: Header,
-    ) -> Result<(), Reject> {
+        rest: &[u8],
+        first: &Header,
+    ) -> Result<Option<usize>, Reject> {
+        if self.waits_for_subscriber(slot, first.topic) {
+            return Ok(None);
+        }
+        let message_len_max = self.cluster.settings.server.max_message_size_bytes;
+        let frame_len_max = limits::frame_len_max(message_len_max);
+        let (messages_max, bytes_max) = self.ingest.room();
+        let bounds = RunBounds { frame_len_max, message_len_max, messages_max, bytes_max };
+        let (len, messages) = messages::run(rest, first, bounds);
+        let frames = &rest[..len];
         let session = self.sessions.get(slot);
-        let destination = if header.topic & PROVISIONAL == 0 {
-            let topic = TopicId(header.topic);
+        let destination = if first.topic & PROVISIONAL == 0 {
+            let topic = TopicId(first.topic);
             if session.last_published != Some(topic) {
                 if !session.announced.contains(&topic) {
-                    return Err(Reject::UnknownTopic { topic: header.topic });
+                    return Err(Reject::UnknownTopic { topic: first.topic });
                 }
                 session.last_published = Some(topic);
             }
             Destination::Topic(topic)
         } else {
-            let request = RequestId(header.topic & !PROVISIONAL);
+            let request = RequestId(first.topic & !PROVISIONAL);
             match session.opens.get(&request) {
                 Some(Opened::Topic(topic)) => Destination::Topic(*topic),
                 Some(Opened::Pending(name)) => Destination::Name(name.clone()),
                 Some(Opened::Refused) => {
                     // The OPEN had the one ERROR.
-                    self.counters.refused_messages.add(u64::from(header.count));
-                    return Ok(());
+                    self.counters.refused_messages.add(u64::from(messages));
+                    return Ok(Some(len));
                 }
                 None => return Err(Reject::UnknownRequest { request: request.0 }),
             }
         };
         if !self.has_memory() {
-            self.counters.refused_for_memory_messages.add(u64::from(header.count));
+            self.counters.refused_for_memory_messages.add(u64::from(first.count));
             return Err(Reject::LimitReached {
                 about: 0,
                 what: "bytes of messages, over all topics and queues,",
@@ -168,7 +179,7 @@ impl Broker {
                          `limits.memory_max`",
             });
         }
-        let ttl_ms = match header.ttl_ms {
+        let ttl_ms = match first.ttl_ms {
             0 => self.cluster.settings.delivery.default_ttl_ms,
             ttl_ms => ttl_ms,
         };
@@ -176,11 +187,11 @@ impl Broker {
             Destination::Topic(topic) => self.cluster.shard_of_id(*topic),
             Destination::Name(name) => self.cluster.shard_of_name(name),
         };
-        let ack = (header.flags & FLAG_ACK != 0).then(|| {
+        let ack = (first.flags & FLAG_ACK != 0).then(|| {
             self.sessions.get(slot).pending_requests += 1;
-            (self.sessions.id(slot), header.sequence)
+            (self.sessions.id(slot), first.sequence)
         });
-        self.ingest.add(now, destination, ttl_ms, u32::from(header.count), frame, ack);
+        self.ingest.add(now, destination, ttl_ms, messages, frames, ack);
         let owner = self.cluster.core_of(shard);
         if owner != self.core && self.outgoing[usize::from(owner.0)].requests_are_full() {
             let connection = self.sessions.id(slot);
@@ -191,6 +202,6 @@ impl Broker {
                 self.actions.push(Action::Pause(connection));
             }
         }
-        Ok(())
+        Ok(Some(len))
     }
 }

@@ -122,13 +122,7 @@ impl Broker {
                 None => Ok(None),
                 Some(frame) => {
                     let decoded = decode::client_frame(frame, message_len_max)?;
-                    if let ClientFrame::Messages(header) = decoded
-                        && self.waits_for_subscriber(slot, header.topic)
-                    {
-                        return Ok(None);
-                    }
-                    self.serve(now, slot, frame, decoded)?;
-                    Ok(Some(frame.len()))
+                    self.serve(now, slot, rest, frame.len(), decoded)
                 }
             });
             match served {
@@ -172,15 +166,18 @@ impl Broker {
         !has_room
     }
 
+    /// Serves the frame at the start of `rest`. Returns how many bytes were served, for MESSAGES
+    /// those of a whole run; `None` if the frame has to wait.
     fn serve(
         &mut self,
         now: Now,
         slot: u32,
-        frame: &[u8],
+        rest: &[u8],
+        frame_len: usize,
         decoded: ClientFrame<'_>,
-    ) -> Result<(), Reject> {
+    ) -> Result<Option<usize>, Reject> {
         match decoded {
-            ClientFrame::Messages(header) => self.publish(now, slot, frame, header),
+            ClientFrame::Messages(header) => return self.publish(now, slot, rest, &header),
             ClientFrame::Hello(hello) => {
                 let session = self.sessions.get(slot);
                 if session.phase != Phase::AwaitHello {
@@ -192,22 +189,18 @@ impl Broker {
                 session.phase = Phase::Open;
                 let welcome = self.welcome();
                 self.answer(slot, |out| encode::welcome(out, &welcome));
-                Ok(())
             }
-            ClientFrame::Open { request, topic } => self.open(slot, request, topic),
-            ClientFrame::Subscribe(subscribe) => self.subscribe(slot, subscribe),
-            ClientFrame::Unsubscribe { subscription } => self.unsubscribe(slot, subscription),
-            ClientFrame::Ping { opaque } => {
-                self.answer(slot, |out| encode::pong(out, opaque));
-                Ok(())
-            }
+            ClientFrame::Open { request, topic } => self.open(slot, request, topic)?,
+            ClientFrame::Subscribe(subscribe) => self.subscribe(slot, subscribe)?,
+            ClientFrame::Unsubscribe { subscription } => self.unsubscribe(slot, subscription)?,
+            ClientFrame::Ping { opaque } => self.answer(slot, |out| encode::pong(out, opaque)),
             // The broker does not ask yet; an answer to no question does no harm.
-            ClientFrame::Pong { .. } => Ok(()),
+            ClientFrame::Pong { .. } => {}
             ClientFrame::Close => {
                 self.sessions.get(slot).phase = Phase::Finishing;
                 self.finishing.push(slot);
-                Ok(())
             }
         }
+        Ok(Some(frame_len))
     }
 }

@@ -6,11 +6,12 @@
 //! # Always true
 //! - Stamping touches offsets 8 to 36 only: `crc` covers what lies behind, and stays valid.
 
-use super::frame::{FLAG_CRC, FLAG_HEADERS, RECORD_HAS_HEADERS};
+use super::frame::{FLAG_ACK, FLAG_CRC, FLAG_HEADERS, RECORD_HAS_HEADERS};
 use super::reject::Reject;
 use super::{Sequence, TopicId};
 use crate::limits::{MESSAGES_HEADER_LEN, RECORD_HEADER_LEN};
 
+const KIND_AT: usize = 4;
 const FLAGS_AT: usize = 5;
 const COUNT_AT: usize = 6;
 const TOPIC_AT: usize = 8;
@@ -63,7 +64,7 @@ impl Header {
     pub fn to_bytes(&self) -> [u8; MESSAGES_HEADER_LEN] {
         let mut bytes = [0; MESSAGES_HEADER_LEN];
         bytes[..4].copy_from_slice(&self.frame_len.to_le_bytes());
-        bytes[4] = super::Kind::Messages as u8;
+        bytes[KIND_AT] = super::Kind::Messages as u8;
         bytes[FLAGS_AT] = self.flags;
         bytes[COUNT_AT..][..2].copy_from_slice(&self.count.to_le_bytes());
         bytes[TOPIC_AT..][..4].copy_from_slice(&self.topic.to_le_bytes());
@@ -139,6 +140,51 @@ pub fn last_messages(frame: &[u8], keep: u16) -> Vec<u8> {
 /// The first of whole MESSAGES frames lying back to back: its length and how many messages it has.
 pub fn first_frame(frames: &[u8]) -> (usize, u32) {
     (u32_at(frames, 0) as usize, u32::from(u16_at(frames, COUNT_AT)))
+}
+
+/// What may join a frame on its way through the broker, see [`run`].
+#[derive(Debug, Clone, Copy)]
+pub struct RunBounds {
+    /// Of each frame.
+    pub frame_len_max: u32,
+    /// Of each message.
+    pub message_len_max: u32,
+    /// Of the whole run.
+    pub messages_max: u32,
+    /// Of the whole run.
+    pub bytes_max: usize,
+}
+
+/// The run of frames at the start of `bytes` that differ from the first in nothing but their
+/// messages, so that they can be handled as one: its length and how many messages it has. The
+/// first, with the header `first`, was checked by the caller; the others are here, and one that is
+/// wrong is left for the caller to find.
+pub fn run(bytes: &[u8], first: &Header, bounds: RunBounds) -> (usize, u32) {
+    let mut len = first.frame_len as usize;
+    let mut messages = u32::from(first.count);
+    if first.flags & FLAG_ACK != 0 {
+        return (len, messages);
+    }
+    while let Some(rest) = bytes.get(len..)
+        && rest.len() >= MESSAGES_HEADER_LEN
+    {
+        let frame_len = u32_at(rest, 0);
+        let count = u32::from(u16_at(rest, COUNT_AT));
+        let joins = rest[KIND_AT] == super::Kind::Messages as u8
+            && rest[FLAGS_AT] & FLAG_ACK == 0
+            && u32_at(rest, TOPIC_AT) == first.topic
+            && u32_at(rest, TTL_AT) == first.ttl_ms
+            && frame_len <= bounds.frame_len_max
+            && messages + count <= bounds.messages_max
+            && len + frame_len as usize <= bounds.bytes_max;
+        let Some(frame) = rest.get(..frame_len as usize) else { break };
+        if !joins || check(frame, bounds.message_len_max).is_err() {
+            break;
+        }
+        len += frame.len();
+        messages += count;
+    }
+    (len, messages)
 }
 
 /// Checks that the records of a whole MESSAGES frame are `count` and end where it ends, and that
@@ -307,6 +353,54 @@ mod tests {
             assert_eq!((header.topic, header.timestamp, header.ttl_ms), (7, 5, 9));
             assert_eq!(records(&cut).map(|record| record.payload).collect::<Vec<_>>(), payloads);
         }
+    }
+
+    #[test]
+    fn a_run_ends_before_the_first_frame_that_differs_is_cut_or_is_wrong() {
+        let first = frame(FLAG_CRC, &[b"a", b"b"]);
+        let header = check(&first, 100).expect("a right frame");
+        let bounds =
+            RunBounds { frame_len_max: 91, message_len_max: 9, messages_max: 6, bytes_max: 300 };
+        let with = |at: usize, byte: u8| {
+            let mut changed = frame(0, &[b"c"]);
+            changed[at] = byte;
+            changed
+        };
+        let same = with(SEQUENCE_AT, 99);
+        let alone = (first.len(), 2);
+        let both = (first.len() + same.len(), 3);
+        let run_of = |parts: &[&[u8]]| run(&parts.concat(), &header, bounds);
+        assert_eq!(run_of(&[&first]), alone);
+        assert_eq!(run_of(&[&first, &same]), both);
+        assert_eq!(run_of(&[&first, &same, &same[..same.len() - 1]]), both, "cut");
+        assert_eq!(run_of(&[&first, &same, &same[..39]]), both, "cut in its header");
+        for (what, other) in [
+            ("another kind", with(KIND_AT, 7)),
+            ("wants an ACK", with(FLAGS_AT, FLAG_ACK)),
+            ("another topic", with(TOPIC_AT, 8)),
+            ("another TTL", with(TTL_AT, 1)),
+            ("no length", with(0, 0)),
+            ("a length that no frame may have", with(3, 0xff)),
+            ("too long a frame", frame(0, &[b"012345678".as_slice(); 4])),
+            ("no messages", with(COUNT_AT, 0)),
+            ("a record beyond its end", with(MESSAGES_HEADER_LEN, 2)),
+            ("too long a message", frame(0, &[b"0123456789"])),
+            ("too many messages", frame(0, &[b"".as_slice(); 5])),
+        ] {
+            assert_eq!(run_of(&[&first, &other, &same]), alone, "{what}");
+        }
+        assert_eq!(run_of(&[&first, &frame(0, &[b"".as_slice(); 4])]).1, 6, "as many as may be");
+        let bytes_max = both.0;
+        assert_eq!(
+            run(&[&first[..], &same, &same].concat(), &header, RunBounds { bytes_max, ..bounds }),
+            both
+        );
+        let header = Header { flags: FLAG_ACK, ..header };
+        assert_eq!(
+            run(&[&first[..], &same].concat(), &header, bounds),
+            alone,
+            "each ACK is its own"
+        );
     }
 
     #[test]
