@@ -10,6 +10,7 @@
 //! | how a message is checked | `account` |
 //! | how a broker is spoken to | `connect`, `codec`, and `blip`, `nats`, `redis` |
 //! | what the kernel's part of the cost is | `mirror` |
+//! | what idle connections cost | `idle` |
 //! | what is told | `summary`, then `table`, `json`, `hgrm`, `plot` |
 //!
 //! # Always true
@@ -21,10 +22,13 @@ mod blip;
 mod codec;
 mod connect;
 mod hgrm;
+mod idle;
 mod json;
+mod mirror;
 mod nats;
 mod options;
 mod plan;
+mod plot;
 mod process;
 mod progress;
 mod publisher;
@@ -40,6 +44,8 @@ use std::io::Write;
 
 use clap::{Args, Subcommand};
 
+use self::idle::Idle;
+use self::mirror::Mirror;
 use self::options::{Common, Latency, Rtt, Throughput};
 use self::process::Machine;
 use self::progress::Progress;
@@ -80,6 +86,10 @@ enum Mode {
     Latency(Latency),
     /// One message at a time: from publishing to the last subscriber that gets it.
     Rtt(Rtt),
+    /// Connections that say nothing: what they cost in memory and CPU.
+    Idle(Idle),
+    /// Run a mirror: the least that receiving and sending can cost, for raw:// URLs.
+    Mirror(Mirror),
 }
 
 impl Bench {
@@ -88,6 +98,8 @@ impl Bench {
             Mode::Throughput(options) => measure("throughput", options.load()?, options.common),
             Mode::Latency(options) => measure("latency", options.load()?, options.common),
             Mode::Rtt(options) => measure("rtt", options.load()?, options.common),
+            Mode::Idle(idle) => idle.run(),
+            Mode::Mirror(mirror) => mirror.run(),
         }
     }
 }
@@ -123,7 +135,7 @@ fn raise_open_files() {
 fn report(mode: &str, load: &Load, common: &Common, all: &[Measured]) -> Outcome {
     let machine = Machine::here();
     let command = std::env::args().collect::<Vec<_>>().join(" ");
-    write_files(common, all)?;
+    write_files(mode, common, all)?;
     let text = if common.json {
         format!("{:#}\n", json::of(mode, &command, load, &machine, all))
     } else {
@@ -148,11 +160,21 @@ fn report(mode: &str, load: &Load, common: &Common, all: &[Measured]) -> Outcome
     dirty.map_or(Ok(()), |dirty| Err(format!("NOT CLEAN: {dirty}")))
 }
 
-fn write_files(common: &Common, all: &[Measured]) -> Outcome {
-    let Some(file) = &common.hgrm else { return Ok(()) };
-    for (at, measured) in all.iter().enumerate() {
-        let file = hgrm::file_of(file, name_of(all, at).as_deref());
-        write(&file, &hgrm::text(&measured.latency()))?;
+fn write_files(mode: &str, common: &Common, all: &[Measured]) -> Outcome {
+    if let Some(file) = &common.hgrm {
+        for (at, measured) in all.iter().enumerate() {
+            let file = hgrm::file_of(file, name_of(all, at).as_deref());
+            write(&file, &hgrm::text(&measured.latency()))?;
+        }
+    }
+    if let Some(file) = &common.plot {
+        let lines = all.iter().map(|measured| plot::Line {
+            name: measured.target.to_string(),
+            latency: measured.latency(),
+            series: &measured.rounds[0].series,
+        });
+        let lines: Vec<_> = lines.collect();
+        write(file, &plot::svg(&format!("blipmq bench {mode}"), &lines))?;
     }
     Ok(())
 }

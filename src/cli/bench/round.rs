@@ -141,7 +141,7 @@ pub fn run(
 }
 
 /// Topics of one round are not those of another, nor of another generator.
-fn run_name() -> String {
+pub fn run_name() -> String {
     use std::hash::{BuildHasher, Hasher, RandomState};
     format!("{:08x}", RandomState::new().build_hasher().finish() as u32)
 }
