@@ -68,7 +68,7 @@ enum Command {
     Reply(reply::Reply),
     /// Load a broker, check every message, and tell how fast it was.
     #[command(after_help = bench::EXAMPLES)]
-    Bench(bench::Bench),
+    Bench(Box<bench::Bench>),
     /// Check a configuration file and print every setting it leads to.
     CheckConfig(check_config::CheckConfig),
 }

@@ -97,6 +97,11 @@ impl Connection {
     /// Reads once, behind what was carried over; `None` if nothing is there.
     pub fn read(&mut self, buffer: &mut [u8]) -> Result<Option<usize>, String> {
         let carried = self.carry.len();
+        if carried >= buffer.len() {
+            return Err(format!(
+                "more than {carried} bytes came that are no message published here"
+            ));
+        }
         buffer[..carried].copy_from_slice(&self.carry);
         match self.stream.read(&mut buffer[carried..]) {
             Ok(0) => Err("the broker closed the connection".to_owned()),

@@ -9,7 +9,7 @@
 use std::time::Duration;
 
 use clap::{Args, value_parser};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::super::Outcome;
 use super::connect::{Connection, Role, buffer_len};
@@ -132,37 +132,7 @@ impl Idle {
         let command = std::env::args().collect::<Vec<_>>().join(" ");
         let medians: Vec<Vec<f64>> = found.iter().map(|rounds| medians(rounds)).collect();
         if self.json {
-            let numbers = |values: &[f64]| {
-                let pairs = NUMBERS.iter().zip(values);
-                let pairs = pairs.map(|((key, ..), value)| ((*key).to_owned(), json!(value)));
-                serde_json::Value::Object(pairs.collect())
-            };
-            let target = |((target, pid), (rounds, medians)): (
-                (&Target, &u32),
-                (&Vec<Found>, &Vec<f64>),
-            )| {
-                let rounds = rounds.iter().map(|found| numbers(&values(found)));
-                json!({
-                    "target": target.to_string(),
-                    "pid": pid,
-                    "median": numbers(medians),
-                    "rounds": rounds.collect::<Vec<_>>(),
-                })
-            };
-            let targets = self.urls.iter().zip(&self.pids).zip(found.iter().zip(&medians));
-            let document = json!({
-                "version": env!("CARGO_PKG_VERSION"),
-                "mode": "idle",
-                "command": command,
-                "clean": true,
-                "parameters": {
-                    "idle_conns": self.idle_conns,
-                    "subs_per_conn": self.subs_per_conn,
-                    "secs": self.secs.as_secs_f64(),
-                },
-                "machine": json::of_machine(&machine),
-                "targets": targets.map(target).collect::<Vec<_>>(),
-            });
+            let document = self.document(&machine, &command, found, &medians);
             return print(&format!("{document:#}\n"));
         }
         let header = std::iter::once(String::new());
@@ -181,6 +151,42 @@ impl Idle {
             machine.words()
         ))
     }
+
+    fn document(
+        &self,
+        machine: &Machine,
+        command: &str,
+        found: &[Vec<Found>],
+        medians: &[Vec<f64>],
+    ) -> Value {
+        let target = |at: usize| {
+            let rounds = found[at].iter().map(|found| numbers(&values(found)));
+            json!({
+                "target": self.urls[at].to_string(),
+                "pid": self.pids[at],
+                "median": numbers(&medians[at]),
+                "rounds": rounds.collect::<Vec<_>>(),
+            })
+        };
+        json!({
+            "version": env!("CARGO_PKG_VERSION"),
+            "mode": "idle",
+            "command": command,
+            "clean": true,
+            "parameters": {
+                "idle_conns": self.idle_conns,
+                "subs_per_conn": self.subs_per_conn,
+                "secs": self.secs.as_secs_f64(),
+            },
+            "machine": json::of_machine(machine),
+            "targets": (0..self.urls.len()).map(target).collect::<Vec<_>>(),
+        })
+    }
+}
+
+fn numbers(values: &[f64]) -> Value {
+    let pairs = NUMBERS.iter().zip(values);
+    Value::Object(pairs.map(|((key, ..), value)| ((*key).to_owned(), json!(value))).collect())
 }
 
 fn values(found: &Found) -> Vec<f64> {

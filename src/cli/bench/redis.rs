@@ -111,8 +111,11 @@ fn not_redis(bytes: &[u8]) -> String {
     format!("what came is no Redis: {}", shown(bytes))
 }
 
-/// The first line without its end, and what is behind; `None` if it is not whole.
-fn line(bytes: &[u8]) -> Result<Option<(&[u8], &[u8])>, String> {
+/// A line without its end, and what is behind.
+type Line<'a> = (&'a [u8], &'a [u8]);
+
+/// The first line; `None` if it is not whole.
+fn line(bytes: &[u8]) -> Result<Option<Line<'_>>, String> {
     if bytes.first().is_some_and(|first| !b"+-:*$".contains(first)) {
         return Err(not_redis(bytes));
     }

@@ -126,18 +126,15 @@ pub fn run(
         return Err(format!("{target}: {failure}; {arrived}"));
     }
     let sent = sent_by_stream(&plan, &done);
-    let watched = match watched? {
-        Watched::Whole(measured) => measured,
-        Watched::Stalled => {
-            let waits = who_waits(&plan, &shared, &sent);
-            let stall_s = STALL.as_secs();
-            return Err(format!(
-                "{target}: nothing was delivered for {stall_s} s: {waits}; {arrived}. Does the \
-                 broker drop messages? A smaller --window keeps less of them on the way"
-            ));
-        }
+    let Some(measured) = watched? else {
+        let waits = who_waits(&plan, &shared, &sent);
+        let stall_s = STALL.as_secs();
+        return Err(format!(
+            "{target}: nothing was delivered for {stall_s} s: {waits}; {arrived}. Does the broker \
+             drop messages? A smaller --window keeps fewer of them on the way"
+        ));
     };
-    Ok(close(&plan, load, watched, done, &sent, totals))
+    Ok(close(&plan, load, measured, done, &sent, totals))
 }
 
 /// Topics of one round are not those of another, nor of another generator.
@@ -224,9 +221,7 @@ fn start_threads(
     subscribers: Vec<Subscriber>,
     bystanders: Vec<Connection>,
 ) -> Result<Vec<JoinHandle<Done>>, String> {
-    // Behind a batch of records another may follow: a broker may join what it delivers.
-    let unit_len = load.batch.max(256) * (load.payload_len + 64);
-    let unit_len = unit_len.min(load.batch * (load.payload_len + 64) + (4 << 20));
+    let unit_len = load.batch * (load.payload_len + 64);
     let mut workers: Vec<Worker> = (0..load.threads)
         .map(|number| Worker {
             number,
@@ -306,19 +301,14 @@ struct Measured {
     resident_bytes: Option<u64>,
 }
 
-enum Watched {
-    Whole(Measured),
-    Stalled,
-}
-
-/// Sees to the time; returns when all has arrived, or nothing comes any more.
+/// Sees to the time; returns when all has arrived, or nothing comes any more. `None` is a stall.
 fn watch(
     target: &Target,
     load: &Load,
     pid: Option<u32>,
     shared: &Shared,
     progress: &Progress,
-) -> Result<Watched, String> {
+) -> Result<Option<Measured>, String> {
     let at = |ns| shared.epoch + Duration::from_nanos(ns);
     let mut last = (Instant::now(), 0);
     // Whether nothing came for so long.
@@ -366,7 +356,7 @@ fn watch(
         }
     }
     let Some(begin) = begin.filter(|_| Instant::now() >= at(shared.times.stop)) else {
-        return Ok(Watched::Stalled);
+        return Ok(None);
     };
     let end = Mark::now(shared, pid)?;
     let resident_bytes = pid.and_then(process::resident_bytes);
@@ -389,7 +379,7 @@ fn watch(
         }
         thread::sleep(Duration::from_millis(2));
     }
-    Ok(Watched::Whole(Measured { begin, end, series, resident_bytes }))
+    Ok(Some(Measured { begin, end, series, resident_bytes }))
 }
 
 fn sent_by_stream(plan: &Plan, done: &[Done]) -> Vec<u64> {
