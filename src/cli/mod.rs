@@ -8,6 +8,7 @@
 //! - A failure is one line on stderr: what happened, the numbers, what to do.
 //! - Stdout carries nothing but what was asked for.
 
+mod bench;
 mod check_config;
 mod output;
 mod publish;
@@ -37,6 +38,7 @@ use clap::{Args, Parser, Subcommand};
   blipmq sub 'orders.>'                      print messages as they come
   blipmq pub orders.eu 'one espresso'        publish one
   blipmq request prices.get espresso         ask, and print the reply
+  blipmq bench blip://127.0.0.1:7878         measure a broker
   blipmq check-config /etc/blipmq.toml       check a file before a restart
 
 Exit status: 0 success, 1 failure, 2 a command line that cannot be understood."
@@ -64,6 +66,9 @@ enum Command {
     /// Answer the requests of a pattern.
     #[command(after_help = reply::EXAMPLES)]
     Reply(reply::Reply),
+    /// Load a broker, check every message, and tell how fast it was.
+    #[command(after_help = bench::EXAMPLES)]
+    Bench(Box<bench::Bench>),
     /// Check a configuration file and print every setting it leads to.
     CheckConfig(check_config::CheckConfig),
 }
@@ -101,6 +106,7 @@ pub fn run() -> ExitCode {
         Command::Subscribe(subscribe) => subscribe.run(),
         Command::Request(request) => request.run(),
         Command::Reply(reply) => reply.run(),
+        Command::Bench(bench) => bench.run(),
         Command::CheckConfig(check_config) => check_config.run(),
     };
     match outcome {

@@ -167,6 +167,10 @@ impl Broker {
         self.addr.to_string()
     }
 
+    pub fn pid(&self) -> u32 {
+        self.running.child.id()
+    }
+
     pub fn signal(&self, name: &str) {
         self.running.signal(name);
     }

@@ -1,0 +1,245 @@
+//! `blipmq bench`: loads a broker, checks every message, and tells how fast it was.
+//!
+//! Called by `cli`. Next on the path: `round` for each target in turn, then `table` or `json`.
+//!
+//! | to learn | read |
+//! |---|---|
+//! | what can be asked for | `options` |
+//! | who publishes what to whom | `plan` |
+//! | how a round is run | `round`, then `worker` and `publisher` |
+//! | how a message is checked | `account` |
+//! | how a broker is spoken to | `connect`, `codec`, and `blip`, `nats`, `redis` |
+//! | what the kernel's part of the cost is | `mirror` |
+//! | what idle connections cost | `idle` |
+//! | what is told | `summary`, then `table`, `json`, `hgrm`, `plot` |
+//!
+//! # Always true
+//! - A run in which a message was lost, doubled or out of order ends with status 1.
+//! - Targets are measured in turn, so that what changes on the machine changes for all of them.
+
+mod account;
+mod blip;
+mod codec;
+mod connect;
+mod hgrm;
+mod idle;
+mod json;
+mod mirror;
+mod nats;
+mod options;
+mod plan;
+mod plot;
+mod process;
+mod progress;
+mod publisher;
+mod redis;
+mod round;
+mod summary;
+mod table;
+mod target;
+mod units;
+mod worker;
+
+use std::io::Write;
+
+use clap::{Args, Subcommand};
+
+use self::idle::Idle;
+use self::mirror::Mirror;
+use self::options::{Common, Latency, Rtt, Throughput};
+use self::process::Machine;
+use self::progress::Progress;
+use self::round::Load;
+use self::summary::Measured;
+use super::{Outcome, tell};
+
+pub const EXAMPLES: &str = "Examples:
+  blipmq bench blip://127.0.0.1:7878                         messages per second, one to one
+  blipmq bench --subs 48 --size 64 blip://127.0.0.1:7878     one publisher to 48 subscribers
+  blipmq bench --pubs 8 --subs 8 --topics 8 blip://127.0.0.1:7878   eight pairs
+  blipmq bench latency --rate 50000 blip://127.0.0.1:7878    latency at 50,000 messages/s
+  blipmq bench rtt nats://127.0.0.1:4222                     one message at a time
+  blipmq bench idle --idle-conns 5000 --pid $(pidof blipmq) blip://127.0.0.1:7878
+  blipmq bench --subs 48 blip://127.0.0.1:7878 nats://127.0.0.1:4222 redis://127.0.0.1:6379
+                                                             compare: five rounds each, in turn
+  blipmq bench mirror --bind 127.0.0.1:7900                  a mirror, as the floor: raw://127.0.0.1:7900
+
+Without a mode it is `throughput`; `blipmq bench MODE --help` tells what each mode takes.
+Exit status: 0 every message came once and in order, 1 not so, or a failure, 2 a command line that
+cannot be understood.";
+
+/// Load a broker, check every message, and tell how fast it was.
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+pub struct Bench {
+    #[command(flatten)]
+    throughput: Throughput,
+    #[command(subcommand)]
+    mode: Option<Mode>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Mode {
+    /// As many messages as go, with a window on the way; the same as without a mode.
+    Throughput(Throughput),
+    /// Messages by the clock: from the instant each is due to its arrival.
+    Latency(Latency),
+    /// One message at a time: from publishing to the last subscriber that gets it.
+    Rtt(Rtt),
+    /// Connections that say nothing: what they cost in memory and CPU.
+    Idle(Idle),
+    /// Run a mirror: the least that receiving and sending can cost, for raw:// URLs.
+    Mirror(Mirror),
+}
+
+impl Bench {
+    pub fn run(self) -> Outcome {
+        match self.mode.unwrap_or(Mode::Throughput(self.throughput)) {
+            Mode::Throughput(options) => measure("throughput", options.load()?, options.common),
+            Mode::Latency(options) => measure("latency", options.load()?, options.common),
+            Mode::Rtt(options) => measure("rtt", options.load()?, options.common),
+            Mode::Idle(idle) => idle.run(),
+            Mode::Mirror(mirror) => mirror.run(),
+        }
+    }
+}
+
+fn measure(mode: &str, load: Load, common: Common) -> Outcome {
+    round::pin(&load.cpus)?;
+    raise_open_files();
+    let pids = common.pids()?;
+    let targets = common.urls.iter().zip(pids);
+    let mut all: Vec<Measured> = targets
+        .map(|(target, pid)| Measured { target: target.clone(), pid, rounds: Vec::new() })
+        .collect();
+    let rounds = common.rounds();
+    for number in 1..=rounds {
+        for measured in &mut all {
+            let progress = Progress::new(number, rounds);
+            let round = round::run(&measured.target, &load, measured.pid, &progress)?;
+            measured.rounds.push(round);
+        }
+    }
+    report(mode, &load, &common, &all)
+}
+
+/// Each connection is an open file; the limit at the start is for programs that use `select`.
+fn raise_open_files() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    // What is too few shows when a connection cannot be opened.
+    let _ = setrlimit(Resource::Nofile, limit);
+}
+
+fn report(mode: &str, load: &Load, common: &Common, all: &[Measured]) -> Outcome {
+    let machine = Machine::here();
+    let command = std::env::args().collect::<Vec<_>>().join(" ");
+    write_files(mode, common, all)?;
+    let text = if common.json {
+        format!("{:#}\n", json::of(mode, &command, load, &machine, all))
+    } else {
+        let of_rounds = match all[0].rounds.len() {
+            1 => String::new(),
+            rounds => format!(", medians of {rounds} rounds"),
+        };
+        let secs = load.measured.as_secs_f64();
+        format!(
+            "{mode}, {secs} s after {} s of warm-up{of_rounds}\n\n{}\n{}\n{command}\n",
+            load.warmup.as_secs_f64(),
+            table::of(all),
+            machine.words()
+        )
+    };
+    print(&text)?;
+    say_notes(all);
+    let dirty = all.iter().find_map(|measured| {
+        let round = measured.rounds.iter().find(|round| !round.trouble.is_none())?;
+        Some(format!("{}: {}", measured.target, round.troubles.join("; ")))
+    });
+    dirty.map_or(Ok(()), |dirty| Err(format!("NOT CLEAN: {dirty}")))
+}
+
+fn write_files(mode: &str, common: &Common, all: &[Measured]) -> Outcome {
+    if let Some(file) = &common.hgrm {
+        for (at, measured) in all.iter().enumerate() {
+            let file = hgrm::file_of(file, name_of(all, at).as_deref());
+            write(&file, &hgrm::text(&measured.latency()))?;
+        }
+    }
+    if let Some(file) = &common.plot {
+        let lines = all.iter().map(|measured| plot::Line {
+            name: measured.target.to_string(),
+            latency: measured.latency(),
+            series: &measured.rounds[0].series,
+        });
+        let lines: Vec<_> = lines.collect();
+        write(file, &plot::svg(&format!("blipmq bench {mode}"), &lines))?;
+    }
+    Ok(())
+}
+
+/// What tells a target from the others: its scheme, and a number if others have the same.
+fn name_of(all: &[Measured], at: usize) -> Option<String> {
+    if all.len() == 1 {
+        return None;
+    }
+    let scheme = all[at].target.protocol.scheme();
+    let before = all[..at].iter().filter(|other| other.target.protocol.scheme() == scheme);
+    Some(match before.count() {
+        0 => scheme.to_owned(),
+        others => format!("{scheme}{}", others + 1),
+    })
+}
+
+fn write(file: &std::path::Path, text: &str) -> Outcome {
+    std::fs::write(file, text).map_err(|error| {
+        let file = file.display();
+        format!("cannot write {file}: {error}; check the folder and its permissions")
+    })
+}
+
+fn print(text: &str) -> Outcome {
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(format!("cannot write to stdout: {error}"))
+        }
+        // Whoever read it has seen enough.
+        _ => Ok(()),
+    }
+}
+
+/// What a reader must know to trust the numbers.
+fn say_notes(all: &[Measured]) {
+    for measured in all {
+        let target = &measured.target;
+        match measured.generator_was_bottleneck() {
+            Some(true) => tell(format_args!(
+                "{target}: the load generator was the bottleneck: its busiest thread had no time \
+                 left, the broker's had; try --threads, --batch or fewer --subs"
+            )),
+            None => tell(format_args!(
+                "{target}: the load generator may have been the bottleneck: its busiest thread had \
+                 no time left; --pid tells whether the broker had"
+            )),
+            Some(false) => {}
+        }
+        let late: u64 = measured.rounds.iter().map(|round| round.lateness.messages).sum();
+        let total: u64 = measured.rounds.iter().map(|round| round.totals.published).sum();
+        if late * 100 > total {
+            let max = measured.rounds.iter().map(|round| round.lateness.max_ns).max();
+            let max_ms = max.unwrap_or(0) as f64 / 1_000_000.0;
+            tell(format_args!(
+                "{target}: the generator fell behind its schedule: {late} of {total} messages were \
+                 sent more than 1 ms late, at most {max_ms:.1} ms, which is in their latency; take \
+                 a smaller --rate or more --threads"
+            ));
+        }
+    }
+    if all.iter().any(|measured| measured.pid.is_none()) {
+        tell(format_args!(
+            "without --pid it is not known what the broker used of CPU and memory; give one --pid \
+             for each URL, in order"
+        ));
+    }
+}

@@ -1,0 +1,181 @@
+//! What `/proc` tells: CPU time of a process by thread, its memory, and the machine.
+//!
+//! Called by `round` and `idle` before and after what they measure, and by the reports.
+//!
+//! # Always true
+//! - CPU time of a thread that ended in between is not lost: the process's own total, which is
+//!   coarser, is taken instead if it is larger.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::time::Instant;
+
+/// Nanoseconds of one tick of `/proc/PID/stat`: 100 a second on every machine BlipMQ runs on.
+const TICK_NS: u64 = 10_000_000;
+
+/// CPU time so far.
+#[derive(Debug, Clone)]
+pub struct Snapshot {
+    at: Instant,
+    /// By thread id, in nanoseconds.
+    threads: BTreeMap<u32, u64>,
+    /// Of the whole process with threads that ended, in steps of a tick.
+    total_ns: u64,
+}
+
+/// CPU time between two instants.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Cpu {
+    pub total_ns: u64,
+    pub busiest_ns: u64,
+    pub wall_ns: u64,
+}
+
+impl Cpu {
+    pub fn percent(&self) -> f64 {
+        100.0 * self.total_ns as f64 / self.wall_ns.max(1) as f64
+    }
+
+    pub fn busiest_percent(&self) -> f64 {
+        100.0 * self.busiest_ns as f64 / self.wall_ns.max(1) as f64
+    }
+}
+
+impl Snapshot {
+    pub fn of(pid: u32) -> Result<Snapshot, String> {
+        let cannot = |error| {
+            format!("cannot read /proc/{pid}: {error}; does --pid name the broker's process?")
+        };
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).map_err(cannot)?;
+        let mut threads = BTreeMap::new();
+        for task in fs::read_dir(format!("/proc/{pid}/task")).map_err(cannot)? {
+            let task = task.map_err(cannot)?;
+            let Some(id) = task.file_name().to_str().and_then(|name| name.parse().ok()) else {
+                continue;
+            };
+            // It may have ended since the folder was read.
+            if let Ok(text) = fs::read_to_string(task.path().join("schedstat"))
+                && let Some(ns) = parse_schedstat(&text)
+            {
+                threads.insert(id, ns);
+            }
+        }
+        let ticks = parse_stat(&stat)
+            .ok_or_else(|| format!("/proc/{pid}/stat is not understood: {stat:?}"))?;
+        Ok(Snapshot { at: Instant::now(), threads, total_ns: ticks * TICK_NS })
+    }
+
+    /// What was used from `before` until this one.
+    pub fn since(&self, before: &Snapshot) -> Cpu {
+        let used = |(id, ns): (&u32, &u64)| {
+            ns.saturating_sub(before.threads.get(id).copied().unwrap_or(0))
+        };
+        let sum: u64 = self.threads.iter().map(used).sum();
+        let ended = before.threads.keys().any(|id| !self.threads.contains_key(id));
+        let total = self.total_ns.saturating_sub(before.total_ns);
+        Cpu {
+            total_ns: if ended { sum.max(total) } else { sum },
+            busiest_ns: self.threads.iter().map(used).max().unwrap_or(0),
+            wall_ns: self.at.duration_since(before.at).as_nanos() as u64,
+        }
+    }
+}
+
+/// Nanoseconds on a CPU: the first of three numbers.
+fn parse_schedstat(text: &str) -> Option<u64> {
+    text.split_ascii_whitespace().next()?.parse().ok()
+}
+
+/// User and system ticks. The name of the process is in parentheses, and may hold anything.
+fn parse_stat(text: &str) -> Option<u64> {
+    let (_, behind) = text.rsplit_once(')')?;
+    let mut fields = behind.split_ascii_whitespace().skip(11);
+    let user: u64 = fields.next()?.parse().ok()?;
+    Some(user + fields.next()?.parse::<u64>().ok()?)
+}
+
+/// Memory of a process that is really there.
+pub fn resident_bytes(pid: u32) -> Option<u64> {
+    parse_resident(&fs::read_to_string(format!("/proc/{pid}/status")).ok()?)
+}
+
+fn parse_resident(status: &str) -> Option<u64> {
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kib: u64 = line.trim().strip_suffix(" kB")?.parse().ok()?;
+    Some(kib * 1_024)
+}
+
+/// Where something was measured.
+#[derive(Debug, Clone)]
+pub struct Machine {
+    pub kernel: String,
+    pub cpu_model: String,
+    pub cpus: usize,
+}
+
+impl Machine {
+    pub fn here() -> Machine {
+        let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+        let (cpu_model, cpus) =
+            parse_cpuinfo(&fs::read_to_string("/proc/cpuinfo").unwrap_or_default());
+        Machine { kernel: kernel.trim().to_owned(), cpu_model, cpus }
+    }
+
+    pub fn words(&self) -> String {
+        format!("Linux {}, {}, {} CPUs", self.kernel, self.cpu_model, self.cpus)
+    }
+}
+
+fn parse_cpuinfo(text: &str) -> (String, usize) {
+    let field = |line: &str| {
+        let (name, value) = line.split_once(':')?;
+        Some((name.trim().to_owned(), value.trim().to_owned()))
+    };
+    let fields: Vec<_> = text.lines().filter_map(field).collect();
+    let cpus = fields.iter().filter(|(name, _)| name == "processor").count();
+    // On aarch64 there is no name, only numbers.
+    let model = fields.iter().find(|(name, _)| name == "model name" || name == "CPU part");
+    (model.map_or_else(|| "unknown CPU".to_owned(), |(_, value)| value.clone()), cpus)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn proc_files_are_understood() {
+        assert_eq!(parse_schedstat("2412391 2134 17\n"), Some(2_412_391));
+        assert_eq!(parse_schedstat(""), None);
+        let stat = "42 (a) b (c)) S 1 42 42 0 -1 4194560 1 2 3 4 150 25 0 0 20 0 3 0 9 1 2 3";
+        assert_eq!(parse_stat(stat), Some(175));
+        assert_eq!(parse_stat("42 (a) S 1"), None);
+        assert_eq!(parse_resident("Name:\tx\nVmRSS:\t    2048 kB\n"), Some(2 << 20));
+        assert_eq!(parse_resident("Name:\tkthreadd\n"), None);
+        let cpuinfo =
+            "processor\t: 0\nmodel name\t: A B: C\n\nprocessor\t: 1\nmodel name\t: A B: C\n";
+        assert_eq!(parse_cpuinfo(cpuinfo), ("A B: C".to_owned(), 2));
+        assert_eq!(parse_cpuinfo(""), ("unknown CPU".to_owned(), 0));
+    }
+
+    #[test]
+    fn threads_that_come_and_go_are_counted() {
+        let snapshot = |threads: &[(u32, u64)], total_ns| Snapshot {
+            at: Instant::now(),
+            threads: threads.iter().copied().collect(),
+            total_ns,
+        };
+        let before = snapshot(&[(1, 100), (2, 500)], 0);
+        let new = snapshot(&[(1, 150), (2, 500), (3, 70)], 9_999).since(&before);
+        assert_eq!((new.total_ns, new.busiest_ns), (120, 70));
+        // Thread 2 ended; the process's total still has its time.
+        let ended = snapshot(&[(1, 150)], 9_999).since(&before);
+        assert_eq!((ended.total_ns, ended.busiest_ns), (9_999, 50));
+    }
+
+    #[test]
+    fn own_process_is_there_and_others_are_told() {
+        assert!(Snapshot::of(std::process::id()).is_ok());
+        assert!(resident_bytes(std::process::id()).is_some_and(|bytes| bytes > 0));
+        assert!(Snapshot::of(u32::MAX).unwrap_err().contains("--pid"));
+    }
+}

@@ -1,0 +1,389 @@
+//! `blipmq bench`: what it counts, what it writes, and what it finds wrong.
+//!
+//! Runs are short and small: nothing here looks at how fast anything is.
+
+mod fakes;
+#[path = "../support/mod.rs"]
+mod support;
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::{TcpListener, TcpStream};
+use std::process::{Output, Stdio};
+
+use serde_json::Value;
+
+use blipmq::protocol::{GapReason, Sequence, TopicId, encode, messages};
+use fakes::Deed;
+use support::Server;
+use support::running::{Broker, Running, TempFile, blipmq, cores};
+
+/// Short enough for a test, long enough for some messages.
+const SHORT: [&str; 4] = ["--secs", "0.2", "--warmup", "0.1"];
+
+fn bench(words: &[&str]) -> Output {
+    blipmq(&[&["bench"], words].concat()).output().expect("it starts")
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).expect("messages are UTF-8")
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).expect("tables are UTF-8")
+}
+
+#[track_caller]
+fn document(output: &Output) -> Value {
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", stderr(output)))
+}
+
+/// Runs it with --json, and for a short time; it must succeed.
+#[track_caller]
+fn measured(words: &[&str]) -> Value {
+    let output = bench(&[words, &SHORT, &["--json"]].concat());
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let document = document(&output);
+    assert_eq!(document["clean"], true);
+    document
+}
+
+fn number(value: &Value) -> u64 {
+    value.as_u64().unwrap_or_else(|| panic!("{value} is no whole number"))
+}
+
+/// Every message of a round went to so many subscribers.
+#[track_caller]
+fn assert_counts(round: &Value, subscribers: u64) {
+    let messages = number(&round["total_messages"]);
+    assert!(messages > 0, "{round:#}");
+    assert_eq!(number(&round["total_deliveries"]), messages * subscribers, "{round:#}");
+    assert_eq!(round["total_deliveries_expected"], round["total_deliveries"]);
+    assert!(number(&round["messages"]) <= messages);
+    for (kind, count) in round["trouble"].as_object().expect("it is told") {
+        assert_eq!(number(count), 0, "{kind}");
+    }
+}
+
+fn broker() -> Broker {
+    Broker::start(&cores(1).expect("every machine has one"))
+}
+
+/// A mirror that is killed when dropped.
+struct Mirror {
+    url: String,
+    _running: Running,
+}
+
+impl Mirror {
+    fn start() -> Mirror {
+        let mut command = blipmq(&["bench", "mirror", "--bind", "127.0.0.1:0"]);
+        command.stdout(Stdio::piped());
+        let mut running = Running::start(command);
+        let stdout = running.child.stdout.take().expect("it is piped");
+        let mut ready = String::new();
+        BufReader::new(stdout).read_line(&mut ready).expect("its words are UTF-8");
+        let (_, addr) = ready.trim().split_once(" is ready on ").expect("it says where");
+        Mirror { url: format!("raw://{addr}"), _running: running }
+    }
+}
+
+// --- what is counted ---
+
+#[test]
+fn throughput_is_the_mode_without_a_mode_and_counts_every_delivery() {
+    let broker = broker();
+    let url = format!("blip://{}", broker.addr);
+    let pid = broker.pid().to_string();
+    let document = measured(&[&url, "--subs", "3", "--pid", &pid]);
+    assert_eq!(document["mode"], "throughput");
+    assert_eq!(document["parameters"]["subs"], 3);
+    let target = &document["targets"][0];
+    assert_eq!(target["target"], url);
+    assert_counts(&target["rounds"][0], 3);
+    let median = &target["median"];
+    for key in ["broker_cpu_ns_per_delivery", "broker_resident_bytes", "latency_p50_us"] {
+        assert!(median[key].as_f64().is_some_and(|value| value > 0.0), "{key}: {median:#}");
+    }
+    broker.stop();
+}
+
+#[test]
+fn every_shape_is_delivered_whole() {
+    let broker = broker();
+    let url = format!("blip://{}", broker.addr);
+    let rows: [(&[&str], u64); 6] = [
+        (&["--pubs", "3", "--subs", "3", "--topics", "3"], 1),
+        (&["--pubs", "4", "--subs", "2"], 2),
+        (&["--pubs", "2", "--subs", "1", "--topics", "5"], 1),
+        (&["--pubs", "2", "--subs", "4", "--topics", "2", "--threads", "3"], 2),
+        (&["--batch", "7", "--subs", "2", "--size", "16"], 2),
+        (&["--size", "300000", "--window", "8", "--patterns", "300", "--idle-conns", "2"], 1),
+    ];
+    for (words, subscribers) in rows {
+        let document = measured(&[&[url.as_str()], words].concat());
+        assert_counts(&document["targets"][0]["rounds"][0], subscribers);
+    }
+    broker.stop();
+}
+
+#[test]
+fn latency_is_measured_of_each_message_and_written_to_files() {
+    let broker = broker();
+    let url = format!("blip://{}", broker.addr);
+    let (hgrm, plot) = (TempFile::new("bench.hgrm", b""), TempFile::new("bench.svg", b""));
+    let files = ["--hgrm", hgrm.path(), "--plot", plot.path()];
+    let words = ["latency", &url, "--rate", "2000", "--subs", "2"];
+    let document = measured(&[&words[..], &files].concat());
+    assert_eq!(document["parameters"]["rate_per_s"], 2_000);
+    let round = &document["targets"][0]["rounds"][0];
+    assert_counts(round, 2);
+    // 0.3 s at 2,000 a second are 600 messages; fewer only where the machine was busy.
+    assert!(number(&round["total_messages"]) <= 600);
+    let samples = number(&round["latency_samples"]);
+    assert!(samples > 0 && samples <= 2 * 400, "two deliveries of each in 0.2 s: {samples}");
+    let text = std::fs::read_to_string(&hgrm.0).expect("it was written");
+    let last = text.lines().rfind(|line| !line.starts_with('#')).expect("there are rows");
+    let total = last.split_whitespace().nth(2).expect("a count");
+    assert_eq!(total.parse(), Ok(samples), "{text}");
+    assert!(text.contains("#[Max     ="), "{text}");
+    let svg = std::fs::read_to_string(&plot.0).expect("it was written");
+    assert!(svg.starts_with("<svg ") && svg.ends_with("</svg>\n"));
+    assert_eq!(svg.matches("<polyline").count(), 2);
+    broker.stop();
+}
+
+#[test]
+fn round_trips_wait_for_every_subscriber() {
+    let broker = broker();
+    let url = format!("blip://{}", broker.addr);
+    let document = measured(&["rtt", &url, "--subs", "3"]);
+    let round = &document["targets"][0]["rounds"][0];
+    assert_counts(round, 3);
+    let samples = number(&round["latency_samples"]);
+    assert!(samples > 0 && samples <= number(&round["total_messages"]), "one for each message");
+    broker.stop();
+}
+
+#[test]
+fn idle_connections_are_counted_against_the_process() {
+    let broker = broker();
+    let (url, pid) = (format!("blip://{}", broker.addr), broker.pid().to_string());
+    let words = ["idle", &url, "--pid", &pid, "--idle-conns", "20", "--subs-per-conn", "300"];
+    let output = bench(&[&words[..], &["--secs", "0.1", "--json"]].concat());
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let document = document(&output);
+    let median = &document["targets"][0]["median"];
+    assert!(median["resident_bytes_before"].as_f64().is_some_and(|bytes| bytes > 0.0));
+    assert!(median["resident_bytes_per_connection"].as_f64().is_some());
+    broker.stop();
+}
+
+// --- several targets ---
+
+#[test]
+fn targets_are_measured_in_turn_and_compared_with_the_first() {
+    let (broker, mirror) = (broker(), Mirror::start());
+    let url = format!("blip://{}", broker.addr);
+    let hgrm = TempFile::new("bench", b"");
+    let words = [&url, mirror.url.as_str(), "--rounds", "2", "--subs", "2", "--hgrm", hgrm.path()];
+    let document = measured(&words);
+    for target in document["targets"].as_array().expect("targets") {
+        let rounds = target["rounds"].as_array().expect("rounds");
+        assert_eq!(rounds.len(), 2);
+        rounds.iter().for_each(|round| assert_counts(round, 2));
+    }
+    for scheme in ["blip", "raw"] {
+        let file = format!("{}.{scheme}", hgrm.path());
+        assert!(std::fs::read_to_string(&file).expect("it was written").contains("Percentile"));
+        std::fs::remove_file(file).expect("it is ours");
+    }
+    let output = bench(&[&words[..4], &SHORT].concat());
+    let table = stdout(&output);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    for word in ["deliveries/s", "ratio", "latency p99.9", "medians of 2 rounds", "Linux "] {
+        assert!(table.contains(word), "{word} in {table}");
+    }
+    assert!(stderr(&output).contains("without --pid"), "{}", stderr(&output));
+    broker.stop();
+}
+
+#[test]
+fn mirror_goes_on_when_subscribers_and_strangers_go() {
+    let mirror = Mirror::start();
+    for _ in 0..2 {
+        let words = [&mirror.url, "--pubs", "2", "--topics", "2", "--subs", "4"];
+        let document = measured(&words);
+        assert_counts(&document["targets"][0]["rounds"][0], 2);
+        let mut stranger = TcpStream::connect(&mirror.url["raw://".len()..]).expect("it listens");
+        stranger.write_all(b"GET / HTTP/1.1\r\n\r\n").expect("it reads");
+    }
+    let output = bench(&[&mirror.url, "--pubs", "2"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("one publisher per topic"), "{}", stderr(&output));
+}
+
+// --- other protocols ---
+
+#[test]
+fn other_brokers_are_spoken_to_in_their_protocol() {
+    for url in
+        [format!("nats://{}", fakes::nats(Deed::Deliver)), format!("redis://{}", fakes::redis())]
+    {
+        for words in [&["throughput"][..], &["latency", "--rate", "500"], &["rtt"]] {
+            let window = if words[0] == "throughput" { &["--window", "16"][..] } else { &[] };
+            let document = measured(&[words, &[&url, "--subs", "2"], window].concat());
+            assert_counts(&document["targets"][0]["rounds"][0], 2);
+        }
+    }
+}
+
+#[test]
+fn logins_are_sent_and_wrong_ones_are_told() {
+    let addr = fakes::redis_with_password();
+    let url = format!("redis://:{}@{addr}", fakes::PASSWORD);
+    let document = measured(&["rtt", &url]);
+    assert!(!document["targets"].to_string().contains(fakes::PASSWORD), "it is a secret");
+    for (login, told) in [("", "NOAUTH"), (":no@", "WRONGPASS")] {
+        let output = bench(&[&format!("redis://{login}{addr}")]);
+        assert_eq!(output.status.code(), Some(1));
+        assert!(stderr(&output).contains(told), "{}", stderr(&output));
+    }
+}
+
+// --- what is wrong ---
+
+#[test]
+fn lost_doubled_and_swapped_messages_are_found() {
+    let rows = [
+        (Deed::Drop, "missing", "1 message missing"),
+        (Deed::Double, "duplicates", "1 message doubled"),
+        (Deed::Swap, "out_of_order", "1 message out of order"),
+    ];
+    for (deed, key, words) in rows {
+        let url = format!("nats://{}", fakes::nats(deed));
+        let options = ["latency", &url, "--rate", "500", "--json"];
+        let output = bench(&[&options[..], &SHORT].concat());
+        assert_eq!(output.status.code(), Some(1), "{deed:?}");
+        let told = stderr(&output);
+        assert!(told.contains("NOT CLEAN") && told.contains(words), "{deed:?}: {told}");
+        let document = document(&output);
+        assert_eq!(document["clean"], false);
+        let trouble = document["targets"][0]["rounds"][0]["trouble"].as_object().cloned();
+        for (kind, count) in trouble.expect("it is told") {
+            assert_eq!(number(&count), u64::from(kind == key), "{deed:?}: {kind}");
+        }
+        let url = format!("nats://{}", fakes::nats(deed));
+        let output = bench(&[&["latency", &url, "--rate", "500"], &SHORT[..]].concat());
+        assert!(stdout(&output).contains("NOT CLEAN"), "{deed:?}: {}", stdout(&output));
+    }
+}
+
+/// Goal: what a broker says it dropped is told, and is not all that is looked at.
+/// Method: a scripted broker drops the tenth message and says so, and the twentieth and does not.
+#[test]
+fn gaps_that_the_broker_tells_are_counted_beside_what_is_missing() {
+    let server = Server::listening(|listener| {
+        let mut subscriber = listener.accept();
+        subscriber.welcome();
+        subscriber.accept_subscribe();
+        let mut publisher = listener.accept();
+        publisher.welcome();
+        publisher.accept_open(7);
+        let mut sequence = 0;
+        while let Some(frame) = publisher.next() {
+            for record in messages::records(&frame) {
+                sequence += 1;
+                match sequence {
+                    10 => subscriber.send(|out| {
+                        let (topic, first) = (TopicId(7), Sequence(sequence));
+                        encode::gap(out, topic, 0, first, 1, GapReason::Overflow);
+                    }),
+                    20 => {}
+                    _ => subscriber.deliver(7, sequence, &[record.payload]),
+                }
+            }
+        }
+    });
+    let url = format!("blip://{}", server.addr);
+    let output = bench(&[&["latency", &url, "--rate", "500", "--json"], &SHORT[..]].concat());
+    assert_eq!(output.status.code(), Some(1), "{}", stdout(&output));
+    let document = document(&output);
+    let trouble = &document["targets"][0]["rounds"][0]["trouble"];
+    assert_eq!((number(&trouble["missing"]), number(&trouble["told_gaps"])), (2, 1), "{trouble}");
+    assert!(stderr(&output).contains("the broker says it dropped"), "{}", stderr(&output));
+    server.join();
+}
+
+#[test]
+fn broker_that_dies_is_told_with_what_had_arrived() {
+    let url = format!("nats://{}", fakes::nats(Deed::Die));
+    let output = bench(&[&url, "--secs", "30"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("deliveries had arrived"), "{}", stderr(&output));
+    assert!(output.stdout.is_empty());
+}
+
+#[test]
+fn stall_ends_with_who_waits_for_what() {
+    let url = format!("nats://{}", fakes::nats(Deed::Swallow));
+    let output = bench(&[&url, "--secs", "60", "--window", "4"]);
+    assert_eq!(output.status.code(), Some(1));
+    let told = stderr(&output);
+    assert!(told.contains("subscriber 0 waits for message 9 of publisher 0 on bench."), "{told}");
+    assert!(told.contains("9 of 13 deliveries had arrived"), "{told}");
+}
+
+#[test]
+fn targets_that_are_no_brokers_are_told_in_a_line() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let addr = listener.local_addr().expect("it listens").to_string();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let answer = b"HTTP/1.1 400 Bad Request\r\n\r\n";
+            let _ = stream.expect("a connection").write_all(answer);
+        }
+    });
+    let (broker, nats) = (broker(), fakes::nats(Deed::Deliver));
+    let rows = [
+        (format!("blip://{addr}"), "no BLIP/1"),
+        (format!("nats://{addr}"), "no NATS"),
+        (format!("redis://{addr}"), "no Redis"),
+        (format!("raw://{addr}"), "is it a mirror?"),
+        (format!("blip://{nats}"), "use nats://"),
+        (format!("redis://{}", broker.addr), "use blip://"),
+    ];
+    for (url, expected) in rows {
+        let output = bench(&[&url]);
+        assert_eq!(output.status.code(), Some(1), "{url}");
+        let told = stderr(&output);
+        assert!(told.starts_with("blipmq: ") && told.lines().count() == 1, "{url}: {told}");
+        assert!(told.contains(expected), "{url}: {told}");
+    }
+    broker.stop();
+    let output = bench(&["blip://127.0.0.1:1"]);
+    assert!(stderr(&output).contains("start one with `blipmq`"), "{}", stderr(&output));
+}
+
+#[test]
+fn command_lines_out_of_range_are_refused_with_the_range() {
+    let url = "blip://127.0.0.1:1";
+    let rows: [(&[&str], i32, &str); 10] = [
+        (&[], 2, "URL"),
+        (&["http://h:1"], 2, "blip://host:port"),
+        (&["blip://user@h:1"], 2, "takes no login"),
+        (&[url, "--size", "15"], 2, "16..="),
+        (&[url, "--secs", "0"], 2, "0.1 to 3600"),
+        (&["latency", url], 2, "--rate"),
+        (&["latency", url, "--rate", "0"], 2, "1..="),
+        (&["idle", url], 2, "--pid"),
+        (&[url, "--batch", "9", "--window", "8"], 1, "--window of 8"),
+        (&[url, "--pid", "1", "--pid", "2"], 1, "2 --pid for 1 URLs"),
+    ];
+    for (words, status, expected) in rows {
+        let output = bench(words);
+        assert_eq!(output.status.code(), Some(status), "{words:?}: {}", stderr(&output));
+        assert!(stderr(&output).contains(expected), "{words:?}: {}", stderr(&output));
+    }
+    let help = bench(&["--help"]);
+    assert!(help.status.success() && stdout(&help).contains("Examples:"));
+}
