@@ -63,7 +63,7 @@ pub const SUBSCRIBER_BYTES_DEFAULT: u64 = 64 << 20;
 pub const SUBSCRIBER_BYTES_RANGE: RangeInclusive<u64> = 4_096..=(64 << 30);
 
 /// `delivery.max_batch`, in messages.
-pub const BATCH_DEFAULT: u32 = 256;
+pub const BATCH_DEFAULT: u32 = 512;
 /// `delivery.max_batch`; the upper end is the most messages one MESSAGES frame can count.
 pub const BATCH_RANGE: RangeInclusive<u64> = 1..=65_535;
 /// `delivery.fanout_shards`; 0 means twice the cores.

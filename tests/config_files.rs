@@ -31,7 +31,7 @@ fn high_throughput_toml_has_large_queues_batches_and_messages() {
     expected.server.max_message_size_bytes = 4 << 20;
     expected.queues.topic_capacity = 50_000;
     expected.queues.subscriber_capacity = 8_192;
-    expected.delivery.max_batch = 512;
+    expected.delivery.max_batch = 2048;
     assert_eq!(settings_of("high-throughput.toml"), expected);
 }
 

@@ -70,7 +70,8 @@ pub struct Ingest {
     batch_messages_max: u32,
 }
 
-/// A closed batch with more unused room than this gives it back: a slow subscriber may hold it.
+/// A closed batch whose unused room is more than this, and more than half of what is used, gives it
+/// back: a slow subscriber may hold it for long. To do so costs a copy of all of it.
 const UNUSED_MAX: usize = 1_024;
 /// Room a new batch starts with, at least.
 const BATCH_LEN_MIN: usize = 256;
@@ -181,7 +182,8 @@ impl Ingest {
         self.messages = 0;
         self.bytes = 0;
         for batch in &mut self.batches {
-            if batch.frames.capacity() - batch.frames.len() > UNUSED_MAX {
+            let used = batch.frames.len();
+            if batch.frames.capacity() - used > UNUSED_MAX.max(used / 2) {
                 batch.frames = BytesMut::from(&batch.frames[..]);
             }
         }

@@ -38,8 +38,13 @@ pub struct Memory {
 
 /// Frames, and their place in the budget.
 struct Counted {
-    frames: Bytes,
+    frames: BytesMut,
     held: Arc<AtomicI64>,
+}
+
+/// With the room that is not used: it is held as well.
+fn counted_len(frames: &BytesMut) -> i64 {
+    frames.capacity() as i64 + PORTION_LEN
 }
 
 impl AsRef<[u8]> for Counted {
@@ -50,7 +55,7 @@ impl AsRef<[u8]> for Counted {
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        self.held.fetch_sub(self.frames.len() as i64 + PORTION_LEN, Ordering::Relaxed);
+        self.held.fetch_sub(counted_len(&self.frames), Ordering::Relaxed);
     }
 }
 
@@ -72,8 +77,8 @@ impl Memory {
 
     /// Counts frames until the last reference to them is gone.
     pub fn count(&self, frames: BytesMut) -> Bytes {
-        self.held.fetch_add(frames.len() as i64 + PORTION_LEN, Ordering::Relaxed);
-        Bytes::from_owner(Counted { frames: frames.freeze(), held: self.held.clone() })
+        self.held.fetch_add(counted_len(&frames), Ordering::Relaxed);
+        Bytes::from_owner(Counted { frames, held: self.held.clone() })
     }
 
     /// Whether more is held than may be.
@@ -222,6 +227,11 @@ mod tests {
         drop(part);
         assert_eq!(memory.held(), 500 + PORTION_LEN as u64);
         assert_eq!(copy[..], [7; 10]);
+        let mut roomy = BytesMut::with_capacity(300);
+        roomy.extend_from_slice(b"few");
+        let roomy = memory.count(roomy);
+        assert_eq!(memory.held(), 500 + 300 + 2 * PORTION_LEN as u64, "unused room counts");
+        drop(roomy);
         drop(copy);
         assert_eq!(memory.held(), 0);
     }

@@ -46,6 +46,7 @@ pub struct Header {
 
 impl Header {
     /// Reads the header of a frame that is at least 40 bytes long.
+    #[inline]
     pub fn read(frame: &[u8]) -> Header {
         Header {
             frame_len: u32_at(frame, 0),
@@ -174,11 +175,14 @@ pub fn run(bytes: &[u8], first: &Header, bounds: RunBounds) -> (usize, u32) {
             && rest[FLAGS_AT] & FLAG_ACK == 0
             && u32_at(rest, TOPIC_AT) == first.topic
             && u32_at(rest, TTL_AT) == first.ttl_ms
-            && frame_len <= bounds.frame_len_max
+            && (MESSAGES_HEADER_LEN as u32..=bounds.frame_len_max).contains(&frame_len)
             && messages + count <= bounds.messages_max
             && len + frame_len as usize <= bounds.bytes_max;
         let Some(frame) = rest.get(..frame_len as usize) else { break };
-        if !joins || check(frame, bounds.message_len_max).is_err() {
+        if !joins
+            || count == 0
+            || check_records(frame, rest[FLAGS_AT], count, bounds.message_len_max).is_err()
+        {
             break;
         }
         len += frame.len();
@@ -201,10 +205,16 @@ pub fn check(frame: &[u8], message_len_max: u32) -> Result<Header, Reject> {
     if header.count == 0 {
         return Err(Reject::NoMessages);
     }
-    let headers_allowed = header.flags & FLAG_HEADERS != 0;
+    check_records(frame, header.flags, u32::from(header.count), message_len_max)?;
+    Ok(header)
+}
+
+/// The part of [`check`] behind the header. For its numbers a frame has at least the header.
+fn check_records(frame: &[u8], flags: u8, count: u32, message_len_max: u32) -> Result<(), Reject> {
+    let headers_allowed = flags & FLAG_HEADERS != 0;
     let mut rest = &frame[MESSAGES_HEADER_LEN..];
-    for index in 0..u32::from(header.count) {
-        let bad = |detail| Reject::BadRecord { index, count: header.count, detail };
+    for index in 0..count {
+        let bad = |detail| Reject::BadRecord { index, count: count as u16, detail };
         let Some((len, behind)) = rest.split_first_chunk::<RECORD_HEADER_LEN>() else {
             return Err(bad("the frame ends inside its length"));
         };
@@ -229,12 +239,12 @@ pub fn check(frame: &[u8], message_len_max: u32) -> Result<Header, Reject> {
     }
     if !rest.is_empty() {
         return Err(Reject::BadRecord {
-            index: u32::from(header.count),
-            count: header.count,
+            index: count,
+            count: count as u16,
             detail: "bytes are left behind the last record",
         });
     }
-    Ok(header)
+    Ok(())
 }
 
 /// Splits a record with headers into the header block and the payload; `None` if malformed.
