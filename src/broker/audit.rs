@@ -27,10 +27,12 @@ impl Broker {
         }
     }
 
-    /// What the logs of this core hold of the memory budget.
-    pub fn kept_bytes(&self) -> u64 {
-        let topics = self.shards.iter().flat_map(|shard| shard.all());
-        topics.map(|topic| memory::bytes_of(topic.log.portions(), topic.log.bytes())).sum()
+    /// How many portions the logs of this core keep, and what those hold of the memory budget at
+    /// least: room that a batch does not use counts there, too.
+    pub fn kept_in_logs(&self) -> (u64, u64) {
+        let logs = || self.shards.iter().flat_map(|shard| shard.all()).map(|topic| &topic.log);
+        let portions = logs().map(|log| log.portions() as u64).sum();
+        (portions, memory::bytes_of(portions, logs().map(|log| log.bytes()).sum()))
     }
 
     /// Walks all connections and subscriptions.

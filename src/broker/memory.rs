@@ -25,8 +25,8 @@ const ENTRY_LEN: i64 = 96;
 const ASK_EVERY_NS: u64 = 20_000_000;
 
 /// What portions that nobody shares count.
-pub(super) fn bytes_of(portions: usize, frame_bytes: u64) -> u64 {
-    portions as u64 * PORTION_LEN as u64 + frame_bytes
+pub(super) fn bytes_of(portions: u64, frame_bytes: u64) -> u64 {
+    portions * PORTION_LEN as u64 + frame_bytes
 }
 
 /// How many bytes all cores hold.
