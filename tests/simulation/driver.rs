@@ -103,11 +103,13 @@ impl World {
     pub fn turn(&mut self, core: usize) {
         self.turns += 1;
         let moment = Moment { turn: self.turns, now: self.clock.read() };
-        let mut busy = !self.drivers[core].completions.is_empty();
+        // What arrived keeps no core awake, only what is left of it or follows from it does.
+        let mut busy = false;
         while let Some(completion) = self.drivers[core].completions.pop_front() {
             self.completed(moment.now, core, completion);
         }
         while let Some(wire) = self.drivers[core].accepted.pop_front() {
+            // It is asked for bytes, and what is queued on the ring has to be submitted.
             busy = true;
             let id = self.drivers[core].insert(wire);
             self.wires[wire].id = id;
@@ -120,8 +122,10 @@ impl World {
             driver.stop_begun = true;
             driver.broker.stop();
         }
-        busy |= self.hand_on(core, moment);
+        self.hand_on(core, moment);
         busy |= self.relay(core, moment);
+        let driver = &self.drivers[core];
+        busy |= !driver.arrivals.is_empty() && driver.broker.wants_input();
         busy |= self.cut_off(core, moment.now.monotonic_ns);
         busy |= self.remove_released(core);
         self.drivers[core].broker.audit();
@@ -167,12 +171,10 @@ impl World {
         }
     }
 
-    fn hand_on(&mut self, core: usize, moment: Moment) -> bool {
-        let mut busy = false;
+    fn hand_on(&mut self, core: usize, moment: Moment) {
         while self.drivers[core].broker.wants_input()
             && let Some(arrival) = self.drivers[core].arrivals.pop_front()
         {
-            busy = true;
             let (wire, bytes) = match arrival {
                 Arrival::Bytes { wire, bytes } => (wire, Some(bytes)),
                 Arrival::End { wire } => (wire, None),
@@ -192,7 +194,6 @@ impl World {
                 _ => {}
             }
         }
-        busy
     }
 
     /// `Relay::turn`.

@@ -166,7 +166,10 @@ impl Wire {
     pub fn is_quiet(&self) -> bool {
         let nobody_reads = self.broken || self.client_end == ClientEnd::Closed;
         let nobody_hears = self.broken || matches!(self.phase, Phase::Closing | Phase::Gone);
+        // The client's end, behind what it sent.
+        let end_is_to_come = self.is_read() && self.client_end != ClientEnd::No;
         self.in_flight.is_none()
+            && !end_is_to_come
             && (self.downstream.is_empty() || nobody_reads)
             && (self.upstream.is_empty() || nobody_hears)
     }
