@@ -86,6 +86,8 @@ pub struct Server {
     pub auth_timeout_ms: u32,
     /// Time a stop may take to deliver what was accepted.
     pub drain_timeout_ms: u32,
+    /// Time a core that expects an arrival looks for it before it sleeps; 0 is never.
+    pub busy_poll_us: u32,
 }
 
 impl Default for Server {
@@ -97,6 +99,7 @@ impl Default for Server {
             max_message_size_bytes: limits::MESSAGE_LEN_DEFAULT,
             auth_timeout_ms: limits::AUTH_TIMEOUT_MS_DEFAULT,
             drain_timeout_ms: limits::DRAIN_TIMEOUT_MS_DEFAULT,
+            busy_poll_us: limits::BUSY_POLL_US_DEFAULT,
         }
     }
 }

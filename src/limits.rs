@@ -38,6 +38,11 @@ pub const MESSAGE_LEN_RANGE: RangeInclusive<u64> = 1..=(256 << 20);
 pub const AUTH_TIMEOUT_MS_DEFAULT: u32 = 5_000;
 /// `server.drain_timeout_ms`
 pub const DRAIN_TIMEOUT_MS_DEFAULT: u32 = 10_000;
+/// `server.busy_poll_us`: about what sleeping and being woken costs of a CPU, so that to look in
+/// vain at most doubles it.
+pub const BUSY_POLL_US_DEFAULT: u32 = 40;
+/// `server.busy_poll_us`; 0 means never.
+pub const BUSY_POLL_US_RANGE: RangeInclusive<u64> = 0..=1_000;
 /// Range of every timeout.
 pub const TIMEOUT_MS_RANGE: RangeInclusive<u64> = 1..=3_600_000;
 

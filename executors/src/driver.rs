@@ -25,10 +25,13 @@ use crate::listener::{Accepted, Balance, Dealer};
 use crate::mesh::{MeshEnd, Waker};
 use crate::ring::{Completion, DataRing, Operation};
 use crate::socket::{Phase, Receive, Socket};
-use crate::{ConnectionId, Io, Now, Service};
+use crate::{ConnectionId, Io, Now, Service, clock};
 
 /// A core that has waited this long on its data ring leaves the rest of its sleep to glommio.
 const NAP_MAX: Duration = Duration::from_millis(100);
+
+/// Looks at the ring and the mesh between two at the clock, which costs as much.
+const LOOKS_PER_CLOCK_READING: u32 = 16;
 
 /// How long accepting rests after the process ran out of descriptors or memory.
 const ACCEPT_REST_NS: u64 = 100_000_000;
@@ -41,6 +44,7 @@ pub(crate) struct Seat<L> {
     pub(crate) accepted: Receiver<Accepted>,
     pub(crate) balance: Arc<Balance>,
     pub(crate) stop: Arc<Stop>,
+    pub(crate) busy_poll_ns: u64,
     /// Core 0 accepts for all.
     pub(crate) accepting: Option<(TcpListener, Dealer)>,
 }
@@ -77,6 +81,10 @@ pub(crate) struct Driver<S: Service> {
     completions: Vec<Completion>,
     /// When the timeout under way comes.
     timeout_at_ns: Option<u64>,
+    /// How long to look for an arrival before sleeping, if one is expected.
+    busy_poll_ns: u64,
+    /// The last one came soon.
+    arrival_expected: bool,
 }
 
 impl<S: Service> Driver<S> {
@@ -98,6 +106,8 @@ impl<S: Service> Driver<S> {
             starved: VecDeque::new(),
             completions: Vec::new(),
             timeout_at_ns: None,
+            busy_poll_ns: seat.busy_poll_ns,
+            arrival_expected: false,
         })
     }
 
@@ -129,10 +139,32 @@ impl<S: Service> Driver<S> {
     /// Waits for something to do, on the data ring; false if nothing came in time. A core that is
     /// woken often sleeps like this: one system call, where glommio needs several.
     fn nap(&mut self) -> io::Result<bool> {
+        let begun_ns = clock::monotonic_ns();
+        if self.arrival_expected && self.busy_poll(begun_ns) {
+            return Ok(true);
+        }
+        let polled_in_vain = std::mem::take(&mut self.arrival_expected);
         self.waker.about_to_sleep();
         let woken = self.has_work()? || self.io.ring.wait(NAP_MAX)?;
         self.waker.awake();
+        // Part of a sleep is the waking itself: an arrival that was looked for would be seen sooner.
+        let slept_ns = clock::monotonic_ns() - begun_ns;
+        self.arrival_expected = !polled_in_vain && slept_ns < 2 * self.busy_poll_ns;
         Ok(woken)
+    }
+
+    /// Looks for an arrival or a letter; false if none came in time.
+    fn busy_poll(&mut self, begun_ns: u64) -> bool {
+        while clock::monotonic_ns() - begun_ns < self.busy_poll_ns {
+            for _ in 0..LOOKS_PER_CLOCK_READING {
+                let io = &mut self.io;
+                if io.ring.has_news() || io.mesh.has_letters() || !self.accepted.is_empty() {
+                    return true;
+                }
+                std::hint::spin_loop();
+            }
+        }
+        false
     }
 
     /// Gives the thread to glommio, until the data ring has a completion.

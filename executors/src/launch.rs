@@ -40,6 +40,8 @@ pub struct Plan {
     pub drain_timeout: Duration,
     /// After its last byte a connection is kept this long for the peer to close too.
     pub linger: Duration,
+    /// A core whose last sleep was shorter than twice this looks for so long before it sleeps.
+    pub busy_poll: Duration,
 }
 
 /// The running executors.
@@ -112,6 +114,7 @@ where
             accepted,
             balance: balance.clone(),
             stop: stop.clone(),
+            busy_poll_ns: plan.busy_poll.as_nanos() as u64,
             accepting: accepting.take(),
         };
         let service = service.clone();

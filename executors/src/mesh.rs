@@ -130,6 +130,11 @@ impl<L> MeshEnd<L> {
         }
     }
 
+    /// Whether any letter waits.
+    pub(crate) fn has_letters(&self) -> bool {
+        self.incoming.iter().any(|lane| !lane.is_empty())
+    }
+
     /// The next letter of a lane.
     pub fn try_recv(&self, from: usize, lane: usize) -> Option<L> {
         let receiver = &self.incoming[from * self.lanes + lane];

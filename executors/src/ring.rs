@@ -181,6 +181,11 @@ impl DataRing {
         self.push(entry, Operation::Wake);
     }
 
+    /// Whether there are completions, or work that will become some. No system call.
+    pub(crate) fn has_news(&mut self) -> bool {
+        self.ring.submission().taskrun() || !self.ring.completion().is_empty()
+    }
+
     pub(crate) fn accept(&mut self, listener: RawFd) {
         let entry = opcode::AcceptMulti::new(Fd(listener)).flags(libc::SOCK_CLOEXEC).build();
         self.push(entry, Operation::Accept);

@@ -142,7 +142,7 @@ macro_rules! other {
 }
 
 /// Every key there is, by table, in the order they are printed.
-pub static KEYS: [Key; 21] = [
+pub static KEYS: [Key; 22] = [
     other!(server.bind_addr, Address, "Where clients connect. Port 0 takes any free port."),
     Key {
         table: "server",
@@ -173,6 +173,12 @@ pub static KEYS: [Key; 21] = [
         server.drain_timeout_ms: u32,
         limits::TIMEOUT_MS_RANGE,
         "Time a stop may take to deliver what was accepted, in milliseconds."
+    ),
+    number!(
+        server.busy_poll_us: u32,
+        limits::BUSY_POLL_US_RANGE,
+        "Time a core whose last sleeps were short looks for the next arrival before it sleeps\n\
+         again, in microseconds; 0 is never. A core without traffic always sleeps."
     ),
     number!(
         queues.topic_capacity: u32,

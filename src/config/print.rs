@@ -70,6 +70,7 @@ mod tests {
                 max_message_size_bytes: 3,
                 auth_timeout_ms: 4,
                 drain_timeout_ms: 5,
+                busy_poll_us: 16,
             },
             queues: Queues {
                 topic_bytes: 13 << 20,

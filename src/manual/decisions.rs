@@ -90,6 +90,21 @@
 //! could take more, sends before it takes anything in. A subscriber that does not read has no free
 //! socket and holds nobody up.
 //!
+//! # A core sleeps on its data ring first
+//!
+//! glommio's way to sleep costs four system calls and a `membarrier`, which interrupts the other
+//! cores. So a core waits up to 100 ms in the one call that also submits what is queued, and only
+//! then gives the thread to glommio. A round trip of one message went from 12 system calls a hop to 2.
+//!
+//! # A core that expects an arrival looks for it before it sleeps
+//!
+//! To sleep and to be woken costs a core some 20 us of CPU on a virtual machine, and its clients that
+//! much latency. A core whose last sleep was shorter than 80 us therefore looks at the ring and the
+//! mesh, without a system call, for up to 40 us: as long as it could have been busy with going to
+//! sleep. Once in vain, and it sleeps until arrivals come soon again. So it can cost twice what sleeping
+//! costs, never more, and nothing at all without traffic: that is the promise "idle costs nothing".
+//! `server.busy_poll_us` sets the time, 0 turns it off.
+//!
 //! # A letter per turn, a wake-up per sleeper
 //!
 //! What a core has for another in one turn travels as one letter, so channels count turns. A core is

@@ -27,6 +27,9 @@
 //! - `limits.memory_max`: all of it together. Kept messages give way first, so it may be less than
 //!   topics times `topic_bytes`; queues do not give way, so it should be more than stalled subscribers
 //!   may have queued.
+//! - `server.busy_poll_us`: a core whose arrivals come soon after each other looks for the next before
+//!   it sleeps, which halves the round trip of single messages where waking a thread is slow. More is
+//!   for cores that have nothing else to do, 0 for laptops and crowded machines.
 //! - `delivery.default_ttl_ms`: for publishers that name no time to live.
 //! - `delivery.fanout_shards`: topics are hashed to shards, shards are dealt to cores. A topic
 //!   stays on one core, so one busy topic is as fast as one core, however many shards there are. A

@@ -98,6 +98,7 @@ fn start(settings: Settings) -> Result<Broking, Box<dyn std::error::Error>> {
     let server_id = RandomState::new().build_hasher().finish();
     let max_connections = settings.server.max_connections;
     let drain_timeout = Duration::from_millis(settings.server.drain_timeout_ms.into());
+    let busy_poll = Duration::from_micros(settings.server.busy_poll_us.into());
     let cluster = Cluster::new(cpus.len() as u16, server_id, Arc::new(settings));
     let memory = cluster.memory.clone();
     let cores = placement::print(&cpus);
@@ -109,6 +110,7 @@ fn start(settings: Settings) -> Result<Broking, Box<dyn std::error::Error>> {
         letters_max: limits::MESH_LETTERS_MAX,
         drain_timeout,
         linger: Duration::from_millis(limits::LINGER_MS),
+        busy_poll,
     };
     let counters_of = counters.clone();
     let running = launch(plan, move |core| {

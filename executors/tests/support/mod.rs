@@ -146,6 +146,7 @@ pub fn plan(cores: usize, connections_max: u32, drain_timeout: Duration) -> Plan
         letters_max: 4,
         drain_timeout,
         linger: Duration::from_secs(2),
+        busy_poll: Duration::from_micros(40),
     }
 }
 

@@ -159,7 +159,8 @@ fn each_kind_of_problem_is_told_in_one_line_that_says_what_to_do() {
         (
             "[server.tls]\nkey = 5\n",
             "blipmq.toml:1: [server] tls is not a known key; known keys: bind_addr, cores, \
-             max_connections, max_message_size_bytes, auth_timeout_ms, drain_timeout_ms",
+             max_connections, max_message_size_bytes, auth_timeout_ms, drain_timeout_ms, \
+             busy_poll_us",
         ),
         ("[sever]\n", "blipmq.toml:1: [sever] is not a known table; did you mean [server]?"),
         (
