@@ -101,9 +101,11 @@
 //! To sleep and to be woken costs a core some 20 us of CPU on a virtual machine, and its clients that
 //! much latency. A core whose last sleep was shorter than 80 us therefore looks at the ring and the
 //! mesh, without a system call, for up to 40 us: as long as it could have been busy with going to
-//! sleep. Once in vain, and it sleeps until arrivals come soon again. So it can cost twice what sleeping
-//! costs, never more, and nothing at all without traffic: that is the promise "idle costs nothing".
-//! `server.busy_poll_us` sets the time, 0 turns it off.
+//! sleep. Once in vain, and it sleeps until arrivals come soon again. Without traffic it costs nothing:
+//! that is the promise "idle costs nothing". A single publisher at 1,000 to 20,000 messages a second
+//! cost up to 1.6 times the CPU here, at 30,000 to 60,000 twice, for a median latency of 0.6 to 0.75 of
+//! what it was; round trips one after the other took 0.4 of the time for the same CPU; loads that keep
+//! the core busy were the same. `server.busy_poll_us` sets the time, 0 turns it off.
 //!
 //! # A letter per turn, a wake-up per sleeper
 //!
