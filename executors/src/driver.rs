@@ -90,7 +90,7 @@ pub(crate) struct Driver<S: Service> {
 impl<S: Service> Driver<S> {
     /// Makes the data ring: on the executor's own thread, as the kernel demands.
     pub(crate) fn new(service: S, seat: Seat<S::Letter>) -> io::Result<Driver<S>> {
-        let ring = DataRing::new()?;
+        let ring = DataRing::new(seat.waker.raw_fd())?;
         Ok(Driver {
             service,
             io: Io::new(ring, seat.mesh, seat.stop.linger_ns),
@@ -113,9 +113,9 @@ impl<S: Service> Driver<S> {
 
     /// Runs until the stop is complete. True if everything accepted was delivered in time.
     pub(crate) async fn run(mut self) -> io::Result<bool> {
-        let completed = self.io.ring.completed.try_clone()?.into_raw_fd();
+        let eventfd = self.waker.eventfd()?.into_raw_fd();
         // SAFETY: the duplicate is open and owned by nothing else; glommio closes it.
-        let completed = unsafe { BufferedFile::from_raw_fd(completed) };
+        let eventfd = unsafe { BufferedFile::from_raw_fd(eventfd) };
         self.io.ring.watch(self.waker.raw_fd());
         self.accept();
         // A core that never runs out of work stops too.
@@ -128,11 +128,11 @@ impl<S: Service> Driver<S> {
             if self.turn()? {
                 self.io.ring.enter()?;
             } else if !self.nap()? {
-                self.slumber(&completed).await?;
+                self.slumber(&eventfd).await?;
             }
         };
         self.release_everything()?;
-        completed.close().await.map_err(io::Error::from)?;
+        eventfd.close().await.map_err(io::Error::from)?;
         Ok(drained)
     }
 
@@ -167,14 +167,18 @@ impl<S: Service> Driver<S> {
         false
     }
 
-    /// Gives the thread to glommio, until the data ring has a completion.
-    async fn slumber(&mut self, completed: &BufferedFile) -> io::Result<()> {
+    /// Gives the thread to glommio, until the data ring has a completion or somebody wakes this core.
+    ///
+    /// Both write to one eventfd, which glommio reads. To read an eventfd of the ring's own, and learn
+    /// of wakes by the ring's watch of the waker's, would be simpler, but Linux 6.18 forgets an
+    /// eventfd's second signal that comes from within a write to another.
+    async fn slumber(&mut self, eventfd: &BufferedFile) -> io::Result<()> {
         self.io.ring.set_eventfd_enabled(true);
         self.waker.about_to_sleep();
         self.io.ring.enter()?;
         if !self.has_work()? {
             // Never in a select: a cancelled read could swallow the wake.
-            completed.read_at(0, 8).await.map_err(io::Error::from)?;
+            eventfd.read_at(0, 8).await.map_err(io::Error::from)?;
         }
         self.waker.awake();
         self.io.ring.set_eventfd_enabled(false);

@@ -29,7 +29,13 @@ pub struct Waker {
 impl Waker {
     /// A waker with an eventfd of its own.
     pub fn new() -> io::Result<Waker> {
-        Ok(Waker { asleep: AtomicBool::new(false), eventfd: eventfd()? })
+        // SAFETY: eventfd has no memory arguments.
+        let fd = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC) };
+        if fd < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: the descriptor is open and nothing else owns it.
+        Ok(Waker { asleep: AtomicBool::new(false), eventfd: unsafe { File::from_raw_fd(fd) } })
     }
 
     /// Wakes the core if it sleeps. What it is to find must have been stored before.
@@ -53,20 +59,14 @@ impl Waker {
         self.asleep.store(false, Ordering::Relaxed);
     }
 
+    /// Another descriptor of the eventfd.
+    pub(crate) fn eventfd(&self) -> io::Result<File> {
+        self.eventfd.try_clone()
+    }
+
     pub(crate) fn raw_fd(&self) -> RawFd {
         self.eventfd.as_raw_fd()
     }
-}
-
-/// A new eventfd.
-pub(crate) fn eventfd() -> io::Result<File> {
-    // SAFETY: eventfd has no memory arguments.
-    let fd = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC) };
-    if fd < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    // SAFETY: the descriptor is open and nothing else owns it.
-    Ok(unsafe { File::from_raw_fd(fd) })
 }
 
 /// One core's end of the mesh.

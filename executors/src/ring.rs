@@ -7,16 +7,14 @@
 //! - What a queued request points at stays where it is until its completion was reaped: the
 //!   callers keep it in boxes that they own until then.
 
-use std::fs::File;
 use std::io;
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::RawFd;
 use std::time::Duration;
 
 use io_uring::types::{CancelBuilder, Fd, SubmitArgs, TimeoutFlags, Timespec};
 use io_uring::{EnterFlags, IoUring, cqueue, opcode, squeue};
 
 use crate::buffer::{BUFFER_GROUP, BufferId, BufferRing};
-use crate::mesh::eventfd;
 use crate::socket::SendOperation;
 
 /// Requests queued at most before they are submitted early.
@@ -84,15 +82,14 @@ pub(crate) struct DataRing {
     // Dropped before the buffers: closing the ring ends the kernel's use of them.
     ring: IoUring,
     pub(crate) buffers: BufferRing,
-    /// Written by the kernel at every completion while that is enabled.
-    pub(crate) completed: File,
     /// Read by the kernel when the timeout request is submitted.
     deadline: Box<Timespec>,
 }
 
 impl DataRing {
     /// Must be made on the thread that uses it: the kernel takes requests from no other.
-    pub(crate) fn new() -> io::Result<DataRing> {
+    /// `eventfd` is told of completions while that is enabled.
+    pub(crate) fn new(eventfd: RawFd) -> io::Result<DataRing> {
         let ring: IoUring = IoUring::builder()
             .setup_single_issuer()
             .setup_defer_taskrun()
@@ -100,9 +97,8 @@ impl DataRing {
             .setup_cqsize(COMPLETIONS)
             .build(SUBMISSIONS)?;
         let buffers = BufferRing::register(&ring)?;
-        let completed = eventfd()?;
-        ring.submitter().register_eventfd(completed.as_raw_fd())?;
-        let mut ring = DataRing { ring, buffers, completed, deadline: Box::new(Timespec::new()) };
+        ring.submitter().register_eventfd(eventfd)?;
+        let mut ring = DataRing { ring, buffers, deadline: Box::new(Timespec::new()) };
         ring.set_eventfd_enabled(false);
         Ok(ring)
     }
@@ -175,7 +171,7 @@ impl DataRing {
         !submission.is_empty() || submission.taskrun()
     }
 
-    /// A completion for every write to an eventfd. Nobody reads it: a write, not the count, tells.
+    /// A completion when an eventfd is written to.
     pub(crate) fn watch(&mut self, eventfd: RawFd) {
         let entry = opcode::PollAdd::new(Fd(eventfd), libc::POLLIN as u32).multi(true).build();
         self.push(entry, Operation::Wake);

@@ -102,3 +102,81 @@ fn letters_arrive_in_order_through_channels_that_are_full_most_of_the_time() {
         assert_eq!(support::join(running), Stopped::Drained);
     }
 }
+
+const BELLS: u64 = 5;
+/// Longer than a core waits on its data ring before it leaves its sleep to glommio.
+const REST_NS: u64 = 150_000_000;
+
+/// Core 0 rings once in a while, core 1 does nothing but listen.
+struct Bell {
+    core: usize,
+    bells: u64,
+    ring_at_ns: Option<u64>,
+    done: Sender<()>,
+    stopping: bool,
+}
+
+impl Service for Bell {
+    type Letter = ();
+
+    const LANES: usize = 1;
+
+    fn connected(&mut self, _: Now, _: ConnectionId, _: SocketAddr, _: bool) {}
+    fn received(&mut self, _: Now, _: ConnectionId, _: &[u8]) {}
+    fn sent(&mut self, _: Now, _: ConnectionId) {}
+    fn broken(&mut self, _: Now, _: ConnectionId) {}
+    fn ended(&mut self, _: Now, _: ConnectionId) {}
+    fn closed(&mut self, _: ConnectionId) {}
+
+    fn wants_input(&self) -> bool {
+        true
+    }
+
+    fn turn(&mut self, now: Now, io: &mut Io<()>) -> bool {
+        if self.core == 1 {
+            while io.mesh().try_recv(0, 0).is_some() {
+                self.bells += 1;
+                if self.bells == BELLS {
+                    self.done.send(()).expect("the test waits");
+                }
+            }
+        } else if self.bells < BELLS {
+            let ring_at_ns = *self.ring_at_ns.get_or_insert(now.monotonic_ns + REST_NS);
+            if ring_at_ns <= now.monotonic_ns {
+                io.mesh().try_send(1, 0, ()).expect("the channel is nearly empty");
+                self.bells += 1;
+                self.ring_at_ns = Some(now.monotonic_ns + REST_NS);
+            }
+        }
+        false
+    }
+
+    fn next_deadline(&self) -> Option<u64> {
+        self.ring_at_ns.filter(|_| self.bells < BELLS)
+    }
+
+    fn stop(&mut self, _: Now) {
+        self.stopping = true;
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.stopping
+    }
+}
+
+#[test]
+fn a_core_that_has_slept_long_hears_every_letter() {
+    let (done, wait) = mpsc::channel();
+    let done = Arc::new(Mutex::new(done));
+    let running = launch(support::plan(2, 1, Duration::from_secs(60)), move |core| Bell {
+        core,
+        bells: 0,
+        ring_at_ns: None,
+        done: done.lock().expect("nobody panics with it").clone(),
+        stopping: false,
+    });
+    let running = running.expect("the executors start");
+    wait.recv_timeout(Duration::from_secs(120)).expect("no wake-up is lost");
+    running.stop_handle().stop();
+    assert_eq!(support::join(running), Stopped::Drained);
+}
