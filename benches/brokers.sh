@@ -282,11 +282,20 @@ note_state() {
     date_begun=$(date -u '+%F %T UTC')
 }
 
-# record_head COMMAND: where, when and with what it was measured.
-record_head() {
+# Rows of the table, if there are to be rivals.
+rivals_versions() {
     local nats="not there, not measured" redis="not there, not measured"
+    if [ "$me" = growth.sh ]; then
+        echo "| rivals | none: this is about blipmq |"
+        return
+    fi
     [ ! -x "$nats_server" ] || nats=$("$nats_server" --version | sed 's/^nats-server: //')
     ! command -v redis-server >/dev/null || redis=$(redis-server --version | sed 's/ sha=.*//')
+    printf '| nats-server | %s |\n| redis | %s |\n' "$nats" "$redis"
+}
+
+# record_head COMMAND: where, when and with what it was measured.
+record_head() {
     cat <<END
 | | |
 |---|---|
@@ -294,13 +303,12 @@ record_head() {
 | date | $date_begun, $((SECONDS / 60)) min $((SECONDS % 60)) s |
 | commit | $commit, tree $tree |
 | blipmq | $("$blipmq" --version) |
-| nats-server | $nats |
-| redis | $redis |
+$(rivals_versions)
 | rustc | $(rustc --version) |
 | kernel | $(uname -sr) |
 | CPU | $(cpu_model), $(nproc --all) CPUs, $(nproc) of them for this process |
 | pinned | brokers to CPU $broker_cpus, generator to CPU $gen_cpus |
-| runs | $rounds rounds of $secs s each after $warmup s of warm-up, all brokers in turn |
+| rounds | $rounds, of $secs s each after $warmup s of warm-up, all brokers in turn |
 | load average | before $load_before, after $(cut -d ' ' -f 1-3 /proc/loadavg) |
 END
 }
@@ -308,9 +316,9 @@ END
 limits_of_record() {
     cat <<END
 Limits: all of it goes over loopback TCP, so neither a network card nor its interrupts are in any
-number; broker and generator share one machine of $(nproc --all) CPUs, its caches and its memory
-bandwidth; $(machine_is_virtual). Rates depend on the generator's core as much as on the broker's:
-CPU time per delivery is what compares.
+number; broker and generator share one machine of $(nproc --all) CPUs, its caches and its memory bandwidth;
+$(machine_is_virtual).
+Rates depend on the generator's core as much as on the broker's: CPU time per delivery compares.
 END
 }
 

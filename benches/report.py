@@ -308,7 +308,8 @@ def compare(runs):
     if sends:
         parts.append(
             "## What the floor sends\n\n"
-            "blipmq's sends are those of a short run before, by its metrics.\n\n"
+            "Frames as blipmq's, in a fan-out in chunks of the mean size of blipmq's sends, which"
+            " are those of a short run before, by its metrics.\n\n"
             + chunk_table(sends)
         )
     return "\n".join(parts)
