@@ -8,7 +8,7 @@ mod support;
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
-use std::process::{Output, Stdio};
+use std::process::{ChildStdout, Output, Stdio};
 
 use serde_json::Value;
 
@@ -71,6 +71,7 @@ fn broker() -> Broker {
 /// A mirror that is killed when dropped.
 struct Mirror {
     url: String,
+    stdout: BufReader<ChildStdout>,
     _running: Running,
 }
 
@@ -79,11 +80,11 @@ impl Mirror {
         let mut command = blipmq(&["bench", "mirror", "--bind", "127.0.0.1:0"]);
         command.stdout(Stdio::piped());
         let mut running = Running::start(command);
-        let stdout = running.child.stdout.take().expect("it is piped");
+        let mut stdout = BufReader::new(running.child.stdout.take().expect("it is piped"));
         let mut ready = String::new();
-        BufReader::new(stdout).read_line(&mut ready).expect("its words are UTF-8");
+        stdout.read_line(&mut ready).expect("its words are UTF-8");
         let (_, addr) = ready.trim().split_once(" is ready on ").expect("it says where");
-        Mirror { url: format!("raw://{addr}"), _running: running }
+        Mirror { url: format!("raw://{addr}"), stdout, _running: running }
     }
 }
 
@@ -205,6 +206,36 @@ fn targets_are_measured_in_turn_and_compared_with_the_first() {
     }
     assert!(stderr(&output).contains("without --pid"), "{}", stderr(&output));
     broker.stop();
+}
+
+#[test]
+fn neither_busy_is_told() {
+    let broker = broker();
+    let (url, pid) = (format!("blip://{}", broker.addr), broker.pid().to_string());
+    // One on the way at a time: each waits for the other.
+    let words = [&url, "--pid", &pid, "--window", "1", "--json"];
+    let output = bench(&[&words[..], &SHORT].concat());
+    assert_eq!(document(&output)["targets"][0]["neither_was_busy"], true);
+    assert!(stderr(&output).contains("neither the generator nor the broker had a whole core"));
+    // By the clock nobody is meant to be busy.
+    let words = ["latency", &url, "--pid", &pid, "--rate", "100"];
+    let output = bench(&[&words[..], &SHORT].concat());
+    assert!(!stderr(&output).contains("neither"), "{}", stderr(&output));
+    broker.stop();
+}
+
+#[test]
+fn mirror_tells_what_it_sent_in_how_many_sends() {
+    let mut mirror = Mirror::start();
+    let document = measured(&[&mirror.url, "--subs", "3"]);
+    let mut line = String::new();
+    mirror.stdout.read_line(&mut line).expect("its words are UTF-8");
+    let numbers = line.split(|letter: char| !letter.is_ascii_digit());
+    let numbers: Vec<u64> = numbers.filter_map(|digits| digits.parse().ok()).collect();
+    let &[received, reads, sent, sends] = &numbers[..] else { panic!("{line}") };
+    let messages = number(&document["targets"][0]["rounds"][0]["total_messages"]);
+    assert!(received >= 64 * messages && reads > 0, "{line}");
+    assert_eq!((sent, sends), (3 * received, 3 * reads));
 }
 
 #[test]

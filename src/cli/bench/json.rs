@@ -57,6 +57,7 @@ fn of_target(measured: &Measured) -> Value {
         "pid": measured.pid,
         "clean": measured.is_clean(),
         "generator_was_bottleneck": measured.generator_was_bottleneck(),
+        "neither_was_busy": measured.neither_was_busy(),
         "median": Value::Object(medians.collect()),
         "rounds": measured.rounds.iter().map(of_round).collect::<Vec<_>>(),
     })

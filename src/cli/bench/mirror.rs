@@ -6,6 +6,8 @@
 //! # Always true
 //! - A send blocks: a subscriber that does not read holds everybody up, as nothing is kept for it.
 //! - A subscriber that goes away is left out, and nobody else notices.
+//! - When a publisher ends it is told how much was sent in how many sends: who compares a broker
+//!   with the mirror needs to know that both sent the same bytes in the same chunks.
 
 use std::collections::HashMap;
 use std::io::{ErrorKind, Read, Write};
@@ -74,6 +76,16 @@ struct Connection {
     /// Its first bytes.
     greeting: Vec<u8>,
     role: Role,
+    traffic: Traffic,
+}
+
+/// What went through for a publisher.
+#[derive(Debug, Clone, Copy, Default)]
+struct Traffic {
+    received_bytes: u64,
+    reads: u64,
+    sent_bytes: u64,
+    sends: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -142,7 +154,8 @@ impl Table {
         self.next_token += 1;
         let data = epoll::EventData::new_u64(token);
         epoll::add(&self.epoll, &stream, data, epoll::EventFlags::IN)?;
-        let connection = Connection { stream, greeting: Vec::new(), role: Role::Unknown };
+        let (greeting, traffic) = (Vec::new(), Traffic::default());
+        let connection = Connection { stream, greeting, role: Role::Unknown, traffic };
         self.connections.insert(token, connection);
         Ok(())
     }
@@ -161,7 +174,15 @@ impl Table {
             Ok(_) | Err(_) => return self.end(token),
         };
         match connection.role {
-            Role::Publisher { topic } => self.send(topic, len),
+            Role::Publisher { topic } => {
+                let sends = self.send(topic, len);
+                if let Some(publisher) = self.connections.get_mut(&token) {
+                    publisher.traffic.received_bytes += len as u64;
+                    publisher.traffic.reads += 1;
+                    publisher.traffic.sent_bytes += sends * len as u64;
+                    publisher.traffic.sends += sends;
+                }
+            }
             // What a subscriber says is nobody's business.
             Role::Subscriber { .. } => {}
             Role::Unknown => self.greet(token, len),
@@ -185,8 +206,9 @@ impl Table {
         }
     }
 
-    fn send(&mut self, topic: u32, len: usize) {
-        let Some(subscribers) = self.subscribers.get(&topic) else { return };
+    /// To all subscribers of a topic; how many got it.
+    fn send(&mut self, topic: u32, len: usize) -> u64 {
+        let Some(subscribers) = self.subscribers.get(&topic) else { return 0 };
         let mut gone = Vec::new();
         for token in subscribers {
             let connection = self.connections.get_mut(token).expect("`end` takes it from both");
@@ -194,14 +216,24 @@ impl Table {
                 gone.push(*token);
             }
         }
+        let sends = (subscribers.len() - gone.len()) as u64;
         for token in gone {
             self.end(token);
         }
+        sends
     }
 
     fn end(&mut self, token: u64) {
         // Its descriptor leaves epoll as it closes.
         let Some(connection) = self.connections.remove(&token) else { return };
+        if let Role::Publisher { .. } = connection.role {
+            let Traffic { received_bytes, reads, sent_bytes, sends } = connection.traffic;
+            // Who started it may not listen any more.
+            let _ = super::print(&format!(
+                "a publisher ended: {received_bytes} bytes in {reads} reads, \
+                 {sent_bytes} bytes in {sends} sends\n"
+            ));
+        }
         let Role::Subscriber { topic } = connection.role else { return };
         if let Some(subscribers) = self.subscribers.get_mut(&topic) {
             subscribers.retain(|other| *other != token);

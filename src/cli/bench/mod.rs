@@ -51,6 +51,7 @@ use self::process::Machine;
 use self::progress::Progress;
 use self::round::Load;
 use self::summary::Measured;
+use self::worker::Pace;
 use super::{Outcome, tell};
 
 pub const EXAMPLES: &str = "Examples:
@@ -152,7 +153,7 @@ fn report(mode: &str, load: &Load, common: &Common, all: &[Measured]) -> Outcome
         )
     };
     print(&text)?;
-    say_notes(all);
+    say_notes(load, all);
     let dirty = all.iter().find_map(|measured| {
         let round = measured.rounds.iter().find(|round| !round.trouble.is_none())?;
         Some(format!("{}: {}", measured.target, round.troubles.join("; ")))
@@ -210,7 +211,7 @@ fn print(text: &str) -> Outcome {
 }
 
 /// What a reader must know to trust the numbers.
-fn say_notes(all: &[Measured]) {
+fn say_notes(load: &Load, all: &[Measured]) {
     for measured in all {
         let target = &measured.target;
         match measured.generator_was_bottleneck() {
@@ -223,6 +224,14 @@ fn say_notes(all: &[Measured]) {
                  no time left; --pid tells whether the broker had"
             )),
             Some(false) => {}
+        }
+        let is_throughput = matches!(load.pace, Pace::Window(_));
+        if is_throughput && measured.neither_was_busy() == Some(true) {
+            tell(format_args!(
+                "{target}: neither the generator nor the broker had a whole core: rates say \
+                 little, CPU per message still compares; is the machine shared, or the --window \
+                 small?"
+            ));
         }
         let late: u64 = measured.rounds.iter().map(|round| round.lateness.messages).sum();
         let total: u64 = measured.rounds.iter().map(|round| round.totals.published).sum();

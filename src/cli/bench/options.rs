@@ -69,7 +69,7 @@ struct Shape {
     #[arg(long, value_name = "N", default_value = "1", value_parser = value_parser!(u32).range(1..=65_536))]
     subs: u32,
     /// Topics, dealt out to publishers and to subscribers; where there are fewer they are shared.
-    #[arg(long, value_name = "N", default_value = "1", value_parser = value_parser!(u32).range(1..=65_536))]
+    #[arg(long, value_name = "N", default_value = "1", value_parser = value_parser!(u32).range(1..=1_000_000))]
     topics: u32,
     /// Threads of the generator.
     #[arg(long, value_name = "N", default_value = "1", value_parser = value_parser!(u32).range(1..=256))]

@@ -185,17 +185,33 @@ impl Measured {
     /// Whether the generator had no time left while the broker had; `None` if the broker's side is
     /// not known and it may be so.
     pub fn generator_was_bottleneck(&self) -> Option<bool> {
-        const BUSY_PERCENT: f64 = 90.0;
-        let busiest = |key| {
-            let number = NUMBERS.iter().find(|number| number.key == key).expect("it is one");
-            number.median(&self.rounds)
-        };
-        let generator = busiest("generator_busiest_thread_percent")?;
-        if generator <= BUSY_PERCENT {
+        let [generator, broker] = self.busiest_percent();
+        if !is_busy(generator?) {
             return Some(false);
         }
-        busiest("broker_busiest_thread_percent").map(|broker| broker <= BUSY_PERCENT)
+        broker.map(|broker| !is_busy(broker))
     }
+
+    /// Whether broker and generator both had time left, or did not get the CPU they wanted: what
+    /// came out of it is no limit of either. `None` if the broker's side is not known.
+    pub fn neither_was_busy(&self) -> Option<bool> {
+        let [generator, broker] = self.busiest_percent();
+        Some(!is_busy(generator?) && !is_busy(broker?))
+    }
+
+    /// Of the generator's and the broker's busiest threads.
+    fn busiest_percent(&self) -> [Option<f64>; 2] {
+        ["generator_busiest_thread_percent", "broker_busiest_thread_percent"].map(|key| {
+            let number = NUMBERS.iter().find(|number| number.key == key).expect("it is one");
+            number.median(&self.rounds)
+        })
+    }
+}
+
+/// Whether a thread had no time left.
+fn is_busy(percent: f64) -> bool {
+    const BUSY_PERCENT: f64 = 90.0;
+    percent >= BUSY_PERCENT
 }
 
 #[cfg(test)]

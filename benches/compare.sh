@@ -1,0 +1,198 @@
+#!/usr/bin/env bash
+# BlipMQ beside nats-server, redis and the floor, on this machine, in turn.
+set -euo pipefail
+
+me=compare.sh
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+# shellcheck source=benches/brokers.sh
+source benches/brokers.sh
+
+usage() {
+    cat <<'EOF'
+Usage: benches/compare.sh [OPTIONS]
+
+Measures blipmq, nats-server, redis-server and the floor (`blipmq bench mirror`, which only receives
+and sends) in the same shapes with the same generator, in turn A B C A B C, each pinned to one CPU
+and fresh for every shape. Builds blipmq, and installs nats-server (PyPI, below target/) and
+redis-server (Debian, as root) where they are missing. Writes a table, plots, raw JSON and what it
+was measured with into a folder.
+
+  --rounds N        rounds of each broker in each shape (default: 5)
+  --secs N          seconds that are measured in a round (default: 2)
+  --out DIR         the folder (default: benches/records/DATE-CPU)
+  --only NAMES      these runs alone, by the names of their JSON files, as fan48_64,rtt
+  --quick           1 round of 0.3 s, 200 idle connections: whether it works, not how fast it is
+  --broker-cpu N    CPU of the brokers (default: 0)
+  --gen-cpu N       CPU of the generator (default: 1); the second executor of blipmq shares it
+  --port-base N     the first of 10 ports of 127.0.0.1 to use (default: 18200)
+  --dry-run         print what would be done, change nothing
+  --help            this text
+
+Exit status: 0 all was measured and clean, 1 not so, 2 a command line that is not understood.
+EOF
+}
+
+dry_run=false
+rounds="" secs="" warmup=0.3 out="" only="" idle_conns=5000
+broker_cpus=0 gen_cpus=1 port_base=18200
+quick=false
+command="benches/$me $*"
+while [ $# -gt 0 ]; do
+    case "$1" in
+        --dry-run) dry_run=true ;;
+        --quick) quick=true ;;
+        --help | -h) usage; exit 0 ;;
+        --rounds | --secs | --out | --only | --broker-cpu | --gen-cpu | --port-base)
+            [ $# -ge 2 ] || fail "$1 needs a value; see --help" 2
+            case "$1" in
+                --rounds) rounds=$2 ;;
+                --secs) secs=$2 ;;
+                --out) out=$2 ;;
+                --only) only=$2 ;;
+                --broker-cpu) broker_cpus=$2 ;;
+                --gen-cpu) gen_cpus=$2 ;;
+                --port-base) port_base=$2 ;;
+            esac
+            shift
+            ;;
+        *) fail "unknown argument $1; see --help" 2 ;;
+    esac
+    shift
+done
+if $quick; then
+    rounds=${rounds:-1} secs=${secs:-0.3} warmup=0.1 idle_conns=200
+fi
+rounds=${rounds:-5} secs=${secs:-2}
+out=${out:-$(record_folder)}
+is_count "$rounds" || fail "--rounds $rounds is no number from 1 to 9999" 2
+is_seconds "$secs" || fail "--secs $secs is no number of seconds, such as 2 or 0.5" 2
+[[ "$broker_cpus,$gen_cpus" =~ ^[0-9]+,[0-9]+$ ]] ||
+    fail "--broker-cpu $broker_cpus and --gen-cpu $gen_cpus: give one CPU each, such as 0" 2
+is_port "$port_base" || fail "--port-base $port_base is no port from 1000 to 65000" 2
+
+note_state
+build
+with_nats=true with_redis=true
+install_nats || with_nats=false
+install_redis || with_redis=false
+begin
+unclean=0
+found=0
+$dry_run || : >"$out/runs.tsv"
+
+# wanted NAME
+wanted() {
+    [ -z "$only" ] || [[ ",$only," == *",$1,"* ]] || return 1
+    found=$((found + 1))
+    say "$1"
+    # What a mirror sent before is not of this run.
+    rm -f "$work/mirror.log"
+}
+
+# note NAME TITLE TARGETS [CHUNK BYTES_PER_SEND BYTES_PER_DELIVERY]: a line of the table.
+note() {
+    $dry_run && return
+    local sent="0 0"
+    [ ! -e "$work/mirror.log" ] || sent=$(mirror_sent)
+    printf '%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n' "$1" "$2" "$3" "${4:-0}" "${5:-0}" "${6:-0}" \
+        "${sent% *}" "${sent#* }" >>"$out/runs.tsv"
+}
+
+start_rivals() {
+    targets=blip
+    start_blip "$broker_cpus"
+    if $with_nats; then start_nats "$broker_cpus"; targets+=,nats; fi
+    if $with_redis; then start_redis "$broker_cpus"; targets+=,redis; fi
+}
+
+# rivals NAME TITLE MODE ARGUMENTS...: everybody, and the floor; in a fan-out the floor sends in the
+# chunks that blipmq sends in.
+rivals() {
+    local name=$1 title=$2 targets chunk=$mirror_chunk bytes_per_send=0 bytes_per_delivery=0
+    local extra=()
+    shift 2
+    wanted "$name" || return 0
+    if [ "$1" = throughput ]; then
+        look_at_sends "$@"
+        [[ "$name" != fan* ]] || chunk=$(chunk_of "$bytes_per_send")
+    fi
+    if [ "$1" = latency ]; then extra=(--plot "$out/$name.svg"); fi
+    start_rivals
+    start_mirror "$broker_cpus" "$chunk"
+    targets+=,floor
+    bench "$out/$name.json" "$@" "${extra[@]}" --rounds "$rounds" --warmup "$warmup" ||
+        unclean=$((unclean + 1))
+    stop_all
+    note "$name" "$title" "$targets" "$chunk" "$bytes_per_send" "$bytes_per_delivery"
+}
+
+# Fresh brokers for every round: what they keep of closed connections is not counted as little.
+idle() {
+    local targets round name
+    wanted idle || return 0
+    for ((round = 1; round <= (rounds < 3 ? rounds : 3); round++)); do
+        name=idle_$round
+        start_rivals
+        bench "$out/$name.json" idle --idle-conns "$idle_conns" || unclean=$((unclean + 1))
+        stop_all
+        note "$name" "$idle_conns idle connections" "$targets"
+    done
+}
+
+# batch NAME TITLE ARGUMENTS...: blipmq alone, with several messages in a frame.
+batch() {
+    local name=$1 title=$2
+    shift 2
+    wanted "$name" || return 0
+    start_blip "$broker_cpus"
+    bench "$out/$name.json" throughput --batch 4 "$@" --rounds "$rounds" --warmup "$warmup" ||
+        unclean=$((unclean + 1))
+    stop_all
+    note "$name" "$title" blip
+}
+
+# executors NAME TITLE ARGUMENTS...: one executor and two, in turn.
+executors() {
+    local name=$1 title=$2
+    shift 2
+    wanted "$name" || return 0
+    start_blip "$broker_cpus"
+    start_blip "$broker_cpus,$gen_cpus"
+    bench "$out/$name.json" throughput "$@" --rounds "$rounds" --warmup "$warmup" ||
+        unclean=$((unclean + 1))
+    stop_all
+    note "$name" "$title" "1 executor,2 executors"
+}
+
+rivals fan48_64 "1:48, 64 B" throughput --subs 48 --size 64
+rivals fan48_256 "1:48, 256 B" throughput --subs 48 --size 256
+rivals fan8_64 "1:8, 64 B" throughput --subs 8 --size 64
+rivals one_64 "1:1, 64 B" throughput --size 64
+rivals one_1024 "1:1, 1 KiB" throughput --size 1024
+rivals pairs8_64 "8:8 on 8 topics, 64 B" throughput --pubs 8 --subs 8 --topics 8 --size 64
+rivals rate2000 "2,000/s to 48, 256 B" latency --rate 2000 --subs 48 --size 256
+rivals rtt "round trip of one message, 64 B" rtt --size 64
+idle
+batch batch_one_64 "1:1, 64 B, 4 messages a frame" --size 64
+batch batch_fan48_64 "1:48, 64 B, 4 messages a frame" --subs 48 --size 64
+executors cores_fan48_64 "1:48, 64 B" --subs 48 --size 64
+executors cores_one_64 "1:1, 64 B" --size 64
+executors cores_pairs8_64 "8:8 on 8 topics, 64 B" --pubs 8 --subs 8 --topics 8 --size 64
+
+[ "$found" -gt 0 ] || fail "--only $only names no run; their names are in $me" 2
+$dry_run && exit 0
+{
+    echo "# blipmq beside others"
+    echo
+    record_head "$command"
+    echo
+    limits_of_record
+    echo
+    echo "\`table.md\` has the numbers, \`cpu.svg\` and \`rate2000.svg\` show some of them, each"
+    echo "\`.json\` is what \`blipmq bench\` told of one run, with its command; \`runs.tsv\` says which"
+    echo "is which. The floor is \`blipmq bench mirror\`: it receives, and sends what it received."
+} >"$out/record.md"
+python3 benches/report.py compare "$out" || fail "the table could not be made, see above"
+cat "$out/table.md"
+say "written to $out in $SECONDS s"
+[ "$unclean" -eq 0 ] || fail "$unclean of $found runs were not clean, see above and the table"

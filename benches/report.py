@@ -1,0 +1,544 @@
+"""Tables and plots of what compare.sh and growth.sh measured: report.py compare|growth DIR
+
+Reads runs.tsv, which says what each JSON document of `blipmq bench` is, and the documents; writes
+Markdown and SVG beside them. Needs Python 3.11 and nothing else. Tests: report_test.py.
+
+Always true:
+- What was not measured is shown as "-", never as a zero.
+- What was not clean is said in its row.
+"""
+
+import json
+import math
+import statistics
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from xml.sax.saxutils import escape
+
+CPU = "broker_cpu_ns_per_delivery"
+RATE = "deliveries_per_s"
+
+
+@dataclass
+class Run:
+    """A line of runs.tsv, and the document it names."""
+
+    name: str
+    title: str
+    targets: list[str]
+    chunk: int = 0
+    bytes_per_send: int = 0
+    bytes_per_delivery: float = 0.0
+    floor_bytes: int = 0
+    floor_sends: int = 0
+    document: dict | None = None
+
+    @property
+    def mode(self):
+        return self.document["mode"] if self.document else "failed"
+
+    def target(self, name):
+        """What was measured of a target, if it was."""
+        if self.document is None or name not in self.targets:
+            return None
+        return self.document["targets"][self.targets.index(name)]
+
+    def values(self, name, key):
+        """Of all rounds that have it."""
+        rounds = (self.target(name) or {"rounds": []})["rounds"]
+        return [one[key] for one in rounds if one.get(key) is not None]
+
+
+def read_runs(text, load):
+    """The lines of a runs.tsv; `load` gives the document of a name, or None."""
+    runs = []
+    for line in text.splitlines():
+        name, title, targets, *numbers = line.split("\t")
+        chunk, per_send, per_delivery, floor_bytes, floor_sends = (numbers + ["0"] * 5)[:5]
+        runs.append(
+            Run(
+                name,
+                title,
+                targets.split(","),
+                int(chunk),
+                int(per_send),
+                float(per_delivery),
+                int(floor_bytes),
+                int(floor_sends),
+                load(name),
+            )
+        )
+    return runs
+
+
+def load_from(folder):
+    def load(name):
+        file = folder / f"{name}.json"
+        if not file.exists() or file.stat().st_size == 0:
+            return None
+        return json.loads(file.read_text())
+
+    return load
+
+
+# --- numbers as people read them ---
+
+
+def digits(value):
+    """Three that count."""
+    if abs(value) >= 99.95 or value == 0:
+        return f"{value:,.0f}"
+    return f"{value:.1f}" if abs(value) >= 9.995 else f"{value:.2f}"
+
+
+def scaled(value, units, smallest):
+    for size, unit in units:
+        if abs(value) >= size:
+            return f"{digits(value / size)} {unit}"
+    return f"{digits(value)}{smallest}"
+
+
+def count(value):
+    return scaled(value, [(1e9, "G"), (1e6, "M"), (1e3, "k")], "")
+
+
+def micros(value):
+    return scaled(value, [(1e6, "s"), (1e3, "ms")], " us")
+
+
+def size(value):
+    return scaled(value, [(2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB")], " B")
+
+
+def spread(values, show=digits):
+    """The median, and between what it lies."""
+    if not values:
+        return "-"
+    middle = show(statistics.median(values))
+    if len(values) == 1:
+        return middle
+    return f"{middle} ({show(min(values))}-{show(max(values))})"
+
+
+def median(values, show):
+    return show(statistics.median(values)) if values else "-"
+
+
+def ratios(above, below):
+    """Of each round: its two sides were measured one after the other."""
+    return [a / b for a, b in zip(above, below) if b > 0]
+
+
+def ratio(above, below):
+    found = ratios(above, below)
+    return f"{digits(statistics.median(found))}x" if found else "-"
+
+
+def table(header, rows):
+    """A Markdown table; the first column is text, the others are numbers."""
+    lines = [header, ["---"] + ["--:"] * (len(header) - 1), *rows]
+    return "".join("| " + " | ".join(row) + " |\n" for row in lines)
+
+
+def clean(run, names=None):
+    """Whether all was delivered once and in order; who was not."""
+    if run.document is None:
+        return "FAILED"
+    names = names or run.targets
+    # Idle connections are checked too, and what is wrong there leaves no document.
+    dirty = [name for name in names if not (run.target(name) or {}).get("clean", True)]
+    return "NOT CLEAN: " + ", ".join(dirty) if dirty else "yes"
+
+
+def limited_by(run, names=None):
+    """Who had no time left, of those where it was not the broker."""
+    if run.mode != "throughput":
+        return "-"
+    found = []
+    for word, key in [("generator", "generator_was_bottleneck"), ("neither", "neither_was_busy")]:
+        all_names = names or run.targets
+        those = [name for name in all_names if (run.target(name) or {}).get(key)]
+        if those:
+            found.append(f"{word}: {', '.join(those)}")
+    return "; ".join(found) or "broker"
+
+
+# --- compare ---
+
+
+def names_of(runs):
+    """All targets, in the order they come in."""
+    return list(dict.fromkeys(name for run in runs for name in run.targets))
+
+
+def cpu_table(runs):
+    rivals = [name for name in names_of(runs) if name not in ("blip", "floor")]
+    header = ["shape", "blip", *rivals, "floor", "blip / floor"]
+    header += [f"{name} / blip" for name in rivals]
+    header += [f"deliveries/s: {name}" for name in ["blip", *rivals]]
+    header += ["clean", "limited by"]
+    rows = []
+    for run in runs:
+        blip, floor = run.values("blip", CPU), run.values("floor", CPU)
+        row = [run.title, spread(blip), *(spread(run.values(name, CPU)) for name in rivals)]
+        row += [spread(floor), ratio(blip, floor)]
+        row += [ratio(run.values(name, CPU), blip) for name in rivals]
+        row += [median(run.values(name, RATE), count) for name in ["blip", *rivals]]
+        rows.append([*row, clean(run), limited_by(run)])
+    return table(header, rows)
+
+
+def chunk_table(runs):
+    """Whether the floor sent the same bytes in the same chunks."""
+    header = ["shape", "blip: bytes per send", "bytes per delivery", "floor: chunk at most"]
+    header += ["bytes per send"]
+    rows = []
+    for run in runs:
+        per_send = run.floor_bytes / run.floor_sends if run.floor_sends else None
+        rows.append(
+            [
+                run.title,
+                f"{run.bytes_per_send:,}",
+                digits(run.bytes_per_delivery),
+                f"{run.chunk:,}",
+                f"{per_send:,.0f}" if per_send else "-",
+            ]
+        )
+    return table(header, rows)
+
+
+def latency_table(runs):
+    header = ["shape", "broker", "p50", "p99", "p99.9", "max", "CPU-ns per delivery", "clean"]
+    rows = []
+    for run in runs:
+        for name in run.targets:
+            row = [run.title, name]
+            for key in ("p50", "p99", "p999", "max"):
+                row.append(median(run.values(name, f"latency_{key}_us"), micros))
+            rows.append([*row, spread(run.values(name, CPU)), clean(run, [name])])
+    return table(header, rows)
+
+
+def idle_table(runs):
+    """Each run is one round with fresh brokers."""
+    header = ["shape", "broker", "memory per connection", "memory before", "CPU", "clean"]
+    rows = []
+    for name in names_of(runs):
+
+        def values(key):
+            return [value for run in runs for value in run.values(name, key)]
+
+        percent = median(values("cpu_percent"), lambda value: f"{value:.3f} %")
+        failed = [one for one in runs if clean(one, [name]) != "yes"]
+        rows.append(
+            [
+                runs[0].title,
+                name,
+                spread(values("resident_bytes_per_connection"), size),
+                median(values("resident_bytes_before"), size),
+                percent,
+                clean(failed[0], [name]) if failed else "yes",
+            ]
+        )
+    return table(header, rows)
+
+
+def batch_table(runs, single):
+    header = ["shape", "CPU-ns per delivery", "with one a frame", "deliveries/s", "clean"]
+    header += ["limited by"]
+    rows = []
+    for run in runs:
+        one = single.get(run.name.removeprefix("batch_"))
+        rows.append(
+            [
+                run.title,
+                spread(run.values("blip", CPU)),
+                spread(one.values("blip", CPU)) if one else "-",
+                median(run.values("blip", RATE), count),
+                clean(run),
+                limited_by(run),
+            ]
+        )
+    return table(header, rows)
+
+
+def executors_table(runs):
+    one, two = "1 executor", "2 executors"
+    header = ["shape", one, two, "ratio", f"deliveries/s: {one}", two, "clean", "limited by"]
+    rows = []
+    for run in runs:
+        cpu = [run.values(name, CPU) for name in (one, two)]
+        rates = [median(run.values(name, RATE), count) for name in (one, two)]
+        row = [run.title, *map(spread, cpu), ratio(cpu[1], cpu[0]), *rates]
+        rows.append([*row, clean(run), limited_by(run)])
+    return table(header, rows)
+
+
+def compare(runs):
+    """The text of table.md."""
+    batch = [run for run in runs if run.name.startswith("batch_")]
+    cores = [run for run in runs if run.name.startswith("cores_")]
+    idle = [run for run in runs if run.name.startswith("idle")]
+    others = [run for run in runs if run not in [*batch, *cores, *idle]]
+    # A round trip's CPU time is mostly going to sleep and waking up.
+    loads = [run for run in others if run.mode in ("throughput", "latency", "failed")]
+    timed = [run for run in others if run.mode in ("latency", "rtt")]
+    sends = [run for run in others if run.mode == "throughput"]
+    parts = []
+    if loads:
+        parts.append(
+            "## Broker CPU per delivery, in nanoseconds\n\n"
+            "Medians, with the least and the most of the rounds; ratios are medians of the rounds'"
+            " ratios, as rounds of all brokers were run in turn.\n\n" + cpu_table(loads)
+        )
+    if timed:
+        parts.append("## Latency\n\nMedians of the rounds.\n\n" + latency_table(timed))
+    if idle:
+        parts.append("## Idle connections, one subscription each\n\n" + idle_table(idle))
+    if batch:
+        single = {run.name: run for run in others}
+        parts.append("## blipmq, several messages in a frame\n\n" + batch_table(batch, single))
+    if cores:
+        parts.append(
+            "## blipmq, CPU-ns per delivery of one executor and of two\n\n"
+            "The second executor runs on the generator's CPU: rates say little here.\n\n"
+            + executors_table(cores)
+        )
+    if sends:
+        parts.append(
+            "## What the floor sends\n\n"
+            "Frames as blipmq's, in a fan-out in chunks of the mean size of blipmq's sends, which"
+            " are those of a short run before, by its metrics.\n\n"
+            + chunk_table(sends)
+        )
+    return "\n".join(parts)
+
+
+# --- plots: the colours and lines of `blipmq bench --plot` ---
+
+COLOURS = ["#0a84c6", "#e07b00", "#16a085", "#c2478f", "#8c7ae6", "#a0783c"]
+WIDTH, LEFT, RIGHT = 900, 90, 20
+
+
+def svg(height, title, body):
+    return f"""<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" \
+height="{height}" font-family="system-ui, sans-serif" font-size="12">
+<style>
+svg {{ color: #1c1c1e; background: #ffffff; }}
+@media (prefers-color-scheme: dark) {{ svg {{ color: #e8e8ea; background: #16181c; }} }}
+text {{ fill: currentColor; }}
+.grid {{ stroke: currentColor; stroke-opacity: 0.15; }}
+.axis {{ stroke: currentColor; stroke-opacity: 0.6; }}
+.line {{ fill: none; stroke-width: 1.8; stroke-linejoin: round; }}
+</style>
+<text x="{LEFT}" y="24" font-size="15">{escape(title)}</text>
+{body}</svg>
+"""
+
+
+def legend(names):
+    text, x = "", LEFT
+    for at, name in enumerate(names):
+        colour = COLOURS[at % len(COLOURS)]
+        text += (
+            f'<path class="line" stroke="{colour}" d="M{x} 44h18"/>'
+            f'<text x="{x + 24}" y="48">{escape(name)}</text>\n'
+        )
+        x += 50 + 7 * len(name)
+    return text
+
+
+def bars(title, runs):
+    """A group for each shape, each with a scale of its own from zero: who costs how much there."""
+    names, left, bar, y = names_of(runs), 190, 15, 70
+    body = legend(names)
+    for run in runs:
+        measured = [(name, run.values(name, CPU)) for name in run.targets]
+        measured = [(name, statistics.median(values)) for name, values in measured if values]
+        largest = max((value for _, value in measured), default=1) or 1
+        middle = y + bar * len(measured) / 2
+        body += f'<text x="{left - 10}" y="{middle + 4:.1f}" text-anchor="end">{escape(run.title)}</text>\n'
+        for name, value in measured:
+            colour = COLOURS[names.index(name) % len(COLOURS)]
+            width = (WIDTH - RIGHT - 90 - left) * value / largest
+            body += (
+                f'<rect x="{left}" y="{y}" width="{width:.1f}" height="{bar - 3}" fill="{colour}"/>'
+                f'<text x="{left + width + 6:.1f}" y="{y + 10}">{digits(value)} ns</text>\n'
+            )
+            y += bar
+        y += 16
+    body += f'<path class="axis" d="M{left} 62V{y - 10}"/>\n'
+    return svg(y + 10, title, body)
+
+
+def log_steps(low, high):
+    first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
+    return [10.0**power for power in range(first, max(last, first + 1) + 1)]
+
+
+def nice_step(step):
+    """1, 2 or 5 times a power of ten, at least `step`."""
+    power = 10.0 ** math.floor(math.log10(step))
+    return next((f * power for f in (1, 2, 5) if f * power >= step * 0.999), 10 * power)
+
+
+def lines(title, x_name, series, show_x=count):
+    """CPU-ns per delivery over a number; `series` is a name to points (x, ns)."""
+    top, height = 70, 280
+    bottom, right = top + height, WIDTH - RIGHT
+    points = [point for those in series.values() for point in those]
+    body = legend(series)
+    if not points:
+        return svg(bottom + 60, title, body + f'<text x="{LEFT}" y="{top + 40}">nothing was measured</text>\n')
+    # Steps of x are steps of a factor; none at all stands a factor before the first.
+    xs = sorted({x for x, _ in points})
+    above_zero = [x for x in xs if x > 0] or [1]
+    x_first = min(above_zero) / (10 if 0 in xs else 1)
+    x_span = math.log(max(above_zero) / x_first) or 1.0
+    low, high = min(ns for _, ns in points), max(ns for _, ns in points)
+    by_factor = low > 0 and high / low > 30
+    if by_factor:
+        ticks = log_steps(low, high)
+    else:
+        step = nice_step(max(high, 1e-9) / 5)
+        ticks = [step * at for at in range(math.ceil(high / step - 1e-9) + 1)]
+
+    def place_x(x):
+        return LEFT + 20 + (right - LEFT - 40) * math.log(max(x, x_first) / x_first) / x_span
+
+    def place_y(ns):
+        if by_factor:
+            part = math.log(ns / ticks[0]) / math.log(ticks[-1] / ticks[0])
+        else:
+            part = ns / ticks[-1]
+        return bottom - height * part
+
+    for tick in ticks:
+        y = place_y(tick)
+        body += (
+            f'<path class="grid" d="M{LEFT} {y:.1f}H{right}"/>'
+            f'<text x="{LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">{digits(tick)}</text>\n'
+        )
+    for x in xs:
+        at = place_x(x)
+        body += (
+            f'<path class="grid" d="M{at:.1f} {top}V{bottom}"/>'
+            f'<text x="{at:.1f}" y="{bottom + 18}" text-anchor="middle">{escape(show_x(x))}</text>\n'
+        )
+    body += (
+        f'<path class="axis" fill="none" d="M{LEFT} {top}V{bottom}H{right}"/>\n'
+        f'<text x="{(LEFT + right) / 2}" y="{bottom + 40}" text-anchor="middle">{escape(x_name)}</text>\n'
+        f'<text transform="translate(18 {(top + bottom) / 2}) rotate(-90)" text-anchor="middle">'
+        "CPU-ns per delivery</text>\n"
+    )
+    for at, those in enumerate(series.values()):
+        colour = COLOURS[at % len(COLOURS)]
+        path = " ".join(f"{place_x(x):.1f},{place_y(ns):.1f}" for x, ns in those)
+        body += f'<polyline class="line" stroke="{colour}" points="{path}"/>\n'
+        for x, ns in those:
+            body += f'<circle cx="{place_x(x):.1f}" cy="{place_y(ns):.1f}" r="2.5" fill="{colour}"/>\n'
+    return svg(bottom + 60, title, body)
+
+
+# --- growth ---
+
+
+@dataclass
+class Curve:
+    """Runs of one shape that differ in one number: their names are CURVE.NUMBER."""
+
+    name: str
+    points: list[tuple[int, Run]] = field(default_factory=list)
+
+    @property
+    def title(self):
+        return self.points[0][1].title
+
+    @property
+    def runs(self):
+        return [run for _, run in self.points]
+
+    def show_x(self, x):
+        return size(x).replace(".00", "").replace(".0 ", " ") if self.name == "size" else f"{x:,}"
+
+    def series(self):
+        """Points to draw of each target."""
+        found = {}
+        for name in names_of(self.runs):
+            values = [(x, run.values(name, CPU)) for x, run in self.points]
+            found[name] = [(x, statistics.median(ns)) for x, ns in values if ns]
+        return found
+
+
+def curves_of(runs):
+    curves = {}
+    for run in runs:
+        name, _, number = run.name.rpartition(".")
+        curves.setdefault(name, Curve(name)).points.append((int(number), run))
+    return list(curves.values())
+
+
+def curve_table(curve):
+    names = names_of(curve.runs)
+    brokers = [name for name in names if name != "floor"]
+    first = brokers[0]
+    header = [curve.name, *names]
+    if "floor" in names:
+        header.append(f"{first} / floor")
+    header += [f"to the first: {first}", f"deliveries/s: {first}", *brokers[1:]]
+    header += ["broker memory", "clean", "limited by"]
+    base = curve.points[0][1].values(first, CPU)
+    rows = []
+    for x, run in curve.points:
+        cpu = run.values(first, CPU)
+        row = [curve.show_x(x), *(spread(run.values(name, CPU)) for name in names)]
+        if "floor" in names:
+            row.append(ratio(cpu, run.values("floor", CPU)))
+        # Not of the same rounds: of medians.
+        both = cpu and base and statistics.median(base) > 0
+        row.append(f"{digits(statistics.median(cpu) / statistics.median(base))}x" if both else "-")
+        row += [median(run.values(name, RATE), count) for name in brokers]
+        row.append(median(run.values(first, "broker_resident_bytes"), size))
+        rows.append([*row, clean(run), limited_by(run)])
+    return table(header, rows)
+
+
+def growth(curves):
+    """The tables of growth.md."""
+    parts = []
+    for curve in curves:
+        parts.append(
+            f"## {curve.title}\n\nCPU-ns per delivery: medians, with the least and the most of the"
+            f" rounds.\n\n{curve_table(curve)}\n![{curve.title}](growth-{curve.name}.svg)\n"
+        )
+    return "\n".join(parts)
+
+
+def main(arguments):
+    if len(arguments) != 2 or arguments[0] not in ("compare", "growth"):
+        print("usage: report.py compare|growth DIR", file=sys.stderr)
+        return 2
+    folder = Path(arguments[1])
+    file = folder / ("runs.tsv" if arguments[0] == "compare" else "growth/runs.tsv")
+    runs = read_runs(file.read_text(), load_from(file.parent))
+    if arguments[0] == "compare":
+        (folder / "table.md").write_text(compare(runs))
+        of_cpu = [run for run in runs if "blip" in run.targets and run.mode in ("throughput", "latency")]
+        of_cpu = [run for run in of_cpu if not run.name.startswith("batch_")]
+        if of_cpu:
+            picture = bars("Broker CPU per delivery; each shape has its own scale", of_cpu)
+            (folder / "cpu.svg").write_text(picture)
+        return 0
+    curves = curves_of(runs)
+    for curve in curves:
+        picture = lines(curve.title, curve.name, curve.series(), curve.show_x)
+        (folder / f"growth-{curve.name}.svg").write_text(picture)
+    # Behind what growth.sh has written there: where and with what it was measured.
+    with (folder / "growth.md").open("a") as text:
+        text.write("\n" + growth(curves))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
