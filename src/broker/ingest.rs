@@ -73,8 +73,6 @@ pub struct Ingest {
 /// A closed batch whose unused room is more than this, and more than half of what is used, gives it
 /// back: a slow subscriber may hold it for long. To do so costs a copy of all of it.
 const UNUSED_MAX: usize = 1_024;
-/// Room a new batch starts with, at least.
-const BATCH_LEN_MIN: usize = 256;
 
 impl Ingest {
     /// Bounds come from what queues hold, see [`messages_per_turn`].
@@ -159,10 +157,7 @@ impl Ingest {
             Destination::Name(_) => self.close_batches(),
         }
         // A batch that filled up says that this one may, too.
-        let room = match index {
-            Some(index) => self.batches[index].frames.len(),
-            None => BATCH_LEN_MIN,
-        };
+        let room = index.map_or(0, |index| self.batches[index].frames.len());
         let mut frames = BytesMut::with_capacity(frame.len().max(room));
         frames.extend_from_slice(frame);
         let received_ns = now.monotonic_ns;
