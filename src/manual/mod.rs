@@ -7,14 +7,16 @@
 //! | [`decisions`] | asks why it is like this |
 //! | [`simulator`] | asks how the promises are proven, or replays a seed |
 //! | [`tuning`] | runs it |
+//! | [`performance`] | asks what a message costs, and how that grows |
 //! | [`fuzzing`] | asks how it is tested with generated input, and what that found |
 //!
-//! Numbers of what it does per second are not here: a record with its command, commit and machine
-//! belongs in `benches/records/`.
+//! Numbers of what it does per second are in `benches/records/`, each with its command, commit and
+//! machine.
 
 pub mod architecture;
 pub mod decisions;
 pub mod fuzzing;
+pub mod performance;
 pub mod protocol;
 pub mod simulator;
 pub mod tuning;
