@@ -40,6 +40,40 @@ impl Gap {
 /// Gaps in the order they came up; a gap that continues the last of its topic extends it.
 #[derive(Debug, Default)]
 pub struct Gaps {
+    // Boxed: most subscriptions never have any.
+    runs: Option<Box<Runs>>,
+}
+
+impl Gaps {
+    /// No gaps.
+    pub fn is_empty(&self) -> bool {
+        self.runs.is_none()
+    }
+
+    /// How many runs.
+    pub fn len(&self) -> usize {
+        self.runs.as_ref().map_or(0, |runs| runs.runs.len())
+    }
+
+    /// Adds a gap behind those there are.
+    pub fn add(&mut self, gap: Gap) {
+        self.runs.get_or_insert_default().add(gap);
+    }
+
+    /// Takes the oldest gap out.
+    pub fn take_first(&mut self) -> Option<Gap> {
+        let runs = self.runs.as_mut()?;
+        let first = runs.runs.pop_front();
+        runs.taken += 1;
+        if runs.runs.is_empty() {
+            self.runs = None;
+        }
+        first
+    }
+}
+
+#[derive(Debug, Default)]
+struct Runs {
     runs: VecDeque<Gap>,
     /// How many runs were taken out since there was none.
     taken: usize,
@@ -51,19 +85,8 @@ pub struct Gaps {
 /// Up to this many runs are searched from the end; a subscriber of few topics stays below.
 const GLANCE: usize = 8;
 
-impl Gaps {
-    /// No gaps.
-    pub fn is_empty(&self) -> bool {
-        self.runs.is_empty()
-    }
-
-    /// How many runs.
-    pub fn len(&self) -> usize {
-        self.runs.len()
-    }
-
-    /// Adds a gap behind those there are.
-    pub fn add(&mut self, gap: Gap) {
+impl Runs {
+    fn add(&mut self, gap: Gap) {
         let last = if self.last_of_topic.is_empty() {
             self.runs.iter().rposition(|run| run.topic == gap.topic)
         } else {
@@ -83,16 +106,6 @@ impl Gaps {
             let places = self.runs.iter().zip(self.taken..);
             self.last_of_topic = places.map(|(run, place)| (run.topic, place)).collect();
         }
-    }
-
-    /// Takes the oldest gap out.
-    pub fn take_first(&mut self) -> Option<Gap> {
-        let first = self.runs.pop_front()?;
-        self.taken += 1;
-        if self.runs.is_empty() {
-            *self = Gaps::default();
-        }
-        Some(first)
     }
 }
 
