@@ -21,9 +21,9 @@ pub(crate) struct BufferId(pub(crate) u16);
 pub(crate) const BUFFER_GROUP: u16 = 0;
 /// Buffers per core. A power of two, as the kernel wants. Together 1 MiB, which fits the
 /// second-level cache, so bytes are parsed while they are warm.
-pub(crate) const BUFFERS: u16 = 64;
+pub(crate) const BUFFERS: u16 = 32;
 /// Bytes per buffer.
-pub(crate) const BUFFER_LEN: usize = 16 * 1024;
+pub(crate) const BUFFER_LEN: usize = 64 * 1024;
 
 const _: () = assert!(BUFFERS.is_power_of_two());
 
