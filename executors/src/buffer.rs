@@ -19,8 +19,8 @@ pub(crate) struct BufferId(pub(crate) u16);
 
 /// The one buffer group of a data ring.
 pub(crate) const BUFFER_GROUP: u16 = 0;
-/// Buffers per core. A power of two, as the kernel wants. Together 1 MiB, which fits the
-/// second-level cache, so bytes are parsed while they are warm.
+/// Buffers per core. A power of two, as the kernel wants. Together 2 MiB: fewer and
+/// larger ones would starve many publishers, more would leave the second-level cache.
 pub(crate) const BUFFERS: u16 = 32;
 /// Bytes per buffer.
 pub(crate) const BUFFER_LEN: usize = 64 * 1024;

@@ -76,7 +76,7 @@
 //!
 //! Per core:
 //!
-//! - receive buffers: 64 of 16 KiB, resident once used;
+//! - receive buffers: 32 of 64 KiB, resident once used;
 //! - one turn's batches: [`INGEST_BYTES_PER_TURN`](crate::limits::INGEST_BYTES_PER_TURN) and at most
 //!   one more frame;
 //! - for each other core and lane, [`MESH_LETTERS_MAX`](crate::limits::MESH_LETTERS_MAX) letters and
