@@ -140,12 +140,6 @@ impl Broker {
         if self.waits_for_subscriber(slot, first.topic) {
             return Ok(None);
         }
-        let message_len_max = self.cluster.settings.server.max_message_size_bytes;
-        let frame_len_max = limits::frame_len_max(message_len_max);
-        let (messages_max, bytes_max) = self.ingest.room();
-        let bounds = RunBounds { frame_len_max, message_len_max, messages_max, bytes_max };
-        let (len, messages) = messages::run(rest, first, bounds);
-        let frames = &rest[..len];
         let session = self.sessions.get(slot);
         let destination = if first.topic & PROVISIONAL == 0 {
             let topic = TopicId(first.topic);
@@ -163,8 +157,8 @@ impl Broker {
                 Some(Opened::Pending(name)) => Destination::Name(name.clone()),
                 Some(Opened::Refused) => {
                     // The OPEN had the one ERROR.
-                    self.counters.refused_messages.add(u64::from(messages));
-                    return Ok(Some(len));
+                    self.counters.refused_messages.add(u64::from(first.count));
+                    return Ok(Some(first.frame_len as usize));
                 }
                 None => return Err(Reject::UnknownRequest { request: request.0 }),
             }
@@ -179,6 +173,12 @@ impl Broker {
                          `limits.memory_max`",
             });
         }
+        // Only now: a run of which only the first frame is refused would be looked for at every one.
+        let message_len_max = self.cluster.settings.server.max_message_size_bytes;
+        let frame_len_max = limits::frame_len_max(message_len_max);
+        let (messages_max, bytes_max) = self.ingest.room();
+        let bounds = RunBounds { frame_len_max, message_len_max, messages_max, bytes_max };
+        let (len, messages) = messages::run(rest, first, bounds);
         let ttl_ms = match first.ttl_ms {
             0 => self.cluster.settings.delivery.default_ttl_ms,
             ttl_ms => ttl_ms,
@@ -191,7 +191,7 @@ impl Broker {
             self.sessions.get(slot).pending_requests += 1;
             (self.sessions.id(slot), first.sequence)
         });
-        self.ingest.add(now, destination, ttl_ms, messages, frames, ack);
+        self.ingest.add(now, destination, ttl_ms, messages, &rest[..len], ack);
         let owner = self.cluster.core_of(shard);
         if owner != self.core && self.outgoing[usize::from(owner.0)].requests_are_full() {
             let connection = self.sessions.id(slot);
