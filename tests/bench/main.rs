@@ -209,14 +209,20 @@ fn targets_are_measured_in_turn_and_compared_with_the_first() {
 }
 
 #[test]
-fn neither_busy_is_told() {
+fn neither_busy_is_told_if_the_numbers_say_so_and_never_by_the_clock() {
     let broker = broker();
     let (url, pid) = (format!("blip://{}", broker.addr), broker.pid().to_string());
-    // One on the way at a time: each waits for the other.
+    // One on the way at a time: each waits for the other, unless the broker polls meanwhile, or the
+    // machine is busy with others. What is told has to be what was measured.
     let words = [&url, "--pid", &pid, "--window", "1", "--json"];
     let output = bench(&[&words[..], &SHORT].concat());
-    assert_eq!(document(&output)["targets"][0]["neither_was_busy"], true);
-    assert!(stderr(&output).contains("neither the generator nor the broker had a whole core"));
+    let target = &document(&output)["targets"][0];
+    let has_time_left = |key: &str| target["median"][key].as_f64().expect("it was measured") < 90.0;
+    let neither = has_time_left("generator_busiest_thread_percent")
+        && has_time_left("broker_busiest_thread_percent");
+    assert_eq!(target["neither_was_busy"], neither, "{target:#}");
+    let told = stderr(&output).contains("neither the generator nor the broker had a whole core");
+    assert_eq!(told, neither, "{}", stderr(&output));
     // By the clock nobody is meant to be busy.
     let words = ["latency", &url, "--pid", &pid, "--rate", "100"];
     let output = bench(&[&words[..], &SHORT].concat());
