@@ -10,8 +10,7 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::net::TcpListener;
-use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd};
+use std::os::fd::{FromRawFd, IntoRawFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -21,7 +20,7 @@ use crossbeam_channel::Receiver;
 use glommio::io::BufferedFile;
 
 use crate::buffer::BufferId;
-use crate::listener::{Accepted, Balance, Dealer};
+use crate::listener::{Accepted, Accepting, Balance};
 use crate::mesh::{MeshEnd, Waker};
 use crate::ring::{Completion, DataRing, Operation};
 use crate::socket::{Phase, Receive, Socket};
@@ -46,7 +45,7 @@ pub(crate) struct Seat<L> {
     pub(crate) stop: Arc<Stop>,
     pub(crate) busy_poll_ns: u64,
     /// Core 0 accepts for all.
-    pub(crate) accepting: Option<(TcpListener, Dealer)>,
+    pub(crate) accepting: Option<Accepting>,
 }
 
 /// The stop of all cores.
@@ -71,7 +70,7 @@ pub(crate) struct Driver<S: Service> {
     waker: Arc<Waker>,
     accepted: Receiver<Accepted>,
     balance: Arc<Balance>,
-    accepting: Option<(TcpListener, Dealer)>,
+    accepting: Option<Accepting>,
     accept_rests_until_ns: Option<u64>,
     stop: Arc<Stop>,
     drain_deadline_ns: Option<u64>,
@@ -213,7 +212,7 @@ impl<S: Service> Driver<S> {
 
     fn completed(&mut self, now: Now, completion: Completion) {
         match completion.operation {
-            Operation::Accept => self.accept_completed(now, completion),
+            Operation::Accept { listener } => self.accept_completed(now, listener, completion),
             Operation::Receive { slot } => self.receive_completed(slot, completion),
             Operation::Send { slot } => {
                 if self.io.send_completed(slot, completion.result) {
@@ -230,8 +229,14 @@ impl<S: Service> Driver<S> {
                 self.io.sockets.at(slot).1.references -= 1;
                 self.io.finish_release(slot);
             }
-            // Closed only now: until here a request that names its descriptor may be queued.
-            Operation::CancelAccept => self.accepting = None,
+            Operation::CancelAccept { listener } => {
+                // Closed only now: until here a request that names its descriptor may be queued.
+                if let Some(accepting) = &mut self.accepting
+                    && accepting.stopped(listener)
+                {
+                    self.accepting = None;
+                }
+            }
             Operation::Timeout => self.timeout_at_ns = None,
             Operation::MoveTimeout => {}
             Operation::Wake if completion.more => {}
@@ -239,24 +244,31 @@ impl<S: Service> Driver<S> {
         }
     }
 
-    /// Asks for connections, unless this core does not accept or stops.
+    /// Asks for connections of the listeners that rest, unless this core does not accept or stops.
     fn accept(&mut self) {
         if self.drain_deadline_ns.is_none()
-            && let Some((listener, _)) = &self.accepting
+            && let Some(accepting) = &mut self.accepting
         {
-            self.io.ring.accept(listener.as_raw_fd());
+            for (listener, socket) in accepting.wake() {
+                self.io.ring.accept(listener, socket);
+            }
         }
     }
 
-    fn accept_completed(&mut self, now: Now, completion: Completion) {
+    fn accept_completed(&mut self, now: Now, listener: u32, completion: Completion) {
+        if !completion.more
+            && let Some(accepting) = &mut self.accepting
+        {
+            accepting.rests(listener);
+        }
         match completion.result {
             Ok(fd) => {
                 // SAFETY: the kernel has just opened this descriptor for us, nothing else owns it.
                 let socket = unsafe { OwnedFd::from_raw_fd(fd as i32) };
                 if self.drain_deadline_ns.is_none()
-                    && let Some((_, dealer)) = &mut self.accepting
+                    && let Some(accepting) = &mut self.accepting
                 {
-                    dealer.deal(socket);
+                    accepting.dealer.deal(socket, listener as usize);
                 }
             }
             Err(libc::ECANCELED) => {}
@@ -267,7 +279,8 @@ impl<S: Service> Driver<S> {
                 return;
             }
         }
-        if !completion.more {
+        // Listeners that rest after an error wait for their time.
+        if self.accept_rests_until_ns.is_none() {
             self.accept();
         }
     }
@@ -371,10 +384,11 @@ impl<S: Service> Driver<S> {
     }
 
     fn take_accepted(&mut self, now: Now) {
-        while let Ok(Accepted { socket, peer, admitted }) = self.accepted.try_recv() {
+        while let Ok(accepted) = self.accepted.try_recv() {
+            let Accepted { socket, peer, listener, admitted } = accepted;
             let connection = self.io.sockets.insert(Socket::new(socket));
             self.io.receive(connection.slot);
-            self.service.connected(now, connection, peer, admitted);
+            self.service.connected(now, connection, peer, listener, admitted);
         }
     }
 
@@ -417,8 +431,8 @@ impl<S: Service> Driver<S> {
             return;
         }
         self.drain_deadline_ns = Some(now.monotonic_ns + self.stop.drain_timeout_ns);
-        if self.accepting.is_some() {
-            self.io.ring.cancel_accept();
+        for listener in self.accepting.iter().flat_map(Accepting::listeners) {
+            self.io.ring.cancel_accept(listener);
         }
         self.service.stop(now);
     }

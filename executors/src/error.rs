@@ -3,6 +3,8 @@
 use std::io;
 use std::net::SocketAddr;
 
+use crate::listener::Purpose;
+
 /// Refusal to start. The text says what happened, the numbers, and what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -91,10 +93,14 @@ pub enum StartError {
         cpu: usize,
     },
     /// The address cannot be listened on.
-    #[error("cannot listen on {address}: {source}; {fix}")]
+    #[error(
+        "cannot listen on {address} for {}: {source}; {fix} with {}", purpose.of, purpose.change
+    )]
     Listen {
         /// As configured.
         address: SocketAddr,
+        /// What it is for.
+        purpose: Purpose,
         /// What the kernel said.
         source: io::Error,
         /// What to do.

@@ -14,7 +14,7 @@ use std::time::Duration;
 use glommio::{LocalExecutorBuilder, Placement, PoolPlacement};
 
 use crate::driver::{Driver, Seat, Stop};
-use crate::listener::{Balance, Dealer};
+use crate::listener::{Accepting, Balance, Dealer};
 use crate::mesh::Waker;
 use crate::{Service, StartError, mesh, placement};
 
@@ -30,8 +30,8 @@ const PREEMPT_TIMER: Duration = Duration::from_secs(100 * 365 * 24 * 3_600);
 pub struct Plan {
     /// CPU numbers, as `placement::choose` gave them.
     pub cpus: Vec<usize>,
-    /// From `listener::bind`.
-    pub listener: TcpListener,
+    /// From `listener::bind`; a connection is told which of them it came by.
+    pub listeners: Vec<TcpListener>,
     /// Connections at once, over all cores.
     pub connections_max: u32,
     /// Letters in flight per ordered pair of cores and lane.
@@ -99,7 +99,7 @@ where
     });
     let balance = Balance::new(cores);
     let (dealer, accepted) = Dealer::new(plan.connections_max, balance.clone(), wakers.clone());
-    let mut accepting = Some((plan.listener, dealer));
+    let mut accepting = Some(Accepting::new(plan.listeners, dealer));
     let mut running = Running {
         stop: StopHandle { stop: stop.clone(), wakers: wakers.clone() },
         threads: vec![],

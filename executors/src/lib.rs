@@ -62,9 +62,16 @@ pub trait Service {
     /// Lanes per ordered pair of cores: letters of one lane stay in order, lanes fill on their own.
     const LANES: usize;
 
-    /// A connection is this core's from now on. `admitted` is false when there are too many: the
-    /// service says so to the client and closes.
-    fn connected(&mut self, now: Now, connection: ConnectionId, peer: SocketAddr, admitted: bool);
+    /// A connection is this core's from now on. `listener` is the index of the one it came by.
+    /// `admitted` is false when there are too many: the service says so to the client and closes.
+    fn connected(
+        &mut self,
+        now: Now,
+        connection: ConnectionId,
+        peer: SocketAddr,
+        listener: usize,
+        admitted: bool,
+    );
 
     /// Bytes arrived. They are gone after the call.
     fn received(&mut self, now: Now, connection: ConnectionId, bytes: &[u8]);

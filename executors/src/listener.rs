@@ -1,10 +1,10 @@
-//! Accepting connections on core 0 and giving each to the core with the fewest.
+//! Accepting connections on core 0, of every listener, and giving each to the core with the fewest.
 //!
 //! `SO_REUSEPORT` would spread by a hash of addresses, which is uneven with few connections; here
 //! the counts decide.
 
 use std::net::{SocketAddr, TcpListener};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -26,8 +26,18 @@ const BACKLOG: i32 = 4_096;
 const BIND_RETRIES: u32 = 40;
 const BIND_RETRY_REST: Duration = Duration::from_millis(50);
 
+/// What a listener is for, in the words of its error.
+#[derive(Debug, Clone, Copy)]
+pub struct Purpose {
+    /// Whose connections it takes, such as "clients".
+    pub of: &'static str,
+    /// What changes its address, such as "--bind or server.bind_addr", and how to do without it
+    /// if one can.
+    pub change: &'static str,
+}
+
 /// Binds and listens. Accepted sockets inherit the options set here.
-pub fn bind(address: SocketAddr) -> Result<TcpListener, StartError> {
+pub fn bind(address: SocketAddr, purpose: Purpose) -> Result<TcpListener, StartError> {
     let bind = || -> io::Result<TcpListener> {
         let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
         socket.set_reuse_address(true)?;
@@ -53,7 +63,7 @@ pub fn bind(address: SocketAddr) -> Result<TcpListener, StartError> {
                 tries += 1;
                 thread::sleep(BIND_RETRY_REST);
             }
-            bound => return bound.map_err(|source| listen_error(address, source)),
+            bound => return bound.map_err(|source| listen_error(address, purpose, source)),
         }
     }
 }
@@ -62,6 +72,8 @@ pub fn bind(address: SocketAddr) -> Result<TcpListener, StartError> {
 pub(crate) struct Accepted {
     pub(crate) socket: OwnedFd,
     pub(crate) peer: SocketAddr,
+    /// Index of the listener it came by.
+    pub(crate) listener: usize,
     pub(crate) admitted: bool,
 }
 
@@ -90,6 +102,55 @@ impl Balance {
     }
 }
 
+/// The listeners of core 0, and where their connections go.
+pub(crate) struct Accepting {
+    /// `None` once it is closed.
+    listeners: Vec<Option<Listening>>,
+    pub(crate) dealer: Dealer,
+}
+
+struct Listening {
+    socket: TcpListener,
+    /// No accept is under way.
+    rests: bool,
+}
+
+impl Accepting {
+    pub(crate) fn new(listeners: Vec<TcpListener>, dealer: Dealer) -> Accepting {
+        let listeners = listeners.into_iter();
+        let listeners = listeners.map(|socket| Some(Listening { socket, rests: true })).collect();
+        Accepting { listeners, dealer }
+    }
+
+    /// The listeners that are open.
+    pub(crate) fn listeners(&self) -> impl Iterator<Item = u32> {
+        let listeners = self.listeners.iter().enumerate();
+        listeners.filter(|(_, listening)| listening.is_some()).map(|(index, _)| index as u32)
+    }
+
+    /// The accept of a listener ended.
+    pub(crate) fn rests(&mut self, listener: u32) {
+        if let Some(listening) = &mut self.listeners[listener as usize] {
+            listening.rests = true;
+        }
+    }
+
+    /// Those that rest, for an accept of each: from now on they do not.
+    pub(crate) fn wake(&mut self) -> impl Iterator<Item = (u32, RawFd)> {
+        self.listeners.iter_mut().enumerate().filter_map(|(index, listening)| {
+            let listening = listening.as_mut().filter(|listening| listening.rests)?;
+            listening.rests = false;
+            Some((index as u32, listening.socket.as_raw_fd()))
+        })
+    }
+
+    /// Closes a listener; whether it was the last.
+    pub(crate) fn stopped(&mut self, listener: u32) -> bool {
+        self.listeners[listener as usize] = None;
+        self.listeners.iter().all(Option::is_none)
+    }
+}
+
 /// Core 0's half: decides where a socket goes.
 pub(crate) struct Dealer {
     connections_max: u32,
@@ -114,7 +175,7 @@ impl Dealer {
     }
 
     /// Gives an accepted socket to the core with the fewest connections.
-    pub(crate) fn deal(&mut self, socket: OwnedFd) {
+    pub(crate) fn deal(&mut self, socket: OwnedFd, listener: usize) {
         let total = self.balance.total();
         if total >= self.connections_max {
             self.warn_of_limit(total);
@@ -127,7 +188,8 @@ impl Dealer {
         let Some(peer) = peer else { return };
         let core = self.balance.fewest();
         self.balance.connections[core].fetch_add(1, Ordering::Relaxed);
-        let accepted = Accepted { socket, peer, admitted: total < self.connections_max };
+        let admitted = total < self.connections_max;
+        let accepted = Accepted { socket, peer, listener, admitted };
         match self.cores[core].send(accepted) {
             Ok(()) => self.wakers[core].wake(),
             // That core has stopped, or never started: this one stops too.
@@ -151,9 +213,11 @@ impl Dealer {
 mod tests {
     use super::*;
 
+    const CLIENTS: Purpose = Purpose { of: "clients", change: "--bind or server.bind_addr" };
+
     #[test]
     fn sockets_go_to_the_core_with_the_fewest_and_the_limit_counts_all_cores() {
-        let listener = bind(SocketAddr::from(([127, 0, 0, 1], 0))).expect("a free port");
+        let listener = bind(SocketAddr::from(([127, 0, 0, 1], 0)), CLIENTS).expect("a free port");
         let wakers: Arc<[_]> =
             (0..2).map(|_| Arc::new(Waker::new().expect("an eventfd"))).collect();
         let balance = Balance::new(2);
@@ -162,7 +226,7 @@ mod tests {
         let mut clients = Vec::new();
         let mut deal = |dealer: &mut Dealer| {
             clients.push(std::net::TcpStream::connect(address).expect("connects"));
-            dealer.deal(listener.accept().expect("accepts").0.into());
+            dealer.deal(listener.accept().expect("accepts").0.into(), 0);
         };
         deal(&mut dealer);
         deal(&mut dealer);
@@ -181,22 +245,24 @@ mod tests {
 
     #[test]
     fn a_socket_for_a_core_that_has_stopped_is_closed_and_not_counted() {
-        let listener = bind(SocketAddr::from(([127, 0, 0, 1], 0))).expect("a free port");
+        let listener = bind(SocketAddr::from(([127, 0, 0, 1], 0)), CLIENTS).expect("a free port");
         let wakers: Arc<[_]> = Arc::new([Arc::new(Waker::new().expect("an eventfd"))]);
         let balance = Balance::new(1);
         let (mut dealer, cores) = Dealer::new(3, balance.clone(), wakers);
         drop(cores);
         let address = listener.local_addr().expect("bound");
         let mut client = std::net::TcpStream::connect(address).expect("connects");
-        dealer.deal(listener.accept().expect("accepts").0.into());
+        dealer.deal(listener.accept().expect("accepts").0.into(), 0);
         assert_eq!(balance.total(), 0);
         assert_eq!(std::io::Read::read(&mut client, &mut [0]).expect("its end"), 0);
     }
 
     #[test]
     fn a_taken_port_is_an_error_that_says_how_to_choose_another() {
-        let first = bind(SocketAddr::from(([127, 0, 0, 1], 0))).expect("a free port");
-        let error = bind(first.local_addr().expect("bound")).expect_err("the port is taken");
-        assert!(error.to_string().contains("choose another port with --bind"), "{error}");
+        let first = bind(SocketAddr::from(([127, 0, 0, 1], 0)), CLIENTS).expect("a free port");
+        let taken = first.local_addr().expect("bound");
+        let error = bind(taken, CLIENTS).expect_err("the port is taken").to_string();
+        assert!(error.starts_with(&format!("cannot listen on {taken} for clients: ")), "{error}");
+        assert!(error.ends_with("choose another with --bind or server.bind_addr"), "{error}");
     }
 }

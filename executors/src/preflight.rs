@@ -4,8 +4,10 @@
 //! everything it needs is tried here first.
 
 use std::io;
+use std::net::SocketAddr;
 
 use crate::StartError;
+use crate::listener::Purpose;
 
 /// glommio refuses to start below this, even for root.
 const MEMLOCK_PER_CORE: u64 = 512 * 1024;
@@ -105,23 +107,20 @@ fn register_membarrier() {
 }
 
 /// An error of listening, with its fix.
-pub(crate) fn listen_error(address: std::net::SocketAddr, source: io::Error) -> StartError {
+pub(crate) fn listen_error(address: SocketAddr, purpose: Purpose, source: io::Error) -> StartError {
     let fix = match source.kind() {
         io::ErrorKind::AddrInUse => {
-            "another process has this port, maybe a second blipmq: stop it or choose another port \
-             with --bind or server.bind_addr"
+            "another process has this port, maybe a second broker: stop it or choose another"
         }
         io::ErrorKind::PermissionDenied => {
-            "ports below 1024 need CAP_NET_BIND_SERVICE: choose another port with --bind or \
-             server.bind_addr"
+            "ports below 1024 need CAP_NET_BIND_SERVICE: choose another"
         }
         io::ErrorKind::AddrNotAvailable => {
-            "no interface of this machine has this address: choose another with --bind or \
-             server.bind_addr"
+            "no interface of this machine has this address: choose another"
         }
-        _ => "choose another address with --bind or server.bind_addr",
+        _ => "choose another address",
     };
-    StartError::Listen { address, source, fix }
+    StartError::Listen { address, purpose, source, fix }
 }
 
 #[cfg(test)]

@@ -22,14 +22,14 @@ const SUBMISSIONS: u32 = 1_024;
 /// Completions the kernel keeps in the ring; more go to its own overflow list.
 const COMPLETIONS: u32 = 4_096;
 
-/// What a completion is of. The slot is the connection's.
+/// What a completion is of. The slot is the connection's, the listener an index among them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Operation {
-    Accept,
+    Accept { listener: u32 },
     Receive { slot: u32 },
     Send { slot: u32 },
     Cancel { slot: u32 },
-    CancelAccept,
+    CancelAccept { listener: u32 },
     Timeout,
     MoveTimeout,
     Wake,
@@ -38,11 +38,11 @@ pub(crate) enum Operation {
 impl Operation {
     fn to_user_data(self) -> u64 {
         let (tag, slot) = match self {
-            Operation::Accept => (0, 0),
+            Operation::Accept { listener } => (0, listener),
             Operation::Receive { slot } => (1, slot),
             Operation::Send { slot } => (2, slot),
             Operation::Cancel { slot } => (3, slot),
-            Operation::CancelAccept => (4, 0),
+            Operation::CancelAccept { listener } => (4, listener),
             Operation::Timeout => (5, 0),
             Operation::MoveTimeout => (6, 0),
             Operation::Wake => (7, 0),
@@ -53,11 +53,11 @@ impl Operation {
     fn from_user_data(user_data: u64) -> Operation {
         let slot = user_data as u32;
         match user_data >> 32 {
-            0 => Operation::Accept,
+            0 => Operation::Accept { listener: slot },
             1 => Operation::Receive { slot },
             2 => Operation::Send { slot },
             3 => Operation::Cancel { slot },
-            4 => Operation::CancelAccept,
+            4 => Operation::CancelAccept { listener: slot },
             5 => Operation::Timeout,
             6 => Operation::MoveTimeout,
             7 => Operation::Wake,
@@ -182,14 +182,14 @@ impl DataRing {
         self.ring.submission().taskrun() || !self.ring.completion().is_empty()
     }
 
-    pub(crate) fn accept(&mut self, listener: RawFd) {
-        let entry = opcode::AcceptMulti::new(Fd(listener)).flags(libc::SOCK_CLOEXEC).build();
-        self.push(entry, Operation::Accept);
+    pub(crate) fn accept(&mut self, listener: u32, socket: RawFd) {
+        let entry = opcode::AcceptMulti::new(Fd(socket)).flags(libc::SOCK_CLOEXEC).build();
+        self.push(entry, Operation::Accept { listener });
     }
 
-    pub(crate) fn cancel_accept(&mut self) {
-        let target = Operation::Accept.to_user_data();
-        self.push(opcode::AsyncCancel::new(target).build(), Operation::CancelAccept);
+    pub(crate) fn cancel_accept(&mut self, listener: u32) {
+        let target = Operation::Accept { listener }.to_user_data();
+        self.push(opcode::AsyncCancel::new(target).build(), Operation::CancelAccept { listener });
     }
 
     pub(crate) fn receive(&mut self, slot: u32, socket: RawFd) {

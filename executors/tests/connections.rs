@@ -137,7 +137,7 @@ fn peers_that_reset_in_the_middle_of_a_send_cost_only_themselves() {
         let mut connected = 0;
         while connected < PEERS || !open.is_empty() {
             match world.event() {
-                Event::Connected { core, connection, admitted } => {
+                Event::Connected { core, connection, admitted, .. } => {
                     assert!(admitted);
                     assert!(open.insert((core, connection)));
                     connected += 1;
@@ -224,6 +224,30 @@ fn connections_above_the_limit_are_told_so_and_those_below_go_on() {
         echo_stream(stream, 3, 50_000);
         for (stream, _, _) in inside {
             echo_stream(stream, 4, 50_000);
+        }
+        assert_eq!(world.stop(), Stopped::Drained);
+    }
+}
+
+/// Goal: a connection is told which listener it came by, and one limit holds for all listeners.
+/// Method: connections by two listeners in turn, up to the limit and one more.
+#[test]
+fn connections_are_told_which_listener_they_came_by() {
+    for cores in [1, 2] {
+        let world = World::start(cores, 6, DRAIN);
+        let addresses = [world.address, world.other_address];
+        let mut streams = Vec::new();
+        for (number, by) in [0, 1, 1, 0, 0, 1, 1].into_iter().enumerate() {
+            streams.push(support::connect(addresses[by], ECHO));
+            let Event::Connected { listener, admitted, .. } = world.event() else {
+                panic!("nobody closes");
+            };
+            assert_eq!((listener, admitted), (by, number < 6));
+        }
+        let refused = streams.pop().expect("one above the limit");
+        drop(refused);
+        for stream in streams {
+            echo_stream(stream, 6, 50_000);
         }
         assert_eq!(world.stop(), Stopped::Drained);
     }

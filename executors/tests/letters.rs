@@ -29,7 +29,7 @@ impl Service for Writer {
 
     const LANES: usize = LANES;
 
-    fn connected(&mut self, _: Now, _: ConnectionId, _: SocketAddr, _: bool) {}
+    fn connected(&mut self, _: Now, _: ConnectionId, _: SocketAddr, _: usize, _: bool) {}
     fn received(&mut self, _: Now, _: ConnectionId, _: &[u8]) {}
     fn sent(&mut self, _: Now, _: ConnectionId) {}
     fn broken(&mut self, _: Now, _: ConnectionId) {}
@@ -121,7 +121,7 @@ impl Service for Bell {
 
     const LANES: usize = 1;
 
-    fn connected(&mut self, _: Now, _: ConnectionId, _: SocketAddr, _: bool) {}
+    fn connected(&mut self, _: Now, _: ConnectionId, _: SocketAddr, _: usize, _: bool) {}
     fn received(&mut self, _: Now, _: ConnectionId, _: &[u8]) {}
     fn sent(&mut self, _: Now, _: ConnectionId) {}
     fn broken(&mut self, _: Now, _: ConnectionId) {}

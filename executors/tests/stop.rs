@@ -87,14 +87,13 @@ fn the_drain_timeout_holds_on_a_core_that_always_has_work() {
 fn a_stop_while_peers_connect_harms_nobody() {
     for _ in 0..20 {
         let world = World::start(2, 1_000, LONG);
-        let address = world.address;
-        let peers: Vec<_> = (0..2)
-            .map(|_| thread::spawn(move || while std::net::TcpStream::connect(address).is_ok() {}))
-            .collect();
+        let peers = [world.address, world.other_address].map(|address| {
+            thread::spawn(move || while std::net::TcpStream::connect(address).is_ok() {})
+        });
         world.connected();
         assert_eq!(world.stop(), Stopped::Drained);
         for peer in peers {
-            peer.join().expect("the listening socket is closed");
+            peer.join().expect("both listening sockets are closed");
         }
     }
 }

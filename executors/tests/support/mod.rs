@@ -6,7 +6,7 @@
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 use std::io::Write;
-use std::net::{SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex};
@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use executors::launch::{Plan, Running, StopHandle, Stopped, launch};
+use executors::listener::Purpose;
 use executors::{ConnectionId, Io, Now, Service, listener, placement, preflight};
 
 /// What comes is sent back.
@@ -41,7 +42,7 @@ const ECHO_BYTES_MAX: usize = 1 << 20;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Event {
-    Connected { core: usize, connection: ConnectionId, admitted: bool },
+    Connected { core: usize, connection: ConnectionId, listener: usize, admitted: bool },
     Closed { core: usize, connection: ConnectionId },
 }
 
@@ -58,6 +59,8 @@ pub struct Shared {
 /// A running set of executors with the service of this file.
 pub struct World {
     pub address: SocketAddr,
+    /// Of the second listener.
+    pub other_address: SocketAddr,
     pub events: Receiver<Event>,
     pub shared: Arc<Shared>,
     /// Closed while the test waited for something else.
@@ -73,13 +76,14 @@ impl World {
         // `launch` wants a cloneable maker of services.
         let sender = Arc::new(sender);
         let plan = plan(cores, connections_max, drain_timeout);
-        let address = plan.listener.local_addr().expect("bound");
+        let address_of = |listener: &TcpListener| listener.local_addr().expect("bound");
+        let [address, other_address] = [0, 1].map(|index| address_of(&plan.listeners[index]));
         let running = launch(plan, move |core| {
             let events = sender.lock().expect("no test panics with it").clone();
             Asked::new(core, events, shared_too.clone())
         });
         let running = running.expect("the executors start");
-        World { address, events, shared, gone: RefCell::default(), running }
+        World { address, other_address, events, shared, gone: RefCell::default(), running }
     }
 
     /// A connection that asks for `mode`.
@@ -95,7 +99,7 @@ impl World {
     pub fn connected(&self) -> (usize, ConnectionId, bool) {
         loop {
             match self.event() {
-                Event::Connected { core, connection, admitted } => {
+                Event::Connected { core, connection, admitted, .. } => {
                     return (core, connection, admitted);
                 }
                 Event::Closed { core, connection } => {
@@ -138,10 +142,12 @@ pub fn plan(cores: usize, connections_max: u32, drain_timeout: Duration) -> Plan
     // On a machine with one core two executors share it.
     let cpus: Vec<usize> = allowed.iter().copied().cycle().take(cores).collect();
     preflight::check(cores, 4_096).expect("this machine can run the tests");
-    let listener = listener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).expect("a free port");
+    let purpose = Purpose { of: "clients", change: "another" };
+    let bind = || listener::bind(SocketAddr::from(([127, 0, 0, 1], 0)), purpose);
+    let listeners = (0..2).map(|_| bind().expect("a free port")).collect();
     Plan {
         cpus,
-        listener,
+        listeners,
         connections_max,
         letters_max: 4,
         drain_timeout,
@@ -298,12 +304,20 @@ impl Service for Asked {
 
     const LANES: usize = 1;
 
-    fn connected(&mut self, _: Now, connection: ConnectionId, _: SocketAddr, admitted: bool) {
+    fn connected(
+        &mut self,
+        _: Now,
+        connection: ConnectionId,
+        _: SocketAddr,
+        listener: usize,
+        admitted: bool,
+    ) {
         let close = (!admitted).then_some(Bytes::from_static(TOO_MANY));
         let known = self.sessions.insert(connection, Session { close, ..Session::default() });
         assert!(known.is_none(), "an id is given out once");
         self.dirty.push(connection);
-        let _ = self.events.send(Event::Connected { core: self.core, connection, admitted });
+        let core = self.core;
+        let _ = self.events.send(Event::Connected { core, connection, listener, admitted });
     }
 
     fn received(&mut self, _: Now, connection: ConnectionId, mut bytes: &[u8]) {
