@@ -155,7 +155,7 @@ start_blip() {
     shift
     next_ports
     start "blip://127.0.0.1:$port" "blip-$cpus" "$blipmq" --bind "127.0.0.1:$port" \
-        --metrics-bind "127.0.0.1:$port_metrics" --cores "$cpus" "$@"
+        --nats-bind 127.0.0.1:0 --metrics-bind "127.0.0.1:$port_metrics" --cores "$cpus" "$@"
 }
 
 start_nats() {

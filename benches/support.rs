@@ -1,17 +1,22 @@
 //! Brokers without I/O, driven turn by turn as the server's relay drives them.
 
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use blipmq::broker::counters::{Counter, Counters};
 use blipmq::broker::mesh::{DELIVERIES, LANES, REQUESTS};
-use blipmq::broker::{Broker, Cluster, ConnectionId, Now};
+use blipmq::broker::{Broker, Cluster, ConnectionId, Now, Peer, Wire};
 use blipmq::config::Settings;
 use blipmq::protocol::decode::{Hello, Subscribe};
 use blipmq::protocol::messages::Header;
 use blipmq::protocol::{CoreId, RequestId, SubscriptionId, encode};
 use bytes::{Bytes, BytesMut};
 use criterion::Criterion;
+
+/// Who it is changes nothing here.
+const PEER: Peer =
+    Peer { protocol: Wire::Blip, address: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 1) };
 
 /// Payload of every message: small, as most are.
 pub const PAYLOAD_LEN: usize = 64;
@@ -84,7 +89,7 @@ impl World {
     pub fn connect(&mut self, core: usize) -> ConnectionId {
         let connection = ConnectionId { slot: self.slots[core], generation: 0 };
         self.slots[core] += 1;
-        self.brokers[core].connected(self.now, connection, true);
+        self.brokers[core].connected(self.now, connection, PEER, true);
         let mut bytes = BytesMut::new();
         let hello = Hello { auth_kind: 0, client_name: "", user: "", password: "" };
         encode::hello(&mut bytes, &hello);

@@ -139,7 +139,7 @@ log_of() { echo "$run_dir/node$1.log"; }
 
 for node in "${nodes[@]}"; do
     [ -e "$(config_of "$node")" ] ||
-        fail "node $node has no configuration: $(config_of "$node") is missing; copy node0.toml to it and change both ports, or leave the node out with --nodes"
+        fail "node $node has no configuration: $(config_of "$node") is missing; copy node0.toml to it and change its ports, or leave the node out with --nodes"
 done
 for file in "$config_dir"/node*.toml; do
     number=${file##*/node} number=${number%.toml}

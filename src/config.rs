@@ -34,6 +34,8 @@ pub use problem::{ConfigError, Conflict};
 pub struct Settings {
     /// `[server]`
     pub server: Server,
+    /// `[nats]`
+    pub nats: Nats,
     /// `[queues]`
     pub queues: Queues,
     /// `[delivery]`
@@ -100,6 +102,33 @@ impl Default for Server {
             auth_timeout_ms: limits::AUTH_TIMEOUT_MS_DEFAULT,
             drain_timeout_ms: limits::DRAIN_TIMEOUT_MS_DEFAULT,
             busy_poll_us: limits::BUSY_POLL_US_DEFAULT,
+        }
+    }
+}
+
+/// `[nats]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Nats {
+    /// Whether NATS clients are served at all.
+    pub enabled: bool,
+    /// Where they connect.
+    pub bind_addr: SocketAddr,
+    /// Messages one of their subscriptions may have queued.
+    pub subscriber_capacity: u32,
+    /// Silence after which a client is sent PING.
+    pub ping_interval_ms: u32,
+    /// Unanswered PINGs after which it is closed.
+    pub pings_max: u32,
+}
+
+impl Default for Nats {
+    fn default() -> Nats {
+        Nats {
+            enabled: true,
+            bind_addr: SocketAddr::from(([127, 0, 0, 1], 4222)),
+            subscriber_capacity: limits::NATS_SUBSCRIBER_CAPACITY_DEFAULT,
+            ping_interval_ms: limits::PING_INTERVAL_MS_DEFAULT,
+            pings_max: limits::PINGS_DEFAULT,
         }
     }
 }

@@ -46,6 +46,16 @@ pub const BUSY_POLL_US_RANGE: RangeInclusive<u64> = 0..=1_000;
 /// Range of every timeout.
 pub const TIMEOUT_MS_RANGE: RangeInclusive<u64> = 1..=3_600_000;
 
+/// `nats.subscriber_capacity`, in messages. NATS has no GAP: what is dropped its client can only
+/// guess, so there is room for as much as it expects.
+pub const NATS_SUBSCRIBER_CAPACITY_DEFAULT: u32 = 65_536;
+/// `nats.ping_interval_ms`: that of nats-server.
+pub const PING_INTERVAL_MS_DEFAULT: u32 = 120_000;
+/// `nats.pings_max`: that of nats-server.
+pub const PINGS_DEFAULT: u32 = 2;
+/// `nats.pings_max`
+pub const PINGS_RANGE: RangeInclusive<u64> = 1..=1_000;
+
 /// `queues.topic_capacity`, in messages.
 pub const TOPIC_CAPACITY_DEFAULT: u32 = 10_000;
 /// `queues.topic_capacity`; 0 keeps none.

@@ -48,10 +48,13 @@ fn low_latency_toml_has_short_queues_and_small_batches() {
 
 #[test]
 fn node_files_differ_in_their_ports_alone_and_leave_cores_to_numactl() {
-    for (name, port, metrics_port) in [("node0.toml", 7878, 9090), ("node1.toml", 7879, 9091)] {
+    for (name, port, nats_port, metrics_port) in
+        [("node0.toml", 7878, 4222, 9090), ("node1.toml", 7879, 4223, 9091)]
+    {
         let mut expected = Settings::default();
         expected.server.bind_addr.set_port(port);
         expected.server.cores = None;
+        expected.nats.bind_addr.set_port(nats_port);
         expected.metrics.bind_addr.set_port(metrics_port);
         assert_eq!(settings_of(name), expected, "{name}");
     }

@@ -1,15 +1,20 @@
 //! What fuzzing, property tests and the simulator have found, one test each.
 
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use blipmq::broker::overflow::is_nearly_full;
 use blipmq::broker::portion::Portion;
 use blipmq::broker::queue::{Bounds, Queue};
-use blipmq::broker::{Broker, Cluster, ConnectionId, Now};
+use blipmq::broker::{Broker, Cluster, ConnectionId, Now, Peer, Wire};
 use blipmq::protocol::decode::{Hello, ServerFrame, Subscribe};
 use blipmq::protocol::frame::PROVISIONAL;
 use blipmq::protocol::messages::Header;
 use blipmq::protocol::{CoreId, RequestId, Sequence, SubscriptionId, TopicId, decode, encode};
+
+/// Who it is changes nothing here.
+const PEER: Peer =
+    Peer { protocol: Wire::Blip, address: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 1) };
 
 /// A HELLO too short for its magic was told 4000 or 4001, by whether more bytes had arrived.
 #[test]
@@ -44,7 +49,7 @@ const CLIENT: ConnectionId = ConnectionId { slot: 0, generation: 0 };
 /// A broker of one core, and one client that has said HELLO.
 fn broker_with_a_client() -> Broker {
     let mut broker = Broker::new(CoreId(0), Cluster::new(1, 7, Arc::default()), Arc::default());
-    broker.connected(NOW, CLIENT, true);
+    broker.connected(NOW, CLIENT, PEER, true);
     let mut hello = Vec::new();
     let greets = Hello { auth_kind: 0, client_name: "", user: "", password: "" };
     encode::hello(&mut hello, &greets);

@@ -51,6 +51,7 @@ pub mod subscriptions;
 pub mod topic;
 
 use std::collections::VecDeque;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 
@@ -92,6 +93,24 @@ pub struct ConnectionId {
     pub slot: u32,
     /// How often the slot was used before.
     pub generation: u32,
+}
+
+/// The protocol a connection speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wire {
+    /// BLIP/1.
+    Blip,
+    /// The NATS client protocol.
+    Nats,
+}
+
+/// Who has connected, and how.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Peer {
+    /// By the listener it came by.
+    pub protocol: Wire,
+    /// Where it is.
+    pub address: SocketAddr,
 }
 
 /// What all cores of one broker agree on.
@@ -231,7 +250,9 @@ impl Broker {
     }
 
     /// A client has connected. `admitted` is false when there are too many.
-    pub fn connected(&mut self, now: Now, connection: ConnectionId, admitted: bool) {
+    pub fn connected(&mut self, now: Now, connection: ConnectionId, peer: Peer, admitted: bool) {
+        // Limit: until the NATS session is here, its connections are taken for BLIP/1.
+        let Peer { protocol: Wire::Blip | Wire::Nats, address: _ } = peer;
         self.now = now;
         self.counters.connections_opened.add(1);
         self.sessions.insert(connection);

@@ -17,6 +17,9 @@ pub struct Serve {
     /// Where clients connect (`server.bind_addr`).
     #[arg(long, value_name = "ADDR")]
     bind: Option<SocketAddr>,
+    /// Where NATS clients connect (`nats.bind_addr`).
+    #[arg(long, value_name = "ADDR")]
+    nats_bind: Option<SocketAddr>,
     /// Where Prometheus fetches metrics (`metrics.bind_addr`).
     #[arg(long, value_name = "ADDR")]
     metrics_bind: Option<SocketAddr>,
@@ -41,6 +44,9 @@ impl Serve {
         };
         if let Some(bind) = self.bind {
             settings.server.bind_addr = bind;
+        }
+        if let Some(nats_bind) = self.nats_bind {
+            settings.nats.bind_addr = nats_bind;
         }
         if let Some(metrics_bind) = self.metrics_bind {
             settings.metrics.bind_addr = metrics_bind;

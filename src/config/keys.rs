@@ -77,7 +77,7 @@ pub const OVERFLOW_NAMES: [(&str, OverflowPolicy); 5] = [
 ];
 
 /// The tables, in the order they are printed.
-pub const TABLES: [&str; 5] = ["server", "queues", "delivery", "limits", "metrics"];
+pub const TABLES: [&str; 6] = ["server", "nats", "queues", "delivery", "limits", "metrics"];
 
 impl Key {
     /// The key with this name in this table.
@@ -142,7 +142,7 @@ macro_rules! other {
 }
 
 /// Every key there is, by table, in the order they are printed.
-pub static KEYS: [Key; 22] = [
+pub static KEYS: [Key; 27] = [
     other!(server.bind_addr, Address, "Where clients connect. Port 0 takes any free port."),
     Key {
         table: "server",
@@ -179,6 +179,24 @@ pub static KEYS: [Key; 22] = [
         limits::BUSY_POLL_US_RANGE,
         "Time a core whose last sleeps were short looks for the next arrival before it sleeps\n\
          again, in microseconds; 0 is never. A core without traffic always sleeps."
+    ),
+    other!(nats.enabled, Flag, "Whether clients of the NATS protocol are served too."),
+    other!(nats.bind_addr, Address, "Where NATS clients connect. Port 0 takes any free port."),
+    number!(
+        nats.subscriber_capacity: u32,
+        limits::CAPACITY_RANGE,
+        "Messages one NATS subscription may have waiting: these clients count on falling far behind.\n\
+         queues.subscriber_bytes bounds their bytes."
+    ),
+    number!(
+        nats.ping_interval_ms: u32,
+        limits::TIMEOUT_MS_RANGE,
+        "A NATS connection that sent nothing for this time is sent PING, in milliseconds."
+    ),
+    number!(
+        nats.pings_max: u32,
+        limits::PINGS_RANGE,
+        "Unanswered PINGs after which a NATS connection is closed as stale."
     ),
     number!(
         queues.topic_capacity: u32,

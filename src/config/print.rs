@@ -51,7 +51,7 @@ fn value(settings: &Settings, form: &Form) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Delivery, Limits, Metrics, OverflowPolicy, Queues, Server};
+    use super::super::{Delivery, Limits, Metrics, Nats, OverflowPolicy, Queues, Server};
     use super::*;
 
     #[test]
@@ -71,6 +71,13 @@ mod tests {
                 auth_timeout_ms: 4,
                 drain_timeout_ms: 5,
                 busy_poll_us: 16,
+            },
+            nats: Nats {
+                enabled: false,
+                bind_addr: "[::1]:2".parse().unwrap(),
+                subscriber_capacity: 17,
+                ping_interval_ms: 18,
+                pings_max: 19,
             },
             queues: Queues {
                 topic_bytes: 13 << 20,

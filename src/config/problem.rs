@@ -186,15 +186,24 @@ impl fmt::Display for Offence {
 /// Keys that are each in range but not possible together.
 pub(super) fn conflicts(settings: &Settings) -> Vec<Conflict> {
     let mut conflicts = Vec::new();
-    let (clients, page) = (settings.server.bind_addr, settings.metrics.bind_addr);
-    if settings.metrics.enabled && collide(clients, page) {
-        conflicts.push(Conflict {
-            keys: [("server", "bind_addr"), ("metrics", "bind_addr")],
-            text: format!(
-                "[metrics] bind_addr = \"{page}\" is taken by [server] bind_addr = \"{clients}\"; \
-                 give one of them another port, or set [metrics] enabled = false"
-            ),
-        });
+    let listeners = [
+        ("server", settings.server.bind_addr, true),
+        ("nats", settings.nats.bind_addr, settings.nats.enabled),
+        ("metrics", settings.metrics.bind_addr, settings.metrics.enabled),
+    ];
+    for (index, &(later, later_addr, later_enabled)) in listeners.iter().enumerate() {
+        for &(earlier, earlier_addr, earlier_enabled) in &listeners[..index] {
+            if later_enabled && earlier_enabled && collide(earlier_addr, later_addr) {
+                conflicts.push(Conflict {
+                    keys: [(earlier, "bind_addr"), (later, "bind_addr")],
+                    text: format!(
+                        "[{later}] bind_addr = \"{later_addr}\" is taken by [{earlier}] bind_addr \
+                         = \"{earlier_addr}\"; give one of them another port, or set [{later}] \
+                         enabled = false"
+                    ),
+                });
+            }
+        }
     }
     // Such a message would be accepted and then fit into no queue, whatever the subscriber does.
     let message_len_max = settings.server.max_message_size_bytes;

@@ -19,6 +19,7 @@ use blipmq::config::Settings;
 use blipmq::limits;
 use blipmq::protocol::CoreId;
 use executors::launch::{Plan, Running, Stopped, launch};
+use executors::listener::Purpose;
 use executors::signals::StopSignals;
 use executors::{listener, placement, preflight};
 use tracing::Level;
@@ -29,6 +30,12 @@ use metrics::{Info, MetricsHandle, MetricsServer};
 use relay::Relay;
 
 const _: () = assert!(placement::CORES_MAX == limits::CORES_MAX);
+
+const CLIENTS: Purpose = Purpose { of: "clients", change: "--bind or `[server] bind_addr`" };
+const NATS_CLIENTS: Purpose = Purpose {
+    of: "NATS clients",
+    change: "--nats-bind or `[nats] bind_addr`, or do without NATS: `[nats] enabled = false`",
+};
 
 /// What runs between the start and the stop.
 struct Broking {
@@ -86,8 +93,15 @@ fn refuse(error: impl Display) -> ExitCode {
 fn start(settings: Settings) -> Result<Broking, Box<dyn std::error::Error>> {
     let cpus = placement::choose(settings.server.cores.as_deref())?;
     preflight::check(cpus.len(), settings.server.max_connections)?;
-    let listener = listener::bind(settings.server.bind_addr)?;
-    let address = listener.local_addr()?;
+    // In the order of `relay::LISTENERS`.
+    let mut listeners = vec![listener::bind(settings.server.bind_addr, CLIENTS)?];
+    if settings.nats.enabled {
+        listeners.push(listener::bind(settings.nats.bind_addr, NATS_CLIENTS)?);
+    }
+    let mut addresses = listeners[0].local_addr()?.to_string();
+    if let Some(nats) = listeners.get(1) {
+        addresses.push_str(&format!(", NATS on {}", nats.local_addr()?));
+    }
     let metrics = match settings.metrics.enabled {
         true => Some(MetricsServer::bind(settings.metrics.bind_addr)?),
         false => None,
@@ -105,7 +119,7 @@ fn start(settings: Settings) -> Result<Broking, Box<dyn std::error::Error>> {
     let shards = cluster.shards;
     let plan = Plan {
         cpus,
-        listener,
+        listeners,
         connections_max: max_connections,
         letters_max: limits::MESH_LETTERS_MAX,
         drain_timeout,
@@ -128,7 +142,7 @@ fn start(settings: Settings) -> Result<Broking, Box<dyn std::error::Error>> {
         None => None,
     };
     // On stdout, and only when clients can connect: scripts wait for this line.
-    println!("{SERVER_NAME} is ready on {address}{page}, cores {cores}, {shards} shards");
+    println!("{SERVER_NAME} is ready on {addresses}{page}, cores {cores}, {shards} shards");
     std::io::stdout().flush()?;
     Ok(Broking { running, metrics })
 }

@@ -6,10 +6,13 @@
 use std::net::SocketAddr;
 
 use blipmq::broker::mesh::{DELIVERIES, LANES, Letter, REQUESTS};
-use blipmq::broker::{Action, Broker, ConnectionId, Now};
+use blipmq::broker::{Action, Broker, ConnectionId, Now, Peer, Wire};
 use blipmq::protocol::CoreId;
 use bytes::Bytes;
 use executors::{Io, Service};
+
+/// What is spoken with those who came by each listener, in the order `server` binds them.
+pub const LISTENERS: [Wire; 2] = [Wire::Blip, Wire::Nats];
 
 pub struct Relay {
     broker: Broker,
@@ -61,11 +64,14 @@ impl Service for Relay {
         &mut self,
         now: executors::Now,
         connection: executors::ConnectionId,
-        peer: SocketAddr,
+        address: SocketAddr,
+        listener: usize,
         admitted: bool,
     ) {
-        tracing::debug!(%peer, admitted, "connected");
-        self.broker.connected(time(now), inward(connection), admitted);
+        let protocol = LISTENERS[listener];
+        tracing::debug!(%address, ?protocol, admitted, "connected");
+        let peer = Peer { protocol, address };
+        self.broker.connected(time(now), inward(connection), peer, admitted);
     }
 
     fn received(&mut self, now: executors::Now, connection: executors::ConnectionId, bytes: &[u8]) {

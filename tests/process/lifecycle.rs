@@ -175,6 +175,7 @@ fn ready_line_tells_addresses_cores_and_shards() {
     for count in [1, 2] {
         let Some(cores) = cores(count) else { return };
         let broker = Broker::start(&cores);
+        let nats = broker.nats.expect("NATS clients are served");
         let page = broker.metrics.expect("the page is served");
         let version = env!("CARGO_PKG_VERSION");
         let printed = match allowed_cores()[..count] {
@@ -184,8 +185,8 @@ fn ready_line_tells_addresses_cores_and_shards() {
         assert_eq!(
             broker.ready,
             format!(
-                "blipmq/{version} is ready on {}, metrics on http://{page}/metrics, cores \
-                 {printed}, {} shards\n",
+                "blipmq/{version} is ready on {}, NATS on {nats}, metrics on \
+                 http://{page}/metrics, cores {printed}, {} shards\n",
                 broker.addr,
                 2 * count
             )
@@ -203,8 +204,9 @@ fn without_metrics_no_port_is_taken_for_them() {
     let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let addr = taken.local_addr().expect("it listens").to_string();
     let words = |file: &TempFile| {
-        let words = ["--bind", "127.0.0.1:0", "--metrics-bind", &addr, "--config", file.path()];
-        blipmq(&words)
+        let mut command = blipmq(&["--bind", "127.0.0.1:0", "--nats-bind", "127.0.0.1:0"]);
+        command.args(["--metrics-bind", &addr, "--config", file.path()]);
+        command
     };
     let enabled = TempFile::new("on.toml", b"[metrics]\nenabled = true\n");
     assert_refuses(words(&enabled), &["metrics", &addr, "--metrics-bind"]);
@@ -229,7 +231,8 @@ fn assert_refuses(mut command: Command, expected: &[&str]) {
     }
 }
 
-const FREE_PORTS: [&str; 4] = ["--bind", "127.0.0.1:0", "--metrics-bind", "127.0.0.1:0"];
+const FREE_PORTS: [&str; 6] =
+    ["--bind", "127.0.0.1:0", "--nats-bind", "127.0.0.1:0", "--metrics-bind", "127.0.0.1:0"];
 
 #[test]
 fn a_second_broker_on_a_port_says_which_and_how_to_choose_another() {
@@ -239,6 +242,34 @@ fn a_second_broker_on_a_port_says_which_and_how_to_choose_another() {
     assert_refuses(second, &[&addr, "--bind"]);
     Wire::connect(first.addr).ping();
     first.stop();
+}
+
+#[test]
+fn a_taken_nats_port_is_told_with_how_to_do_without() {
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let addr = taken.local_addr().expect("it listens").to_string();
+    let words = ["--bind", "127.0.0.1:0", "--metrics-bind", "127.0.0.1:0", "--nats-bind", &addr];
+    let told = format!("cannot listen on {addr} for NATS clients: ");
+    let expected = [&told, "--nats-bind", "`[nats] bind_addr`", "`[nats] enabled = false`"];
+    assert_refuses(blipmq(&words), &expected);
+
+    let without = TempFile::new("off.toml", b"[nats]\nenabled = false\n");
+    let mut command = blipmq(&words);
+    command.args(["--config", without.path()]);
+    let broker = Broker::from_command(command);
+    assert!(!broker.ready.contains("NATS"), "{}", broker.ready);
+    Wire::connect(broker.addr).ping();
+    broker.stop();
+}
+
+#[test]
+fn nats_clients_have_a_port_of_their_own() {
+    let broker = Broker::start(&cores(1).expect("there is a core"));
+    let nats = broker.nats.expect("the ready line tells it");
+    let stream = std::net::TcpStream::connect(nats).expect("it listens");
+    broker.wait_for_metric("blipmq_connections", "", |connections| connections == 1);
+    drop(stream);
+    broker.stop();
 }
 
 #[test]

@@ -3,11 +3,12 @@
 //! driver would not give is missing here, too.
 
 use std::collections::VecDeque;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use blipmq::broker::counters::Counters;
 use blipmq::broker::mesh::{DELIVERIES, Delivery, Letter, REQUESTS};
-use blipmq::broker::{Action, Broker, Cluster, ConnectionId, Now};
+use blipmq::broker::{Action, Broker, Cluster, ConnectionId, Now, Peer, Wire};
 use blipmq::limits::LINGER_MS;
 use blipmq::protocol::CoreId;
 use blipmq::protocol::decode::{self, ServerFrame};
@@ -16,6 +17,10 @@ use crate::conversation::BLOCK;
 use crate::truth::{Moment, matches};
 use crate::wire::Phase;
 use crate::world::World;
+
+/// Who it is changes nothing here.
+const PEER: Peer =
+    Peer { protocol: Wire::Blip, address: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 1) };
 
 /// What the ring tells a core.
 pub enum Completion {
@@ -115,7 +120,7 @@ impl World {
             self.wires[wire].id = id;
             self.wires[wire].phase = Phase::Open;
             let admitted = self.wires[wire].admitted;
-            self.drivers[core].broker.connected(moment.now, id, admitted);
+            self.drivers[core].broker.connected(moment.now, id, PEER, admitted);
         }
         let driver = &mut self.drivers[core];
         if driver.stop_wanted && !driver.stop_begun {

@@ -21,7 +21,7 @@ impl Broker {
     }
 
     fn at(addr: &str) -> Broker {
-        let words = ["--bind", addr, "--metrics-bind", "127.0.0.1:0"];
+        let words = ["--bind", addr, "--nats-bind", "127.0.0.1:0", "--metrics-bind", "127.0.0.1:0"];
         let running = running::Broker::from_command(blipmq(&words));
         Broker { addr: running.addr.to_string(), running }
     }

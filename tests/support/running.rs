@@ -101,6 +101,8 @@ impl Drop for Running {
 /// A broker that is ready for clients.
 pub struct Broker {
     pub addr: SocketAddr,
+    /// Where NATS clients connect, if they are served.
+    pub nats: Option<SocketAddr>,
     /// Where the metrics page is, if there is one.
     pub metrics: Option<SocketAddr>,
     /// What it said on stdout.
@@ -119,7 +121,8 @@ impl Broker {
     /// On these cores, with a configuration file of this text unless that is empty.
     pub fn start_with(cores: &str, config: &str) -> Broker {
         let config = (!config.is_empty()).then(|| TempFile::new("broker.toml", config.as_bytes()));
-        let mut words = vec!["--bind", "127.0.0.1:0", "--metrics-bind", "127.0.0.1:0"];
+        let mut words = vec!["--bind", "127.0.0.1:0", "--nats-bind", "127.0.0.1:0"];
+        words.extend(["--metrics-bind", "127.0.0.1:0"]);
         words.extend(["--cores", cores]);
         if let Some(file) = &config {
             words.extend(["--config", file.path()]);
@@ -159,8 +162,9 @@ impl Broker {
             rest.split([',', '/']).next()?.trim().parse().ok()
         };
         let addr = address_after(" is ready on ").expect("it says where it is ready");
+        let nats = address_after("NATS on ");
         let metrics = address_after("metrics on http://");
-        Broker { addr, metrics, ready, running, stderr: Some(stderr), _config: None }
+        Broker { addr, nats, metrics, ready, running, stderr: Some(stderr), _config: None }
     }
 
     pub fn server(&self) -> String {

@@ -9,14 +9,21 @@ mod rows;
 mod support;
 
 use std::collections::{BTreeMap, HashMap};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
-use blipmq::broker::{Action, Broker, Cluster, ConnectionId, Now};
+use blipmq::broker::{Action, Broker, Cluster, ConnectionId, Now, Peer};
 use blipmq::config::Settings;
 use blipmq::protocol::{CoreId, decode, encode};
 use rows::{Expected, Row, Send};
 use support::running;
 use support::wire::{Frame, Printer, Wire};
+
+/// Who it is changes nothing here.
+const PEER: Peer = Peer {
+    protocol: blipmq::broker::Wire::Blip,
+    address: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 1),
+};
 
 /// Rows with more bytes than this are not split at every byte.
 const SPLIT_BYTES_MAX: usize = 512;
@@ -162,7 +169,7 @@ impl Solo {
     fn connect(&mut self, connection: u8) {
         let now = self.now();
         self.connections.entry(connection).or_insert_with(|| {
-            self.broker.connected(now, Solo::id(connection), true);
+            self.broker.connected(now, Solo::id(connection), PEER, true);
             Output::default()
         });
     }

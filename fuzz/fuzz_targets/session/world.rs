@@ -2,16 +2,21 @@
 //! do.
 
 use std::collections::VecDeque;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use blipmq::broker::mesh::{DELIVERIES, LANES, Letter, REQUESTS};
-use blipmq::broker::{Action, Broker, Cluster, ConnectionId, Now};
+use blipmq::broker::{Action, Broker, Cluster, ConnectionId, Now, Peer, Wire};
 use blipmq::config::{OverflowPolicy, Settings};
 use blipmq::protocol::CoreId;
 use blipmq::protocol::decode::Hello;
 use blipmq::protocol::encode;
 
 use crate::reader::Reader;
+
+/// Who it is changes nothing here.
+const PEER: Peer =
+    Peer { protocol: Wire::Blip, address: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 1) };
 
 /// Turns after which a broker that still finds something to do is thought to spin.
 const TURNS_MAX: u32 = 20_000;
@@ -90,7 +95,7 @@ impl World {
             let core = number % usize::from(cores);
             let id = ConnectionId { slot: number as u32, generation: 3 };
             let now = world.now();
-            world.cores[core].broker.connected(now, id, !is_set(7));
+            world.cores[core].broker.connected(now, id, PEER, !is_set(7));
             world.connections.push(Connection {
                 core,
                 id,

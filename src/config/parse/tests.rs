@@ -165,8 +165,8 @@ fn each_kind_of_problem_is_told_in_one_line_that_says_what_to_do() {
         ("[sever]\n", "blipmq.toml:1: [sever] is not a known table; did you mean [server]?"),
         (
             "[storage]\n",
-            "blipmq.toml:1: [storage] is not a known table; known tables: [server], [queues], \
-             [delivery], [limits], [metrics]",
+            "blipmq.toml:1: [storage] is not a known table; known tables: [server], [nats], \
+             [queues], [delivery], [limits], [metrics]",
         ),
         (
             "metrics = true\n",
@@ -185,7 +185,7 @@ fn each_kind_of_problem_is_told_in_one_line_that_says_what_to_do() {
         (
             "bind_addr = \"127.0.0.1:1\"\n",
             "blipmq.toml:1: bind_addr stands outside its table; move it below [server] or \
-             [metrics]",
+             [nats] or [metrics]",
         ),
         (
             "max_topic = 5\n",
@@ -195,7 +195,7 @@ fn each_kind_of_problem_is_told_in_one_line_that_says_what_to_do() {
         (
             "zzz = 5\n",
             "blipmq.toml:1: zzz is not a known key; keys stand below their table: [server], \
-             [queues], [delivery], [limits], [metrics]",
+             [nats], [queues], [delivery], [limits], [metrics]",
         ),
         (
             "[delivery]\nmax_batch = \"256\"\n",
@@ -239,6 +239,16 @@ fn each_kind_of_problem_is_told_in_one_line_that_says_what_to_do() {
             "blipmq.toml:2: [metrics] bind_addr = \"127.0.0.1:9090\" is taken by [server] \
              bind_addr = \"127.0.0.1:9090\"; give one of them another port, or set [metrics] \
              enabled = false",
+        ),
+        (
+            "[nats]\nbind_addr = \"0.0.0.0:7878\"\n",
+            "blipmq.toml:2: [nats] bind_addr = \"0.0.0.0:7878\" is taken by [server] bind_addr = \
+             \"127.0.0.1:7878\"; give one of them another port, or set [nats] enabled = false",
+        ),
+        (
+            "[metrics]\nbind_addr = \"127.0.0.1:4222\"\n",
+            "blipmq.toml:2: [metrics] bind_addr = \"127.0.0.1:4222\" is taken by [nats] bind_addr \
+             = \"127.0.0.1:4222\"; give one of them another port, or set [metrics] enabled = false",
         ),
         (
             "[server]\nmax_message_size_bytes = 2000\n[queues]\nsubscriber_bytes = 2000\n",
@@ -321,7 +331,8 @@ fn every_way_toml_has_to_write_a_key_is_read() {
 }
 
 #[test]
-fn metrics_switched_off_do_not_collide_and_neither_does_port_zero() {
+fn what_is_switched_off_does_not_collide_and_neither_does_port_zero() {
+    parsed("[nats]\nenabled = false\nbind_addr = \"127.0.0.1:7878\"\n");
     parsed("[metrics]\nenabled = false\nbind_addr = \"127.0.0.1:7878\"\n");
     parsed("[metrics]\nbind_addr = \"0.0.0.0:0\"\n[server]\nbind_addr = \"0.0.0.0:0\"\n");
     assert!(
