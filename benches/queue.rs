@@ -1,12 +1,14 @@
 //! The queue of one subscription: in and out, and at its bound.
 
 use std::hint::black_box;
+use std::sync::Arc;
 
 use blipmq::broker::overflow::{Outcome, enqueue};
 use blipmq::broker::portion::Portion;
 use blipmq::broker::queue::{Bounds, Entry, Queue};
+use blipmq::broker::topic::TopicName;
 use blipmq::config::OverflowPolicy;
-use blipmq::protocol::{Sequence, TopicId};
+use blipmq::protocol::{CoreId, Sequence, TopicId};
 use bytes::Bytes;
 use criterion::{Criterion, Throughput};
 
@@ -16,22 +18,26 @@ const PORTIONS: u64 = 64;
 const BOUNDS: Bounds = Bounds { messages_max: 2_048, bytes_max: 64 << 20 };
 
 struct Portions {
+    topic: Arc<TopicName>,
     frames: Bytes,
     next: Sequence,
 }
 
 impl Portions {
     fn new() -> Portions {
-        Portions { frames: frame(1, 1, 0).into(), next: Sequence(1) }
+        let name = "bench".into();
+        let topic = Arc::new(TopicName { id: TopicId(1), owner: CoreId(0), name });
+        Portions { topic, frames: frame(1, 1, 0).into(), next: Sequence(1) }
     }
 
     fn next(&mut self) -> Portion {
         let portion = Portion {
             subscription: 0,
-            topic: TopicId(1),
+            topic: self.topic.clone(),
             first: self.next,
             messages: 1,
             deadline_ns: u64::MAX,
+            not_to: None,
             frames: self.frames.clone(),
         };
         self.next = portion.next();

@@ -17,6 +17,9 @@ pub const TOPIC_LEN_MAX: usize = 1_024;
 /// Longest frame accepted before HELLO was: nobody is known yet, so little memory is given.
 pub const HELLO_LEN_MAX: u32 = 16 * 1_024;
 
+/// Longest line of a NATS client without its end: as nats-server has it.
+pub const NATS_CONTROL_LINE_MAX: usize = 4_096;
+
 /// Cores one broker can run on: the width of a `CoreSet`.
 pub const CORES_MAX: usize = 256;
 /// Highest CPU number `server.cores` may name: an affinity mask of glibc has 1,024 bits.
@@ -92,8 +95,8 @@ pub const MEMORY_DEFAULT: u64 = 2 << 30;
 pub const MEMORY_RANGE: RangeInclusive<u64> = (1 << 20)..=(1 << 50);
 /// `limits.max_topics`, over all cores.
 pub const TOPICS_DEFAULT: u32 = 1_000_000;
-/// `limits.max_topics`
-pub const TOPICS_RANGE: RangeInclusive<u64> = 1..=TOPIC_ID_MAX as u64;
+/// `limits.max_topics`; the upper half of all ids is for topics that are not kept.
+pub const TOPICS_RANGE: RangeInclusive<u64> = 1..=TOPIC_ID_MAX as u64 / 2;
 /// `limits.max_subscriptions_per_connection`
 pub const SUBSCRIPTIONS_DEFAULT: u32 = 100_000;
 /// `limits.max_subscriptions_per_connection`

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use blipmq::broker::overflow::is_nearly_full;
 use blipmq::broker::portion::Portion;
 use blipmq::broker::queue::{Bounds, Queue};
+use blipmq::broker::topic::TopicName;
 use blipmq::broker::{Broker, Cluster, ConnectionId, Now, Peer, Wire};
 use blipmq::protocol::decode::{Hello, ServerFrame, Subscribe};
 use blipmq::protocol::frame::PROVISIONAL;
@@ -28,13 +29,16 @@ fn refusal_of_a_hello_without_magic_does_not_depend_on_what_follows_it() {
 /// Three quarters of five were six: publishers went on until the queue was beyond its bound.
 #[test]
 fn a_short_queue_is_nearly_full_before_it_is_full() {
+    let (id, owner) = (TopicId(1), CoreId(0));
+    let topic = Arc::new(TopicName { id, owner, name: "full".into() });
     for messages_max in 1..100 {
         let full = Portion {
-            topic: TopicId(1),
+            topic: topic.clone(),
             subscription: 0,
             first: Sequence(1),
             messages: messages_max,
             deadline_ns: u64::MAX,
+            not_to: None,
             frames: (&[0; 40][..]).into(),
         };
         let mut queue = Queue::default();

@@ -11,11 +11,14 @@
 //! - A subscriber that takes nothing for `queues.block_timeout_ms` is disconnected, so two
 //!   connections that wait for each other, or one for itself, do not wait for ever.
 
+use std::sync::Arc;
+
 use hashbrown::{HashMap, HashSet};
 
 use super::mesh::{Delivery, Request};
 use super::overflow;
 use super::subscriptions::SubscriptionIndex;
+use super::topic::TopicName;
 use super::{Broker, Now};
 use crate::protocol::{CoreId, Reject, TopicId};
 
@@ -24,8 +27,9 @@ use crate::protocol::{CoreId, Reject, TopicId};
 pub struct Blocks {
     /// How many subscriptions of this core block a topic.
     subscriptions: HashMap<TopicId, u32>,
-    /// Topics whose publishers on this core wait.
+    /// Topics whose publishers on this core wait, by name as well: NATS clients know no ids.
     publishers_wait: HashSet<TopicId>,
+    names_that_wait: HashMap<Arc<str>, TopicId>,
     /// Subscriptions of this core that block some topic.
     full: Vec<SubscriptionIndex>,
     /// When the first of them may have taken nothing for too long.
@@ -36,6 +40,16 @@ impl Blocks {
     /// Whether connections of this core that publish to the topic have to wait.
     pub fn publishers_wait(&self, topic: TopicId) -> bool {
         !self.publishers_wait.is_empty() && self.publishers_wait.contains(&topic)
+    }
+
+    /// Whether no publisher has to wait for any topic.
+    pub fn are_none(&self) -> bool {
+        self.publishers_wait.is_empty()
+    }
+
+    /// The topic of this name, if its publishers have to wait.
+    pub fn topic_that_waits(&self, name: &str) -> Option<TopicId> {
+        self.names_that_wait.get(name).copied()
     }
 
     /// When subscribers have to be looked at again.
@@ -106,24 +120,27 @@ impl Broker {
     /// This core owns the topic, and a core has begun or ceased to block it.
     pub(super) fn core_blocks(&mut self, topic: TopicId, blocked: bool) {
         let shard = self.cluster.shard_of_id(topic);
-        let blocked_by = &mut self.shard_mut(shard).topic_mut(topic).blocked_by;
-        let before = *blocked_by;
-        *blocked_by = if blocked { before + 1 } else { before - 1 };
-        if before.min(*blocked_by) > 0 {
+        let topic = self.shard_mut(shard).topic_mut(topic);
+        let before = topic.blocked_by;
+        topic.blocked_by = if blocked { before + 1 } else { before - 1 };
+        if before.min(topic.blocked_by) > 0 {
             return;
         }
-        self.publishers_wait(topic, blocked);
+        let topic = topic.name.clone();
+        self.publishers_wait(&topic, blocked);
         for core in self.others() {
-            self.outgoing[core].deliver(Delivery::Block { topic, blocked });
+            self.outgoing[core].deliver(Delivery::Block { topic: topic.clone(), blocked });
         }
     }
 
     /// The owner says whether publishers of this core have to wait.
-    pub(super) fn publishers_wait(&mut self, topic: TopicId, blocked: bool) {
+    pub(super) fn publishers_wait(&mut self, topic: &TopicName, blocked: bool) {
         if blocked {
-            self.blocks.publishers_wait.insert(topic);
+            self.blocks.publishers_wait.insert(topic.id);
+            self.blocks.names_that_wait.insert(topic.name.clone(), topic.id);
         } else {
-            self.blocks.publishers_wait.remove(&topic);
+            self.blocks.publishers_wait.remove(&topic.id);
+            self.blocks.names_that_wait.remove(&topic.name);
         }
     }
 
@@ -170,8 +187,6 @@ impl Broker {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
     use crate::broker::Cluster;
     use crate::config::Settings;

@@ -66,8 +66,10 @@ pub struct Counters {
     pub flushes: Counter,
     /// Bytes of those.
     pub flushed_bytes: Counter,
-    /// ERROR frames sent.
+    /// ERROR frames, and -ERR to NATS clients, sent.
     pub errors_sent: Counter,
+    /// Requests of NATS clients that nobody listened to, and were told so.
+    pub no_responders: Counter,
     /// Connections this core was given.
     pub connections_opened: Counter,
     /// Connections that ended.

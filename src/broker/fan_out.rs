@@ -8,35 +8,59 @@
 //! - A slow subscription fills only its own queue. It never delays its neighbours.
 //! - Nothing here waits: no clock, no socket.
 
-use std::sync::Arc;
-
 use super::overflow;
 use super::portion::Portion;
 use super::queue::Bounds;
 use super::subscriptions::State;
-use super::topic::TopicName;
 use super::{Broker, Now};
+use crate::config::OverflowPolicy;
 use crate::limits::GAP_RUNS_MAX;
 use crate::protocol::{GapReason, Reject};
 
 impl Broker {
-    /// Gives a portion to every subscription of this core that its topic reaches.
-    pub(super) fn fan_out(&mut self, now: Now, topic: &Arc<TopicName>, portion: &Portion) {
+    /// Gives a portion to every subscription of this core that its topic reaches; returns whether
+    /// there is any.
+    pub(super) fn fan_out(&mut self, now: Now, portion: &Portion) -> bool {
+        let topic = &portion.topic;
         let targets = self.subscriptions.take_targets(topic);
         let joining = self.joining_targets(topic, &targets);
         let expired = portion.is_expired(now);
-        self.fan_out_to_groups(topic, portion, expired);
+        let mut reached = self.fan_out_to_groups(portion, expired);
         let mut too_slow = Vec::new();
         let mut full = Vec::new();
+        let mut fulfilled = Vec::new();
         for &index in targets.iter().chain(&joining) {
             let subscription = self.subscriptions.get(index);
+            if portion.not_to.as_ref().is_some_and(|publisher| {
+                publisher.core == self.core
+                    && publisher.connection == self.sessions.id(subscription.slot)
+            }) {
+                continue;
+            }
+            reached = true;
             let entries = subscription.queue.entries();
+            // One that ends after so many messages gets no more than those.
+            let mut cut;
+            let mut portion = portion;
+            let wants = subscription.taken_max - subscription.taken;
+            if !expired && wants <= u64::from(portion.messages) {
+                cut = portion.clone();
+                cut.keep_first(wants as u32);
+                portion = &cut;
+                fulfilled.push(index);
+            }
             if expired {
                 let messages = u64::from(portion.messages);
                 self.counters.expired_before_enqueue_messages.add(messages);
                 subscription.queue.miss(portion.gap(GapReason::Expired));
             } else {
-                let (policy, bounds) = (subscription.policy, subscription.bounds);
+                subscription.taken += u64::from(portion.messages);
+                let bounds = subscription.bounds;
+                let policy = match subscription.policy {
+                    // Who publishes to it is known to nobody by its id, and cannot be held up.
+                    OverflowPolicy::Block if !topic.is_kept() => OverflowPolicy::DropOldest,
+                    policy => policy,
+                };
                 let outcome = overflow::enqueue(&mut subscription.queue, portion, policy, bounds);
                 outcome.count(&self.counters);
                 if outcome.blocks {
@@ -62,9 +86,12 @@ impl Broker {
         if !targets.is_empty() || !joining.is_empty() {
             self.turn_messages += portion.messages;
         }
-        self.subscriptions.put_targets(topic.id, targets);
+        self.subscriptions.put_targets(topic, targets);
         for index in full {
             self.block(now, index, topic.id);
+        }
+        for index in fulfilled {
+            self.end_nats_subscription(index, false);
         }
         for (slot, id, why) in too_slow {
             let detail = match why {
@@ -80,6 +107,7 @@ impl Broker {
             };
             self.reject(slot, &Reject::SlowSubscriber { subscription: id.0, detail });
         }
+        reached
     }
 }
 

@@ -8,25 +8,33 @@
 //!   any message behind what is missing.
 //! - A message that has expired is not sent; a GAP says so in its place.
 
+use std::sync::Arc;
+
 use bytes::{Bytes, BytesMut};
 
 use super::gaps::Gap;
+use super::memory::Memory;
+use super::nats::missed::Missed;
+use super::portion::Portion;
 use super::queue::Entry;
 use super::session::Session;
-use super::subscriptions::{State, Subscriptions};
+use super::subscriptions::{State, Subscription};
+use super::topic::TopicName;
 use super::{Broker, ConnectionId, Now};
-use crate::limits::{SEND_BYTES_MAX, SEND_RANGES_MAX};
+use crate::limits::{SEND_BYTES_MAX, SEND_RANGES_MAX, TOPIC_ID_MAX};
 use crate::protocol::{GapReason, RequestId, Sequence, TopicId, encode, messages};
 
 /// The send of one connection, as it is put together.
-struct Gather<'a> {
-    out: &'a mut Vec<Bytes>,
+pub(super) struct Gather<'a> {
+    pub(super) out: &'a mut Vec<Bytes>,
     /// Answers, TOPICs and GAPs that go before the next messages.
-    between: BytesMut,
+    pub(super) between: BytesMut,
     /// The last gap, not written yet: what follows may continue it.
-    gap: Option<Gap>,
-    messages: u32,
-    bytes: usize,
+    gap: Option<(TopicId, Gap)>,
+    /// What NATS subscriptions missed, to be told on a subject.
+    pub(super) missed: Vec<Missed>,
+    pub(super) messages: u32,
+    pub(super) bytes: usize,
 }
 
 /// Why no more of a subscription goes into a send.
@@ -49,7 +57,8 @@ impl Broker {
         let messages_max = self.cluster.settings.delivery.max_batch;
         let session = self.sessions.get(slot);
         let between = std::mem::take(&mut session.answers);
-        let mut gather = Gather { out, between, gap: None, messages: 0, bytes: 0 };
+        let mut gather =
+            Gather { out, between, gap: None, missed: Vec::new(), messages: 0, bytes: 0 };
         let mut sent_all = Vec::new();
         let mut served = Vec::new();
         while let Some(&index) = session.to_send.front() {
@@ -68,8 +77,9 @@ impl Broker {
                     break HowFar::SendFull;
                 }
                 // What is addressed is copied: with no memory left, frame by frame.
-                let is_addressed =
-                    subscription.queue.replay_bytes() > 0 || subscription.group.is_some();
+                let is_addressed = session.nats.is_some()
+                    || subscription.queue.replay_bytes() > 0
+                    || subscription.group.is_some();
                 let bytes_max = match is_addressed && self.cluster.memory.is_full() {
                     true => 0,
                     false => SEND_BYTES_MAX,
@@ -82,29 +92,31 @@ impl Broker {
                 match entry {
                     None if subscription.queue.is_empty() => break HowFar::Emptied,
                     None => break HowFar::SendFull,
-                    Some(Entry::Gap(gap)) => {
-                        gather.tell_gap(session, &self.subscriptions, gap);
-                    }
                     Some(Entry::Portion(portion)) if portion.is_expired(now) => {
                         self.counters.expired_in_queue_messages.add(u64::from(portion.messages));
                         let gap = portion.gap(GapReason::Expired);
-                        gather.tell_gap(session, &self.subscriptions, gap);
+                        gather.miss(session, subscription, &mut self.passing_ids, gap);
+                    }
+                    Some(Entry::Gap(gap)) => {
+                        gather.miss(session, subscription, &mut self.passing_ids, gap);
                     }
                     Some(Entry::Portion(portion)) => {
-                        let (topic, first) = (portion.topic, portion.first);
-                        gather.announce(session, &self.subscriptions, topic, first);
-                        gather.put_between();
+                        let memory = &self.cluster.memory;
                         gather.messages += portion.messages;
-                        gather.bytes += portion.frames.len();
-                        gather.out.push(match portion.subscription {
-                            0 => portion.frames,
-                            // Others share these bytes: who is meant is said in a copy.
-                            subscription => {
-                                let mut frames = BytesMut::from(&portion.frames[..]);
-                                messages::address(&mut frames, subscription);
-                                self.cluster.memory.count(frames)
+                        let bytes = match &session.nats {
+                            Some(nats) => {
+                                gather.put_between();
+                                self.encodings.of(&portion, nats, subscription, memory)
                             }
-                        });
+                            None => {
+                                let told =
+                                    gather.announce(session, &mut self.passing_ids, &portion);
+                                gather.put_between();
+                                addressed(portion, told, memory)
+                            }
+                        };
+                        gather.bytes += bytes.len();
+                        gather.out.push(bytes);
                     }
                 }
             };
@@ -121,7 +133,7 @@ impl Broker {
             } else if how_far != HowFar::SendFull {
                 session.to_send.pop_front();
                 subscription.is_listed = false;
-                if subscription.state == State::Ending {
+                if subscription.state == State::Ending && session.nats.is_none() {
                     gather.write_gap();
                     encode::unsubscribed(&mut gather.between, subscription.id);
                 }
@@ -136,8 +148,11 @@ impl Broker {
                 break;
             }
         }
+        session.taken_messages += u64::from(gather.messages);
         gather.put_between();
+        gather.put_pongs(session);
         let (messages, bytes) = (gather.messages, gather.bytes);
+        let missed = gather.missed;
         for (index, took) in served {
             self.unblock_if_half_empty(index);
             self.took(index, took);
@@ -145,6 +160,7 @@ impl Broker {
         for index in sent_all {
             self.forget(slot, index);
         }
+        self.tell_missed(now, slot, &missed);
         if out.is_empty() {
             return self.finish_if_empty(slot);
         }
@@ -158,7 +174,7 @@ impl Broker {
 
 impl Gather<'_> {
     /// Puts what goes between messages where it belongs: before the next.
-    fn put_between(&mut self) {
+    pub(super) fn put_between(&mut self) {
         self.write_gap();
         if !self.between.is_empty() {
             self.bytes += self.between.len();
@@ -166,39 +182,94 @@ impl Gather<'_> {
         }
     }
 
-    fn tell_gap(&mut self, session: &mut Session, subscriptions: &Subscriptions, gap: Gap) {
-        if let Some(last) = &mut self.gap
-            && last.extend(gap)
+    /// Messages that a subscription does not get.
+    fn miss(
+        &mut self,
+        session: &mut Session,
+        subscription: &Subscription,
+        passing_ids: &mut PassingIds,
+        gap: Gap,
+    ) {
+        if session.nats.is_some() {
+            return self.missed.push(Missed::new(subscription, gap));
+        }
+        if let Some((_, last)) = &mut self.gap
+            && last.extend(&gap)
         {
             return;
         }
         self.write_gap();
-        self.announce(session, subscriptions, gap.topic, gap.first);
-        self.gap = Some(gap);
+        let told = self.announce_topic(session, passing_ids, &gap.topic, gap.first);
+        self.gap = Some((told, gap));
     }
 
     fn write_gap(&mut self) {
-        if let Some(Gap { topic, subscription, first, messages, reason }) = self.gap.take() {
-            encode::gap(&mut self.between, topic, subscription, first, messages, reason);
+        if let Some((told, Gap { subscription, first, messages, reason, .. })) = self.gap.take() {
+            encode::gap(&mut self.between, told, subscription, first, messages, reason);
         }
     }
 
-    /// The first time a connection receives a topic, it is told which one that is.
     fn announce(
         &mut self,
         session: &mut Session,
-        subscriptions: &Subscriptions,
-        topic: TopicId,
+        passing_ids: &mut PassingIds,
+        portion: &Portion,
+    ) -> TopicId {
+        self.announce_topic(session, passing_ids, &portion.topic, portion.first)
+    }
+
+    /// The first time a connection receives a topic, it is told which one that is. Returns the id
+    /// it knows the topic by.
+    fn announce_topic(
+        &mut self,
+        session: &mut Session,
+        passing_ids: &mut PassingIds,
+        topic: &Arc<TopicName>,
         next: Sequence,
-    ) {
-        if session.last_announced == Some(topic) {
-            return;
+    ) -> TopicId {
+        if let Some((last, told)) = &session.last_announced
+            && last.key() == topic.key()
+        {
+            return *told;
         }
-        session.last_announced = Some(topic);
         self.write_gap();
-        if session.announced.insert(topic) {
-            let name = subscriptions.topic_name(topic);
-            encode::topic(&mut self.between, RequestId(0), topic, next, name.owner, &name.name);
+        let (told, is_new) = match topic.is_kept() {
+            true => (topic.id, session.announced.insert(topic.id)),
+            false => (passing_ids.next(), true),
+        };
+        session.last_announced = Some((topic.clone(), told));
+        if is_new {
+            encode::topic(&mut self.between, RequestId(0), told, next, topic.owner, &topic.name);
         }
+        told
+    }
+}
+
+/// The frames of a portion for a BLIP/1 client. Others share the bytes: who is meant, and a topic
+/// that has no id of its own, are said in a copy.
+fn addressed(portion: Portion, told: TopicId, memory: &Memory) -> Bytes {
+    if portion.subscription == 0 && portion.topic.is_kept() {
+        return portion.frames;
+    }
+    let mut frames = BytesMut::from(&portion.frames[..]);
+    messages::address(&mut frames, told, portion.subscription);
+    memory.count(frames)
+}
+
+/// Ids for topics that are not kept, each for one batch to one connection. They come down from the
+/// upper half of all ids, which [`TOPICS_RANGE`](crate::limits::TOPICS_RANGE) leaves free, and begin
+/// again after a billion.
+pub(super) struct PassingIds {
+    given: u32,
+}
+
+impl PassingIds {
+    pub(super) fn new() -> PassingIds {
+        PassingIds { given: 0 }
+    }
+
+    fn next(&mut self) -> TopicId {
+        self.given = (self.given + 1) % (TOPIC_ID_MAX / 2);
+        TopicId(TOPIC_ID_MAX - self.given)
     }
 }

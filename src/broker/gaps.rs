@@ -3,16 +3,18 @@
 //! Used by `queue`, in front of and behind what is queued.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use hashbrown::HashMap;
 
-use crate::protocol::{GapReason, Sequence, TopicId};
+use super::topic::{TopicKey, TopicName};
+use crate::protocol::{GapReason, Sequence};
 
 /// Consecutive messages of one topic, missed for one reason.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Gap {
     /// The topic.
-    pub topic: TopicId,
+    pub topic: Arc<TopicName>,
     /// 0 for every plain subscription of a connection that matches; else the one that missed them.
     pub subscription: u32,
     /// First one missed.
@@ -25,8 +27,8 @@ pub struct Gap {
 
 impl Gap {
     /// Joins `next` to this gap if it continues it; returns whether it did.
-    pub fn extend(&mut self, next: Gap) -> bool {
-        let continues = self.topic == next.topic
+    pub fn extend(&mut self, next: &Gap) -> bool {
+        let continues = self.topic.key() == next.topic.key()
             && self.subscription == next.subscription
             && self.reason == next.reason
             && self.first.plus(self.messages) == next.first;
@@ -79,7 +81,7 @@ struct Runs {
     taken: usize,
     /// Where the last run of each topic is, counted from the first ever; kept once there are more
     /// runs than a glance takes.
-    last_of_topic: HashMap<TopicId, usize>,
+    last_of_topic: HashMap<TopicKey, usize>,
 }
 
 /// Up to this many runs are searched from the end; a subscriber of few topics stays below.
@@ -88,34 +90,36 @@ const GLANCE: usize = 8;
 impl Runs {
     fn add(&mut self, gap: Gap) {
         let last = if self.last_of_topic.is_empty() {
-            self.runs.iter().rposition(|run| run.topic == gap.topic)
+            self.runs.iter().rposition(|run| run.topic.key() == gap.topic.key())
         } else {
-            let place = self.last_of_topic.get(&gap.topic);
+            let place = self.last_of_topic.get(&gap.topic.key());
             place.and_then(|place| place.checked_sub(self.taken))
         };
         if let Some(last) = last
-            && self.runs[last].extend(gap)
+            && self.runs[last].extend(&gap)
         {
             return;
         }
+        let key = gap.topic.key();
         self.runs.push_back(gap);
         let place = self.taken + self.runs.len() - 1;
         if !self.last_of_topic.is_empty() {
-            self.last_of_topic.insert(gap.topic, place);
+            self.last_of_topic.insert(key, place);
         } else if self.runs.len() > GLANCE {
             let places = self.runs.iter().zip(self.taken..);
-            self.last_of_topic = places.map(|(run, place)| (run.topic, place)).collect();
+            self.last_of_topic = places.map(|(run, place)| (run.topic.key(), place)).collect();
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::overflow::tests::named;
     use super::*;
 
     fn gap(topic: u32, first: u64, messages: u64) -> Gap {
         Gap {
-            topic: TopicId(topic),
+            topic: named(topic),
             subscription: 0,
             first: Sequence(first),
             messages,

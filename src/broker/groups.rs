@@ -17,16 +17,15 @@ use std::sync::Arc;
 
 use hashbrown::HashMap;
 
-use super::Broker;
 use super::interest::{Announcement, Waiter};
 use super::mesh::{Delivery, Request};
 use super::overflow;
 use super::pattern::Matcher;
-use super::portion::Portion;
+use super::portion::{Portion, Publisher};
 use super::queue::{Bounds, Entry, Queue};
 use super::replay::Asker;
 use super::subscriptions::SubscriptionIndex;
-use super::topic::TopicName;
+use super::{Broker, ConnectionId};
 use crate::config::OverflowPolicy;
 use crate::protocol::{CoreId, GapReason};
 
@@ -48,15 +47,8 @@ pub struct Joins {
     pub capacity: u32,
     /// For the group's queue, if it is the first.
     pub policy: OverflowPolicy,
-}
-
-/// A message of a group, or a gap in its stream, on the way to a member or back.
-#[derive(Debug)]
-pub struct Dealt {
-    /// The topic.
-    pub topic: Arc<TopicName>,
-    /// One frame, or what was missed.
-    pub entry: Entry,
+    /// Its connection, if that is a NATS client's.
+    pub nats: Option<ConnectionId>,
 }
 
 /// What a member that leaves tells; once more for each frame that comes for it afterwards.
@@ -65,7 +57,7 @@ pub struct Leaves {
     /// On its core.
     pub member: Asker,
     /// What it was not sent.
-    pub returned: Vec<Dealt>,
+    pub returned: Vec<Entry>,
     /// Messages it has and does not hand back: after CLOSE it is sent them.
     pub sends_itself: u64,
 }
@@ -77,6 +69,14 @@ struct Member {
     capacity: u32,
     /// Messages dealt to it that it has not sent yet.
     holds: u32,
+    /// Its connection, if that is a NATS client's.
+    nats: Option<ConnectionId>,
+}
+
+impl Member {
+    fn is(&self, publisher: &Publisher) -> bool {
+        self.core == publisher.core && self.nats == Some(publisher.connection)
+    }
 }
 
 #[derive(Debug)]
@@ -87,12 +87,10 @@ struct Group {
     queue: Queue,
     policy: OverflowPolicy,
     /// Handed back by members that left; dealt before the queue.
-    returned: VecDeque<Dealt>,
+    returned: VecDeque<Entry>,
     members: Vec<Member>,
     /// Whose turn it is.
     turn: usize,
-    /// Topics that are in the queue, by number: a member's core may not know them.
-    topics: HashMap<crate::protocol::TopicId, Arc<TopicName>>,
 }
 
 /// The groups a core coordinates.
@@ -102,6 +100,8 @@ pub struct Groups {
     free: Vec<u32>,
     by_name: HashMap<GroupName, u32>,
     in_force: Matcher,
+    /// How often one of several groups was chosen.
+    choices: usize,
     /// Messages on their way to members that have left, which will come back.
     coming_back: u64,
 }
@@ -122,16 +122,39 @@ impl Groups {
         Some((index, self.slots[index as usize].as_mut().expect("a name leads to its group")))
     }
 
+    /// Of groups that NATS clients call alike one is left: they share messages over patterns. Those
+    /// with BLIP/1 members are each of their own.
+    fn keep_one_of_a_name(&mut self, reached: &mut Vec<u32>) {
+        self.choices = self.choices.wrapping_add(1);
+        let group_of = |index: &u32| self.slots[*index as usize].as_ref().expect("it is in force");
+        let shares = |index: &u32| group_of(index).members.iter().all(|one| one.nats.is_some());
+        let (mut shared, alone): (Vec<u32>, Vec<u32>) = reached.iter().partition(|at| shares(at));
+        shared.sort_unstable_by_key(|index| (&*group_of(index).name.group, *index));
+        *reached = alone;
+        for of_name in shared.chunk_by(|a, b| group_of(a).name.group == group_of(b).name.group) {
+            // Each member's turn comes as often as that of any other.
+            let members = of_name.iter().map(|index| group_of(index).members.len());
+            let mut turn = self.choices % members.sum::<usize>().max(1);
+            let has_turn = |index: &&u32| {
+                let members = group_of(index).members.len();
+                let found = turn < members;
+                turn = turn.saturating_sub(members);
+                found
+            };
+            reached.extend(of_name.iter().find(has_turn));
+        }
+    }
+
     fn at(&mut self, index: u32) -> &mut Group {
         self.slots[index as usize].as_mut().expect("the index is in use")
     }
 }
 
 impl Broker {
-    /// The core that coordinates a group.
+    /// The core that coordinates a group, and all others of its name: NATS clients share messages
+    /// over several patterns.
     pub(super) fn coordinator(&self, name: &GroupName) -> CoreId {
-        let both = format!("{}\0{}", name.pattern, name.group);
-        self.cluster.core_of(self.cluster.shard_of_name(&both))
+        self.cluster.core_of(self.cluster.shard_of_name(&name.group))
     }
 
     /// A subscription of this core joins a group.
@@ -151,8 +174,8 @@ impl Broker {
             None => self.make_group(name, joins.policy),
         };
         let group = self.groups.at(index);
-        let Joins { member, capacity, .. } = joins;
-        group.members.push(Member { core, member, capacity, holds: 0 });
+        let Joins { member, capacity, nats, .. } = joins;
+        group.members.push(Member { core, member, capacity, holds: 0, nats });
         if group.in_force {
             self.tell_joined(core, member);
             self.deal(index);
@@ -168,7 +191,6 @@ impl Broker {
             returned: VecDeque::new(),
             members: Vec::new(),
             turn: 0,
-            topics: HashMap::new(),
         };
         let index = self.groups.free.pop().unwrap_or_else(|| {
             self.groups.slots.push(None);
@@ -207,30 +229,30 @@ impl Broker {
 
     /// A subscription of this core is a member from now on.
     pub(super) fn joined_group(&mut self, member: Asker) {
-        if self.subscriptions.joining(member).is_some() {
+        if self.subscriptions.joining(member).is_some_and(|joining| joining.sid.is_some()) {
+            self.nats_in_force(member.index);
+        } else if self.subscriptions.joining(member).is_some() {
             self.put_in_force(member.index);
         }
     }
 
-    /// Gives a portion to the groups of this core whose pattern matches.
-    pub(super) fn fan_out_to_groups(
-        &mut self,
-        topic: &Arc<TopicName>,
-        portion: &Portion,
-        expired: bool,
-    ) {
+    /// Gives a portion to the groups of this core whose pattern matches; returns whether there is any.
+    pub(super) fn fan_out_to_groups(&mut self, portion: &Portion, expired: bool) -> bool {
         if self.groups.by_name.is_empty() {
-            return;
+            return false;
         }
         let mut reached = Vec::new();
-        self.groups.in_force.matches(&topic.name, &mut reached);
+        self.groups.in_force.matches(&portion.topic.name, &mut reached);
+        if reached.len() > 1 {
+            self.groups.keep_one_of_a_name(&mut reached);
+        }
+        let reached_any = !reached.is_empty();
         let queues = &self.cluster.settings.queues;
         let bounds =
             Bounds { messages_max: queues.subscriber_capacity, bytes_max: queues.subscriber_bytes };
         for index in reached {
             let group = self.groups.at(index);
             let entries = group.queue.entries();
-            group.topics.entry(topic.id).or_insert_with(|| topic.clone());
             if expired {
                 let messages = u64::from(portion.messages);
                 self.counters.expired_before_enqueue_messages.add(messages);
@@ -243,6 +265,7 @@ impl Broker {
             self.turn_messages += portion.messages;
             self.deal(index);
         }
+        reached_any
     }
 
     /// Deals what the group has to members that have room.
@@ -250,63 +273,79 @@ impl Broker {
         loop {
             let group = self.groups.at(index);
             // Its members do not know yet that they are.
-            if !group.in_force {
+            if !group.in_force || group.members.is_empty() {
                 return;
             }
             let count = group.members.len();
             let turn = group.turn;
+            let not_to = match group.returned.front() {
+                Some(Entry::Portion(portion)) => portion.not_to.as_deref(),
+                Some(Entry::Gap(_)) => None,
+                None => group.queue.next_is_not_to(),
+            };
+            let may_have = |member: &Member| !not_to.is_some_and(|publisher| member.is(publisher));
             let has_room = |at: &usize| {
                 let member = &group.members[*at];
-                member.holds < member.capacity
+                member.holds < member.capacity && may_have(member)
             };
-            let Some(at) = (0..count).map(|step| (turn + step) % count).find(has_room) else {
-                return;
+            let at = (0..count).map(|step| (turn + step) % count).find(has_room);
+            let at = match at {
+                Some(at) => at,
+                None if group.members.iter().any(may_have) => return,
+                // Only its publisher is there, which does not want it.
+                None => {
+                    if group.returned.pop_front().is_none() {
+                        let entries = group.queue.entries();
+                        group.queue.take_next(0, 0, true);
+                        self.kept.count_entries(entries, group.queue.entries());
+                    }
+                    continue;
+                }
             };
-            let dealt = match group.returned.pop_front() {
-                Some(dealt) => dealt,
+            let entry = match group.returned.pop_front() {
+                Some(entry) => entry,
                 None => {
                     let entries = group.queue.entries();
                     // One frame at a time: members take turns by frame.
-                    let Some(entry) = group.queue.take_next(0, 0, true) else {
-                        group.topics.clear();
-                        return;
-                    };
+                    let Some(entry) = group.queue.take_next(0, 0, true) else { return };
                     self.kept.count_entries(entries, group.queue.entries());
-                    let topic = entry.topic();
-                    Dealt { topic: group.topics[&topic].clone(), entry }
+                    entry
                 }
             };
-            let dealt = match dealt.entry {
+            let entry = match entry {
                 Entry::Portion(portion) if portion.is_expired(self.now) => {
                     self.counters.expired_in_queue_messages.add(u64::from(portion.messages));
-                    Dealt { topic: dealt.topic, entry: Entry::Gap(portion.gap(GapReason::Expired)) }
+                    Entry::Gap(portion.gap(GapReason::Expired))
                 }
-                entry => Dealt { topic: dealt.topic, entry },
+                entry => entry,
             };
             let member = &mut self.groups.at(index).members[at];
-            if let Entry::Portion(portion) = &dealt.entry {
+            if let Entry::Portion(portion) = &entry {
                 member.holds += portion.messages;
             }
             let (core, member) = (member.core, member.member);
             self.groups.at(index).turn = (at + 1) % count;
             if core == self.core {
-                self.dealt(member, dealt);
+                self.dealt(member, entry);
             } else {
-                self.outgoing[usize::from(core.0)].deliver(Delivery::Dealt { member, dealt });
+                self.outgoing[usize::from(core.0)].deliver(Delivery::Dealt { member, entry });
             }
         }
     }
 
     /// A member of this core is dealt a frame or told of a gap.
-    pub(super) fn dealt(&mut self, member: Asker, dealt: Dealt) {
+    pub(super) fn dealt(&mut self, member: Asker, entry: Entry) {
         let Some(subscription) = self.subscriptions.member(member) else {
             // It left while this was on its way. Its `leave_group` has been told before.
-            return self.hand_back(member, dealt);
+            return self.hand_back(member, entry);
         };
         let id = subscription.id.0;
         let entries = subscription.queue.entries();
-        match dealt.entry {
+        let mut is_last = false;
+        match entry {
             Entry::Portion(portion) => {
+                subscription.taken += u64::from(portion.messages);
+                is_last = subscription.taken >= subscription.taken_max;
                 subscription.queue.push(Portion { subscription: id, ..portion });
             }
             Entry::Gap(gap) => {
@@ -320,19 +359,21 @@ impl Broker {
             self.sessions.get(slot).to_send.push_back(member.index);
             self.mark_ready(slot);
         }
-        self.subscriptions.know(&dealt.topic);
+        if is_last {
+            self.end_nats_subscription(member.index, false);
+        }
     }
 
     /// What came for a member that left goes back, if its group can still be named.
-    fn hand_back(&mut self, member: Asker, dealt: Dealt) {
+    fn hand_back(&mut self, member: Asker, entry: Entry) {
         let Some(name) = self.left_groups.get(&member.number).cloned() else {
-            if let Entry::Portion(portion) = dealt.entry {
+            if let Entry::Portion(portion) = entry {
                 let lost = u64::from(portion.messages);
                 self.counters.dropped_disconnected_messages.add(lost);
             }
             return;
         };
-        let leaves = Leaves { member, returned: vec![dealt], sends_itself: 0 };
+        let leaves = Leaves { member, returned: vec![entry], sends_itself: 0 };
         self.tell_coordinator_left(name, leaves);
     }
 
@@ -380,13 +421,6 @@ impl Broker {
             }
             self.kept.count_entries(entries, 0);
         }
-        let returned = returned
-            .into_iter()
-            .map(|entry| {
-                let topic = entry.topic();
-                Dealt { topic: self.subscriptions.topic_name(topic), entry }
-            })
-            .collect();
         self.left_groups.insert(member.number, name.clone());
         self.tell_coordinator_left(name, Leaves { member, returned, sends_itself });
     }
@@ -410,8 +444,8 @@ impl Broker {
         } else {
             self.outgoing[usize::from(core.0)].deliver(Delivery::LeftGroup { member });
         }
-        let lost = |returned: &[Dealt]| -> u64 {
-            let messages = returned.iter().map(|dealt| match &dealt.entry {
+        let lost = |returned: &[Entry]| -> u64 {
+            let messages = returned.iter().map(|entry| match entry {
                 Entry::Portion(portion) => u64::from(portion.messages),
                 Entry::Gap(_) => 0,
             });
@@ -435,12 +469,12 @@ impl Broker {
             // The last member left before; nobody is there to get it.
             return self.counters.dropped_disconnected_messages.add(comes_back);
         };
-        for mut dealt in returned.into_iter().rev() {
-            match &mut dealt.entry {
+        for mut entry in returned.into_iter().rev() {
+            match &mut entry {
                 Entry::Portion(portion) => portion.subscription = 0,
                 Entry::Gap(gap) => gap.subscription = 0,
             }
-            group.returned.push_front(dealt);
+            group.returned.push_front(entry);
         }
         if !group.members.is_empty() {
             return self.deal(index);

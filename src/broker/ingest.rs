@@ -13,6 +13,8 @@ use std::sync::Arc;
 use bytes::BytesMut;
 use hashbrown::HashMap;
 
+use super::nats::publish::Requester;
+use super::portion::Publisher;
 use super::{ConnectionId, Now};
 use crate::config::Settings;
 use crate::limits::{INGEST_BATCH_BYTES_MAX, INGEST_BYTES_PER_TURN};
@@ -25,6 +27,15 @@ pub enum Destination {
     Topic(TopicId),
     /// A topic whose OPEN its owner has not answered yet: the owner knows it by name.
     Name(Arc<str>),
+    /// What a NATS client published to: the owner finds or makes the topic.
+    Subject(Arc<str>),
+}
+
+/// Where the last message by subject of a connection went.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Place {
+    turn: u64,
+    batch: usize,
 }
 
 /// A frame whose publisher wants an ACK.
@@ -55,13 +66,39 @@ pub struct Batch {
     pub frames: BytesMut,
     /// Those of them whose publishers want an ACK.
     pub acks: Vec<WantsAck>,
+    /// Those of them whose publishers want to know if nobody listens.
+    pub requests: Vec<Requester>,
+    /// Their publisher, if it does not want its own messages.
+    pub not_to: Option<Arc<Publisher>>,
+}
+
+impl Batch {
+    fn name(&self) -> Arc<str> {
+        match &self.destination {
+            Destination::Subject(name) | Destination::Name(name) => name.clone(),
+            Destination::Topic(_) => unreachable!("it has an id, not a name"),
+        }
+    }
+}
+
+/// What a batch must be for frames to join it.
+struct Wants {
+    now: Now,
+    ttl_ms: u32,
+    messages: u32,
+    len: usize,
+    not_to: Option<Arc<Publisher>>,
 }
 
 /// The batches of this turn.
 pub struct Ingest {
     batches: Vec<Batch>,
+    /// How often batches were taken out; from 1, so that no `Place` is of a turn before it was.
+    turn: u64,
     /// The batch each topic's next frame may join.
     open: HashMap<TopicId, usize>,
+    /// The same for subjects.
+    open_subjects: HashMap<Arc<str>, usize>,
     /// Where the last frame went, which is most often where the next goes.
     last: Option<(TopicId, usize)>,
     messages: u32,
@@ -79,7 +116,9 @@ impl Ingest {
     pub fn new(settings: &Settings) -> Ingest {
         Ingest {
             batches: Vec::new(),
+            turn: 1,
             open: HashMap::new(),
+            open_subjects: HashMap::new(),
             last: None,
             messages: 0,
             bytes: 0,
@@ -116,53 +155,109 @@ impl Ingest {
         frame: &[u8],
         ack: Option<(ConnectionId, u64)>,
     ) {
-        let wants_ack = |messages_before| {
-            ack.map(|(connection, publish_id)| WantsAck {
-                connection,
-                publish_id,
-                messages_before,
-                messages,
-            })
-        };
         self.messages += messages;
         self.bytes += frame.len();
-        let index = match &destination {
+        let wants = Wants { now, ttl_ms, messages, len: frame.len(), not_to: None };
+        let open = match &destination {
             Destination::Topic(topic) => match self.last {
                 Some((last, index)) if last == *topic => Some(index),
                 _ => self.open.get(topic).copied(),
             },
             Destination::Name(_) => None,
+            Destination::Subject(_) => unreachable!("`for_subject` serves these"),
         };
-        if let Some(index) = index {
-            let batch = &mut self.batches[index];
-            let fits = batch.messages + messages <= self.batch_messages_max
-                && batch.frames.len() + frame.len() <= INGEST_BATCH_BYTES_MAX;
-            if fits && batch.ttl_ms == ttl_ms && batch.received_ns == now.monotonic_ns {
-                batch.acks.extend(wants_ack(batch.messages));
-                batch.messages += messages;
-                batch.frames.extend_from_slice(frame);
-                if let Destination::Topic(topic) = destination {
-                    self.last = Some((topic, index));
+        let index = match open {
+            Some(index) if self.joins(index, &wants) => index,
+            _ => {
+                let index = self.batches.len();
+                match &destination {
+                    Destination::Topic(topic) => drop(self.open.insert(*topic, index)),
+                    // By its name a topic may have a batch here, and by its id another: what
+                    // follows under the id must not get before this one.
+                    _ => self.close_batches(),
                 }
-                return;
+                self.begin(destination.clone(), wants, open)
             }
+        };
+        if let Destination::Topic(topic) = destination {
+            self.last = Some((topic, index));
         }
-        match &destination {
-            Destination::Topic(topic) => {
-                self.open.insert(*topic, self.batches.len());
-                self.last = Some((*topic, self.batches.len()));
+        let batch = &mut self.batches[index];
+        batch.acks.extend(ack.map(|(connection, publish_id)| WantsAck {
+            connection,
+            publish_id,
+            messages_before: batch.messages,
+            messages,
+        }));
+        batch.messages += messages;
+        batch.frames.extend_from_slice(frame);
+    }
+
+    /// The batch that a message by subject joins; the caller appends its frame of `len` bytes and
+    /// counts it there. `place` is where the connection's last one went: it does not join an earlier
+    /// batch, so messages of one connection leave in their order also over several subjects.
+    pub fn for_subject(
+        &mut self,
+        now: Now,
+        subject: &str,
+        ttl_ms: u32,
+        not_to: Option<Arc<Publisher>>,
+        len: usize,
+        place: &mut Place,
+    ) -> &mut Batch {
+        self.messages += 1;
+        self.bytes += len;
+        let is_of_subject = |index: &usize| match &self.batches[*index].destination {
+            Destination::Subject(name) => **name == *subject,
+            _ => false,
+        };
+        let open = match Some(place.batch).filter(|_| place.turn == self.turn) {
+            Some(index) if is_of_subject(&index) => Some(index),
+            floor => {
+                let open = self.open_subjects.get(subject).copied();
+                open.filter(|index| floor.is_none_or(|floor| floor < *index))
             }
-            // By its name a topic may have a batch here, and by its id another: what follows under
-            // the id must not get before this one.
-            Destination::Name(_) => self.close_batches(),
-        }
+        };
+        let wants = Wants { now, ttl_ms, messages: 1, len, not_to };
+        let index = match open {
+            Some(index) if self.joins(index, &wants) => index,
+            _ => {
+                let subject: Arc<str> = match open {
+                    Some(index) => self.batches[index].name(),
+                    None => subject.into(),
+                };
+                self.open_subjects.insert(subject.clone(), self.batches.len());
+                self.begin(Destination::Subject(subject), wants, open)
+            }
+        };
+        *place = Place { turn: self.turn, batch: index };
+        &mut self.batches[index]
+    }
+
+    fn joins(&self, index: usize, wants: &Wants) -> bool {
+        let batch = &self.batches[index];
+        batch.messages + wants.messages <= self.batch_messages_max
+            && batch.frames.len() + wants.len <= INGEST_BATCH_BYTES_MAX
+            && batch.ttl_ms == wants.ttl_ms
+            && batch.received_ns == wants.now.monotonic_ns
+            && batch.not_to == wants.not_to
+    }
+
+    /// A new batch; `full` is one of the same topic that had no room.
+    fn begin(&mut self, destination: Destination, wants: Wants, full: Option<usize>) -> usize {
         // A batch that filled up says that this one may, too.
-        let room = index.map_or(0, |index| self.batches[index].frames.len());
-        let mut frames = BytesMut::with_capacity(frame.len().max(room));
-        frames.extend_from_slice(frame);
-        let received_ns = now.monotonic_ns;
-        let acks = wants_ack(0).into_iter().collect();
-        self.batches.push(Batch { destination, ttl_ms, received_ns, messages, frames, acks });
+        let room = full.map_or(0, |index| self.batches[index].frames.len());
+        self.batches.push(Batch {
+            destination,
+            ttl_ms: wants.ttl_ms,
+            received_ns: wants.now.monotonic_ns,
+            messages: 0,
+            frames: BytesMut::with_capacity(wants.len.max(room)),
+            acks: Vec::new(),
+            requests: Vec::new(),
+            not_to: wants.not_to,
+        });
+        self.batches.len() - 1
     }
 
     /// Lets no further frame join the batches there are.
@@ -171,9 +266,16 @@ impl Ingest {
         self.last = None;
     }
 
+    /// Whether nothing was added in this turn.
+    pub fn is_empty(&self) -> bool {
+        self.batches.is_empty()
+    }
+
     /// Takes the batches out, in the order of their first frames.
     pub fn take(&mut self) -> Vec<Batch> {
         self.close_batches();
+        self.open_subjects.clear();
+        self.turn += 1;
         self.messages = 0;
         self.bytes = 0;
         for batch in &mut self.batches {

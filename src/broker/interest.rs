@@ -102,15 +102,21 @@ impl Interest {
     /// The other cores that want a topic, found again only when interest has changed.
     pub fn wanted_by(&self, topic: &mut Topic) -> CoreSet {
         if topic.wanted_at_version != self.others.version() {
-            let mut found = Vec::new();
-            self.others.matches(&topic.name.name, &mut found);
-            topic.wanted_by = CoreSet::default();
-            for core in found {
-                topic.wanted_by.insert(CoreId(core as u16));
-            }
+            topic.wanted_by = self.wanted_by_name(&topic.name.name);
             topic.wanted_at_version = self.others.version();
         }
         topic.wanted_by
+    }
+
+    /// The other cores that want a topic which is not kept.
+    pub fn wanted_by_name(&self, topic: &str) -> CoreSet {
+        let mut found = Vec::new();
+        self.others.matches(topic, &mut found);
+        let mut wanted_by = CoreSet::default();
+        for core in found {
+            wanted_by.insert(CoreId(core as u16));
+        }
+        wanted_by
     }
 
     /// A subscription of this core needs a pattern that `asked` other cores have to know.

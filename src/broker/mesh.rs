@@ -12,12 +12,14 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::groups::{Dealt, GroupName, Joins, Leaves};
+use super::groups::{GroupName, Joins, Leaves};
 use super::ingest::{self, Batch, WantsAck};
-use super::interest::Waiter;
+use super::interest::{CoreSet, Waiter};
+use super::nats::publish::Requester;
 use super::portion::Portion;
+use super::queue::Entry;
 use super::replay::{Asker, Replay};
-use super::shard::{self, Shard, TopicsFull};
+use super::shard::{self, Found, Shard, TopicsFull};
 use super::topic::TopicName;
 use super::{Broker, ConnectionId, Now};
 use crate::limits::MESH_OUTGOING_BYTES_MAX;
@@ -113,6 +115,11 @@ pub enum Request {
         /// Begun.
         blocked: bool,
     },
+    /// Answer when everything before was served.
+    Fence {
+        /// Whose next command waits for that, on the sender.
+        connection: ConnectionId,
+    },
     /// The sender stops; no request follows.
     Drained,
 }
@@ -121,12 +128,7 @@ pub enum Request {
 #[derive(Debug)]
 pub enum Delivery {
     /// Messages that the receiver announced interest in.
-    Portion {
-        /// Of all of them.
-        topic: Arc<TopicName>,
-        /// Shared with the other cores that want it.
-        portion: Portion,
-    },
+    Portion(Portion),
     /// Answers [`Request::Open`].
     Opened {
         /// Who asked.
@@ -153,7 +155,7 @@ pub enum Delivery {
         /// The member.
         member: Asker,
         /// What it is dealt.
-        dealt: Dealt,
+        entry: Entry,
     },
     /// Answers [`Request::LeaveGroup`]: nothing more comes for the member.
     LeftGroup {
@@ -169,10 +171,17 @@ pub enum Delivery {
         /// By topic.
         replays: Vec<Replay>,
     },
+    /// Nobody listens to a request that came by a [`Request::Publish`].
+    NoResponders(Requester),
+    /// Answers [`Request::Fence`].
+    Fenced {
+        /// As asked.
+        connection: ConnectionId,
+    },
     /// Publishers of a topic have to wait, or may go on.
     Block {
         /// Owned by the sender.
-        topic: TopicId,
+        topic: Arc<TopicName>,
         /// They have to wait.
         blocked: bool,
     },
@@ -218,7 +227,7 @@ impl Outgoing {
     pub fn deliver(&mut self, delivery: Delivery) {
         self.delivery_bytes += ENTRY_LEN
             + match &delivery {
-                Delivery::Portion { portion, .. } => portion.frames.len(),
+                Delivery::Portion(portion) => portion.frames.len(),
                 _ => 0,
             };
         self.deliveries.push(delivery);
@@ -253,6 +262,7 @@ impl Broker {
         self.now = now;
         self.check_hello_deadlines(now);
         self.check_blocks(now);
+        self.check_nats_pings(now);
         if self.carried_over == 0 {
             self.resume_paused(now);
             self.parse_backlog(now);
@@ -262,6 +272,7 @@ impl Broker {
         for batch in self.ingest.take() {
             self.hand_out(now, self.core, batch);
         }
+        self.ask_fences();
         self.close_finishing();
         self.tend_memory(now);
         self.drain_on();
@@ -338,7 +349,9 @@ impl Broker {
     fn hand_out(&mut self, now: Now, from: CoreId, batch: Batch) {
         let shard = match &batch.destination {
             ingest::Destination::Topic(topic) => self.cluster.shard_of_id(*topic),
-            ingest::Destination::Name(name) => self.cluster.shard_of_name(name),
+            ingest::Destination::Name(name) | ingest::Destination::Subject(name) => {
+                self.cluster.shard_of_name(name)
+            }
         };
         let owner = self.cluster.core_of(shard);
         if owner == self.core {
@@ -352,25 +365,55 @@ impl Broker {
     fn order(&mut self, now: Now, from: CoreId, shard: ShardId, mut batch: Batch) {
         let messages = u64::from(batch.messages);
         let wants_ack = std::mem::take(&mut batch.acks);
+        let requests = std::mem::take(&mut batch.requests);
+        let memory = &self.cluster.memory;
         // Not `shard_mut`: the topic is held while other fields are used.
         let shard = &mut self.shards[usize::from(shard.0 / self.cluster.cores)];
-        let Some(topic) = shard.find(&batch.destination) else {
-            self.counters.refused_messages.add(messages);
-            return self.send_acks(from, TopicId(0), None, &wants_ack);
+        let topics_before = shard.topics();
+        let (portion, wanted_by, kept_before) = match shard.find(&batch.destination) {
+            Found::Kept(topic) => {
+                let portion = shard::stamp(&topic.name, topic.next_sequence, now, batch, memory);
+                topic.next_sequence = portion.next();
+                let kept_before = topic.log.portions();
+                topic.log.append(portion.clone(), &self.cluster.settings.queues);
+                (portion, self.interest.wanted_by(topic), Some(kept_before))
+            }
+            Found::Passing(name) => {
+                let portion = shard::stamp(&name, Sequence(1), now, batch, memory);
+                (portion, self.interest.wanted_by_name(&name.name), None)
+            }
+            Found::Refused => {
+                self.counters.refused_messages.add(messages);
+                return self.send_acks(from, TopicId(0), None, &wants_ack);
+            }
         };
-        let portion = shard::stamp(topic, now, batch, &self.cluster.memory);
-        let kept_before = topic.log.portions();
-        topic.log.append(portion.clone(), &self.cluster.settings.queues);
+        self.counters.topics.add((shard.topics() - topics_before) as u64);
         self.counters.published_messages.add(messages);
         self.counters.published_bytes.add(portion.frames.len() as u64);
-        let name = topic.name.clone();
-        for core in self.interest.wanted_by(topic).iter() {
-            let delivery = Delivery::Portion { topic: name.clone(), portion: portion.clone() };
-            self.outgoing[usize::from(core.0)].deliver(delivery);
+        for core in wanted_by.iter() {
+            self.outgoing[usize::from(core.0)].deliver(Delivery::Portion(portion.clone()));
         }
-        self.kept(now, name.id, portion.first, kept_before);
-        self.send_acks(from, name.id, Some(portion.first), &wants_ack);
-        self.fan_out(now, &name, &portion);
+        let topic = portion.topic.id;
+        if let Some(kept_before) = kept_before {
+            self.kept(now, topic, portion.first, kept_before);
+        }
+        self.send_acks(from, topic, Some(portion.first), &wants_ack);
+        let reached = self.fan_out(now, &portion);
+        if !reached && wanted_by == CoreSet::default() {
+            self.answer_requests(from, requests);
+        }
+    }
+
+    /// Nobody listens to these.
+    fn answer_requests(&mut self, to: CoreId, requests: Vec<Requester>) {
+        for requester in requests {
+            if to == self.core {
+                self.no_responders(&requester);
+            } else {
+                let delivery = Delivery::NoResponders(requester);
+                self.outgoing[usize::from(to.0)].deliver(delivery);
+            }
+        }
     }
 
     fn send_acks(
@@ -418,19 +461,23 @@ impl Broker {
             && let Some((from, delivery)) = self.inbox.deliveries.pop_front()
         {
             match delivery {
-                Delivery::Portion { topic, portion } => self.fan_out(now, &topic, &portion),
+                Delivery::Portion(portion) => {
+                    self.fan_out(now, &portion);
+                }
+                Delivery::NoResponders(requester) => self.no_responders(&requester),
+                Delivery::Fenced { connection } => self.fence_answered(connection),
                 Delivery::Opened { connection, request, opened } => {
                     self.opened(connection, request, opened);
                 }
                 Delivery::Acks { topic, acks } => self.acknowledge(topic, &acks),
                 Delivery::Replay { asker, replays } => self.replayed(from, asker, replays),
                 Delivery::JoinedGroup { member } => self.joined_group(member),
-                Delivery::Dealt { member, dealt } => self.dealt(member, dealt),
+                Delivery::Dealt { member, entry } => self.dealt(member, entry),
                 Delivery::LeftGroup { member } => {
                     self.left_groups.remove(&member.number);
                 }
                 Delivery::GroupsDrained => self.drain.groups_drained += 1,
-                Delivery::Block { topic, blocked } => self.publishers_wait(topic, blocked),
+                Delivery::Block { topic, blocked } => self.publishers_wait(&topic, blocked),
                 Delivery::Announced { number } => {
                     for waiter in self.interest.answered(number) {
                         match waiter {
@@ -478,6 +525,10 @@ impl Broker {
                 Request::LeaveGroup { name, leaves } => self.member_leaves(&name, from, leaves),
                 Request::GiveUpKept => self.give_up_kept(),
                 Request::Block { topic, blocked } => self.core_blocks(topic, blocked),
+                Request::Fence { connection } => {
+                    let delivery = Delivery::Fenced { connection };
+                    self.outgoing[usize::from(from.0)].deliver(delivery);
+                }
                 Request::Drained => self.drain.requests_drained += 1,
             }
         }

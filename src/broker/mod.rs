@@ -14,6 +14,9 @@
 //! | or, at the bound of its queue, a gap | [`overflow`], [`queue`], [`gaps`] |
 //! | what is queued for a connection becomes one send | [`flush`] |
 //!
+//! That is the path of a BLIP/1 message. NATS clients come in and go out by [`nats`]; between, a
+//! message is a message.
+//!
 //! # One turn
 //! The caller tells what happened (`connected`, `received`, `sent`, `ended`, `closed`), then calls
 //! [`Broker::take_in`], exchanges letters, and for each connection of [`Broker::next_ready`] calls
@@ -37,6 +40,7 @@ pub mod interest;
 pub mod log;
 pub mod memory;
 pub mod mesh;
+pub mod nats;
 pub mod overflow;
 pub mod pattern;
 pub mod portion;
@@ -65,11 +69,13 @@ use crate::protocol::{CoreId, Reject, Sequence, ShardId, TopicId, encode};
 use block::Blocks;
 use counters::Counters;
 use drain::Drain;
+use flush::PassingIds;
 use groups::{GroupName, Groups};
 use ingest::Ingest;
 use interest::Interest;
 use memory::{Kept, Memory};
 use mesh::{Inbox, Outgoing};
+use nats::encodings::Encodings;
 use session::{Phase, Sessions};
 use shard::Shard;
 use subscriptions::Subscriptions;
@@ -210,6 +216,16 @@ pub struct Broker {
     kept: Kept,
     /// Messages handed to queues since the last flush.
     turn_messages: u32,
+    /// Ids for topics that are not kept.
+    passing_ids: PassingIds,
+    /// NATS clients this core has had.
+    nats_clients: u64,
+    /// NATS clients whose next command waits for other cores, to be asked this turn.
+    fencing: Vec<u32>,
+    /// NATS clients by when to look whether they are silent, soonest first.
+    nats_pings: VecDeque<(u64, ConnectionId)>,
+    /// What NATS clients were sent lately.
+    encodings: Encodings,
     drain: Drain,
 }
 
@@ -244,6 +260,11 @@ impl Broker {
             left_groups: HashMap::new(),
             kept: Kept::default(),
             turn_messages: 0,
+            passing_ids: PassingIds::new(),
+            nats_clients: 0,
+            fencing: Vec::new(),
+            nats_pings: VecDeque::new(),
+            encodings: Encodings::default(),
             drain: Drain::default(),
             cluster,
         }
@@ -251,12 +272,12 @@ impl Broker {
 
     /// A client has connected. `admitted` is false when there are too many.
     pub fn connected(&mut self, now: Now, connection: ConnectionId, peer: Peer, admitted: bool) {
-        // Limit: until the NATS session is here, its connections are taken for BLIP/1.
-        let Peer { protocol: Wire::Blip | Wire::Nats, address: _ } = peer;
         self.now = now;
         self.counters.connections_opened.add(1);
         self.sessions.insert(connection);
-        if self.drain.has_begun() {
+        if peer.protocol == Wire::Nats {
+            self.nats_connected(now, connection.slot, peer, admitted);
+        } else if self.drain.has_begun() {
             self.reject(connection.slot, &Reject::Stopping);
         } else if !admitted {
             let connections_max = self.cluster.settings.server.max_connections;
@@ -315,6 +336,11 @@ impl Broker {
         self.counters.dropped_disconnected_messages.add(u64::from(session.in_flight_messages));
     }
 
+    /// Whether `take_in` has to be called once more at once: what was sent brought something up.
+    pub fn owes_turn(&self) -> bool {
+        !self.ingest.is_empty()
+    }
+
     /// Whether `received` may be called: nobody who could be sent something waits for it.
     pub fn wants_input(&self) -> bool {
         self.carried_over == 0 && self.backlog.is_empty() && self.ingest.has_room()
@@ -343,7 +369,9 @@ impl Broker {
     /// When `take_in` has to be called even if nothing happens.
     pub fn next_deadline_ns(&self) -> Option<u64> {
         let hello = self.hello_deadlines.front().map(|(deadline, _)| *deadline);
-        [hello, self.blocks.check_at_ns(), self.kept.check_at_ns()].into_iter().flatten().min()
+        let ping = self.nats_pings.front().map(|(deadline, _)| *deadline);
+        let others = [self.blocks.check_at_ns(), self.kept.check_at_ns()];
+        [hello, ping].into_iter().chain(others).flatten().min()
     }
 
     /// Ends connections that never said HELLO.
@@ -383,8 +411,12 @@ impl Broker {
 
     /// Tells a client what was wrong; a fatal offence ends its connection.
     fn reject(&mut self, slot: u32, reject: &Reject) {
-        if self.sessions.get(slot).phase == Phase::Closing {
+        let session = self.sessions.get(slot);
+        if session.phase == Phase::Closing {
             return;
+        }
+        if session.nats.is_some() {
+            return self.offend_with(slot, reject);
         }
         self.counters.errors_sent.add(1);
         if reject.is_fatal() {

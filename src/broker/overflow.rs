@@ -141,12 +141,21 @@ fn latest(queue: &mut Queue, portion: &Portion, bounds: Bounds) -> Outcome {
 
 #[cfg(test)]
 pub(in crate::broker) mod tests {
+    use std::sync::Arc;
+
     use bytes::BytesMut;
 
     use super::super::queue::Entry;
+    use super::super::topic::TopicName;
     use super::*;
     use crate::protocol::messages::Header;
-    use crate::protocol::{Sequence, TopicId};
+    use crate::protocol::{CoreId, Sequence, TopicId};
+
+    /// A topic under a number.
+    pub fn named(id: u32) -> Arc<TopicName> {
+        let name = format!("topic.{id}").into();
+        Arc::new(TopicName { id: TopicId(id), owner: CoreId(0), name })
+    }
 
     /// Frames of `counts` messages each; sequences from `first`.
     pub fn portion(first: u64, counts: &[u16]) -> Portion {
@@ -168,11 +177,12 @@ pub(in crate::broker) mod tests {
             frames.extend_from_slice(&records);
         }
         Portion {
-            topic: TopicId(1),
+            topic: named(1),
             subscription: 0,
             first: Sequence(first),
             messages: counts.iter().map(|count| u32::from(*count)).sum(),
             deadline_ns: u64::MAX,
+            not_to: None,
             frames: frames.freeze(),
         }
     }
@@ -309,7 +319,7 @@ pub(in crate::broker) mod tests {
     #[test]
     fn latest_keeps_one_message_a_topic_in_the_order_topics_came() {
         let mut queue = Queue::default();
-        let of_topic = |topic, first| Portion { topic: TopicId(topic), ..portion(first, &[1]) };
+        let of_topic = |topic, first| Portion { topic: named(topic), ..portion(first, &[1]) };
         for first in 1..=3 {
             for topic in [7, 5] {
                 enqueue(&mut queue, &of_topic(topic, first), OverflowPolicy::Latest, BOUNDS);
@@ -318,8 +328,8 @@ pub(in crate::broker) mod tests {
         let mut seen = Vec::new();
         while let Some(entry) = queue.take_next(1, 999, false) {
             seen.push(match entry {
-                Entry::Portion(portion) => (portion.topic.0, portion.first.0, 0),
-                Entry::Gap(gap) => (gap.topic.0, gap.first.0, gap.messages),
+                Entry::Portion(portion) => (portion.topic.id.0, portion.first.0, 0),
+                Entry::Gap(gap) => (gap.topic.id.0, gap.first.0, gap.messages),
             });
         }
         assert_eq!(seen, [(7, 1, 2), (7, 3, 0), (5, 1, 2), (5, 3, 0)]);
@@ -340,13 +350,13 @@ pub(in crate::broker) mod tests {
     fn latest_gives_up_the_topic_that_waits_longest_beyond_the_bound() {
         let mut queue = Queue::default();
         for topic in 1..=5 {
-            let portion = Portion { topic: TopicId(topic), ..portion(1, &[1]) };
+            let portion = Portion { topic: named(topic), ..portion(1, &[1]) };
             let outcome = enqueue(&mut queue, &portion, OverflowPolicy::Latest, BOUNDS);
             assert_eq!(outcome.dropped_oldest, u32::from(topic == 5));
         }
         assert_eq!(queue.messages(), 4);
         let Some(Entry::Gap(gap)) = queue.take_next(1, 999, false) else { panic!("a gap first") };
-        assert_eq!((gap.topic, gap.reason), (TopicId(1), GapReason::Overflow));
+        assert_eq!((gap.topic.id, gap.reason), (TopicId(1), GapReason::Overflow));
     }
 
     #[test]

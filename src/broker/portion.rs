@@ -6,18 +6,21 @@
 //! - `frames` are whole MESSAGES frames that `protocol::messages::check` found right.
 //! - All of them expire together, because a batch takes frames of one turn and one TTL.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
-use crate::protocol::{GapReason, Sequence, TopicId, messages};
+use crate::protocol::{CoreId, GapReason, Sequence, messages};
 
-use super::Now;
 use super::gaps::Gap;
+use super::topic::TopicName;
+use super::{ConnectionId, Now};
 
 /// Frames of one topic; clones share the bytes.
 #[derive(Debug, Clone)]
 pub struct Portion {
     /// The topic.
-    pub topic: TopicId,
+    pub topic: Arc<TopicName>,
     /// 0 for every plain subscription of a connection that matches; else the one that is meant. The
     /// frames say so only once they are sent: queues share them.
     pub subscription: u32,
@@ -27,8 +30,19 @@ pub struct Portion {
     pub messages: u32,
     /// When they expire, in `Now::monotonic_ns`; `u64::MAX` for never.
     pub deadline_ns: u64,
+    /// Its publisher, if it does not want its own messages.
+    pub not_to: Option<Arc<Publisher>>,
     /// The frames.
     pub frames: Bytes,
+}
+
+/// The connection a message came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Publisher {
+    /// The core it is on.
+    pub core: CoreId,
+    /// There.
+    pub connection: ConnectionId,
 }
 
 impl Portion {
@@ -50,7 +64,7 @@ impl Portion {
     /// Their gap, if they are not delivered.
     pub fn gap(&self, reason: GapReason) -> Gap {
         Gap {
-            topic: self.topic,
+            topic: self.topic.clone(),
             subscription: self.subscription,
             first: self.first,
             messages: u64::from(self.messages),
@@ -85,15 +99,36 @@ impl Portion {
         }
     }
 
+    /// Keeps the first `messages`, and cuts the frame that has more of them.
+    pub fn keep_first(&mut self, messages: u32) {
+        let mut len = 0;
+        let mut kept = 0;
+        while kept < messages {
+            let (frame_len, in_frame) = messages::first_frame(&self.frames[len..]);
+            if kept + in_frame > messages {
+                let frame = &self.frames[len..len + frame_len];
+                let cut = messages::first_messages(frame, (messages - kept) as u16);
+                self.frames = [&self.frames[..len], &cut].concat().into();
+                self.messages = messages;
+                return;
+            }
+            len += frame_len;
+            kept += in_frame;
+        }
+        self.frames.truncate(len);
+        self.messages = messages;
+    }
+
     /// Takes the first frame off; what remains may be empty.
     pub fn split_first_frame(&mut self) -> Portion {
         let (frame_len, messages) = messages::first_frame(&self.frames);
         let first = Portion {
-            topic: self.topic,
+            topic: self.topic.clone(),
             subscription: self.subscription,
             first: self.first,
             messages,
             deadline_ns: self.deadline_ns,
+            not_to: self.not_to.clone(),
             frames: self.frames.split_to(frame_len),
         };
         self.first = first.next();

@@ -185,7 +185,9 @@ impl Broker {
         };
         let shard = match &destination {
             Destination::Topic(topic) => self.cluster.shard_of_id(*topic),
-            Destination::Name(name) => self.cluster.shard_of_name(name),
+            Destination::Name(name) | Destination::Subject(name) => {
+                self.cluster.shard_of_name(name)
+            }
         };
         let ack = (first.flags & FLAG_ACK != 0).then(|| {
             self.sessions.get(slot).pending_requests += 1;

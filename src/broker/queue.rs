@@ -8,12 +8,14 @@
 //!   it was.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use hashbrown::HashMap;
 
 use super::gaps::{Gap, Gaps};
-use super::portion::Portion;
-use crate::protocol::{GapReason, TopicId};
+use super::portion::{Portion, Publisher};
+use super::topic::{TopicKey, TopicName};
+use crate::protocol::GapReason;
 
 /// What comes out of a queue.
 #[derive(Debug)]
@@ -26,10 +28,10 @@ pub enum Entry {
 
 impl Entry {
     /// The topic it is of.
-    pub fn topic(&self) -> TopicId {
+    pub fn topic(&self) -> &Arc<TopicName> {
         match self {
-            Entry::Portion(portion) => portion.topic,
-            Entry::Gap(gap) => gap.topic,
+            Entry::Portion(portion) => &portion.topic,
+            Entry::Gap(gap) => &gap.topic,
         }
     }
 }
@@ -71,7 +73,7 @@ pub struct Queue {
     /// What came after the last entry and was not taken in.
     behind: Gaps,
     /// With conflation: where each topic's entry is, counted from the first ever.
-    newest: Option<Box<HashMap<TopicId, u64>>>,
+    newest: Option<Box<HashMap<TopicKey, u64>>>,
 }
 
 /// A queue that was once long gives its memory back when it is empty; a short one keeps it.
@@ -148,8 +150,8 @@ impl Queue {
     /// Takes the newest message of a topic in, in place of the one that is queued: returns how many
     /// messages gave way to it. `skipped` came between the two.
     pub fn push_newest(&mut self, portion: Portion, skipped: Option<Gap>) -> u64 {
-        let topic = portion.topic;
-        let mut conflated = skipped.map_or(0, |gap| gap.messages);
+        let topic = portion.topic.key();
+        let mut conflated = skipped.as_ref().map_or(0, |gap| gap.messages);
         let place = self.newest.get_or_insert_default().get(&topic).copied();
         let index = place.map(|place| (place - self.taken) as usize);
         // A gap of another kind may have come behind the older one, and is told in its order.
@@ -167,22 +169,26 @@ impl Queue {
             };
             self.count_out(&older);
             conflated += u64::from(older.messages);
-            let mut whole = before.unwrap_or(older.gap(GapReason::Conflated));
-            if before.is_some() {
-                let joined = whole.extend(older.gap(GapReason::Conflated));
-                assert!(joined, "a conflated gap ends where its message begins");
-            }
-            gap = Some(whole);
+            let of_older = older.gap(GapReason::Conflated);
+            gap = Some(match before {
+                None => of_older,
+                Some(mut before) => {
+                    let joined = before.extend(&of_older);
+                    assert!(joined, "a conflated gap ends where its message begins");
+                    before
+                }
+            });
         }
         if let Some(index) = in_place
-            && let Some(mut whole) = gap
+            && let Some(whole) = &mut gap
         {
-            let continues = match skipped {
+            let continues = match &skipped {
                 Some(skipped) => whole.extend(skipped),
                 None => whole.first.plus(whole.messages) == portion.first,
             };
             if continues {
                 self.count_in(&portion);
+                let whole = gap.expect("it was just extended");
                 self.entries[index] = Queued::Conflated(Box::new((whole, portion)));
                 return conflated;
             }
@@ -207,18 +213,28 @@ impl Queue {
         self.behind.add(gap);
     }
 
+    /// Whom the next entry must not go to, if it is such a message.
+    pub fn next_is_not_to(&self) -> Option<&Publisher> {
+        match self.entries.front() {
+            Some(Queued::Portion(portion)) if self.replay.is_empty() && self.ahead.is_empty() => {
+                portion.not_to.as_deref()
+            }
+            _ => None,
+        }
+    }
+
     /// Gives up the oldest frame; returns its messages, 0 if no message is queued.
     pub fn drop_oldest_frame(&mut self) -> u32 {
         while let Some(oldest) = self.entries.front_mut() {
             match oldest {
                 // It stays in front of what follows its topic, and becomes one with its neighbours.
                 Queued::Gap(gap) => {
-                    self.ahead.add(*gap);
+                    self.ahead.add(gap.clone());
                     self.gap_entries -= 1;
                     self.pop();
                 }
                 Queued::Conflated(both) => {
-                    let (gap, portion) = (both.0, both.1.clone());
+                    let (gap, portion) = (both.0.clone(), both.1.clone());
                     self.ahead.add(gap);
                     *oldest = Queued::Portion(portion);
                 }
@@ -263,13 +279,13 @@ impl Queue {
         };
         match first {
             Queued::Gap(gap) => {
-                let gap = *gap;
+                let gap = gap.clone();
                 self.gap_entries -= 1;
                 self.pop();
                 Some(Entry::Gap(gap))
             }
             Queued::Conflated(both) => {
-                let (gap, portion) = (both.0, both.1.clone());
+                let (gap, portion) = (both.0.clone(), both.1.clone());
                 *first = Queued::Portion(portion);
                 Some(Entry::Gap(gap))
             }
@@ -329,7 +345,7 @@ impl Queue {
 
     fn forget_newest(&mut self, portion: &Portion) {
         if let Some(newest) = &mut self.newest {
-            newest.remove(&portion.topic);
+            newest.remove(&portion.topic.key());
         }
     }
 

@@ -23,6 +23,9 @@ impl Broker {
         self.now = now;
         let slot = connection.slot;
         let session = self.sessions.get(slot);
+        if let Some(nats) = &mut session.nats {
+            nats.heard_ns = now.monotonic_ns;
+        }
         match session.phase {
             // It said its last word, or was told ours.
             Phase::Finishing | Phase::Closing => {}
@@ -83,6 +86,7 @@ impl Broker {
             let Some(reason) = session.paused else { continue };
             let holds = match reason {
                 Paused::Answers => session.is_full_of_answers(),
+                Paused::Fence => session.nats().fence.is_some(),
                 Paused::Blocked(topic) => self.blocks.publishers_wait(topic),
                 Paused::Mesh(core) => self.outgoing[usize::from(core.0)].requests_are_full(),
             };
@@ -105,6 +109,9 @@ impl Broker {
 
     /// Serves whole frames at the start of `bytes`; returns how many bytes they were.
     fn parse(&mut self, now: Now, slot: u32, bytes: &[u8]) -> usize {
+        if self.sessions.get(slot).nats.is_some() {
+            return self.parse_nats(now, slot, bytes);
+        }
         let message_len_max = self.cluster.settings.server.max_message_size_bytes;
         let frame_len_max = limits::frame_len_max(message_len_max);
         let mut consumed = 0;
@@ -159,11 +166,19 @@ impl Broker {
         }
         // A frame that is not whole yet waits by itself; one that is too long will never be.
         let is_whole = matches!(decode::next_frame(rest, frame_len_max), Ok(Some(_)) | Err(_));
-        if !has_room && is_whole && !session.in_backlog {
+        if !has_room && is_whole {
+            self.leave_for_later(slot);
+        }
+        !has_room
+    }
+
+    /// What is left of a connection's bytes is served in a later turn.
+    pub(super) fn leave_for_later(&mut self, slot: u32) {
+        let session = self.sessions.get(slot);
+        if !session.in_backlog {
             session.in_backlog = true;
             self.backlog.push_back(slot);
         }
-        !has_room
     }
 
     /// Serves the frame at the start of `rest`. Returns how many bytes were served, for MESSAGES

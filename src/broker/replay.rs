@@ -89,7 +89,6 @@ impl Broker {
         let Some(subscription) = self.subscriptions.joining(asker) else { return };
         let (id, bytes_max) = (subscription.id.0, subscription.bounds.bytes_max);
         let entries = subscription.queue.entries();
-        let mut topics = Vec::new();
         for Replay { topic, kept, misses } in replays {
             let missed = |gap: Gap| Entry::Gap(Gap { subscription: id, ..gap });
             // The newest are kept where not all fit.
@@ -102,7 +101,7 @@ impl Broker {
             let first_kept = kept.portions.first().map_or(kept.next, |portion| portion.first);
             if misses && kept.from < first_kept {
                 subscription.queue.push_replay(missed(Gap {
-                    topic: topic.id,
+                    topic: topic.clone(),
                     subscription: id,
                     first: kept.from,
                     messages: first_kept.0 - kept.from.0,
@@ -120,12 +119,8 @@ impl Broker {
                     false => Entry::Portion(portion),
                 });
             }
-            topics.push(topic);
         }
         self.kept.count_entries(entries, subscription.queue.entries());
-        for topic in topics {
-            self.subscriptions.know(&topic);
-        }
         if self.subscriptions.joined(asker.index, from) {
             self.come_in_force(asker.index);
         }

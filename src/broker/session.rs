@@ -10,7 +10,9 @@ use bytes::BytesMut;
 use hashbrown::{HashMap, HashSet};
 
 use super::ConnectionId;
+use super::nats::NatsSession;
 use super::subscriptions::{SubscriptionIndex, Subscriptions};
+use super::topic::TopicName;
 use crate::limits::{ANSWER_BYTES_MAX, PENDING_REQUESTS_MAX};
 use crate::protocol::{CoreId, RequestId, SubscriptionId, TopicId};
 
@@ -47,6 +49,8 @@ pub enum Paused {
     Mesh(CoreId),
     /// A subscriber of the topic it publishes to cannot keep up, and wants publishers to wait.
     Blocked(TopicId),
+    /// What it sent has to take effect on other cores before it goes on.
+    Fence,
 }
 
 /// One connection.
@@ -73,8 +77,8 @@ pub struct Session {
     pub announced: HashSet<TopicId>,
     /// The topic of its last frame, which is most often that of its next.
     pub last_published: Option<TopicId>,
-    /// The topic it was sent last, which it has been told of.
-    pub last_announced: Option<TopicId>,
+    /// The topic it was sent last, and the id it has been told for it.
+    pub last_announced: Option<(Arc<TopicName>, TopicId)>,
     /// Its subscriptions.
     pub subscriptions: HashMap<SubscriptionId, SubscriptionIndex>,
     /// Subscriptions with something to send, in turn; see `Subscriptions::rank`.
@@ -87,6 +91,10 @@ pub struct Session {
     pub last_sent_ns: u64,
     /// Messages in it.
     pub in_flight_messages: u32,
+    /// Messages that went into sends.
+    pub taken_messages: u64,
+    /// It is a NATS client.
+    pub nats: Option<Box<NatsSession>>,
 }
 
 impl Session {
@@ -110,6 +118,8 @@ impl Session {
             in_flight: false,
             last_sent_ns: 0,
             in_flight_messages: 0,
+            taken_messages: 0,
+            nats: None,
         }
     }
 
@@ -128,7 +138,13 @@ impl Session {
 
     /// Whether frames it sent are held back for now.
     pub fn waits_to_parse(&self) -> bool {
-        self.in_backlog || self.paused.is_some()
+        let is_fenced = self.nats.as_ref().is_some_and(|nats| nats.fence.is_some());
+        self.in_backlog || self.paused.is_some() || is_fenced
+    }
+
+    /// The part that only NATS clients have.
+    pub fn nats(&mut self) -> &mut NatsSession {
+        self.nats.as_mut().expect("it is a NATS client")
     }
 
     /// Whether its answers, sent and to come, are as many as may wait.

@@ -16,10 +16,11 @@ use super::ingest::{Batch, Destination};
 use super::interest::CoreSet;
 use super::log::Log;
 use super::memory::Memory;
+use super::nats::publish::is_worth_keeping;
 use super::portion::Portion;
-use super::topic::{Topic, TopicName};
+use super::topic::{PASSING, Topic, TopicName};
 use super::{Cluster, Now};
-use crate::limits::TOPIC_ID_MAX;
+use crate::limits::TOPICS_RANGE;
 use crate::protocol::messages::{self, Stamp};
 use crate::protocol::{Sequence, ShardId, TopicId};
 
@@ -75,7 +76,7 @@ impl Shard {
         let full = TopicsFull { topics_max };
         let index = self.topics.len();
         let id = index as u64 * u64::from(self.cluster.shards) + u64::from(self.id.0) + 1;
-        if id > u64::from(TOPIC_ID_MAX) {
+        if id > *TOPICS_RANGE.end() {
             return Err(full);
         }
         let counted =
@@ -103,30 +104,54 @@ impl Shard {
         &mut self.topics[((id.0 - 1) / u32::from(self.cluster.shards)) as usize]
     }
 
-    /// The topic a batch is for. `None` by name only: its OPEN was refused.
-    pub fn find(&mut self, destination: &Destination) -> Option<&mut Topic> {
-        match destination {
-            Destination::Name(name) => Some(&mut self.topics[*self.by_name.get(name)?]),
+    /// The topic a batch is for.
+    pub fn find(&mut self, destination: &Destination) -> Found<'_> {
+        let index = match destination {
             // It was announced to the connection that used it, so the topic exists.
-            Destination::Topic(id) => Some(self.topic_mut(*id)),
+            Destination::Topic(id) => return Found::Kept(self.topic_mut(*id)),
+            Destination::Name(name) => self.by_name.get(name).copied(),
+            Destination::Subject(subject) => match self.by_name.get(subject) {
+                Some(index) => Some(*index),
+                None if is_worth_keeping(subject) => self.make(subject).ok(),
+                None => None,
+            },
+        };
+        match (index, destination) {
+            (Some(index), _) => Found::Kept(&mut self.topics[index]),
+            (None, Destination::Subject(subject)) => Found::Passing(Arc::new(TopicName {
+                id: PASSING,
+                owner: self.cluster.core_of(self.id),
+                name: subject.clone(),
+            })),
+            (None, _) => Found::Refused,
         }
     }
 }
 
-/// Gives a batch its place in its topic: sequences, the time, the id, the TTL.
-pub fn stamp(topic: &mut Topic, now: Now, mut batch: Batch, memory: &Memory) -> Portion {
-    let first = topic.next_sequence;
-    topic.next_sequence = messages::stamp(
-        &mut batch.frames,
-        Stamp {
-            topic: topic.name.id,
-            sequence: first,
-            timestamp: now.unix_ns,
-            ttl_ms: batch.ttl_ms,
-        },
-    );
+/// What a shard has for a batch.
+pub enum Found<'a> {
+    /// A topic with sequences and a log.
+    Kept(&'a mut Topic),
+    /// A subject that is not worth keeping, or no more topics may be made: whoever subscribed gets
+    /// its messages, and nothing of it stays.
+    Passing(Arc<TopicName>),
+    /// Its OPEN was refused.
+    Refused,
+}
+
+/// Gives a batch its place in its topic: sequences from `first`, the time, the id, the TTL.
+pub fn stamp(
+    topic: &Arc<TopicName>,
+    first: Sequence,
+    now: Now,
+    mut batch: Batch,
+    memory: &Memory,
+) -> Portion {
+    let stamp =
+        Stamp { topic: topic.id, sequence: first, timestamp: now.unix_ns, ttl_ms: batch.ttl_ms };
+    let next = messages::stamp(&mut batch.frames, stamp);
     let portion = Portion {
-        topic: topic.name.id,
+        topic: topic.clone(),
         subscription: 0,
         first,
         messages: batch.messages,
@@ -134,8 +159,9 @@ pub fn stamp(topic: &mut Topic, now: Now, mut batch: Batch, memory: &Memory) -> 
             0 => u64::MAX,
             ttl_ms => batch.received_ns + u64::from(ttl_ms) * 1_000_000,
         },
+        not_to: batch.not_to,
         frames: memory.count(batch.frames),
     };
-    assert!(portion.next() == topic.next_sequence, "a batch counts what its frames count");
+    assert!(portion.next() == next, "a batch counts what its frames count");
     portion
 }

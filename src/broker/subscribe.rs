@@ -46,7 +46,7 @@ impl Broker {
             subscription.group = Some(name.clone());
             let member = Asker { index, number: subscription.number };
             let capacity = bounds.messages_max;
-            self.join_group(name, Joins { member, capacity, policy });
+            self.join_group(name, Joins { member, capacity, policy, nats: None });
             return Ok(());
         }
         match self.announce(&pattern, Waiter::Subscription(index)) {
@@ -76,22 +76,35 @@ impl Broker {
         if state == State::Joining {
             session.pending_requests -= 1;
         }
-        self.end_for(index, State::Ending, true);
-        self.unblock(index);
-        let session = self.sessions.get(slot);
-        if self.subscriptions.get(index).is_listed {
-            session.to_send.retain(|listed| *listed != index);
-            session.list(&self.subscriptions, index);
-        } else {
-            self.forget(slot, index);
+        let is_told = self.end_subscription(index, true);
+        if !is_told {
             self.answer(slot, |out| encode::unsubscribed(out, id));
         }
         self.release_deferred(slot);
         Ok(())
     }
 
+    /// It gets no more. Returns whether something is queued, so that its end follows that.
+    pub(super) fn end_subscription(&mut self, index: SubscriptionIndex, hands_back: bool) -> bool {
+        let slot = self.subscriptions.get(index).slot;
+        self.end_for(index, State::Ending, hands_back);
+        self.unblock(index);
+        let session = self.sessions.get(slot);
+        let is_listed = self.subscriptions.get(index).is_listed;
+        if is_listed {
+            session.to_send.retain(|listed| *listed != index);
+            session.list(&self.subscriptions, index);
+        } else {
+            self.forget(slot, index);
+        }
+        is_listed
+    }
+
     /// Every core that has to knows it, so it is in force, once others of its connection are.
     pub(super) fn come_in_force(&mut self, index: SubscriptionIndex) {
+        if self.subscriptions.get(index).sid.is_some() {
+            return self.nats_in_force(index);
+        }
         if !self.subscriptions.must_wait(index) {
             let slot = self.subscriptions.get(index).slot;
             self.put_in_force(index);

@@ -3,8 +3,8 @@
 //! Changed by `subscribe`; read by `fan_out` for every portion and by `flush` for every send.
 //!
 //! # Always true
-//! - A connection is reached at most once per message: under the earliest of its subscriptions
-//!   that match.
+//! - A BLIP/1 connection is reached at most once per message: under the earliest of its
+//!   subscriptions that match. A NATS connection is reached under each of them.
 //! - What a topic reaches is found again only when subscriptions have changed.
 
 use std::sync::Arc;
@@ -42,8 +42,10 @@ pub enum State {
 pub struct Subscription {
     /// Its connection.
     pub slot: u32,
-    /// As its client calls it.
+    /// As its client calls it; for a NATS client, which of its subscriptions it is.
     pub id: SubscriptionId,
+    /// As a NATS client calls it.
+    pub sid: Option<Box<[u8]>>,
     /// What it asks for.
     pub pattern: Arc<str>,
     /// How far it is.
@@ -62,6 +64,12 @@ pub struct Subscription {
     pub ends: bool,
     /// When it was ended, among all that were.
     pub ended: u64,
+    /// A NATS client's, which is in force at once: not all cores have said that they know it.
+    pub awaits_cores: bool,
+    /// Messages it was given, or would have been if its queue had room.
+    pub taken: u64,
+    /// It ends when it was given so many.
+    pub taken_max: u64,
     /// The group it is a member of.
     pub group: Option<GroupName>,
     /// At the bound of its queue.
@@ -80,7 +88,6 @@ pub struct Subscription {
 
 /// What a topic reaches on this core.
 struct Reach {
-    topic: Arc<TopicName>,
     version: u64,
     targets: Vec<SubscriptionIndex>,
 }
@@ -115,6 +122,7 @@ impl Subscriptions {
         let subscription = Box::new(Subscription {
             slot,
             id,
+            sid: None,
             pattern,
             state: State::Joining,
             number: self.last_number,
@@ -123,6 +131,9 @@ impl Subscriptions {
             unanswered: 0,
             ends: false,
             ended: 0,
+            awaits_cores: false,
+            taken: 0,
+            taken_max: u64::MAX,
             group: None,
             policy,
             bounds,
@@ -216,22 +227,20 @@ impl Subscriptions {
         self.joining.iter().filter(joins).copied().collect()
     }
 
-    /// Learns a topic that is about to be sent, though it was not fanned out here yet.
-    pub fn know(&mut self, topic: &Arc<TopicName>) {
-        self.reach_of(topic);
-    }
-
-    fn reach_of(&mut self, topic: &Arc<TopicName>) -> &mut Reach {
-        self.reach.entry(topic.id).or_insert_with(|| Reach {
-            topic: topic.clone(),
-            version: u64::MAX,
-            targets: Vec::new(),
-        })
-    }
-
     /// A subscription, if the index is in use.
     pub fn at(&self, index: SubscriptionIndex) -> Option<&Subscription> {
         self.slots[index.0 as usize].as_deref()
+    }
+
+    /// The earliest subscription of a connection that is in force and matches a topic.
+    pub fn of_connection(&self, slot: u32, topic: &str) -> Option<SubscriptionIndex> {
+        let mut found = Vec::new();
+        self.in_force.matches(topic, &mut found);
+        let of_slot = found.into_iter().map(SubscriptionIndex).filter_map(|index| {
+            let subscription = self.at(index)?;
+            (subscription.slot == slot).then_some((subscription.order, index))
+        });
+        Some(of_slot.min()?.1)
     }
 
     /// All subscriptions.
@@ -293,26 +302,32 @@ impl Subscriptions {
         subscription
     }
 
-    /// The name of a topic that has reached this core.
-    pub fn topic_name(&self, topic: TopicId) -> Arc<TopicName> {
-        self.reach.get(&topic).expect("what is queued has been fanned out").topic.clone()
-    }
-
     /// Takes the list of subscriptions that a topic reaches; give it back with `put_targets`.
-    pub fn take_targets(&mut self, topic: &Arc<TopicName>) -> Vec<SubscriptionIndex> {
+    pub fn take_targets(&mut self, topic: &TopicName) -> Vec<SubscriptionIndex> {
+        let mut targets = Vec::new();
+        if !topic.is_kept() {
+            self.find_targets(&topic.name, &mut targets);
+            return targets;
+        }
         let version = self.in_force.version();
-        let reach = self.reach_of(topic);
-        let mut targets = std::mem::take(&mut reach.targets);
+        let reach = self
+            .reach
+            .entry(topic.id)
+            .or_insert_with(|| Reach { version: u64::MAX, targets: Vec::new() });
+        targets = std::mem::take(&mut reach.targets);
         if reach.version != version {
             reach.version = version;
             self.find_targets(&topic.name, &mut targets);
+            targets.shrink_to_fit();
         }
         targets
     }
 
     /// Gives back what `take_targets` lent.
-    pub fn put_targets(&mut self, topic: TopicId, targets: Vec<SubscriptionIndex>) {
-        self.reach.get_mut(&topic).expect("lent by `take_targets`").targets = targets;
+    pub fn put_targets(&mut self, topic: &TopicName, targets: Vec<SubscriptionIndex>) {
+        if topic.is_kept() {
+            self.reach.get_mut(&topic.id).expect("lent by `take_targets`").targets = targets;
+        }
     }
 
     fn find_targets(&mut self, name: &str, targets: &mut Vec<SubscriptionIndex>) {
@@ -327,7 +342,9 @@ impl Subscriptions {
             (subscription.slot, subscription.order)
         };
         targets.sort_unstable_by_key(key);
-        targets.dedup_by_key(|index| key(index).0);
-        targets.shrink_to_fit();
+        let is_blip = |index: &SubscriptionIndex| {
+            slots[index.0 as usize].as_ref().is_some_and(|subscription| subscription.sid.is_none())
+        };
+        targets.dedup_by(|later, earlier| key(later).0 == key(earlier).0 && is_blip(later));
     }
 }

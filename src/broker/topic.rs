@@ -9,13 +9,35 @@ use crate::protocol::{CoreId, Sequence, TopicId};
 /// What every core may know of a topic. It never changes.
 #[derive(Debug, PartialEq, Eq)]
 pub struct TopicName {
-    /// Never used again while the server runs.
+    /// Never used again while the server runs; [`PASSING`] for a topic that is not kept.
     pub id: TopicId,
     /// The core that orders it.
     pub owner: CoreId,
     /// The topic.
     pub name: Arc<str>,
 }
+
+/// The id of every topic that is not kept: its one batch of messages passes, and it is forgotten.
+pub const PASSING: TopicId = TopicId(0);
+
+impl TopicName {
+    /// Whether the owner keeps it: it has an id of its own, sequences and a log.
+    pub fn is_kept(&self) -> bool {
+        self.id != PASSING
+    }
+
+    /// Tells topics apart, also those that are not kept, as long as somebody holds them.
+    pub fn key(self: &Arc<TopicName>) -> TopicKey {
+        match self.is_kept() {
+            true => TopicKey(u64::from(self.id.0)),
+            false => TopicKey(Arc::as_ptr(self) as u64 | 1 << 63),
+        }
+    }
+}
+
+/// What tells a topic from others, see [`TopicName::key`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct TopicKey(u64);
 
 /// What the owner keeps.
 #[derive(Debug)]

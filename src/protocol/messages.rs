@@ -110,11 +110,12 @@ pub fn stamp(frames: &mut [u8], stamp: Stamp) -> Sequence {
     sequence
 }
 
-/// Marks every frame of `frames` as meant for one subscription.
-pub fn address(frames: &mut [u8], subscription: u32) {
+/// Marks every frame of `frames` as of a topic and meant for one subscription.
+pub fn address(frames: &mut [u8], topic: TopicId, subscription: u32) {
     let mut rest = frames;
     while !rest.is_empty() {
         let frame_len = u32_at(rest, 0) as usize;
+        rest[TOPIC_AT..][..4].copy_from_slice(&topic.0.to_le_bytes());
         rest[SUBSCRIPTION_AT..][..4].copy_from_slice(&subscription.to_le_bytes());
         rest = &mut rest[frame_len..];
     }
@@ -136,6 +137,24 @@ pub fn last_messages(frame: &[u8], keep: u16) -> Vec<u8> {
     header.flags &= !FLAG_CRC;
     header.crc = 0;
     [&header.to_bytes()[..], rest].concat()
+}
+
+/// A stamped frame of the first `keep` messages of a stamped frame that has more of them. It has no
+/// CRC, as that of [`last_messages`].
+pub fn first_messages(frame: &[u8], keep: u16) -> Vec<u8> {
+    let mut header = Header::read(frame);
+    assert!((1..header.count).contains(&keep), "a part is cut from a larger frame");
+    let records = &frame[MESSAGES_HEADER_LEN..];
+    let mut len = 0;
+    for _ in 0..keep {
+        let record_len = u32_at(&records[len..], 0) & !RECORD_HAS_HEADERS;
+        len += RECORD_HEADER_LEN + record_len as usize;
+    }
+    header.frame_len = (MESSAGES_HEADER_LEN + len) as u32;
+    header.count = keep;
+    header.flags &= !FLAG_CRC;
+    header.crc = 0;
+    [&header.to_bytes()[..], &records[..len]].concat()
 }
 
 /// The first of whole MESSAGES frames lying back to back: its length and how many messages it has.
@@ -416,9 +435,10 @@ mod tests {
     #[test]
     fn every_frame_of_a_run_is_addressed() {
         let mut run = [frame(0, &[b"a"]), frame(0, &[b"b", b"c"])].concat();
-        address(&mut run, 42);
+        address(&mut run, TopicId(8), 42);
         let (first_len, _) = first_frame(&run);
         assert_eq!(Header::read(&run).subscription, 42);
-        assert_eq!(Header::read(&run[first_len..]).subscription, 42);
+        let second = Header::read(&run[first_len..]);
+        assert_eq!((second.topic, second.subscription), (8, 42));
     }
 }

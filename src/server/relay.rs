@@ -109,6 +109,7 @@ impl Service for Relay {
                 io.send(outward(connection), &mut self.gathered);
             }
         }
+        busy |= self.broker.owes_turn();
         for action in self.broker.take_actions() {
             match action {
                 Action::Pause(connection) => io.pause(outward(connection)),

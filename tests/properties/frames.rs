@@ -1,10 +1,13 @@
 //! Frames whose records say which message they are, and what may be done with such frames.
 
+use std::sync::Arc;
+
 use blipmq::broker::portion::Portion;
+use blipmq::broker::topic::TopicName;
 use blipmq::limits::{MESSAGES_HEADER_LEN, RECORD_HEADER_LEN};
 use blipmq::protocol::frame::FLAG_CRC;
 use blipmq::protocol::messages::{self, Header, Stamp};
-use blipmq::protocol::{Sequence, TopicId, decode};
+use blipmq::protocol::{CoreId, Sequence, TopicId, decode};
 use proptest::prelude::*;
 
 /// Payload bytes that name a message.
@@ -18,6 +21,12 @@ pub type Shape = Vec<Vec<usize>>;
 pub fn shapes() -> impl Strategy<Value = Shape> {
     let frame = prop::collection::vec(prop_oneof![4 => 0usize..8, 1 => 0usize..200], 1..5);
     prop::collection::vec(frame, 1..5)
+}
+
+/// A topic under a number.
+pub fn named(id: u32) -> Arc<TopicName> {
+    let name = format!("topic.{id}").into();
+    Arc::new(TopicName { id: TopicId(id), owner: CoreId(0), name })
 }
 
 /// A portion of this shape, stamped as the broker stamps it.
@@ -47,9 +56,9 @@ pub fn portion(topic: u32, first: u64, shape: &Shape) -> Portion {
         frames.extend_from_slice(&header.to_bytes());
         frames.extend_from_slice(&records);
     }
-    let (topic, first) = (TopicId(topic), Sequence(first));
-    let next =
-        messages::stamp(&mut frames, Stamp { topic, sequence: first, timestamp: 7, ttl_ms: 9 });
+    let (topic, first) = (named(topic), Sequence(first));
+    let stamp = Stamp { topic: topic.id, sequence: first, timestamp: 7, ttl_ms: 9 };
+    let next = messages::stamp(&mut frames, stamp);
     assert_eq!(next.0, sequence);
     Portion {
         topic,
@@ -57,6 +66,7 @@ pub fn portion(topic: u32, first: u64, shape: &Shape) -> Portion {
         first,
         messages: (next.0 - first.0) as u32,
         deadline_ns: u64::MAX,
+        not_to: None,
         frames: frames.into(),
     }
 }
@@ -76,12 +86,12 @@ pub fn read(portion: &Portion) -> Vec<u32> {
     while !rest.is_empty() {
         let frame = decode::next_frame(rest, u32::MAX).expect("legal").expect("whole");
         let header = messages::check(frame, u32::MAX).expect("a right frame");
-        assert_eq!((header.topic, header.sequence), (portion.topic.0, sequence));
+        assert_eq!((header.topic, header.sequence), (portion.topic.id.0, sequence));
         assert_eq!((header.timestamp, header.ttl_ms), (7, 9), "the stamp stays");
         let crc = if header.flags & FLAG_CRC != 0 { CRC } else { 0 };
         assert_eq!(header.crc, crc, "a CRC goes with its flag");
         for record in messages::records(frame) {
-            let name = [&portion.topic.0.to_le_bytes()[..], &sequence.to_le_bytes()].concat();
+            let name = [&portion.topic.id.0.to_le_bytes()[..], &sequence.to_le_bytes()].concat();
             assert_eq!(record.payload[..NAME_LEN], name);
             sequence += 1;
         }

@@ -1,8 +1,10 @@
 //! Runs of missed messages against a list of them.
 
 use blipmq::broker::gaps::{Gap, Gaps};
-use blipmq::protocol::{GapReason, Sequence, TopicId};
+use blipmq::protocol::{GapReason, Sequence};
 use proptest::prelude::*;
+
+use crate::frames;
 
 #[derive(Debug, Clone)]
 enum Step {
@@ -40,15 +42,15 @@ proptest! {
                 Step::Add { topic, delivered, messages, expired } => {
                     let next = &mut next[topic as usize];
                     let gap = Gap {
-                        topic: TopicId(topic),
+                        topic: frames::named(topic + 1),
                         subscription: 0,
                         first: Sequence(*next + delivered),
                         messages,
                         reason: if expired { GapReason::Expired } else { GapReason::Overflow },
                     };
                     *next += delivered + messages;
-                    gaps.add(gap);
-                    let last = list.iter_mut().rfind(|run| run.topic == gap.topic);
+                    gaps.add(gap.clone());
+                    let last = list.iter_mut().rfind(|run| run.topic.id == gap.topic.id);
                     match last.filter(|run| {
                         run.reason == gap.reason && run.first.0 + run.messages == gap.first.0
                     }) {

@@ -220,7 +220,7 @@ impl List {
         for messages in frames::read(portion) {
             let from = if self.replay.is_empty() { &mut self.frames } else { &mut self.replay };
             let frame = from.pop_front().expect("what is handed out was queued");
-            assert_eq!((frame.topic, frame.messages), (portion.topic.0, u64::from(messages)));
+            assert_eq!((frame.topic, frame.messages), (portion.topic.id.0, u64::from(messages)));
             self.told(frame.topic, frame.first, frame.messages);
         }
     }
@@ -229,11 +229,11 @@ impl List {
     pub fn took_gap(&mut self, gap: &Gap) {
         assert!(gap.messages > 0, "an empty gap says nothing");
         for sequence in gap.first.0..gap.first.0 + gap.messages {
-            let message = (gap.topic.0, sequence);
+            let message = (gap.topic.id.0, sequence);
             assert_eq!(self.missing.remove(&message), Some(gap.reason), "{message:?}");
             self.behind.remove(&message);
         }
-        self.told(gap.topic.0, gap.first.0, gap.messages);
+        self.told(gap.topic.id.0, gap.first.0, gap.messages);
     }
 
     /// Nothing of a topic is told twice, left out, or told out of order.

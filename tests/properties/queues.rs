@@ -73,7 +73,7 @@ impl Both {
     }
 
     fn replay(&mut self, topic: usize, missing: bool, shape: &Shape) {
-        let (id, first) = (topic as u32, self.next[topic]);
+        let (id, first) = (topic as u32 + 1, self.next[topic]);
         let portion = frames::portion(id, first, shape);
         self.next[topic] = portion.next().0;
         self.queue.push_replay(if missing {
@@ -88,7 +88,7 @@ impl Both {
     fn step(&mut self, step: &Step) {
         match step {
             Step::Enqueue(topic, shape) => {
-                let (id, first) = (*topic as u32, self.next[*topic]);
+                let (id, first) = (*topic as u32 + 1, self.next[*topic]);
                 let portion = frames::portion(id, first, shape);
                 let outcome =
                     overflow::enqueue(&mut self.queue, &portion, self.policy, self.bounds);
@@ -99,7 +99,7 @@ impl Both {
                 }
             }
             Step::Miss(topic, messages) => {
-                let id = *topic as u32;
+                let id = *topic as u32 + 1;
                 let shape = vec![vec![0; *messages as usize]];
                 let portion = frames::portion(id, self.next[*topic], &shape);
                 self.list.miss(id, self.next[*topic], *messages, GapReason::Expired);
@@ -152,7 +152,7 @@ impl Both {
         self.compare();
         assert!(self.queue.is_empty() && self.queue.gap_runs() == 0 && self.queue.entries() == 0);
         for (topic, next) in self.next.iter().enumerate() {
-            assert_eq!(self.list.next_told(topic as u32), *next, "topic {topic}");
+            assert_eq!(self.list.next_told(topic as u32 + 1), *next, "topic {topic}");
         }
     }
 }

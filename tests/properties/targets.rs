@@ -127,7 +127,7 @@ proptest! {
                     let topic = which.get(&topics);
                     let targets = subscriptions.take_targets(topic);
                     prop_assert_eq!(&targets, &reached(&all, &topic.name), "{}", topic.name);
-                    subscriptions.put_targets(topic.id, targets);
+                    subscriptions.put_targets(topic, targets);
                 }
             }
         }

@@ -217,6 +217,7 @@ impl World {
                 self.send(wire, moment, gathered.drain(..).flatten().collect());
             }
         }
+        busy |= self.drivers[core].broker.owes_turn();
         let actions: Vec<Action> = self.drivers[core].broker.take_actions().collect();
         for action in actions {
             match action {
@@ -263,7 +264,8 @@ impl World {
                 }
                 if let Letter::Deliveries(deliveries) = &letter {
                     for delivery in deliveries {
-                        if let Delivery::Portion { topic, portion } = delivery {
+                        if let Delivery::Portion(portion) = delivery {
+                            let topic = &portion.topic;
                             let reached = (topic.id.0, portion.next().0);
                             self.drivers[core].not_fanned_out.push(reached);
                         }

@@ -1,0 +1,148 @@
+//! PING: answered once everything its connection sent before has taken effect.
+//!
+//! Clients take the PONG for a promise: what they subscribed to is in force, what they published is
+//! with whoever subscribed, and their own messages have come back before it. So the next commands
+//! wait until this core has handed out what the connection published, and every other core has said
+//! that it served what came before. Then the PONG goes behind what is queued for the connection.
+
+use super::super::flush::Gather;
+use super::super::mesh::Request;
+use super::super::session::Session;
+use super::super::session::{Paused, Phase};
+use super::super::{Action, Broker, ConnectionId};
+
+/// A PING, or a publish, that waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Fence {
+    /// Other cores that have not answered; `None` before they were asked.
+    unanswered: Option<u16>,
+    /// It is a PING, which wants a PONG.
+    is_ping: bool,
+}
+
+impl Broker {
+    /// PING.
+    pub(super) fn begin_fence(&mut self, slot: u32) {
+        self.sessions.get(slot).nats().fence = Some(Fence { unanswered: None, is_ping: true });
+        self.fencing.push(slot);
+    }
+
+    /// The next command waits for the groups its connection has just joined.
+    pub(super) fn begin_quiet_fence(&mut self, slot: u32) {
+        self.sessions.get(slot).nats().fence = Some(Fence { unanswered: None, is_ping: false });
+        self.fencing.push(slot);
+    }
+
+    /// Asks the other cores, now that what was published before is on its way to them.
+    pub(in crate::broker) fn ask_fences(&mut self) {
+        for slot in std::mem::take(&mut self.fencing) {
+            let Some((connection, session)) = self.sessions.find(slot) else { continue };
+            // The slot may have another connection by now.
+            let Some(nats) = &mut session.nats else { continue };
+            let Some(fence @ Fence { unanswered: None, .. }) = &mut nats.fence else { continue };
+            if session.phase == Phase::Closing {
+                continue;
+            }
+            let asked = match fence.is_ping {
+                true => self.cluster.cores - 1,
+                false => 0,
+            };
+            fence.unanswered = Some(asked);
+            if asked > 0 {
+                for core in self.others() {
+                    self.outgoing[core].ask(Request::Fence { connection });
+                }
+            }
+            self.pass_fence(slot);
+            self.pause_for_fence(slot);
+        }
+    }
+
+    fn pause_for_fence(&mut self, slot: u32) {
+        let connection = self.sessions.id(slot);
+        let session = self.sessions.get(slot);
+        let waits = session.phase != Phase::Closing && session.nats().fence.is_some();
+        if waits && session.paused.is_none() {
+            session.paused = Some(Paused::Fence);
+            self.paused.push(slot);
+            self.actions.push(Action::Pause(connection));
+        }
+    }
+
+    /// Another core has served what the connection sent before.
+    pub(in crate::broker) fn fence_answered(&mut self, connection: ConnectionId) {
+        // The connection may be gone by now.
+        let Some(session) = self.sessions.find_id(connection) else { return };
+        if session.phase == Phase::Closing {
+            return;
+        }
+        if let Some(Fence { unanswered: Some(unanswered), .. }) = &mut session.nats().fence {
+            *unanswered -= 1;
+            self.pass_fence(connection.slot);
+        }
+    }
+
+    /// Goes on with a connection if nothing is left to wait for.
+    pub(super) fn pass_fence(&mut self, slot: u32) {
+        let session = self.sessions.get(slot);
+        let pending = session.pending_requests;
+        let Some(Fence { unanswered: Some(0), is_ping }) = session.nats().fence else { return };
+        if pending > 0 {
+            return;
+        }
+        session.nats().fence = None;
+        if is_ping {
+            self.pong(slot);
+        }
+        let session = self.sessions.get(slot);
+        if session.paused == Some(Paused::Fence) {
+            session.paused = None;
+            let ended = session.ended;
+            self.paused.retain(|paused| *paused != slot);
+            if !ended {
+                let connection = self.sessions.id(slot);
+                self.actions.push(Action::Resume(connection));
+            }
+        }
+        let session = self.sessions.get(slot);
+        if session.paused.is_none() && !session.unparsed.is_empty() {
+            self.leave_for_later(slot);
+        } else {
+            self.close_if_ended(slot);
+        }
+    }
+
+    /// PONG, behind what is queued.
+    fn pong(&mut self, slot: u32) {
+        let session = self.sessions.get(slot);
+        let queued = session.to_send.iter().map(|index| {
+            let subscription = self.subscriptions.at(*index).expect("what is listed exists");
+            subscription.queue.messages()
+        });
+        let queued: u64 = queued.sum();
+        let taken = session.taken_messages;
+        let nats = session.nats();
+        // Who counts answers gets them in the order of its commands.
+        if queued == 0 || nats.verbose {
+            self.answer(slot, |out| out.extend_from_slice(PONG));
+        } else {
+            nats.pongs.push_back(taken + queued);
+        }
+    }
+}
+
+const PONG: &[u8] = b"PONG\r\n";
+
+impl Gather<'_> {
+    /// The PONGs that waited for the messages of this send.
+    pub(in crate::broker) fn put_pongs(&mut self, session: &mut Session) {
+        let Some(nats) = &mut session.nats else { return };
+        while let Some(due) = nats.pongs.front()
+            && (session.to_send.is_empty() || session.taken_messages >= *due)
+        {
+            nats.pongs.pop_front();
+            self.between.extend_from_slice(PONG);
+        }
+        self.put_between();
+    }
+}

@@ -1,0 +1,114 @@
+//! How a NATS client and the broker get to know each other, and what a client is told it did wrong.
+
+use bytes::Bytes;
+
+use super::super::session::Phase;
+use super::super::{Broker, Now, Peer, SERVER_NAME};
+use super::NatsSession;
+use crate::nats::connect::Connect;
+use crate::nats::error::Offence;
+use crate::nats::info::{self, Info};
+use crate::protocol::Reject;
+
+impl Broker {
+    /// A NATS client has connected: it is told who we are, and may be asked who it is.
+    pub(in crate::broker) fn nats_connected(
+        &mut self,
+        now: Now,
+        slot: u32,
+        peer: Peer,
+        admitted: bool,
+    ) {
+        self.nats_clients += 1;
+        let client_id =
+            (self.nats_clients - 1) * u64::from(self.cluster.cores) + u64::from(self.core.0) + 1;
+        let session = self.sessions.get(slot);
+        session.nats = Some(Box::new(NatsSession::new(client_id, peer.address, now.monotonic_ns)));
+        session.phase = Phase::Open;
+        self.tell_info(slot, false);
+        if self.drain.has_begun() {
+            self.close_with_answers(slot);
+        } else if !admitted {
+            self.offend(slot, &Offence::MaximumConnectionsExceeded);
+        } else {
+            self.expect_sign_of_life(now, slot);
+        }
+    }
+
+    /// INFO, on connecting and again when the broker stops.
+    pub(in crate::broker) fn tell_info(&mut self, slot: u32, stops: bool) {
+        let nats = self.sessions.get(slot).nats();
+        let (client_id, client_ip) = (nats.client_id, nats.address.ip().to_string());
+        let server_id = format!("{:016X}", self.cluster.server_id);
+        let address = self.cluster.settings.nats.bind_addr;
+        let info = Info {
+            server_id: &server_id,
+            server_name: SERVER_NAME,
+            version: env!("CARGO_PKG_VERSION"),
+            host: &address.ip().to_string(),
+            port: address.port(),
+            max_payload: self.cluster.settings.server.max_message_size_bytes,
+            client_id,
+            client_ip: &client_ip,
+            auth_required: false,
+            tls_required: false,
+            tls_available: false,
+            nonce: None,
+            ldm: stops,
+        };
+        self.answer(slot, |out| info::encode(out, &info));
+    }
+
+    /// CONNECT.
+    pub(super) fn nats_connect(&mut self, slot: u32, json: &[u8]) -> Result<(), Offence> {
+        let session = self.sessions.get(slot);
+        let nats = session.nats();
+        // What a second CONNECT leaves out stays.
+        let mut connect = Connect {
+            verbose: nats.verbose,
+            pedantic: nats.pedantic,
+            echo: nats.echo,
+            headers: nats.headers,
+            no_responders: nats.no_responders,
+            ..Connect::default()
+        };
+        connect.update(json)?;
+        session.phase = Phase::Open;
+        let nats = session.nats();
+        nats.verbose = connect.verbose;
+        nats.pedantic = connect.pedantic;
+        nats.echo = connect.echo;
+        nats.headers = connect.headers;
+        nats.no_responders = connect.no_responders;
+        Ok(())
+    }
+
+    /// Tells a client what was wrong; some offences end its connection.
+    pub(in crate::broker) fn offend(&mut self, slot: u32, offence: &Offence) {
+        if self.sessions.get(slot).phase == Phase::Closing {
+            return;
+        }
+        self.counters.errors_sent.add(1);
+        self.answer(slot, |out| offence.encode(out));
+        if offence.closes() {
+            self.close_with_answers(slot);
+        }
+    }
+
+    /// What the broker refuses whatever the protocol, in the words of this one.
+    pub(in crate::broker) fn offend_with(&mut self, slot: u32, reject: &Reject) {
+        let offence = match reject {
+            Reject::TooManyConnections { .. } => Offence::MaximumConnectionsExceeded,
+            Reject::AuthTimeout { .. } => Offence::AuthenticationTimeout,
+            Reject::SlowSubscriber { .. } => Offence::SlowConsumer,
+            Reject::Stopping => return self.close_with_answers(slot),
+            other => unreachable!("no command of NATS leads to: {other}"),
+        };
+        self.offend(slot, &offence);
+    }
+
+    fn close_with_answers(&mut self, slot: u32) {
+        let last: Bytes = std::mem::take(&mut self.sessions.get(slot).answers).freeze();
+        self.close(slot, last);
+    }
+}

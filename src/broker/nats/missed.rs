@@ -1,0 +1,72 @@
+//! What a NATS subscription missed, told on the subject `$SYS.GAP.<client id>`.
+//!
+//! The protocol has no word for it, and clients close for good on an error they do not know. So who
+//! wants to know subscribes: a client to its own, whose number INFO told it, or a monitor to all.
+//!
+//! # Always true
+//! - What a listener to these subjects misses of them is counted, not told: it would be told on them.
+
+use serde_json::json;
+
+use super::super::gaps::Gap;
+use super::super::subscriptions::Subscription;
+use super::super::{Broker, Now};
+use crate::nats::command::Publish;
+use crate::nats::message;
+use crate::protocol::GapReason;
+use crate::protocol::name::SYSTEM_PREFIX;
+
+/// Messages that a subscription did not get.
+pub struct Missed {
+    sid: Box<[u8]>,
+    gap: Gap,
+}
+
+impl Missed {
+    /// Of a NATS client's subscription.
+    pub fn new(subscription: &Subscription, gap: Gap) -> Missed {
+        Missed { sid: subscription.sid.clone().expect("it is a NATS client's"), gap }
+    }
+
+    fn to_json(&self, client_id: u64) -> Vec<u8> {
+        let reason = match self.gap.reason {
+            GapReason::Overflow => "overflow",
+            GapReason::Expired => "expired",
+            GapReason::NoLongerKept => "no_longer_kept",
+            GapReason::Conflated => "conflated",
+        };
+        let document = json!({
+            "client_id": client_id,
+            "sid": String::from_utf8_lossy(&self.sid),
+            "subject": *self.gap.topic.name,
+            "first": self.gap.first.0,
+            "messages": self.gap.messages,
+            "reason": reason,
+        });
+        document.to_string().into_bytes()
+    }
+}
+
+impl Broker {
+    /// Publishes what the subscriptions of a connection missed.
+    pub(in crate::broker) fn tell_missed(&mut self, now: Now, slot: u32, missed: &[Missed]) {
+        for missed in missed {
+            if missed.gap.topic.name.starts_with(SYSTEM_PREFIX) {
+                continue;
+            }
+            let nats = self.sessions.get(slot).nats();
+            let subject = format!("{SYSTEM_PREFIX}GAP.{}", nats.client_id);
+            let payload = missed.to_json(nats.client_id);
+            let publish = Publish {
+                subject: subject.as_bytes(),
+                reply: None,
+                headers: b"",
+                payload: &payload,
+            };
+            let frame_len = message::frame_len(&publish);
+            let batch = self.ingest.for_subject(now, &subject, 0, None, frame_len, &mut nats.place);
+            message::append_frame(&mut batch.frames, &publish).expect("it has no headers");
+            batch.messages += 1;
+        }
+    }
+}

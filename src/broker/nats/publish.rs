@@ -1,0 +1,167 @@
+//! PUB and HPUB: a message becomes a MESSAGES frame in its subject's batch of this turn.
+//!
+//! The owner of the subject finds or makes its topic, and answers requests that nobody listens to.
+//! Called by `receive`. Next on the path: `ingest`.
+
+use std::sync::Arc;
+
+use super::super::portion::Publisher;
+use super::super::session::Paused;
+use super::super::{Action, Broker, ConnectionId, Now};
+use super::INBOX_PREFIX;
+use crate::nats::command::Publish;
+use crate::nats::error::Offence;
+use crate::nats::{message, subject};
+use crate::protocol::name::{self, SYSTEM_PREFIX};
+
+/// A request whose publisher wants to know at once if nobody listens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Requester {
+    /// The publisher's, on the core that took the message in.
+    pub connection: ConnectionId,
+    /// Where it waits for answers.
+    pub reply: Box<str>,
+}
+
+/// Whether a subject is kept as a topic if there is room: nobody asks for old messages of an inbox,
+/// and what no BLIP/1 client could name is of no use to it.
+pub fn is_worth_keeping(subject: &str) -> bool {
+    !subject.starts_with(INBOX_PREFIX)
+        && !subject.starts_with(SYSTEM_PREFIX)
+        && name::check_topic(subject).is_ok()
+}
+
+impl Broker {
+    /// Whether a publish has to wait; if so it is tried again later.
+    pub(super) fn nats_publish_waits(&mut self, slot: u32, publish: &Publish<'_>) -> bool {
+        let blocked = match self.blocks.are_none() {
+            true => None,
+            false => std::str::from_utf8(publish.subject)
+                .ok()
+                .and_then(|subject| self.blocks.topic_that_waits(subject)),
+        };
+        let connection = self.sessions.id(slot);
+        let has_room = self.ingest.has_room();
+        let session = self.sessions.get(slot);
+        if let Some(topic) = blocked {
+            session.paused = Some(Paused::Blocked(topic));
+            self.paused.push(slot);
+            self.actions.push(Action::Pause(connection));
+            return true;
+        }
+        // It may be for a group this connection has just joined, and the coordinator not know yet.
+        if session.nats().joining_groups > 0 {
+            self.begin_quiet_fence(slot);
+            return true;
+        }
+        if !has_room {
+            self.leave_for_later(slot);
+        }
+        !has_room
+    }
+
+    pub(super) fn nats_publish(
+        &mut self,
+        now: Now,
+        slot: u32,
+        publish: &Publish<'_>,
+    ) -> Result<(), Offence> {
+        let connection = self.sessions.id(slot);
+        let nats = self.sessions.get(slot).nats();
+        let Ok(subject) = std::str::from_utf8(publish.subject) else {
+            return Err(Offence::InvalidPublishSubject);
+        };
+        if nats.pedantic && !subject::is_valid_literal(publish.subject) {
+            self.offend(slot, &Offence::InvalidPublishSubject);
+        }
+        if subject.starts_with(SYSTEM_PREFIX) {
+            return self.refuse_system_subject(slot, subject, publish);
+        }
+        // No client sends these, and no subscription can match them.
+        if subject.split('.').any(str::is_empty) {
+            return Ok(());
+        }
+        if !self.has_memory() {
+            self.counters.refused_for_memory_messages.add(1);
+            return Ok(());
+        }
+        let nats = self.sessions.get(slot).nats();
+        let not_to = (!nats.echo).then(|| Arc::new(Publisher { core: self.core, connection }));
+        let wants_responder = nats.no_responders && publish.reply.is_some();
+        let frame_len = message::frame_len(publish);
+        let ttl_ms = self.cluster.settings.delivery.default_ttl_ms;
+        let batch =
+            self.ingest.for_subject(now, subject, ttl_ms, not_to, frame_len, &mut nats.place);
+        message::append_frame(&mut batch.frames, publish)?;
+        batch.messages += 1;
+        if wants_responder
+            && let Some(reply) = publish.reply
+            && let Ok(reply) = std::str::from_utf8(reply)
+        {
+            batch.requests.push(Requester { connection, reply: reply.into() });
+        }
+        self.wait_for_mesh(slot, subject);
+        Ok(())
+    }
+
+    /// The broker's own subjects: a request is told that nobody serves it, anything else is refused.
+    fn refuse_system_subject(
+        &mut self,
+        slot: u32,
+        subject: &str,
+        publish: &Publish<'_>,
+    ) -> Result<(), Offence> {
+        let nats = self.sessions.get(slot).nats();
+        match publish.reply.map(std::str::from_utf8) {
+            Some(Ok(reply)) if nats.no_responders => {
+                self.tell_no_responders(slot, reply);
+                Ok(())
+            }
+            _ => Err(Offence::publish_violation(subject.as_bytes())),
+        }
+    }
+
+    /// If the core that owns the subject cannot keep up, the connection is not read for a while.
+    fn wait_for_mesh(&mut self, slot: u32, subject: &str) {
+        if self.cluster.cores == 1 {
+            return;
+        }
+        let owner = self.cluster.core_of(self.cluster.shard_of_name(subject));
+        if owner != self.core && self.outgoing[usize::from(owner.0)].requests_are_full() {
+            let connection = self.sessions.id(slot);
+            let session = self.sessions.get(slot);
+            if session.paused.is_none() {
+                session.paused = Some(Paused::Mesh(owner));
+                self.paused.push(slot);
+                self.actions.push(Action::Pause(connection));
+            }
+        }
+    }
+
+    /// The owner of a request's subject says that nobody listens to it.
+    pub(in crate::broker) fn no_responders(&mut self, requester: &Requester) {
+        // The connection may be gone by now.
+        if self.sessions.find_id(requester.connection).is_some() {
+            self.tell_no_responders(requester.connection.slot, &requester.reply);
+        }
+    }
+
+    /// Status 503 to the subscription of the requester that waits for the answer, if there is one.
+    fn tell_no_responders(&mut self, slot: u32, reply: &str) {
+        let Some(index) = self.subscriptions.of_connection(slot, reply) else { return };
+        self.counters.no_responders.add(1);
+        let subscription = self.subscriptions.get(index);
+        let sid = subscription.sid.clone().expect("it is a NATS client's");
+        subscription.taken += 1;
+        let is_last = subscription.taken >= subscription.taken_max;
+        self.answer(slot, |out| {
+            for part in [b"HMSG ", reply.as_bytes(), b" ", &sid, b" 16 16\r\n"] {
+                out.extend_from_slice(part);
+            }
+            out.extend_from_slice(b"NATS/1.0 503\r\n\r\n\r\n");
+        });
+        if is_last {
+            self.end_nats_subscription(index, false);
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! SUB and UNSUB. A subscription gets what this core knows of at once; PONG says when all cores do.
+//!
+//! Called by `receive`.
+
+use std::sync::Arc;
+
+use super::super::Broker;
+use super::super::groups::{GroupName, Joins};
+use super::super::interest::{Announcement, Waiter};
+use super::super::queue::Bounds;
+use super::super::replay::Asker;
+use super::super::session::Phase;
+use super::super::subscriptions::{State, SubscriptionIndex};
+use crate::config::OverflowPolicy;
+use crate::nats::error::Offence;
+use crate::nats::subject;
+use crate::protocol::SubscriptionId;
+
+impl Broker {
+    /// SUB.
+    pub(super) fn nats_subscribe(
+        &mut self,
+        slot: u32,
+        subject: &[u8],
+        queue: Option<&[u8]>,
+        sid: &[u8],
+    ) -> Result<(), Offence> {
+        let pattern = std::str::from_utf8(subject).ok();
+        let pattern = pattern.filter(|_| subject::is_valid_pattern(subject));
+        let group = queue.map(std::str::from_utf8).transpose().ok();
+        let (Some(pattern), Some(group)) = (pattern, group) else {
+            return Err(Offence::InvalidSubject);
+        };
+        let settings = self.cluster.settings.clone();
+        let connection = self.sessions.id(slot);
+        let session = self.sessions.get(slot);
+        // Once more under the same name changes nothing.
+        if session.nats().sids.contains_key(sid) {
+            return Ok(());
+        }
+        if session.subscriptions.len() >= settings.limits.max_subscriptions_per_connection as usize
+        {
+            return Err(Offence::MaximumSubscriptionsExceeded);
+        }
+        let bounds = Bounds {
+            messages_max: settings.nats.subscriber_capacity,
+            bytes_max: settings.queues.subscriber_bytes,
+        };
+        let policy = match settings.queues.overflow_policy {
+            // A group is nobody's alone: its publishers do not wait, and no member is to blame.
+            OverflowPolicy::Block | OverflowPolicy::Disconnect if group.is_some() => {
+                OverflowPolicy::DropOldest
+            }
+            policy => policy,
+        };
+        let pattern: Arc<str> = pattern.into();
+        let nats = session.nats();
+        nats.subscriptions_made += 1;
+        let id = SubscriptionId(nats.subscriptions_made);
+        let index = self.subscriptions.insert(slot, id, pattern.clone(), policy, bounds);
+        nats.sids.insert(sid.into(), index);
+        session.subscriptions.insert(id, index);
+        self.counters.subscriptions.add(1);
+        let subscription = self.subscriptions.get(index);
+        subscription.sid = Some(sid.into());
+        if let Some(group) = group {
+            let name = GroupName { pattern, group: group.into() };
+            subscription.group = Some(name.clone());
+            let member = Asker { index, number: subscription.number };
+            session.pending_requests += 1;
+            session.nats().joining_groups += 1;
+            let capacity = bounds.messages_max;
+            let joins = Joins { member, capacity, policy, nats: Some(connection) };
+            self.join_group(name, joins);
+            return Ok(());
+        }
+        let announcement = self.announce(&pattern, Waiter::Subscription(index));
+        self.subscriptions.put_in_force(index);
+        if announcement != Announcement::InForce {
+            self.subscriptions.get(index).awaits_cores = true;
+            self.sessions.get(slot).pending_requests += 1;
+        }
+        Ok(())
+    }
+
+    /// UNSUB. With `max` the subscription ends after so many messages, counted from its beginning.
+    pub(super) fn nats_unsubscribe(&mut self, slot: u32, sid: &[u8], max: Option<u64>) {
+        let Some(&index) = self.sessions.get(slot).nats().sids.get(sid) else { return };
+        let subscription = self.subscriptions.get(index);
+        match max {
+            Some(max) if max > subscription.taken => subscription.taken_max = max,
+            _ => self.end_nats_subscription(index, true),
+        }
+    }
+
+    /// It gets no more; what is queued for it still goes out, unless others of its group get it.
+    pub(in crate::broker) fn end_nats_subscription(
+        &mut self,
+        index: SubscriptionIndex,
+        hands_back: bool,
+    ) {
+        let subscription = self.subscriptions.get(index);
+        let slot = subscription.slot;
+        let sid = subscription.sid.take().expect("it is a NATS client's");
+        if std::mem::take(&mut subscription.awaits_cores) {
+            self.sessions.get(slot).pending_requests -= 1;
+        }
+        let joins = subscription.state == State::Joining;
+        let session = self.sessions.get(slot);
+        session.nats().sids.remove(&sid);
+        if joins {
+            session.pending_requests -= 1;
+            session.nats().joining_groups -= 1;
+        }
+        self.subscriptions.get(index).sid = Some(sid);
+        self.end_subscription(index, hands_back);
+        self.pass_fence(slot);
+    }
+
+    /// The cores that had to know a subscription do, or a group has its new member.
+    pub(in crate::broker) fn nats_in_force(&mut self, index: SubscriptionIndex) {
+        let subscription = self.subscriptions.get(index);
+        let slot = subscription.slot;
+        if subscription.state == State::Joining {
+            self.subscriptions.put_in_force(index);
+            self.sessions.get(slot).nats().joining_groups -= 1;
+        } else if !std::mem::take(&mut subscription.awaits_cores) {
+            return;
+        }
+        let session = self.sessions.get(slot);
+        session.pending_requests -= 1;
+        if session.phase != Phase::Closing {
+            self.pass_fence(slot);
+        }
+    }
+}
