@@ -29,8 +29,11 @@ fn round_trip(publish: &Publish<'_>) -> String {
     delivered(&frame_of(publish), &FOR_ALL)
 }
 
+/// Names and values, and the payload.
+type BlipRecord<'a> = (&'a [(&'a [u8], &'a [u8])], &'a [u8]);
+
 /// A frame of a BLIP client.
-fn blip_frame(records: &[(&[(&[u8], &[u8])], &[u8])]) -> Vec<u8> {
+fn blip_frame(records: &[BlipRecord<'_>]) -> Vec<u8> {
     let mut body = BytesMut::new();
     for (headers, payload) in records {
         if headers.is_empty() {
