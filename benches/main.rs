@@ -8,6 +8,7 @@
 mod decode;
 mod fan_out;
 mod mesh_hop;
+mod nats;
 mod queue;
 mod support;
 mod topic_match;
@@ -21,5 +22,6 @@ fn main() {
     fan_out::bench(&mut criterion);
     ttl::bench(&mut criterion);
     mesh_hop::bench(&mut criterion);
+    nats::bench(&mut criterion);
     criterion.final_summary();
 }

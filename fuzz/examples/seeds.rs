@@ -58,6 +58,7 @@ fn main() {
     session_scripts(&mut seeds);
     server_frames(&mut seeds);
     configurations(&mut seeds, &folder.join("../config"));
+    commands_of_nats(&mut seeds, &fs::read_to_string(vectors.join("nats.txt")).expect("vectors"));
     println!("{} seeds in {}", seeds.written, seeds.corpus.display());
 }
 
@@ -184,6 +185,18 @@ fn configurations(seeds: &mut Seeds, folder: &Path) {
             table = line;
         } else if let Some((key, _)) = line.split_once(" = ") {
             seeds.write("config", key, format!("{table}\n{line}\n").as_bytes());
+        }
+    }
+}
+
+/// The middle column of `nats.txt`; rows that repeat something are too long to be worth it.
+fn commands_of_nats(seeds: &mut Seeds, rows: &str) {
+    for row in rows.lines().filter(|row| !row.starts_with('#')) {
+        let mut fields = row.split(" | ");
+        let (Some(name), Some(sends)) = (fields.next(), fields.next()) else { continue };
+        let bytes = sends.replace("\\r", "\r").replace("\\n", "\n").replace("\\t", "\t");
+        if !bytes.contains(['\\', '*']) {
+            seeds.write("nats", name, bytes.as_bytes());
         }
     }
 }

@@ -23,6 +23,8 @@
 //! | `Gaps` | a list of runs | what continues a run extends it, the rest waits in order |
 //! | `Log` | a list of all messages | what is kept, and what each start gives |
 //! | `Portion::keep_last`, `messages::last_messages` | the shape the frames were made from | the last messages, one frame cut, no CRC on a cut frame |
+//! | `nats::command::parse` | PUB by its definition | what is read, wherever reads split it |
+//! | `nats::message` | the line nats-server would write | what one client of NATS publishes, another gets |
 //!
 //! # Fuzz targets
 //!
@@ -42,6 +44,7 @@
 //! | `session` | bytes and frames of one or two connections, into brokers of one or two cores with generous or tight bounds | no panic, and `Broker::audit` after every turn; whole frames out, WELCOME first, nothing after a fatal ERROR, TOPIC before its messages, a GAP before every skipped sequence; when peers read again everything drains, and a stop ends |
 //! | `config` | text as a configuration | no panic; what is accepted prints to what parses equal |
 //! | `pattern` | lines of patterns and topics | the matcher finds what a list finds |
+//! | `nats` | bytes as commands of NATS clients, and as frames for them | no panic; splits change nothing; what is published is delivered with the same reply subject, headers and payload; whatever headers a frame has, the lines of NATS stay whole |
 //!
 //! `.ci/run` runs each target for 20 seconds, and 2,000 worlds of the simulator beyond those of
 //! the tests.

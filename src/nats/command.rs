@@ -232,7 +232,8 @@ struct Line<'a> {
     end: usize,
 }
 
-#[inline]
+// Inlined so that the line is not copied from function to function.
+#[inline(always)]
 fn arguments(bytes: &[u8], start: usize, bounds: Bounds) -> Result<Option<Line<'_>>, Offence> {
     let first = skip_blanks(bytes, start);
     if first - start > bounds.control_line_max {
@@ -313,7 +314,7 @@ fn whole_line(
 }
 
 /// The `size` bytes at `start` and the line break behind them.
-#[inline]
+#[inline(always)]
 fn body(
     bytes: &[u8],
     start: usize,

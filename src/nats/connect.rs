@@ -3,6 +3,10 @@
 //! Called by the session on every CONNECT. Go's JSON decoder is what clients are used to, so names
 //! of fields match in any case, the last of two equal ones counts, `null` is as good as absent, and
 //! what is no UTF-8 is replaced. A value of the wrong type closes the connection without a word.
+//!
+//! # Unlike nats-server
+//! - An escape that stands for half a character (`\ud800`) is no JSON here; there it is replaced.
+//! - What is wrong with `protocol` and `no_responders` is told before credentials are looked at.
 
 use std::borrow::Cow;
 use std::fmt;

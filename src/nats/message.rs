@@ -37,6 +37,8 @@ const ENTRY_LEN: usize = 1 + 2;
 const VALUE_LEN_MAX: usize = u16::MAX as usize;
 /// Digits of a `u32`.
 const DIGITS_MAX: usize = 10;
+/// Bytes that most lines before a payload have at most.
+const LINE_LEN_USUAL: usize = 128;
 
 /// Appends one MESSAGES frame with this message, not stamped.
 ///
@@ -188,7 +190,7 @@ pub fn encode(out: &mut BytesMut, frames: &[u8], variant: &Variant<'_>) {
         messages += count as usize;
         rest = &rest[frame_len..];
     }
-    out.reserve(frames.len() + messages * (line.bytes.len() + DIGITS_MAX));
+    out.reserve(frames.len() + messages * (line.prefix_len + DIGITS_MAX + 4));
     rest = frames;
     while !rest.is_empty() {
         let (frame, behind) = rest.split_at(messages::first_frame(rest).0);
@@ -208,37 +210,66 @@ pub fn encode(out: &mut BytesMut, frames: &[u8], variant: &Variant<'_>) {
 /// `MSG subject sid ` and what comes behind it for a plain message; neighbours often have equal
 /// lengths, and then the whole line.
 struct LineStart {
-    bytes: Vec<u8>,
+    /// Most lines fit: to allocate costs as much as to encode two messages.
+    short: [u8; LINE_LEN_USUAL],
+    /// The line instead, if it does not fit.
+    long: Vec<u8>,
     prefix_len: usize,
-    payload_len: usize,
+    line_len: usize,
+    payload_len: Option<usize>,
 }
 
 impl LineStart {
+    #[inline]
     fn new(variant: &Variant<'_>) -> LineStart {
+        let parts: [&[u8]; 5] = [b"MSG ", variant.subject, b" ", variant.sid, b" "];
         let prefix_len = 4 + variant.subject.len() + 1 + variant.sid.len() + 1;
-        let mut bytes = Vec::with_capacity(prefix_len + DIGITS_MAX + 2);
-        bytes.extend_from_slice(b"MSG ");
-        bytes.extend_from_slice(variant.subject);
-        bytes.push(b' ');
-        bytes.extend_from_slice(variant.sid);
-        bytes.push(b' ');
-        bytes.extend_from_slice(b"0\r\n");
-        LineStart { bytes, prefix_len, payload_len: 0 }
+        let mut line = LineStart {
+            short: [0; LINE_LEN_USUAL],
+            long: Vec::new(),
+            prefix_len,
+            line_len: prefix_len,
+            payload_len: None,
+        };
+        if prefix_len + DIGITS_MAX + 2 > LINE_LEN_USUAL {
+            line.long.resize(prefix_len + DIGITS_MAX + 2, 0);
+        }
+        let mut rest = line.bytes_mut();
+        for part in parts {
+            let (place, behind) = rest.split_at_mut(part.len());
+            place.copy_from_slice(part);
+            rest = behind;
+        }
+        line
+    }
+
+    #[inline]
+    fn bytes_mut(&mut self) -> &mut [u8] {
+        if self.long.is_empty() { &mut self.short } else { &mut self.long }
+    }
+
+    #[inline]
+    fn first(&self, len: usize) -> &[u8] {
+        if self.long.is_empty() { &self.short[..len] } else { &self.long[..len] }
     }
 
     fn prefix(&self) -> &[u8] {
-        &self.bytes[..self.prefix_len]
+        self.first(self.prefix_len)
     }
 
     #[inline]
     fn of_plain(&mut self, payload_len: usize) -> &[u8] {
-        if payload_len != self.payload_len {
-            self.payload_len = payload_len;
-            self.bytes.truncate(self.prefix_len);
-            self.bytes.extend_from_slice(Decimal::new(payload_len).digits());
-            self.bytes.extend_from_slice(b"\r\n");
+        if self.payload_len != Some(payload_len) {
+            self.payload_len = Some(payload_len);
+            let length = Decimal::new(payload_len);
+            let digits = length.digits();
+            let prefix_len = self.prefix_len;
+            let behind = &mut self.bytes_mut()[prefix_len..];
+            behind[..digits.len()].copy_from_slice(digits);
+            behind[digits.len()..][..2].copy_from_slice(b"\r\n");
+            self.line_len = prefix_len + digits.len() + 2;
         }
-        &self.bytes
+        self.first(self.line_len)
     }
 }
 

@@ -29,8 +29,11 @@ fn round_trip(publish: &Publish<'_>) -> String {
     delivered(&frame_of(publish), &FOR_ALL)
 }
 
+/// Names and values, and the payload.
+type BlipRecord<'a> = (&'a [(&'a [u8], &'a [u8])], &'a [u8]);
+
 /// A frame of a BLIP client.
-fn blip_frame(records: &[(&[(&[u8], &[u8])], &[u8])]) -> Vec<u8> {
+fn blip_frame(records: &[BlipRecord<'_>]) -> Vec<u8> {
     let mut body = BytesMut::new();
     for (headers, payload) in records {
         if headers.is_empty() {
@@ -192,6 +195,24 @@ fn every_record_of_every_frame_is_delivered_in_order() {
         )
     );
     assert_eq!(delivered(b"", &FOR_ALL), "");
+}
+
+#[test]
+fn lines_of_any_length_are_written() {
+    for len in [1, 100, 105, 106, 107, 108, 109, 110, 111, 112, 113, 200, 4_000] {
+        let subject = "s".repeat(len);
+        let variant = Variant { subject: subject.as_bytes(), sid: b"s1", headers: true };
+        let frames =
+            blip_frame(&[(&[], b"a"), (&[(b"reply-to", b"r")], b""), (&[], &[b'b'; 1_000])]);
+        let payload = "b".repeat(1_000);
+        assert_eq!(
+            delivered(&frames, &variant),
+            format!(
+                "MSG {subject} s1 1\\r\\na\\r\\nMSG {subject} s1 r 0\\r\\n\\r\\n\
+                 MSG {subject} s1 1000\\r\\n{payload}\\r\\n"
+            )
+        );
+    }
 }
 
 #[test]

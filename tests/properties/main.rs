@@ -13,12 +13,14 @@
 //! | who loses what when a queue is full | `queues`, against `list` |
 //! | how what was lost is noted | `gaps` |
 //! | what a topic keeps | `logs` |
+//! | how clients of NATS are read and written to | `nats` |
 //! | how a frame is cut | `frames`, which also makes frames for the others |
 
 mod frames;
 mod gaps;
 mod list;
 mod logs;
+mod nats;
 mod patterns;
 mod queues;
 mod targets;
