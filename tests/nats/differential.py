@@ -134,7 +134,7 @@ def report(pair, session, result, rerun):
 def chosen(options):
     """The sessions to play, each with the arguments that play it again."""
     only = options.only
-    for session in corpus.SESSIONS:
+    for session in () if options.no_corpus else corpus.SESSIONS:
         if only is None or fnmatch.fnmatch(session.name, only):
             yield session, f"--only '{session.name}'"
     numbers = range(options.sessions) if only is None else [int(only)] if only.isdigit() else []
@@ -148,6 +148,7 @@ def arguments():
     parser.add_argument("--right", choices=servers.KINDS, default="blipmq")
     parser.add_argument("--seed", type=int, default=None, help="a fresh one unless given")
     parser.add_argument("--sessions", type=int, default=300, help="generated ones, beside the corpus")
+    parser.add_argument("--no-corpus", action="store_true", help="generated sessions only")
     parser.add_argument("--only", help="the number of a generated session, or a name in the corpus (with *)")
     parser.add_argument("--show", action="store_true", help="print scripts and transcripts of equal sessions too")
     parser.add_argument("--failures", type=int, default=5, help="stop after so many sessions that differ")
@@ -159,7 +160,7 @@ def arguments():
 
 def main():
     options = arguments()
-    print(f"{options.left} and {options.right}, seed {options.seed}")
+    print(f"{options.left} and {options.right}, seed {options.seed}", flush=True)
     pair = Pair(options.left, options.right)
     used, played, different = Counter(), 0, 0
     begun = time.monotonic()
