@@ -56,7 +56,11 @@ impl Broker {
             session.in_backlog = false;
             session.paused = None;
             session.unparsed.clear();
+            if let Some(nats) = &mut session.nats {
+                nats.fence = None;
+            }
             match session.phase {
+                Phase::Open if session.nats.is_some() => self.tell_info(slot, true),
                 Phase::AwaitHello => self.reject(slot, &Reject::Stopping),
                 Phase::Open => self.answer(slot, |out| {
                     encode::goodbye(out, "the server is stopping: reconnect later or elsewhere");

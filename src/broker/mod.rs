@@ -134,6 +134,8 @@ pub struct Cluster {
     pub memory: Memory,
     /// Topics of all cores, for `limits.max_topics`.
     pub topics: Arc<AtomicU32>,
+    /// Where NATS clients connect, as INFO says it: the port that was given, if any was asked for.
+    pub nats_addr: SocketAddr,
 }
 
 impl Cluster {
@@ -144,7 +146,8 @@ impl Cluster {
             shards => shards,
         };
         let memory = Memory::new(settings.limits.memory_max);
-        Cluster { cores, shards, server_id, settings, memory, topics: Arc::default() }
+        let nats_addr = settings.nats.bind_addr;
+        Cluster { cores, shards, server_id, settings, memory, topics: Arc::default(), nats_addr }
     }
 
     /// The shard a topic belongs to: a hash of its name, the same on every core.
@@ -462,7 +465,9 @@ impl Broker {
         let finishing = (session.phase == Phase::Finishing && session.pending_requests == 0)
             || (quiet && matches!(session.phase, Phase::Finishing | Phase::Open));
         if finishing && !session.in_flight && !session.has_content() {
-            self.close(slot, Bytes::new());
+            let nats = session.nats.as_mut();
+            let last = nats.map_or(Bytes::new(), |nats| std::mem::take(&mut nats.last_words));
+            self.close(slot, last);
         }
     }
 

@@ -161,9 +161,12 @@ impl Broker {
     pub(super) fn close_subscriptions(&mut self, slot: u32) {
         for index in self.subscriptions_of(slot) {
             // One that ends already is still owed UNSUBSCRIBED.
-            match self.subscriptions.get(index).state {
+            let subscription = self.subscriptions.get(index);
+            let awaits_cores = std::mem::take(&mut subscription.awaits_cores);
+            match subscription.state {
                 State::Ending => continue,
                 State::Joining => self.sessions.get(slot).pending_requests -= 1,
+                State::InForce if awaits_cores => self.sessions.get(slot).pending_requests -= 1,
                 State::InForce | State::Closing => {}
             }
             if self.subscriptions.get(index).ends {

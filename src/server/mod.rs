@@ -99,8 +99,9 @@ fn start(settings: Settings) -> Result<Broking, Box<dyn std::error::Error>> {
         listeners.push(listener::bind(settings.nats.bind_addr, NATS_CLIENTS)?);
     }
     let mut addresses = listeners[0].local_addr()?.to_string();
-    if let Some(nats) = listeners.get(1) {
-        addresses.push_str(&format!(", NATS on {}", nats.local_addr()?));
+    let nats_addr = listeners.get(1).map(|nats| nats.local_addr()).transpose()?;
+    if let Some(nats_addr) = nats_addr {
+        addresses.push_str(&format!(", NATS on {nats_addr}"));
     }
     let metrics = match settings.metrics.enabled {
         true => Some(MetricsServer::bind(settings.metrics.bind_addr)?),
@@ -113,7 +114,10 @@ fn start(settings: Settings) -> Result<Broking, Box<dyn std::error::Error>> {
     let max_connections = settings.server.max_connections;
     let drain_timeout = Duration::from_millis(settings.server.drain_timeout_ms.into());
     let busy_poll = Duration::from_micros(settings.server.busy_poll_us.into());
-    let cluster = Cluster::new(cpus.len() as u16, server_id, Arc::new(settings));
+    let mut cluster = Cluster::new(cpus.len() as u16, server_id, Arc::new(settings));
+    if let Some(nats_addr) = nats_addr {
+        cluster.nats_addr = nats_addr;
+    }
     let memory = cluster.memory.clone();
     let cores = placement::print(&cpus);
     let shards = cluster.shards;

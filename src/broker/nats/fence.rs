@@ -40,7 +40,7 @@ impl Broker {
             // The slot may have another connection by now.
             let Some(nats) = &mut session.nats else { continue };
             let Some(fence @ Fence { unanswered: None, .. }) = &mut nats.fence else { continue };
-            if session.phase == Phase::Closing {
+            if session.phase != Phase::Open {
                 continue;
             }
             let asked = match fence.is_ping {
@@ -73,7 +73,7 @@ impl Broker {
     pub(in crate::broker) fn fence_answered(&mut self, connection: ConnectionId) {
         // The connection may be gone by now.
         let Some(session) = self.sessions.find_id(connection) else { return };
-        if session.phase == Phase::Closing {
+        if session.phase != Phase::Open {
             return;
         }
         if let Some(Fence { unanswered: Some(unanswered), .. }) = &mut session.nats().fence {

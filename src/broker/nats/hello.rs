@@ -1,6 +1,6 @@
 //! How a NATS client and the broker get to know each other, and what a client is told it did wrong.
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 
 use super::super::session::Phase;
 use super::super::{Broker, Now, Peer, SERVER_NAME};
@@ -40,7 +40,7 @@ impl Broker {
         let nats = self.sessions.get(slot).nats();
         let (client_id, client_ip) = (nats.client_id, nats.address.ip().to_string());
         let server_id = format!("{:016X}", self.cluster.server_id);
-        let address = self.cluster.settings.nats.bind_addr;
+        let address = self.cluster.nats_addr;
         let info = Info {
             server_id: &server_id,
             server_name: SERVER_NAME,
@@ -83,12 +83,24 @@ impl Broker {
         Ok(())
     }
 
-    /// Tells a client what was wrong; some offences end its connection.
+    /// Tells a client what was wrong; some offences end its connection, once it was sent what is queued
+    /// for it.
     pub(in crate::broker) fn offend(&mut self, slot: u32, offence: &Offence) {
-        if self.sessions.get(slot).phase == Phase::Closing {
+        if matches!(self.sessions.get(slot).phase, Phase::Finishing | Phase::Closing) {
             return;
         }
         self.counters.errors_sent.add(1);
+        let session = self.sessions.get(slot);
+        let takes_what_is_queued = session.phase == Phase::Open
+            && !matches!(offence, Offence::SlowConsumer | Offence::StaleConnection);
+        if offence.closes() && takes_what_is_queued {
+            let mut last_words = BytesMut::new();
+            offence.encode(&mut last_words);
+            session.nats().last_words = last_words.freeze();
+            session.phase = Phase::Finishing;
+            self.finishing.push(slot);
+            return;
+        }
         self.answer(slot, |out| offence.encode(out));
         if offence.closes() {
             self.close_with_answers(slot);

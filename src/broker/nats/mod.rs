@@ -28,6 +28,7 @@ pub mod subscribe;
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 
+use bytes::Bytes;
 use hashbrown::HashMap;
 
 use super::ingest::Place;
@@ -70,6 +71,8 @@ pub struct NatsSession {
     pub heard_ns: u64,
     /// PINGs it has not answered.
     pub pings_out: u32,
+    /// What it is told behind everything else, before its connection is closed.
+    pub last_words: Bytes,
 }
 
 impl NatsSession {
@@ -91,6 +94,7 @@ impl NatsSession {
             pongs: VecDeque::new(),
             heard_ns: now_ns,
             pings_out: 0,
+            last_words: Bytes::new(),
         }
     }
 }

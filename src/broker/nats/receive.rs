@@ -38,7 +38,7 @@ impl Broker {
                     consumed += len;
                 }
             }
-            if self.sessions.get(slot).phase == Phase::Closing {
+            if matches!(self.sessions.get(slot).phase, Phase::Finishing | Phase::Closing) {
                 return bytes.len();
             }
         }

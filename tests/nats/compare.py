@@ -1,0 +1,228 @@
+"""Says whether what two servers sent in one step is the same, and which tolerances that needed."""
+
+import json
+from collections import Counter, defaultdict
+
+# Every difference that is not one, and why. `compare` tells which it needed.
+TOLERATED = {
+    "info_values": "server_id, version, host, port and client_id name the server and the connection; only "
+    "their types are compared",
+    "info_extra": "fields that no client of core NATS needs: they describe nats-server's build, its "
+    "JetStream level, its encryption key, or the account and address of the connection",
+    "info_again": "after the first PONG of a `protocol: 1` client nats-server sends INFO once more, to "
+    "name the account; blipmq has no accounts",
+    "interleaving": "the order between messages of different subscription ids of one connection: blipmq "
+    "keeps order per publisher and subject, not over subscriptions; in nats-server it is the order of a map",
+    "beside_ok": "where a message is among +OK and -ERR: blipmq may answer a burst before it delivers it, "
+    "and messages of other connections come when they come",
+    "early": "a message that its own connection published after a PING comes before that PONG: only the "
+    "other way round would break a client's flush",
+    "later_than_pong": "a message of another connection may come after this connection's PONG: cores "
+    "hand messages over, and PING waits for its own connection's only",
+    "publishers": "the order between publishers that send at once is nobody's promise",
+    "queue_member": "which member of a queue group gets a message is free; nats-server draws lots",
+    "no_responders_sid": "with several subscriptions on the reply subject, one of them gets the 503; "
+    "nats-server takes the first of a map",
+    "invalid_publish_subject_twice": "nats-server reads the line of a PUB a second time when its payload "
+    "comes in a later read, so whether it says this once or twice depends on TCP",
+    "closed_how": "end of stream or reset: a reset only says that unread bytes were left over",
+    "server_ping": "when a server sends its own PING is its choice; it is answered and left out",
+}
+
+# INFO: fields that must be there with the same value, and those of which only the type counts.
+INFO_EQUAL = ("proto", "headers", "max_payload", "auth_required", "tls_required", "nonce", "jetstream")
+INFO_TYPED = {"server_id": str, "version": str, "host": str, "port": int, "client_id": int}
+
+
+def pool(sid):
+    """The queue group of a subscription id: scripts give its members 9G.., all others less than four digits."""
+    return sid[:2] if len(sid) == 4 and sid.startswith(b"9") else None
+
+
+class Heard:
+    """What one connection got in one step, sorted by what has an order."""
+
+    def __init__(self, events):
+        self.control, self.infos, self.streams, self.no_responders = [], [], defaultdict(list), []
+        self.pooled, self.order = [], []
+        pongs = 0
+        for kind, value in events:
+            if kind == "PING":
+                continue
+            if kind == "INFO":
+                self.infos.append(value)
+            elif kind != "MSG":
+                self.control.append((kind, value))
+                pongs += kind == "PONG"
+            elif value.is_no_responders():
+                self.no_responders.append((value, pongs))
+            elif pool(value.sid):
+                self.pooled.append(value)
+            else:
+                self.streams[value.sid].append((value, pongs))
+                self.order.append(value)
+
+    def lasting_control(self):
+        """Without the CLOSED that a closed connection ends with, which says how."""
+        return [(kind, "" if kind == "CLOSED" else value) for kind, value in self.control]
+
+    def plain_messages(self):
+        return sum(map(len, self.streams.values())) + len(self.no_responders)
+
+
+def lag(left, right):
+    """Which of two sides has yet to get messages that the other has: "left", "right" or None."""
+    counts = []
+    for side in (left, right):
+        heard = {number: Heard(events) for number, events in side.items()}
+        count = Counter({number: one.plain_messages() for number, one in heard.items()})
+        count.update(pool(message.sid) for one in heard.values() for message in one.pooled)
+        counts.append(count)
+    if counts[0] - counts[1]:
+        return "right"
+    return "left" if counts[1] - counts[0] else None
+
+
+def without_repeats(control):
+    repeated = ("-ERR", "'Invalid Publish Subject'")
+    return [event for number, event in enumerate(control) if event != repeated or control[number - 1 : number] != [repeated]]
+
+
+def compare(senders, left, right):
+    """The differences between two sides' events of a step, by connection, and the tolerances used."""
+    differences, used = [], set()
+    heard = {number: (Heard(left[number]), Heard(right[number])) for number in left}
+    for number, (ours, theirs) in heard.items():
+        raw = left[number], right[number]
+        if any(("PING", "") in events for events in raw):
+            used.add("server_ping")
+        found = compare_infos(ours.infos, theirs.infos, used)
+        found += compare_control(ours, theirs, used)
+        found += compare_streams(number, senders, ours, theirs, used)
+        found += compare_no_responders(ours, theirs, used)
+        # Only what is left explains where events stand to each other.
+        if not found and used.isdisjoint({"interleaving", "later_than_pong", "publishers"}):
+            kinds = [[kind for kind, _ in events if kind in ("MSG", "+OK", "-ERR")] for events in raw]
+            if kinds[0] != kinds[1] and len(kinds[0]) == len(kinds[1]) and not (ours.pooled or theirs.pooled):
+                used.add("beside_ok")
+        differences += [f"c{number}: {one}" for one in found]
+    differences += compare_pools(heard, used)
+    return differences, used
+
+
+def compare_infos(left, right, used):
+    first = [[info for info in infos if b'"connect_info":true' not in info] for infos in (left, right)]
+    if len(left) - len(first[0]) != len(right) - len(first[1]):
+        used.add("info_again")
+    left, right = first
+    if len(left) != len(right):
+        return [f"INFO comes {len(left)} and {len(right)} times"]
+    if not left:
+        return []
+    if left[0] != right[0]:
+        used.add("info_values")
+    try:
+        left, right = json.loads(left[0]), json.loads(right[0])
+    except ValueError:
+        return ["INFO is no JSON"]
+    found = [
+        f"INFO has {key} {left.get(key)!r} and {right.get(key)!r}"
+        for key in INFO_EQUAL
+        # An absent flag is false.
+        if (left.get(key) or False) != (right.get(key) or False)
+    ]
+    for info in (left, right):
+        found += [f"INFO has {key} {info.get(key)!r}" for key, of in INFO_TYPED.items() if type(info.get(key)) is not of]
+    if (left.keys() | right.keys()) - {*INFO_EQUAL, *INFO_TYPED}:
+        used.add("info_extra")
+    return found
+
+
+def compare_control(left, right, used):
+    if left.control == right.control:
+        return []
+    ours, theirs = left.lasting_control(), right.lasting_control()
+    if ours == theirs:
+        used.add("closed_how")
+        return []
+    if without_repeats(ours) == without_repeats(theirs):
+        used.add("invalid_publish_subject_twice")
+        return []
+    return [f"answers differ: {show_control(ours)} and {show_control(theirs)}"]
+
+
+def show_control(control):
+    return "[" + ", ".join(f"{kind} {value}".strip() for kind, value in control) + "]"
+
+
+def compare_streams(number, senders, left, right, used):
+    found = []
+    if left.order != right.order:
+        used.add("interleaving")
+    for sid in sorted(left.streams.keys() | right.streams.keys()):
+        ours, theirs = left.streams.get(sid, []), right.streams.get(sid, [])
+        if [message for message, _ in ours] != [message for message, _ in theirs]:
+            if len(senders) > 1 and by_publisher(ours) == by_publisher(theirs):
+                used.add("publishers")
+            else:
+                found.append(difference_of(sid, ours, theirs))
+                continue
+        # How many PONGs came before: those of other publishers are not held back by this one's.
+        for (message, pongs), (_, pongs_there) in zip(ours, theirs):
+            tag = message.publisher()
+            if pongs == pongs_there:
+                continue
+            if (tag[0] if tag else next(iter(senders), None)) != number:
+                used.add("later_than_pong")
+            elif pongs_there < pongs:
+                used.add("early")
+            elif len(senders) == 1:
+                found.append(f"sid {sid!r}: its own {message} comes after the PONG that it has to precede")
+    return found
+
+
+def by_publisher(stream):
+    groups = defaultdict(list)
+    for message, _ in stream:
+        tag = message.publisher()
+        groups[tag and tag[0]].append(message)
+    return groups
+
+
+def difference_of(sid, ours, theirs):
+    for place, (one, other) in enumerate(zip(ours, theirs)):
+        if one[0] != other[0]:
+            return f"sid {sid!r}: message {place} is {one[0]} and {other[0]}"
+    return f"sid {sid!r}: {len(ours)} and {len(theirs)} messages"
+
+
+def compare_no_responders(left, right, used):
+    lists = [[(message.subject, message.headers, pongs) for message, pongs in one.no_responders] for one in (left, right)]
+    if lists[0] != lists[1]:
+        return [f"no responders: {lists[0]} and {lists[1]}"]
+    if left.no_responders != right.no_responders:
+        used.add("no_responders_sid")
+    return []
+
+
+def compare_pools(heard, used):
+    """Each message goes to one member of a group; each member sees its publisher's order."""
+    found, counts = [], []
+    for side in (0, 1):
+        count = Counter()
+        for number, pair in heard.items():
+            latest = {}
+            for message in pair[side].pooled:
+                # A member that takes no headers gets the message without them.
+                count[pool(message.sid), message.subject, message.reply, message.payload] += 1
+                tag = message.publisher()
+                key = message.sid, tag and tag[0]
+                if tag and latest.get(key, -1) > tag[1]:
+                    found.append(f"c{number}: group member {message.sid!r} got {tag} out of order")
+                latest[key] = tag[1] if tag else -1
+        counts.append(count)
+    if counts[0] != counts[1]:
+        found.append(f"queue groups: missing {dict(counts[0] - counts[1])}, too many {dict(counts[1] - counts[0])}")
+    elif any(pair[0].pooled != pair[1].pooled for pair in heard.values()):
+        used.add("queue_member")
+    return found
