@@ -71,6 +71,7 @@
 //! | `pattern` | 7d05a07 | 241 | 330,804 | 1,196 to 1,219 | none |
 //! | `config` | edae3e8 | 601 | 581,357 | 3,428 to 3,993 | none |
 //! | `pattern` | edae3e8 | 601 | 1,288,720 | 1,157 to 1,229 | none |
+//! | `nats` | 1bc7599 | 61 | 547,336 | 1,950 to 2,092 | none |
 //!
 //! # What was found
 //!
@@ -95,5 +96,7 @@
 //! | `drop_oldest` does not shorten a portion that is larger than the queue | `queues`, `drop_oldest` |
 //! | empty nodes stay in the tree of patterns | `patterns` |
 //! | a cut frame keeps its CRC flag | `frames` |
+//! | a NATS header block with a line `nats-headers` is not kept whole | `nats` |
+//! | a NATS payload that ends before the LF of its line break is refused | `nats` |
 //! | a gap extends one of another reason | `queues`, three policies |
 //! | the place of a topic's last gap does not count those that were taken | `gaps` |
