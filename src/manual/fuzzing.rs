@@ -54,9 +54,8 @@
 //! 2026-11-24, Rust 1.95.0, AddressSanitizer, debug assertions and overflow checks on, from the seeds
 //! above; a virtual machine of 2 cores (AMD EPYC) shared with other builds, `nice`d. Edges are what
 //! libFuzzer reports as `cov` at the first and the last input. The second run of `session` overlapped
-//! the others, and the last five minutes of `decode` and `config` ran side by side, as did the two of edae3e8. The
-//! command of
-//! each:
+//! the others, and the last five minutes of `decode` and `config` ran side by side, as did the two of edae3e8. That
+//! of `nats` began with what a first minute had found. The command of each:
 //!
 //! ```text
 //! RUSTC_BOOTSTRAP=1 cargo fuzz run TARGET -- -max_total_time=SECONDS -timeout=20 -print_final_stats=1
