@@ -54,9 +54,8 @@
 //! 2026-11-24, Rust 1.95.0, AddressSanitizer, debug assertions and overflow checks on, from the seeds
 //! above; a virtual machine of 2 cores (AMD EPYC) shared with other builds, `nice`d. Edges are what
 //! libFuzzer reports as `cov` at the first and the last input. The second run of `session` overlapped
-//! the others, and the last five minutes of `decode` and `config` ran side by side, as did the two of edae3e8. The
-//! command of
-//! each:
+//! the others, and the last five minutes of `decode` and `config` ran side by side, as did the two of edae3e8. That
+//! of `nats` began with what a first minute had found. The command of each:
 //!
 //! ```text
 //! RUSTC_BOOTSTRAP=1 cargo fuzz run TARGET -- -max_total_time=SECONDS -timeout=20 -print_final_stats=1
@@ -71,6 +70,7 @@
 //! | `pattern` | 7d05a07 | 241 | 330,804 | 1,196 to 1,219 | none |
 //! | `config` | edae3e8 | 601 | 581,357 | 3,428 to 3,993 | none |
 //! | `pattern` | edae3e8 | 601 | 1,288,720 | 1,157 to 1,229 | none |
+//! | `nats` | 1bc7599 | 61 | 547,336 | 1,950 to 2,092 | none |
 //!
 //! # What was found
 //!
@@ -95,5 +95,7 @@
 //! | `drop_oldest` does not shorten a portion that is larger than the queue | `queues`, `drop_oldest` |
 //! | empty nodes stay in the tree of patterns | `patterns` |
 //! | a cut frame keeps its CRC flag | `frames` |
+//! | a NATS header block with a line `nats-headers` is not kept whole | `nats` |
+//! | a NATS payload that ends before the LF of its line break is refused | `nats` |
 //! | a gap extends one of another reason | `queues`, three policies |
 //! | the place of a topic's last gap does not count those that were taken | `gaps` |

@@ -274,7 +274,7 @@ alone("no responders is said to who listens only", b"SUB r 1\r\n", pub(b"nobody"
 alone("no responders over a pattern", b"SUB _INBOX.x.* 1\r\n", pub(b"nobody", b"x", b"_INBOX.x.1"), connect=NO_RESPONDERS)
 alone("no responders with several to tell", b"SUB r 1\r\nSUB r 2\r\nSUB r 3\r\nSUB r 4\r\nSUB * 5\r\nSUB > 6\r\nUNSUB 5\r\nUNSUB 6\r\n", *[pub(b"nobody.here", b"x", b"r")] * 8, connect=NO_RESPONDERS)
 alone("no responders is not said to a queue subscription", b"SUB r q 9101\r\n", pub(b"nobody", b"x", b"r"), connect=NO_RESPONDERS)
-alone("no responders counts for max", b"SUB r 1\r\nUNSUB 1 1\r\n", pub(b"nobody", b"x", b"r"), pub(b"r", b"y"), pub(b"r", b"z"), connect=NO_RESPONDERS)
+alone("no responders does not count for max", b"SUB r 1\r\nUNSUB 1 1\r\n", pub(b"nobody", b"x", b"r"), pub(b"r", b"y"), pub(b"r", b"z"), connect=NO_RESPONDERS)
 alone("no responders not asked for", b"SUB r 1\r\n", pub(b"nobody", b"x", b"r"))
 alone("no responders, verbose and pedantic", b"SUB r 1\r\n", pub(b"nobody", b"x", b"r"), pub(b"a..b", b"x", b"r"), connect=b'CONNECT {"headers":true,"no_responders":true}\r\n')
 add("no responders when only the sender listens and hears no echo", opened(0), sent(0, b'CONNECT {"verbose":false,"echo":false,"headers":true,"no_responders":true}\r\n'), sent(0, b"SUB a 1\r\nSUB r 2\r\n", pub(b"a", b"x", b"r")))
