@@ -150,7 +150,7 @@ impl Broker {
         }
         session.taken_messages += u64::from(gather.messages);
         gather.put_between();
-        gather.put_pongs(session);
+        let fence_is_over = gather.put_pongs(session);
         let (messages, bytes) = (gather.messages, gather.bytes);
         let missed = gather.missed;
         for (index, took) in served {
@@ -161,6 +161,9 @@ impl Broker {
             self.forget(slot, index);
         }
         self.tell_missed(now, slot, &missed);
+        if fence_is_over {
+            self.end_fence(slot);
+        }
         if out.is_empty() {
             return self.finish_if_empty(slot);
         }

@@ -271,7 +271,8 @@ impl Broker {
     /// Deals what the group has to members that have room.
     fn deal(&mut self, index: u32) {
         loop {
-            let group = self.groups.at(index);
+            // A member that has had enough leaves while it is dealt to, and may be the last.
+            let Some(group) = &mut self.groups.slots[index as usize] else { return };
             // Its members do not know yet that they are.
             if !group.in_force || group.members.is_empty() {
                 return;

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use super::groups::{GroupName, Joins, Leaves};
 use super::ingest::{self, Batch, WantsAck};
 use super::interest::{CoreSet, Waiter};
-use super::nats::publish::Requester;
+use super::nats::publish::{Requester, Unheard};
 use super::portion::Portion;
 use super::queue::Entry;
 use super::replay::{Asker, Replay};
@@ -172,7 +172,7 @@ pub enum Delivery {
         replays: Vec<Replay>,
     },
     /// Nobody listens to a request that came by a [`Request::Publish`].
-    NoResponders(Requester),
+    NoResponders(Unheard),
     /// Answers [`Request::Fence`].
     Fenced {
         /// As asked.
@@ -400,17 +400,18 @@ impl Broker {
         self.send_acks(from, topic, Some(portion.first), &wants_ack);
         let reached = self.fan_out(now, &portion);
         if !reached && wanted_by == CoreSet::default() {
-            self.answer_requests(from, requests);
+            self.answer_requests(from, &portion.topic.name, requests);
         }
     }
 
     /// Nobody listens to these.
-    fn answer_requests(&mut self, to: CoreId, requests: Vec<Requester>) {
+    fn answer_requests(&mut self, to: CoreId, subject: &Arc<str>, requests: Vec<Requester>) {
         for requester in requests {
+            let unheard = Unheard { subject: subject.clone(), requester };
             if to == self.core {
-                self.no_responders(&requester);
+                self.no_responders(&unheard);
             } else {
-                let delivery = Delivery::NoResponders(requester);
+                let delivery = Delivery::NoResponders(unheard);
                 self.outgoing[usize::from(to.0)].deliver(delivery);
             }
         }
@@ -464,7 +465,7 @@ impl Broker {
                 Delivery::Portion(portion) => {
                     self.fan_out(now, &portion);
                 }
-                Delivery::NoResponders(requester) => self.no_responders(&requester),
+                Delivery::NoResponders(unheard) => self.no_responders(&unheard),
                 Delivery::Fenced { connection } => self.fence_answered(connection),
                 Delivery::Opened { connection, request, opened } => {
                     self.opened(connection, request, opened);

@@ -341,7 +341,7 @@ impl Broker {
 
     /// Whether `take_in` has to be called once more at once: what was sent brought something up.
     pub fn owes_turn(&self) -> bool {
-        !self.ingest.is_empty()
+        !self.ingest.is_empty() || !self.backlog.is_empty()
     }
 
     /// Whether `received` may be called: nobody who could be sent something waits for it.

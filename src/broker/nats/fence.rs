@@ -90,11 +90,16 @@ impl Broker {
         if pending > 0 {
             return;
         }
-        session.nats().fence = None;
-        if is_ping {
-            self.pong(slot);
+        if is_ping && !self.pong(slot) {
+            return;
         }
+        self.end_fence(slot);
+    }
+
+    /// The next command may come.
+    pub(in crate::broker) fn end_fence(&mut self, slot: u32) {
         let session = self.sessions.get(slot);
+        session.nats().fence = None;
         if session.paused == Some(Paused::Fence) {
             session.paused = None;
             let ended = session.ended;
@@ -112,8 +117,9 @@ impl Broker {
         }
     }
 
-    /// PONG, behind what is queued.
-    fn pong(&mut self, slot: u32) {
+    /// PONG, behind what is queued. Returns whether the next command may come: who counts answers
+    /// gets them in the order of its commands.
+    fn pong(&mut self, slot: u32) -> bool {
         let session = self.sessions.get(slot);
         let queued = session.to_send.iter().map(|index| {
             let subscription = self.subscriptions.at(*index).expect("what is listed exists");
@@ -121,22 +127,24 @@ impl Broker {
         });
         let queued: u64 = queued.sum();
         let taken = session.taken_messages;
-        let nats = session.nats();
-        // Who counts answers gets them in the order of its commands.
-        if queued == 0 || nats.verbose {
+        if queued == 0 {
             self.answer(slot, |out| out.extend_from_slice(PONG));
-        } else {
-            nats.pongs.push_back(taken + queued);
+            return true;
         }
+        let nats = session.nats();
+        nats.pongs.push_back(taken + queued);
+        !nats.verbose
     }
 }
 
 const PONG: &[u8] = b"PONG\r\n";
 
 impl Gather<'_> {
-    /// The PONGs that waited for the messages of this send.
-    pub(in crate::broker) fn put_pongs(&mut self, session: &mut Session) {
-        let Some(nats) = &mut session.nats else { return };
+    /// The PONGs that waited for the messages of this send. Returns whether the next command waits
+    /// for that.
+    pub(in crate::broker) fn put_pongs(&mut self, session: &mut Session) -> bool {
+        let Some(nats) = &mut session.nats else { return false };
+        let had_some = !nats.pongs.is_empty();
         while let Some(due) = nats.pongs.front()
             && (session.to_send.is_empty() || session.taken_messages >= *due)
         {
@@ -144,5 +152,6 @@ impl Gather<'_> {
             self.between.extend_from_slice(PONG);
         }
         self.put_between();
+        had_some && nats.pongs.is_empty() && nats.verbose && nats.fence.is_some()
     }
 }

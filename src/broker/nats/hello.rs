@@ -3,6 +3,7 @@
 use bytes::{Bytes, BytesMut};
 
 use super::super::session::Phase;
+use super::super::subscriptions::SubscriptionIndex;
 use super::super::{Broker, Now, Peer, SERVER_NAME};
 use super::NatsSession;
 use crate::nats::connect::Connect;
@@ -73,6 +74,15 @@ impl Broker {
             ..Connect::default()
         };
         connect.update(json)?;
+        // Who introduces itself once more begins once more.
+        if std::mem::replace(&mut nats.is_connected, true) {
+            let mut all: Vec<SubscriptionIndex> = nats.sids.values().copied().collect();
+            all.sort_unstable();
+            for index in all {
+                self.end_nats_subscription(index, true);
+            }
+        }
+        let session = self.sessions.get(slot);
         session.phase = Phase::Open;
         let nats = session.nats();
         nats.verbose = connect.verbose;

@@ -45,6 +45,8 @@ pub struct NatsSession {
     pub client_id: u64,
     /// Where it comes from.
     pub address: SocketAddr,
+    /// It has said CONNECT.
+    pub is_connected: bool,
     /// Answers every command with +OK.
     pub verbose: bool,
     /// Wants subjects of publishes checked.
@@ -81,6 +83,7 @@ impl NatsSession {
         NatsSession {
             client_id,
             address,
+            is_connected: false,
             verbose: true,
             pedantic: true,
             echo: true,

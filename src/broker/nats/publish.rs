@@ -23,6 +23,15 @@ pub struct Requester {
     pub reply: Box<str>,
 }
 
+/// A request that nobody listens to.
+#[derive(Debug)]
+pub struct Unheard {
+    /// What it was sent to.
+    pub subject: Arc<str>,
+    /// By whom.
+    pub requester: Requester,
+}
+
 /// Whether a subject is kept as a topic if there is room: nobody asks for old messages of an inbox,
 /// and what no BLIP/1 client could name is of no use to it.
 pub fn is_worth_keeping(subject: &str) -> bool {
@@ -68,6 +77,9 @@ impl Broker {
     ) -> Result<(), Offence> {
         let connection = self.sessions.id(slot);
         let nats = self.sessions.get(slot).nats();
+        if !publish.headers.is_empty() && !nats.headers {
+            return Err(Offence::HeadersNotSupported);
+        }
         let Ok(subject) = std::str::from_utf8(publish.subject) else {
             return Err(Offence::InvalidPublishSubject);
         };
@@ -114,7 +126,7 @@ impl Broker {
         let nats = self.sessions.get(slot).nats();
         match publish.reply.map(std::str::from_utf8) {
             Some(Ok(reply)) if nats.no_responders => {
-                self.tell_no_responders(slot, reply);
+                self.tell_no_responders(slot, subject, reply);
                 Ok(())
             }
             _ => Err(Offence::publish_violation(subject.as_bytes())),
@@ -139,29 +151,27 @@ impl Broker {
     }
 
     /// The owner of a request's subject says that nobody listens to it.
-    pub(in crate::broker) fn no_responders(&mut self, requester: &Requester) {
+    pub(in crate::broker) fn no_responders(&mut self, unheard: &Unheard) {
+        let Requester { connection, reply } = &unheard.requester;
         // The connection may be gone by now.
-        if self.sessions.find_id(requester.connection).is_some() {
-            self.tell_no_responders(requester.connection.slot, &requester.reply);
+        if self.sessions.find_id(*connection).is_some() {
+            self.tell_no_responders(connection.slot, &unheard.subject, reply);
         }
     }
 
     /// Status 503 to the subscription of the requester that waits for the answer, if there is one.
-    fn tell_no_responders(&mut self, slot: u32, reply: &str) {
+    fn tell_no_responders(&mut self, slot: u32, subject: &str, reply: &str) {
         let Some(index) = self.subscriptions.of_connection(slot, reply) else { return };
         self.counters.no_responders.add(1);
-        let subscription = self.subscriptions.get(index);
-        let sid = subscription.sid.clone().expect("it is a NATS client's");
-        subscription.taken += 1;
-        let is_last = subscription.taken >= subscription.taken_max;
+        let sid = self.subscriptions.get(index).sid.clone().expect("it is a NATS client's");
+        let headers = format!("NATS/1.0 503\r\nNats-Subject: {subject}\r\n\r\n");
+        let lens = format!(" {0} {0}\r\n", headers.len());
         self.answer(slot, |out| {
-            for part in [b"HMSG ", reply.as_bytes(), b" ", &sid, b" 16 16\r\n"] {
+            for part in [b"HMSG ", reply.as_bytes(), b" ", &sid, lens.as_bytes()] {
                 out.extend_from_slice(part);
             }
-            out.extend_from_slice(b"NATS/1.0 503\r\n\r\n\r\n");
+            out.extend_from_slice(headers.as_bytes());
+            out.extend_from_slice(b"\r\n");
         });
-        if is_last {
-            self.end_nats_subscription(index, false);
-        }
     }
 }

@@ -22,6 +22,13 @@ impl Broker {
         let bounds = Bounds { control_line_max: NATS_CONTROL_LINE_MAX, payload_max };
         let mut consumed = 0;
         while consumed < bytes.len() && !self.nats_must_wait(slot) {
+            // Who has to say who it is and begins otherwise is not waited for.
+            if self.sessions.get(slot).phase == Phase::AwaitHello
+                && !command::begins_connect(&bytes[consumed..])
+            {
+                self.offend(slot, &Offence::AuthorizationViolation);
+                return bytes.len();
+            }
             let (command, len) = match command::parse(&bytes[consumed..], bounds) {
                 Ok(Some(found)) => found,
                 Ok(None) => break,
@@ -64,10 +71,6 @@ impl Broker {
         command: &Command<'_>,
     ) -> Result<Served, Offence> {
         let session = self.sessions.get(slot);
-        if session.phase == Phase::AwaitHello && !matches!(command, Command::Connect(_)) {
-            // Who has not said who it is may do nothing, as there.
-            return Err(Offence::AuthorizationViolation);
-        }
         match command {
             Command::Publish(publish) => {
                 if self.nats_publish_waits(slot, publish) {
@@ -88,8 +91,9 @@ impl Broker {
             }
             Command::Unsubscribe { sid, max } => self.nats_unsubscribe(slot, sid, *max),
             Command::Connect(json) => self.nats_connect(slot, json)?,
+            Command::Err => return Err(Offence::ErrorFromClient),
             // Clients have no reason to send these; nats-server reads over them as well.
-            Command::Info | Command::Ok | Command::Err => return Ok(Served::Yes),
+            Command::Info | Command::Ok => return Ok(Served::Yes),
         }
         if self.sessions.get(slot).nats().verbose {
             self.answer(slot, |out| out.extend_from_slice(b"+OK\r\n"));
