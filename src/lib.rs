@@ -11,6 +11,7 @@ pub mod client;
 pub mod config;
 pub mod limits;
 pub mod manual;
+pub mod nkey;
 pub mod protocol;
 
 /// The example of the README compiles.
