@@ -10,6 +10,7 @@ use bytes::BytesMut;
 use hashbrown::{HashMap, HashSet};
 
 use super::ConnectionId;
+use super::permissions::Permissions;
 use super::subscriptions::{SubscriptionIndex, Subscriptions};
 use crate::limits::{ANSWER_BYTES_MAX, PENDING_REQUESTS_MAX};
 use crate::protocol::{CoreId, RequestId, SubscriptionId, TopicId};
@@ -53,6 +54,8 @@ pub enum Paused {
 pub struct Session {
     /// How far it is.
     pub phase: Phase,
+    /// What it may do; nothing before it has said who it is.
+    pub permissions: Arc<Permissions>,
     /// The peer sends no more.
     pub ended: bool,
     /// Nothing more reaches the peer; its end is to come.
@@ -90,9 +93,10 @@ pub struct Session {
 }
 
 impl Session {
-    fn new() -> Session {
+    fn new(permissions: Arc<Permissions>) -> Session {
         Session {
             phase: Phase::AwaitHello,
+            permissions,
             ended: false,
             broken: false,
             unparsed: BytesMut::new(),
@@ -141,6 +145,8 @@ impl Session {
 #[derive(Default)]
 pub struct Sessions {
     slots: Vec<Option<(ConnectionId, Box<Session>)>>,
+    /// What a stranger may do: nothing.
+    stranger: Arc<Permissions>,
 }
 
 impl Sessions {
@@ -151,7 +157,7 @@ impl Sessions {
             self.slots.resize_with(slot + 1, || None);
         }
         assert!(self.slots[slot].is_none(), "a slot is used again only after `closed`");
-        self.slots[slot] = Some((connection, Box::new(Session::new())));
+        self.slots[slot] = Some((connection, Box::new(Session::new(self.stranger.clone()))));
     }
 
     /// The connection of a slot in use.

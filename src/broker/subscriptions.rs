@@ -14,6 +14,7 @@ use hashbrown::HashMap;
 use super::groups::GroupName;
 use super::interest::CoreSet;
 use super::pattern::{self, Matcher};
+use super::permissions::Permissions;
 use super::queue::{Bounds, Queue};
 use super::replay::Asker;
 use super::topic::TopicName;
@@ -62,6 +63,8 @@ pub struct Subscription {
     pub ends: bool,
     /// When it was ended, among all that were.
     pub ended: u64,
+    /// It is not sent topics that these do not allow.
+    pub filter: Option<Arc<Permissions>>,
     /// The group it is a member of.
     pub group: Option<GroupName>,
     /// At the bound of its queue.
@@ -123,6 +126,7 @@ impl Subscriptions {
             unanswered: 0,
             ends: false,
             ended: 0,
+            filter: None,
             group: None,
             policy,
             bounds,
@@ -298,6 +302,11 @@ impl Subscriptions {
         self.reach.get(&topic).expect("what is queued has been fanned out").topic.clone()
     }
 
+    /// The name of a topic, if it has reached this core.
+    pub fn find_topic_name(&self, topic: TopicId) -> Option<&Arc<TopicName>> {
+        self.reach.get(&topic).map(|reach| &reach.topic)
+    }
+
     /// Takes the list of subscriptions that a topic reaches; give it back with `put_targets`.
     pub fn take_targets(&mut self, topic: &Arc<TopicName>) -> Vec<SubscriptionIndex> {
         let version = self.in_force.version();
@@ -320,6 +329,11 @@ impl Subscriptions {
         self.in_force.matches(name, &mut found);
         targets.clear();
         targets.extend(found.into_iter().map(SubscriptionIndex));
+        // Here, and not for every message: what a topic reaches is kept.
+        targets.retain(|index| {
+            let subscription = self.slots[index.0 as usize].as_ref().expect("it is in force");
+            subscription.filter.as_ref().is_none_or(|filter| filter.may_receive(name))
+        });
         // The earliest of each connection stays, in an order that does not depend on hashing.
         let slots = &self.slots;
         let key = |index: &SubscriptionIndex| {

@@ -113,7 +113,9 @@ fn start(settings: Settings) -> Result<Broking, Box<dyn std::error::Error>> {
     let max_connections = settings.server.max_connections;
     let drain_timeout = Duration::from_millis(settings.server.drain_timeout_ms.into());
     let busy_poll = Duration::from_micros(settings.server.busy_poll_us.into());
-    let cluster = Cluster::new(cpus.len() as u16, server_id, Arc::new(settings));
+    let mut cluster = Cluster::new(cpus.len() as u16, server_id, Arc::new(settings));
+    rustix::rand::getrandom(&mut cluster.nonce_key, rustix::rand::GetRandomFlags::empty())
+        .map_err(|error| format!("the system gives no random bytes: {error}"))?;
     let memory = cluster.memory.clone();
     let cores = placement::print(&cpus);
     let shards = cluster.shards;
