@@ -8,14 +8,17 @@
 //! | which keys there are, their ranges and meaning | [`keys`] |
 //! | how text becomes settings | `parse` |
 //! | what can be wrong with a file, and the words for it | [`problem`] |
+//! | who may connect, and how secrets are kept out of texts | [`auth`], `parse/users` |
 //! | how a list of cores is written | [`cores`] |
 //! | how settings become text again | `print` |
 //!
 //! # Always true
 //! - A key is described once, in [`keys::KEYS`]; parsing, printing and error texts follow from it.
 //! - All that is wrong with a file is reported at once, one line each.
-//! - What [`Settings`] prints parses to the same settings.
+//! - What [`Settings`] prints parses to the same settings, but for secrets, which it does not print:
+//!   what stands in their place is refused.
 
+pub mod auth;
 pub mod cores;
 pub mod keys;
 mod parse;
@@ -26,6 +29,7 @@ use std::net::SocketAddr;
 
 use crate::limits;
 
+pub use auth::Auth;
 pub use cores::{parse_cores, parse_cores_or_all};
 pub use problem::{ConfigError, Conflict};
 
@@ -36,6 +40,8 @@ pub struct Settings {
     pub server: Server,
     /// `[nats]`
     pub nats: Nats,
+    /// `[auth]`
+    pub auth: Auth,
     /// `[queues]`
     pub queues: Queues,
     /// `[delivery]`

@@ -12,6 +12,7 @@ pub mod config;
 pub mod limits;
 pub mod manual;
 pub mod nats;
+pub mod nkey;
 pub mod protocol;
 
 /// The example of the README compiles.

@@ -222,9 +222,7 @@ fn refusal_that_lasts_ends_the_client_and_one_that_passes_does_not() {
         let mut connection = listener.accept();
         connection.welcome();
         drop(connection);
-        for reject in
-            [Reject::TooManyConnections { connections_max: 3 }, Reject::AuthNotServed { kind: 1 }]
-        {
+        for reject in [Reject::TooManyConnections { connections_max: 3 }, Reject::AuthRequired] {
             let mut connection = listener.accept();
             connection.next();
             connection.send(|out| encode::error(out, &reject));

@@ -61,6 +61,18 @@ fn node_files_differ_in_their_ports_alone_and_leave_cores_to_numactl() {
 }
 
 #[test]
+fn examples_of_the_readme_parse() {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("README.md");
+    let readme = fs::read_to_string(path).expect("it is there");
+    let examples: Vec<&str> = readme.split("```toml\n").skip(1).collect();
+    assert!(examples.len() >= 2);
+    for example in examples {
+        let (example, _) = example.split_once("```").expect("it ends");
+        Settings::parse("README.md", example).unwrap_or_else(|error| panic!("{example}\n{error}"));
+    }
+}
+
+#[test]
 fn every_file_in_config_parses() {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("config");
     let mut names = Vec::new();

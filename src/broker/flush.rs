@@ -241,6 +241,9 @@ impl Gather<'_> {
             false => (passing_ids.next(), true),
         };
         session.last_announced = Some((topic.clone(), told));
+        if is_new && topic.is_kept() && !session.permissions.may_publish(&topic.name) {
+            session.only_receives.insert(topic.id, topic.clone());
+        }
         if is_new {
             encode::topic(&mut self.between, RequestId(0), told, next, topic.owner, &topic.name);
         }

@@ -6,6 +6,7 @@
 //! | step | file |
 //! |---|---|
 //! | bytes of a connection become frames | [`receive`] |
+//! | who it is, and what it may do | [`auth`], [`permissions`] |
 //! | a publisher's frame joins its topic's batch of this turn | [`publish`], [`ingest`] |
 //! | the batch goes to the core that owns the topic | [`mesh`] |
 //! | the owner gives sequences and the time | [`shard`] |
@@ -28,6 +29,7 @@
 //! - Nothing iterates over a hash map, so the same calls give the same result.
 
 pub mod audit;
+pub mod auth;
 pub mod block;
 pub mod counters;
 pub mod drain;
@@ -43,6 +45,7 @@ pub mod mesh;
 pub mod nats;
 pub mod overflow;
 pub mod pattern;
+pub mod permissions;
 pub mod portion;
 pub mod publish;
 pub mod queue;
@@ -66,6 +69,7 @@ use crate::config::Settings;
 use crate::limits;
 use crate::protocol::decode::Welcome;
 use crate::protocol::{CoreId, Reject, Sequence, ShardId, TopicId, encode};
+use auth::Auth;
 use block::Blocks;
 use counters::Counters;
 use drain::Drain;
@@ -128,6 +132,9 @@ pub struct Cluster {
     pub shards: u16,
     /// New at every start.
     pub server_id: u64,
+    /// What nonces are made from, for clients that sign one. Whoever makes the cluster puts
+    /// randomness here that nobody can guess, if any user has an nkey.
+    pub nonce_key: [u8; 32],
     /// As configured.
     pub settings: Arc<Settings>,
     /// What all cores hold, for `limits.memory_max`.
@@ -147,7 +154,9 @@ impl Cluster {
         };
         let memory = Memory::new(settings.limits.memory_max);
         let nats_addr = settings.nats.bind_addr;
-        Cluster { cores, shards, server_id, settings, memory, topics: Arc::default(), nats_addr }
+        let nonce_key = [0; 32];
+        let topics = Arc::default();
+        Cluster { cores, shards, server_id, nonce_key, settings, memory, topics, nats_addr }
     }
 
     /// The shard a topic belongs to: a hash of its name, the same on every core.
@@ -185,6 +194,8 @@ pub enum Action {
 pub struct Broker {
     core: CoreId,
     cluster: Cluster,
+    /// Who may connect.
+    auth: Auth,
     /// The time of this turn, as the caller last said.
     now: Now,
     counters: Arc<Counters>,
@@ -242,6 +253,7 @@ impl Broker {
             .collect();
         Broker {
             core,
+            auth: Auth::new(&cluster.settings.auth),
             now: Now { monotonic_ns: 0, unix_ns: 0 },
             counters,
             sessions: Sessions::default(),

@@ -34,6 +34,36 @@ pub fn matches(pattern: &str, topic: &str) -> bool {
     }
 }
 
+/// Whether every topic that one legal pattern matches is matched by another too.
+pub fn is_within(pattern: &str, outer: &str) -> bool {
+    let (mut pattern, mut outer) = (pattern.split('.'), outer.split('.'));
+    loop {
+        match (pattern.next(), outer.next()) {
+            (None, None) => return true,
+            (Some(_), Some(">")) => return true,
+            // It matches topics that go on, which only `>` does too.
+            (Some(">"), _) => return false,
+            (Some(_), Some("*")) => {}
+            (Some(token), Some(outer)) if token == outer => {}
+            _ => return false,
+        }
+    }
+}
+
+/// Whether some topic is matched by both of two legal patterns.
+pub fn overlap(one: &str, other: &str) -> bool {
+    let (mut one, mut other) = (one.split('.'), other.split('.'));
+    loop {
+        match (one.next(), other.next()) {
+            (None, None) => return true,
+            (Some(">"), Some(_)) | (Some(_), Some(">")) => return true,
+            (Some("*"), Some(_)) | (Some(_), Some("*")) => {}
+            (Some(token), Some(other)) if token == other => {}
+            _ => return false,
+        }
+    }
+}
+
 /// The patterns that share a beginning.
 #[derive(Debug, Default)]
 struct Node {

@@ -31,6 +31,8 @@ impl Broker {
             Some(Reject::BadTopic { request: request.0, topic: topic.to_string(), error })
         } else if topic.starts_with(name::SYSTEM_PREFIX) {
             Some(Reject::SystemTopic { request: request.0, topic: topic.to_string() })
+        } else if !session.permissions.may_publish(topic) {
+            Some(not_allowed(request.0, topic))
         } else if session.opens.len() >= OPENS_PER_CONNECTION_MAX {
             Some(Reject::LimitReached {
                 about: request.0,
@@ -147,6 +149,11 @@ impl Broker {
                 if !session.announced.contains(&topic) {
                     return Err(Reject::UnknownTopic { topic: first.topic });
                 }
+                // Its OPEN was allowed, but it may have been told the id as a subscriber.
+                if let Some(topic) = session.only_receives.get(&topic) {
+                    self.counters.refused_messages.add(u64::from(first.count));
+                    return Err(not_allowed(0, &topic.name));
+                }
                 session.last_published = Some(topic);
             }
             Destination::Topic(topic)
@@ -205,5 +212,15 @@ impl Broker {
             }
         }
         Ok(Some(len))
+    }
+}
+
+fn not_allowed(about: u32, topic: &str) -> Reject {
+    Reject::NotAllowed {
+        about,
+        what: "publish to",
+        name: topic.to_owned(),
+        remedy: "publish to topics that your user may publish to, or change its `publish` and \
+                 `publish_deny` in `[[auth.users]]`",
     }
 }

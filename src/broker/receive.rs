@@ -8,10 +8,11 @@
 
 use bytes::{Buf, BytesMut};
 
+use super::auth::Credentials;
 use super::session::{Paused, Phase};
 use super::{Broker, ConnectionId, Now};
 use crate::limits;
-use crate::protocol::decode::{self, ClientFrame};
+use crate::protocol::decode::{self, ClientFrame, Hello};
 use crate::protocol::{Reject, encode};
 
 /// `unparsed` memory above this is given back when it is empty.
@@ -193,18 +194,7 @@ impl Broker {
     ) -> Result<Option<usize>, Reject> {
         match decoded {
             ClientFrame::Messages(header) => return self.publish(now, slot, rest, &header),
-            ClientFrame::Hello(hello) => {
-                let session = self.sessions.get(slot);
-                if session.phase != Phase::AwaitHello {
-                    return Err(Reject::SecondHello);
-                }
-                if hello.auth_kind != 0 {
-                    return Err(Reject::AuthNotServed { kind: hello.auth_kind });
-                }
-                session.phase = Phase::Open;
-                let welcome = self.welcome();
-                self.answer(slot, |out| encode::welcome(out, &welcome));
-            }
+            ClientFrame::Hello(hello) => self.hello(slot, &hello)?,
             ClientFrame::Open { request, topic } => self.open(slot, request, topic)?,
             ClientFrame::Subscribe(subscribe) => self.subscribe(slot, subscribe)?,
             ClientFrame::Unsubscribe { subscription } => self.unsubscribe(slot, subscription)?,
@@ -217,5 +207,31 @@ impl Broker {
             }
         }
         Ok(Some(frame_len))
+    }
+
+    /// HELLO: who it is decides what it may do.
+    fn hello(&mut self, slot: u32, hello: &Hello<'_>) -> Result<(), Reject> {
+        if self.sessions.get(slot).phase != Phase::AwaitHello {
+            return Err(Reject::SecondHello);
+        }
+        let kind = hello.auth_kind;
+        if kind != 0 && !self.auth.is_required() {
+            return Err(Reject::AuthNotConfigured { kind });
+        }
+        let (credentials, refusal) = match kind {
+            0 => (Credentials::None, Reject::AuthRequired),
+            1 => (Credentials::Token(hello.user), Reject::AuthFailed { kind, what: "a token" }),
+            _ => (
+                Credentials::Password { user: hello.user, password: hello.password },
+                Reject::AuthFailed { kind, what: "user and password" },
+            ),
+        };
+        let permissions = self.auth.check(&credentials).ok_or(refusal)?;
+        let session = self.sessions.get(slot);
+        session.permissions = permissions;
+        session.phase = Phase::Open;
+        let welcome = self.welcome();
+        self.answer(slot, |out| encode::welcome(out, &welcome));
+        Ok(())
     }
 }

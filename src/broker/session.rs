@@ -11,6 +11,7 @@ use hashbrown::{HashMap, HashSet};
 
 use super::ConnectionId;
 use super::nats::NatsSession;
+use super::permissions::Permissions;
 use super::subscriptions::{SubscriptionIndex, Subscriptions};
 use super::topic::TopicName;
 use crate::limits::{ANSWER_BYTES_MAX, PENDING_REQUESTS_MAX};
@@ -57,6 +58,8 @@ pub enum Paused {
 pub struct Session {
     /// How far it is.
     pub phase: Phase,
+    /// What it may do; nothing before it has said who it is.
+    pub permissions: Arc<Permissions>,
     /// The peer sends no more.
     pub ended: bool,
     /// Nothing more reaches the peer; its end is to come.
@@ -75,6 +78,8 @@ pub struct Session {
     pub opens: HashMap<RequestId, Opened>,
     /// Topics it was told the id of.
     pub announced: HashSet<TopicId>,
+    /// Those of them that it may not publish to.
+    pub only_receives: HashMap<TopicId, Arc<TopicName>>,
     /// The topic of its last frame, which is most often that of its next.
     pub last_published: Option<TopicId>,
     /// The topic it was sent last, and the id it has been told for it.
@@ -98,9 +103,10 @@ pub struct Session {
 }
 
 impl Session {
-    fn new() -> Session {
+    fn new(permissions: Arc<Permissions>) -> Session {
         Session {
             phase: Phase::AwaitHello,
+            permissions,
             ended: false,
             broken: false,
             unparsed: BytesMut::new(),
@@ -110,6 +116,7 @@ impl Session {
             pending_requests: 0,
             opens: HashMap::new(),
             announced: HashSet::new(),
+            only_receives: HashMap::new(),
             last_published: None,
             last_announced: None,
             subscriptions: HashMap::new(),
@@ -157,6 +164,8 @@ impl Session {
 #[derive(Default)]
 pub struct Sessions {
     slots: Vec<Option<(ConnectionId, Box<Session>)>>,
+    /// What a stranger may do: nothing.
+    stranger: Arc<Permissions>,
 }
 
 impl Sessions {
@@ -167,7 +176,7 @@ impl Sessions {
             self.slots.resize_with(slot + 1, || None);
         }
         assert!(self.slots[slot].is_none(), "a slot is used again only after `closed`");
-        self.slots[slot] = Some((connection, Box::new(Session::new())));
+        self.slots[slot] = Some((connection, Box::new(Session::new(self.stranger.clone()))));
     }
 
     /// The connection of a slot in use.

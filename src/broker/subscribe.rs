@@ -9,6 +9,7 @@ use super::Broker;
 use super::groups::{GroupName, Joins};
 use super::interest::{Announcement, Waiter};
 use super::mesh::Request;
+use super::permissions::{Permissions, Verdict};
 use super::queue::Bounds;
 use super::replay::Asker;
 use super::session::Phase;
@@ -22,6 +23,7 @@ impl Broker {
     pub(super) fn subscribe(&mut self, slot: u32, subscribe: Subscribe<'_>) -> Result<(), Reject> {
         let id = subscribe.subscription;
         let (policy, bounds, start) = self.options(&subscribe)?;
+        let filter = self.permit(slot, &subscribe, start)?;
         let subscriptions_max = self.cluster.settings.limits.max_subscriptions_per_connection;
         let session = self.sessions.get(slot);
         if session.subscriptions.contains_key(&id) {
@@ -37,6 +39,7 @@ impl Broker {
         }
         let pattern: Arc<str> = subscribe.pattern.into();
         let index = self.subscriptions.insert(slot, id, pattern.clone(), policy, bounds);
+        self.subscriptions.get(index).filter = filter;
         session.subscriptions.insert(id, index);
         session.pending_requests += 1;
         self.counters.subscriptions.add(1);
@@ -229,6 +232,38 @@ impl Broker {
             return if owner == self.core { Vec::new() } else { vec![owner] };
         }
         (0..self.cluster.cores).map(CoreId).filter(|core| *core != self.core).collect()
+    }
+
+    /// Whether a connection may subscribe to this; if not to all of it, what is to be left out.
+    fn permit(
+        &mut self,
+        slot: u32,
+        subscribe: &Subscribe<'_>,
+        start: Start,
+    ) -> Result<Option<Arc<Permissions>>, Reject> {
+        let permissions = &self.sessions.get(slot).permissions;
+        let remedy = match permissions.may_subscribe(subscribe.pattern) {
+            Verdict::Allowed => return Ok(None),
+            // Limit: what a group deals out and what topics keep is not filtered by topic.
+            Verdict::AllowedExcept if subscribe.group.is_empty() && start == Start::Live => {
+                return Ok(Some(permissions.clone()));
+            }
+            Verdict::AllowedExcept => {
+                "it matches topics that your user may not be sent, which can be left out of plain \
+                 subscriptions that start live, not of groups or kept messages: use a narrower \
+                 pattern, or change `subscribe_deny` in `[[auth.users]]`"
+            }
+            Verdict::Denied => {
+                "subscribe within what your user may subscribe to, or change its `subscribe` and \
+                 `subscribe_deny` in `[[auth.users]]`"
+            }
+        };
+        Err(Reject::NotAllowed {
+            about: subscribe.subscription.0,
+            what: "subscribe to",
+            name: subscribe.pattern.to_owned(),
+            remedy,
+        })
     }
 
     fn options(

@@ -14,6 +14,7 @@ use hashbrown::HashMap;
 use super::groups::GroupName;
 use super::interest::CoreSet;
 use super::pattern::{self, Matcher};
+use super::permissions::Permissions;
 use super::queue::{Bounds, Queue};
 use super::replay::Asker;
 use super::topic::TopicName;
@@ -70,6 +71,8 @@ pub struct Subscription {
     pub taken: u64,
     /// It ends when it was given so many.
     pub taken_max: u64,
+    /// It is not sent topics that these do not allow.
+    pub filter: Option<Arc<Permissions>>,
     /// The group it is a member of.
     pub group: Option<GroupName>,
     /// At the bound of its queue.
@@ -134,6 +137,7 @@ impl Subscriptions {
             awaits_cores: false,
             taken: 0,
             taken_max: u64::MAX,
+            filter: None,
             group: None,
             policy,
             bounds,
@@ -335,6 +339,11 @@ impl Subscriptions {
         self.in_force.matches(name, &mut found);
         targets.clear();
         targets.extend(found.into_iter().map(SubscriptionIndex));
+        // Here, and not for every message: what a topic reaches is kept.
+        targets.retain(|index| {
+            let subscription = self.slots[index.0 as usize].as_ref().expect("it is in force");
+            subscription.filter.as_ref().is_none_or(|filter| filter.may_receive(name))
+        });
         // The earliest of each connection stays, in an order that does not depend on hashing.
         let slots = &self.slots;
         let key = |index: &SubscriptionIndex| {

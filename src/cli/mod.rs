@@ -84,10 +84,26 @@ struct Server {
         default_value = "127.0.0.1:7878"
     )]
     addr: String,
+    /// The token it wants, if it wants one.
+    #[arg(long, env = "BLIPMQ_TOKEN", hide_env_values = true, conflicts_with = "user")]
+    token: Option<String>,
+    /// The user to connect as.
+    #[arg(long, value_name = "NAME", env = "BLIPMQ_USER", requires = "password")]
+    user: Option<String>,
+    /// The password of the user. Others on this machine see what is on a command line, and not
+    /// what is in the environment.
+    #[arg(long, env = "BLIPMQ_PASSWORD", hide_env_values = true, requires = "user")]
+    password: Option<String>,
 }
 
 impl Server {
-    fn connect(&self, options: ClientOptions) -> Result<Client, ClientError> {
+    fn connect(&self, mut options: ClientOptions) -> Result<Client, ClientError> {
+        if let Some(token) = &self.token {
+            options = options.token(token);
+        }
+        if let (Some(user), Some(password)) = (&self.user, &self.password) {
+            options = options.user(user, password);
+        }
         options.connect(&self.addr)
     }
 }

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use super::conversation::Conversation;
 use super::events::EventQueue;
+use super::options::Credentials;
 use super::read_buffer::ReadBuffer;
 use super::reconnect::Plan;
 use super::shared::Shared;
@@ -121,7 +122,12 @@ fn say_hello(
     let lost = |error| ClientError::ConnectionLost(Arc::new(error));
     let mut hello = Vec::new();
     let name = options.name.as_str();
-    encode::hello(&mut hello, &Hello { auth_kind: 0, client_name: name, user: "", password: "" });
+    let (auth_kind, user, password) = match &options.credentials {
+        Credentials::None => (0, "", ""),
+        Credentials::Token(token) => (1, token.as_str(), ""),
+        Credentials::Password { user, password } => (2, user.as_str(), password.as_str()),
+    };
+    encode::hello(&mut hello, &Hello { auth_kind, client_name: name, user, password });
     stream.write_all(&hello).map_err(lost)?;
     let started = Instant::now();
     let frame = loop {

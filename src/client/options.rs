@@ -35,6 +35,25 @@ pub struct ClientOptions {
     pub(super) event_bytes_max: usize,
     pub(super) crc: bool,
     pub(super) reconnect: Option<ReconnectPolicy>,
+    pub(super) credentials: Credentials,
+}
+
+/// What HELLO brings.
+#[derive(Clone)]
+pub(super) enum Credentials {
+    None,
+    Token(String),
+    Password { user: String, password: String },
+}
+
+impl std::fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Credentials::None => "None",
+            Credentials::Token(_) => "Token(..)",
+            Credentials::Password { .. } => "Password { .. }",
+        })
+    }
 }
 
 impl Default for ClientOptions {
@@ -49,6 +68,7 @@ impl Default for ClientOptions {
             event_bytes_max: 4 << 20,
             crc: false,
             reconnect: None,
+            credentials: Credentials::None,
         }
     }
 }
@@ -62,6 +82,20 @@ impl ClientOptions {
     /// What the broker's logs and pages call this client; default none.
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = name.into();
+        self
+    }
+
+    /// The token that the broker wants (`[auth] token`); default none. It goes over the wire as it
+    /// is. Wrong or missing credentials are refused with 4010.
+    pub fn token(mut self, token: impl Into<String>) -> Self {
+        self.credentials = Credentials::Token(token.into());
+        self
+    }
+
+    /// The user to connect as (`[[auth.users]]`), in place of a token. As for a token, the password
+    /// goes over the wire as it is.
+    pub fn user(mut self, user: impl Into<String>, password: impl Into<String>) -> Self {
+        self.credentials = Credentials::Password { user: user.into(), password: password.into() };
         self
     }
 

@@ -9,6 +9,7 @@
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 
+use super::auth::{PermissionLists, Secret};
 use super::{OverflowPolicy, Settings};
 use crate::limits;
 
@@ -65,7 +66,115 @@ pub enum Form {
         /// Changes it.
         set: fn(&mut Settings, OverflowPolicy),
     },
+    /// A secret, as a string. Absent unless it is set, and never printed.
+    Secret {
+        /// Reads it.
+        get: fn(&Settings) -> &Option<Secret>,
+        /// Changes it.
+        set: fn(&mut Settings, Secret),
+    },
 }
+
+/// One key of `[[auth.users]]`, the table that may stand more than once.
+#[derive(Debug)]
+pub struct UserKey {
+    /// Its name.
+    pub name: &'static str,
+    /// What it means, as full sentences, one line each.
+    pub doc: &'static str,
+    /// An example, as it may stand in a file.
+    pub example: &'static str,
+    /// What may be written.
+    pub form: UserForm,
+}
+
+/// What a key of `[[auth.users]]` may be.
+#[derive(Debug)]
+pub enum UserForm {
+    /// A name, as a string.
+    Name,
+    /// A password, as a string.
+    Password,
+    /// A public nkey, as a string.
+    Nkey,
+    /// A list of patterns.
+    Patterns {
+        /// Reads it.
+        get: fn(&PermissionLists) -> &Option<Vec<String>>,
+        /// Changes it.
+        set: fn(&mut PermissionLists, Vec<String>),
+    },
+}
+
+impl UserKey {
+    /// What may be written, in words, to follow "must be".
+    pub fn allowed(&self) -> &'static str {
+        match self.form {
+            UserForm::Name => "a name in quotes, like \"eu\"",
+            UserForm::Password => "a password in quotes",
+            UserForm::Nkey => "a user's public nkey in quotes, which begins with U",
+            UserForm::Patterns { .. } => "a list of patterns in quotes, like [\"orders.>\"]",
+        }
+    }
+}
+
+/// A list of patterns: its field name is its name.
+macro_rules! patterns {
+    ($name:ident, $example:expr, $doc:expr) => {
+        UserKey {
+            name: stringify!($name),
+            doc: $doc,
+            example: $example,
+            form: UserForm::Patterns {
+                get: |lists| &lists.$name,
+                set: |lists, patterns| lists.$name = Some(patterns),
+            },
+        }
+    };
+}
+
+/// Every key of `[[auth.users]]`, in the order they are printed.
+pub static USER_KEYS: [UserKey; 7] = [
+    UserKey {
+        name: "user",
+        doc: "Its name, for clients that bring a password.",
+        example: "\"eu\"",
+        form: UserForm::Name,
+    },
+    UserKey {
+        name: "password",
+        doc: "Its password.",
+        example: "\"...\"",
+        form: UserForm::Password,
+    },
+    UserKey {
+        name: "nkey",
+        doc: "Or, instead of both, its public nkey: NATS clients prove that they have the seed.",
+        example: "\"U...\"",
+        form: UserForm::Nkey,
+    },
+    patterns!(
+        publish,
+        "[\"orders.eu.>\", \"_INBOX.>\"]",
+        "Topics it may publish to; without this list all, with an empty one none."
+    ),
+    patterns!(
+        publish_deny,
+        "[\"orders.eu.secret\"]",
+        "Topics it may not publish to, though they are in the list above."
+    ),
+    patterns!(
+        subscribe,
+        "[\"orders.>\", \"_INBOX.>\"]",
+        "Patterns it may subscribe to, and narrower ones; without this list all, with an empty one\n\
+         none."
+    ),
+    patterns!(
+        subscribe_deny,
+        "[\"orders.*.secret\"]",
+        "Topics it is never sent, though a pattern it subscribed to matches them."
+    ),
+];
 
 /// Names of the overflow policies.
 pub const OVERFLOW_NAMES: [(&str, OverflowPolicy); 5] = [
@@ -77,7 +186,7 @@ pub const OVERFLOW_NAMES: [(&str, OverflowPolicy); 5] = [
 ];
 
 /// The tables, in the order they are printed.
-pub const TABLES: [&str; 6] = ["server", "nats", "queues", "delivery", "limits", "metrics"];
+pub const TABLES: [&str; 7] = ["server", "nats", "auth", "queues", "delivery", "limits", "metrics"];
 
 impl Key {
     /// The key with this name in this table.
@@ -100,6 +209,7 @@ impl Key {
                 "CPU numbers from 0 to {} in quotes, like \"0,2-3\", or \"all\"",
                 limits::CPU_NUMBER_MAX
             ),
+            Form::Secret { .. } => "a string in quotes that is not empty".to_owned(),
             Form::Overflow { .. } => {
                 OVERFLOW_NAMES.map(|(name, _)| format!("\"{name}\"")).join(" or ")
             }
@@ -142,7 +252,7 @@ macro_rules! other {
 }
 
 /// Every key there is, by table, in the order they are printed.
-pub static KEYS: [Key; 27] = [
+pub static KEYS: [Key; 28] = [
     other!(server.bind_addr, Address, "Where clients connect. Port 0 takes any free port."),
     Key {
         table: "server",
@@ -198,6 +308,16 @@ pub static KEYS: [Key; 27] = [
         limits::PINGS_RANGE,
         "Unanswered PINGs after which a NATS connection is closed as stale."
     ),
+    Key {
+        table: "auth",
+        name: "token",
+        doc: "What every client has to bring; whoever does may do everything. Without it and without\n\
+              users everybody may connect and do everything.",
+        form: Form::Secret {
+            get: |settings| &settings.auth.token,
+            set: |settings, token| settings.auth.token = Some(token),
+        },
+    },
     number!(
         queues.topic_capacity: u32,
         limits::TOPIC_CAPACITY_RANGE,

@@ -12,9 +12,12 @@ use std::ops::Range;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::auth::{SECRET_PRINTED, Secret};
 use super::keys::{Form, KEYS, Key, OVERFLOW_NAMES, TABLES};
-use super::problem::{ConfigError, Offence, Problem};
+use super::problem::{ConfigError, Offence, Problem, UserOffence};
 use super::{Settings, cores};
+
+mod users;
 
 /// Longest piece of the file that an error text repeats, in characters.
 const EXCERPT_LEN_MAX: usize = 60;
@@ -79,7 +82,11 @@ impl Reading<'_> {
             }
             message => {
                 let message = message.replace('\n', " ");
-                let offence = Offence::Syntax { message, line_text: shortened(line_text) };
+                let line_text = match self.may_have_a_secret(line) {
+                    true => "(not printed, since it may have a secret)".to_owned(),
+                    false => shortened(line_text),
+                };
+                let offence = Offence::Syntax { message, line_text };
                 self.syntax_lines.push(line);
                 offence
             }
@@ -118,13 +125,20 @@ impl Reading<'_> {
         settings: &mut Settings,
         lines_of_keys: &mut LinesOfKeys,
     ) {
+        if (table, name.get_ref().as_ref()) == ("auth", "users") {
+            lines_of_keys.push((("auth", "users"), self.line(name.span().start)));
+            return self.users(value, &mut settings.auth.users);
+        }
         let Some(key) = KEYS.iter().find(|k| k.table == table && k.name == name.get_ref()) else {
             let key = self.excerpt(name.span());
             return self.report(name.span(), Offence::UnknownKey { table, key });
         };
         lines_of_keys.push(((key.table, key.name), self.line(name.span().start)));
         if let Err(refusal) = set(settings, key, value.get_ref()) {
-            let value_text = self.excerpt(value.span());
+            let value_text = match key.form {
+                Form::Secret { .. } => SECRET_PRINTED.to_owned(),
+                _ => self.excerpt(value.span()),
+            };
             let offence = refusal.offence(key, value_text, value.get_ref().type_str());
             self.report(name.span(), offence);
         }
@@ -155,6 +169,13 @@ impl Reading<'_> {
     fn header_of(&self, line: usize) -> Option<(usize, &str)> {
         let lines = self.text.lines().map(str::trim).enumerate().take(line);
         lines.filter(|(_, text)| text.starts_with('[')).last().map(|(at, text)| (at + 1, text))
+    }
+
+    /// Whether a line that is not TOML may have a token or a password in it.
+    fn may_have_a_secret(&self, line: usize) -> bool {
+        let text = self.text.lines().nth(line - 1).unwrap_or("");
+        let header = self.header_of(line).map_or("", |(_, text)| text);
+        header.contains("auth") || ["auth", "token", "pass"].iter().any(|word| text.contains(word))
     }
 
     /// The name in that header, empty above the first one.
@@ -208,9 +229,28 @@ fn set(settings: &mut Settings, key: &Key, value: &DeValue<'_>) -> Result<(), Re
             let (_, policy) = named.ok_or(Refusal::BadValue { reason: None })?;
             set(settings, *policy);
         }
+        (Form::Secret { set, .. }, DeValue::String(text)) => {
+            let secret =
+                secret(text).map_err(|why| Refusal::BadValue { reason: Some(why.into()) })?;
+            set(settings, secret);
+        }
         _ => return Err(Refusal::WrongType),
     }
     Ok(())
+}
+
+/// A token or password that can be one.
+fn secret(text: &str) -> Result<Secret, &'static str> {
+    match text {
+        "" => Err("it is empty; write the secret, or take the line out"),
+        SECRET_PRINTED => Err("this is what is printed in the place of a secret; write the secret"),
+        // Compared as they are, they would never match.
+        _ if ["$2a$", "$2b$", "$2x$", "$2y$"].iter().any(|mark| text.starts_with(mark)) => Err(
+            "it is a bcrypt hash, which is not served; write the secret itself, in a file that \
+                 only the broker may read",
+        ),
+        _ => Ok(Secret::new(text)),
+    }
 }
 
 /// The first line of a piece of text, without control characters, cut short if it is long.

@@ -1,11 +1,13 @@
 //! Settings to TOML: the whole configuration with its comments, as `config/mixed.toml` shows it.
 //!
 //! # Always true
-//! - What is printed parses to the same settings.
+//! - What is printed parses to the same settings, but for secrets: something that is refused stands
+//!   in their place.
 
 use std::fmt;
 
-use super::keys::{Form, KEYS, OVERFLOW_NAMES, TABLES};
+use super::auth::{Login, SECRET_PRINTED, User};
+use super::keys::{Form, KEYS, OVERFLOW_NAMES, TABLES, USER_KEYS, UserForm};
 use super::{Settings, cores};
 
 impl fmt::Display for Settings {
@@ -21,16 +23,79 @@ impl fmt::Display for Settings {
                 if let Form::Number { range, .. } = &key.form {
                     writeln!(f, "# From {} to {}.", range.start(), range.end())?;
                 }
-                writeln!(f, "{} = {}", key.name, value(self, &key.form))?;
+                match value(self, &key.form) {
+                    Some(value) => writeln!(f, "{} = {value}", key.name)?,
+                    None => writeln!(f, "# {} = \"...\"", key.name)?,
+                }
+            }
+            if *table == "auth" {
+                write_users(f, &self.auth.users)?;
             }
         }
         Ok(())
     }
 }
 
-/// No value needs escaping: strings here are addresses, digits and names of ours.
-fn value(settings: &Settings, form: &Form) -> String {
-    match form {
+/// The users, or what one would look like.
+fn write_users(f: &mut fmt::Formatter<'_>, users: &[User]) -> fmt::Result {
+    writeln!(f, "# Users instead of a token: for each a table like this one, without the \"# \".")?;
+    if users.is_empty() {
+        writeln!(f, "# [[auth.users]]")?;
+        for key in &USER_KEYS {
+            for line in key.doc.lines() {
+                writeln!(f, "# # {line}")?;
+            }
+            writeln!(f, "# {} = {}", key.name, key.example)?;
+        }
+    }
+    for user in users {
+        writeln!(f, "\n[[auth.users]]")?;
+        for key in &USER_KEYS {
+            if let Some(value) = value_of_user(user, &key.form) {
+                writeln!(f, "{} = {value}", key.name)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn value_of_user(user: &User, form: &UserForm) -> Option<String> {
+    match (form, &user.login) {
+        (UserForm::Name, Login::Password { user, .. }) => Some(quoted(user)),
+        (UserForm::Password, Login::Password { .. }) => Some(quoted(SECRET_PRINTED)),
+        (UserForm::Nkey, Login::Nkey(nkey)) => Some(quoted(nkey.as_str())),
+        (UserForm::Patterns { get, .. }, _) => {
+            let patterns = get(&user.permissions).as_ref()?;
+            let patterns: Vec<String> = patterns.iter().map(|pattern| quoted(pattern)).collect();
+            Some(format!("[{}]", patterns.join(", ")))
+        }
+        _ => None,
+    }
+}
+
+/// A string as TOML writes it.
+fn quoted(text: &str) -> String {
+    let mut quoted = String::from("\"");
+    for character in text.chars() {
+        match character {
+            '"' | '\\' => quoted.extend(['\\', character]),
+            control if control.is_control() => {
+                quoted.push_str(&format!("\\u{:04X}", u32::from(control)));
+            }
+            other => quoted.push(other),
+        }
+    }
+    quoted.push('"');
+    quoted
+}
+
+/// What stands behind the key, or nothing if it is absent. Only what users name needs escaping.
+fn value(settings: &Settings, form: &Form) -> Option<String> {
+    Some(match form {
+        Form::Secret { get, .. } => {
+            get(settings).as_ref()?;
+            quoted(SECRET_PRINTED)
+        }
         Form::Number { get, .. } => get(settings).to_string(),
         Form::Flag { get, .. } => get(settings).to_string(),
         Form::Address { get, .. } => format!("\"{}\"", get(settings)),
@@ -46,12 +111,12 @@ fn value(settings: &Settings, form: &Form) -> String {
                 .expect("every overflow policy has a name");
             format!("\"{name}\"")
         }
-    }
+    })
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Delivery, Limits, Metrics, Nats, OverflowPolicy, Queues, Server};
+    use super::super::{Auth, Delivery, Limits, Metrics, Nats, OverflowPolicy, Queues, Server};
     use super::*;
 
     #[test]
@@ -79,6 +144,7 @@ mod tests {
                 ping_interval_ms: 18,
                 pings_max: 19,
             },
+            auth: Auth::default(),
             queues: Queues {
                 topic_bytes: 13 << 20,
                 topic_idle_timeout_ms: 14,
@@ -105,7 +171,8 @@ mod tests {
         let lines: Vec<&str> = text.lines().collect();
         for key in &KEYS {
             let start = format!("{} = ", key.name);
-            let at = lines.iter().position(|line| line.starts_with(&start)).expect(key.name);
+            let of_key = |line: &&str| line.trim_start_matches("# ").starts_with(&start);
+            let at = lines.iter().position(of_key).expect(key.name);
             assert!(lines[at - 1].starts_with("# "), "{} has no comment", key.name);
         }
     }

@@ -7,8 +7,9 @@ use std::fmt;
 use std::net::SocketAddr;
 
 use super::Settings;
-use super::keys::{KEYS, Key, TABLES};
+use super::keys::{KEYS, Key, TABLES, USER_KEYS};
 use crate::limits::{MESSAGES_HEADER_LEN, RECORD_HEADER_LEN};
+use crate::protocol::name::NameError;
 
 /// Everything that is wrong with one configuration file. Prints one line per problem.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -103,8 +104,94 @@ pub enum Offence {
         /// What is wrong in particular, if more can be said than what is allowed.
         reason: Option<String>,
     },
+    /// A user that is not as users are.
+    User(UserOffence),
     /// Two keys that do not go together.
     Conflict(Conflict),
+}
+
+/// What is wrong with `[auth] users`. No value is in here but names and patterns: others may be secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum UserOffence {
+    /// `users` is something else than tables.
+    NotTables,
+    /// A key that users do not have.
+    UnknownKey {
+        /// The key.
+        key: String,
+    },
+    /// A value of a type the key does not take.
+    WrongType {
+        /// The key.
+        key: &'static str,
+        /// The type of the value, in TOML's words.
+        type_name: &'static str,
+        /// What it must be.
+        allowed: &'static str,
+    },
+    /// A value that the key does not take.
+    BadValue {
+        /// The key.
+        key: &'static str,
+        /// What is wrong, and what to do.
+        reason: &'static str,
+    },
+    /// A pattern that is not legal.
+    BadPattern {
+        /// The key.
+        key: &'static str,
+        /// The pattern.
+        pattern: String,
+        /// What is wrong with it.
+        error: NameError,
+    },
+    /// One key without the other that it needs.
+    Incomplete {
+        /// What there is.
+        has: &'static str,
+        /// What is missing, and what to do.
+        remedy: &'static str,
+    },
+    /// Two users that cannot be told apart.
+    Twice {
+        /// Its name or nkey.
+        name: String,
+        /// The line of the first one.
+        first_line: usize,
+    },
+}
+
+impl fmt::Display for UserOffence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotTables => f.write_str(
+                "[auth] users must be tables; write [[auth.users]] on a line of its own for each \
+                 user, and its keys below",
+            ),
+            Self::UnknownKey { key } => {
+                write!(f, "[[auth.users]] {key} is not a known key; ")?;
+                let names = || USER_KEYS.iter().map(|known| known.name);
+                match nearest(key, names()) {
+                    Some(name) => write!(f, "did you mean {name}?"),
+                    None => write!(f, "known keys: {}", names().collect::<Vec<_>>().join(", ")),
+                }
+            }
+            Self::WrongType { key, type_name, allowed } => {
+                let type_name = with_article(type_name);
+                write!(f, "[[auth.users]] {key} is {type_name}, must be {allowed}")
+            }
+            Self::BadValue { key, reason } => write!(f, "[[auth.users]] {key}: {reason}"),
+            Self::BadPattern { key, pattern, error } => {
+                write!(f, "[[auth.users]] {key}: bad pattern \"{pattern}\": {error}")
+            }
+            Self::Incomplete { has, remedy } => write!(f, "[[auth.users]] has {has}; {remedy}"),
+            Self::Twice { name, first_line } => write!(
+                f,
+                "[[auth.users]] \"{name}\" is in line {first_line} already; a user is one table, \
+                 take one of both out"
+            ),
+        }
+    }
 }
 
 /// Two keys, each in range, that are not possible together.
@@ -178,6 +265,7 @@ impl fmt::Display for Offence {
             Self::BadValue { table, key, value, reason: None } => {
                 write!(f, "[{table}] {key} = {value} must be {}", allowed(table, key))
             }
+            Self::User(offence) => offence.fmt(f),
             Self::Conflict(conflict) => conflict.fmt(f),
         }
     }
@@ -204,6 +292,16 @@ pub(super) fn conflicts(settings: &Settings) -> Vec<Conflict> {
                 });
             }
         }
+    }
+    if settings.auth.token.is_some() && !settings.auth.users.is_empty() {
+        conflicts.push(Conflict {
+            keys: [("auth", "token"), ("auth", "users")],
+            text:
+                "[auth] token and [[auth.users]] do not go together, since whoever has the token \
+                   could do what users may not; give the token's clients a user with a password, \
+                   or take the users out"
+                    .to_owned(),
+        });
     }
     // Such a message would be accepted and then fit into no queue, whatever the subscriber does.
     let message_len_max = settings.server.max_message_size_bytes;
@@ -268,18 +366,23 @@ fn write_key_outside_tables(f: &mut fmt::Formatter<'_>, key: &str) -> fmt::Resul
 
 fn write_unknown_key(f: &mut fmt::Formatter<'_>, table: &str, key: &str) -> fmt::Result {
     write!(f, "[{table}] {key} is not a known key; ")?;
+    if table == "auth" && USER_KEYS.iter().any(|known| known.name == key) {
+        return write!(f, "{key} belongs below [[auth.users]]");
+    }
+    // The one thing of a table that is not a key with a value.
+    let users = (table == "auth").then_some("users");
     let in_table = || KEYS.iter().filter(|known| known.table == table);
     if let Some(known) = KEYS.iter().find(|known| known.name == key) {
         return write!(f, "{key} belongs below [{}]", known.table);
     }
-    if let Some(name) = nearest(key, in_table().map(|known| known.name)) {
+    if let Some(name) = nearest(key, in_table().map(|known| known.name).chain(users)) {
         return write!(f, "did you mean {name}?");
     }
     if let Some(name) = nearest(key, KEYS.iter().map(|known| known.name)) {
         let known = KEYS.iter().find(|known| known.name == name).expect("it is known");
         return write!(f, "did you mean [{}] {name}?", known.table);
     }
-    let names: Vec<&str> = in_table().map(|known| known.name).collect();
+    let names: Vec<&str> = in_table().map(|known| known.name).chain(users).collect();
     write!(f, "known keys: {}", names.join(", "))
 }
 

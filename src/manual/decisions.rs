@@ -62,6 +62,21 @@
 //! topic's owner would save a hop, but every owner would need to know how full each member is, and an
 //! order of hand-backs between owners. The hop is the price of groups; plain subscribers do not pay.
 //!
+//! # Permissions are asked for when something is named, not for every message
+//!
+//! OPEN names a topic and SUBSCRIBE a pattern: there a user's lists are looked through, and the answer
+//! holds for what follows. A pattern of which a part is denied is filtered where the targets of a topic
+//! are found, which is kept until subscriptions change. So a broker with users delivers a message for
+//! what one without them does. Replay and groups go other ways; rather than filter there too, such
+//! patterns are refused with the reason.
+//!
+//! A token and users exclude each other, as in nats-server: whoever has the token could do what the
+//! users may not. Without `[auth]` BLIP/1 credentials are refused, since nobody would have checked them.
+//!
+//! The crate `nkeys` would do for public keys, but brings rand, getrandom, signatory and an older
+//! ed25519-dalek for making keys and seeds. What is needed here, base32 with a checksum around a key, is
+//! forty lines over ed25519-dalek and data-encoding.
+//!
 //! # What the memory budget counts
 //!
 //! Frames of messages from the moment they get their sequence until nobody refers to them: in queues,

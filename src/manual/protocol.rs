@@ -11,9 +11,25 @@
 //! - A HELLO with the right magic whose body is malformed is 4000; one of another version is 4001.
 //! - A frame longer than [`HELLO_LEN_MAX`](crate::limits::HELLO_LEN_MAX) is refused before HELLO,
 //!   whatever it announces.
-//! - Auth kinds 1 and 2 are refused with a fatal 4010: credentials are not served yet, and a client
-//!   that sent some must not believe that they were checked.
+//! - A broker without `[auth]` refuses auth kinds 1 and 2 with a fatal 4010: nobody would check
+//!   them, and a client must not believe that somebody did. One with `[auth]` refuses kind 0.
 //! - No HELLO within `server.auth_timeout_ms` is 4010. A second HELLO is 4000.
+//!
+//! # Credentials and permissions
+//!
+//! - Auth kind 1 is compared with `[auth] token`, kind 2 with user and password of `[[auth.users]]`.
+//!   What is wrong is not told: an unknown user and a wrong password are the same fatal 4010. Users
+//!   with an nkey connect over the NATS protocol alone, since HELLO has nothing to sign.
+//! - A topic that the user may not publish to: 4030 to the OPEN, and its frames are dropped as those
+//!   of any refused OPEN. A frame to the id of such a topic, told by an unsolicited TOPIC, is 4030
+//!   with request 0, was not published and gets no ACK.
+//! - A pattern that is not within one that is allowed, or all of which is denied: 4030 to the
+//!   SUBSCRIBE, and the number stays free. Two allowed patterns do not add up to a wider one.
+//! - A pattern of which a part is denied is in force without that part: no message, TOPIC or GAP of
+//!   it is sent. That holds for plain subscriptions that start live. With a group, or with start 1 or
+//!   2, such a pattern is refused with 4030.
+//! - A bad topic or pattern is told (4220) before a permission that is missing.
+//! - None of these but 4010 ends the connection.
 //!
 //! # OPEN and request numbers
 //!
@@ -23,7 +39,7 @@
 //!   metrics count them. A provisional id that no OPEN made is 4040.
 //! - A topic id is known to a connection if a TOPIC told it, whether that answered an OPEN or came
 //!   unsolicited. Any other is 4040, even if the topic exists.
-//! - A topic under `$SYS.` is 4030.
+//! - A topic under `$SYS.` is 4030, whatever the user may.
 //!
 //! # MESSAGES
 //!
@@ -115,7 +131,3 @@
 //!   for two seconds at most, so that no reset overtakes the ERROR.
 //! - At a stop clients get GOODBYE and everything that was accepted; what they send is not read any
 //!   more. New connections are told 5030.
-//!
-//! # Not served yet
-//!
-//! Credentials: auth kinds 1 and 2 are refused with 4010.

@@ -30,6 +30,8 @@
 //! - `server.busy_poll_us`: a core whose arrivals come soon after each other looks for the next before
 //!   it sleeps, which halves the round trip of single messages where waking a thread is slow. More is
 //!   for cores that have nothing else to do, 0 for laptops and crowded machines.
+//! - `[auth]`: a token, or users with their permissions; `[nats] enabled`, if nobody speaks it. See
+//!   [Who may connect](self#who-may-connect).
 //! - `delivery.default_ttl_ms`: for publishers that name no time to live.
 //! - `delivery.fanout_shards`: topics are hashed to shards, shards are dealt to cores. A topic
 //!   stays on one core, so one busy topic is as fast as one core, however many shards there are. A
@@ -42,6 +44,24 @@
 //! `server.cores` choose among what is allowed. Leave a core to the network interrupts and to the
 //! metrics page if latency matters. With a broker per NUMA node no message crosses nodes inside the
 //! broker, but topics are not shared between brokers: clients have to choose one.
+//!
+//! # Who may connect
+//!
+//! Without `[auth]` the broker trusts whoever reaches its ports, and by default only this machine does:
+//! they are on 127.0.0.1. Before they are on another address, give it a token or users; the README
+//! shows both. The ports of both protocols ask for the same.
+//!
+//! - Passwords stand in the file in plain text, so let nobody but the broker read it. Under systemd
+//!   with `DynamicUser=` the file can stay root's, mode 0600, with a drop-in:
+//!   `LoadCredential=blipmq.toml:/etc/blipmq/blipmq.toml` and an `ExecStart=` whose `--config` is
+//!   `%d/blipmq.toml`.
+//! - `blipmq check-config` prints everything but secrets. What it prints in their place is refused
+//!   when it is read, so a printed file has to be given its passwords again.
+//! - Bcrypt hashes, which nats-server takes, are refused: checking one takes a core tens of
+//!   milliseconds, during which its other connections would wait.
+//! - Nkeys put no secret into the file and none on the wire; NATS clients have them.
+//! - Changes of users need a restart.
+//! - The metrics page asks nobody who they are.
 //!
 //! # Limits of the machine
 //!

@@ -122,14 +122,43 @@ pub enum Reject {
         /// `server.auth_timeout_ms`
         auth_timeout_ms: u32,
     },
-    /// Credentials where none are served.
+    /// Credentials that nobody checks: the client must not believe that somebody did.
     #[error(
-        "auth kind {kind} is not served yet: this broker takes connections without credentials, \
-         send auth kind 0"
+        "auth kind {kind} cannot be checked, this broker has no `[auth]` and lets everybody in: \
+         send auth kind 0, or give the broker a token or users"
     )]
-    AuthNotServed {
+    AuthNotConfigured {
         /// What HELLO said.
         kind: u16,
+    },
+    /// No credentials where some are required.
+    #[error(
+        "this broker wants to know who connects: send auth kind 1 with its token, or auth kind 2 \
+         with a user and password of its `[auth]`"
+    )]
+    AuthRequired,
+    /// Wrong credentials.
+    #[error(
+        "authentication failed with auth kind {kind} ({what}): compare them with `[auth]` of the \
+         broker's configuration"
+    )]
+    AuthFailed {
+        /// What HELLO said.
+        kind: u16,
+        /// What HELLO brought.
+        what: &'static str,
+    },
+    /// What the client's permissions do not allow.
+    #[error("not allowed to {what} `{name}`: {remedy}")]
+    NotAllowed {
+        /// Request or subscription concerned, else 0.
+        about: u32,
+        /// What was asked for.
+        what: &'static str,
+        /// The topic or pattern.
+        name: String,
+        /// What to do.
+        remedy: &'static str,
     },
     /// The broker's own topics.
     #[error("topic `{topic}` is the broker's own: clients may subscribe to `$SYS.`, not publish")]
@@ -254,8 +283,9 @@ impl Reject {
             UnexpectedCount { .. } | BodyMismatch { .. } | NotUtf8 { .. } => 4000,
             BadField { .. } | NoMessages | BadRecord { .. } | SecondHello => 4000,
             NotBlip { .. } | Version { .. } => 4001,
-            AuthTimeout { .. } | AuthNotServed { .. } => 4010,
-            SystemTopic { .. } => 4030,
+            AuthTimeout { .. } | AuthNotConfigured { .. } => 4010,
+            AuthRequired | AuthFailed { .. } => 4010,
+            SystemTopic { .. } | NotAllowed { .. } => 4030,
             UnknownTopic { .. } | UnknownRequest { .. } | UnknownSubscription { .. } => 4040,
             SubscriptionInUse { .. } | RequestInUse { .. } => 4090,
             FrameTooLong { .. } | MessageTooLong { .. } => 4130,
@@ -286,6 +316,7 @@ impl Reject {
             | BadPattern { subscription, .. }
             | SlowSubscriber { subscription, .. } => subscription,
             BadOption { about, .. } | NotServed { about, .. } | LimitReached { about, .. } => about,
+            NotAllowed { about, .. } => about,
             _ => 0,
         }
     }

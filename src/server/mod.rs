@@ -118,6 +118,8 @@ fn start(settings: Settings) -> Result<Broking, Box<dyn std::error::Error>> {
     if let Some(nats_addr) = nats_addr {
         cluster.nats_addr = nats_addr;
     }
+    rustix::rand::getrandom(&mut cluster.nonce_key, rustix::rand::GetRandomFlags::empty())
+        .map_err(|error| format!("the system gives no random bytes: {error}"))?;
     let memory = cluster.memory.clone();
     let cores = placement::print(&cpus);
     let shards = cluster.shards;

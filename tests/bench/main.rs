@@ -407,7 +407,7 @@ fn command_lines_out_of_range_are_refused_with_the_range() {
     let rows: [(&[&str], i32, &str); 10] = [
         (&[], 2, "URL"),
         (&["http://h:1"], 2, "blip://host:port"),
-        (&["blip://user@h:1"], 2, "takes no login"),
+        (&["raw://user@h:1"], 2, "takes no login"),
         (&[url, "--size", "15"], 2, "16..="),
         (&[url, "--secs", "0"], 2, "0.1 to 3600"),
         (&["latency", url], 2, "--rate"),

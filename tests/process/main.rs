@@ -7,6 +7,7 @@
 //! | whom a stalled subscriber costs something, for each policy | `policies` |
 //! | publishers that wait for subscribers, also for themselves | `blocked` |
 //! | what publishers that ask are told | `acks` |
+//! | credentials and permissions | `auth` |
 //! | kept messages, and how live ones join them | `replay` |
 //! | groups | `groups` |
 //! | the memory of the process | `memory` |
@@ -23,6 +24,7 @@ mod support;
 
 mod account;
 mod acks;
+mod auth;
 mod blocked;
 mod delivery;
 mod groups;

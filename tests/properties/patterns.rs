@@ -1,6 +1,6 @@
 //! The tree of patterns against a list of patterns.
 
-use blipmq::broker::pattern::{Matcher, matches};
+use blipmq::broker::pattern::{Matcher, is_within, matches, overlap};
 use blipmq::protocol::name;
 use proptest::prelude::*;
 
@@ -52,6 +52,44 @@ fn matches_by_definition(pattern: &[&str], topic: &[&str]) -> bool {
     }
 }
 
+/// Every sequence of one to `len` of these tokens, joined.
+fn names(tokens: &[&str], len: usize) -> Vec<String> {
+    let mut names: Vec<String> = tokens.iter().map(|token| token.to_string()).collect();
+    let mut longest = names.clone();
+    for _ in 1..len {
+        let longer = |name: &String| {
+            tokens.iter().map(|token| format!("{name}.{token}")).collect::<Vec<_>>()
+        };
+        longest = longest.iter().flat_map(longer).collect();
+        names.extend_from_slice(&longest);
+    }
+    names
+}
+
+/// Goal: what a pattern is within, and what it overlaps, is so for topics.
+/// Method: every pair of patterns of up to three tokens, by every topic of up to four, of a token
+/// that no pattern has too. Nothing longer or other tells two such patterns apart.
+#[test]
+fn within_and_overlap_are_what_all_short_topics_say() {
+    let patterns = names(&["a", "b", "*", ">"], 3);
+    let patterns: Vec<&String> =
+        patterns.iter().filter(|pattern| name::check_pattern(pattern).is_ok()).collect();
+    let topics = names(&["a", "b", "c"], 4);
+    let matched: Vec<Vec<bool>> = patterns
+        .iter()
+        .map(|pattern| topics.iter().map(|topic| matches(pattern, topic)).collect())
+        .collect();
+    for (one, of_one) in patterns.iter().zip(&matched) {
+        for (other, of_other) in patterns.iter().zip(&matched) {
+            let mut pairs = of_one.iter().zip(of_other);
+            let within = pairs.clone().all(|(one, other)| !one || *other);
+            assert_eq!(is_within(one, other), within, "{one} within {other}");
+            let overlapping = pairs.any(|(one, other)| *one && *other);
+            assert_eq!(overlap(one, other), overlapping, "{one} overlaps {other}");
+        }
+    }
+}
+
 fn sorted(mut values: Vec<u32>) -> Vec<u32> {
     values.sort_unstable();
     values
@@ -68,6 +106,17 @@ proptest! {
         let of_topic = topic.split('.').collect::<Vec<_>>();
         let expected = matches_by_definition(&tokens, &of_topic);
         prop_assert_eq!(matches(&pattern, &topic), expected, "{} {}", pattern, topic);
+    }
+
+    #[test]
+    fn within_and_overlap_hold_for_any_topic(
+        one in patterns(), other in patterns(), topic in topics()
+    ) {
+        let (by_one, by_other) = (matches(&one, &topic), matches(&other, &topic));
+        prop_assert!(!is_within(&one, &other) || !by_one || by_other, "{one} {other} {topic}");
+        prop_assert!(overlap(&one, &other) || !by_one || !by_other, "{one} {other} {topic}");
+        prop_assert_eq!(overlap(&one, &other), overlap(&other, &one));
+        prop_assert!(is_within(&topic, &one) == by_one, "{one} {topic}");
     }
 
     /// Goal: the matcher finds what a list of patterns finds, while patterns come and go.

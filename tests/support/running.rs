@@ -57,7 +57,12 @@ impl Drop for TempFile {
 
 pub fn blipmq(words: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_blipmq"));
-    command.args(words).env_remove("BLIPMQ_SERVER").stdin(Stdio::null());
+    command
+        .args(words)
+        .env_remove("BLIPMQ_SERVER")
+        .env_remove("BLIPMQ_TOKEN")
+        .env_remove("BLIPMQ_USER")
+        .stdin(Stdio::null());
     command
 }
 

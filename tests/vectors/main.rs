@@ -28,11 +28,33 @@ const PEER: Peer = Peer {
 /// Rows with more bytes than this are not split at every byte.
 const SPLIT_BYTES_MAX: usize = 512;
 
-fn all_rows() -> Vec<Row> {
+/// Rows, and the configuration of the broker they are played against.
+struct Suite {
+    config: String,
+    rows: Vec<Row>,
+}
+
+fn suites() -> [Suite; 2] {
     let files =
         [include_str!("protocol.txt"), include_str!("malformed.txt"), include_str!("refused.txt")];
     // Macros are said once, at the head of the first.
-    rows::parse(&files.concat())
+    let rows = rows::parse(&files.concat());
+    let auth = include_str!("auth.txt");
+    let config = auth.lines().filter_map(|line| line.strip_prefix("#!"));
+    let config = config.map(|line| format!("{line}\n")).collect();
+    let of_auth = rows::parse(&[files[0], auth].concat());
+    let of_auth = of_auth.into_iter().filter(|row| rows.iter().all(|other| other.name != row.name));
+    let of_auth = of_auth.collect();
+    [Suite { config: String::new(), rows }, Suite { config, rows: of_auth }]
+}
+
+/// Every row, each with the settings of its broker.
+fn all_rows() -> impl Iterator<Item = (Arc<Settings>, Row)> {
+    suites().into_iter().flat_map(|suite| {
+        let settings = Settings::parse("auth.txt", &suite.config).expect("it is a configuration");
+        let settings = Arc::new(settings);
+        suite.rows.into_iter().map(move |row| (settings.clone(), row))
+    })
 }
 
 /// Something that plays the broker's part.
@@ -147,8 +169,8 @@ struct Output {
 }
 
 impl Solo {
-    fn new() -> Solo {
-        let cluster = Cluster::new(1, 7, Arc::new(Settings::default()));
+    fn new(settings: &Arc<Settings>) -> Solo {
+        let cluster = Cluster::new(1, 7, settings.clone());
         Solo {
             broker: Broker::new(CoreId(0), cluster, Arc::default()),
             turns: 0,
@@ -267,8 +289,8 @@ impl Solo {
 
 #[test]
 fn broker_without_io_answers_every_row_as_it_must() {
-    for row in all_rows() {
-        play(&row, &mut Solo::new(), |bytes| vec![bytes]);
+    for (settings, row) in all_rows() {
+        play(&row, &mut Solo::new(&settings), |bytes| vec![bytes]);
     }
 }
 
@@ -277,7 +299,7 @@ fn broker_without_io_answers_every_row_as_it_must() {
 #[test]
 fn broker_without_io_answers_every_row_the_same_however_its_bytes_are_split() {
     let mut rows_split = 0;
-    for row in all_rows() {
+    for (settings, row) in all_rows() {
         let stages = row.stages.iter().map(|stage| stage.sends(|_| 0));
         let longest = stages.flatten().map(|send| send.bytes.len()).max().unwrap_or(0);
         if longest > SPLIT_BYTES_MAX {
@@ -285,12 +307,14 @@ fn broker_without_io_answers_every_row_the_same_however_its_bytes_are_split() {
         }
         rows_split += 1;
         for at in 1..longest {
-            play(&row, &mut Solo::new(), |bytes| {
+            play(&row, &mut Solo::new(&settings), |bytes| {
                 let (left, right) = bytes.split_at(at.min(bytes.len()));
                 [left, right].iter().map(|part| part.to_vec()).collect()
             });
         }
-        play(&row, &mut Solo::new(), |bytes| bytes.iter().map(|byte| vec![*byte]).collect());
+        play(&row, &mut Solo::new(&settings), |bytes| {
+            bytes.iter().map(|byte| vec![*byte]).collect()
+        });
     }
     assert!(rows_split > 100, "most rows are short: {rows_split}");
 }
@@ -341,15 +365,17 @@ impl Server for Tcp<'_> {
 
 fn real_broker_answers_every_row(count: usize) {
     let Some(cores) = running::cores(count) else { return };
-    let broker = running::Broker::start(&cores);
-    for row in all_rows() {
-        if count > 1 && row.name.ends_with("_on_one_core") {
-            continue;
+    for suite in suites() {
+        let broker = running::Broker::start_with(&cores, &suite.config);
+        for row in suite.rows {
+            if count > 1 && row.name.ends_with("_on_one_core") {
+                continue;
+            }
+            let mut server = Tcp { broker: &broker, connections: HashMap::new() };
+            play(&row, &mut server, |bytes| vec![bytes]);
         }
-        let mut server = Tcp { broker: &broker, connections: HashMap::new() };
-        play(&row, &mut server, |bytes| vec![bytes]);
+        broker.stop();
     }
-    broker.stop();
 }
 
 #[test]

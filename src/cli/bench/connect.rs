@@ -15,7 +15,7 @@ use blipmq::protocol::decode::{Hello, Subscribe};
 use blipmq::protocol::{RequestId, SubscriptionId, encode};
 
 use super::codec::{Answer, Codec, Sink};
-use super::target::{Protocol, Target};
+use super::target::{Login, Protocol, Target};
 use super::{nats, redis};
 
 /// Time a broker may take for each answer before the start.
@@ -219,7 +219,12 @@ impl Opening<'_> {
 
     fn blip(&mut self, role: Role<'_>) -> Result<(), String> {
         let mut out = Vec::new();
-        let hello = Hello { auth_kind: 0, client_name: "blipmq bench", user: "", password: "" };
+        let (auth_kind, user, password) = match &self.target.login {
+            None => (0, "", ""),
+            Some(Login::Token(token)) => (1, token.as_str(), ""),
+            Some(Login::User { name, password }) => (2, name.as_str(), password.as_str()),
+        };
+        let hello = Hello { auth_kind, client_name: "blipmq bench", user, password };
         encode::hello(&mut out, &hello);
         self.send(&out)?;
         self.wait("WELCOME", |heard| heard.greetings > 0)?;

@@ -74,7 +74,7 @@ impl FromStr for Target {
             }
             None => Login::Token(login.to_owned()),
         });
-        if login.is_some() && matches!(protocol, Protocol::Blip | Protocol::Raw) {
+        if login.is_some() && protocol == Protocol::Raw {
             return Err(format!("{scheme}:// takes no login: leave out what is before the `@`"));
         }
         Ok(Target { protocol, addr: addr.to_owned(), login })
@@ -100,6 +100,8 @@ mod tests {
         assert_eq!(target.to_string(), "nats://h:4222");
         let target: Target = "nats://t0ken@h:1".parse().expect("it is legal");
         assert_eq!(target.login, Some(Login::Token("t0ken".into())));
+        let target: Target = "blip://me:pw@h:1".parse().expect("it is legal");
+        assert_eq!(target.login, Some(Login::User { name: "me".into(), password: "pw".into() }));
         let target: Target = "blip://[::1]:7878/".parse().expect("it is legal");
         assert_eq!((target.addr.as_str(), target.login), ("[::1]:7878", None));
     }

@@ -42,6 +42,7 @@ fn another_value(key: &Key) -> String {
         Form::Address { .. } => "\"127.0.0.1:4\"".to_owned(),
         Form::Cores { .. } => "\"0\"".to_owned(),
         Form::Overflow { .. } => "\"drop_new\"".to_owned(),
+        Form::Secret { .. } => "\"s3cret\"".to_owned(),
     }
 }
 
@@ -57,7 +58,11 @@ fn every_key_of_the_description_is_accepted_and_changes_its_setting_alone() {
         let before = parsed(&file_with(key, &value_of(&Settings::default(), key)));
         let after = parsed(&file_with(key, &another_value(key)));
         assert_ne!(before, after, "[{}] {}", key.table, key.name);
-        assert_eq!(value_of(&after, key), another_value(key));
+        let printed = match key.form {
+            Form::Secret { .. } => format!("\"{SECRET_PRINTED}\""),
+            _ => another_value(key),
+        };
+        assert_eq!(value_of(&after, key), printed);
         for other in KEYS.iter().filter(|other| (other.table, other.name) != (key.table, key.name))
         {
             assert_eq!(
@@ -78,8 +83,10 @@ fn value_of(settings: &Settings, key: &Key) -> String {
     let text = settings.to_string();
     let table = text.split('[').find(|part| part.starts_with(&format!("{}]", key.table)));
     let start = format!("{} = ", key.name);
-    let line = table.and_then(|part| part.lines().find(|line| line.starts_with(&start)));
-    line.expect("every key is printed")[start.len()..].to_owned()
+    // A secret that is absent is printed as a comment.
+    let value = |line| str::strip_prefix(line, "# ").unwrap_or(line).strip_prefix(&start);
+    let line = table.and_then(|part| part.lines().find_map(value));
+    line.expect("every key is printed").to_owned()
 }
 
 #[test]
@@ -111,7 +118,8 @@ fn every_key_refuses_every_type_it_does_not_take() {
         let own_type = match key.form {
             Form::Number { .. } => "integer",
             Form::Flag { .. } => "boolean",
-            Form::Address { .. } | Form::Cores { .. } | Form::Overflow { .. } => "string",
+            Form::Address { .. } | Form::Cores { .. } => "string",
+            Form::Overflow { .. } | Form::Secret { .. } => "string",
         };
         for (type_name, value) in [
             ("string", "\"3\""),
@@ -126,7 +134,11 @@ fn every_key_refuses_every_type_it_does_not_take() {
                 continue;
             }
             let error = only_error(&file_with(key, value));
-            let claim = format!("[{}] {} = {value} is a", key.table, key.name);
+            let shown = match key.form {
+                Form::Secret { .. } => SECRET_PRINTED,
+                _ => value,
+            };
+            let claim = format!("[{}] {} = {shown} is a", key.table, key.name);
             assert!(error.contains(&claim), "{error}\ndoes not contain: {claim}");
             assert!(error.contains(&format!("{type_name}, must be {}", key.allowed())), "{error}");
         }
@@ -166,7 +178,7 @@ fn each_kind_of_problem_is_told_in_one_line_that_says_what_to_do() {
         (
             "[storage]\n",
             "blipmq.toml:1: [storage] is not a known table; known tables: [server], [nats], \
-             [queues], [delivery], [limits], [metrics]",
+             [auth], [queues], [delivery], [limits], [metrics]",
         ),
         (
             "metrics = true\n",
@@ -195,7 +207,7 @@ fn each_kind_of_problem_is_told_in_one_line_that_says_what_to_do() {
         (
             "zzz = 5\n",
             "blipmq.toml:1: zzz is not a known key; keys stand below their table: [server], \
-             [nats], [queues], [delivery], [limits], [metrics]",
+             [nats], [auth], [queues], [delivery], [limits], [metrics]",
         ),
         (
             "[delivery]\nmax_batch = \"256\"\n",

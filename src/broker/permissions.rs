@@ -1,0 +1,172 @@
+//! What a client may publish and subscribe to.
+//!
+//! Made by `auth` when a client has proved who it is; asked by `publish` and `subscribe`, and by
+//! `subscriptions` when it finds out whom a topic reaches.
+//!
+//! # Always true
+//! - What is denied is denied, whatever is allowed.
+//! - Nothing here allocates: it is asked for every topic a client names.
+
+use super::pattern::{is_within, matches, overlap};
+use crate::config::auth::PermissionLists;
+
+/// Whether a pattern may be subscribed to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// Everything that matches it may be sent.
+    Allowed,
+    /// Some topics that match it are denied: `may_receive` says which.
+    AllowedExcept,
+    /// It reaches beyond what is allowed, or all of it is denied.
+    Denied,
+}
+
+/// What one user may do. The default is nothing: who has not said HELLO may do nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Permissions {
+    publish: Rules,
+    subscribe: Rules,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+struct Rules {
+    allow: Vec<String>,
+    deny: Vec<String>,
+    /// There is nothing to look up: everything is allowed.
+    is_unlimited: bool,
+}
+
+impl Rules {
+    fn new(allow: &Option<Vec<String>>, deny: &Option<Vec<String>>) -> Rules {
+        let deny = deny.clone().unwrap_or_default();
+        let is_unlimited = allow.is_none() && deny.is_empty();
+        let allow = allow.clone().unwrap_or_else(|| vec![">".to_owned()]);
+        Rules { allow, deny, is_unlimited }
+    }
+
+    fn allow(&self, topic: &str) -> bool {
+        self.is_unlimited
+            || (self.allow.iter().any(|pattern| matches(pattern, topic))
+                && !self.deny.iter().any(|pattern| matches(pattern, topic)))
+    }
+}
+
+impl Permissions {
+    /// As configured for a user.
+    pub fn new(lists: &PermissionLists) -> Permissions {
+        Permissions {
+            publish: Rules::new(&lists.publish, &lists.publish_deny),
+            subscribe: Rules::new(&lists.subscribe, &lists.subscribe_deny),
+        }
+    }
+
+    /// Everything is allowed.
+    pub fn unlimited() -> Permissions {
+        Permissions::new(&PermissionLists::default())
+    }
+
+    /// Whether everything is allowed, so that nothing else need be asked.
+    pub fn is_unlimited(&self) -> bool {
+        self.publish.is_unlimited && self.subscribe.is_unlimited
+    }
+
+    /// Whether it may publish to a legal topic.
+    pub fn may_publish(&self, topic: &str) -> bool {
+        self.publish.allow(topic)
+    }
+
+    /// Whether it may publish to every topic.
+    pub fn may_publish_everything(&self) -> bool {
+        self.publish.is_unlimited
+    }
+
+    /// Whether it may subscribe to a legal pattern. Two allowed patterns do not make one that covers
+    /// both allowed: which it is within must be one of them.
+    pub fn may_subscribe(&self, pattern: &str) -> Verdict {
+        let Rules { allow, deny, is_unlimited } = &self.subscribe;
+        if *is_unlimited {
+            return Verdict::Allowed;
+        }
+        let is_allowed = allow.iter().any(|allowed| is_within(pattern, allowed));
+        if !is_allowed || deny.iter().any(|denied| is_within(pattern, denied)) {
+            return Verdict::Denied;
+        }
+        match deny.iter().any(|denied| overlap(pattern, denied)) {
+            true => Verdict::AllowedExcept,
+            false => Verdict::Allowed,
+        }
+    }
+
+    /// Whether it may be sent messages of a topic: the filter of what is [`Verdict::AllowedExcept`].
+    pub fn may_receive(&self, topic: &str) -> bool {
+        self.subscribe.allow(topic)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn list(patterns: &[&str]) -> Option<Vec<String>> {
+        Some(patterns.iter().map(|pattern| pattern.to_string()).collect())
+    }
+
+    #[test]
+    fn absent_lists_allow_everything_and_empty_ones_nothing() {
+        let unlimited = Permissions::unlimited();
+        assert!(unlimited.is_unlimited() && unlimited.may_publish("a"));
+        assert_eq!(unlimited.may_subscribe(">"), Verdict::Allowed);
+        for nothing in [
+            Permissions::default(),
+            Permissions::new(&PermissionLists {
+                publish: list(&[]),
+                subscribe: list(&[]),
+                ..PermissionLists::default()
+            }),
+        ] {
+            assert!(!nothing.is_unlimited());
+            assert!(!nothing.may_publish("a") && !nothing.may_receive("a"));
+            assert_eq!(nothing.may_subscribe("a"), Verdict::Denied);
+        }
+    }
+
+    #[test]
+    fn deny_wins_over_allow() {
+        let permissions = Permissions::new(&PermissionLists {
+            publish: list(&["a.>"]),
+            publish_deny: list(&["a.secret", "*.x"]),
+            ..PermissionLists::default()
+        });
+        assert!(permissions.may_publish("a.b") && permissions.may_publish("a.secret.b"));
+        for denied in ["a.secret", "a.x", "b.a"] {
+            assert!(!permissions.may_publish(denied), "{denied}");
+        }
+        assert!(!permissions.is_unlimited() && !permissions.may_publish_everything());
+        assert_eq!(permissions.may_subscribe(">"), Verdict::Allowed);
+    }
+
+    #[test]
+    fn patterns_are_allowed_within_one_allowed_and_filtered_where_some_is_denied() {
+        let permissions = Permissions::new(&PermissionLists {
+            subscribe: list(&["a.*", "b.>"]),
+            subscribe_deny: list(&["b.secret.>", "a.x"]),
+            ..PermissionLists::default()
+        });
+        for (pattern, verdict) in [
+            ("a.b", Verdict::Allowed),
+            ("a.*", Verdict::AllowedExcept),
+            ("a.x", Verdict::Denied),
+            ("a.>", Verdict::Denied),
+            (">", Verdict::Denied),
+            ("b.>", Verdict::AllowedExcept),
+            ("b.*", Verdict::Allowed),
+            ("b.*.c", Verdict::AllowedExcept),
+            ("b.secret", Verdict::Allowed),
+            ("b.secret.*", Verdict::Denied),
+            ("c", Verdict::Denied),
+        ] {
+            assert_eq!(permissions.may_subscribe(pattern), verdict, "{pattern}");
+        }
+        assert!(permissions.may_receive("b.secret") && !permissions.may_receive("b.secret.c"));
+    }
+}

@@ -1,0 +1,158 @@
+//! `[[auth.users]]`: each table to a user, or to what is wrong with it.
+//!
+//! # Always true
+//! - No value is repeated in an error but names and patterns.
+
+use std::borrow::Cow;
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::{Offence, Reading, UserOffence, secret};
+use crate::config::auth::{Login, PermissionLists, Secret, User};
+use crate::config::keys::{USER_KEYS, UserForm, UserKey};
+use crate::nkey::UserNkey;
+use crate::protocol::name;
+
+/// A table as far as it was read.
+#[derive(Default)]
+struct Draft {
+    user: Option<String>,
+    password: Option<Secret>,
+    nkey: Option<UserNkey>,
+    permissions: PermissionLists,
+}
+
+impl Reading<'_> {
+    /// All of `[auth] users`.
+    pub(super) fn users(&mut self, value: &Spanned<DeValue<'_>>, users: &mut Vec<User>) {
+        let not_tables = Offence::User(UserOffence::NotTables);
+        let DeValue::Array(tables) = value.get_ref() else {
+            return self.report(value.span(), not_tables);
+        };
+        let mut names: Vec<(String, usize)> = Vec::new();
+        for table in tables.iter() {
+            let DeValue::Table(entries) = table.get_ref() else {
+                self.report(table.span(), not_tables.clone());
+                continue;
+            };
+            let Some(login) = self.user(table.span(), entries, users) else { continue };
+            let name = match &login {
+                Login::Password { user, .. } => user.clone(),
+                Login::Nkey(nkey) => nkey.as_str().to_owned(),
+            };
+            let line = self.line(table.span().start);
+            match names.iter().find(|(known, _)| *known == name) {
+                Some(&(_, first_line)) => {
+                    let offence = UserOffence::Twice { name: super::shortened(&name), first_line };
+                    self.report(table.span(), Offence::User(offence));
+                }
+                None => names.push((name, line)),
+            }
+        }
+    }
+
+    /// One table; what identifies its user, if nothing is wrong with that.
+    fn user(
+        &mut self,
+        span: std::ops::Range<usize>,
+        entries: &DeTable<'_>,
+        users: &mut Vec<User>,
+    ) -> Option<Login> {
+        let problems = self.problems.len();
+        let mut draft = Draft::default();
+        for (name, value) in entries {
+            self.user_key(name, value, &mut draft);
+        }
+        // What is missing may be what was wrong.
+        if self.problems.len() > problems {
+            return None;
+        }
+        match draft.login() {
+            Ok(login) => {
+                users.push(User { login: login.clone(), permissions: draft.permissions });
+                Some(login)
+            }
+            Err(offence) => {
+                self.report(span, Offence::User(offence));
+                None
+            }
+        }
+    }
+
+    fn user_key(
+        &mut self,
+        name: &Spanned<Cow<'_, str>>,
+        value: &Spanned<DeValue<'_>>,
+        draft: &mut Draft,
+    ) {
+        let Some(key) = USER_KEYS.iter().find(|key| key.name == name.get_ref()) else {
+            let key = self.excerpt(name.span());
+            return self.report(name.span(), Offence::User(UserOffence::UnknownKey { key }));
+        };
+        if let Err(offence) = set(draft, key, value.get_ref()) {
+            self.report(name.span(), Offence::User(offence));
+        }
+    }
+}
+
+fn set(draft: &mut Draft, key: &UserKey, value: &DeValue<'_>) -> Result<(), UserOffence> {
+    let wrong_type = |value: &DeValue<'_>| {
+        let type_name = value.type_str();
+        UserOffence::WrongType { key: key.name, type_name, allowed: key.allowed() }
+    };
+    let bad_value = |reason| UserOffence::BadValue { key: key.name, reason };
+    match (&key.form, value) {
+        (UserForm::Name, DeValue::String(text)) if text.is_empty() => {
+            return Err(bad_value("it is empty; give the user a name"));
+        }
+        (UserForm::Name, DeValue::String(text)) => draft.user = Some(text.to_string()),
+        (UserForm::Password, DeValue::String(text)) => {
+            draft.password = Some(secret(text).map_err(bad_value)?);
+        }
+        (UserForm::Nkey, DeValue::String(text)) => {
+            draft.nkey = Some(UserNkey::parse(text).map_err(bad_value)?);
+        }
+        (UserForm::Patterns { set, .. }, DeValue::Array(values)) => {
+            let patterns = values.iter().map(|value| match value.get_ref() {
+                DeValue::String(pattern) => match name::check_pattern(pattern) {
+                    Ok(()) => Ok(pattern.to_string()),
+                    Err(error) => {
+                        let pattern = super::shortened(pattern);
+                        Err(UserOffence::BadPattern { key: key.name, pattern, error })
+                    }
+                },
+                other => Err(wrong_type(other)),
+            });
+            set(&mut draft.permissions, patterns.collect::<Result<_, _>>()?);
+        }
+        (_, other) => return Err(wrong_type(other)),
+    }
+    Ok(())
+}
+
+impl Draft {
+    fn login(&mut self) -> Result<Login, UserOffence> {
+        let incomplete = |has, remedy| Err(UserOffence::Incomplete { has, remedy });
+        match (self.user.take(), self.password.take(), self.nkey.take()) {
+            (Some(user), Some(password), None) => Ok(Login::Password { user, password }),
+            (None, None, Some(nkey)) => Ok(Login::Nkey(nkey)),
+            (Some(_), None, None) => incomplete(
+                "user and no password",
+                "add password = \"...\", or give an nkey instead of the name",
+            ),
+            (None, Some(_), None) => incomplete("password and no user", "add user = \"...\""),
+            (None, None, None) => incomplete(
+                "neither user and password nor nkey",
+                "add what its clients prove themselves with",
+            ),
+            (_, _, Some(_)) => incomplete(
+                "an nkey beside user or password",
+                "an nkey stands alone: take the others out, or make two users of it",
+            ),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
