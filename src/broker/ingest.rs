@@ -14,6 +14,7 @@ use bytes::BytesMut;
 use hashbrown::HashMap;
 
 use super::nats::publish::Requester;
+use super::pattern;
 use super::portion::Publisher;
 use super::{ConnectionId, Now};
 use crate::config::Settings;
@@ -264,6 +265,14 @@ impl Ingest {
     pub fn close_batches(&mut self) {
         self.open.clear();
         self.last = None;
+    }
+
+    /// Whether some message by subject of this turn matches a pattern.
+    pub fn has_subject(&self, pattern: &str) -> bool {
+        self.batches.iter().any(|batch| match &batch.destination {
+            Destination::Subject(subject) => pattern::matches(pattern, subject),
+            _ => false,
+        })
     }
 
     /// Whether nothing was added in this turn.

@@ -298,9 +298,15 @@ impl Broker {
             let connections_max = self.cluster.settings.server.max_connections;
             self.reject(connection.slot, &Reject::TooManyConnections { connections_max });
         } else {
-            let timeout_ns = u64::from(self.cluster.settings.server.auth_timeout_ms) * 1_000_000;
-            self.hello_deadlines.push_back((now.monotonic_ns + timeout_ns, connection));
+            self.expect_hello(now, connection.slot);
         }
+    }
+
+    /// Who does not say who it is in time is closed.
+    fn expect_hello(&mut self, now: Now, slot: u32) {
+        let timeout_ns = u64::from(self.cluster.settings.server.auth_timeout_ms) * 1_000_000;
+        let connection = self.sessions.id(slot);
+        self.hello_deadlines.push_back((now.monotonic_ns + timeout_ns, connection));
     }
 
     /// The connection's send is with the kernel; the next may come.

@@ -27,10 +27,17 @@ impl Broker {
         self.fencing.push(slot);
     }
 
-    /// The next command waits for the groups its connection has just joined.
+    /// The next command waits for the groups its connection has just joined, or for what it has just
+    /// published.
     pub(super) fn begin_quiet_fence(&mut self, slot: u32) {
         self.sessions.get(slot).nats().fence = Some(Fence { unanswered: None, is_ping: false });
         self.fencing.push(slot);
+    }
+
+    /// The connection is closed when it was sent what follows from what it published.
+    pub(super) fn begin_last_fence(&mut self, slot: u32) {
+        self.sessions.get(slot).phase = Phase::Finishing;
+        self.begin_quiet_fence(slot);
     }
 
     /// Asks the other cores, now that what was published before is on its way to them.
@@ -40,10 +47,10 @@ impl Broker {
             // The slot may have another connection by now.
             let Some(nats) = &mut session.nats else { continue };
             let Some(fence @ Fence { unanswered: None, .. }) = &mut nats.fence else { continue };
-            if session.phase != Phase::Open {
+            if session.phase == Phase::Closing {
                 continue;
             }
-            let asked = match fence.is_ping {
+            let asked = match nats.publishes_elsewhere || fence.is_ping {
                 true => self.cluster.cores - 1,
                 false => 0,
             };
@@ -73,7 +80,7 @@ impl Broker {
     pub(in crate::broker) fn fence_answered(&mut self, connection: ConnectionId) {
         // The connection may be gone by now.
         let Some(session) = self.sessions.find_id(connection) else { return };
-        if session.phase != Phase::Open {
+        if session.phase == Phase::Closing {
             return;
         }
         if let Some(Fence { unanswered: Some(unanswered), .. }) = &mut session.nats().fence {
@@ -90,6 +97,7 @@ impl Broker {
         if pending > 0 {
             return;
         }
+        session.nats().publishes_elsewhere = false;
         if is_ping && !self.pong(slot) {
             return;
         }
@@ -110,7 +118,9 @@ impl Broker {
             }
         }
         let session = self.sessions.get(slot);
-        if session.paused.is_none() && !session.unparsed.is_empty() {
+        if session.phase == Phase::Finishing {
+            self.finishing.push(slot);
+        } else if session.paused.is_none() && !session.unparsed.is_empty() {
             self.leave_for_later(slot);
         } else {
             self.close_if_ended(slot);

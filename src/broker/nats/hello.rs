@@ -2,6 +2,7 @@
 
 use bytes::{Bytes, BytesMut};
 
+use super::super::auth::{self, Credentials};
 use super::super::session::Phase;
 use super::super::subscriptions::SubscriptionIndex;
 use super::super::{Broker, Now, Peer, SERVER_NAME};
@@ -25,7 +26,18 @@ impl Broker {
             (self.nats_clients - 1) * u64::from(self.cluster.cores) + u64::from(self.core.0) + 1;
         let session = self.sessions.get(slot);
         session.nats = Some(Box::new(NatsSession::new(client_id, peer.address, now.monotonic_ns)));
-        session.phase = Phase::Open;
+        match self.auth.check(&Credentials::None) {
+            Some(permissions) => {
+                session.permissions = permissions;
+                session.phase = Phase::Open;
+            }
+            None if self.auth.wants_nonce() => {
+                let key = &self.cluster.nonce_key;
+                let nonce = auth::nonce(key, self.core, self.nats_clients);
+                session.nats().nonce = Some(nonce.into());
+            }
+            None => {}
+        }
         self.tell_info(slot, false);
         if self.drain.has_begun() {
             self.close_with_answers(slot);
@@ -33,6 +45,9 @@ impl Broker {
             self.offend(slot, &Offence::MaximumConnectionsExceeded);
         } else {
             self.expect_sign_of_life(now, slot);
+            if self.auth.is_required() {
+                self.expect_hello(now, slot);
+            }
         }
     }
 
@@ -40,6 +55,7 @@ impl Broker {
     pub(in crate::broker) fn tell_info(&mut self, slot: u32, stops: bool) {
         let nats = self.sessions.get(slot).nats();
         let (client_id, client_ip) = (nats.client_id, nats.address.ip().to_string());
+        let nonce = nats.nonce.clone();
         let server_id = format!("{:016X}", self.cluster.server_id);
         let address = self.cluster.nats_addr;
         let info = Info {
@@ -51,10 +67,12 @@ impl Broker {
             max_payload: self.cluster.settings.server.max_message_size_bytes,
             client_id,
             client_ip: &client_ip,
-            auth_required: false,
+            auth_required: self.auth.is_required(),
+            // TLS will be offered here, for an upgrade behind this line; where the handshake comes
+            // first, the line is sent inside of it.
             tls_required: false,
             tls_available: false,
-            nonce: None,
+            nonce: nonce.as_deref(),
             ldm: stops,
         };
         self.answer(slot, |out| info::encode(out, &info));
@@ -83,6 +101,9 @@ impl Broker {
             }
         }
         let session = self.sessions.get(slot);
+        let nonce = session.nats().nonce.as_deref().unwrap_or_default().as_bytes();
+        let permissions = self.auth.check(&credentials(&connect, nonce));
+        session.permissions = permissions.ok_or(Offence::AuthorizationViolation)?;
         session.phase = Phase::Open;
         let nats = session.nats();
         nats.verbose = connect.verbose;
@@ -107,9 +128,7 @@ impl Broker {
             let mut last_words = BytesMut::new();
             offence.encode(&mut last_words);
             session.nats().last_words = last_words.freeze();
-            session.phase = Phase::Finishing;
-            self.finishing.push(slot);
-            return;
+            return self.begin_last_fence(slot);
         }
         self.answer(slot, |out| offence.encode(out));
         if offence.closes() {
@@ -132,5 +151,18 @@ impl Broker {
     fn close_with_answers(&mut self, slot: u32) {
         let last: Bytes = std::mem::take(&mut self.sessions.get(slot).answers).freeze();
         self.close(slot, last);
+    }
+}
+
+/// What CONNECT proves its client with; `nonce` is what that was given to sign.
+fn credentials<'a>(connect: &'a Connect, nonce: &'a [u8]) -> Credentials<'a> {
+    if !connect.nkey.is_empty() {
+        Credentials::Nkey { public: &connect.nkey, signature: &connect.sig, nonce }
+    } else if !connect.auth_token.is_empty() {
+        Credentials::Token(&connect.auth_token)
+    } else if !connect.user.is_empty() {
+        Credentials::Password { user: &connect.user, password: &connect.pass }
+    } else {
+        Credentials::None
     }
 }

@@ -65,12 +65,16 @@ pub struct NatsSession {
     pub joining_groups: u32,
     /// Where its last message went in this turn.
     pub place: Place,
-    /// A PING that waits for other cores.
+    /// It has published to subjects of other cores, which have not said that they served that.
+    pub publishes_elsewhere: bool,
+    /// A command that waits for other cores.
     pub fence: Option<Fence>,
     /// PONGs that wait for messages queued before them, each until so many were taken.
     pub pongs: VecDeque<u64>,
     /// When it last sent anything.
     pub heard_ns: u64,
+    /// What it was given to sign.
+    pub nonce: Option<Box<str>>,
     /// PINGs it has not answered.
     pub pings_out: u32,
     /// What it is told behind everything else, before its connection is closed.
@@ -93,9 +97,11 @@ impl NatsSession {
             subscriptions_made: 0,
             joining_groups: 0,
             place: Place::default(),
+            publishes_elsewhere: false,
             fence: None,
             pongs: VecDeque::new(),
             heard_ns: now_ns,
+            nonce: None,
             pings_out: 0,
             last_words: Bytes::new(),
         }

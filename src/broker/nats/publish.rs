@@ -86,6 +86,10 @@ impl Broker {
         if nats.pedantic && !subject::is_valid_literal(publish.subject) {
             self.offend(slot, &Offence::InvalidPublishSubject);
         }
+        let permissions = &self.sessions.get(slot).permissions;
+        if !permissions.is_unlimited() && !permissions.may_publish(subject) {
+            return Err(Offence::publish_violation(publish.subject));
+        }
         if subject.starts_with(SYSTEM_PREFIX) {
             return self.refuse_system_subject(slot, subject, publish);
         }
@@ -112,7 +116,7 @@ impl Broker {
         {
             batch.requests.push(Requester { connection, reply: reply.into() });
         }
-        self.wait_for_mesh(slot, subject);
+        self.note_owner(slot, subject);
         Ok(())
     }
 
@@ -133,15 +137,20 @@ impl Broker {
         }
     }
 
-    /// If the core that owns the subject cannot keep up, the connection is not read for a while.
-    fn wait_for_mesh(&mut self, slot: u32, subject: &str) {
+    /// Notes that the subject is another core's. If that core cannot keep up, the connection is not
+    /// read for a while.
+    fn note_owner(&mut self, slot: u32, subject: &str) {
         if self.cluster.cores == 1 {
             return;
         }
         let owner = self.cluster.core_of(self.cluster.shard_of_name(subject));
-        if owner != self.core && self.outgoing[usize::from(owner.0)].requests_are_full() {
-            let connection = self.sessions.id(slot);
-            let session = self.sessions.get(slot);
+        if owner == self.core {
+            return;
+        }
+        let connection = self.sessions.id(slot);
+        let session = self.sessions.get(slot);
+        session.nats().publishes_elsewhere = true;
+        if self.outgoing[usize::from(owner.0)].requests_are_full() {
             if session.paused.is_none() {
                 session.paused = Some(Paused::Mesh(owner));
                 self.paused.push(slot);

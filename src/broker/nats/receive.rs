@@ -33,6 +33,13 @@ impl Broker {
                 Ok(Some(found)) => found,
                 Ok(None) => break,
                 Err(offence) => {
+                    let verb = bytes[consumed..].get(..4).unwrap_or_default();
+                    let unasked_headers = verb.eq_ignore_ascii_case(b"HPUB")
+                        && !self.sessions.get(slot).nats().headers;
+                    let offence = match unasked_headers {
+                        true => Offence::HeadersNotSupported,
+                        false => offence,
+                    };
                     self.offend(slot, &offence);
                     return bytes.len();
                 }
@@ -87,10 +94,23 @@ impl Broker {
                 return Ok(Served::Yes);
             }
             Command::Subscribe { subject, queue, sid } => {
+                if self.follows_publish(slot, subject) {
+                    return Ok(Served::Waits);
+                }
                 self.nats_subscribe(slot, subject, *queue, sid)?;
             }
-            Command::Unsubscribe { sid, max } => self.nats_unsubscribe(slot, sid, *max),
-            Command::Connect(json) => self.nats_connect(slot, json)?,
+            Command::Unsubscribe { sid, max } => {
+                if self.unsubscribe_waits(slot, sid) {
+                    return Ok(Served::Waits);
+                }
+                self.nats_unsubscribe(slot, sid, *max);
+            }
+            Command::Connect(json) => {
+                if session.nats().is_connected && self.follows_publish(slot, b">") {
+                    return Ok(Served::Waits);
+                }
+                self.nats_connect(slot, json)?;
+            }
             Command::Err => return Err(Offence::ErrorFromClient),
             // Clients have no reason to send these; nats-server reads over them as well.
             Command::Info | Command::Ok => return Ok(Served::Yes),

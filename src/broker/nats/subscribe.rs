@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::super::Broker;
 use super::super::groups::{GroupName, Joins};
 use super::super::interest::{Announcement, Waiter};
+use super::super::permissions::Verdict;
 use super::super::queue::Bounds;
 use super::super::replay::Asker;
 use super::super::session::Phase;
@@ -25,6 +26,10 @@ impl Broker {
         queue: Option<&[u8]>,
         sid: &[u8],
     ) -> Result<(), Offence> {
+        // Once more under the same name changes nothing.
+        if self.sessions.get(slot).nats().sids.contains_key(sid) {
+            return Ok(());
+        }
         let pattern = std::str::from_utf8(subject).ok();
         let pattern = pattern.filter(|_| subject::is_valid_pattern(subject));
         let group = queue.map(std::str::from_utf8).transpose().ok();
@@ -34,9 +39,10 @@ impl Broker {
         let settings = self.cluster.settings.clone();
         let connection = self.sessions.id(slot);
         let session = self.sessions.get(slot);
-        // Once more under the same name changes nothing.
-        if session.nats().sids.contains_key(sid) {
-            return Ok(());
+        let verdict = session.permissions.may_subscribe(pattern);
+        // What a group deals is not looked at once more for each member.
+        if verdict == Verdict::Denied || (verdict == Verdict::AllowedExcept && group.is_some()) {
+            return Err(Offence::subscription_violation(subject, queue));
         }
         if session.subscriptions.len() >= settings.limits.max_subscriptions_per_connection as usize
         {
@@ -61,8 +67,10 @@ impl Broker {
         nats.sids.insert(sid.into(), index);
         session.subscriptions.insert(id, index);
         self.counters.subscriptions.add(1);
+        let filter = (verdict == Verdict::AllowedExcept).then(|| session.permissions.clone());
         let subscription = self.subscriptions.get(index);
         subscription.sid = Some(sid.into());
+        subscription.filter = filter;
         if let Some(group) = group {
             let name = GroupName { pattern, group: group.into() };
             subscription.group = Some(name.clone());
@@ -81,6 +89,24 @@ impl Broker {
             self.sessions.get(slot).pending_requests += 1;
         }
         Ok(())
+    }
+
+    /// Whether what has been published before has still to reach subscriptions of this pattern: a
+    /// SUB behind it does not get it, an UNSUB behind it does.
+    pub(super) fn follows_publish(&mut self, slot: u32, pattern: &[u8]) -> bool {
+        let is_under_way = self.sessions.get(slot).nats().publishes_elsewhere
+            || std::str::from_utf8(pattern).is_ok_and(|pattern| self.ingest.has_subject(pattern));
+        if is_under_way {
+            self.begin_quiet_fence(slot);
+        }
+        is_under_way
+    }
+
+    pub(super) fn unsubscribe_waits(&mut self, slot: u32, sid: &[u8]) -> bool {
+        let index = self.sessions.get(slot).nats().sids.get(sid);
+        let subscription = index.and_then(|index| self.subscriptions.at(*index));
+        let pattern = subscription.map(|subscription| subscription.pattern.clone());
+        pattern.is_some_and(|pattern| self.follows_publish(slot, pattern.as_bytes()))
     }
 
     /// UNSUB. With `max` the subscription ends after so many messages, counted from its beginning.
