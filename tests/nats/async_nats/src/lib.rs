@@ -96,8 +96,11 @@ async fn publish(client: &Client, subject: &'static str, payload: impl Into<Stri
 async fn take(subscriber: &mut Subscriber, count: usize) -> Vec<Message> {
     let mut taken = Vec::new();
     while taken.len() < count {
-        let message = within(subscriber.next()).await;
-        taken.push(message.unwrap_or_else(|| panic!("it ended after {} messages", taken.len())));
+        let message = tokio::time::timeout(PATIENCE, subscriber.next()).await;
+        let Ok(Some(message)) = message else {
+            panic!("{} of {count} messages came, then {message:?}", taken.len());
+        };
+        taken.push(message);
     }
     taken
 }
