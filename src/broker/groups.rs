@@ -21,10 +21,12 @@ use super::interest::{Announcement, Waiter};
 use super::mesh::{Delivery, Request};
 use super::overflow;
 use super::pattern::Matcher;
+use super::permissions::Permissions;
 use super::portion::{Portion, Publisher};
 use super::queue::{Bounds, Entry, Queue};
 use super::replay::Asker;
 use super::subscriptions::SubscriptionIndex;
+use super::topic::TopicName;
 use super::{Broker, ConnectionId};
 use crate::config::OverflowPolicy;
 use crate::protocol::{CoreId, GapReason};
@@ -39,7 +41,7 @@ pub struct GroupName {
 }
 
 /// What a new member brings.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Joins {
     /// On its core.
     pub member: Asker,
@@ -49,6 +51,8 @@ pub struct Joins {
     pub policy: OverflowPolicy,
     /// Its connection, if that is a NATS client's.
     pub nats: Option<ConnectionId>,
+    /// It is not dealt topics that these do not allow.
+    pub filter: Option<Arc<Permissions>>,
 }
 
 /// What a member that leaves tells; once more for each frame that comes for it afterwards.
@@ -71,12 +75,26 @@ struct Member {
     holds: u32,
     /// Its connection, if that is a NATS client's.
     nats: Option<ConnectionId>,
+    /// It is not dealt topics that these do not allow.
+    filter: Option<Arc<Permissions>>,
 }
 
 impl Member {
-    fn is(&self, publisher: &Publisher) -> bool {
-        self.core == publisher.core && self.nats == Some(publisher.connection)
+    fn may_have(&self, entry: &NextEntry) -> bool {
+        let is_publisher = entry.not_to.as_ref().is_some_and(|publisher| {
+            self.core == publisher.core && self.nats == Some(publisher.connection)
+        });
+        let may_receive = |topic: &Arc<TopicName>| {
+            self.filter.as_ref().is_none_or(|filter| filter.may_receive(&topic.name))
+        };
+        !is_publisher && entry.topic.as_ref().is_none_or(may_receive)
     }
+}
+
+/// What decides who may be dealt the next entry of a group; nothing does in most groups.
+struct NextEntry {
+    not_to: Option<Arc<Publisher>>,
+    topic: Option<Arc<TopicName>>,
 }
 
 #[derive(Debug)]
@@ -89,6 +107,8 @@ struct Group {
     /// Handed back by members that left; dealt before the queue.
     returned: VecDeque<Entry>,
     members: Vec<Member>,
+    /// Some member may not have all topics.
+    is_filtered: bool,
     /// Whose turn it is.
     turn: usize,
 }
@@ -174,8 +194,9 @@ impl Broker {
             None => self.make_group(name, joins.policy),
         };
         let group = self.groups.at(index);
-        let Joins { member, capacity, nats, .. } = joins;
-        group.members.push(Member { core, member, capacity, holds: 0, nats });
+        let Joins { member, capacity, nats, filter, .. } = joins;
+        group.is_filtered |= filter.is_some();
+        group.members.push(Member { core, member, capacity, holds: 0, nats, filter });
         if group.in_force {
             self.tell_joined(core, member);
             self.deal(index);
@@ -190,6 +211,7 @@ impl Broker {
             policy,
             returned: VecDeque::new(),
             members: Vec::new(),
+            is_filtered: false,
             turn: 0,
         };
         let index = self.groups.free.pop().unwrap_or_else(|| {
@@ -279,12 +301,16 @@ impl Broker {
             }
             let count = group.members.len();
             let turn = group.turn;
-            let not_to = match group.returned.front() {
-                Some(Entry::Portion(portion)) => portion.not_to.as_deref(),
+            let next = match group.returned.front() {
+                Some(Entry::Portion(portion)) => Some(portion),
                 Some(Entry::Gap(_)) => None,
-                None => group.queue.next_is_not_to(),
+                None => group.queue.next_portion(),
             };
-            let may_have = |member: &Member| !not_to.is_some_and(|publisher| member.is(publisher));
+            let next = NextEntry {
+                not_to: next.and_then(|portion| portion.not_to.clone()),
+                topic: next.filter(|_| group.is_filtered).map(|portion| portion.topic.clone()),
+            };
+            let may_have = |member: &Member| member.may_have(&next);
             let has_room = |at: &usize| {
                 let member = &group.members[*at];
                 member.holds < member.capacity && may_have(member)
@@ -293,7 +319,7 @@ impl Broker {
             let at = match at {
                 Some(at) => at,
                 None if group.members.iter().any(may_have) => return,
-                // Only its publisher is there, which does not want it.
+                // Nobody wants it or may have it.
                 None => {
                     if group.returned.pop_front().is_none() {
                         let entries = group.queue.entries();

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 
 use super::gaps::{Gap, Gaps};
-use super::portion::{Portion, Publisher};
+use super::portion::Portion;
 use super::topic::{TopicKey, TopicName};
 use crate::protocol::GapReason;
 
@@ -213,11 +213,11 @@ impl Queue {
         self.behind.add(gap);
     }
 
-    /// Whom the next entry must not go to, if it is such a message.
-    pub fn next_is_not_to(&self) -> Option<&Publisher> {
+    /// What `take_next` takes its messages of, if no gap comes before.
+    pub fn next_portion(&self) -> Option<&Portion> {
         match self.entries.front() {
             Some(Queued::Portion(portion)) if self.replay.is_empty() && self.ahead.is_empty() => {
-                portion.not_to.as_deref()
+                Some(portion)
             }
             _ => None,
         }

@@ -49,7 +49,7 @@ impl Broker {
             subscription.group = Some(name.clone());
             let member = Asker { index, number: subscription.number };
             let capacity = bounds.messages_max;
-            self.join_group(name, Joins { member, capacity, policy, nats: None });
+            self.join_group(name, Joins { member, capacity, policy, nats: None, filter: None });
             return Ok(());
         }
         match self.announce(&pattern, Waiter::Subscription(index)) {

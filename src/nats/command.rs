@@ -153,6 +153,17 @@ pub fn begins_connect(bytes: &[u8]) -> bool {
     matches!(bytes.first(), Some(b'C' | b'c'))
 }
 
+/// Whether bytes of a client begin as HPUB with arguments does: nats-server looks at no more before
+/// it closes the connection of a client that did not say it knows headers.
+pub fn begins_with_headers(bytes: &[u8]) -> bool {
+    match bytes.split_at_checked(4) {
+        Some((verb, behind)) => {
+            verb.eq_ignore_ascii_case(b"HPUB") && matches!(behind.first(), Some(b' ' | b'\t'))
+        }
+        None => false,
+    }
+}
+
 #[inline]
 fn publish<'a>(
     bytes: &'a [u8],

@@ -93,7 +93,8 @@ impl Broker {
         };
         connect.update(json)?;
         // Who introduces itself once more begins once more.
-        if std::mem::replace(&mut nats.is_connected, true) {
+        let was_connected = std::mem::replace(&mut nats.is_connected, true);
+        if was_connected {
             let mut all: Vec<SubscriptionIndex> = nats.sids.values().copied().collect();
             all.sort_unstable();
             for index in all {
@@ -102,8 +103,12 @@ impl Broker {
         }
         let session = self.sessions.get(slot);
         let nonce = session.nats().nonce.as_deref().unwrap_or_default().as_bytes();
-        let permissions = self.auth.check(&credentials(&connect, nonce));
-        session.permissions = permissions.ok_or(Offence::AuthorizationViolation)?;
+        let credentials = credentials(&connect, nonce);
+        // Who proved itself before and gives nothing new stays who it was.
+        if !(was_connected && matches!(credentials, Credentials::None)) {
+            let permissions = self.auth.check(&credentials);
+            session.permissions = permissions.ok_or(Offence::AuthorizationViolation)?;
+        }
         session.phase = Phase::Open;
         let nats = session.nats();
         nats.verbose = connect.verbose;

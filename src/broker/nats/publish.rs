@@ -86,15 +86,22 @@ impl Broker {
         if nats.pedantic && !subject::is_valid_literal(publish.subject) {
             self.offend(slot, &Offence::InvalidPublishSubject);
         }
-        let permissions = &self.sessions.get(slot).permissions;
+        let session = self.sessions.get(slot);
+        let permissions = &session.permissions;
         if !permissions.is_unlimited() && !permissions.may_publish(subject) {
             return Err(Offence::publish_violation(publish.subject));
         }
         if subject.starts_with(SYSTEM_PREFIX) {
             return self.refuse_system_subject(slot, subject, publish);
         }
+        let nats = session.nats();
         // No client sends these, and no subscription can match them.
         if subject.split('.').any(str::is_empty) {
+            if let Some(Ok(reply)) = publish.reply.map(std::str::from_utf8)
+                && nats.no_responders
+            {
+                self.tell_no_responders(slot, subject, reply);
+            }
             return Ok(());
         }
         if !self.has_memory() {

@@ -33,8 +33,7 @@ impl Broker {
                 Ok(Some(found)) => found,
                 Ok(None) => break,
                 Err(offence) => {
-                    let verb = bytes[consumed..].get(..4).unwrap_or_default();
-                    let unasked_headers = verb.eq_ignore_ascii_case(b"HPUB")
+                    let unasked_headers = command::begins_with_headers(&bytes[consumed..])
                         && !self.sessions.get(slot).nats().headers;
                     let offence = match unasked_headers {
                         true => Offence::HeadersNotSupported,
@@ -94,7 +93,7 @@ impl Broker {
                 return Ok(Served::Yes);
             }
             Command::Subscribe { subject, queue, sid } => {
-                if self.follows_publish(slot, subject) {
+                if self.unsubscribe_waits(slot, sid) || self.follows_publish(slot, subject) {
                     return Ok(Served::Waits);
                 }
                 self.nats_subscribe(slot, subject, *queue, sid)?;

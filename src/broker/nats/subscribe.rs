@@ -40,8 +40,7 @@ impl Broker {
         let connection = self.sessions.id(slot);
         let session = self.sessions.get(slot);
         let verdict = session.permissions.may_subscribe(pattern);
-        // What a group deals is not looked at once more for each member.
-        if verdict == Verdict::Denied || (verdict == Verdict::AllowedExcept && group.is_some()) {
+        if verdict == Verdict::Denied {
             return Err(Offence::subscription_violation(subject, queue));
         }
         if session.subscriptions.len() >= settings.limits.max_subscriptions_per_connection as usize
@@ -70,7 +69,7 @@ impl Broker {
         let filter = (verdict == Verdict::AllowedExcept).then(|| session.permissions.clone());
         let subscription = self.subscriptions.get(index);
         subscription.sid = Some(sid.into());
-        subscription.filter = filter;
+        subscription.filter = filter.clone();
         if let Some(group) = group {
             let name = GroupName { pattern, group: group.into() };
             subscription.group = Some(name.clone());
@@ -78,7 +77,7 @@ impl Broker {
             session.pending_requests += 1;
             session.nats().joining_groups += 1;
             let capacity = bounds.messages_max;
-            let joins = Joins { member, capacity, policy, nats: Some(connection) };
+            let joins = Joins { member, capacity, policy, nats: Some(connection), filter };
             self.join_group(name, joins);
             return Ok(());
         }
