@@ -235,6 +235,34 @@ impl Ingest {
         &mut self.batches[index]
     }
 
+    /// Appends a frame to the batch that a connection's last message by subject joined, if it is of
+    /// that subject and there is room; `append` says whether it did.
+    pub fn append_to_last(
+        &mut self,
+        now: Now,
+        place: Place,
+        subject: &[u8],
+        len: usize,
+        append: impl FnOnce(&mut BytesMut) -> bool,
+    ) -> bool {
+        if place.turn != self.turn || !self.has_room() {
+            return false;
+        }
+        let batch = &mut self.batches[place.batch];
+        let Destination::Subject(last) = &batch.destination else { return false };
+        let joins = last.as_bytes() == subject
+            && batch.messages < self.batch_messages_max
+            && batch.frames.len() + len <= INGEST_BATCH_BYTES_MAX
+            && batch.received_ns == now.monotonic_ns;
+        if !joins || !append(&mut batch.frames) {
+            return false;
+        }
+        batch.messages += 1;
+        self.messages += 1;
+        self.bytes += len;
+        true
+    }
+
     fn joins(&self, index: usize, wants: &Wants) -> bool {
         let batch = &self.batches[index];
         batch.messages + wants.messages <= self.batch_messages_max

@@ -160,7 +160,9 @@ impl Broker {
         if entries != 0 {
             self.cluster.memory.held.fetch_add(entries * ENTRY_LEN, Ordering::Relaxed);
         }
-        if self.cluster.memory.is_nearly_full() {
+        let is_short = self.cluster.memory.is_nearly_full();
+        self.encodings.turn(is_short);
+        if is_short {
             self.give_up_kept();
             let rested = now.monotonic_ns - self.kept.asked_others_ns >= ASK_EVERY_NS;
             if self.cluster.memory.is_nearly_full() && rested {

@@ -183,14 +183,16 @@ pub struct Variant<'a> {
 /// header block; another gets a line for each header but the first `reply-to`.
 pub fn encode(out: &mut BytesMut, frames: &[u8], variant: &Variant<'_>) {
     let mut line = LineStart::new(variant);
-    let mut messages = 0;
+    // What plain messages need, and little more: it may be held for long.
+    let mut text_len = 0;
     let mut rest = frames;
     while !rest.is_empty() {
         let (frame_len, count) = messages::first_frame(rest);
-        messages += count as usize;
+        text_len += frame_len - MESSAGES_HEADER_LEN;
+        text_len += count as usize * (line.prefix_len + DIGITS_MAX + 4 - RECORD_HEADER_LEN);
         rest = &rest[frame_len..];
     }
-    out.reserve(frames.len() + messages * (line.prefix_len + DIGITS_MAX + 4));
+    out.reserve(text_len);
     rest = frames;
     while !rest.is_empty() {
         let (frame, behind) = rest.split_at(messages::first_frame(rest).0);

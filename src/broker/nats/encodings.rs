@@ -19,13 +19,15 @@ use crate::nats::message::{self, Variant};
 
 /// Encodings remembered. Subscribers that keep up ask for the same within a turn or two.
 const ENCODINGS_MAX: usize = 16;
+/// Turns without a question after which all are forgotten: they hold memory.
+const TURNS_UNUSED_MAX: u32 = 2;
 
 /// The last encodings of a core.
 #[derive(Debug, Default)]
 pub struct Encodings {
     newest_first: VecDeque<Encoding>,
-    /// Kept for its room.
-    scratch: BytesMut,
+    /// Turns since something was asked for.
+    turns_unused: u32,
 }
 
 #[derive(Debug)]
@@ -45,6 +47,7 @@ impl Encodings {
         subscription: &Subscription,
         memory: &Memory,
     ) -> Bytes {
+        self.turns_unused = 0;
         let sid = subscription.sid.as_deref().expect("it is a NATS client's");
         let frames = &portion.frames;
         let found = self.newest_first.iter().find(|encoding| {
@@ -58,9 +61,9 @@ impl Encodings {
         }
         let subject = portion.topic.name.as_bytes();
         let variant = Variant { subject, sid, headers: nats.headers };
-        message::encode(&mut self.scratch, frames, &variant);
-        let text = memory.count(BytesMut::from(&self.scratch[..]));
-        self.scratch.clear();
+        let mut text = BytesMut::new();
+        message::encode(&mut text, frames, &variant);
+        let text = memory.count(text);
         if self.newest_first.len() == ENCODINGS_MAX {
             self.newest_first.pop_back();
         }
@@ -73,9 +76,11 @@ impl Encodings {
         text
     }
 
-    /// Lets go of everything: nobody asked for it in a while, or memory is short.
-    pub fn clear(&mut self) {
-        self.newest_first.clear();
-        self.scratch = BytesMut::new();
+    /// A turn has begun. Lets go of everything if memory is short, or nobody asked in a while.
+    pub fn turn(&mut self, memory_is_short: bool) {
+        self.turns_unused = self.turns_unused.saturating_add(1);
+        if memory_is_short || self.turns_unused > TURNS_UNUSED_MAX {
+            self.newest_first.clear();
+        }
     }
 }

@@ -6,10 +6,10 @@
 use std::sync::Arc;
 
 use super::super::portion::Publisher;
-use super::super::session::Paused;
+use super::super::session::{Paused, Phase};
 use super::super::{Action, Broker, ConnectionId, Now};
 use super::INBOX_PREFIX;
-use crate::nats::command::Publish;
+use crate::nats::command::{self, Bounds, Command, Publish};
 use crate::nats::error::Offence;
 use crate::nats::{message, subject};
 use crate::protocol::name::{self, SYSTEM_PREFIX};
@@ -125,6 +125,41 @@ impl Broker {
         }
         self.note_owner(slot, subject);
         Ok(())
+    }
+
+    /// Messages to the subject of the connection's last one, as many as follow at the start of
+    /// `bytes`; returns how many bytes they were. What was looked at for the first holds for these.
+    pub(super) fn nats_publish_more(
+        &mut self,
+        now: Now,
+        slot: u32,
+        bytes: &[u8],
+        bounds: Bounds,
+    ) -> usize {
+        let session = self.sessions.get(slot);
+        let goes_on = session.phase == Phase::Open && session.paused.is_none();
+        let nats = session.nats();
+        let is_answered = nats.verbose || nats.pedantic;
+        if !goes_on || is_answered || !self.blocks.are_none() || self.cluster.memory.is_full() {
+            return 0;
+        }
+        let mut consumed = 0;
+        while let Ok(Some((Command::Publish(publish), len))) =
+            command::parse(&bytes[consumed..], bounds)
+        {
+            let is_special = (publish.reply.is_some() && nats.no_responders)
+                || (!publish.headers.is_empty() && !nats.headers);
+            let frame_len = message::frame_len(&publish);
+            if is_special
+                || !self.ingest.append_to_last(now, nats.place, publish.subject, frame_len, |out| {
+                    message::append_frame(out, &publish).is_ok()
+                })
+            {
+                break;
+            }
+            consumed += len;
+        }
+        consumed
     }
 
     /// The broker's own subjects: a request is told that nobody serves it, anything else is refused.

@@ -44,7 +44,12 @@ impl Broker {
                 }
             };
             match self.serve_nats(now, slot, &command) {
-                Ok(Served::Yes) => consumed += len,
+                Ok(Served::Yes) => {
+                    consumed += len;
+                    if matches!(command, Command::Publish(_)) {
+                        consumed += self.nats_publish_more(now, slot, &bytes[consumed..], bounds);
+                    }
+                }
                 Ok(Served::Waits) => break,
                 Err(offence) => {
                     self.offend(slot, &offence);
