@@ -33,6 +33,12 @@
 //! After the copy into its batch a message is never copied again in user space: stamping writes
 //! into the batch, and queues, letters and sends refer to it.
 //!
+//! NATS clients come by a listener of their own. Their commands are read by
+//! [`broker::nats`](crate::broker::nats) with the codec [`nats`](crate::nats), which writes each message as a frame
+//! into the batch of its subject; from there on it is as above, until a portion for a NATS client is
+//! written as text, once for all who call their subscription alike
+//! ([`broker::nats::encodings`](crate::broker::nats::encodings)).
+//!
 //! # The turn
 //!
 //! A core runs turns while there is work and sleeps when there is none. No timer delays anything:

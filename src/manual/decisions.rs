@@ -57,10 +57,42 @@
 //!
 //! # A group has one coordinator
 //!
-//! The core that pattern and name hash to keeps the group's queue and deals frames to members, in turn,
+//! The core that its name hashes to keeps the group's queue and deals frames to members, in turn,
 //! up to each one's capacity; a member's core says what it has sent, which makes room. Dealing at each
 //! topic's owner would save a hop, but every owner would need to know how full each member is, and an
 //! order of hand-backs between owners. The hop is the price of groups; plain subscribers do not pay.
+//!
+//! Groups of one name are all on one core, whatever their patterns, because NATS clients share messages
+//! over the patterns of one queue group, and only who sees all of them can choose one. A broker whose
+//! only group name is `workers` deals all of its groups on one core.
+//!
+//! # NATS messages are stored as BLIP/1 frames, one each
+//!
+//! So everything behind the front door is as it was: batches, sequences, logs, queues, policies, memory,
+//! other cores. Text is made when it is sent, once for all subscriptions that clients call alike (they
+//! number them from 1) and one portion; in a fan-out that is once. To store text as it goes out
+//! would save that one copy for pairs, and cost one for every other name and for BLIP/1 subscribers.
+//! One frame per message, not one for many, because frames are the unit of drop and of dealing.
+//!
+//! # A NATS subject is found by its name, once a batch
+//!
+//! BLIP/1 publishers OPEN a topic and then name it by a number. NATS clients have no such step, so the
+//! connection's core gathers by subject, and the owner looks the name up once for each batch. A run of
+//! messages to the subject of the one before is compared with it and appended, nothing else; a table
+//! of subjects for each connection would cost memory and save nothing.
+//!
+//! # Inboxes are not topics
+//!
+//! Every request of most clients has a subject of its own, which nobody uses again. As topics they
+//! would fill `limits.max_topics` within hours. They pass: the owner knows who subscribed, and forgets the
+//! name with the batch. BLIP/1 subscribers are told such a topic under an id for that batch alone.
+//!
+//! # PING is a fence
+//!
+//! Clients take PONG for the end of what they sent: tests and programs subscribe, flush, and tell
+//! others to publish. With several cores a PONG of the connection's core alone would say little. So it
+//! asks the others, which answer in the order of the lane, and the connection's next commands wait for
+//! that: some microseconds, for a command that comes rarely.
 //!
 //! # Permissions are asked for when something is named, not for every message
 //!

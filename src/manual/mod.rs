@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`architecture`] | reads or changes the code: the path of one message, the turn, back-pressure, memory |
 //! | [`protocol`] | writes a client: what PROTOCOL.md leaves open and how this broker decides it |
+//! | [`nats`] | connects NATS clients, or comes from nats-server |
 //! | [`decisions`] | asks why it is like this |
 //! | [`simulator`] | asks how the promises are proven, or replays a seed |
 //! | [`tuning`] | runs it |
@@ -16,6 +17,7 @@
 pub mod architecture;
 pub mod decisions;
 pub mod fuzzing;
+pub mod nats;
 pub mod performance;
 pub mod protocol;
 pub mod simulator;

@@ -101,7 +101,8 @@
 //!
 //! # Groups
 //!
-//! - A group is a pattern and a name: one name under two patterns is two groups.
+//! - A group is a pattern and a name: one name under two patterns is two groups. (Not so for NATS clients
+//!   among themselves, see [`nats`](super::nats).)
 //! - Members get frames in turn, whole; a member that holds its `capacity` is passed over until it was
 //!   sent some. Frames and GAPs have its `subscription`. Which member is told of a GAP is open.
 //! - The first member's overflow policy holds for the queue of the group, which has the server's
