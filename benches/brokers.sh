@@ -149,6 +149,14 @@ next_ports() {
     port_metrics=$((port + 1))
 }
 
+# start_blip_for_nats CPUS: spoken to in the protocol of NATS.
+start_blip_for_nats() {
+    local port port_metrics
+    next_ports
+    start "nats://127.0.0.1:$port" "blip-nats-$1" "$blipmq" --bind 127.0.0.1:0 \
+        --nats-bind "127.0.0.1:$port" --metrics-bind "127.0.0.1:$port_metrics" --cores "$1"
+}
+
 # start_blip CPUS [MORE OPTIONS...]
 start_blip() {
     local port port_metrics cpus=$1

@@ -151,6 +151,18 @@ batch() {
     note "$name" "$title" blip
 }
 
+# over_nats NAME TITLE MODE ARGUMENTS...: blipmq and nats-server, both in the protocol of NATS.
+over_nats() {
+    local name=$1 title=$2 targets=blip
+    shift 2
+    wanted "$name" || return 0
+    start_blip_for_nats "$broker_cpus"
+    if $with_nats; then start_nats "$broker_cpus"; targets+=,nats; fi
+    bench "$out/$name.json" "$@" --rounds "$rounds" --warmup "$warmup" || unclean=$((unclean + 1))
+    stop_all
+    note "$name" "$title" "$targets"
+}
+
 # executors NAME TITLE ARGUMENTS...: one executor and two, in turn.
 executors() {
     local name=$1 title=$2
@@ -172,6 +184,13 @@ rivals one_1024 "1:1, 1 KiB" throughput --size 1024
 rivals pairs8_64 "8:8 on 8 topics, 64 B" throughput --pubs 8 --subs 8 --topics 8 --size 64
 rivals rate2000 "2,000/s to 48, 256 B" latency --rate 2000 --subs 48 --size 256
 rivals rtt "round trip of one message, 64 B" rtt --size 64
+over_nats nats_fan48_64 "1:48, 64 B" throughput --subs 48 --size 64
+over_nats nats_fan48_256 "1:48, 256 B" throughput --subs 48 --size 256
+over_nats nats_one_64 "1:1, 64 B" throughput --size 64
+over_nats nats_one_1024 "1:1, 1 KiB" throughput --size 1024
+over_nats nats_pairs8_64 "8:8 on 8 subjects, 64 B" throughput --pubs 8 --subs 8 --topics 8 --size 64
+over_nats nats_rate2000 "2,000/s to 48, 256 B" latency --rate 2000 --subs 48 --size 256
+over_nats nats_rtt "round trip of one message, 64 B" rtt --size 64
 idle
 batch batch_one_64 "1:1, 64 B, 4 messages a frame" --size 64
 batch batch_fan48_64 "1:48, 64 B, 4 messages a frame" --subs 48 --size 64

@@ -263,6 +263,24 @@ def batch_table(runs, single):
     return table(header, rows)
 
 
+def nats_table(runs):
+    """Both brokers in the protocol of NATS."""
+    header = ["shape", "blip", "nats", "nats / blip", "deliveries/s: blip", "nats"]
+    header += ["p50: blip", "nats", "p99: blip", "nats", "clean", "limited by"]
+    rows = []
+    for run in runs:
+        cpu = [run.values(name, CPU) for name in ("blip", "nats")]
+        row = [run.title, *map(spread, cpu), ratio(cpu[1], cpu[0])]
+        row += [median(run.values(name, RATE), count) for name in ("blip", "nats")]
+        for key in ("latency_p50_us", "latency_p99_us"):
+            for name in ("blip", "nats"):
+                # A throughput run has queues on the way by design: its latency says nothing.
+                timed = run.values(name, key) if run.mode in ("latency", "rtt") else []
+                row.append(median(timed, micros))
+        rows.append([*row, clean(run), limited_by(run)])
+    return table(header, rows)
+
+
 def executors_table(runs):
     one, two = "1 executor", "2 executors"
     header = ["shape", one, two, "ratio", f"deliveries/s: {one}", two, "clean", "limited by"]
@@ -280,7 +298,8 @@ def compare(runs):
     batch = [run for run in runs if run.name.startswith("batch_")]
     cores = [run for run in runs if run.name.startswith("cores_")]
     idle = [run for run in runs if run.name.startswith("idle")]
-    others = [run for run in runs if run not in [*batch, *cores, *idle]]
+    nats = [run for run in runs if run.name.startswith("nats_")]
+    others = [run for run in runs if run not in [*batch, *cores, *idle, *nats]]
     # A round trip's CPU time is mostly going to sleep and waking up.
     loads = [run for run in others if run.mode in ("throughput", "latency", "failed")]
     timed = [run for run in others if run.mode in ("latency", "rtt")]
@@ -291,6 +310,11 @@ def compare(runs):
             "## Broker CPU per delivery, in nanoseconds\n\n"
             "Medians, with the least and the most of the rounds; ratios are medians of the rounds'"
             " ratios, as rounds of all brokers were run in turn.\n\n" + cpu_table(loads)
+        )
+    if nats:
+        parts.append(
+            "## In the protocol of NATS, CPU-ns per delivery\n\n"
+            "The same generator speaks it to both brokers.\n\n" + nats_table(nats)
         )
     if timed:
         parts.append("## Latency\n\nMedians of the rounds.\n\n" + latency_table(timed))
@@ -525,7 +549,7 @@ def main(arguments):
     if arguments[0] == "compare":
         (folder / "table.md").write_text(compare(runs))
         of_cpu = [run for run in runs if "blip" in run.targets and run.mode in ("throughput", "latency")]
-        of_cpu = [run for run in of_cpu if not run.name.startswith("batch_")]
+        of_cpu = [run for run in of_cpu if not run.name.startswith(("batch_", "nats_"))]
         if of_cpu:
             picture = bars("Broker CPU per delivery; each shape has its own scale", of_cpu)
             (folder / "cpu.svg").write_text(picture)

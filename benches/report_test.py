@@ -130,12 +130,16 @@ class Compare(unittest.TestCase):
             run("rtt", "blip", document([timed], "rtt")),
             run("idle_1", "blip", document([[{"resident_bytes_per_connection": 9}]], "idle")),
             run("batch_one", "blip", document([rounds(2)])),
+            run("nats_one", "blip,nats", document([rounds(100), rounds(300)])),
+            run("nats_rtt", "blip", document([timed], "rtt")),
             run("cores_one", "1 executor,2 executors", document([rounds(8), rounds(10)])),
         ]
         text = report.compare(runs)
-        self.assertEqual(text.count("## "), 6)
+        self.assertEqual(text.count("## "), 7)
         self.assertIn("| rtt | blip | 50.0 us | 1.50 ms | - |", text)
         self.assertIn("| batch_one | 2.00 | 8.00 |", text)
+        self.assertIn("| nats_one | 100 | 300 | 3.00x |", text)
+        self.assertIn("| nats_rtt | 9.00 | - | - | 1.00 M | - | 50.0 us | - | 1.50 ms | - |", text)
         self.assertIn("| cores_one | 8.00 | 10.0 | 1.25x |", text)
         # A bar and its number for each target that has one.
         svg = report.bars("<t>", runs[:2])

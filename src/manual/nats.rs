@@ -70,7 +70,7 @@
 //! not know. A listener to `$SYS.GAP` that is too slow itself is not told of that.
 //!
 //! Over `limits.memory_max` messages of NATS clients are dropped and counted
-//! (`blipmq_refused_messages_total`): the protocol has no answer that a client would survive.
+//! (`blipmq_dropped_messages_total`, reason `refused_for_memory`): the protocol has no answer that a client would survive.
 //!
 //! # Errors
 //!
