@@ -12,7 +12,7 @@ use super::{Action, Broker, ConnectionId, Now};
 use crate::limits::{self, OPENS_PER_CONNECTION_MAX};
 use crate::protocol::frame::{FLAG_ACK, PROVISIONAL};
 use crate::protocol::messages::{self, Header, RunBounds};
-use crate::protocol::{Reject, RequestId, Sequence, TopicId, encode, name};
+use crate::protocol::{CoreId, Reject, RequestId, Sequence, TopicId, encode, name};
 
 impl Broker {
     /// OPEN: the owner of the topic is asked for its id, and makes it if it is new.
@@ -202,16 +202,22 @@ impl Broker {
         });
         self.ingest.add(now, destination, ttl_ms, messages, &rest[..len], ack);
         let owner = self.cluster.core_of(shard);
-        if owner != self.core && self.outgoing[usize::from(owner.0)].requests_are_full() {
-            let connection = self.sessions.id(slot);
-            let session = self.sessions.get(slot);
-            if session.paused.is_none() {
-                session.paused = Some(Paused::Mesh(owner));
-                self.paused.push(slot);
-                self.actions.push(Action::Pause(connection));
-            }
-        }
+        self.wait_for_mesh(slot, owner);
         Ok(Some(len))
+    }
+
+    /// A connection that publishes to a core which cannot keep up is not read for a while.
+    pub(super) fn wait_for_mesh(&mut self, slot: u32, owner: CoreId) {
+        if owner == self.core || !self.outgoing[usize::from(owner.0)].requests_are_full() {
+            return;
+        }
+        let connection = self.sessions.id(slot);
+        let session = self.sessions.get(slot);
+        if session.paused.is_none() {
+            session.paused = Some(Paused::Mesh(owner));
+            self.paused.push(slot);
+            self.actions.push(Action::Pause(connection));
+        }
     }
 }
 

@@ -189,16 +189,8 @@ impl Broker {
         if owner == self.core {
             return;
         }
-        let connection = self.sessions.id(slot);
-        let session = self.sessions.get(slot);
-        session.nats().publishes_elsewhere = true;
-        if self.outgoing[usize::from(owner.0)].requests_are_full() {
-            if session.paused.is_none() {
-                session.paused = Some(Paused::Mesh(owner));
-                self.paused.push(slot);
-                self.actions.push(Action::Pause(connection));
-            }
-        }
+        self.sessions.get(slot).nats().publishes_elsewhere = true;
+        self.wait_for_mesh(slot, owner);
     }
 
     /// The owner of a request's subject says that nobody listens to it.
