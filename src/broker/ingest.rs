@@ -313,6 +313,8 @@ impl Ingest {
         self.close_batches();
         self.open_subjects.clear();
         self.turn += 1;
+        // A message whose headers are too long has joined nothing.
+        self.batches.retain(|batch| batch.messages > 0);
         self.messages = 0;
         self.bytes = 0;
         for batch in &mut self.batches {

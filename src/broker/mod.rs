@@ -141,6 +141,8 @@ pub struct Cluster {
     pub memory: Memory,
     /// Topics of all cores, for `limits.max_topics`.
     pub topics: Arc<AtomicU32>,
+    /// Subscriptions of all cores that may hear of gaps, so that nothing is told to nobody.
+    pub gap_listeners: Arc<AtomicU32>,
     /// Where NATS clients connect, as INFO says it: the port that was given, if any was asked for.
     pub nats_addr: SocketAddr,
 }
@@ -156,7 +158,17 @@ impl Cluster {
         let nats_addr = settings.nats.bind_addr;
         let nonce_key = [0; 32];
         let topics = Arc::default();
-        Cluster { cores, shards, server_id, nonce_key, settings, memory, topics, nats_addr }
+        Cluster {
+            cores,
+            shards,
+            server_id,
+            nonce_key,
+            settings,
+            memory,
+            topics,
+            gap_listeners: Arc::default(),
+            nats_addr,
+        }
     }
 
     /// The shard a topic belongs to: a hash of its name, the same on every core.

@@ -4,6 +4,7 @@
 //! come through `mesh`.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use super::Broker;
 use super::groups::{GroupName, Joins};
@@ -42,7 +43,7 @@ impl Broker {
         self.subscriptions.get(index).filter = filter;
         session.subscriptions.insert(id, index);
         session.pending_requests += 1;
-        self.counters.subscriptions.add(1);
+        self.count_subscription(index);
         if !subscribe.group.is_empty() {
             let name = GroupName { pattern, group: subscribe.group.into() };
             let subscription = self.subscriptions.get(index);
@@ -140,6 +141,13 @@ impl Broker {
         }
     }
 
+    pub(super) fn count_subscription(&mut self, index: SubscriptionIndex) {
+        self.counters.subscriptions.add(1);
+        if self.subscriptions.get(index).hears_of_gaps() {
+            self.cluster.gap_listeners.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
     /// Frees a subscription that was ended. What it still had queued is lost, and counted.
     pub(super) fn forget(&mut self, slot: u32, index: SubscriptionIndex) {
         self.unblock(index);
@@ -149,6 +157,9 @@ impl Broker {
         self.kept.count_entries(subscription.queue.entries(), 0);
         self.sessions.get(slot).subscriptions.remove(&subscription.id);
         self.counters.subscriptions.sub(1);
+        if subscription.hears_of_gaps() {
+            self.cluster.gap_listeners.fetch_sub(1, Ordering::Relaxed);
+        }
     }
 
     /// The end of a connection ends its subscriptions; what they had queued is lost, and counted.

@@ -13,6 +13,7 @@ use hashbrown::HashMap;
 
 use super::groups::GroupName;
 use super::interest::CoreSet;
+use super::nats::missed::GAP_SUBJECTS;
 use super::pattern::{self, Matcher};
 use super::permissions::Permissions;
 use super::queue::{Bounds, Queue};
@@ -87,6 +88,13 @@ pub struct Subscription {
     pub full_since_ns: u64,
     /// On its connection's list of those with something to send.
     pub is_listed: bool,
+}
+
+impl Subscription {
+    /// Whether it may be sent what NATS subscriptions missed, see `nats::missed`.
+    pub fn hears_of_gaps(&self) -> bool {
+        pattern::overlap(&self.pattern, GAP_SUBJECTS)
+    }
 }
 
 /// What a topic reaches on this core.

@@ -7,11 +7,10 @@
 
 use super::super::flush::Gather;
 use super::super::mesh::Request;
-use super::super::session::Session;
-use super::super::session::{Paused, Phase};
+use super::super::session::{Paused, Phase, Session};
 use super::super::{Action, Broker, ConnectionId};
 
-/// A PING, or a publish, that waits.
+/// A command that waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Fence {
     /// Other cores that have not answered; `None` before they were asked.
@@ -143,6 +142,10 @@ impl Broker {
         }
         let nats = session.nats();
         nats.pongs.push_back(taken + queued);
+        if nats.verbose {
+            // Nothing ends it but the PONG's place in a send.
+            nats.fence = Some(Fence { unanswered: None, is_ping: true });
+        }
         !nats.verbose
     }
 }

@@ -6,6 +6,8 @@
 //! # Always true
 //! - What a listener to these subjects misses of them is counted, not told: it would be told on them.
 
+use std::sync::atomic::Ordering;
+
 use serde_json::json;
 
 use super::super::gaps::Gap;
@@ -15,6 +17,9 @@ use crate::nats::command::Publish;
 use crate::nats::message;
 use crate::protocol::GapReason;
 use crate::protocol::name::SYSTEM_PREFIX;
+
+/// Where it is told, for whatever client.
+pub const GAP_SUBJECTS: &str = "$SYS.GAP.*";
 
 /// Messages that a subscription did not get.
 pub struct Missed {
@@ -50,6 +55,9 @@ impl Missed {
 impl Broker {
     /// Publishes what the subscriptions of a connection missed.
     pub(in crate::broker) fn tell_missed(&mut self, now: Now, slot: u32, missed: &[Missed]) {
+        if self.cluster.gap_listeners.load(Ordering::Relaxed) == 0 {
+            return;
+        }
         for missed in missed {
             if missed.gap.topic.name.starts_with(SYSTEM_PREFIX) {
                 continue;

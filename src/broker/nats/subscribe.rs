@@ -65,15 +65,17 @@ impl Broker {
         let index = self.subscriptions.insert(slot, id, pattern.clone(), policy, bounds);
         nats.sids.insert(sid.into(), index);
         session.subscriptions.insert(id, index);
-        self.counters.subscriptions.add(1);
         let filter = (verdict == Verdict::AllowedExcept).then(|| session.permissions.clone());
         let subscription = self.subscriptions.get(index);
         subscription.sid = Some(sid.into());
         subscription.filter = filter.clone();
+        self.count_subscription(index);
+        let subscription = self.subscriptions.get(index);
         if let Some(group) = group {
             let name = GroupName { pattern, group: group.into() };
             subscription.group = Some(name.clone());
             let member = Asker { index, number: subscription.number };
+            let session = self.sessions.get(slot);
             session.pending_requests += 1;
             session.nats().joining_groups += 1;
             let capacity = bounds.messages_max;
