@@ -354,6 +354,9 @@ impl Broker {
     pub fn closed(&mut self, connection: ConnectionId) {
         let session = self.sessions.remove(connection);
         self.counters.connections_closed.add(1);
+        if session.nats.is_some() {
+            self.counters.nats_connections_closed.add(1);
+        }
         self.counters.dropped_disconnected_messages.add(u64::from(session.in_flight_messages));
     }
 
