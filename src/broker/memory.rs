@@ -192,7 +192,8 @@ impl Broker {
         }
     }
 
-    /// Gives up this core's oldest kept messages until the budget has air again.
+    /// Gives up this core's oldest kept messages until the budget has air again, and if that is not
+    /// enough, what NATS clients were sent lately.
     pub(super) fn give_up_kept(&mut self) {
         while self.cluster.memory.is_nearly_full()
             && let Some((topic, first)) = self.kept.oldest.pop_front()
@@ -204,6 +205,10 @@ impl Broker {
                 self.kept.portions -= 1;
                 self.counters.evicted_portions.add(1);
             }
+        }
+        // Behind kept messages, which cannot be made again.
+        if self.cluster.memory.is_nearly_full() {
+            self.encodings.clear();
         }
     }
 

@@ -73,7 +73,7 @@ impl Encodings {
         text
     }
 
-    /// Lets go of everything: nobody asked for it in a while, or memory is short.
+    /// Lets go of everything: memory is short. Who asks again has it made again.
     pub fn clear(&mut self) {
         self.newest_first.clear();
         self.scratch = BytesMut::new();
