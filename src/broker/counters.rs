@@ -74,6 +74,10 @@ pub struct Counters {
     pub connections_opened: Counter,
     /// Connections that ended.
     pub connections_closed: Counter,
+    /// Of the first, those of NATS clients.
+    pub nats_connections_opened: Counter,
+    /// Of the second, those of NATS clients.
+    pub nats_connections_closed: Counter,
     /// Subscriptions in force now.
     pub subscriptions: Counter,
     /// Topics this core owns now.

@@ -160,9 +160,8 @@ impl Broker {
         if entries != 0 {
             self.cluster.memory.held.fetch_add(entries * ENTRY_LEN, Ordering::Relaxed);
         }
-        let is_short = self.cluster.memory.is_nearly_full();
-        self.encodings.turn(is_short);
-        if is_short {
+        self.encodings.turn();
+        if self.cluster.memory.is_nearly_full() {
             self.give_up_kept();
             let rested = now.monotonic_ns - self.kept.asked_others_ns >= ASK_EVERY_NS;
             if self.cluster.memory.is_nearly_full() && rested {
@@ -194,7 +193,8 @@ impl Broker {
         }
     }
 
-    /// Gives up this core's oldest kept messages until the budget has air again.
+    /// Gives up this core's oldest kept messages until the budget has air again, and if that is not
+    /// enough, what NATS clients were sent lately.
     pub(super) fn give_up_kept(&mut self) {
         while self.cluster.memory.is_nearly_full()
             && let Some((topic, first)) = self.kept.oldest.pop_front()
@@ -206,6 +206,10 @@ impl Broker {
                 self.kept.portions -= 1;
                 self.counters.evicted_portions.add(1);
             }
+        }
+        // Behind kept messages, which cannot be made again.
+        if self.cluster.memory.is_nearly_full() {
+            self.encodings.clear();
         }
     }
 

@@ -366,6 +366,9 @@ impl Broker {
     pub fn closed(&mut self, connection: ConnectionId) {
         let session = self.sessions.remove(connection);
         self.counters.connections_closed.add(1);
+        if session.nats.is_some() {
+            self.counters.nats_connections_closed.add(1);
+        }
         self.counters.dropped_disconnected_messages.add(u64::from(session.in_flight_messages));
     }
 
@@ -491,9 +494,12 @@ impl Broker {
     fn finish_if_empty(&mut self, slot: u32) {
         let quiet = self.drain.is_quiet();
         let session = self.sessions.get(slot);
-        // What it asked before CLOSE is answered: it may want to know that its messages arrived.
-        let finishing = (session.phase == Phase::Finishing && session.pending_requests == 0)
-            || (quiet && matches!(session.phase, Phase::Finishing | Phase::Open));
+        let is_fenced = session.nats.as_ref().is_some_and(|nats| nats.fence.is_some());
+        // What it asked before CLOSE is answered: it may want to know that its messages arrived. What
+        // follows from what it published may still be on its way from another core.
+        let finishing =
+            (session.phase == Phase::Finishing && session.pending_requests == 0 && !is_fenced)
+                || (quiet && matches!(session.phase, Phase::Finishing | Phase::Open));
         if finishing && !session.in_flight && !session.has_content() {
             let nats = session.nats.as_mut();
             let last = nats.map_or(Bytes::new(), |nats| std::mem::take(&mut nats.last_words));

@@ -81,4 +81,6 @@
 //!
 //! On the metrics page: drops by reason tell whether queues are too short or subscribers too slow;
 //! `queue_overflows` rises before anyone complains; messages per flush tell how well sends are
-//! batched. What each client missed it was told itself, in GAPs.
+//! batched. What each client missed it was told itself, in GAPs, or on `$SYS.GAP.<client id>` if it
+//! is a NATS client. `nats_connections` are part of `connections`; `nats_no_responders` rises when
+//! requests of NATS clients find their service gone.

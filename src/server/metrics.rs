@@ -235,6 +235,9 @@ mod tests {
             (22, &one.refused_for_memory_messages),
             (23, &one.publishers_blocked),
             (24, &one.evicted_portions),
+            (50, &one.nats_connections_opened),
+            (15, &one.nats_connections_closed),
+            (25, &one.no_responders),
         ] {
             counter.add(number);
         }
@@ -270,6 +273,8 @@ mod tests {
                 "blipmq_memory_limit_bytes 1048576",
                 "blipmq_mesh_full_total{core=\"1\"} 20",
                 "blipmq_mesh_letters_sent_total{core=\"1\"} 19",
+                "blipmq_nats_connections{core=\"1\"} 35",
+                "blipmq_nats_no_responders_total{core=\"1\"} 25",
                 "blipmq_published_bytes_total{core=\"1\"} 2",
                 "blipmq_published_messages_total{core=\"1\"} 1",
                 "blipmq_publishers_blocked_total{core=\"1\"} 23",

@@ -76,11 +76,16 @@ impl Encodings {
         text
     }
 
-    /// A turn has begun. Lets go of everything if memory is short, or nobody asked in a while.
-    pub fn turn(&mut self, memory_is_short: bool) {
+    /// A turn has begun. Lets go of everything if nobody asked in a while.
+    pub fn turn(&mut self) {
         self.turns_unused = self.turns_unused.saturating_add(1);
-        if memory_is_short || self.turns_unused > TURNS_UNUSED_MAX {
-            self.newest_first.clear();
+        if self.turns_unused > TURNS_UNUSED_MAX {
+            self.clear();
         }
+    }
+
+    /// Lets go of everything: memory is short. Who asks again has it made again.
+    pub fn clear(&mut self) {
+        self.newest_first.clear();
     }
 }

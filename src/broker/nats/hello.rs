@@ -22,6 +22,7 @@ impl Broker {
         admitted: bool,
     ) {
         self.nats_clients += 1;
+        self.counters.nats_connections_opened.add(1);
         let client_id =
             (self.nats_clients - 1) * u64::from(self.cluster.cores) + u64::from(self.core.0) + 1;
         let session = self.sessions.get(slot);

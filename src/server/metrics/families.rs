@@ -38,7 +38,7 @@ const fn gauge(name: &'static str, help: &'static str, read: fn(&Counters) -> u6
     PerCore { name, help, kind: MetricType::GAUGE, read }
 }
 
-pub(super) static PER_CORE: [PerCore; 18] = [
+pub(super) static PER_CORE: [PerCore; 20] = [
     counter(
         "blipmq_published_messages_total",
         "Messages that topics of this core accepted.",
@@ -88,9 +88,11 @@ pub(super) static PER_CORE: [PerCore; 18] = [
     counter("blipmq_flushed_bytes_total", "Bytes of those sends.", |counters| {
         counters.flushed_bytes.get()
     }),
-    counter("blipmq_errors_sent_total", "ERROR frames sent to clients.", |counters| {
-        counters.errors_sent.get()
-    }),
+    counter(
+        "blipmq_errors_sent_total",
+        "ERROR frames, and -ERR to NATS clients, sent.",
+        |counters| counters.errors_sent.get(),
+    ),
     counter("blipmq_connections_opened_total", "Connections this core was given.", |counters| {
         counters.connections_opened.get()
     }),
@@ -100,6 +102,15 @@ pub(super) static PER_CORE: [PerCore; 18] = [
         let closed = counters.connections_closed.get();
         counters.connections_opened.get().saturating_sub(closed)
     }),
+    gauge("blipmq_nats_connections", "Of those, connections of NATS clients.", |counters| {
+        let closed = counters.nats_connections_closed.get();
+        counters.nats_connections_opened.get().saturating_sub(closed)
+    }),
+    counter(
+        "blipmq_nats_no_responders_total",
+        "Requests of NATS clients that were told at once that nobody listens.",
+        |counters| counters.no_responders.get(),
+    ),
     gauge("blipmq_subscriptions", "Subscriptions in force now.", |counters| {
         counters.subscriptions.get()
     }),
