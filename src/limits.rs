@@ -50,8 +50,8 @@ pub const BUSY_POLL_US_RANGE: RangeInclusive<u64> = 0..=1_000;
 pub const TIMEOUT_MS_RANGE: RangeInclusive<u64> = 1..=3_600_000;
 
 /// `nats.subscriber_capacity`, in messages. NATS has no GAP: what is dropped its client can only
-/// guess, so there is room for as much as it expects.
-pub const NATS_SUBSCRIBER_CAPACITY_DEFAULT: u32 = 65_536;
+/// guess, so there is room for as much as it expects: `queues.subscriber_bytes` are what nats-server gives.
+pub const NATS_SUBSCRIBER_CAPACITY_DEFAULT: u32 = 1_048_576;
 /// `nats.ping_interval_ms`: that of nats-server.
 pub const PING_INTERVAL_MS_DEFAULT: u32 = 120_000;
 /// `nats.pings_max`: that of nats-server.

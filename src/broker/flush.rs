@@ -64,6 +64,7 @@ impl Broker {
         while let Some(&index) = session.to_send.front() {
             let entries = self.subscriptions.get(index).queue.entries();
             let before = self.subscriptions.get(index).queue.messages();
+            let bytes_before = self.subscriptions.get(index).queue.bytes();
             let replays = self.subscriptions.get(index).queue.has_replay();
             let how_far = loop {
                 let subscription = self.subscriptions.get(index);
@@ -124,7 +125,8 @@ impl Broker {
             self.kept.count_entries(entries, subscription.queue.entries());
             let took = before - subscription.queue.messages();
             if !subscription.blocks.is_empty() || (subscription.group.is_some() && took > 0) {
-                served.push((index, took as u32));
+                let took_bytes = bytes_before - subscription.queue.bytes();
+                served.push((index, took as u32, took_bytes));
             }
             if how_far == HowFar::Replayed && !subscription.queue.is_empty() {
                 // What is live has its place behind what others were given before.
@@ -153,9 +155,9 @@ impl Broker {
         let fence_is_over = gather.put_pongs(session);
         let (messages, bytes) = (gather.messages, gather.bytes);
         let missed = gather.missed;
-        for (index, took) in served {
+        for (index, took, took_bytes) in served {
             self.unblock_if_half_empty(index);
-            self.took(index, took);
+            self.took(index, took, took_bytes);
         }
         for index in sent_all {
             self.forget(slot, index);

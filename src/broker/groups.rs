@@ -73,6 +73,8 @@ struct Member {
     capacity: u32,
     /// Messages dealt to it that it has not sent yet.
     holds: u32,
+    /// Frame bytes of those.
+    holds_bytes: u64,
     /// Its connection, if that is a NATS client's.
     nats: Option<ConnectionId>,
     /// It is not dealt topics that these do not allow.
@@ -196,7 +198,15 @@ impl Broker {
         let group = self.groups.at(index);
         let Joins { member, capacity, nats, filter, .. } = joins;
         group.is_filtered |= filter.is_some();
-        group.members.push(Member { core, member, capacity, holds: 0, nats, filter });
+        group.members.push(Member {
+            core,
+            member,
+            capacity,
+            holds: 0,
+            holds_bytes: 0,
+            nats,
+            filter,
+        });
         if group.in_force {
             self.tell_joined(core, member);
             self.deal(index);
@@ -292,6 +302,7 @@ impl Broker {
 
     /// Deals what the group has to members that have room.
     fn deal(&mut self, index: u32) {
+        let bytes_max = self.cluster.settings.queues.subscriber_bytes;
         loop {
             // A member that has had enough leaves while it is dealt to, and may be the last.
             let Some(group) = &mut self.groups.slots[index as usize] else { return };
@@ -313,7 +324,7 @@ impl Broker {
             let may_have = |member: &Member| member.may_have(&next);
             let has_room = |at: &usize| {
                 let member = &group.members[*at];
-                member.holds < member.capacity && may_have(member)
+                member.holds < member.capacity && member.holds_bytes < bytes_max && may_have(member)
             };
             let at = (0..count).map(|step| (turn + step) % count).find(has_room);
             let at = match at {
@@ -349,6 +360,7 @@ impl Broker {
             let member = &mut self.groups.at(index).members[at];
             if let Entry::Portion(portion) = &entry {
                 member.holds += portion.messages;
+                member.holds_bytes += portion.frames.len() as u64;
             }
             let (core, member) = (member.core, member.member);
             self.groups.at(index).turn = (at + 1) % count;
@@ -405,15 +417,15 @@ impl Broker {
     }
 
     /// A member of this core has sent messages, or will not: there is room for others.
-    pub(super) fn took(&mut self, index: SubscriptionIndex, messages: u32) {
+    pub(super) fn took(&mut self, index: SubscriptionIndex, messages: u32, bytes: u64) {
         let subscription = self.subscriptions.get(index);
         let Some(name) = subscription.group.clone() else { return };
         let member = Asker { index, number: subscription.number };
         let coordinator = self.coordinator(&name);
         if coordinator == self.core {
-            self.member_took(&name, self.core, member, messages);
+            self.member_took(&name, self.core, member, (messages, bytes));
         } else {
-            let took = Request::Took { name, member, messages };
+            let took = Request::Took { name, member, messages, bytes };
             self.outgoing[usize::from(coordinator.0)].ask(took);
         }
     }
@@ -424,12 +436,13 @@ impl Broker {
         name: &GroupName,
         core: CoreId,
         member: Asker,
-        messages: u32,
+        (messages, bytes): (u32, u64),
     ) {
         let Some((index, group)) = self.groups.find(name) else { return };
         let found = group.members.iter_mut().find(|one| one.core == core && one.member == member);
         if let Some(found) = found {
             found.holds -= messages;
+            found.holds_bytes -= bytes;
         }
         self.deal(index);
     }

@@ -98,6 +98,8 @@ pub enum Request {
         member: Asker,
         /// How many.
         messages: u32,
+        /// Frame bytes of those.
+        bytes: u64,
     },
     /// A member on the sender has left.
     LeaveGroup {
@@ -520,8 +522,8 @@ impl Broker {
                     self.answer_replay(from, asker, &pattern, start);
                 }
                 Request::JoinGroup { name, joins } => self.member_joins(from, name, joins),
-                Request::Took { name, member, messages } => {
-                    self.member_took(&name, from, member, messages);
+                Request::Took { name, member, messages, bytes } => {
+                    self.member_took(&name, from, member, (messages, bytes));
                 }
                 Request::LeaveGroup { name, leaves } => self.member_leaves(&name, from, leaves),
                 Request::GiveUpKept => self.give_up_kept(),
