@@ -157,12 +157,10 @@ impl Broker {
         let connection = self.sessions.id(slot);
         let session = self.sessions.get(slot);
         session.nats().publishes_elsewhere = true;
-        if self.outgoing[usize::from(owner.0)].requests_are_full() {
-            if session.paused.is_none() {
-                session.paused = Some(Paused::Mesh(owner));
-                self.paused.push(slot);
-                self.actions.push(Action::Pause(connection));
-            }
+        if self.outgoing[usize::from(owner.0)].requests_are_full() && session.paused.is_none() {
+            session.paused = Some(Paused::Mesh(owner));
+            self.paused.push(slot);
+            self.actions.push(Action::Pause(connection));
         }
     }
 
