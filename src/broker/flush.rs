@@ -196,6 +196,11 @@ impl Gather<'_> {
         gap: Gap,
     ) {
         if session.nats.is_some() {
+            if let Some(last) = self.missed.last_mut()
+                && last.extend(subscription, &gap)
+            {
+                return;
+            }
             return self.missed.push(Missed::new(subscription, gap));
         }
         if let Some((_, last)) = &mut self.gap

@@ -14,6 +14,7 @@
 //! | clients that misbehave, and what others notice | `hostile` |
 //! | clients that vanish | `vanishing` |
 //! | starting, refusing to start, stopping | `lifecycle` |
+//! | NATS clients, alone and together with those of BLIP/1 | `nats` |
 //! | `blipmq pub` and `blipmq sub` | `pipe` |
 //!
 //! Nothing here depends on how fast the machine is: tests wait for frames, lines and metrics. Where
@@ -32,6 +33,7 @@ mod hostile;
 mod lifecycle;
 mod losses;
 mod memory;
+mod nats;
 mod pipe;
 mod policies;
 mod replay;

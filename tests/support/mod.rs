@@ -6,6 +6,7 @@
 #![allow(dead_code, reason = "each test binary uses its part")]
 
 pub mod broker;
+pub mod nats;
 pub mod running;
 pub mod wire;
 

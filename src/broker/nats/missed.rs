@@ -33,6 +33,11 @@ impl Missed {
         Missed { sid: subscription.sid.clone().expect("it is a NATS client's"), gap }
     }
 
+    /// Joins a gap to this one if it continues it; returns whether it did.
+    pub fn extend(&mut self, subscription: &Subscription, gap: &Gap) -> bool {
+        subscription.sid.as_ref() == Some(&self.sid) && self.gap.extend(gap)
+    }
+
     fn to_json(&self, client_id: u64) -> Vec<u8> {
         let reason = match self.gap.reason {
             GapReason::Overflow => "overflow",
