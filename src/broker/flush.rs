@@ -106,7 +106,7 @@ impl Broker {
                         let bytes = match &session.nats {
                             Some(nats) => {
                                 gather.put_between();
-                                self.encodings.of(&portion, nats, subscription, memory)
+                                self.encodings.of(now, &portion, nats, subscription, memory)
                             }
                             None => {
                                 let told =

@@ -391,8 +391,9 @@ impl Broker {
     pub fn next_deadline_ns(&self) -> Option<u64> {
         let hello = self.hello_deadlines.front().map(|(deadline, _)| *deadline);
         let ping = self.nats_pings.front().map(|(deadline, _)| *deadline);
+        let encodings = self.encodings.check_at_ns();
         let others = [self.blocks.check_at_ns(), self.kept.check_at_ns()];
-        [hello, ping].into_iter().chain(others).flatten().min()
+        [hello, ping, encodings].into_iter().chain(others).flatten().min()
     }
 
     /// Ends connections that never said HELLO.
