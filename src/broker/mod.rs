@@ -481,7 +481,8 @@ impl Broker {
         let quiet = self.drain.is_quiet();
         let session = self.sessions.get(slot);
         // What it asked before CLOSE is answered: it may want to know that its messages arrived.
-        let finishing = (session.phase == Phase::Finishing && session.pending_requests == 0)
+        let waits = session.pending_requests > 0 || session.is_fenced();
+        let finishing = (session.phase == Phase::Finishing && !waits)
             || (quiet && matches!(session.phase, Phase::Finishing | Phase::Open));
         if finishing && !session.in_flight && !session.has_content() {
             let nats = session.nats.as_mut();

@@ -145,8 +145,12 @@ impl Session {
 
     /// Whether frames it sent are held back for now.
     pub fn waits_to_parse(&self) -> bool {
-        let is_fenced = self.nats.as_ref().is_some_and(|nats| nats.fence.is_some());
-        self.in_backlog || self.paused.is_some() || is_fenced
+        self.in_backlog || self.paused.is_some() || self.is_fenced()
+    }
+
+    /// Whether what it sent has still to take effect on other cores.
+    pub fn is_fenced(&self) -> bool {
+        self.nats.as_ref().is_some_and(|nats| nats.fence.is_some())
     }
 
     /// The part that only NATS clients have.
