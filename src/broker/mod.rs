@@ -333,8 +333,11 @@ impl Broker {
         let session = self.sessions.get(connection.slot);
         session.broken = true;
         session.answers = BytesMut::new();
+        let is_nats = session.nats.is_some();
         if session.phase == Phase::Finishing {
             self.close(connection.slot, Bytes::new());
+        } else if is_nats && session.phase != Phase::Closing {
+            self.forget_pongs(connection.slot);
         }
     }
 

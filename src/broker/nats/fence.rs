@@ -127,6 +127,12 @@ impl Broker {
         }
     }
 
+    /// Nothing more reaches the peer: no PONG waits for what it will not be sent.
+    pub(in crate::broker) fn forget_pongs(&mut self, slot: u32) {
+        self.sessions.get(slot).nats().pongs.clear();
+        self.pass_fence(slot);
+    }
+
     /// PONG, behind what is queued. Returns whether the next command may come: who counts answers
     /// gets them in the order of its commands.
     fn pong(&mut self, slot: u32) -> bool {
@@ -137,7 +143,7 @@ impl Broker {
         });
         let queued: u64 = queued.sum();
         let taken = session.taken_messages;
-        if queued == 0 {
+        if queued == 0 || session.broken {
             self.answer(slot, |out| out.extend_from_slice(PONG));
             return true;
         }
