@@ -148,9 +148,8 @@ impl Broker {
                 break;
             }
         }
-        session.taken_messages += u64::from(gather.messages);
         gather.put_between();
-        let fence_is_over = gather.put_pongs(session);
+        let fence_is_over = gather.put_pongs(session, &self.subscriptions);
         let (messages, bytes) = (gather.messages, gather.bytes);
         let missed = gather.missed;
         for (index, took) in served {

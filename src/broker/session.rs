@@ -96,8 +96,6 @@ pub struct Session {
     pub last_sent_ns: u64,
     /// Messages in it.
     pub in_flight_messages: u32,
-    /// Messages that went into sends.
-    pub taken_messages: u64,
     /// It is a NATS client.
     pub nats: Option<Box<NatsSession>>,
 }
@@ -125,7 +123,6 @@ impl Session {
             in_flight: false,
             last_sent_ns: 0,
             in_flight_messages: 0,
-            taken_messages: 0,
             nats: None,
         }
     }
