@@ -48,7 +48,8 @@ pub struct Counters {
     pub expired_before_enqueue_messages: Counter,
     /// Messages whose TTL ended in a queue, once per subscription.
     pub expired_in_queue_messages: Counter,
-    /// Messages queued or being sent when their connection ended.
+    /// Messages queued or being sent when their connection ended, or queued for a group of which no
+    /// member may have them.
     pub dropped_disconnected_messages: Counter,
     /// Messages whose OPEN was refused.
     pub refused_messages: Counter,

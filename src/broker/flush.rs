@@ -107,7 +107,7 @@ impl Broker {
                         let bytes = match &session.nats {
                             Some(nats) => {
                                 gather.put_between();
-                                self.encodings.of(&portion, nats, subscription, memory)
+                                self.encodings.of(now, &portion, nats, subscription, memory)
                             }
                             None => {
                                 let told =
@@ -150,9 +150,8 @@ impl Broker {
                 break;
             }
         }
-        session.taken_messages += u64::from(gather.messages);
         gather.put_between();
-        let fence_is_over = gather.put_pongs(session);
+        let fence_is_over = gather.put_pongs(session, &self.subscriptions);
         let (messages, bytes) = (gather.messages, gather.bytes);
         let missed = gather.missed;
         for (index, took, took_bytes) in served {

@@ -332,10 +332,15 @@ impl Broker {
                 None if group.members.iter().any(may_have) => return,
                 // Nobody wants it or may have it.
                 None => {
-                    if group.returned.pop_front().is_none() {
-                        let entries = group.queue.entries();
-                        group.queue.take_next(0, 0, true);
-                        self.kept.count_entries(entries, group.queue.entries());
+                    let entries = group.queue.entries();
+                    let unwanted = match group.returned.pop_front() {
+                        None => group.queue.take_next(0, 0, true),
+                        returned => returned,
+                    };
+                    self.kept.count_entries(entries, group.queue.entries());
+                    if let Some(Entry::Portion(portion)) = unwanted {
+                        let lost = u64::from(portion.messages);
+                        self.counters.dropped_disconnected_messages.add(lost);
                     }
                     continue;
                 }

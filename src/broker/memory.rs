@@ -160,7 +160,10 @@ impl Broker {
         if entries != 0 {
             self.cluster.memory.held.fetch_add(entries * ENTRY_LEN, Ordering::Relaxed);
         }
-        self.encodings.turn();
+        let is_unused = self.encodings.check_at_ns().is_some_and(|at| at <= now.monotonic_ns);
+        if is_unused || self.cluster.memory.is_nearly_full() {
+            self.encodings.clear();
+        }
         if self.cluster.memory.is_nearly_full() {
             self.give_up_kept();
             let rested = now.monotonic_ns - self.kept.asked_others_ns >= ASK_EVERY_NS;

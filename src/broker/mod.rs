@@ -345,8 +345,11 @@ impl Broker {
         let session = self.sessions.get(connection.slot);
         session.broken = true;
         session.answers = BytesMut::new();
+        let is_nats = session.nats.is_some();
         if session.phase == Phase::Finishing {
             self.close(connection.slot, Bytes::new());
+        } else if is_nats && session.phase != Phase::Closing {
+            self.forget_pongs(connection.slot);
         }
     }
 
@@ -406,8 +409,9 @@ impl Broker {
     pub fn next_deadline_ns(&self) -> Option<u64> {
         let hello = self.hello_deadlines.front().map(|(deadline, _)| *deadline);
         let ping = self.nats_pings.front().map(|(deadline, _)| *deadline);
+        let encodings = self.encodings.check_at_ns();
         let others = [self.blocks.check_at_ns(), self.kept.check_at_ns()];
-        [hello, ping].into_iter().chain(others).flatten().min()
+        [hello, ping, encodings].into_iter().chain(others).flatten().min()
     }
 
     /// Ends connections that never said HELLO.
@@ -494,12 +498,10 @@ impl Broker {
     fn finish_if_empty(&mut self, slot: u32) {
         let quiet = self.drain.is_quiet();
         let session = self.sessions.get(slot);
-        let is_fenced = session.nats.as_ref().is_some_and(|nats| nats.fence.is_some());
-        // What it asked before CLOSE is answered: it may want to know that its messages arrived. What
-        // follows from what it published may still be on its way from another core.
-        let finishing =
-            (session.phase == Phase::Finishing && session.pending_requests == 0 && !is_fenced)
-                || (quiet && matches!(session.phase, Phase::Finishing | Phase::Open));
+        // What it asked before CLOSE is answered: it may want to know that its messages arrived.
+        let waits = session.pending_requests > 0 || session.is_fenced();
+        let finishing = (session.phase == Phase::Finishing && !waits)
+            || (quiet && matches!(session.phase, Phase::Finishing | Phase::Open));
         if finishing && !session.in_flight && !session.has_content() {
             let nats = session.nats.as_mut();
             let last = nats.map_or(Bytes::new(), |nats| std::mem::take(&mut nats.last_words));

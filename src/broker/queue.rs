@@ -79,6 +79,10 @@ pub struct Queue {
 /// A queue that was once long gives its memory back when it is empty; a short one keeps it.
 const ENTRIES_KEPT: usize = 64;
 
+/// Between two entries of a queue, also when those before it are gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place(u64);
+
 impl Queue {
     /// Nothing to send, nothing to tell.
     pub fn is_empty(&self) -> bool {
@@ -299,6 +303,16 @@ impl Queue {
                 Some(Entry::Portion(taken))
             }
         }
+    }
+
+    /// The place behind everything that is queued.
+    pub fn end(&self) -> Place {
+        Place(self.taken + self.entries.len() as u64)
+    }
+
+    /// Whether everything before a place was taken out, or given up.
+    pub fn has_passed(&self, place: Place) -> bool {
+        self.taken >= place.0
     }
 
     /// Asserts that the sums are right, and the bounds held if the policy holds them.

@@ -96,8 +96,6 @@ pub struct Session {
     pub last_sent_ns: u64,
     /// Messages in it.
     pub in_flight_messages: u32,
-    /// Messages that went into sends.
-    pub taken_messages: u64,
     /// It is a NATS client.
     pub nats: Option<Box<NatsSession>>,
 }
@@ -125,7 +123,6 @@ impl Session {
             in_flight: false,
             last_sent_ns: 0,
             in_flight_messages: 0,
-            taken_messages: 0,
             nats: None,
         }
     }
@@ -145,8 +142,12 @@ impl Session {
 
     /// Whether frames it sent are held back for now.
     pub fn waits_to_parse(&self) -> bool {
-        let is_fenced = self.nats.as_ref().is_some_and(|nats| nats.fence.is_some());
-        self.in_backlog || self.paused.is_some() || is_fenced
+        self.in_backlog || self.paused.is_some() || self.is_fenced()
+    }
+
+    /// Whether what it sent has still to take effect on other cores.
+    pub fn is_fenced(&self) -> bool {
+        self.nats.as_ref().is_some_and(|nats| nats.fence.is_some())
     }
 
     /// The part that only NATS clients have.

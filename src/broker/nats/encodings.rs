@@ -11,6 +11,7 @@ use std::collections::VecDeque;
 
 use bytes::{Bytes, BytesMut};
 
+use super::super::Now;
 use super::super::memory::Memory;
 use super::super::portion::Portion;
 use super::super::subscriptions::Subscription;
@@ -19,15 +20,14 @@ use crate::nats::message::{self, Variant};
 
 /// Encodings remembered. Subscribers that keep up ask for the same within a turn or two.
 const ENCODINGS_MAX: usize = 16;
-/// Turns without a question after which all are forgotten: they hold memory.
-const TURNS_UNUSED_MAX: u32 = 2;
+/// How long they are kept when none is asked for: they hold memory, and the frames they were made of.
+const KEPT_NS: u64 = 1_000_000_000;
 
 /// The last encodings of a core.
 #[derive(Debug, Default)]
 pub struct Encodings {
     newest_first: VecDeque<Encoding>,
-    /// Turns since something was asked for.
-    turns_unused: u32,
+    used_ns: u64,
 }
 
 #[derive(Debug)]
@@ -42,12 +42,13 @@ impl Encodings {
     /// A portion as the subscription's client reads it.
     pub fn of(
         &mut self,
+        now: Now,
         portion: &Portion,
         nats: &NatsSession,
         subscription: &Subscription,
         memory: &Memory,
     ) -> Bytes {
-        self.turns_unused = 0;
+        self.used_ns = now.monotonic_ns;
         let sid = subscription.sid.as_deref().expect("it is a NATS client's");
         let frames = &portion.frames;
         let found = self.newest_first.iter().find(|encoding| {
@@ -76,15 +77,12 @@ impl Encodings {
         text
     }
 
-    /// A turn has begun. Lets go of everything if nobody asked in a while.
-    pub fn turn(&mut self) {
-        self.turns_unused = self.turns_unused.saturating_add(1);
-        if self.turns_unused > TURNS_UNUSED_MAX {
-            self.clear();
-        }
+    /// When nobody has asked for any in a while.
+    pub fn check_at_ns(&self) -> Option<u64> {
+        (!self.newest_first.is_empty()).then_some(self.used_ns + KEPT_NS)
     }
 
-    /// Lets go of everything: memory is short. Who asks again has it made again.
+    /// Lets go of everything: nobody asked for it in a while, or memory is short.
     pub fn clear(&mut self) {
         self.newest_first.clear();
     }

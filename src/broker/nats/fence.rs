@@ -7,7 +7,10 @@
 
 use super::super::flush::Gather;
 use super::super::mesh::Request;
-use super::super::session::{Paused, Phase, Session};
+use super::super::queue::Place;
+use super::super::session::Session;
+use super::super::session::{Paused, Phase};
+use super::super::subscriptions::{SubscriptionIndex, Subscriptions};
 use super::super::{Action, Broker, ConnectionId};
 
 /// A command that waits.
@@ -17,19 +20,47 @@ pub struct Fence {
     unanswered: Option<u16>,
     /// It is a PING, which wants a PONG.
     is_ping: bool,
+    /// Its PONG waits for what is queued, and the next command for that.
+    awaits_pong: bool,
+}
+
+impl Fence {
+    fn new(is_ping: bool) -> Fence {
+        Fence { unanswered: None, is_ping, awaits_pong: false }
+    }
+}
+
+/// PONGs that may wait for what is queued before the next command waits as well: each holds a place
+/// in every queue that is not empty.
+const PONGS_MAX: usize = 4;
+
+/// A PONG that waits until what was queued before it is on its way: for each subscription that had
+/// something queued, its number and the place behind that.
+#[derive(Debug)]
+pub struct Pong(Vec<(SubscriptionIndex, u64, Place)>);
+
+impl Pong {
+    /// Subscriptions are sent in turn, each in its order: only their own places tell.
+    fn is_due(&self, subscriptions: &Subscriptions) -> bool {
+        self.0.iter().all(|(index, number, place)| {
+            // One that is gone was sent everything before.
+            let found = subscriptions.at(*index).filter(|found| found.number == *number);
+            found.is_none_or(|found| found.queue.has_passed(*place))
+        })
+    }
 }
 
 impl Broker {
     /// PING.
     pub(super) fn begin_fence(&mut self, slot: u32) {
-        self.sessions.get(slot).nats().fence = Some(Fence { unanswered: None, is_ping: true });
+        self.sessions.get(slot).nats().fence = Some(Fence::new(true));
         self.fencing.push(slot);
     }
 
     /// The next command waits for the groups its connection has just joined, or for what it has just
     /// published.
     pub(super) fn begin_quiet_fence(&mut self, slot: u32) {
-        self.sessions.get(slot).nats().fence = Some(Fence { unanswered: None, is_ping: false });
+        self.sessions.get(slot).nats().fence = Some(Fence::new(false));
         self.fencing.push(slot);
     }
 
@@ -92,7 +123,10 @@ impl Broker {
     pub(super) fn pass_fence(&mut self, slot: u32) {
         let session = self.sessions.get(slot);
         let pending = session.pending_requests;
-        let Some(Fence { unanswered: Some(0), is_ping }) = session.nats().fence else { return };
+        let Some(Fence { unanswered: Some(0), is_ping, awaits_pong: false }) = session.nats().fence
+        else {
+            return;
+        };
         if pending > 0 {
             return;
         }
@@ -126,27 +160,36 @@ impl Broker {
         }
     }
 
+    /// Nothing more reaches the peer: no PONG waits for what it will not be sent.
+    pub(in crate::broker) fn forget_pongs(&mut self, slot: u32) {
+        let nats = self.sessions.get(slot).nats();
+        nats.pongs.clear();
+        if nats.fence.is_some_and(|fence| fence.awaits_pong) {
+            self.end_fence(slot);
+        }
+    }
+
     /// PONG, behind what is queued. Returns whether the next command may come: who counts answers
     /// gets them in the order of its commands.
     fn pong(&mut self, slot: u32) -> bool {
         let session = self.sessions.get(slot);
-        let queued = session.to_send.iter().map(|index| {
+        let queued = session.to_send.iter().filter_map(|index| {
             let subscription = self.subscriptions.at(*index).expect("what is listed exists");
-            subscription.queue.messages()
+            let queue = &subscription.queue;
+            (queue.messages() > 0).then(|| (*index, subscription.number, queue.end()))
         });
-        let queued: u64 = queued.sum();
-        let taken = session.taken_messages;
-        if queued == 0 {
+        let queued: Vec<_> = queued.collect();
+        if queued.is_empty() || session.broken {
             self.answer(slot, |out| out.extend_from_slice(PONG));
             return true;
         }
         let nats = session.nats();
-        nats.pongs.push_back(taken + queued);
-        if nats.verbose {
-            // Nothing ends it but the PONG's place in a send.
-            nats.fence = Some(Fence { unanswered: None, is_ping: true });
+        nats.pongs.push_back(Pong(queued));
+        let waits = nats.verbose || nats.pongs.len() >= PONGS_MAX;
+        if let Some(fence) = &mut nats.fence {
+            fence.awaits_pong = waits;
         }
-        !nats.verbose
+        !waits
     }
 }
 
@@ -155,16 +198,19 @@ const PONG: &[u8] = b"PONG\r\n";
 impl Gather<'_> {
     /// The PONGs that waited for the messages of this send. Returns whether the next command waits
     /// for that.
-    pub(in crate::broker) fn put_pongs(&mut self, session: &mut Session) -> bool {
+    pub(in crate::broker) fn put_pongs(
+        &mut self,
+        session: &mut Session,
+        subscriptions: &Subscriptions,
+    ) -> bool {
         let Some(nats) = &mut session.nats else { return false };
-        let had_some = !nats.pongs.is_empty();
-        while let Some(due) = nats.pongs.front()
-            && (session.to_send.is_empty() || session.taken_messages >= *due)
+        while let Some(pong) = nats.pongs.front()
+            && (session.to_send.is_empty() || pong.is_due(subscriptions))
         {
             nats.pongs.pop_front();
             self.between.extend_from_slice(PONG);
         }
         self.put_between();
-        had_some && nats.pongs.is_empty() && nats.verbose && nats.fence.is_some()
+        nats.pongs.is_empty() && nats.fence.is_some_and(|fence| fence.awaits_pong)
     }
 }

@@ -129,6 +129,7 @@ impl Broker {
         self.counters.errors_sent.add(1);
         let session = self.sessions.get(slot);
         let takes_what_is_queued = session.phase == Phase::Open
+            && !session.broken
             && !matches!(offence, Offence::SlowConsumer | Offence::StaleConnection);
         if offence.closes() && takes_what_is_queued {
             let mut last_words = BytesMut::new();

@@ -33,7 +33,7 @@ use hashbrown::HashMap;
 
 use super::ingest::Place;
 use super::subscriptions::SubscriptionIndex;
-use fence::Fence;
+use fence::{Fence, Pong};
 
 /// Subjects below this are the answers to requests: each is used once or for a short while.
 pub const INBOX_PREFIX: &str = "_INBOX.";
@@ -69,8 +69,8 @@ pub struct NatsSession {
     pub publishes_elsewhere: bool,
     /// A command that waits for other cores.
     pub fence: Option<Fence>,
-    /// PONGs that wait for messages queued before them, each until so many were taken.
-    pub pongs: VecDeque<u64>,
+    /// PONGs that wait for messages queued before them, oldest first.
+    pub pongs: VecDeque<Pong>,
     /// When it last sent anything.
     pub heard_ns: u64,
     /// What it was given to sign.

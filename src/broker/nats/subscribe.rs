@@ -16,6 +16,7 @@ use crate::config::OverflowPolicy;
 use crate::nats::error::Offence;
 use crate::nats::subject;
 use crate::protocol::SubscriptionId;
+use crate::protocol::name::SYSTEM_PREFIX;
 
 impl Broker {
     /// SUB.
@@ -54,6 +55,10 @@ impl Broker {
         let policy = match settings.queues.overflow_policy {
             // A group is nobody's alone: its publishers do not wait, and no member is to blame.
             OverflowPolicy::Block | OverflowPolicy::Disconnect if group.is_some() => {
+                OverflowPolicy::DropOldest
+            }
+            // What the broker tells there are news, of which none stands for the one before.
+            OverflowPolicy::Latest if pattern.starts_with(SYSTEM_PREFIX) => {
                 OverflowPolicy::DropOldest
             }
             policy => policy,
