@@ -1,6 +1,6 @@
 """Starts the two servers that `differential.py` compares, configured alike.
 
-`start(kind, auth)` is for `nats-server` or `blipmq`; NATS_SERVER and BLIPMQ are the paths of their
+`start(kind, auth, cores)` is for `nats-server` or `blipmq`; NATS_SERVER and BLIPMQ are the paths of their
 binaries. Who may do what is in USERS and TOKEN below, from which both configurations are written,
 so that they cannot drift apart.
 """
@@ -32,13 +32,15 @@ USERS = [
     {"user": "erin", "password": "e", "subscribe": ["open.one"]},
 ]
 AUTHS = ("none", "token", "users")
+# On which of the allowed cores blipmq runs.
+CORES = ("one", "all")
 
 
 def quoted(texts):
     return "[" + ", ".join(f'"{text}"' for text in texts) + "]"
 
 
-def nats_server_config(auth):
+def nats_server_config(auth, _):
     lines = ['host: "127.0.0.1"', "port: -1"]
     # A long time to authenticate, so that a busy machine does not end a session.
     if auth == "token":
@@ -60,8 +62,10 @@ def nats_server_config(auth):
     return "\n".join(lines) + "\n"
 
 
-def blipmq_config(auth):
-    lines = ["[server]", 'bind_addr = "127.0.0.1:0"', "[nats]", 'bind_addr = "127.0.0.1:0"']
+def blipmq_config(auth, cores):
+    cores = "all" if cores == "all" else min(os.sched_getaffinity(0))
+    lines = ["[server]", 'bind_addr = "127.0.0.1:0"', f'cores = "{cores}"']
+    lines += ["[nats]", 'bind_addr = "127.0.0.1:0"']
     lines += ["[metrics]", "enabled = false"]
     if auth == "token":
         lines += ["[auth]", f'token = "{TOKEN}"']
@@ -92,11 +96,11 @@ READY = {"nats-server": "Server is ready", "blipmq": "NATS on "}
 class Server:
     """A running server. `stop`, or the end of a `with` block, kills it."""
 
-    def __init__(self, kind, auth):
+    def __init__(self, kind, auth, cores):
         self.kind, self.auth = kind, auth
         self._folder = tempfile.TemporaryDirectory(prefix="blipmq-differential-")
         config = Path(self._folder.name) / f"{auth}.conf"
-        config.write_text(CONFIG[kind](auth))
+        config.write_text(CONFIG[kind](auth, cores))
         self._said, self._ready = [], threading.Event()
         arguments = command(kind, str(config))
         try:
@@ -149,6 +153,6 @@ class Server:
         self.stop()
 
 
-def start(kind, auth="none"):
-    """Starts one and waits until clients can connect. `auth`: none, token or users."""
-    return Server(kind, auth)
+def start(kind, auth="none", cores="one"):
+    """Starts one and waits until clients can connect. `auth` and `cores` as in AUTHS and CORES."""
+    return Server(kind, auth, cores)

@@ -266,8 +266,10 @@ class Side:
             if connection.has_spoken and not connection.is_closed
         ]
         # Those that sent come first: once they have their PONG, what they published is on its way,
-        # and the PONG of the others comes behind it.
-        for group in ([n for n in talkers if n in senders], [n for n in talkers if n not in senders]):
+        # and the PONG of the others comes behind it. Several that sent are each other's others.
+        others = [n for n in talkers if n not in senders or len(senders) > 1]
+        for group in ([n for n in talkers if n in senders], others):
+            group = [number for number in group if not self.connections[number].is_closed]
             for number in group:
                 self.connections[number].ping()
             for number in group:
