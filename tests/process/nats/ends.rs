@@ -107,8 +107,8 @@ fn sigterm_delivers_what_was_confirmed_and_tells_clients_to_go(cores: &str) {
 
 /// Method: far more than sockets hold waits when the signal comes; only then it is read.
 fn sigterm_delivers_what_waits_for_one_that_reads_late(cores: &str) {
-    const MESSAGES: u64 = 1_500;
-    let broker = Broker::start(cores);
+    const MESSAGES: u64 = 800;
+    let broker = Broker::start_with(cores, "[server]\ndrain_timeout_ms = 600_000\n");
     let addr = nats_of(&broker);
     let mut late = Nats::narrow(addr).introduced(CONNECT);
     late.subscribe("late", "1");
@@ -192,11 +192,11 @@ fn what_is_not_nats_gets_one_clear_word(cores: &str) {
 /// A client of NATS waits for INFO, which does not come: at `server.auth_timeout_ms` it gets the
 /// ERROR frame 4010. One that speaks first gets 4001 at once. Either is no INFO, and the end.
 fn a_nats_client_at_the_port_of_blip_is_told_so_in_blip(cores: &str) {
-    let broker = Broker::start_with(cores, "[server]\nauth_timeout_ms = 100\n");
-    assert_eq!(Wire::silent(broker.addr).expect_fatal(), 4010);
+    let broker = Broker::start_with(cores, "[server]\nauth_timeout_ms = 500\n");
     let mut speaks_first = Wire::silent(broker.addr);
     speaks_first.write(format!("CONNECT {CONNECT}\r\nPING\r\n").as_bytes());
     assert_eq!(speaks_first.expect_fatal(), 4001);
+    assert_eq!(Wire::silent(broker.addr).expect_fatal(), 4010);
     drop(speaks_first);
     broker.stop();
 }

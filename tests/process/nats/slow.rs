@@ -293,7 +293,7 @@ fn block_holds_publishers_of_both_protocols_up_until_the_slow_one_reads(cores: &
 }
 
 fn block_ends_with_the_slow_one_when_it_reads_nothing_for_too_long(cores: &str) {
-    let mut scene = Scene::new(start(cores, "block", "block_timeout_ms = 100\n"), STEP);
+    let mut scene = Scene::new(start(cores, "block", "block_timeout_ms = 400\n"), STEP);
     let Scene { slow, fast, publisher, broker, account, fast_blip, .. } = &mut scene;
     thread::scope(|scope| {
         scope.spawn(move || {
