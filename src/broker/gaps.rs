@@ -10,7 +10,8 @@ use hashbrown::HashMap;
 use super::topic::{TopicKey, TopicName};
 use crate::protocol::{GapReason, Sequence};
 
-/// Consecutive messages of one topic, missed for one reason.
+/// Consecutive messages of one topic, missed for one reason; or messages of topics that are not kept,
+/// where `topic` is the first of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Gap {
     /// The topic.
@@ -28,10 +29,10 @@ pub struct Gap {
 impl Gap {
     /// Joins `next` to this gap if it continues it; returns whether it did.
     pub fn extend(&mut self, next: &Gap) -> bool {
-        let continues = self.topic.key() == next.topic.key()
+        let continues = self.topic.run_key() == next.topic.run_key()
             && self.subscription == next.subscription
             && self.reason == next.reason
-            && self.first.plus(self.messages) == next.first;
+            && (!self.topic.is_kept() || self.first.plus(self.messages) == next.first);
         if continues {
             self.messages += next.messages;
         }
@@ -90,9 +91,9 @@ const GLANCE: usize = 8;
 impl Runs {
     fn add(&mut self, gap: Gap) {
         let last = if self.last_of_topic.is_empty() {
-            self.runs.iter().rposition(|run| run.topic.key() == gap.topic.key())
+            self.runs.iter().rposition(|run| run.topic.run_key() == gap.topic.run_key())
         } else {
-            let place = self.last_of_topic.get(&gap.topic.key());
+            let place = self.last_of_topic.get(&gap.topic.run_key());
             place.and_then(|place| place.checked_sub(self.taken))
         };
         if let Some(last) = last
@@ -100,14 +101,14 @@ impl Runs {
         {
             return;
         }
-        let key = gap.topic.key();
+        let key = gap.topic.run_key();
         self.runs.push_back(gap);
         let place = self.taken + self.runs.len() - 1;
         if !self.last_of_topic.is_empty() {
             self.last_of_topic.insert(key, place);
         } else if self.runs.len() > GLANCE {
             let places = self.runs.iter().zip(self.taken..);
-            self.last_of_topic = places.map(|(run, place)| (run.topic.key(), place)).collect();
+            self.last_of_topic = places.map(|(run, place)| (run.topic.run_key(), place)).collect();
         }
     }
 }
@@ -115,7 +116,9 @@ impl Runs {
 #[cfg(test)]
 mod tests {
     use super::super::overflow::tests::named;
+    use super::super::topic::PASSING;
     use super::*;
+    use crate::protocol::CoreId;
 
     fn gap(topic: u32, first: u64, messages: u64) -> Gap {
         Gap {
@@ -141,6 +144,27 @@ mod tests {
             assert_eq!(runs, expected);
             assert!(gaps.is_empty());
         }
+    }
+
+    #[test]
+    fn topics_that_are_not_kept_are_one_run() {
+        let passing = |number: u64| Gap {
+            topic: Arc::new(TopicName {
+                id: PASSING,
+                owner: CoreId(0),
+                name: format!("_INBOX.{number}").into(),
+            }),
+            ..gap(1, 1, number)
+        };
+        let mut gaps = Gaps::default();
+        for number in 1..=100 {
+            gaps.add(passing(number));
+            gaps.add(gap(7, number, 1));
+        }
+        assert_eq!(gaps.len(), 2);
+        let first = gaps.take_first().expect("it was added first");
+        assert_eq!((&*first.topic.name, first.messages), ("_INBOX.1", 5_050));
+        assert_eq!(gaps.take_first(), Some(gap(7, 1, 100)));
     }
 
     #[test]

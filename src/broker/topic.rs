@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::interest::CoreSet;
 use super::log::Log;
+use crate::protocol::name::SYSTEM_PREFIX;
 use crate::protocol::{CoreId, Sequence, TopicId};
 
 /// What every core may know of a topic. It never changes.
@@ -31,6 +32,17 @@ impl TopicName {
         match self.is_kept() {
             true => TopicKey(u64::from(self.id.0)),
             false => TopicKey(Arc::as_ptr(self) as u64 | 1 << 63),
+        }
+    }
+
+    /// What gaps are joined by. Topics that are not kept are taken together: each had a batch of its
+    /// own, so to tell them apart would take as many gaps as there were batches. The broker's own
+    /// are apart from the others, because what is missed of them is not told to NATS clients.
+    pub fn run_key(&self) -> TopicKey {
+        match self.is_kept() {
+            true => TopicKey(u64::from(self.id.0)),
+            false if self.name.starts_with(SYSTEM_PREFIX) => TopicKey(u64::MAX),
+            false => TopicKey(u64::MAX - 1),
         }
     }
 }

@@ -64,7 +64,8 @@
 //! {"client_id":7,"sid":"1","subject":"orders.eu","first":1201,"messages":300,"reason":"overflow"}
 //! ```
 //!
-//! `first` is the sequence in the topic of the first message missed, `reason` is `overflow`,
+//! `first` is the sequence in the topic of the first message missed. Of subjects that are not kept all are
+//! told together, with the subscription's own subject and 0 for `first`. `reason` is `overflow`,
 //! `expired` or `conflated`. It is told when the connection takes messages again, before those behind the
 //! gap are sent, and it is not an `-ERR`, because nats.go and nats-py close for good on one they do
 //! not know. A listener to `$SYS.GAP` that is too slow itself is not told of that.

@@ -114,6 +114,11 @@
 //! - When the last member leaves, what the group had left is dropped and counted.
 //! - Each member gets the messages of a topic in order, but for those that another one handed on.
 //!
+//! # Topics that pass
+//!
+//! - A subject of NATS clients that is not kept, such as an inbox, has a new id for each batch, and a TOPIC
+//!   before it; its sequence begins at 1 each time. A GAP of such topics names the first and counts all.
+//!
 //! # Order on a connection
 //!
 //! - Answers (WELCOME, TOPIC, SUBSCRIBED, PONG, ERROR) are sent before messages that are queued:

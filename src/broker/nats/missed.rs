@@ -6,6 +6,7 @@
 //! # Always true
 //! - What a listener to these subjects misses of them is counted, not told: it would be told on them.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use serde_json::json;
@@ -24,13 +25,16 @@ pub const GAP_SUBJECTS: &str = "$SYS.GAP.*";
 /// Messages that a subscription did not get.
 pub struct Missed {
     sid: Box<[u8]>,
+    /// What the subscription is to.
+    pattern: Arc<str>,
     gap: Gap,
 }
 
 impl Missed {
     /// Of a NATS client's subscription.
     pub fn new(subscription: &Subscription, gap: Gap) -> Missed {
-        Missed { sid: subscription.sid.clone().expect("it is a NATS client's"), gap }
+        let sid = subscription.sid.clone().expect("it is a NATS client's");
+        Missed { sid, pattern: subscription.pattern.clone(), gap }
     }
 
     /// Joins a gap to this one if it continues it; returns whether it did.
@@ -45,11 +49,16 @@ impl Missed {
             GapReason::NoLongerKept => "no_longer_kept",
             GapReason::Conflated => "conflated",
         };
+        // Of subjects that are not kept several are told as one, which has no first sequence.
+        let (subject, first) = match self.gap.topic.is_kept() {
+            true => (&*self.gap.topic.name, self.gap.first.0),
+            false => (&*self.pattern, 0),
+        };
         let document = json!({
             "client_id": client_id,
             "sid": String::from_utf8_lossy(&self.sid),
-            "subject": *self.gap.topic.name,
-            "first": self.gap.first.0,
+            "subject": subject,
+            "first": first,
             "messages": self.gap.messages,
             "reason": reason,
         });
