@@ -145,8 +145,8 @@ impl Groups {
     }
 
     /// Of groups that NATS clients call alike one is left: they share messages over patterns. Those
-    /// with BLIP/1 members are each of their own.
-    fn keep_one_of_a_name(&mut self, reached: &mut Vec<u32>) {
+    /// with BLIP/1 members are each of their own. Members that may not have the entry do not count.
+    fn keep_one_of_a_name(&mut self, reached: &mut Vec<u32>, entry: &NextEntry) {
         self.choices = self.choices.wrapping_add(1);
         let group_of = |index: &u32| self.slots[*index as usize].as_ref().expect("it is in force");
         let shares = |index: &u32| group_of(index).members.iter().all(|one| one.nats.is_some());
@@ -155,10 +155,13 @@ impl Groups {
         *reached = alone;
         for of_name in shared.chunk_by(|a, b| group_of(a).name.group == group_of(b).name.group) {
             // Each member's turn comes as often as that of any other.
-            let members = of_name.iter().map(|index| group_of(index).members.len());
+            let count = |index: &u32| {
+                group_of(index).members.iter().filter(|one| one.may_have(entry)).count()
+            };
+            let members = of_name.iter().map(count);
             let mut turn = self.choices % members.sum::<usize>().max(1);
             let has_turn = |index: &&u32| {
-                let members = group_of(index).members.len();
+                let members = count(index);
                 let found = turn < members;
                 turn = turn.saturating_sub(members);
                 found
@@ -276,7 +279,8 @@ impl Broker {
         let mut reached = Vec::new();
         self.groups.in_force.matches(&portion.topic.name, &mut reached);
         if reached.len() > 1 {
-            self.groups.keep_one_of_a_name(&mut reached);
+            let (not_to, topic) = (portion.not_to.clone(), Some(portion.topic.clone()));
+            self.groups.keep_one_of_a_name(&mut reached, &NextEntry { not_to, topic });
         }
         let reached_any = !reached.is_empty();
         let queues = &self.cluster.settings.queues;

@@ -18,9 +18,8 @@ use crate::truth::{Moment, matches};
 use crate::wire::Phase;
 use crate::world::World;
 
-/// Who it is changes nothing here.
-const PEER: Peer =
-    Peer { protocol: Wire::Blip, address: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 1) };
+/// Where it is changes nothing here.
+const ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 1);
 
 /// What the ring tells a core.
 pub enum Completion {
@@ -120,7 +119,10 @@ impl World {
             self.wires[wire].id = id;
             self.wires[wire].phase = Phase::Open;
             let admitted = self.wires[wire].admitted;
-            self.drivers[core].broker.connected(moment.now, id, PEER, admitted);
+            let record = self.wires[wire].record.as_ref();
+            let protocol = record.map_or(Wire::Blip, |record| record.protocol);
+            let peer = Peer { protocol, address: ADDRESS };
+            self.drivers[core].broker.connected(moment.now, id, peer, admitted);
         }
         let driver = &mut self.drivers[core];
         if driver.stop_wanted && !driver.stop_begun {
@@ -228,7 +230,7 @@ impl World {
                     busy |= !self.wires[wire].paused;
                     let why = self.drivers[core].broker.held_up_by(connection);
                     self.note(|| format!("core {core} pauses {wire}, for {why:?}"));
-                    if let Some(topic) = why {
+                    if let Some(topic) = why.filter(|_| !self.keeps_records) {
                         self.check_held_up(wire, topic.0);
                     }
                     self.pauses += 1;
@@ -296,6 +298,9 @@ impl World {
     /// What the turn has accepted, and what has reached queues.
     fn note_progress(&mut self, core: usize, moment: Moment) {
         let driver = &mut self.drivers[core];
+        if self.keeps_records {
+            return driver.not_fanned_out.clear();
+        }
         for (topic, next) in driver.broker.topics() {
             self.truth.note_accepted(&topic.name, topic.id.0, next.0, moment);
         }
@@ -314,6 +319,9 @@ impl World {
         let conversation = &mut self.conversations[wire];
         conversation.gathered += bytes.len() as u64;
         conversation.gathers.push_back((conversation.gathered, moment));
+        if let Some(record) = &mut socket.record {
+            record.sent.extend_from_slice(&bytes);
+        }
         socket.in_flight = Some((bytes, 0));
         if socket.fast {
             self.send_on(wire);
@@ -339,6 +347,10 @@ impl World {
 
     fn close_wire(&mut self, wire: usize, moment: Moment, last: Vec<u8>) {
         self.note(|| format!("{wire} is closed with {} last bytes", last.len()));
+        if let Some(record) = &mut self.wires[wire].record {
+            record.sent.extend_from_slice(&last);
+            return self.begin_closing(wire, moment, last);
+        }
         let conversation = &mut self.conversations[wire];
         conversation.deaf = true;
         for subscription in conversation.subscriptions.values() {
@@ -366,6 +378,10 @@ impl World {
         }
         conversation.gathered += last.len() as u64;
         conversation.gathers.push_back((conversation.gathered, moment));
+        self.begin_closing(wire, moment, last);
+    }
+
+    fn begin_closing(&mut self, wire: usize, moment: Moment, last: Vec<u8>) {
         let socket = &mut self.wires[wire];
         assert_eq!(socket.phase, Phase::Open, "a connection is closed once");
         socket.phase = Phase::Closing;

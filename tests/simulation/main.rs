@@ -22,6 +22,7 @@ mod behaviour;
 mod conversation;
 mod driver;
 mod mesh;
+mod nats;
 mod owed;
 mod plan;
 mod promises;

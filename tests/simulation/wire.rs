@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 
-use blipmq::broker::ConnectionId;
+use blipmq::broker::{self, ConnectionId};
 
 use crate::random::Random;
 
@@ -31,8 +31,19 @@ pub enum ClientEnd {
     Closed,
 }
 
+/// What passed over a wire whose client keeps no `Conversation`.
+pub struct Record {
+    pub protocol: broker::Wire,
+    /// What the broker has sent, whether the client reads it or not.
+    pub sent: Vec<u8>,
+    /// What the client has read and not looked at.
+    pub unread: Vec<u8>,
+}
+
 pub struct Wire {
     pub core: usize,
+    /// For clients of `nats`, whatever they speak.
+    pub record: Option<Record>,
     pub admitted: bool,
     pub phase: Phase,
     /// Set when the core has accepted it.
@@ -72,6 +83,7 @@ impl Wire {
     pub fn new(core: usize, admitted: bool, fast: bool, downstream_len_max: usize) -> Wire {
         Wire {
             core,
+            record: None,
             admitted,
             phase: Phase::Accepted,
             id: ConnectionId { slot: u32::MAX, generation: 0 },

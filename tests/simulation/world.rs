@@ -62,7 +62,11 @@ pub struct World {
     pub pauses: u64,
     /// Everybody reads, nothing is late.
     pub at_peace: bool,
+    /// Clients keep a `Record` each, which `nats` looks at, and there is no `truth`.
+    pub keeps_records: bool,
     keep_seen: bool,
+    /// Names the seed for `log`, and for whoever wants to see a failure again.
+    seed_variable: &'static str,
     log: bool,
 }
 
@@ -99,9 +103,20 @@ impl World {
             stopping: false,
             pauses: 0,
             at_peace: false,
+            keeps_records: false,
             keep_seen: false,
+            seed_variable: "BLIPMQ_SEED",
             log: std::env::var_os("BLIPMQ_SEED").is_some(),
         }
+    }
+
+    /// A world for clients that keep a `Record` each.
+    pub fn of_records(seed: u64, plan: Plan, random: Random, seed_variable: &'static str) -> World {
+        let mut world = World::of(seed, plan, random);
+        world.keeps_records = true;
+        world.seed_variable = seed_variable;
+        world.log = std::env::var_os(seed_variable).is_some();
+        world
     }
 
     fn again(self, change: impl FnOnce(&mut Plan)) -> World {
@@ -140,8 +155,8 @@ impl World {
         // CI sets it to `git rev-parse --short HEAD`.
         let commit = std::env::var("BLIPMQ_COMMIT");
         let commit = commit.map(|commit| format!("commit {commit}; ")).unwrap_or_default();
-        let seed = self.seed;
-        panic!("{what}; {commit}rerun: BLIPMQ_SEED={seed:#x} cargo test --test simulation")
+        let (variable, seed) = (self.seed_variable, self.seed);
+        panic!("{what}; {commit}rerun: {variable}={seed:#x} cargo test --test simulation")
     }
 
     fn hold(&self, verdict: Result<(), String>, of: usize) {
@@ -338,7 +353,9 @@ impl World {
         }
         self.send_on(wire);
         let bytes = self.wires[wire].reading(&mut self.random);
-        if !bytes.is_empty() {
+        if let Some(record) = &mut self.wires[wire].record {
+            record.unread.extend_from_slice(&bytes);
+        } else if !bytes.is_empty() {
             let circumstances = Circumstances {
                 stopping: self.stopping,
                 admitted: self.wires[wire].admitted,
@@ -450,6 +467,11 @@ impl World {
             self.make_peace();
             self.check_promises();
         }
+        self.check_end();
+    }
+
+    /// Everybody has gone, and nothing is left of them.
+    pub fn check_end(&mut self) {
         for (core, driver) in self.drivers.iter().enumerate() {
             if self.stopping && !driver.broker.is_stopped() {
                 self.fail(&format!("core {core} does not stop"));
@@ -485,6 +507,9 @@ impl World {
         for idle in [false, true] {
             if idle {
                 self.advance_ms(u64::from(self.plan.settings.queues.topic_idle_timeout_ms));
+            } else if self.keeps_records {
+                // Until nobody is thought to ask for what NATS clients were sent.
+                self.advance_ms(1_000);
             }
             for driver in &mut self.drivers {
                 driver.wake();
