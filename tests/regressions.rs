@@ -8,6 +8,7 @@ use blipmq::broker::portion::Portion;
 use blipmq::broker::queue::{Bounds, Queue};
 use blipmq::broker::topic::TopicName;
 use blipmq::broker::{Broker, Cluster, ConnectionId, Now, Peer, Wire};
+use blipmq::config::Settings;
 use blipmq::protocol::decode::{Hello, ServerFrame, Subscribe};
 use blipmq::protocol::frame::PROVISIONAL;
 use blipmq::protocol::messages::Header;
@@ -141,4 +142,82 @@ fn messages_of_a_subscription_that_ends_come_before_those_of_one_that_replays() 
         rest = &rest[frame.len()..];
     }
     assert_eq!(live, [1, 2]);
+}
+
+/// A broker of one core for what NATS clients send, connections 0, 1...
+struct Nats {
+    broker: Broker,
+    clients: Vec<ConnectionId>,
+}
+
+impl Nats {
+    fn new(config: &str) -> Nats {
+        let settings = Settings::parse("test.toml", config).expect("legal");
+        let cluster = Cluster::new(1, 7, Arc::new(settings));
+        Nats { broker: Broker::new(CoreId(0), cluster, Arc::default()), clients: Vec::new() }
+    }
+
+    fn connect(&mut self, options: &str) -> usize {
+        let client = ConnectionId { slot: self.clients.len() as u32, generation: 0 };
+        self.broker.connected(NOW, client, Peer { protocol: Wire::Nats, ..PEER }, true);
+        self.clients.push(client);
+        let number = self.clients.len() - 1;
+        let connect = format!("CONNECT {{\"verbose\":false,\"pedantic\":false,{options}}}\r\n");
+        assert!(self.says(number, &connect).starts_with("INFO "));
+        number
+    }
+
+    /// What one connection is sent once all it says has taken effect.
+    fn says(&mut self, number: usize, text: &str) -> String {
+        self.broker.received(NOW, self.clients[number], text.as_bytes());
+        while self.broker.take_in(NOW) {}
+        self.broker.audit();
+        let mut heard = Vec::new();
+        while let Some(connection) = self.broker.next_ready() {
+            let mut gathered = Vec::new();
+            self.broker.gather(NOW, connection, &mut gathered);
+            self.broker.sent(NOW, connection);
+            if connection == self.clients[number] {
+                heard.extend(gathered.concat());
+            }
+        }
+        String::from_utf8(heard).expect("all of these are text")
+    }
+
+    /// Sids and subjects of 503s.
+    fn unheard(&mut self, number: usize, text: &str) -> Vec<String> {
+        let heard = self.says(number, text);
+        let subject = |line: &str| line.strip_prefix("Nats-Subject: ").map(str::to_owned);
+        heard.lines().filter_map(subject).collect()
+    }
+}
+
+const ASKS: &str = r#""headers":true,"no_responders":true"#;
+
+/// Beside nats-server: a group whose only member was the publisher, who hears no echo, counted as
+/// somebody who listens.
+#[test]
+fn a_group_nobody_of_which_may_have_a_request_is_no_responder() {
+    let mut nats = Nats::new("");
+    let asker = nats.connect(&format!("{ASKS},\"echo\":false"));
+    assert!(nats.says(asker, "SUB r 1\r\nSUB a q 2\r\nPING\r\n").contains("PONG"));
+    assert_eq!(nats.unheard(asker, "PUB a r 0\r\n\r\n"), ["a"]);
+    let member = nats.connect(ASKS);
+    assert!(nats.says(member, "SUB a q 2\r\nPING\r\n").contains("PONG"));
+    assert_eq!(nats.unheard(asker, "PUB a r 0\r\n\r\n"), [""; 0]);
+}
+
+/// Beside nats-server: of groups of one name over several patterns, one was chosen that could not
+/// have the message, and it was lost.
+#[test]
+fn of_groups_of_a_name_one_that_may_have_the_message_is_chosen() {
+    let mut nats = Nats::new("");
+    let publisher = nats.connect(r#""echo":false"#);
+    assert!(nats.says(publisher, "SUB a.* q 1\r\nPING\r\n").contains("PONG"));
+    let other = nats.connect(r#""echo":true"#);
+    assert!(nats.says(other, "SUB > q 1\r\nPING\r\n").contains("PONG"));
+    for round in 0..6 {
+        nats.broker.received(NOW, nats.clients[publisher], b"PUB a.b 1\r\nx\r\n");
+        assert!(nats.says(other, "").contains("MSG a.b 1 1"), "round {round}");
+    }
 }
