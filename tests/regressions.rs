@@ -221,3 +221,13 @@ fn of_groups_of_a_name_one_that_may_have_the_message_is_chosen() {
         assert!(nats.says(other, "").contains("MSG a.b 1 1"), "round {round}");
     }
 }
+
+/// Beside nats-server: who may not subscribe to anything learned that a subject is invalid.
+#[test]
+fn what_may_not_be_subscribed_to_is_refused_before_what_cannot() {
+    let user = "[[auth.users]]\nuser = \"u\"\npassword = \"p\"\nsubscribe = [\"open.>\"]\n";
+    let mut nats = Nats::new(user);
+    let client = nats.connect(r#""user":"u","pass":"p""#);
+    assert!(nats.says(client, "SUB a..b 1\r\n").contains("Permissions Violation"));
+    assert!(nats.says(client, "SUB open.. 1\r\n").contains("Invalid Subject"));
+}

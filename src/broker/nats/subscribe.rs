@@ -26,6 +26,14 @@ impl Broker {
         queue: Option<&[u8]>,
         sid: &[u8],
     ) -> Result<(), Offence> {
+        let pattern = std::str::from_utf8(subject).ok();
+        // As in nats-server, what it may not have comes before what nobody can.
+        let session = self.sessions.get(slot);
+        let verdict =
+            pattern.map_or(Verdict::Allowed, |pattern| session.permissions.may_subscribe(pattern));
+        if verdict == Verdict::Denied {
+            return Err(Offence::subscription_violation(subject, queue));
+        }
         // Once more under the same name changes nothing.
         if self.sessions.get(slot).nats().sids.contains_key(sid) {
             return Ok(());
@@ -39,10 +47,6 @@ impl Broker {
         let settings = self.cluster.settings.clone();
         let connection = self.sessions.id(slot);
         let session = self.sessions.get(slot);
-        let verdict = session.permissions.may_subscribe(pattern);
-        if verdict == Verdict::Denied {
-            return Err(Offence::subscription_violation(subject, queue));
-        }
         if session.subscriptions.len() >= settings.limits.max_subscriptions_per_connection as usize
         {
             return Err(Offence::MaximumSubscriptionsExceeded);
