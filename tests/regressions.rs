@@ -194,6 +194,39 @@ impl Nats {
 
 const ASKS: &str = r#""headers":true,"no_responders":true"#;
 
+/// Beside nats-server: SUB in one read with an earlier request was told that nobody serves it; UNSUB
+/// kept that from being told.
+#[test]
+fn no_responders_is_told_to_subscriptions_from_before_the_request() {
+    let mut nats = Nats::new("");
+    let asker = nats.connect(ASKS);
+    let request = "PUB nobody r.1 1\r\nx\r\n";
+    assert_eq!(nats.unheard(asker, &format!("{request}SUB r.* 1\r\n")), [""; 0]);
+    assert_eq!(nats.unheard(asker, &format!("{request}UNSUB 1\r\n")), ["nobody"]);
+}
+
+/// Beside nats-server: of two requests the second was told first that nobody serves it, if its
+/// subject was none.
+#[test]
+fn requests_are_told_in_their_order_that_nobody_serves_them() {
+    let mut nats = Nats::new("");
+    let asker = nats.connect(ASKS);
+    let requests = "SUB r 1\r\nPUB a r 0\r\n\r\nPUB b..c r 0\r\n\r\nPUB $SYS.d r 0\r\n\r\n";
+    assert_eq!(nats.unheard(asker, requests), ["a", "b..c", "$SYS.d"]);
+}
+
+/// Beside nats-server: a reply with an empty token, which no message can have as its subject,
+/// matched patterns.
+#[test]
+fn a_reply_that_is_no_subject_reaches_nobody() {
+    let mut nats = Nats::new("");
+    let asker = nats.connect(ASKS);
+    assert_eq!(nats.unheard(asker, "SUB > 1\r\nUNSUB 1 9\r\n"), [""; 0]);
+    let other = nats.connect(&format!("{ASKS},\"echo\":false"));
+    let requests = "SUB a.> 1\r\nPUB $SYS.x a..b 0\r\n\r\nPUB $SYS.x a.b 0\r\n\r\n";
+    assert_eq!(nats.unheard(other, requests), ["$SYS.x"]);
+}
+
 /// Beside nats-server: a group whose only member was the publisher, who hears no echo, counted as
 /// somebody who listens.
 #[test]

@@ -94,11 +94,11 @@ impl Broker {
         Ok(())
     }
 
-    /// Whether what has been published before has still to reach subscriptions of this pattern: a
-    /// SUB behind it does not get it, an UNSUB behind it does.
+    /// Whether what has been published before has still to reach subscriptions of this pattern, or
+    /// its answer 503 has: a SUB behind it does not get it, an UNSUB behind it does.
     pub(super) fn follows_publish(&mut self, slot: u32, pattern: &[u8]) -> bool {
         let is_under_way = self.sessions.get(slot).nats().publishes_elsewhere
-            || std::str::from_utf8(pattern).is_ok_and(|pattern| self.ingest.has_subject(pattern));
+            || std::str::from_utf8(pattern).is_ok_and(|pattern| self.ingest.concerns(pattern));
         if is_under_way {
             self.begin_quiet_fence(slot);
         }
