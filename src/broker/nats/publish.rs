@@ -161,6 +161,7 @@ impl Broker {
         if self.cluster.cores == 1 {
             return;
         }
+        self.sessions.get(slot).nats().publishes_to_groups = true;
         let owner = self.cluster.core_of(self.cluster.shard_of_name(subject));
         if owner == self.core {
             return;
@@ -188,11 +189,11 @@ impl Broker {
 
     /// Status 503 to the subscription of the requester that waits for the answer, if there is one.
     fn tell_no_responders(&mut self, slot: u32, subject: &str, reply: &str) {
-        let Some(index) = self.subscriptions.of_connection(slot, reply) else { return };
         // As little as with a message there.
         if has_empty_token(reply.as_bytes()) {
             return;
         }
+        let Some(index) = self.subscriptions.of_connection(slot, reply) else { return };
         self.counters.no_responders.add(1);
         let sid = self.subscriptions.get(index).sid.clone().expect("it is a NATS client's");
         let headers = format!("NATS/1.0 503\r\nNats-Subject: {subject}\r\n\r\n");

@@ -35,10 +35,9 @@ impl Broker {
             return Err(Offence::subscription_violation(subject, queue));
         }
         // Once more under the same name changes nothing.
-        if self.sessions.get(slot).nats().sids.contains_key(sid) {
+        if session.nats().sids.contains_key(sid) {
             return Ok(());
         }
-        let pattern = std::str::from_utf8(subject).ok();
         let pattern = pattern.filter(|_| subject::is_valid_pattern(subject));
         let group = queue.map(std::str::from_utf8).transpose().ok();
         let (Some(pattern), Some(group)) = (pattern, group) else {
@@ -108,8 +107,12 @@ impl Broker {
     pub(super) fn unsubscribe_waits(&mut self, slot: u32, sid: &[u8]) -> bool {
         let index = self.sessions.get(slot).nats().sids.get(sid);
         let subscription = index.and_then(|index| self.subscriptions.at(*index));
-        let pattern = subscription.map(|subscription| subscription.pattern.clone());
-        pattern.is_some_and(|pattern| self.follows_publish(slot, pattern.as_bytes()))
+        let Some(subscription) = subscription else { return false };
+        let (pattern, is_member) = (subscription.pattern.clone(), subscription.group.is_some());
+        // A group has another core deal, which also has to have served what is dealt.
+        let nats = self.sessions.get(slot).nats();
+        nats.publishes_elsewhere |= is_member && nats.publishes_to_groups;
+        self.follows_publish(slot, pattern.as_bytes())
     }
 
     /// UNSUB. With `max` the subscription ends after so many messages, counted from its beginning.
