@@ -115,6 +115,18 @@ struct Group {
     turn: usize,
 }
 
+impl Group {
+    /// How many members may have it.
+    fn takers(&self, portion: &Portion) -> usize {
+        if portion.not_to.is_none() && !self.is_filtered {
+            return self.members.len();
+        }
+        let entry =
+            NextEntry { not_to: portion.not_to.clone(), topic: Some(portion.topic.clone()) };
+        self.members.iter().filter(|member| member.may_have(&entry)).count()
+    }
+}
+
 /// The groups a core coordinates.
 #[derive(Debug, Default)]
 pub struct Groups {
@@ -145,8 +157,8 @@ impl Groups {
     }
 
     /// Of groups that NATS clients call alike one is left: they share messages over patterns. Those
-    /// with BLIP/1 members are each of their own. Members that may not have the entry do not count.
-    fn keep_one_of_a_name(&mut self, reached: &mut Vec<u32>, entry: &NextEntry) {
+    /// with BLIP/1 members are each of their own.
+    fn keep_one_of_a_name(&mut self, portion: &Portion, reached: &mut Vec<u32>) {
         self.choices = self.choices.wrapping_add(1);
         let group_of = |index: &u32| self.slots[*index as usize].as_ref().expect("it is in force");
         let shares = |index: &u32| group_of(index).members.iter().all(|one| one.nats.is_some());
@@ -154,14 +166,11 @@ impl Groups {
         shared.sort_unstable_by_key(|index| (&*group_of(index).name.group, *index));
         *reached = alone;
         for of_name in shared.chunk_by(|a, b| group_of(a).name.group == group_of(b).name.group) {
-            // Each member's turn comes as often as that of any other.
-            let count = |index: &u32| {
-                group_of(index).members.iter().filter(|one| one.may_have(entry)).count()
-            };
-            let members = of_name.iter().map(count);
+            // Each member's turn comes as often as that of any other that may have it.
+            let members = of_name.iter().map(|index| group_of(index).takers(portion));
             let mut turn = self.choices % members.sum::<usize>().max(1);
             let has_turn = |index: &&u32| {
-                let members = count(index);
+                let members = group_of(index).takers(portion);
                 let found = turn < members;
                 turn = turn.saturating_sub(members);
                 found
@@ -271,7 +280,8 @@ impl Broker {
         }
     }
 
-    /// Gives a portion to the groups of this core whose pattern matches; returns whether there is any.
+    /// Gives a portion to the groups of this core whose pattern matches; returns whether there is any
+    /// with a member that may have it.
     pub(super) fn fan_out_to_groups(&mut self, portion: &Portion, expired: bool) -> bool {
         if self.groups.by_name.is_empty() {
             return false;
@@ -279,15 +289,15 @@ impl Broker {
         let mut reached = Vec::new();
         self.groups.in_force.matches(&portion.topic.name, &mut reached);
         if reached.len() > 1 {
-            let (not_to, topic) = (portion.not_to.clone(), Some(portion.topic.clone()));
-            self.groups.keep_one_of_a_name(&mut reached, &NextEntry { not_to, topic });
+            self.groups.keep_one_of_a_name(portion, &mut reached);
         }
-        let reached_any = !reached.is_empty();
+        let mut reached_any = false;
         let queues = &self.cluster.settings.queues;
         let bounds =
             Bounds { messages_max: queues.subscriber_capacity, bytes_max: queues.subscriber_bytes };
         for index in reached {
             let group = self.groups.at(index);
+            reached_any |= group.takers(portion) > 0;
             let entries = group.queue.entries();
             if expired {
                 let messages = u64::from(portion.messages);

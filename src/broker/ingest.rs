@@ -20,6 +20,7 @@ use super::{ConnectionId, Now};
 use crate::config::Settings;
 use crate::limits::{INGEST_BATCH_BYTES_MAX, INGEST_BYTES_PER_TURN};
 use crate::protocol::TopicId;
+use crate::protocol::name::is_literal;
 
 /// Where a batch goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -295,10 +296,18 @@ impl Ingest {
         self.last = None;
     }
 
-    /// Whether some message by subject of this turn matches a pattern.
-    pub fn has_subject(&self, pattern: &str) -> bool {
+    /// Whether some message by subject of this turn matches a pattern, or its reply does.
+    pub fn concerns(&self, pattern: &str) -> bool {
+        // Most patterns are literal, and there may be many requests.
+        let is_literal = is_literal(pattern);
+        let matches = |subject: &str| match is_literal {
+            true => pattern == subject,
+            false => pattern::matches(pattern, subject),
+        };
         self.batches.iter().any(|batch| match &batch.destination {
-            Destination::Subject(subject) => pattern::matches(pattern, subject),
+            Destination::Subject(subject) => {
+                matches(subject) || batch.requests.iter().any(|request| matches(&request.reply))
+            }
             _ => false,
         })
     }

@@ -113,6 +113,8 @@ def shrunk(pair, session):
 
 def report(pair, session, result, rerun):
     print(f"\nDIFFERENT: {session.name}  (auth: {session.auth})\n  again by itself: {rerun}")
+    for difference in result.differences:
+        print(f"  {difference[:400]}")
     smaller = shrunk(pair, session)
     if smaller is None:
         print("  it did not differ when played again")

@@ -130,7 +130,9 @@ impl Broker {
         if pending > 0 {
             return;
         }
-        session.nats().publishes_elsewhere = false;
+        let nats = session.nats();
+        nats.publishes_to_groups &= !(is_ping || nats.publishes_elsewhere);
+        nats.publishes_elsewhere = false;
         if is_ping && !self.pong(slot) {
             return;
         }

@@ -67,6 +67,9 @@ pub struct NatsSession {
     pub place: Place,
     /// It has published to subjects of other cores, which have not said that they served that.
     pub publishes_elsewhere: bool,
+    /// It has published since other cores said that they served everything: what it published to
+    /// subjects of this core may be on its way to groups of theirs.
+    pub publishes_to_groups: bool,
     /// A command that waits for other cores.
     pub fence: Option<Fence>,
     /// PONGs that wait for messages queued before them, oldest first.
@@ -98,6 +101,7 @@ impl NatsSession {
             joining_groups: 0,
             place: Place::default(),
             publishes_elsewhere: false,
+            publishes_to_groups: false,
             fence: None,
             pongs: VecDeque::new(),
             heard_ns: now_ns,

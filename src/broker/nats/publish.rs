@@ -40,6 +40,11 @@ pub fn is_worth_keeping(subject: &str) -> bool {
         && name::check_topic(subject).is_ok()
 }
 
+/// No subscription matches such a subject.
+fn has_empty_token(subject: &[u8]) -> bool {
+    subject.split(|byte| *byte == b'.').any(<[u8]>::is_empty)
+}
+
 impl Broker {
     /// Whether a publish has to wait; if so it is tried again later.
     pub(super) fn nats_publish_waits(&mut self, slot: u32, publish: &Publish<'_>) -> bool {
@@ -65,8 +70,14 @@ impl Broker {
         }
         if !has_room {
             self.leave_for_later(slot);
+            return true;
         }
-        !has_room
+        // Requests before it are told first that nobody serves them.
+        publish.reply.is_some()
+            && self.sessions.get(slot).nats().no_responders
+            && (has_empty_token(publish.subject)
+                || publish.subject.starts_with(SYSTEM_PREFIX.as_bytes()))
+            && self.follows_publish(slot, b">")
     }
 
     pub(super) fn nats_publish(
@@ -96,7 +107,7 @@ impl Broker {
         }
         let nats = session.nats();
         // No client sends these, and no subscription can match them.
-        if subject.split('.').any(str::is_empty) {
+        if has_empty_token(publish.subject) {
             if let Some(Ok(reply)) = publish.reply.map(std::str::from_utf8)
                 && nats.no_responders
             {
@@ -185,6 +196,7 @@ impl Broker {
         if self.cluster.cores == 1 {
             return;
         }
+        self.sessions.get(slot).nats().publishes_to_groups = true;
         let owner = self.cluster.core_of(self.cluster.shard_of_name(subject));
         if owner == self.core {
             return;
@@ -204,6 +216,10 @@ impl Broker {
 
     /// Status 503 to the subscription of the requester that waits for the answer, if there is one.
     fn tell_no_responders(&mut self, slot: u32, subject: &str, reply: &str) {
+        // As little as with a message there.
+        if has_empty_token(reply.as_bytes()) {
+            return;
+        }
         let Some(index) = self.subscriptions.of_connection(slot, reply) else { return };
         self.counters.no_responders.add(1);
         let sid = self.subscriptions.get(index).sid.clone().expect("it is a NATS client's");

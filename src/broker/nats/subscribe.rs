@@ -27,11 +27,18 @@ impl Broker {
         queue: Option<&[u8]>,
         sid: &[u8],
     ) -> Result<(), Offence> {
+        let pattern = std::str::from_utf8(subject).ok();
+        // As in nats-server, what it may not have comes before what nobody can.
+        let session = self.sessions.get(slot);
+        let verdict =
+            pattern.map_or(Verdict::Allowed, |pattern| session.permissions.may_subscribe(pattern));
+        if verdict == Verdict::Denied {
+            return Err(Offence::subscription_violation(subject, queue));
+        }
         // Once more under the same name changes nothing.
-        if self.sessions.get(slot).nats().sids.contains_key(sid) {
+        if session.nats().sids.contains_key(sid) {
             return Ok(());
         }
-        let pattern = std::str::from_utf8(subject).ok();
         let pattern = pattern.filter(|_| subject::is_valid_pattern(subject));
         let group = queue.map(std::str::from_utf8).transpose().ok();
         let (Some(pattern), Some(group)) = (pattern, group) else {
@@ -40,10 +47,6 @@ impl Broker {
         let settings = self.cluster.settings.clone();
         let connection = self.sessions.id(slot);
         let session = self.sessions.get(slot);
-        let verdict = session.permissions.may_subscribe(pattern);
-        if verdict == Verdict::Denied {
-            return Err(Offence::subscription_violation(subject, queue));
-        }
         if session.subscriptions.len() >= settings.limits.max_subscriptions_per_connection as usize
         {
             return Err(Offence::MaximumSubscriptionsExceeded);
@@ -97,11 +100,11 @@ impl Broker {
         Ok(())
     }
 
-    /// Whether what has been published before has still to reach subscriptions of this pattern: a
-    /// SUB behind it does not get it, an UNSUB behind it does.
+    /// Whether what has been published before has still to reach subscriptions of this pattern, or
+    /// its answer 503 has: a SUB behind it does not get it, an UNSUB behind it does.
     pub(super) fn follows_publish(&mut self, slot: u32, pattern: &[u8]) -> bool {
         let is_under_way = self.sessions.get(slot).nats().publishes_elsewhere
-            || std::str::from_utf8(pattern).is_ok_and(|pattern| self.ingest.has_subject(pattern));
+            || std::str::from_utf8(pattern).is_ok_and(|pattern| self.ingest.concerns(pattern));
         if is_under_way {
             self.begin_quiet_fence(slot);
         }
@@ -111,8 +114,12 @@ impl Broker {
     pub(super) fn unsubscribe_waits(&mut self, slot: u32, sid: &[u8]) -> bool {
         let index = self.sessions.get(slot).nats().sids.get(sid);
         let subscription = index.and_then(|index| self.subscriptions.at(*index));
-        let pattern = subscription.map(|subscription| subscription.pattern.clone());
-        pattern.is_some_and(|pattern| self.follows_publish(slot, pattern.as_bytes()))
+        let Some(subscription) = subscription else { return false };
+        let (pattern, is_member) = (subscription.pattern.clone(), subscription.group.is_some());
+        // A group has another core deal, which also has to have served what is dealt.
+        let nats = self.sessions.get(slot).nats();
+        nats.publishes_elsewhere |= is_member && nats.publishes_to_groups;
+        self.follows_publish(slot, pattern.as_bytes())
     }
 
     /// UNSUB. With `max` the subscription ends after so many messages, counted from its beginning.
