@@ -4,7 +4,8 @@
 use hashbrown::HashSet;
 
 use super::memory;
-use super::session::{Paused, Phase};
+use super::nats::NatsSession;
+use super::session::{Paused, Phase, Session};
 use super::subscriptions::State;
 use super::topic::TopicName;
 use super::{Broker, ConnectionId, Sequence};
@@ -57,6 +58,9 @@ impl Broker {
             assert!(!session.in_backlog || backlog.contains(&slot), "left frames are found again");
             assert!(session.paused.is_none() || paused.contains(&slot), "a paused one is resumed");
             of_sessions += session.subscriptions.len();
+            if let Some(nats) = &session.nats {
+                self.audit_nats(slot, session, nats);
+            }
             let mut rank_above = (0, 0);
             for index in &session.to_send {
                 assert!(listed.insert(*index), "a subscription is listed once");
@@ -69,6 +73,7 @@ impl Broker {
         }
         let mut all = 0;
         for (index, subscription) in self.subscriptions.iter() {
+            assert!(!subscription.awaits_cores || subscription.state == State::InForce);
             all += 1;
             let holds_bounds = subscription.state == State::InForce
                 && subscription.group.is_none()
@@ -84,5 +89,46 @@ impl Broker {
         }
         assert!(all == of_sessions, "every subscription is its connection's");
         assert!(all as u64 == self.counters.subscriptions.get(), "the gauge says how many");
+    }
+
+    /// What a NATS connection waits for will come.
+    fn audit_nats(&self, slot: u32, session: &Session, nats: &NatsSession) {
+        let mut joins = 0;
+        let mut awaits = 0;
+        let mut named = 0;
+        for index in session.subscriptions.values() {
+            let subscription = self.subscriptions.at(*index).expect("it is the connection's");
+            let sid = subscription.sid.as_deref().expect("it is a NATS client's");
+            awaits += u32::from(subscription.awaits_cores);
+            joins += u32::from(subscription.state == State::Joining);
+            if matches!(subscription.state, State::Joining | State::InForce) {
+                named += 1;
+                assert!(nats.sids.get(sid) == Some(index), "its client can name it");
+                assert!(subscription.taken < subscription.taken_max, "one that had enough ends");
+            }
+        }
+        // Who has said the last word leaves all it has at once, and is not asked by name again.
+        if session.phase == Phase::Open {
+            assert!(nats.sids.len() == named, "a name leads to a subscription that gets messages");
+            assert!(nats.joining_groups == joins, "memberships to come are counted");
+        }
+        assert!(
+            session.pending_requests == joins + awaits,
+            "what other cores have to say is counted"
+        );
+        assert!(
+            nats.pongs.is_empty() || !session.to_send.is_empty(),
+            "a PONG waits for something that will be sent"
+        );
+        if let Some(fence) = &nats.fence {
+            assert!(
+                fence.was_asked() || self.fencing.contains(&slot),
+                "other cores will be asked"
+            );
+            assert!(
+                !fence.is_over(session.pending_requests) || !nats.pongs.is_empty(),
+                "a fence ends when nothing is left to wait for"
+            );
+        }
     }
 }

@@ -166,6 +166,8 @@ impl Broker {
             self.end_fence(slot);
         }
         if out.is_empty() {
+            // It had only gaps that are told to nobody. Letters may wait, and no send wakes this core.
+            self.sent_nothing = true;
             return self.finish_if_empty(slot);
         }
         let session = self.sessions.get(slot);

@@ -262,6 +262,7 @@ impl Broker {
     /// Returns whether there is more to do at once.
     pub fn take_in(&mut self, now: Now) -> bool {
         self.now = now;
+        self.sent_nothing = false;
         self.check_hello_deadlines(now);
         self.check_blocks(now);
         self.check_nats_pings(now);

@@ -240,6 +240,8 @@ pub struct Broker {
     left_groups: HashMap<u64, GroupName>,
     /// What topics of this core keep.
     kept: Kept,
+    /// Input was held back for a connection that had nothing to send after all.
+    sent_nothing: bool,
     /// Messages handed to queues since the last flush.
     turn_messages: u32,
     /// Ids for topics that are not kept.
@@ -278,6 +280,7 @@ impl Broker {
             actions: Vec::new(),
             ready: VecDeque::new(),
             carried_over: 0,
+            sent_nothing: false,
             backlog: VecDeque::new(),
             paused: Vec::new(),
             finishing: Vec::new(),
@@ -377,7 +380,7 @@ impl Broker {
 
     /// Whether `take_in` has to be called once more at once: what was sent brought something up.
     pub fn owes_turn(&self) -> bool {
-        !self.ingest.is_empty() || !self.backlog.is_empty()
+        !self.ingest.is_empty() || !self.backlog.is_empty() || self.sent_nothing
     }
 
     /// Whether `received` may be called: nobody who could be sent something waits for it.

@@ -28,6 +28,16 @@ impl Fence {
     fn new(is_ping: bool) -> Fence {
         Fence { unanswered: None, is_ping, awaits_pong: false }
     }
+
+    /// Whether other cores were asked, if any have to be.
+    pub fn was_asked(&self) -> bool {
+        self.unanswered.is_some()
+    }
+
+    /// Whether other cores have said all they have to.
+    pub fn is_over(&self, pending_requests: u32) -> bool {
+        self.unanswered == Some(0) && pending_requests == 0
+    }
 }
 
 /// PONGs that may wait for what is queued before the next command waits as well: each holds a place
