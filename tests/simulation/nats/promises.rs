@@ -84,8 +84,14 @@ impl Circumstances<'_> {
             .iter()
             .filter(|gap| gap.client_id == client.client_id && gap.sid == subscription.sid);
         let mut covered: BTreeMap<&str, Vec<(u64, u64)>> = BTreeMap::new();
-        let mut gapped = 0;
+        let (mut gapped, mut told_together) = (0, 0);
         for gap in gaps {
+            // Subjects that are not kept are told together, under the subscription's own.
+            if gap.first == 0 && gap.subject == subscription.pattern {
+                gapped += gap.messages;
+                told_together += gap.messages;
+                continue;
+            }
             if !matches(&subscription.pattern, &gap.subject) {
                 return Err(format!("{gap:?} of {subscription:?}"));
             }
@@ -119,11 +125,13 @@ impl Circumstances<'_> {
                 None => *missing.entry(&message.subject).or_default() += 1,
             }
         }
+        let mut unknown = 0;
         for (subject, missing) in missing {
             let told = covered.get(subject).into_iter().flatten();
             let told: u64 = told.map(|(first, end)| end - first).sum();
-            untold += missing.saturating_sub(told);
+            unknown += missing.saturating_sub(told);
         }
+        untold += unknown.saturating_sub(told_together);
         if let Some(max) = subscription.max {
             let had = subscription.got.len() as u64 + gapped + subscription.of_system;
             // What nobody was told of counts as well, and is not known.
@@ -223,10 +231,13 @@ impl Circumstances<'_> {
                         gap.sid == member.sid && gap.client_id == self.client_of(member).client_id
                     };
                     let is_meant = match self.sequence_of(message) {
-                        Some(sequence) => (gap.first..gap.first + gap.messages).contains(&sequence),
-                        None => true,
+                        Some(sequence) => {
+                            gap.subject == message.subject
+                                && (gap.first..gap.first + gap.messages).contains(&sequence)
+                        }
+                        None => matches(&gap.subject, &message.subject),
                     };
-                    is_meant && gap.subject == message.subject && members.iter().any(of_member)
+                    is_meant && members.iter().any(of_member)
                 });
                 // Limit: who ends by a number or an offence keeps what it was dealt, and may vanish.
                 if !is_told && may_be_lost > 0 {
