@@ -264,3 +264,16 @@ fn what_may_not_be_subscribed_to_is_refused_before_what_cannot() {
     assert!(nats.says(client, "SUB a..b 1\r\n").contains("Permissions Violation"));
     assert!(nats.says(client, "SUB open.. 1\r\n").contains("Invalid Subject"));
 }
+
+/// Beside nats-server: what the last member of a group had waiting when it said UNSUB was lost, and
+/// so were messages of every worker that drained.
+#[test]
+fn the_last_of_a_group_is_sent_what_it_was_dealt_before_unsub() {
+    let mut nats = Nats::new("");
+    let member = nats.connect(r#""echo":true"#);
+    assert!(nats.says(member, "SUB a q 1\r\nPING\r\n").contains("PONG"));
+    let publisher = nats.connect(r#""echo":true"#);
+    nats.broker.received(NOW, nats.clients[publisher], b"PUB a 1\r\nx\r\n");
+    while nats.broker.take_in(NOW) {}
+    assert_eq!(nats.says(member, "UNSUB 1\r\nPING\r\n"), "MSG a 1 1\r\nx\r\nPONG\r\n");
+}

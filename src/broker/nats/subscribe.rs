@@ -128,7 +128,9 @@ impl Broker {
         let subscription = self.subscriptions.get(index);
         match max {
             Some(max) if max > subscription.taken => subscription.taken_max = max,
-            _ => self.end_nats_subscription(index, true),
+            // Clients drain: they say UNSUB and PING, and work on what comes before the PONG. To
+            // hand that back would lose it with the last of a group.
+            _ => self.end_nats_subscription(index, false),
         }
     }
 
