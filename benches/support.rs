@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use blipmq::broker::counters::{Counter, Counters};
-use blipmq::broker::mesh::{DELIVERIES, LANES, REQUESTS};
+use blipmq::broker::letter::{DELIVERIES, LANES, REQUESTS};
 use blipmq::broker::{Broker, Cluster, ConnectionId, Now, Peer, Wire};
 use blipmq::config::Settings;
 use blipmq::protocol::decode::{Hello, Subscribe};

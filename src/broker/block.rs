@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use hashbrown::{HashMap, HashSet};
 
-use super::mesh::{Delivery, Request};
+use super::letter::{Delivery, Request};
 use super::overflow;
 use super::subscriptions::SubscriptionIndex;
 use super::topic::TopicName;

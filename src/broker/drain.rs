@@ -6,7 +6,7 @@
 //! have left; when members have sent all of it and none can come back (*groups drained*),
 //! everywhere, it is quiet: each connection is closed once it has been sent everything.
 
-use super::mesh::{Delivery, Request};
+use super::letter::{Delivery, Request};
 use super::session::Phase;
 use super::{Action, Broker, Outgoing};
 use crate::protocol::{Reject, encode};

@@ -18,7 +18,7 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 
 use super::interest::{Announcement, Waiter};
-use super::mesh::{Delivery, Request};
+use super::letter::{Delivery, Request};
 use super::overflow;
 use super::pattern::Matcher;
 use super::permissions::Permissions;

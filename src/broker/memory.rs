@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use bytes::{Bytes, BytesMut};
 
-use super::mesh::Request;
+use super::letter::Request;
 use super::{Broker, Now};
 use crate::protocol::{Sequence, TopicId};
 

@@ -8,7 +8,7 @@
 //! | bytes of a connection become frames | [`receive`] |
 //! | who it is, and what it may do | [`auth`], [`permissions`] |
 //! | a publisher's frame joins its topic's batch of this turn | [`publish`], [`ingest`] |
-//! | the batch goes to the core that owns the topic | [`mesh`] |
+//! | the batch goes to the core that owns the topic | [`letter`], [`mesh`] |
 //! | the owner gives sequences and the time | [`shard`] |
 //! | every core that wants it gets one reference | [`interest`] |
 //! | every subscription that wants it gets one reference | [`fan_out`], [`subscriptions`] |
@@ -39,6 +39,7 @@ pub mod gaps;
 pub mod groups;
 pub mod ingest;
 pub mod interest;
+pub mod letter;
 pub mod log;
 pub mod memory;
 pub mod mesh;
@@ -77,8 +78,8 @@ use flush::PassingIds;
 use groups::{GroupName, Groups};
 use ingest::Ingest;
 use interest::Interest;
+use letter::{Inbox, Outgoing};
 use memory::{Kept, Memory};
-use mesh::{Inbox, Outgoing};
 use nats::encodings::Encodings;
 use session::{Phase, Sessions};
 use shard::Shard;

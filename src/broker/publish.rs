@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use super::ingest::Destination;
-use super::mesh::{Ack, Request};
+use super::letter::{Ack, Request};
 use super::session::{Opened, Paused};
 use super::topic::TopicName;
 use super::{Action, Broker, ConnectionId, Now};

@@ -17,8 +17,8 @@ use std::sync::Arc;
 
 use super::Broker;
 use super::gaps::Gap;
+use super::letter::{Delivery, Request};
 use super::log::Kept;
-use super::mesh::{Delivery, Request};
 use super::pattern;
 use super::queue::Entry;
 use super::subscriptions::SubscriptionIndex;

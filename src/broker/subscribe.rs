@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 use super::Broker;
 use super::groups::{GroupName, Joins};
 use super::interest::{Announcement, Waiter};
-use super::mesh::Request;
+use super::letter::Request;
 use super::permissions::{Permissions, Verdict};
 use super::queue::Bounds;
 use super::replay::Asker;

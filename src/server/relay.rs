@@ -5,7 +5,7 @@
 
 use std::net::SocketAddr;
 
-use blipmq::broker::mesh::{DELIVERIES, LANES, Letter, REQUESTS};
+use blipmq::broker::letter::{DELIVERIES, LANES, Letter, REQUESTS};
 use blipmq::broker::{Action, Broker, ConnectionId, Now, Peer, Wire};
 use blipmq::protocol::CoreId;
 use bytes::Bytes;

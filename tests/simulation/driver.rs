@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use blipmq::broker::counters::Counters;
-use blipmq::broker::mesh::{DELIVERIES, Delivery, Letter, REQUESTS};
+use blipmq::broker::letter::{DELIVERIES, Delivery, Letter, REQUESTS};
 use blipmq::broker::{Action, Broker, Cluster, ConnectionId, Now, Peer, Wire};
 use blipmq::limits::LINGER_MS;
 use blipmq::protocol::CoreId;

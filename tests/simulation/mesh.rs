@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::ops::RangeInclusive;
 
-use blipmq::broker::mesh::{LANES, Letter};
+use blipmq::broker::letter::{LANES, Letter};
 
 use crate::random::Random;
 

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
-use blipmq::broker::mesh::{DELIVERIES, LANES, Letter, REQUESTS};
+use blipmq::broker::letter::{DELIVERIES, LANES, Letter, REQUESTS};
 use blipmq::broker::{Action, Broker, Cluster, ConnectionId, Now, Peer, Wire};
 use blipmq::config::{OverflowPolicy, Settings};
 use blipmq::protocol::CoreId;

@@ -6,7 +6,7 @@
 //! that it served what came before. Then the PONG goes behind what is queued for the connection.
 
 use super::super::flush::Gather;
-use super::super::mesh::Request;
+use super::super::letter::Request;
 use super::super::queue::Place;
 use super::super::session::Session;
 use super::super::session::{Paused, Phase};
