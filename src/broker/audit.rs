@@ -101,7 +101,8 @@ impl Broker {
             let sid = subscription.sid.as_deref().expect("it is a NATS client's");
             awaits += u32::from(subscription.awaits_cores);
             joins += u32::from(subscription.state == State::Joining);
-            if matches!(subscription.state, State::Joining | State::InForce) {
+            let is_left = subscription.leaves_group;
+            if matches!(subscription.state, State::Joining | State::InForce) && !is_left {
                 named += 1;
                 assert!(nats.sids.get(sid) == Some(index), "its client can name it");
                 assert!(subscription.taken < subscription.taken_max, "one that had enough ends");

@@ -195,7 +195,7 @@ mod tests {
     fn publishers_wait_until_the_last_core_has_room_again() {
         let cluster = Cluster::new(2, 1, Arc::new(Settings::default()));
         let name: Arc<str> = (0..)
-            .map(|number| Arc::from(format!("topic.{number}")))
+            .map(|number| Arc::from(format!("topic{number}")))
             .find(|name| cluster.core_of(cluster.shard_of_name(name)) == CoreId(0))
             .expect("some topic is core 0's");
         let shard = cluster.shard_of_name(&name);

@@ -62,8 +62,9 @@ pub struct Leaves {
     pub member: Asker,
     /// What it was not sent.
     pub returned: Vec<Entry>,
-    /// Messages it has and does not hand back: after CLOSE it is sent them.
-    pub sends_itself: u64,
+    /// Messages it has and does not hand back: after CLOSE it is sent them. `None` for all it was
+    /// dealt.
+    pub sends_itself: Option<u64>,
 }
 
 #[derive(Debug)]
@@ -431,7 +432,7 @@ impl Broker {
             }
             return;
         };
-        let leaves = Leaves { member, returned: vec![entry], sends_itself: 0 };
+        let leaves = Leaves { member, returned: vec![entry], sends_itself: Some(0) };
         self.tell_coordinator_left(name, leaves);
     }
 
@@ -466,13 +467,41 @@ impl Broker {
         self.deal(index);
     }
 
+    /// A member of this core leaves, but is sent all it was dealt: also what is on its way from the
+    /// coordinator, which says when nothing is. Returns whether it has to wait for that.
+    pub(super) fn leave_group_later(&mut self, index: SubscriptionIndex) -> bool {
+        let subscription = self.subscriptions.get(index);
+        let Some(name) = subscription.group.clone() else { return false };
+        let member = Asker { index, number: subscription.number };
+        let coordinator = self.coordinator(&name);
+        if coordinator == self.core || self.subscriptions.member(member).is_none() {
+            return false;
+        }
+        self.subscriptions.get(index).leaves_group = true;
+        let leaves = Leaves { member, returned: Vec::new(), sends_itself: None };
+        self.outgoing[usize::from(coordinator.0)].ask(Request::LeaveGroup { name, leaves });
+        true
+    }
+
+    /// The coordinator says that nothing more comes for a member.
+    pub(super) fn left_group(&mut self, member: Asker) {
+        self.left_groups.remove(&member.number);
+        if self.subscriptions.member(member).is_some_and(|one| one.leaves_group) {
+            self.end_nats_subscription(member.index, false);
+        }
+    }
+
     /// A member of this core leaves; what it was not sent goes back.
     pub(super) fn leave_group(&mut self, index: SubscriptionIndex, hands_back: bool) {
         let subscription = self.subscriptions.get(index);
         let Some(name) = subscription.group.take() else { return };
+        // It has said so already, and keeps what it was dealt.
+        if subscription.leaves_group {
+            return;
+        }
         let member = Asker { index, number: subscription.number };
         let mut returned = Vec::new();
-        let sends_itself = if hands_back { 0 } else { subscription.queue.messages() };
+        let sends_itself = Some(if hands_back { 0 } else { subscription.queue.messages() });
         if hands_back {
             let entries = subscription.queue.entries();
             while let Some(entry) = subscription.queue.take_next(0, 0, true) {
@@ -520,7 +549,8 @@ impl Broker {
         match leaver {
             // What it was dealt and does not account for is still on its way to it.
             Some(leaver) => {
-                self.groups.coming_back += u64::from(leaver.holds) - comes_back - sends_itself;
+                let holds = u64::from(leaver.holds) - comes_back;
+                self.groups.coming_back += holds - sends_itself.unwrap_or(holds);
             }
             None => self.groups.coming_back -= comes_back,
         }

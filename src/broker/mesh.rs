@@ -237,9 +237,7 @@ impl Broker {
                 Delivery::Replay { asker, replays } => self.replayed(from, asker, replays),
                 Delivery::JoinedGroup { member } => self.joined_group(member),
                 Delivery::Dealt { member, entry } => self.dealt(member, entry),
-                Delivery::LeftGroup { member } => {
-                    self.left_groups.remove(&member.number);
-                }
+                Delivery::LeftGroup { member } => self.left_group(member),
                 Delivery::GroupsDrained => self.drain.groups_drained += 1,
                 Delivery::Block { topic, blocked } => self.publishers_wait(&topic, blocked),
                 Delivery::Announced { number } => {

@@ -238,7 +238,8 @@ impl Broker {
 
     /// The other cores that may own a topic the pattern matches.
     fn cores_to_ask(&self, pattern: &str) -> Vec<CoreId> {
-        if name::is_literal(pattern) {
+        let first_token = pattern.split('.').next().unwrap_or_default();
+        if name::is_literal(first_token) {
             let owner = self.cluster.core_of(self.cluster.shard_of_name(pattern));
             return if owner == self.core { Vec::new() } else { vec![owner] };
         }

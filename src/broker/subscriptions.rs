@@ -66,7 +66,8 @@ pub struct Subscription {
     pub ends: bool,
     /// When it was ended, among all that were.
     pub ended: u64,
-    /// A NATS client's, which is in force at once: not all cores have said that they know it.
+    /// A NATS client's: other cores have not all said that they know it, or its coordinator not that
+    /// it has left.
     pub awaits_cores: bool,
     /// Messages it was given, or would have been if its queue had room.
     pub taken: u64,
@@ -74,6 +75,8 @@ pub struct Subscription {
     pub taken_max: u64,
     /// It is not sent topics that these do not allow.
     pub filter: Option<Arc<Permissions>>,
+    /// It is about to leave its group, and gets what it was dealt until then.
+    pub leaves_group: bool,
     /// The group it is a member of.
     pub group: Option<GroupName>,
     /// At the bound of its queue.
@@ -146,6 +149,7 @@ impl Subscriptions {
             taken: 0,
             taken_max: u64::MAX,
             filter: None,
+            leaves_group: false,
             group: None,
             policy,
             bounds,

@@ -287,7 +287,7 @@ fn two_cores_with_full_mesh_lanes_do_not_deadlock() {
 fn a_pattern_reaches_topics_of_every_core() {
     let mut world = World::with_seed(13).cores(4).mesh_delay_ticks(0..=9);
     let topics = [0, 1, 2, 3].map(|core| world.topic_on(core));
-    let subscribers = [0, 1, 2, 3].map(|core| world.subscribe(CoreId(core), "t.*"));
+    let subscribers = [0, 1, 2, 3].map(|core| world.subscribe(CoreId(core), "*.t"));
     for topic in &topics {
         world.publish_each(ZERO, topic, [topic.as_str()]);
     }
@@ -412,7 +412,7 @@ fn a_core_serves_all_requests_of_a_large_letter_before_it_sleeps() {
         world.publish(*client, &topic, "small", 0);
         world.run_until_idle();
     }
-    let nobody_wants = (0..).map(|number| format!("n.{number}")).find(|name| {
+    let nobody_wants = (0..).map(|number| format!("n{number}.n")).find(|name| {
         let shard = world.cluster.shard_of_name(name);
         world.cluster.core_of(shard) == ONE
     });

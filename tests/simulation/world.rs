@@ -193,7 +193,7 @@ impl World {
         let owner = |name: &String| {
             usize::from(self.cluster.core_of(self.cluster.shard_of_name(name)).0) == core
         };
-        (0..).map(|number| format!("t.{number}")).find(owner).expect("some name is hashed there")
+        (0..).map(|number| format!("t{number}.t")).find(owner).expect("some name is hashed there")
     }
 
     /// Connects a client that has said HELLO.

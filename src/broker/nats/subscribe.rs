@@ -130,6 +130,14 @@ impl Broker {
             Some(max) if max > subscription.taken => subscription.taken_max = max,
             // Clients drain: they say UNSUB and PING, and work on what comes before the PONG. To
             // hand that back would lose it with the last of a group.
+            _ if self.leave_group_later(index) => {
+                self.subscriptions.get(index).awaits_cores = true;
+                let session = self.sessions.get(slot);
+                session.pending_requests += 1;
+                session.nats().sids.remove(sid);
+                // What it publishes from here on is not for itself.
+                self.begin_quiet_fence(slot);
+            }
             _ => self.end_nats_subscription(index, false),
         }
     }
@@ -148,7 +156,10 @@ impl Broker {
         }
         let joins = subscription.state == State::Joining;
         let session = self.sessions.get(slot);
-        session.nats().sids.remove(&sid);
+        // Another may have its name already.
+        if session.nats().sids.get(&sid) == Some(&index) {
+            session.nats().sids.remove(&sid);
+        }
         if joins {
             session.pending_requests -= 1;
             session.nats().joining_groups -= 1;
