@@ -55,6 +55,16 @@
 //! topic. No core waits, so two cores cannot wait for each other; connections can, and
 //! `queues.block_timeout_ms` ends that.
 //!
+//! # Topics are hashed by their first token
+//!
+//! By the whole name, what one publisher sends to `orders.eu` and `orders.us` would be ordered by two
+//! cores, and reach a subscription to `orders.*` in whatever order those have. nats-server keeps it, and
+//! programs count on it: seven of nats-py's own tests do. So topics that begin alike have one owner. Its
+//! work is a small part: it stamps headers and passes references on, while receiving, checking,
+//! writing text and sending are with the cores of the connections. A pattern that begins with a literal
+//! token need be announced to one core only. The price: a broker with one first token orders on
+//! one core. Chaining batches through owners keeps order as well, at a hop for each change of owner.
+//!
 //! # A group has one coordinator
 //!
 //! The core that its name hashes to keeps the group's queue and deals frames to members, in turn,

@@ -26,8 +26,10 @@
 //!
 //! # Order, and what PONG means
 //!
-//! - The order of one publisher is kept for each subject, as everywhere. On one core it is kept over
-//!   all subjects of a publisher, too; on several cores subjects have different owners.
+//! - The order of one publisher is kept over all subjects that begin with the same token: what is
+//!   published to `orders.eu` and `orders.us` reaches a subscription to `orders.*` in that order. Subjects
+//!   that begin differently may have different owners, and on several cores no order between them;
+//!   with `server.cores` one core, or `delivery.fanout_shards = 1`, there is one over all.
 //! - Messages under different subscriptions of one connection may come in another order than with
 //!   nats-server: each subscription has a queue of its own.
 //! - Commands of one connection take effect in their order: a SUB does not get what the same
@@ -89,8 +91,12 @@
 //! | a listener on `a.*` in group `q` and one on `a.b` in group `q` share messages as there, unless BLIP/1 clients are members: those groups are each of their own | PROTOCOL.md: members of one group on one pattern |
 //! | members of a group are dealt messages in turn; there it is chance | fairness that can be tested |
 //! | the first PING comes after `nats.ping_interval_ms`, not after two seconds | nothing is measured with it |
+//! | `version` in INFO is 2.10.0-blipmq and our own version behind it | clients and programs take it for that of nats-server; `server_name` says who it is |
 //! | one INFO, and another when the broker stops (`ldm`) | there are no accounts and no cluster to tell of |
 //! | HMSG from a client is `Unknown Protocol Operation` | it is one |
 //!
-//! Not here: JetStream, accounts and JWT, clustering, leaf nodes, the monitoring port, and TLS so far.
+//! `go`, the version of the compiler of nats-server, is not in INFO. The Python package `nats-core` (not
+//! nats-py) reads it without asking whether it is there, and cannot connect.
+//!
+//! Not here: permissions of a subject in one queue group alone, `allow_responses`, message tracing, JetStream, accounts and JWT, clustering, leaf nodes, the monitoring port, and TLS so far.
 //! Requests to `$JS.API.` get no responders, so that clients fail at once and say why.

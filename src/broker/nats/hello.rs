@@ -12,6 +12,11 @@ use crate::nats::error::Offence;
 use crate::nats::info::{self, Info};
 use crate::protocol::Reject;
 
+/// What INFO says as the version. Clients and programs read it as that of nats-server and leave out
+/// what such a one does not have: everything of 2.10 that is not JetStream, accounts or clustering is
+/// here. Who wants to know which server it is reads its name.
+const PROTOCOL_LEVEL: &str = concat!("2.10.0-blipmq.", env!("CARGO_PKG_VERSION"));
+
 impl Broker {
     /// A NATS client has connected: it is told who we are, and may be asked who it is.
     pub(in crate::broker) fn nats_connected(
@@ -62,7 +67,7 @@ impl Broker {
         let info = Info {
             server_id: &server_id,
             server_name: SERVER_NAME,
-            version: env!("CARGO_PKG_VERSION"),
+            version: PROTOCOL_LEVEL,
             host: &address.ip().to_string(),
             port: address.port(),
             max_payload: self.cluster.settings.server.max_message_size_bytes,

@@ -20,6 +20,51 @@ on_one_and_two_cores! {
     members_of_both_protocols_share_a_group,
     each_subscription_of_a_connection_gets_its_own_copy,
     messages_of_nats_are_kept_for_blip_subscribers_that_ask,
+    subjects_that_begin_alike_stay_in_order,
+    members_that_drain_at_once_lose_nothing,
+}
+
+/// Goal: one publisher's messages to many subjects of one pattern come as they were sent.
+fn subjects_that_begin_alike_stay_in_order(cores: &str) {
+    const MESSAGES: usize = 1_000;
+    let broker = Broker::start(cores);
+    let addr = broker.nats.expect("NATS clients are served");
+    let mut subscriber = Nats::connect(addr);
+    subscriber.subscribe("orders.>", "1");
+    let mut publisher = Nats::connect(addr);
+    let mut out = Vec::new();
+    for number in 0..MESSAGES {
+        put(&mut out, &format!("orders.{}", number % 23), number.to_string().as_bytes());
+    }
+    publisher.write(&out);
+    for number in 0..MESSAGES {
+        assert_eq!(subscriber.message().text(), number.to_string());
+    }
+    drop((subscriber, publisher));
+    broker.stop();
+}
+
+/// Goal: what was published before the members of a group left reaches one of them before its PONG.
+/// Method: one leaves behind its own burst, the other at its first message, time and again.
+fn members_that_drain_at_once_lose_nothing(cores: &str) {
+    const MESSAGES: usize = 1_000;
+    let broker = Broker::start(cores);
+    let addr = broker.nats.expect("NATS clients are served");
+    for round in 0..8 {
+        let subject = format!("_INBOX.drain{round}");
+        let mut members = [Nats::connect(addr), Nats::connect(addr)];
+        members.iter_mut().for_each(|member| member.join(&subject, "team", "1"));
+        let [early, late] = &mut members;
+        let mut out = Vec::new();
+        (0..MESSAGES).for_each(|_| put(&mut out, &subject, b""));
+        out.extend_from_slice(b"UNSUB 1\r\n");
+        late.write(&out);
+        early.message();
+        early.say("UNSUB 1\r\n");
+        let got = 1 + early.messages().len() + late.messages().len();
+        assert_eq!(got, MESSAGES, "round {round}");
+    }
+    broker.stop();
 }
 
 fn a_request_of_nats_is_answered_by_blip(cores: &str) {
