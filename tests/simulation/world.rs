@@ -7,6 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use blipmq::broker::counters::Counters;
+use blipmq::broker::mesh::{DELIVERIES, REQUESTS};
 use blipmq::broker::{Cluster, Now};
 use blipmq::config::Settings;
 use blipmq::protocol::CoreId;
@@ -398,7 +399,9 @@ impl World {
             self.step();
             let wires_rest = self.wires.iter().all(|wire| {
                 // One that is paused may well stay so: that is for the caller to judge.
-                let waits = wire.paused && wire.in_flight.is_none() && wire.downstream.is_empty();
+                let nobody_reads = wire.broken || wire.client_end == ClientEnd::Closed;
+                let is_read = wire.downstream.is_empty() || nobody_reads;
+                let waits = wire.paused && wire.in_flight.is_none() && is_read;
                 wire.stalled || waits || wire.is_quiet()
             });
             at_rest = if self.is_at_rest() && wires_rest { at_rest + 1 } else { 0 };
@@ -418,7 +421,19 @@ impl World {
             .filter(|(_, wire)| !wire.is_quiet() || wire.paused)
             .map(|(number, wire)| format!("{number}: {wire:?}"))
             .collect();
-        format!("awake cores {awake:?}, mesh empty: {}, {wires:?}", self.mesh.is_empty())
+        let wants: Vec<_> = self
+            .drivers
+            .iter()
+            .map(|driver| {
+                let broker = &driver.broker;
+                let letters = [REQUESTS, DELIVERIES].map(|lane| broker.wants_letter(lane));
+                (letters, broker.wants_input(), broker.owes_turn())
+            })
+            .collect();
+        let mesh = self.mesh.is_empty();
+        format!(
+            "awake cores {awake:?}, wants letters, input, owes turn: {wants:?}, mesh empty: {mesh}, {wires:?}"
+        )
     }
 
     /// Faults end: everybody reads, nothing is late, and everything must come to rest.

@@ -219,14 +219,20 @@ impl Client {
         index
     }
 
-    /// UNSUB at once.
-    pub fn unsubscribe(&mut self, out: &mut Vec<u8>, ledger: &mut Ledger, index: usize) {
-        let command = self.command();
+    /// The last command, an UNSUB or a CONNECT, has ended it.
+    pub fn ends(&mut self, ledger: &mut Ledger, index: usize) {
         let subscription = &mut ledger.subscriptions[index];
-        subscription.ended.get_or_insert(command);
+        subscription.ended.get_or_insert(self.commands);
         if let Some(queue) = &subscription.queue {
             ledger.queues_left.insert(queue.clone());
         }
+    }
+
+    /// UNSUB at once.
+    pub fn unsubscribe(&mut self, out: &mut Vec<u8>, ledger: &mut Ledger, index: usize) {
+        self.command();
+        self.ends(ledger, index);
+        let subscription = &ledger.subscriptions[index];
         out.extend_from_slice(format!("UNSUB {}\r\n", subscription.sid).as_bytes());
     }
 

@@ -202,12 +202,15 @@ impl NatsWorld {
             let record = self.world.wires[wire].record.as_ref();
             &record.expect("it keeps one").sent[..]
         };
-        // Reports of one turn: where the newest counts, or a subject has no sequences, every message
-        // may have its own.
+        // Reports of one turn: where the newest counts, messages expire, or a subject has no sequences,
+        // every message may have its own.
         let reports_max = match settings.queues.overflow_policy {
             OverflowPolicy::Latest => 1_000,
             _ if settings.limits.max_topics < 1_000 => 1_000,
-            _ => 32,
+            _ if settings.delivery.default_ttl_ms > 0 => 1_000,
+            // And it is sent so few at a time.
+            _ if settings.delivery.max_batch < 4 => 1_000,
+            _ => 64,
         };
         let has_monitor =
             self.clients.iter().any(|client| client.is_monitor && client.state == State::Open);
@@ -232,7 +235,7 @@ impl NatsWorld {
 
 fn plan(random: &mut Random) -> Plan {
     let mut settings = Settings::default();
-    settings.nats.subscriber_capacity = random.pick(&[1, 4, 32, 32, 64, 1_000]);
+    settings.nats.subscriber_capacity = random.pick(&[1, 4, 32, 64, 64, 1_000]);
     settings.queues.subscriber_capacity = random.pick(&[64, 64, 256, 1_024]);
     settings.queues.overflow_policy = random.pick(&[
         OverflowPolicy::DropOldest,

@@ -222,7 +222,7 @@ impl Circumstances<'_> {
                 };
                 let is_owed = self.is_accepted(message)
                     && (shares_one_pattern || !left)
-                    && members.iter().any(|member| keeps(member));
+                    && members.iter().any(keeps);
                 if !is_owed || times == 1 {
                     continue;
                 }
