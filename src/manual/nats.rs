@@ -91,7 +91,7 @@
 //! | a listener on `a.*` in group `q` and one on `a.b` in group `q` share messages as there, unless BLIP/1 clients are members: those groups are each of their own | PROTOCOL.md: members of one group on one pattern |
 //! | members of a group are dealt messages in turn; there it is chance | fairness that can be tested |
 //! | the first PING comes after `nats.ping_interval_ms`, not after two seconds | nothing is measured with it |
-//! | `version` in INFO is 2.10.0-blipmq and our own version behind it | clients and programs take it for that of nats-server; `server_name` says who it is |
+//! | `version` in INFO is 2.10.0-blipmq | clients and programs take it for that of nats-server; `server_name` says who it is, as blipmq/0.1.0 |
 //! | one INFO, and another when the broker stops (`ldm`) | there are no accounts and no cluster to tell of |
 //! | HMSG from a client is `Unknown Protocol Operation` | it is one |
 //!

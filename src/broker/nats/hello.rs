@@ -15,7 +15,7 @@ use crate::protocol::Reject;
 /// What INFO says as the version. Clients and programs read it as that of nats-server and leave out
 /// what such a one does not have: everything of 2.10 that is not JetStream, accounts or clustering is
 /// here. Who wants to know which server it is reads its name.
-const PROTOCOL_LEVEL: &str = concat!("2.10.0-blipmq.", env!("CARGO_PKG_VERSION"));
+const PROTOCOL_LEVEL: &str = "2.10.0-blipmq";
 
 impl Broker {
     /// A NATS client has connected: it is told who we are, and may be asked who it is.
