@@ -7,7 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use blipmq::broker::counters::Counters;
-use blipmq::broker::mesh::{DELIVERIES, REQUESTS};
+use blipmq::broker::letter::{DELIVERIES, REQUESTS};
 use blipmq::broker::{Cluster, Now};
 use blipmq::config::Settings;
 use blipmq::protocol::CoreId;
