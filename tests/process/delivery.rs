@@ -152,7 +152,7 @@ fn a_topic_of_another_core_than_its_publisher_and_subscriber_is_delivered(cores:
     let mut request = 0;
     let (name, topic) = loop {
         request += 1;
-        let name = format!("far.{request}");
+        let name = format!("far{request}.t");
         let (topic, next, owner) = publisher.open(request, &name);
         assert_eq!(next, 1);
         if !several || owner != publisher.core {

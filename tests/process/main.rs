@@ -66,7 +66,7 @@ fn topic_on_each_core(addr: std::net::SocketAddr, cores: &str, prefix: &str) -> 
     let mut wire = support::wire::Wire::connect(addr);
     let mut found = vec![None; count];
     for request in 1.. {
-        let name = format!("{prefix}.{request}");
+        let name = format!("{prefix}{request}.{request}");
         let (_, next, owner) = wire.open(request, &name);
         if next == 1 {
             found[usize::from(owner)].get_or_insert(name);
