@@ -121,10 +121,7 @@ impl Broker {
             "a PONG waits for something that will be sent"
         );
         if let Some(fence) = &nats.fence {
-            assert!(
-                fence.was_asked() || self.fencing.contains(&slot),
-                "other cores will be asked"
-            );
+            assert!(fence.was_asked() || self.fencing.contains(&slot), "other cores will be asked");
             assert!(
                 !fence.is_over(session.pending_requests) || !nats.pongs.is_empty(),
                 "a fence ends when nothing is left to wait for"
