@@ -75,6 +75,10 @@
 //! Over `limits.memory_max` messages of NATS clients are dropped and counted
 //! (`blipmq_dropped_messages_total`, reason `refused_for_memory`): the protocol has no answer that a client would survive.
 //!
+//! A member of a queue group that says UNSUB is still sent what it was dealt, as with nats-server, so that
+//! it can drain; if its connection ends before, that is lost. A member whose connection ends without
+//! UNSUB leaves what it was not sent to the others.
+//!
 //! # Errors
 //!
 //! Texts are those of nats-server; each is in [`nats::error`](crate::nats::error). What is queued for

@@ -198,6 +198,8 @@ impl Circumstances<'_> {
                 match member.max {
                     _ if client.stayed() => 0,
                     _ if client.has_offended() => u64::MAX / 1_024,
+                    // Who says UNSUB is sent what it was dealt, and takes it along if it vanishes.
+                    _ if member.ended.is_some() => u64::MAX / 1_024,
                     Some(max) => max.saturating_sub(was_sent),
                     None => 0,
                 }
