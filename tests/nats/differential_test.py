@@ -131,6 +131,11 @@ class Comparison(unittest.TestCase):
         self.different([one], [])
         self.different([one], [message(b"1", headers=b"NATS/1.0 503\r\n\r\n")])
 
+    def test_a_503_that_a_client_published_is_a_message_like_others(self):
+        published = b"NATS/1.0 503\r\nA: 1\r\n\r\n"
+        one, other = message(b"9101", headers=published), message(b"9102", headers=published)
+        self.equal({0: [one], 1: []}, {0: [], 1: [other]}, "queue_member")
+
     def test_an_error_that_tcp_may_double_is_one_and_others_are_counted(self):
         self.equal([INVALID, INVALID, OK], [INVALID, OK], "invalid_publish_subject_twice")
         self.different([INVALID, OK, INVALID], [INVALID, OK])

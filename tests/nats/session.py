@@ -103,7 +103,8 @@ class Message:
     payload: bytes
 
     def is_no_responders(self):
-        return self.headers is not None and self.headers.startswith(b"NATS/1.0 503") and not self.payload
+        # What a client publishes may have the status, but not this header.
+        return self.headers is not None and self.headers.startswith(b"NATS/1.0 503\r\nNats-Subject: ") and not self.payload
 
     def publisher(self):
         """Which connection published it and as which one, if the payload tells."""
