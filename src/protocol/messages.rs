@@ -125,36 +125,31 @@ pub fn address(frames: &mut [u8], topic: TopicId, subscription: u32) {
 /// CRC: that of the whole frame says nothing of a part, and the broker makes none.
 pub fn last_messages(frame: &[u8], keep: u16) -> Vec<u8> {
     let mut header = Header::read(frame);
-    assert!((1..header.count).contains(&keep), "a part is cut from a larger frame");
-    let mut rest = &frame[MESSAGES_HEADER_LEN..];
-    for _ in keep..header.count {
-        let len = u32_at(rest, 0) & !RECORD_HAS_HEADERS;
-        rest = &rest[RECORD_HEADER_LEN + len as usize..];
-    }
-    header.frame_len = (MESSAGES_HEADER_LEN + rest.len()) as u32;
-    header.sequence += u64::from(header.count - keep);
-    header.count = keep;
-    header.flags &= !FLAG_CRC;
-    header.crc = 0;
-    [&header.to_bytes()[..], rest].concat()
+    let left_out = header.count.checked_sub(keep).expect("a part is cut from a larger frame");
+    header.sequence += u64::from(left_out);
+    part(header, keep, &frame[end_of(frame, left_out)..])
 }
 
 /// A stamped frame of the first `keep` messages of a stamped frame that has more of them. It has no
 /// CRC, as that of [`last_messages`].
 pub fn first_messages(frame: &[u8], keep: u16) -> Vec<u8> {
-    let mut header = Header::read(frame);
+    part(Header::read(frame), keep, &frame[MESSAGES_HEADER_LEN..end_of(frame, keep)])
+}
+
+/// Where the first `count` records of a frame end.
+fn end_of(frame: &[u8], count: u16) -> usize {
+    (0..count).fold(MESSAGES_HEADER_LEN, |at, _| {
+        at + RECORD_HEADER_LEN + (u32_at(frame, at) & !RECORD_HAS_HEADERS) as usize
+    })
+}
+
+fn part(mut header: Header, keep: u16, records: &[u8]) -> Vec<u8> {
     assert!((1..header.count).contains(&keep), "a part is cut from a larger frame");
-    let records = &frame[MESSAGES_HEADER_LEN..];
-    let mut len = 0;
-    for _ in 0..keep {
-        let record_len = u32_at(&records[len..], 0) & !RECORD_HAS_HEADERS;
-        len += RECORD_HEADER_LEN + record_len as usize;
-    }
-    header.frame_len = (MESSAGES_HEADER_LEN + len) as u32;
+    header.frame_len = (MESSAGES_HEADER_LEN + records.len()) as u32;
     header.count = keep;
     header.flags &= !FLAG_CRC;
     header.crc = 0;
-    [&header.to_bytes()[..], &records[..len]].concat()
+    [&header.to_bytes()[..], records].concat()
 }
 
 /// The first of whole MESSAGES frames lying back to back: its length and how many messages it has.
