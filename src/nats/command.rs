@@ -50,8 +50,8 @@ pub enum Command<'a> {
     Unsubscribe {
         /// What the client called it.
         sid: &'a [u8],
-        /// The subscription ends when it has had so many messages from its begin; `None`: now.
-        /// nats-server takes 0 and what is no number for now.
+        /// The subscription ends when it has had so many messages from its begin; `None`: at once.
+        /// nats-server reads 0, and what is no number, as `None`.
         max: Option<u64>,
     },
 }
