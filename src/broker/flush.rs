@@ -110,8 +110,8 @@ impl Broker {
                                 self.encodings.of(now, &portion, nats, subscription, memory)
                             }
                             None => {
-                                let told =
-                                    gather.announce(session, &mut self.passing_ids, &portion);
+                                let (topic, ids) = (&portion.topic, &mut self.passing_ids);
+                                let told = gather.announce(session, ids, topic, portion.first);
                                 gather.put_between();
                                 addressed(portion, told, memory)
                             }
@@ -210,7 +210,7 @@ impl Gather<'_> {
             return;
         }
         self.write_gap();
-        let told = self.announce_topic(session, passing_ids, &gap.topic, gap.first);
+        let told = self.announce(session, passing_ids, &gap.topic, gap.first);
         self.gap = Some((told, gap));
     }
 
@@ -220,18 +220,9 @@ impl Gather<'_> {
         }
     }
 
-    fn announce(
-        &mut self,
-        session: &mut Session,
-        passing_ids: &mut PassingIds,
-        portion: &Portion,
-    ) -> TopicId {
-        self.announce_topic(session, passing_ids, &portion.topic, portion.first)
-    }
-
     /// The first time a connection receives a topic, it is told which one that is. Returns the id
     /// it knows the topic by.
-    fn announce_topic(
+    fn announce(
         &mut self,
         session: &mut Session,
         passing_ids: &mut PassingIds,
