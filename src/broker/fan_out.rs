@@ -31,10 +31,9 @@ impl Broker {
         let mut fulfilled = Vec::new();
         for &index in targets.iter().chain(&joining) {
             let subscription = self.subscriptions.get(index);
-            if portion.not_to.as_ref().is_some_and(|publisher| {
-                publisher.core == self.core
-                    && publisher.connection == self.sessions.id(subscription.slot)
-            }) {
+            if let Some(publisher) = &portion.not_to
+                && publisher.is(self.core, self.sessions.id(subscription.slot))
+            {
                 continue;
             }
             reached = true;

@@ -1,6 +1,6 @@
 //! Groups: members share the messages of one pattern, each message goes to exactly one of them.
 //!
-//! One core *coordinates* a group: the one its pattern and name hash to. It wants the pattern as a
+//! One core *coordinates* a group: the one its name hashes to. It wants the pattern as a
 //! subscription would, keeps one queue for the whole group, and deals frames to members in turn,
 //! never more to a member than its capacity. Members may be on any core; each tells the coordinator
 //! what it has sent, which makes room.
@@ -84,8 +84,8 @@ struct Member {
 
 impl Member {
     fn may_have(&self, entry: &NextEntry) -> bool {
-        let is_publisher = entry.not_to.as_ref().is_some_and(|publisher| {
-            self.core == publisher.core && self.nats == Some(publisher.connection)
+        let is_publisher = self.nats.is_some_and(|connection| {
+            entry.not_to.as_ref().is_some_and(|publisher| publisher.is(self.core, connection))
         });
         let may_receive = |topic: &Arc<TopicName>| {
             self.filter.as_ref().is_none_or(|filter| filter.may_receive(&topic.name))
@@ -274,10 +274,11 @@ impl Broker {
 
     /// A subscription of this core is a member from now on.
     pub(super) fn joined_group(&mut self, member: Asker) {
-        if self.subscriptions.joining(member).is_some_and(|joining| joining.sid.is_some()) {
-            self.nats_in_force(member.index);
-        } else if self.subscriptions.joining(member).is_some() {
-            self.put_in_force(member.index);
+        let is_nats = self.subscriptions.joining(member).map(|joining| joining.sid.is_some());
+        match is_nats {
+            Some(true) => self.nats_in_force(member.index),
+            Some(false) => self.put_in_force(member.index),
+            None => {}
         }
     }
 
@@ -347,29 +348,12 @@ impl Broker {
                 None if group.members.iter().any(may_have) => return,
                 // Nobody wants it or may have it.
                 None => {
-                    let entries = group.queue.entries();
-                    let unwanted = match group.returned.pop_front() {
-                        None => group.queue.take_next(0, 0, true),
-                        returned => returned,
-                    };
-                    self.kept.count_entries(entries, group.queue.entries());
-                    if let Some(Entry::Portion(portion)) = unwanted {
-                        let lost = u64::from(portion.messages);
-                        self.counters.dropped_disconnected_messages.add(lost);
-                    }
+                    let lost = self.take_next_of(index).map_or(0, |entry| entry.messages());
+                    self.counters.dropped_disconnected_messages.add(lost);
                     continue;
                 }
             };
-            let entry = match group.returned.pop_front() {
-                Some(entry) => entry,
-                None => {
-                    let entries = group.queue.entries();
-                    // One frame at a time: members take turns by frame.
-                    let Some(entry) = group.queue.take_next(0, 0, true) else { return };
-                    self.kept.count_entries(entries, group.queue.entries());
-                    entry
-                }
-            };
+            let Some(entry) = self.take_next_of(index) else { return };
             let entry = match entry {
                 Entry::Portion(portion) if portion.is_expired(self.now) => {
                     self.counters.expired_in_queue_messages.add(u64::from(portion.messages));
@@ -390,6 +374,18 @@ impl Broker {
                 self.outgoing[usize::from(core.0)].deliver(Delivery::Dealt { member, entry });
             }
         }
+    }
+
+    /// What a group deals next: one frame at a time, because members take turns by frame.
+    fn take_next_of(&mut self, index: u32) -> Option<Entry> {
+        let group = self.groups.at(index);
+        if let Some(returned) = group.returned.pop_front() {
+            return Some(returned);
+        }
+        let entries = group.queue.entries();
+        let entry = group.queue.take_next(0, 0, true);
+        self.kept.count_entries(entries, group.queue.entries());
+        entry
     }
 
     /// A member of this core is dealt a frame or told of a gap.
@@ -426,11 +422,7 @@ impl Broker {
     /// What came for a member that left goes back, if its group can still be named.
     fn hand_back(&mut self, member: Asker, entry: Entry) {
         let Some(name) = self.left_groups.get(&member.number).cloned() else {
-            if let Entry::Portion(portion) = entry {
-                let lost = u64::from(portion.messages);
-                self.counters.dropped_disconnected_messages.add(lost);
-            }
-            return;
+            return self.counters.dropped_disconnected_messages.add(entry.messages());
         };
         let leaves = Leaves { member, returned: vec![entry], sends_itself: Some(0) };
         self.tell_coordinator_left(name, leaves);
@@ -532,14 +524,7 @@ impl Broker {
         } else {
             self.outgoing[usize::from(core.0)].deliver(Delivery::LeftGroup { member });
         }
-        let lost = |returned: &[Entry]| -> u64 {
-            let messages = returned.iter().map(|entry| match entry {
-                Entry::Portion(portion) => u64::from(portion.messages),
-                Entry::Gap(_) => 0,
-            });
-            messages.sum()
-        };
-        let comes_back = lost(&returned);
+        let comes_back: u64 = returned.iter().map(Entry::messages).sum();
         let is_leaver = |one: &Member| one.core == core && one.member == member;
         let found = self.groups.find(name);
         let leaver = found.and_then(|(_, group)| {
@@ -568,7 +553,7 @@ impl Broker {
         if !group.members.is_empty() {
             return self.deal(index);
         }
-        let mut group = self.groups.slots[index as usize].take().expect("found above");
+        let group = self.groups.slots[index as usize].take().expect("found above");
         self.groups.free.push(index);
         self.groups.by_name.remove(name);
         if group.in_force {
@@ -576,7 +561,8 @@ impl Broker {
         }
         self.withdraw_pattern(&name.pattern, Waiter::Group(index));
         self.kept.count_entries(group.queue.entries(), 0);
-        let all = lost(group.returned.make_contiguous()) + group.queue.messages();
-        self.counters.dropped_disconnected_messages.add(all);
+        let returned: u64 = group.returned.iter().map(Entry::messages).sum();
+        let lost = returned + group.queue.messages();
+        self.counters.dropped_disconnected_messages.add(lost);
     }
 }

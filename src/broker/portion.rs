@@ -45,6 +45,13 @@ pub struct Publisher {
     pub connection: ConnectionId,
 }
 
+impl Publisher {
+    /// Whether it is this connection of this core.
+    pub fn is(&self, core: CoreId, connection: ConnectionId) -> bool {
+        self.core == core && self.connection == connection
+    }
+}
+
 impl Portion {
     /// Whether their time to live is over.
     pub fn is_expired(&self, now: Now) -> bool {

@@ -27,6 +27,14 @@ pub enum Entry {
 }
 
 impl Entry {
+    /// How many messages it has to deliver.
+    pub fn messages(&self) -> u64 {
+        match self {
+            Entry::Portion(portion) => u64::from(portion.messages),
+            Entry::Gap(_) => 0,
+        }
+    }
+
     /// The topic it is of.
     pub fn topic(&self) -> &Arc<TopicName> {
         match self {
