@@ -110,12 +110,7 @@ impl Broker {
 
     /// A batch goes to its topic's shard, here or on another core.
     fn hand_out(&mut self, now: Now, from: CoreId, batch: Batch) {
-        let shard = match &batch.destination {
-            ingest::Destination::Topic(topic) => self.cluster.shard_of_id(*topic),
-            ingest::Destination::Name(name) | ingest::Destination::Subject(name) => {
-                self.cluster.shard_of_name(name)
-            }
-        };
+        let shard = self.cluster.shard_of(&batch.destination);
         let owner = self.cluster.core_of(shard);
         if owner == self.core {
             self.order(now, from, shard, batch);
@@ -132,7 +127,6 @@ impl Broker {
         let memory = &self.cluster.memory;
         // Not `shard_mut`: the topic is held while other fields are used.
         let shard = &mut self.shards[usize::from(shard.0 / self.cluster.cores)];
-        let topics_before = shard.topics();
         let (portion, wanted_by, kept_before) = match shard.find(&batch.destination) {
             Found::Kept(topic) => {
                 let portion = shard::stamp(&topic.name, topic.next_sequence, now, batch, memory);
@@ -150,7 +144,6 @@ impl Broker {
                 return self.send_acks(from, TopicId(0), None, &wants_ack);
             }
         };
-        self.counters.topics.add((shard.topics() - topics_before) as u64);
         self.counters.published_messages.add(messages);
         self.counters.published_bytes.add(portion.frames.len() as u64);
         for core in wanted_by.iter() {
@@ -302,11 +295,6 @@ impl Broker {
         shard: ShardId,
         topic: &Arc<str>,
     ) -> Result<(Arc<TopicName>, Sequence), TopicsFull> {
-        let shard = self.shard_mut(shard);
-        let before = shard.topics();
-        let opened = shard.open(topic);
-        let made = shard.topics() - before;
-        self.counters.topics.add(made as u64);
-        opened
+        self.shard_mut(shard).open(topic)
     }
 }

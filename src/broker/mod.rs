@@ -76,7 +76,7 @@ use counters::Counters;
 use drain::Drain;
 use flush::PassingIds;
 use groups::{GroupName, Groups};
-use ingest::Ingest;
+use ingest::{Destination, Ingest};
 use interest::Interest;
 use letter::{Inbox, Outgoing};
 use memory::{Kept, Memory};
@@ -188,6 +188,14 @@ impl Cluster {
         ShardId(((topic.0 - 1) % u32::from(self.shards)) as u16)
     }
 
+    /// The shard a batch goes to.
+    pub fn shard_of(&self, destination: &Destination) -> ShardId {
+        match destination {
+            Destination::Topic(topic) => self.shard_of_id(*topic),
+            Destination::Name(name) | Destination::Subject(name) => self.shard_of_name(name),
+        }
+    }
+
     /// The core that runs a shard.
     pub fn core_of(&self, shard: ShardId) -> CoreId {
         CoreId(shard.0 % self.cores)
@@ -266,7 +274,7 @@ impl Broker {
         let shards = (0..cluster.shards)
             .map(ShardId)
             .filter(|shard| cluster.core_of(*shard) == core)
-            .map(|shard| Shard::new(shard, cluster.clone()))
+            .map(|shard| Shard::new(shard, cluster.clone(), counters.clone()))
             .collect();
         Broker {
             core,

@@ -8,7 +8,7 @@ use super::ingest::Destination;
 use super::letter::{Ack, Request};
 use super::session::{Opened, Paused};
 use super::topic::TopicName;
-use super::{Action, Broker, ConnectionId, Now};
+use super::{Broker, ConnectionId, Now};
 use crate::limits::{self, OPENS_PER_CONNECTION_MAX};
 use crate::protocol::frame::{FLAG_ACK, PROVISIONAL};
 use crate::protocol::messages::{self, Header, RunBounds};
@@ -113,7 +113,6 @@ impl Broker {
 
     /// Whether a frame's topic is held up by a subscriber; if so, its connection is not read.
     fn waits_for_subscriber(&mut self, slot: u32, topic: u32) -> bool {
-        let connection = self.sessions.id(slot);
         let session = self.sessions.get(slot);
         let topic = match session.opens.get(&RequestId(topic & !PROVISIONAL)) {
             _ if topic & PROVISIONAL == 0 => TopicId(topic),
@@ -121,10 +120,8 @@ impl Broker {
             _ => return false,
         };
         let waits = self.blocks.publishers_wait(topic);
-        if waits && session.paused.is_none() {
-            session.paused = Some(Paused::Blocked(topic));
-            self.paused.push(slot);
-            self.actions.push(Action::Pause(connection));
+        if waits {
+            self.pause(slot, Paused::Blocked(topic));
         }
         waits
     }
@@ -190,12 +187,7 @@ impl Broker {
             0 => self.cluster.settings.delivery.default_ttl_ms,
             ttl_ms => ttl_ms,
         };
-        let shard = match &destination {
-            Destination::Topic(topic) => self.cluster.shard_of_id(*topic),
-            Destination::Name(name) | Destination::Subject(name) => {
-                self.cluster.shard_of_name(name)
-            }
-        };
+        let shard = self.cluster.shard_of(&destination);
         let ack = (first.flags & FLAG_ACK != 0).then(|| {
             self.sessions.get(slot).pending_requests += 1;
             (self.sessions.id(slot), first.sequence)
@@ -208,15 +200,8 @@ impl Broker {
 
     /// A connection that publishes to a core which cannot keep up is not read for a while.
     pub(super) fn wait_for_mesh(&mut self, slot: u32, owner: CoreId) {
-        if owner == self.core || !self.outgoing[usize::from(owner.0)].requests_are_full() {
-            return;
-        }
-        let connection = self.sessions.id(slot);
-        let session = self.sessions.get(slot);
-        if session.paused.is_none() {
-            session.paused = Some(Paused::Mesh(owner));
-            self.paused.push(slot);
-            self.actions.push(Action::Pause(connection));
+        if owner != self.core && self.outgoing[usize::from(owner.0)].requests_are_full() {
+            self.pause(slot, Paused::Mesh(owner));
         }
     }
 }

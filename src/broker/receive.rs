@@ -152,17 +152,11 @@ impl Broker {
     /// Whether a connection's next frame has to wait, and if so puts it where it waits.
     fn must_wait(&mut self, slot: u32, rest: &[u8], frame_len_max: u32) -> bool {
         let has_room = self.ingest.has_room();
-        let connection = self.sessions.id(slot);
-        let session = self.sessions.get(slot);
-        if matches!(session.phase, Phase::Finishing | Phase::Closing) {
+        if matches!(self.sessions.get(slot).phase, Phase::Finishing | Phase::Closing) {
             return false;
         }
-        if session.paused.is_none() && session.is_full_of_answers() {
-            session.paused = Some(Paused::Answers);
-            self.paused.push(slot);
-            self.actions.push(super::Action::Pause(connection));
-        }
-        if session.paused.is_some() {
+        self.pause_if_full_of_answers(slot);
+        if self.sessions.get(slot).paused.is_some() {
             return true;
         }
         // A frame that is not whole yet waits by itself; one that is too long will never be.
@@ -171,6 +165,24 @@ impl Broker {
             self.leave_for_later(slot);
         }
         !has_room
+    }
+
+    /// Stops reading a connection until the reason is over, see `resume_paused`.
+    pub(super) fn pause(&mut self, slot: u32, reason: Paused) {
+        let connection = self.sessions.id(slot);
+        let session = self.sessions.get(slot);
+        if session.paused.is_none() {
+            session.paused = Some(reason);
+            self.paused.push(slot);
+            self.actions.push(super::Action::Pause(connection));
+        }
+    }
+
+    /// A client that asks without listening slows itself.
+    pub(super) fn pause_if_full_of_answers(&mut self, slot: u32) {
+        if self.sessions.get(slot).is_full_of_answers() {
+            self.pause(slot, Paused::Answers);
+        }
     }
 
     /// What is left of a connection's bytes is served in a later turn.

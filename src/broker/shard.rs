@@ -12,6 +12,7 @@ use std::sync::atomic::Ordering;
 
 use hashbrown::HashMap;
 
+use super::counters::Counters;
 use super::ingest::{Batch, Destination};
 use super::interest::CoreSet;
 use super::log::Log;
@@ -35,6 +36,7 @@ pub struct TopicsFull {
 pub struct Shard {
     id: ShardId,
     cluster: Cluster,
+    counters: Arc<Counters>,
     by_name: HashMap<Arc<str>, usize>,
     /// By the order they were made, which their ids count.
     topics: Vec<Topic>,
@@ -42,8 +44,8 @@ pub struct Shard {
 
 impl Shard {
     /// A shard without topics.
-    pub fn new(id: ShardId, cluster: Cluster) -> Shard {
-        Shard { id, cluster, by_name: HashMap::new(), topics: Vec::new() }
+    pub fn new(id: ShardId, cluster: Cluster, counters: Arc<Counters>) -> Shard {
+        Shard { id, cluster, counters, by_name: HashMap::new(), topics: Vec::new() }
     }
 
     /// Finds or makes a topic; also tells the sequence its next message gets.
@@ -59,11 +61,6 @@ impl Shard {
     /// All topics, in the order they were made.
     pub fn all(&self) -> impl Iterator<Item = &Topic> {
         self.topics.iter()
-    }
-
-    /// How many topics there are.
-    pub fn topics(&self) -> usize {
-        self.topics.len()
     }
 
     /// The topics, each with the sequence its next message gets.
@@ -96,6 +93,7 @@ impl Shard {
             wanted_at_version: u64::MAX,
         });
         self.by_name.insert(name.clone(), index);
+        self.counters.topics.add(1);
         Ok(index)
     }
 

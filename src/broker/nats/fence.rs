@@ -8,8 +8,7 @@
 use super::super::flush::Gather;
 use super::super::letter::Request;
 use super::super::queue::Place;
-use super::super::session::Session;
-use super::super::session::{Paused, Phase};
+use super::super::session::{Paused, Phase, Session};
 use super::super::subscriptions::{SubscriptionIndex, Subscriptions};
 use super::super::{Action, Broker, ConnectionId};
 
@@ -106,13 +105,9 @@ impl Broker {
     }
 
     fn pause_for_fence(&mut self, slot: u32) {
-        let connection = self.sessions.id(slot);
         let session = self.sessions.get(slot);
-        let waits = session.phase != Phase::Closing && session.nats().fence.is_some();
-        if waits && session.paused.is_none() {
-            session.paused = Some(Paused::Fence);
-            self.paused.push(slot);
-            self.actions.push(Action::Pause(connection));
+        if session.phase != Phase::Closing && session.is_fenced() {
+            self.pause(slot, Paused::Fence);
         }
     }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::super::portion::Publisher;
 use super::super::session::{Paused, Phase};
-use super::super::{Action, Broker, ConnectionId, Now};
+use super::super::{Broker, ConnectionId, Now};
 use super::INBOX_PREFIX;
 use crate::nats::command::{self, Bounds, Command, Publish};
 use crate::nats::error::Offence;
@@ -54,21 +54,16 @@ impl Broker {
                 .ok()
                 .and_then(|subject| self.blocks.topic_that_waits(subject)),
         };
-        let connection = self.sessions.id(slot);
-        let has_room = self.ingest.has_room();
-        let session = self.sessions.get(slot);
         if let Some(topic) = blocked {
-            session.paused = Some(Paused::Blocked(topic));
-            self.paused.push(slot);
-            self.actions.push(Action::Pause(connection));
+            self.pause(slot, Paused::Blocked(topic));
             return true;
         }
         // It may be for a group this connection has just joined, and the coordinator not know yet.
-        if session.nats().joining_groups > 0 {
+        if self.sessions.get(slot).nats().joining_groups > 0 {
             self.begin_quiet_fence(slot);
             return true;
         }
-        if !has_room {
+        if !self.ingest.has_room() {
             self.leave_for_later(slot);
             return true;
         }

@@ -2,8 +2,8 @@
 //!
 //! Called by `broker::receive`. Next: `publish` for PUB and HPUB, `subscribe` for SUB and UNSUB.
 
-use super::super::session::{Paused, Phase};
-use super::super::{Action, Broker, Now};
+use super::super::session::Phase;
+use super::super::{Broker, Now};
 use crate::limits::NATS_CONTROL_LINE_MAX;
 use crate::nats::command::{self, Bounds, Command};
 use crate::nats::error::Offence;
@@ -65,14 +65,8 @@ impl Broker {
 
     /// Whether the connection's next command has to wait, whatever it is.
     fn nats_must_wait(&mut self, slot: u32) -> bool {
-        let connection = self.sessions.id(slot);
-        let session = self.sessions.get(slot);
-        if session.paused.is_none() && session.is_full_of_answers() {
-            session.paused = Some(Paused::Answers);
-            self.paused.push(slot);
-            self.actions.push(Action::Pause(connection));
-        }
-        session.waits_to_parse()
+        self.pause_if_full_of_answers(slot);
+        self.sessions.get(slot).waits_to_parse()
     }
 
     fn serve_nats(

@@ -150,21 +150,19 @@ impl Broker {
     ) {
         let subscription = self.subscriptions.get(index);
         let slot = subscription.slot;
-        let sid = subscription.sid.take().expect("it is a NATS client's");
-        if std::mem::take(&mut subscription.awaits_cores) {
-            self.sessions.get(slot).pending_requests -= 1;
-        }
-        let joins = subscription.state == State::Joining;
         let session = self.sessions.get(slot);
+        let sid = subscription.sid.as_deref().expect("it is a NATS client's");
         // Another may have its name already.
-        if session.nats().sids.get(&sid) == Some(&index) {
-            session.nats().sids.remove(&sid);
+        if session.nats().sids.get(sid) == Some(&index) {
+            session.nats().sids.remove(sid);
         }
-        if joins {
+        if std::mem::take(&mut subscription.awaits_cores) {
+            session.pending_requests -= 1;
+        }
+        if subscription.state == State::Joining {
             session.pending_requests -= 1;
             session.nats().joining_groups -= 1;
         }
-        self.subscriptions.get(index).sid = Some(sid);
         self.end_subscription(index, hands_back);
         self.pass_fence(slot);
     }
