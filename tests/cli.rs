@@ -3,22 +3,12 @@
 mod support;
 
 use std::io::{BufRead, BufReader, Write};
-use std::process::{Command, Output, Stdio};
+use std::process::{Output, Stdio};
 
 use blipmq::protocol::{GapReason, Reject, Sequence, TopicId, encode};
 use support::broker::Broker;
+use support::running::blipmq;
 use support::{Connection, Server, delivery_with_headers};
-
-fn blipmq(words: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_blipmq"));
-    command
-        .args(words)
-        .env_remove("BLIPMQ_SERVER")
-        .env_remove("BLIPMQ_TOKEN")
-        .env_remove("BLIPMQ_USER")
-        .stdin(Stdio::null());
-    command
-}
 
 fn run(words: &[&str]) -> Output {
     blipmq(words).output().expect("it starts")

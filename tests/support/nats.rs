@@ -7,7 +7,7 @@ use std::net::{SocketAddr, TcpStream};
 
 use serde_json::Value;
 
-use super::wire::PATIENCE;
+use super::wire;
 
 /// What most clients say of themselves.
 pub const CONNECT: &str = r#"{"verbose":false,"pedantic":false,"headers":true,"no_responders":true,"protocol":1,"name":"a test","lang":"rust"}"#;
@@ -65,11 +65,7 @@ impl Nats {
 
     /// The same with a small receive buffer: soon full when it does not read.
     pub fn narrow(addr: SocketAddr) -> Nats {
-        let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None)
-            .expect("a socket");
-        socket.set_recv_buffer_size(4_096).expect("a socket option");
-        socket.connect(&addr.into()).expect("the broker listens");
-        Nats::over(socket.into())
+        Nats::over(wire::narrow(addr))
     }
 
     /// Takes INFO of a connection just made.
@@ -84,9 +80,7 @@ impl Nats {
 
     /// A connection of which nothing was read.
     pub fn bare(stream: TcpStream) -> Nats {
-        stream.set_nodelay(true).expect("a socket option");
-        stream.set_read_timeout(Some(PATIENCE)).expect("a socket option");
-        stream.set_write_timeout(Some(PATIENCE)).expect("a socket option");
+        wire::be_patient(&stream);
         Nats { stream, buffer: Vec::new(), taken: 0, info: Value::Null }
     }
 

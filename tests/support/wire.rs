@@ -39,6 +39,22 @@ impl Frame {
     }
 }
 
+/// Connects with a small receive buffer: soon full when it is not read.
+pub fn narrow(addr: SocketAddr) -> TcpStream {
+    let socket =
+        socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).expect("a socket");
+    socket.set_recv_buffer_size(4_096).expect("a socket option");
+    socket.connect(&addr.into()).expect("the broker listens");
+    socket.into()
+}
+
+/// Reads and writes wait for at most [`PATIENCE`]; what is written leaves at once.
+pub fn be_patient(stream: &TcpStream) {
+    stream.set_nodelay(true).expect("a socket option");
+    stream.set_read_timeout(Some(PATIENCE)).expect("a socket option");
+    stream.set_write_timeout(Some(PATIENCE)).expect("a socket option");
+}
+
 /// One connection.
 pub struct Wire {
     pub stream: TcpStream,
@@ -58,17 +74,11 @@ impl Wire {
 
     /// Connects with a small receive buffer, and says nothing: soon full when it does not read.
     pub fn narrow(addr: SocketAddr) -> Wire {
-        let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None)
-            .expect("a socket");
-        socket.set_recv_buffer_size(4_096).expect("a socket option");
-        socket.connect(&addr.into()).expect("the broker listens");
-        Wire::over(socket.into())
+        Wire::over(narrow(addr))
     }
 
     fn over(stream: TcpStream) -> Wire {
-        stream.set_nodelay(true).expect("a socket option");
-        stream.set_read_timeout(Some(PATIENCE)).expect("a socket option");
-        stream.set_write_timeout(Some(PATIENCE)).expect("a socket option");
+        be_patient(&stream);
         Wire { stream, buffer: Vec::new(), taken: 0, core: 0, pings: 0 }
     }
 
