@@ -139,16 +139,22 @@ idle() {
     done
 }
 
+# measure NAME TITLE TARGETS MODE ARGUMENTS...: those that were started.
+measure() {
+    local name=$1 title=$2 targets=$3
+    shift 3
+    bench "$out/$name.json" "$@" --rounds "$rounds" --warmup "$warmup" || unclean=$((unclean + 1))
+    stop_all
+    note "$name" "$title" "$targets"
+}
+
 # batch NAME TITLE ARGUMENTS...: blipmq alone, with several messages in a frame.
 batch() {
     local name=$1 title=$2
     shift 2
     wanted "$name" || return 0
     start_blip "$broker_cpus"
-    bench "$out/$name.json" throughput --batch 4 "$@" --rounds "$rounds" --warmup "$warmup" ||
-        unclean=$((unclean + 1))
-    stop_all
-    note "$name" "$title" blip
+    measure "$name" "$title" blip throughput --batch 4 "$@"
 }
 
 # over_nats NAME TITLE MODE ARGUMENTS...: blipmq and nats-server, both in the protocol of NATS.
@@ -158,9 +164,7 @@ over_nats() {
     wanted "$name" || return 0
     start_blip_for_nats "$broker_cpus"
     if $with_nats; then start_nats "$broker_cpus"; targets+=,nats; fi
-    bench "$out/$name.json" "$@" --rounds "$rounds" --warmup "$warmup" || unclean=$((unclean + 1))
-    stop_all
-    note "$name" "$title" "$targets"
+    measure "$name" "$title" "$targets" "$@"
 }
 
 # executors NAME TITLE ARGUMENTS...: one executor and two, in turn.
@@ -170,10 +174,7 @@ executors() {
     wanted "$name" || return 0
     start_blip "$broker_cpus"
     start_blip "$broker_cpus,$gen_cpus"
-    bench "$out/$name.json" throughput "$@" --rounds "$rounds" --warmup "$warmup" ||
-        unclean=$((unclean + 1))
-    stop_all
-    note "$name" "$title" "1 executor,2 executors"
+    measure "$name" "$title" "1 executor,2 executors" throughput "$@"
 }
 
 rivals fan48_64 "1:48, 64 B" throughput --subs 48 --size 64
