@@ -33,8 +33,8 @@
 //! - `[auth]`: a token, or users with their permissions; `[nats] enabled`, if nobody speaks it. See
 //!   [Who may connect](self#who-may-connect).
 //! - `delivery.default_ttl_ms`: for publishers that name no time to live.
-//! - `delivery.fanout_shards`: topics are hashed to shards, shards are dealt to cores. A topic
-//!   stays on one core, so one busy topic is as fast as one core, however many shards there are. A
+//! - `delivery.fanout_shards`: topics are hashed to shards by their first token, shards are dealt to
+//!   cores. A topic, and all that begin like it, are ordered by one core, so one busy topic is as fast as one core, however many shards there are. A
 //!   fixed number keeps the same topics together however many cores there are.
 //!
 //! # Cores
