@@ -3,6 +3,7 @@
 //! Called by `cli::serve` with checked settings. [`run`] refuses to start with one clear line, or
 //! runs until SIGINT or SIGTERM and then drains.
 
+mod control;
 pub mod metrics;
 mod relay;
 
@@ -10,7 +11,7 @@ use std::fmt::Display;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use blipmq::broker::counters::Counters;
@@ -26,6 +27,7 @@ use tracing::Level;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::prelude::*;
 
+use control::Control;
 use metrics::{Info, MetricsHandle, MetricsServer};
 use relay::Relay;
 
@@ -40,6 +42,8 @@ const NATS_CLIENTS: Purpose = Purpose {
 /// What runs between the start and the stop.
 struct Broking {
     running: Running,
+    /// Reaches its cores.
+    control: Control,
     metrics: Option<MetricsHandle>,
 }
 
@@ -133,10 +137,15 @@ fn start(settings: Settings) -> Result<Broking, Box<dyn std::error::Error>> {
         busy_poll,
     };
     let counters_of = counters.clone();
+    let (senders, receivers) = control::channels(plan.cpus.len());
+    // Each core takes its own, on its own thread.
+    let receivers: Arc<[_]> = receivers.into_iter().map(|end| Mutex::new(Some(end))).collect();
     let running = launch(plan, move |core| {
-        let core_id = CoreId(core as u16);
-        Relay::new(Broker::new(core_id, cluster.clone(), counters_of[core].clone()))
+        let broker = Broker::new(CoreId(core as u16), cluster.clone(), counters_of[core].clone());
+        let commands = receivers[core].lock().expect("taking one does not panic").take();
+        Relay::new(broker, commands.expect("a core is made once"))
     })?;
+    let control = Control::new(senders, running.wake_handle());
 
     let mut page = String::new();
     let metrics = match metrics {
@@ -150,5 +159,5 @@ fn start(settings: Settings) -> Result<Broking, Box<dyn std::error::Error>> {
     // On stdout, and only when clients can connect: scripts wait for this line.
     println!("{SERVER_NAME} is ready on {addresses}{page}, cores {cores}, {shards} shards");
     std::io::stdout().flush()?;
-    Ok(Broking { running, metrics })
+    Ok(Broking { running, control, metrics })
 }

@@ -4,6 +4,7 @@
 //! It decides nothing and keeps nothing but the two ends it joins.
 
 use std::net::SocketAddr;
+use std::sync::mpsc::Receiver;
 
 use blipmq::broker::letter::{DELIVERIES, LANES, Letter, REQUESTS};
 use blipmq::broker::{Action, Broker, ConnectionId, Now, Peer, Wire};
@@ -11,18 +12,29 @@ use blipmq::protocol::CoreId;
 use bytes::Bytes;
 use executors::{Io, Service};
 
+use super::control::Command;
+
 /// What is spoken with those who came by each listener, in the order `server` binds them.
 pub const LISTENERS: [Wire; 2] = [Wire::Blip, Wire::Nats];
 
 pub struct Relay {
     broker: Broker,
+    commands: Receiver<Command>,
     /// Empty between sends; kept for its room.
     gathered: Vec<Bytes>,
 }
 
 impl Relay {
-    pub fn new(broker: Broker) -> Relay {
-        Relay { broker, gathered: Vec::new() }
+    pub fn new(broker: Broker, commands: Receiver<Command>) -> Relay {
+        Relay { broker, commands, gathered: Vec::new() }
+    }
+
+    fn obey(&mut self) {
+        while let Ok(command) = self.commands.try_recv() {
+            match command {
+                Command::Ping(reply) => reply(()),
+            }
+        }
     }
 
     fn read_mesh(&mut self, io: &Io<Letter>, lane: usize) -> bool {
@@ -99,6 +111,7 @@ impl Service for Relay {
     }
 
     fn turn(&mut self, now: executors::Now, io: &mut Io<Letter>) -> bool {
+        self.obey();
         let mut busy = self.read_mesh(io, DELIVERIES);
         busy |= self.read_mesh(io, REQUESTS);
         busy |= self.broker.take_in(time(now));
