@@ -6,6 +6,7 @@
 //!
 //! | path | file |
 //! |---|---|
+//! | `/`, and what that loads | `dashboard` |
 //! | `/metrics` | `families` |
 //! | `/healthz`, `/readyz` | here |
 //! | `/api/v1/status`, `/api/v1/cores` | `status` |
@@ -20,6 +21,7 @@
 
 mod ask;
 mod bounded;
+mod dashboard;
 mod families;
 mod lists;
 mod query;
@@ -160,8 +162,7 @@ fn router(node: Arc<Node>) -> Router {
         .fallback(not_found)
         .method_not_allowed_fallback(not_allowed)
         .layer(middleware::from_fn_with_state(node.clone(), check_token));
-    Router::new()
-        .route("/", get(|| async { "BlipMQ: the metrics are at /metrics\n" }))
+    dashboard::add_to(Router::new())
         .route("/healthz", get(health))
         .route("/readyz", get(readiness))
         .fallback_service(guarded.with_state(node.clone()))
