@@ -89,11 +89,10 @@ fn isolation(facts: &Facts) -> Check {
     };
     let all_in = |of: &[usize], set: &[usize]| of.iter().all(|cpu| set.contains(cpu));
     let isolate = format!("deploy/isolate-cores.sh {}", placement::print(cpus));
-    if all_in(cpus, isolated) {
-        return match all_in(cpus, &facts.nohz_full) {
-            true => about.ok(format!("{}, without ticks", placement::print(cpus))),
-            false => about.warn("all, but with ticks (nohz_full)", isolate),
-        };
+    let grouped = |others: &Vec<usize>| !others.iter().any(|cpu| cpus.contains(cpu));
+    if all_in(cpus, isolated) || facts.others.as_ref().is_some_and(grouped) {
+        let ticks = if all_in(cpus, &facts.nohz_full) { "without ticks" } else { "with ticks" };
+        return about.ok(format!("{}, {ticks}", placement::print(cpus)));
     }
     if !isolated.is_empty() {
         let isolated = placement::print(isolated);
@@ -252,25 +251,30 @@ mod tests {
     #[test]
     fn isolation_is_wanted_where_the_broker_does_not_have_every_core() {
         let mut facts = Facts::good();
-        let mut with = |online: &[usize], isolated: &[usize], nohz_full: &[usize]| {
+        let mut with = |online: &[usize], isolated: &[usize], others: Option<&[usize]>| {
             facts.online = Ok(online.to_vec());
             facts.isolated = Ok(isolated.to_vec());
-            facts.nohz_full = nohz_full.to_vec();
+            facts.others = others.map(<[usize]>::to_vec);
             isolation(&facts)
         };
         // The broker has cores 2 and 3.
-        assert_eq!(with(&[0, 1, 2, 3], &[2, 3], &[2, 3]).found, "2-3, without ticks");
-        assert_eq!(with(&[2, 3], &[], &[]).status, Status::Ok);
-        for (online, isolated, nohz_full, fix) in [
-            (&[0, 1, 2, 3][..], &[][..], &[][..], "deploy/isolate-cores.sh 2-3"),
-            (&[0, 1, 2, 3], &[2, 3], &[2], "deploy/isolate-cores.sh 2-3"),
-            (&[0, 1, 2, 3], &[0, 1], &[0, 1], "taskset -c 0-1 blipmq"),
-            (&[0, 1, 2, 3], &[2], &[2], "taskset -c 2 blipmq"),
+        let machine = &[0, 1, 2, 3];
+        assert_eq!(with(machine, &[2, 3], None).found, "2-3, without ticks");
+        assert_eq!(with(machine, &[], Some(&[0, 1])).status, Status::Ok);
+        assert_eq!(with(&[2, 3], &[], Some(&[2, 3])).status, Status::Ok);
+        for (isolated, others, fix) in [
+            (&[][..], None, "deploy/isolate-cores.sh 2-3"),
+            (&[], Some(&[0, 1, 2][..]), "deploy/isolate-cores.sh 2-3"),
+            (&[0, 1], None, "taskset -c 0-1 blipmq"),
+            (&[2], Some(machine), "taskset -c 2 blipmq"),
         ] {
-            let check = with(online, isolated, nohz_full);
+            let check = with(machine, isolated, others);
             assert_eq!(check.status, Status::Warn, "{check:?}");
             assert!(check.fix.clone().expect("a fix").starts_with(fix), "{check:?}");
         }
+        facts.others = Some(vec![0, 1]);
+        facts.nohz_full = vec![2];
+        assert_eq!(isolation(&facts).found, "2-3, with ticks");
         facts.isolated = Err("hidden".to_owned());
         assert_eq!(isolation(&facts).status, Status::Unknown);
     }

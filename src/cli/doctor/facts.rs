@@ -141,6 +141,8 @@ pub struct Facts {
     pub isolated: Fact<Vec<usize>>,
     /// CPUs without ticks; none in a kernel that cannot do without.
     pub nohz_full: Vec<usize>,
+    /// CPUs that control groups leave to programs other than the broker, if there are such groups.
+    pub others: Option<Vec<usize>>,
     /// Of the CPUs the broker would use.
     pub governors: Vec<(usize, Fact<Governor>)>,
     pub clocksource: Fact<String>,
@@ -185,6 +187,7 @@ impl Facts {
             online: tree.list("sys/devices/system/cpu/online"),
             isolated: tree.list("sys/devices/system/cpu/isolated"),
             nohz_full: tree.list("sys/devices/system/cpu/nohz_full").unwrap_or_default(),
+            others: others(tree),
             governors: governors.collect(),
             clocksource: tree.text(&format!("{clocks}/current_clocksource")),
             clocksources: tree
@@ -303,6 +306,19 @@ fn group(tree: &Tree) -> Fact<Group> {
         }
     }
     Ok(group)
+}
+
+/// Those of the groups at the top, which are slices under systemd; blipmq.service has one of its own,
+/// and deploy/isolate-cores.sh keeps the others off its CPUs.
+fn others(tree: &Tree) -> Option<Vec<usize>> {
+    let groups = std::fs::read_dir(tree.path("sys/fs/cgroup")).ok()?;
+    let mut lists = groups.filter_map(|group| {
+        let name = group.ok()?.file_name().into_string().ok()?;
+        let list = tree.list(&format!("sys/fs/cgroup/{name}/cpuset.cpus.effective")).ok()?;
+        (!name.starts_with("blipmq")).then_some(list)
+    });
+    let first = lists.next()?;
+    Some(lists.fold(first, |all, list| [all, list].concat()))
 }
 
 #[cfg(test)]

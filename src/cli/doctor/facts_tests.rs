@@ -76,6 +76,7 @@ impl Facts {
             online: Ok(vec![0, 1, 2, 3]),
             isolated: Ok(vec![2, 3]),
             nohz_full: vec![2, 3],
+            others: None,
             governors: vec![(2, performance()), (3, performance())],
             clocksource: Ok("tsc".to_owned()),
             clocksources: vec!["tsc".to_owned()],
@@ -191,6 +192,21 @@ fn the_tightest_bound_of_a_group_and_those_above_it_counts() {
     made.write("sys/fs/cgroup/pod/memory.max", "2000\n");
     made.write("sys/fs/cgroup/memory.max", "max\n");
     assert_eq!(group(&made.tree()), Ok(Group { cpus: Some(1.5), memory: Some(1_000) }));
+}
+
+#[test]
+fn cpus_of_others_are_those_of_all_groups_at_the_top_but_the_brokers() {
+    let made = Made::new();
+    assert_eq!(others(&made.tree()), None);
+    let file = |group: &str| format!("sys/fs/cgroup/{group}/cpuset.cpus.effective");
+    made.write(&file("blipmq.slice"), "2-3\n");
+    made.write(&file("system.slice/deeper"), "2-3\n");
+    assert_eq!(others(&made.tree()), None);
+    made.write(&file("system.slice"), "0\n");
+    made.write(&file("user.slice"), "0-1\n");
+    let mut found = others(&made.tree()).expect("two groups");
+    found.sort_unstable();
+    assert_eq!(found, [0, 0, 1]);
 }
 
 #[test]

@@ -74,7 +74,11 @@ fn transparent_huge_pages(facts: &Facts) -> Check {
     };
     match &facts.transparent_huge_pages {
         Err(reason) => about.unknown(reason),
-        Ok(mode) if mode == "always" => about.warn(mode, "deploy/hugepages.sh 0"),
+        Ok(mode) if mode == "always" => {
+            // The script sets the mode and the number of reserved pages, which stays what it is.
+            let reserved = facts.huge_pages.as_ref().map_or(0, |pages| pages.reserved);
+            about.warn(mode, format!("deploy/hugepages.sh {reserved}"))
+        }
         Ok(mode) => about.ok(mode),
     }
 }
@@ -179,6 +183,10 @@ mod tests {
             facts.transparent_huge_pages = mode.map(str::to_owned).map_err(str::to_owned);
             assert_eq!(transparent_huge_pages(&facts).status, status, "{mode:?}");
         }
+        facts.transparent_huge_pages = Ok("always".to_owned());
+        facts.huge_pages = Ok(HugePages { reserved: 64, free: 0 });
+        let fix = transparent_huge_pages(&facts).fix.expect("a fix");
+        assert_eq!(fix, "deploy/hugepages.sh 64", "what is reserved stays reserved");
     }
 
     #[test]

@@ -41,8 +41,10 @@ WARN     the broker works, but worse than the tuning guide promises
 FAIL     the broker would not start, or would break
 UNKNOWN  it cannot be found out from here, as often in a container
 
-Limits are those of this process: run it as the broker will be run, such as by
-  systemd-run --pipe -p LimitNOFILE=1048576 -p LimitMEMLOCK=infinity blipmq doctor
+Limits and cores are those of this process: run it as the broker will be run, such as by
+  systemd-run --pipe --slice=blipmq.slice -p LimitNOFILE=1048576 -p LimitMEMLOCK=infinity \\
+    blipmq doctor
+Only root is told which program has a port that is taken.
 Fixes that name deploy/ are files of BlipMQ's source.
 
 Examples:

@@ -8,8 +8,8 @@ use executors::preflight;
 use super::facts::Facts;
 use super::report::{About, Check};
 
-const INSTALL: &str =
-    "install -m 0644 deploy/sysctl.d/60-blipmq.conf /etc/sysctl.d/ && sysctl --system";
+const INSTALL: &str = "deploy/sysctl.sh until the next boot; for every boot \
+                       install -m 0644 deploy/sysctl.d/60-blipmq.conf /etc/sysctl.d/";
 
 /// A key that wants the same whatever the configuration is.
 struct Advice {
