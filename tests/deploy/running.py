@@ -82,7 +82,7 @@ class Broker(http.server.BaseHTTPRequestHandler):
 
     visits = 0
 
-    def do_GET(self):  # noqa: N802, the name that http.server calls
+    def do_GET(self):
         if self.headers["Authorization"] != f"Bearer {TOKEN}":
             self.send_error(401)
             return

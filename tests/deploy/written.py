@@ -5,11 +5,11 @@ read them (Compose itself, the schemas of Kubernetes) and by what this file says
 """
 
 import json
+import pathlib
 import re
 import shutil
 import sys
 import tempfile
-import pathlib
 
 import yaml
 
