@@ -1,5 +1,6 @@
 """Checks that run what deploy/ is for: a real Prometheus with its configuration, alerts and every
-query of the dashboard, and the broker in a real container under its seccomp profiles.
+query of the dashboard, the broker in a real container under its seccomp profiles, and its unit under a
+real systemd.
 
 Called by check.py. Every server is on 127.0.0.1 and is stopped by its own handle.
 """
@@ -22,7 +23,7 @@ import urllib.parse
 import yaml
 
 import queries
-from tools import DEPLOY, HERE, Failed, Skipped, broker, debian, expect, must
+from tools import DEPLOY, HERE, Failed, Skipped, broker, debian, expect, must, run
 
 PATIENCE_S = 60
 TOKEN = "a token as compose-secrets.sh makes one"
@@ -339,10 +340,72 @@ def unit_s_filter_lets_io_uring_work():
     expect(serves, f"the broker does not serve under the SystemCallFilter of blipmq.service: {said}")
 
 
+# --- systemd ---
+
+
+def under_systemd(*drop_in):
+    """What a real systemd makes of the unit: each thing that systemd-probe.sh asks, and its answer."""
+    if os.geteuid() != 0:
+        raise Skipped("a systemd of its own needs root")
+    with tempfile.TemporaryDirectory() as name:
+        folder = pathlib.Path(name)
+        folder.chmod(0o755)
+        status, said = run([HERE / "systemd-lab.sh", broker(), folder, *drop_in], timeout=180)
+        if status == 3:
+            raise Skipped(said.strip())
+        expect(status == 0, said)
+        lines = (folder / "said").read_text().splitlines()
+        log = (folder / "log").read_text() if (folder / "log").exists() else ""
+    answers = dict(line.partition(" ")[::2] for line in lines)
+    if "stopped" not in answers:
+        raise Failed("\n".join(["the probe did not come to its end:", *lines, log]))
+    return answers, log
+
+
+def expect_answers(answers, log, wanted):
+    wrong = {name: answers.get(name) for name in wanted if answers.get(name) != wanted[name]}
+    expect(not wrong, f"under systemd: {wrong}, wanted is {wanted}; the broker said:\n{log[-2000:]}")
+
+
+HARDENED = {
+    "state": "active",
+    "result": "success 0",
+    # Where isolate-cores.sh leaves it alone.
+    "group": "/blipmq.slice/blipmq.service",
+    "capabilities": "0000000000000000",
+    # 2: there is a filter.
+    "seccomp": "2",
+    "metrics": "HTTP/1.0 200 OK",
+    "stopped": "inactive success",
+}
+
+
+def unit_serves_under_all_its_hardening():
+    answers, log = under_systemd("Type=exec", "WatchdogSec=0")
+    expect_answers(answers, log, HARDENED)
+    expect(answers["user"] != "0", "the broker runs as root")
+
+
+def unit_is_ready_reloaded_and_watched():
+    answers, log = under_systemd()
+    wanted = {
+        "watchdog": "10s",
+        "reload": "0",
+        "reloaded": "active same",
+        # A wrong file: the command fails, the broker goes on.
+        "bad-reload": "1",
+        "bad-reloaded": "active same",
+        # Stopped by SIGSTOP, started again once.
+        "watched": "active 1",
+    }
+    expect_answers(answers, log, {**HARDENED, **wanted})
+
+
 ALL = [
     prometheus_answers_every_query,
     container_runs_under_its_profile_and_not_under_docker_s,
     unit_s_filter_lets_io_uring_work,
+    unit_serves_under_all_its_hardening,
 ]
-# Made if it is named.
-BY_NAME = [broker_serves_what_is_shown]
+# Made if they are named.
+BY_NAME = [broker_serves_what_is_shown, unit_is_ready_reloaded_and_watched]
