@@ -11,7 +11,7 @@
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, SyncSender};
 
-use executors::launch::WakeHandle;
+use blipmq::broker::inspect::{Answer, Question};
 
 /// Commands a core may have waiting. One that has so many does not run.
 const COMMANDS_MAX: usize = 256;
@@ -23,6 +23,19 @@ pub type Reply<T> = Box<dyn FnOnce(T) + Send>;
 pub enum Command {
     /// Whether it runs.
     Ping(Reply<()>),
+    /// How full it is.
+    Fill(Reply<Fill>),
+    /// What it has.
+    Inspect(Question, Reply<Answer>),
+}
+
+/// How full a core is, where only it can tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Fill {
+    /// Letters from other cores that wait to be read.
+    pub mesh_waiting_letters: usize,
+    /// Receive buffers the kernel may fill.
+    pub receive_buffers_free: usize,
 }
 
 /// A core has not carried out its last commands: it is stuck, or has ended.
@@ -33,7 +46,7 @@ pub struct CoreBusy;
 #[derive(Clone)]
 pub struct Control {
     commands: Arc<[SyncSender<Command>]>,
-    wake: WakeHandle,
+    wake: Arc<dyn Fn(usize) + Send + Sync>,
 }
 
 /// The ends of `cores` cores, one each.
@@ -42,9 +55,12 @@ pub fn channels(cores: usize) -> (Vec<SyncSender<Command>>, Vec<Receiver<Command
 }
 
 impl Control {
-    /// Of the senders that `channels` made, once the cores run.
-    pub fn new(commands: Vec<SyncSender<Command>>, wake: WakeHandle) -> Control {
-        Control { commands: commands.into(), wake }
+    /// Of the senders that `channels` made, once the cores run. `wake` wakes a core if it sleeps.
+    pub fn new(
+        commands: Vec<SyncSender<Command>>,
+        wake: impl Fn(usize) + Send + Sync + 'static,
+    ) -> Control {
+        Control { commands: commands.into(), wake: Arc::new(wake) }
     }
 
     /// How many cores there are.
@@ -55,7 +71,7 @@ impl Control {
     /// Hands a command to a core, and wakes it if it sleeps.
     pub fn tell(&self, core: usize, command: Command) -> Result<(), CoreBusy> {
         self.commands[core].try_send(command).map_err(|_| CoreBusy)?;
-        self.wake.wake(core);
+        (self.wake)(core);
         Ok(())
     }
 }
