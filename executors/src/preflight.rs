@@ -22,7 +22,7 @@ pub fn check(cores: usize, connections_max: u32) -> Result<(), StartError> {
     disabled()?;
     memlock(cores as u64)?;
     probe()?;
-    open_files(cores as u64, connections_max)?;
+    open_files(cores, connections_max)?;
     register_membarrier();
     Ok(())
 }
@@ -68,7 +68,10 @@ fn memlock(cores: u64) -> Result<(), StartError> {
     }
 }
 
-fn open_files(cores: u64, connections_max: u32) -> Result<(), StartError> {
+/// Raises the limit of open files for so many connections, as far as it may; also later, when there
+/// are to be more.
+pub fn open_files(cores: usize, connections_max: u32) -> Result<(), StartError> {
+    let cores = cores as u64;
     let other = FILES_PER_CORE * cores + FILES_OTHER;
     let needed = u64::from(connections_max) + other;
     match raise(libc::RLIMIT_NOFILE, needed) {

@@ -8,7 +8,7 @@
 
 use std::sync::Arc;
 
-use super::ingest::{self, Batch, WantsAck};
+use super::ingest::{Batch, WantsAck};
 use super::interest::{CoreSet, Waiter};
 use super::letter::{Ack, DELIVERIES, Delivery, Letter, Outgoing, REQUESTS, Request};
 use super::nats::publish::{Requester, Unheard};
@@ -213,7 +213,7 @@ impl Broker {
     }
 
     fn turn_has_room(&self) -> bool {
-        self.turn_messages < ingest::messages_per_turn(&self.cluster.settings)
+        self.turn_messages < self.ingest.messages_max()
     }
 
     fn serve_deliveries(&mut self, now: Now) {

@@ -53,6 +53,7 @@ pub mod portion;
 pub mod publish;
 pub mod queue;
 pub mod receive;
+pub mod reload;
 pub mod replay;
 pub mod session;
 pub mod shard;
@@ -337,7 +338,10 @@ impl Broker {
     fn expect_hello(&mut self, now: Now, slot: u32) {
         let timeout_ns = u64::from(self.cluster.settings.server.auth_timeout_ms) * 1_000_000;
         let connection = self.sessions.id(slot);
-        self.hello_deadlines.push_back((now.monotonic_ns + timeout_ns, connection));
+        let deadline = now.monotonic_ns + timeout_ns;
+        // The last, unless a reload has made the timeout shorter.
+        let place = self.hello_deadlines.partition_point(|(other, _)| *other <= deadline);
+        self.hello_deadlines.insert(place, (deadline, connection));
     }
 
     /// The connection's send is with the kernel; the next may come.

@@ -44,6 +44,10 @@ impl Relay {
         while let Ok(command) = self.commands.try_recv() {
             match command {
                 Command::Ping(reply) => reply(()),
+                Command::Reload(settings, reply) => {
+                    self.broker.reload(time(now), settings);
+                    reply(());
+                }
                 Command::Fill(reply) => reply(Fill {
                     mesh_waiting_letters: io.mesh().waiting(),
                     receive_buffers_free: io.buffers_free(),

@@ -159,6 +159,13 @@ impl Broker {
         self.offend(slot, &offence);
     }
 
+    /// Ends a connection without what is queued for it.
+    pub(in crate::broker) fn revoke_nats(&mut self, slot: u32) {
+        self.counters.errors_sent.add(1);
+        self.answer(slot, |out| Offence::AuthenticationRevoked.encode(out));
+        self.close_with_answers(slot);
+    }
+
     fn close_with_answers(&mut self, slot: u32) {
         let last: Bytes = std::mem::take(&mut self.sessions.get(slot).answers).freeze();
         self.close(slot, last);
