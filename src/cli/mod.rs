@@ -10,6 +10,7 @@
 
 mod bench;
 mod check_config;
+mod doctor;
 mod output;
 mod publish;
 mod reply;
@@ -40,6 +41,7 @@ use clap::{Args, Parser, Subcommand};
   blipmq request prices.get espresso         ask, and print the reply
   blipmq bench blip://127.0.0.1:7878         measure a broker
   blipmq check-config /etc/blipmq.toml       check a file before a restart
+  blipmq doctor                              check this machine before a start
 
 Exit status: 0 success, 1 failure, 2 a command line that cannot be understood."
 )]
@@ -71,6 +73,9 @@ enum Command {
     Bench(Box<bench::Bench>),
     /// Check a configuration file and print every setting it leads to.
     CheckConfig(check_config::CheckConfig),
+    /// Check this machine against what the broker needs and what the tuning guide advises.
+    #[command(after_help = doctor::NOTES)]
+    Doctor(doctor::Doctor),
 }
 
 /// Which broker to talk to.
@@ -124,6 +129,7 @@ pub fn run() -> ExitCode {
         Command::Reply(reply) => reply.run(),
         Command::Bench(bench) => bench.run(),
         Command::CheckConfig(check_config) => check_config.run(),
+        Command::Doctor(doctor) => doctor.run(),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
