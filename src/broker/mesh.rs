@@ -39,7 +39,7 @@ impl Broker {
         self.ask_fences();
         self.close_finishing();
         self.tend_memory(now);
-        self.drain_on();
+        self.drain_on(now);
         !self.backlog.is_empty() || !self.inbox.deliveries.is_empty() || self.may_serve_requests()
     }
 

@@ -10,6 +10,7 @@
 
 use std::sync::Arc;
 
+use super::notice::Event;
 use super::session::Phase;
 use super::{Broker, Now};
 use crate::config::Settings;
@@ -48,9 +49,11 @@ impl Broker {
             if !is_revoked || session.phase == Phase::Closing {
                 continue;
             }
-            match session.nats {
-                Some(_) => self.revoke_nats(slot),
-                None => self.reject(slot, &Reject::AuthRevoked),
+            let is_nats = session.nats.is_some();
+            self.notice(slot, Event::Revoked);
+            match is_nats {
+                true => self.revoke_nats(slot),
+                false => self.reject(slot, &Reject::AuthRevoked),
             }
         }
     }

@@ -345,7 +345,8 @@ pub static KEYS: [Key; 32] = [
         limits::DRAIN_SPREAD_MS_RANGE,
         Live,
         "A stop closes connections that have everything one after the other over this time, in\n\
-         milliseconds, so that not all clients come back at once; never beyond drain_timeout_ms."
+         milliseconds, so that not all clients come back at once. It is at most 1 ms for each\n\
+         connection of a core, and half of what is left of drain_timeout_ms; 0 is at once."
     ),
     number!(
         server.busy_poll_us: u32,

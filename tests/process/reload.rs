@@ -167,7 +167,10 @@ fn users_that_are_gone_or_changed_are_closed_and_others_stay(cores: &str) {
     let connect =
         |name: &str, password: &str| ClientOptions::new().user(name, password).connect(&addr);
     let connect_nats = |name: &str, password: &str| {
-        Nats::connect_as(nats, &format!(r#"{{"user":"{name}","pass":"{password}"}}"#))
+        Nats::connect_as(
+            nats,
+            &format!(r#"{{"verbose":false,"user":"{name}","pass":"{password}"}}"#),
+        )
     };
     let stays = connect("stays", "1").expect("it is right");
     let mut stays_nats = connect_nats("stays", "1");
