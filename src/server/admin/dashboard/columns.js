@@ -156,8 +156,14 @@ export const SUBSCRIPTIONS = {
   columns: [
     named("Subscriber", {
       main: (row) => row.pattern,
-      below: (row) =>
-        `${row.address} · ${row.protocol} · connection ${row.connection}, subscription ${row.subscription} · core ${row.core}`,
+      below: (row) => {
+        // Without a connection: it ended, and its subscription is about to.
+        const connection =
+          row.connection === null
+            ? "connection ended"
+            : `${row.address} · ${row.protocol} · connection ${row.connection}`;
+        return `${connection}, subscription ${row.subscription} · core ${row.core}`;
+      },
       labels: (row) =>
         [row.group === null ? null : `group ${row.group}`, STATES[row.state]].filter(Boolean),
     }),
@@ -210,7 +216,9 @@ export const TOPICS = {
     text("Published bytes", (row) => bytes(row.published_bytes), { numeric: true }),
     counted("Kept", "kept_messages"),
     text("Kept bytes", (row) => bytes(row.kept_bytes), { numeric: true, sort: "kept_bytes" }),
-    text("Last message", (row) => `${seconds(row.idle_seconds)} ago`, { numeric: true }),
+    text("Last message", (row) => (row.idle_seconds === null ? "none" : `${seconds(row.idle_seconds)} ago`), {
+      numeric: true,
+    }),
   ],
 };
 
