@@ -256,7 +256,8 @@ class Lists(Case):
             self.assertIn("tab⟨0009⟩and⟨000A⟩new line", shown)
             found = page.page.locator(f"#{name} :is(img, script, b, a)").count()
             self.assertEqual(found, 0)
-        self.assertIn("connection ended, subscription 99", page.text("#subscriptions tbody"))
+        group = "jobs.> group workers what its members have not been dealt yet · core 1"
+        self.assertIn(group, page.text("#subscriptions tbody"))
         self.assertIn("never.published core 1 0/s 0 0 B 0 0 B none", page.texts("#topics tbody tr"))
         self.assertNotRegex(page.text("body"), r"NaN|undefined|null")
         self.assertEqual(page.page.title(), "Ready · BlipMQ")

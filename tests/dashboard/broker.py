@@ -3,11 +3,12 @@
 Used by `against_broker.py`.
 
 The traffic: publishers that go on until they are stopped, subscribers that read, and one of each
-policy whose output nobody reads, so that it stalls and loses.
+policy in STALLED that is stopped once it has subscribed, so that its queue fills and loses.
 """
 
 import json
 import re
+import signal
 import subprocess
 import tempfile
 import threading
@@ -19,8 +20,9 @@ PATIENCE_S = 60
 LINE = re.compile(r"is ready on (?P<blip>[\d.:]+).*metrics on (?P<metrics>http://[\d.:]+)")
 # Names as no client should choose them, of characters that topics may have.
 HOSTILE = ["orders.<img/src=x/onerror=alert(1)>", "orders.\"'&amp;<b>bold</b>", "orders.日本.🔥"]
-PAYLOAD = "x" * 400
-# Each stalls, and loses in its own way.
+# Long enough to fill what sockets hold within seconds.
+PAYLOAD = "x" * 2_000
+# Each loses in its own way.
 STALLED = ["drop_oldest", "drop_new", "latest"]
 
 
@@ -74,12 +76,14 @@ class Broker:
         """Starts the traffic."""
         for pattern in ("orders.>", "prices.*", ">"):
             self.client("sub", pattern)
-        for policy in STALLED:
-            # Nobody reads this pipe: once it is full the client takes nothing more.
-            stalled = ["sub", "orders.>", "--overflow", policy, "--capacity", "64"]
-            self.client(*stalled, stdout=subprocess.PIPE)
         self.client("sub", "prices.*", "--group", "workers")
-        self.wait_for("subscriptions", lambda answer: answer["total"] >= 7)
+        stalled = [
+            self.client("sub", "orders.>", "--overflow", policy, "--capacity", "64")
+            for policy in STALLED
+        ]
+        self.wait_for("subscriptions", self.all_subscribed)
+        for process in stalled:
+            process.send_signal(signal.SIGSTOP)
         for name in HOSTILE:
             subprocess.run(
                 [self.binary, "pub", name, "one", "--server", self.addr],
@@ -92,6 +96,21 @@ class Broker:
             thread = threading.Thread(target=self.publish, args=(publisher,), daemon=True)
             thread.start()
             self.threads.append(thread)
+
+    @staticmethod
+    def all_subscribed(answer):
+        """Whether the seven clients are there; a queue of a group is no client."""
+        rows = [row for row in answer["rows"] if row["connection"]]
+        return len(rows) == 7 and all(row["state"] == "in_force" for row in rows)
+
+    def stalled(self):
+        """Waits until what sockets hold is full, so that all that stall lose nearly everything."""
+
+        def all_stall(answer):
+            lost = [row["dropped_messages"] > 2 * row["delivered_messages"] for row in answer["rows"]]
+            return sum(lost) >= len(STALLED)
+
+        self.wait_for("subscriptions", all_stall)
 
     def publish(self, publisher):
         """A hundred messages, again and again, some twenty times a second."""
@@ -119,7 +138,8 @@ class Broker:
             if true(answer):
                 return answer
             if time.monotonic() > end:
-                raise AssertionError(f"{path} was not as wanted in {PATIENCE_S} s: {answer}")
+                shown = json.dumps(answer)[:2_000]
+                raise AssertionError(f"{path} was not as wanted in {PATIENCE_S} s: {shown}")
             time.sleep(0.1)
 
     def drain(self):

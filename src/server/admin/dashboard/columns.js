@@ -157,11 +157,9 @@ export const SUBSCRIPTIONS = {
     named("Subscriber", {
       main: (row) => row.pattern,
       below: (row) => {
-        // Without a connection: it ended, and its subscription is about to.
-        const connection =
-          row.connection === null
-            ? "connection ended"
-            : `${row.address} · ${row.protocol} · connection ${row.connection}`;
+        // What waits for members of a group is queued for none of them yet.
+        if (row.connection === null) return `what its members have not been dealt yet · core ${row.core}`;
+        const connection = `${row.address} · ${row.protocol} · connection ${row.connection}`;
         return `${connection}, subscription ${row.subscription} · core ${row.core}`;
       },
       labels: (row) =>
