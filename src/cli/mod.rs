@@ -8,6 +8,7 @@
 //! - A failure is one line on stderr: what happened, the numbers, what to do.
 //! - Stdout carries nothing but what was asked for.
 
+mod admin;
 mod bench;
 mod check_config;
 mod output;
@@ -16,6 +17,8 @@ mod reply;
 mod request;
 mod serve;
 mod subscribe;
+mod top;
+mod units;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -39,6 +42,7 @@ use clap::{Args, Parser, Subcommand};
   blipmq pub orders.eu 'one espresso'        publish one
   blipmq request prices.get espresso         ask, and print the reply
   blipmq bench blip://127.0.0.1:7878         measure a broker
+  blipmq top                                 watch a broker in the terminal
   blipmq check-config /etc/blipmq.toml       check a file before a restart
 
 Exit status: 0 success, 1 failure, 2 a command line that cannot be understood."
@@ -69,6 +73,9 @@ enum Command {
     /// Load a broker, check every message, and tell how fast it was.
     #[command(after_help = bench::EXAMPLES)]
     Bench(Box<bench::Bench>),
+    /// Watch a broker: rates, latency, cores, slowest subscribers, topics, limits.
+    #[command(after_help = top::EXAMPLES)]
+    Top(top::Top),
     /// Check a configuration file and print every setting it leads to.
     CheckConfig(check_config::CheckConfig),
 }
@@ -123,6 +130,7 @@ pub fn run() -> ExitCode {
         Command::Request(request) => request.run(),
         Command::Reply(reply) => reply.run(),
         Command::Bench(bench) => bench.run(),
+        Command::Top(top) => top.run(),
         Command::CheckConfig(check_config) => check_config.run(),
     };
     match outcome {
