@@ -243,7 +243,10 @@ fn parse_base(text: &str) -> Result<String, String> {
     let base = format!("http://{rest}");
     let uri: ureq::http::Uri =
         base.parse().map_err(|error| format!("{error}: use http://127.0.0.1:9090"))?;
-    if uri.host().unwrap_or("").is_empty() || uri.query().is_some() || rest.contains('@') {
+    let authority = uri.authority().map_or("", |authority| authority.as_str());
+    let host = uri.host().unwrap_or("");
+    let has_bad_port = authority != host && uri.port_u16().is_none();
+    if host.is_empty() || has_bad_port || uri.query().is_some() || authority.contains('@') {
         return Err("use host:port or a URL such as http://127.0.0.1:9090".to_owned());
     }
     Ok(base)
@@ -273,7 +276,16 @@ mod tests {
         assert_eq!(parse_base("[::1]:9090").as_deref(), Ok("http://[::1]:9090"));
         let below = parse_base("http://proxy/brokers/3/metrics/");
         assert_eq!(below.as_deref(), Ok("http://proxy/brokers/3"));
-        for bad in ["", "http://", "a b", "http://u:p@h:1", "h:1/?x=1", "ftp://h"] {
+        for bad in [
+            "",
+            "http://",
+            "a b",
+            "http://u:p@h:1",
+            "h:1/?x=1",
+            "ftp://h",
+            "unix:/run/x",
+            "h:70000",
+        ] {
             assert!(parse_base(bad).is_err(), "{bad}");
         }
         assert!(parse_base("https://h").unwrap_err().contains("only http"));

@@ -242,7 +242,7 @@ mod tests {
             "blip 127.0.0.1:7878, nats 127.0.0.1:4222, metrics 127.0.0.1:9090\n",
             "CPU 153 % of 2 cores",
             "  published           36.9 k    3.52 MiB/s\n",
-            "  lost                   231\n    oldest              210\n",
+            "  lost                   231\n    oldest               210\n",
             "  connections     92 %  9.20 k of 10.0 k        server.max_connections\n",
             "株価.東京.日経平均.今日.終値.非常に長い名前の話題です.全部は入らない\n",
             "lost 24690, 12.3 k a second (oldest 24.7 k): 7 of 1-3-9 10.1.2.3:50123 on orders.\\u{1b}[2J",

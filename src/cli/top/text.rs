@@ -2,6 +2,8 @@
 //!
 //! Called by `view` and `once`.
 
+use std::time::Duration;
+
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use super::rates::Percentile;
@@ -29,6 +31,14 @@ pub fn time(seconds: f64) -> String {
         0.0 => "0".to_owned(),
         60.0.. => duration(seconds),
         _ => units::micros(seconds * 1e6),
+    }
+}
+
+/// What was asked for with `--interval`: whole seconds, or milliseconds.
+pub fn interval(interval: Duration) -> String {
+    match interval.subsec_millis() {
+        0 => duration(interval.as_secs_f64()),
+        _ => format!("{} ms", interval.as_millis()),
     }
 }
 
@@ -149,6 +159,8 @@ mod tests {
         assert_eq!(time(0.000_012_34), "12.3 us");
         assert_eq!(time(1.5), "1.50 s");
         assert_eq!(time(61.0), "1 min 1 s");
+        assert_eq!(interval(Duration::from_secs(1)), "1 s");
+        assert_eq!(interval(Duration::from_millis(1_500)), "1500 ms");
     }
 
     #[test]

@@ -19,24 +19,24 @@ const fn subscribers<'a>() -> [Column<Subscriber<'a>>; 16] {
         Column::name("GROUP", 10, |row: &Subscriber| {
             row.0.group.as_ref().map_or(String::new(), ToString::to_string)
         })
-        .from(120),
+        .from(150),
         Column::name("CONN", 9, |row: &Subscriber| row.0.connection.to_string()),
-        Column::name("ADDRESS", 21, |row: &Subscriber| row.0.address.to_string()).from(120),
-        Column::name("PROTO", 5, |row: &Subscriber| row.0.protocol.to_string()).from(150),
+        Column::name("ADDRESS", 21, |row: &Subscriber| row.0.address.to_string()).from(130),
+        Column::name("PROTO", 5, |row: &Subscriber| row.0.protocol.to_string()).from(190),
         Column::name("POLICY", 11, |row: &Subscriber| row.0.overflow.to_string()).from(120),
-        Column::name("STATE", 8, |row: &Subscriber| row.0.state.to_string()).from(150),
+        Column::name("STATE", 8, |row: &Subscriber| row.0.state.to_string()).from(190),
         Column::number("QUEUE", 6, |row: &Subscriber| text::percent(fill(row.0)))
             .styled(|row, theme| theme.of_share(fill(row.0))),
         Column::number("MSGS", 7, |row: &Subscriber| text::count(row.0.queued_messages)).from(150),
         Column::number("BYTES", 8, |row: &Subscriber| text::bytes(row.0.queued_bytes)).from(110),
         Column::number("DELIVERED", 9, |row: &Subscriber| text::count(row.0.delivered_messages))
-            .from(150),
+            .from(190),
         Column::number("LAG", 8, |row: &Subscriber| text::time(row.0.lag_seconds)),
         Column::number("LOST", 7, |row: &Subscriber| text::count(row.0.dropped_messages))
             .styled(|row, theme| theme.of_loss(row.0.dropped_messages as f64)),
         Column::number("LOST/s", 7, |row: &Subscriber| text::or_unknown(row.1, text::rate))
             .styled(|row, theme| theme.of_loss(row.1.unwrap_or(0.0))),
-        Column::number("HOLDS", 5, |row: &Subscriber| text::count(row.0.holds_up_topics)).from(160),
+        Column::number("HOLDS", 5, |row: &Subscriber| text::count(row.0.holds_up_topics)).from(190),
         Column::name("WHY", 16, |row: &Subscriber| text::reasons(&row.0.dropped)),
     ]
 }
@@ -71,7 +71,7 @@ const fn connections<'a>() -> [Column<&'a Connection>; 14] {
     [
         Column::name("ADDRESS", 0, |row: &&Connection| row.address.to_string()),
         Column::name("CONN", 9, |row: &&Connection| row.connection.to_string()),
-        Column::number("CORE", 4, |row: &&Connection| row.core.to_string()).from(100),
+        Column::number("CORE", 4, |row: &&Connection| row.core.to_string()).from(120),
         Column::name("PROTO", 5, |row: &&Connection| row.protocol.to_string()),
         Column::name("STATE", 9, |row: &&Connection| row.state.to_string()).from(100),
         // What it waits for; it is not read meanwhile.
@@ -81,15 +81,15 @@ const fn connections<'a>() -> [Column<&'a Connection>; 14] {
         .styled(|_, theme| theme.warning()),
         Column::number("SUBS", 5, |row: &&Connection| text::count(row.subscriptions)),
         Column::number("PUBLISHED", 9, |row: &&Connection| text::count(row.published_messages))
-            .from(110),
+            .from(140),
         Column::number("DELIVERED", 9, |row: &&Connection| text::count(row.delivered_messages))
-            .from(110),
-        Column::number("MSGS", 7, |row: &&Connection| text::count(row.queued_messages)).from(100),
+            .from(140),
+        Column::number("MSGS", 7, |row: &&Connection| text::count(row.queued_messages)).from(120),
         Column::number("QUEUED", 8, |row: &&Connection| text::bytes(row.queued_bytes)),
         Column::number("LAG", 8, |row: &&Connection| text::time(row.lag_seconds)),
         Column::number("LOST", 7, |row: &&Connection| text::count(row.dropped_messages))
             .styled(|row, theme| theme.of_loss(row.dropped_messages as f64)),
-        Column::number("AGE", 10, |row: &&Connection| text::duration(row.age_seconds)).from(100),
+        Column::number("AGE", 10, |row: &&Connection| text::duration(row.age_seconds)).from(110),
     ]
 }
 

@@ -138,12 +138,6 @@ fn head_lines(state: &State, theme: Theme) -> Vec<Line<'static>> {
         Span::styled(format!("BlipMQ {}", status.version), theme.title()),
         Span::raw("  "),
         Span::styled(status.state.to_string(), ready),
-        Span::raw(format!(
-            "  up {}  pid {}  id {}",
-            text::duration(status.uptime_seconds),
-            status.pid,
-            status.server_id
-        )),
     ]);
     if state.restarted {
         first.push_span(Span::styled("  started again", theme.warning()));
@@ -151,6 +145,12 @@ fn head_lines(state: &State, theme: Theme) -> Vec<Line<'static>> {
     if let Some(cores) = text::silent(&seen.cores.cores) {
         first.push_span(Span::styled(format!("  no answer of core {cores}"), theme.bad()));
     }
+    first.push_span(format!(
+        "  up {}  pid {}  id {}",
+        text::duration(status.uptime_seconds),
+        status.pid,
+        status.server_id
+    ));
     let addresses = &status.addresses;
     let nats = addresses.nats.as_deref().unwrap_or("off");
     let cpus = state.rates.as_ref().and_then(|rates| rates.cpus_busy);
@@ -159,10 +159,9 @@ fn head_lines(state: &State, theme: Theme) -> Vec<Line<'static>> {
         seen.cores.cores.iter().map(|core| of(&core.gauges)).sum()
     };
     let mut third = Line::from(format!(
-        "CPU {}  RSS {}  threads {}   {} conns ({} NATS)  {} subs  {} topics",
+        "CPU {}  RSS {}  {} conns ({} NATS)  {} subs  {} topics",
         text::or_unknown(cpus, text::percent),
         text::bytes(process.resident_bytes),
-        process.threads,
         text::count(sum(|gauges| gauges.connections)),
         text::count(sum(|gauges| gauges.nats_connections)),
         text::count(sum(|gauges| gauges.subscriptions)),
@@ -172,6 +171,7 @@ fn head_lines(state: &State, theme: Theme) -> Vec<Line<'static>> {
     if blocked > 0 {
         third.push_span(Span::styled(format!(", {blocked} blocked"), theme.warning()));
     }
+    third.push_span(Span::styled(format!("  {} threads", process.threads), theme.quiet()));
     vec![
         first,
         Line::from(format!("blip {}  nats {nats}  metrics {}", addresses.blip, addresses.metrics)),
@@ -192,10 +192,7 @@ fn name_line(state: &State, theme: Theme) -> Line<'static> {
 fn foot_line(state: &State, theme: Theme) -> Line<'static> {
     let pace = match state.paused {
         true => Span::styled("PAUSED", theme.chosen()),
-        false => Span::styled(
-            format!("every {}", text::time(state.interval.as_secs_f64())),
-            theme.quiet(),
-        ),
+        false => Span::styled(format!("every {}", text::interval(state.interval)), theme.quiet()),
     };
     let keys = "q quit  tab 1-4 view  s sort  r turn round  p pause  ? help  ";
     Line::from(vec![Span::styled(keys, theme.quiet()), pace])

@@ -19,7 +19,7 @@ use crate::cli::top::text;
 /// Rates and latency; limits stand beside them on wide screens, else below.
 const FIGURES: u16 = 5;
 const WIDE: u16 = 130;
-const LIMITS_PER_LINE: usize = 2;
+const LIMITS: u16 = 4;
 
 /// A core, and its rates if they are known.
 type Known<'a> = (&'a Core, Option<&'a CoreRates>);
@@ -88,7 +88,7 @@ pub fn cores_fit(body: Size, screen: Size) -> u16 {
 
 /// Figures, limits where they are below, cores, subscribers, topics.
 fn areas(body: Rect, screen: Size) -> [Rect; 5] {
-    let limits = if body.width >= WIDE { 0 } else { 3 };
+    let limits = if body.width >= WIDE { 0 } else { LIMITS + 1 };
     let lists = match list_rows(screen) {
         0 => 0,
         rows => rows + 3,
@@ -116,24 +116,19 @@ pub fn draw(frame: &mut Frame<'_>, body: Rect, state: &State, theme: Theme) {
             Constraint::Percentage(45),
             Constraint::Length(0),
         ])
+        .spacing(1)
         .areas(figures),
     };
     let rates = state.rates.as_ref();
-    frame.render_widget(Paragraph::new(rate_lines(rates, theme)), left);
+    frame.render_widget(Paragraph::new(rate_lines(rates, left.width, theme)), left);
     frame.render_widget(Paragraph::new(latency_lines(state, theme)), middle);
     let limits = state.seen.as_ref().map_or(&[][..], |seen| &seen.status.limits);
+    let limit_lines = limits.iter().map(|limit| limit_line(limit, theme));
     if body.width >= WIDE {
-        let mut lines = vec![Line::styled("Limits", theme.title())];
-        lines.extend(limits.iter().map(|limit| limit_line(limit, right.width, theme)));
-        frame.render_widget(Paragraph::new(lines), right);
+        let lines = std::iter::once(Line::styled("Limits", theme.title())).chain(limit_lines);
+        frame.render_widget(Paragraph::new(lines.collect::<Vec<_>>()), right);
     } else {
-        let columns = Layout::horizontal([Constraint::Fill(1); LIMITS_PER_LINE]).spacing(2);
-        for (at, column) in columns.split(limits_below).iter().enumerate() {
-            let of_column = limits.iter().skip(at).step_by(LIMITS_PER_LINE);
-            let lines: Vec<_> =
-                of_column.map(|limit| limit_line(limit, column.width, theme)).collect();
-            frame.render_widget(Paragraph::new(lines), *column);
-        }
+        frame.render_widget(Paragraph::new(limit_lines.collect::<Vec<_>>()), limits_below);
     }
     frame.render_widget(Paragraph::new(core_lines(state, cores, theme)), cores);
     if list_rows(screen) > 0 {
@@ -148,7 +143,7 @@ pub fn draw(frame: &mut Frame<'_>, body: Rect, state: &State, theme: Theme) {
     }
 }
 
-fn rate_lines(rates: Option<&Rates>, theme: Theme) -> Vec<Line<'static>> {
+fn rate_lines(rates: Option<&Rates>, columns: u16, theme: Theme) -> Vec<Line<'static>> {
     let flow = rates.map(|rates| &rates.flow);
     let messages = |name: &'static str, count: Option<f64>, bytes: Option<f64>| {
         let count = text::or_unknown(count, text::rate);
@@ -165,6 +160,7 @@ fn rate_lines(rates: Option<&Rates>, theme: Theme) -> Vec<Line<'static>> {
         reasons.iter().map(of_one).collect::<Vec<_>>().join(", ")
     });
     let lost_line = format!("{:<10}{:>9}  {reasons}", "lost", text::or_unknown(lost, text::rate));
+    let lost_line = text::fit(&lost_line, columns.into());
     let other = flow.map_or(text::UNKNOWN.to_owned(), |flow| {
         let mut parts = vec![format!(
             "{} opened, {} closed",
@@ -213,22 +209,17 @@ fn latency_lines(state: &State, theme: Theme) -> Vec<Line<'static>> {
     lines
 }
 
-fn limit_line(limit: &Limit, columns: u16, theme: Theme) -> Line<'static> {
+fn limit_line(limit: &Limit, theme: Theme) -> Line<'static> {
     let share = text::share(limit.used, limit.limit);
     let show = if &*limit.unit == "bytes" { text::bytes } else { text::count };
     let of = format!("{} of {}", show(limit.used), show(limit.limit));
-    let mut line = Line::from(vec![
-        Span::raw(text::pad(&limit.name, 11, false)),
-        Span::raw(" "),
-        Span::styled(bar(share, 6), theme.of_share(share)),
-        Span::styled(format!("{:>6}", text::percent(share)), theme.of_share(share)),
-        Span::raw(format!(" {of}")),
-    ]);
-    let key_fits = line.width() + 2 + text::width(&limit.key) <= columns.into();
-    if key_fits && columns >= 60 {
-        line.push_span(Span::styled(format!("  {}", &*limit.key), theme.quiet()));
-    }
-    line
+    let gauge = format!("{}{:>6}", bar(share, 10), text::percent(share));
+    Line::from(vec![
+        Span::raw(text::pad(&limit.name, 12, false)),
+        Span::styled(gauge, theme.of_share(share)),
+        Span::raw(format!(" {of:<21}")),
+        Span::styled(limit.key.to_string(), theme.quiet()),
+    ])
 }
 
 fn core_lines(state: &State, area: Rect, theme: Theme) -> Vec<Line<'static>> {

@@ -109,12 +109,12 @@ mod tests {
 
     #[test]
     fn one_column_takes_the_rest_and_no_cell_is_wider_than_its_column() {
-        assert_eq!(shown(12), ["NAME       N", "a          7", "a long … 12…"]);
+        assert_eq!(shown(12), ["NAME       N", "a          7", "a long… 123…"]);
     }
 
     #[test]
     fn columns_for_wide_screens_are_there_on_wide_screens() {
-        assert_eq!(shown(30)[1], format!("a{}    7      7", " ".repeat(18)));
+        assert_eq!(shown(30)[1], format!("a{}7      7", " ".repeat(21)));
         assert!(!shown(29)[0].contains("WIDE"));
     }
 
