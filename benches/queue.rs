@@ -36,6 +36,7 @@ impl Portions {
             topic: self.topic.clone(),
             first: self.next,
             messages: 1,
+            received_ns: 0,
             deadline_ns: u64::MAX,
             not_to: None,
             frames: self.frames.clone(),

@@ -29,7 +29,7 @@ use std::net::SocketAddr;
 
 use crate::limits;
 
-pub use auth::Auth;
+pub use auth::{Auth, Secret};
 pub use cores::{parse_cores, parse_cores_or_all};
 pub use problem::{ConfigError, Conflict};
 
@@ -50,6 +50,8 @@ pub struct Settings {
     pub limits: Limits,
     /// `[metrics]`
     pub metrics: Metrics,
+    /// `[logging]`
+    pub logging: Logging,
 }
 
 impl Settings {
@@ -94,6 +96,8 @@ pub struct Server {
     pub auth_timeout_ms: u32,
     /// Time a stop may take to deliver what was accepted.
     pub drain_timeout_ms: u32,
+    /// Time over which a stop spreads the closing of connections.
+    pub drain_spread_ms: u32,
     /// Time a core that expects an arrival looks for it before it sleeps; 0 is never.
     pub busy_poll_us: u32,
 }
@@ -107,6 +111,7 @@ impl Default for Server {
             max_message_size_bytes: limits::MESSAGE_LEN_DEFAULT,
             auth_timeout_ms: limits::AUTH_TIMEOUT_MS_DEFAULT,
             drain_timeout_ms: limits::DRAIN_TIMEOUT_MS_DEFAULT,
+            drain_spread_ms: limits::DRAIN_SPREAD_MS_DEFAULT,
             busy_poll_us: limits::BUSY_POLL_US_DEFAULT,
         }
     }
@@ -139,6 +144,23 @@ impl Default for Nats {
     }
 }
 
+/// A setting that is one of a few words.
+pub trait Choice: Copy + PartialEq + 'static {
+    /// Every one, as files write it.
+    const NAMES: &'static [(&'static str, Self)];
+
+    /// As files write it.
+    fn name(self) -> &'static str {
+        let named = Self::NAMES.iter().find(|(_, choice)| *choice == self);
+        named.expect("every choice has a name").0
+    }
+
+    /// The one that files write so.
+    fn named(name: &str) -> Option<Self> {
+        Self::NAMES.iter().find(|(known, _)| *known == name).map(|(_, choice)| *choice)
+    }
+}
+
 /// What happens to a subscription's messages when its queue is full.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OverflowPolicy {
@@ -152,6 +174,16 @@ pub enum OverflowPolicy {
     Disconnect,
     /// `latest`: only the newest message of each topic stays queued.
     Latest,
+}
+
+impl Choice for OverflowPolicy {
+    const NAMES: &'static [(&'static str, OverflowPolicy)] = &[
+        ("drop_oldest", OverflowPolicy::DropOldest),
+        ("drop_new", OverflowPolicy::DropNew),
+        ("block", OverflowPolicy::Block),
+        ("disconnect", OverflowPolicy::Disconnect),
+        ("latest", OverflowPolicy::Latest),
+    ];
 }
 
 /// `[queues]`
@@ -232,10 +264,67 @@ pub struct Metrics {
     pub enabled: bool,
     /// Where Prometheus fetches it.
     pub bind_addr: SocketAddr,
+    /// What whoever reads it has to bring.
+    pub token: Option<Secret>,
 }
 
 impl Default for Metrics {
     fn default() -> Metrics {
-        Metrics { enabled: true, bind_addr: SocketAddr::from(([127, 0, 0, 1], 9090)) }
+        let bind_addr = SocketAddr::from(([127, 0, 0, 1], 9090));
+        Metrics { enabled: true, bind_addr, token: None }
+    }
+}
+
+/// How much is logged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogLevel {
+    /// What keeps the broker from working.
+    Error,
+    /// And what an operator should look at.
+    Warn,
+    /// And changes of state.
+    Info,
+    /// And every connection.
+    Debug,
+    /// And whatever else there is.
+    Trace,
+}
+
+impl Choice for LogLevel {
+    const NAMES: &'static [(&'static str, LogLevel)] = &[
+        ("error", LogLevel::Error),
+        ("warn", LogLevel::Warn),
+        ("info", LogLevel::Info),
+        ("debug", LogLevel::Debug),
+        ("trace", LogLevel::Trace),
+    ];
+}
+
+/// What a line of the log looks like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Pretty,
+    /// For programs: a JSON object.
+    Json,
+}
+
+impl Choice for LogFormat {
+    const NAMES: &'static [(&'static str, LogFormat)] =
+        &[("pretty", LogFormat::Pretty), ("json", LogFormat::Json)];
+}
+
+/// `[logging]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Logging {
+    /// How much is logged.
+    pub level: LogLevel,
+    /// What a line looks like.
+    pub format: LogFormat,
+}
+
+impl Default for Logging {
+    fn default() -> Logging {
+        Logging { level: LogLevel::Info, format: LogFormat::Pretty }
     }
 }

@@ -38,6 +38,7 @@ fn a_short_queue_is_nearly_full_before_it_is_full() {
             subscription: 0,
             first: Sequence(1),
             messages: messages_max,
+            received_ns: 0,
             deadline_ns: u64::MAX,
             not_to: None,
             frames: (&[0; 40][..]).into(),

@@ -22,9 +22,9 @@ use glommio::io::BufferedFile;
 use crate::buffer::BufferId;
 use crate::listener::{Accepted, Accepting, Balance};
 use crate::mesh::{MeshEnd, Waker};
-use crate::ring::{Completion, DataRing, Operation};
+use crate::ring::{Completion, DataRing, Operation, Tally};
 use crate::socket::{Phase, Receive, Socket};
-use crate::{ConnectionId, Io, Now, Service, clock};
+use crate::{ConnectionId, Io, Now, Observed, Service, clock};
 
 /// A core that has waited this long on its data ring leaves the rest of its sleep to glommio.
 const NAP_MAX: Duration = Duration::from_millis(100);
@@ -125,7 +125,7 @@ impl<S: Service> Driver<S> {
                 break drained;
             }
             if self.turn()? {
-                self.io.ring.enter()?;
+                self.enter()?;
             } else if !self.nap()? {
                 self.slumber(&eventfd).await?;
             }
@@ -144,10 +144,17 @@ impl<S: Service> Driver<S> {
         }
         let polled_in_vain = std::mem::take(&mut self.arrival_expected);
         self.waker.about_to_sleep();
-        let woken = self.has_work()? || self.io.ring.wait(NAP_MAX)?;
+        let mut woken = self.has_work()?;
+        if !woken {
+            self.service.observe(Observed::Sleeps { at_ns: clock::monotonic_ns() });
+            woken = self.io.ring.wait(NAP_MAX)?;
+        }
         self.waker.awake();
         // Part of a sleep is the waking itself: an arrival that was looked for would be seen sooner.
-        let slept_ns = clock::monotonic_ns() - begun_ns;
+        let woke_ns = clock::monotonic_ns();
+        let slept_ns = woke_ns - begun_ns;
+        self.service.observe(Observed::Woke { at_ns: woke_ns });
+        self.tell_entered();
         self.arrival_expected = !polled_in_vain && slept_ns < 2 * self.busy_poll_ns;
         Ok(woken)
     }
@@ -174,14 +181,30 @@ impl<S: Service> Driver<S> {
     async fn slumber(&mut self, eventfd: &BufferedFile) -> io::Result<()> {
         self.io.ring.set_eventfd_enabled(true);
         self.waker.about_to_sleep();
-        self.io.ring.enter()?;
+        self.enter()?;
         if !self.has_work()? {
+            self.service.observe(Observed::Sleeps { at_ns: clock::monotonic_ns() });
             // Never in a select: a cancelled read could swallow the wake.
             eventfd.read_at(0, 8).await.map_err(io::Error::from)?;
+            self.service.observe(Observed::Woke { at_ns: clock::monotonic_ns() });
         }
         self.waker.awake();
         self.io.ring.set_eventfd_enabled(false);
         Ok(())
+    }
+
+    /// Submits what is queued, and lets the kernel post what completed.
+    fn enter(&mut self) -> io::Result<()> {
+        let entered = self.io.ring.enter();
+        self.tell_entered();
+        entered
+    }
+
+    fn tell_entered(&mut self) {
+        let Tally { calls, sends } = self.io.ring.take_tally();
+        if calls > 0 {
+            self.service.observe(Observed::Entered { calls, sends });
+        }
     }
 
     /// The look at everything between `about_to_sleep` and sleeping.
@@ -310,6 +333,7 @@ impl<S: Service> Driver<S> {
             // It holds no reference: its socket may be gone before a buffer comes back.
             Err(libc::ENOBUFS) => {
                 self.starved.push_back(connection);
+                self.service.observe(Observed::Starved);
                 self.io.finish_release(slot);
             }
             // A pause that was taken back before the kernel had stopped reading.

@@ -56,6 +56,11 @@ impl<L> Io<L> {
         &self.mesh
     }
 
+    /// Receive buffers the kernel may fill now.
+    pub fn buffers_free(&self) -> usize {
+        self.ring.buffers.kernel_has()
+    }
+
     /// Sends `bytes` (left empty) on a connection that has no send in flight; `sent` tells when
     /// the kernel has taken all of them, `broken` that it cannot.
     pub fn send(&mut self, connection: ConnectionId, bytes: &mut Vec<Bytes>) {

@@ -67,6 +67,19 @@ impl StopHandle {
     }
 }
 
+/// Wakes executors from any thread.
+#[derive(Clone)]
+pub struct WakeHandle {
+    wakers: Arc<[Arc<Waker>]>,
+}
+
+impl WakeHandle {
+    /// Makes a core run a turn if it sleeps. What that turn is to find must be there already.
+    pub fn wake(&self, core: usize) {
+        self.wakers[core].wake();
+    }
+}
+
 /// How the executors ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stopped {
@@ -135,6 +148,11 @@ impl Running {
     /// A handle that stops the executors.
     pub fn stop_handle(&self) -> StopHandle {
         self.stop.clone()
+    }
+
+    /// A handle that wakes the executors.
+    pub fn wake_handle(&self) -> WakeHandle {
+        WakeHandle { wakers: self.stop.wakers.clone() }
     }
 
     /// Waits until every executor has ended.

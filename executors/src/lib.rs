@@ -51,6 +51,30 @@ pub struct ConnectionId {
     pub generation: u32,
 }
 
+/// What a core does besides calling its service, for whoever counts it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Observed {
+    /// The core entered the kernel on its data ring: how often, and with how many sends in all.
+    Entered {
+        /// System calls; more than one when the queue of requests was full before the turn's end.
+        calls: u32,
+        /// Sends they carried.
+        sends: u32,
+    },
+    /// The core goes to sleep, at this time of [`Now::monotonic_ns`].
+    Sleeps {
+        /// Nanoseconds.
+        at_ns: u64,
+    },
+    /// The core woke.
+    Woke {
+        /// Nanoseconds.
+        at_ns: u64,
+    },
+    /// A connection has more to read and no receive buffer is free; it waits for one.
+    Starved,
+}
+
 /// What runs on a core: the driver calls it, never two calls at once, always on that core's thread.
 ///
 /// The life of a connection: `connected`, any number of `received` and `sent`, at most one `ended`,
@@ -105,4 +129,7 @@ pub trait Service {
 
     /// Whether everything that was accepted is delivered and every connection closed.
     fn is_stopped(&self) -> bool;
+
+    /// Told of what the core does meanwhile. It may count, and must not do more.
+    fn observe(&mut self, _observed: Observed) {}
 }

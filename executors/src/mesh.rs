@@ -115,6 +115,11 @@ impl<L> MeshEnd<L> {
         self.wakers.len()
     }
 
+    /// Letters from other cores that wait to be read.
+    pub fn waiting(&self) -> usize {
+        self.incoming.iter().map(Receiver::len).sum()
+    }
+
     /// Sends a letter and wakes its core if that sleeps, or gives the letter back if the channel
     /// is full.
     pub fn try_send(&self, to: usize, lane: usize, letter: L) -> Result<(), L> {

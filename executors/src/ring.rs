@@ -84,6 +84,16 @@ pub(crate) struct DataRing {
     pub(crate) buffers: BufferRing,
     /// Read by the kernel when the timeout request is submitted.
     deadline: Box<Timespec>,
+    tally: Tally,
+}
+
+/// What went to the kernel since somebody asked.
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) struct Tally {
+    /// System calls.
+    pub(crate) calls: u32,
+    /// Sends they carried.
+    pub(crate) sends: u32,
 }
 
 impl DataRing {
@@ -98,7 +108,8 @@ impl DataRing {
             .build(SUBMISSIONS)?;
         let buffers = BufferRing::register(&ring)?;
         ring.submitter().register_eventfd(eventfd)?;
-        let mut ring = DataRing { ring, buffers, deadline: Box::new(Timespec::new()) };
+        let deadline = Box::new(Timespec::new());
+        let mut ring = DataRing { ring, buffers, deadline, tally: Tally::default() };
         ring.set_eventfd_enabled(false);
         Ok(ring)
     }
@@ -107,6 +118,7 @@ impl DataRing {
     pub(crate) fn enter(&mut self) -> io::Result<()> {
         let queued = self.ring.submission().len() as u32;
         loop {
+            self.tally.calls += 1;
             // SAFETY: no argument is passed with these flags, and every queued request points at
             // memory its owner keeps until the completion (see the top of this file).
             let entered = unsafe {
@@ -134,6 +146,7 @@ impl DataRing {
     /// time.
     pub(crate) fn wait(&mut self, at_most: Duration) -> io::Result<bool> {
         let at_most = Timespec::from(at_most);
+        self.tally.calls += 1;
         let waited =
             self.ring.submitter().submit_with_args(1, &SubmitArgs::new().timespec(&at_most));
         match waited {
@@ -145,6 +158,11 @@ impl DataRing {
                 _ => Err(error),
             },
         }
+    }
+
+    /// What went to the kernel since the last time this was asked.
+    pub(crate) fn take_tally(&mut self) -> Tally {
+        std::mem::take(&mut self.tally)
     }
 
     /// Takes the completions posted so far.
@@ -219,6 +237,7 @@ impl DataRing {
             (header, _) => opcode::SendMsg::new(Fd(socket), header).flags(FLAGS as u32).build(),
         };
         self.push(entry, Operation::Send { slot });
+        self.tally.sends += 1;
     }
 
     /// Makes the timeout under way come sooner; if it has come already, nothing happens.
@@ -251,6 +270,7 @@ impl DataRing {
                 return;
             }
             // The queue is full in the middle of a turn: submit early, at the cost of one more call.
+            self.tally.calls += 1;
             match self.ring.submit().map_err(|error| error.raw_os_error()) {
                 // Interrupted, or memory is short for a moment: there is nothing to do but to insist.
                 Ok(_) | Err(Some(libc::EINTR | libc::EAGAIN)) => {}

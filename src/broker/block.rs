@@ -127,6 +127,10 @@ impl Broker {
             return;
         }
         let topic = topic.name.clone();
+        match blocked {
+            true => self.counters.blocked_topics.add(1),
+            false => self.counters.blocked_topics.sub(1),
+        }
         self.publishers_wait(&topic, blocked);
         for core in self.others() {
             self.outgoing[core].deliver(Delivery::Block { topic: topic.clone(), blocked });

@@ -6,6 +6,9 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::histogram::Histogram;
+use crate::config::OverflowPolicy;
+
 /// A number that one core writes and any thread may read.
 #[derive(Debug, Default)]
 pub struct Counter(AtomicU64);
@@ -20,6 +23,11 @@ impl Counter {
     /// Takes away, on the core that owns this counter; for gauges.
     pub fn sub(&self, amount: u64) {
         self.0.store(self.0.load(Ordering::Relaxed).wrapping_sub(amount), Ordering::Relaxed);
+    }
+
+    /// Says a new number, on the core that owns this counter; for points in time.
+    pub fn set(&self, number: u64) {
+        self.0.store(number, Ordering::Relaxed);
     }
 
     /// The number now, from any thread.
@@ -61,14 +69,25 @@ pub struct Counters {
     pub conflated_messages: Counter,
     /// Times a subscription with `block` began to hold a topic's publishers up.
     pub publishers_blocked: Counter,
-    /// Times a queue was full when messages came.
-    pub queue_overflows: Counter,
+    /// Topics of this core whose publishers wait now.
+    pub blocked_topics: Counter,
+    /// Times a queue was full when messages came, by its policy, see [`Counters::overflows_of`].
+    pub queue_overflows: [Counter; 5],
     /// Vectored sends handed to the kernel.
     pub flushes: Counter,
     /// Bytes of those.
     pub flushed_bytes: Counter,
     /// ERROR frames, and -ERR to NATS clients, sent.
     pub errors_sent: Counter,
+    /// Connections that did not prove who they are.
+    pub logins_refused: Counter,
+    /// Microseconds from a message's arrival to the end of the turn that handed it to the kernel, once
+    /// per connection. Kept messages that somebody asked for are not in here.
+    pub accept_to_send_us: Histogram,
+    /// Messages of each vectored send.
+    pub send_messages: Histogram,
+    /// Bytes of each vectored send.
+    pub send_bytes: Histogram,
     /// Requests of NATS clients that nobody listened to, and were told so.
     pub no_responders: Counter,
     /// Connections this core was given.
@@ -87,6 +106,13 @@ pub struct Counters {
     pub mesh_letters_sent: Counter,
     /// Times another core's channel was full.
     pub mesh_full: Counter,
+}
+
+impl Counters {
+    /// Times a queue with this policy was full when messages came.
+    pub fn overflows_of(&self, policy: OverflowPolicy) -> &Counter {
+        &self.queue_overflows[policy as usize]
+    }
 }
 
 #[cfg(test)]

@@ -38,6 +38,7 @@ impl Broker {
             }
             reached = true;
             let entries = subscription.queue.entries();
+            let lost_before = subscription.lost.messages();
             // One that ends after so many messages gets no more than those.
             let mut cut;
             let mut portion = portion;
@@ -51,6 +52,7 @@ impl Broker {
             if expired {
                 let messages = u64::from(portion.messages);
                 self.counters.expired_before_enqueue_messages.add(messages);
+                subscription.lost.expired += messages;
                 subscription.queue.miss(portion.gap(GapReason::Expired));
             } else {
                 subscription.taken += u64::from(portion.messages);
@@ -61,7 +63,7 @@ impl Broker {
                     policy => policy,
                 };
                 let outcome = overflow::enqueue(&mut subscription.queue, portion, policy, bounds);
-                outcome.count(&self.counters);
+                outcome.count(policy, &self.counters, &mut subscription.lost);
                 if outcome.blocks {
                     full.push(index);
                 }
@@ -71,6 +73,10 @@ impl Broker {
                 }
             }
             self.kept.count_entries(entries, subscription.queue.entries());
+            let lost = subscription.lost.messages() - lost_before;
+            if lost > 0 {
+                self.sessions.get(subscription.slot).lost_messages += lost;
+            }
             if subscription.queue.gap_runs() > GAP_RUNS_MAX {
                 too_slow.push((subscription.slot, subscription.id, TooSlow::GapsFull));
             }

@@ -94,7 +94,10 @@ impl Broker {
                     None if subscription.queue.is_empty() => break HowFar::Emptied,
                     None => break HowFar::SendFull,
                     Some(Entry::Portion(portion)) if portion.is_expired(now) => {
-                        self.counters.expired_in_queue_messages.add(u64::from(portion.messages));
+                        let messages = u64::from(portion.messages);
+                        self.counters.expired_in_queue_messages.add(messages);
+                        subscription.lost.expired += messages;
+                        session.lost_messages += messages;
                         let gap = portion.gap(GapReason::Expired);
                         gather.miss(session, subscription, &mut self.passing_ids, gap);
                     }
@@ -104,6 +107,10 @@ impl Broker {
                     Some(Entry::Portion(portion)) => {
                         let memory = &self.cluster.memory;
                         gather.messages += portion.messages;
+                        subscription.delivered_messages += u64::from(portion.messages);
+                        if !replays {
+                            note_sent(&mut self.sent_since, &portion);
+                        }
                         let bytes = match &session.nats {
                             Some(nats) => {
                                 gather.put_between();
@@ -173,8 +180,20 @@ impl Broker {
         let session = self.sessions.get(slot);
         session.in_flight = true;
         session.in_flight_messages = messages;
+        session.in_flight_bytes = bytes;
         self.counters.flushes.add(1);
         self.counters.flushed_bytes.add(bytes as u64);
+        self.counters.send_messages.record(u64::from(messages), 1);
+        self.counters.send_bytes.record(bytes as u64, 1);
+    }
+
+    /// Counts how long ago the messages of the last turn's sends had arrived. Now and not then,
+    /// because the kernel copies them at the end of the turn.
+    pub(super) fn count_latencies(&mut self, now: Now) {
+        for (received_ns, messages) in self.sent_since.drain(..) {
+            let microseconds = now.monotonic_ns.saturating_sub(received_ns).div_ceil(1_000);
+            self.counters.accept_to_send_us.record(microseconds, messages);
+        }
     }
 }
 
@@ -247,6 +266,17 @@ impl Gather<'_> {
             encode::topic(&mut self.between, RequestId(0), told, next, topic.owner, &topic.name);
         }
         told
+    }
+}
+
+/// Notes when a portion that is sent had arrived. Subscribers are sent the same few portions, so a
+/// look at the last ones keeps the list short.
+fn note_sent(sent_since: &mut Vec<(u64, u64)>, portion: &Portion) {
+    let messages = u64::from(portion.messages);
+    let mut last_ones = sent_since.iter_mut().rev().take(4);
+    match last_ones.find(|(received_ns, _)| *received_ns == portion.received_ns) {
+        Some((_, count)) => *count += messages,
+        None => sent_since.push((portion.received_ns, messages)),
     }
 }
 

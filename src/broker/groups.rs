@@ -19,7 +19,7 @@ use hashbrown::HashMap;
 
 use super::interest::{Announcement, Waiter};
 use super::letter::{Delivery, Request};
-use super::overflow;
+use super::overflow::{self, Lost};
 use super::pattern::Matcher;
 use super::permissions::Permissions;
 use super::portion::{Portion, Publisher};
@@ -107,6 +107,8 @@ struct Group {
     in_force: bool,
     queue: Queue,
     policy: OverflowPolicy,
+    /// Messages that none of its members got.
+    lost: Lost,
     /// Handed back by members that left; dealt before the queue.
     returned: VecDeque<Entry>,
     members: Vec<Member>,
@@ -128,6 +130,22 @@ impl Group {
     }
 }
 
+/// The queue of a group, for whoever asks what there is.
+pub struct GroupQueue<'a> {
+    /// What its members subscribed to.
+    pub pattern: &'a Arc<str>,
+    /// What they call it.
+    pub group: &'a Arc<str>,
+    /// At the bound of the queue.
+    pub policy: OverflowPolicy,
+    /// It gets messages.
+    pub in_force: bool,
+    /// The queue.
+    pub queue: &'a Queue,
+    /// Messages that none of its members got.
+    pub lost: Lost,
+}
+
 /// The groups a core coordinates.
 #[derive(Debug, Default)]
 pub struct Groups {
@@ -142,6 +160,24 @@ pub struct Groups {
 }
 
 impl Groups {
+    /// Places that are or were a group's.
+    pub fn slots(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// The queue of the group in a place, if there is one.
+    pub fn queue_at(&self, place: usize) -> Option<GroupQueue<'_>> {
+        let group = self.slots.get(place)?.as_ref()?;
+        Some(GroupQueue {
+            pattern: &group.name.pattern,
+            group: &group.name.group,
+            policy: group.policy,
+            in_force: group.in_force,
+            queue: &group.queue,
+            lost: group.lost,
+        })
+    }
+
     /// Whether every message of every group was sent by some member, so that none can come back.
     pub fn are_empty(&self) -> bool {
         let is_empty = |group: &Group| {
@@ -232,6 +268,7 @@ impl Broker {
             in_force: false,
             queue: Queue::default(),
             policy,
+            lost: Lost::default(),
             returned: VecDeque::new(),
             members: Vec::new(),
             is_filtered: false,
@@ -303,11 +340,12 @@ impl Broker {
             let entries = group.queue.entries();
             if expired {
                 let messages = u64::from(portion.messages);
+                group.lost.expired += messages;
                 self.counters.expired_before_enqueue_messages.add(messages);
                 group.queue.miss(portion.gap(GapReason::Expired));
             } else {
                 let outcome = overflow::enqueue(&mut group.queue, portion, group.policy, bounds);
-                outcome.count(&self.counters);
+                outcome.count(group.policy, &self.counters, &mut group.lost);
             }
             self.kept.count_entries(entries, group.queue.entries());
             self.turn_messages += portion.messages;
@@ -356,7 +394,9 @@ impl Broker {
             let Some(entry) = self.take_next_of(index) else { return };
             let entry = match entry {
                 Entry::Portion(portion) if portion.is_expired(self.now) => {
-                    self.counters.expired_in_queue_messages.add(u64::from(portion.messages));
+                    let messages = u64::from(portion.messages);
+                    self.counters.expired_in_queue_messages.add(messages);
+                    self.groups.at(index).lost.expired += messages;
                     Entry::Gap(portion.gap(GapReason::Expired))
                 }
                 entry => entry,

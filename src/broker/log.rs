@@ -71,6 +71,11 @@ impl Log {
         self.portions.front().map(|portion| portion.first)
     }
 
+    /// How many messages are kept.
+    pub fn messages(&self) -> u64 {
+        self.messages
+    }
+
     /// Frame bytes of what is kept.
     pub fn bytes(&self) -> u64 {
         self.bytes

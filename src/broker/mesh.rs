@@ -23,6 +23,7 @@ impl Broker {
     pub fn take_in(&mut self, now: Now) -> bool {
         self.now = now;
         self.sent_nothing = false;
+        self.count_latencies(now);
         self.check_hello_deadlines(now);
         self.check_blocks(now);
         self.check_nats_pings(now);
@@ -131,6 +132,8 @@ impl Broker {
             Found::Kept(topic) => {
                 let portion = shard::stamp(&topic.name, topic.next_sequence, now, batch, memory);
                 topic.next_sequence = portion.next();
+                topic.published_bytes += portion.frames.len() as u64;
+                topic.rate.add(now.monotonic_ns, portion.messages);
                 let kept_before = topic.log.portions();
                 topic.log.append(portion.clone(), &self.cluster.settings.queues);
                 (portion, self.interest.wanted_by(topic), Some(kept_before))

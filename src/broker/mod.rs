@@ -37,7 +37,9 @@ pub mod fan_out;
 pub mod flush;
 pub mod gaps;
 pub mod groups;
+pub mod histogram;
 pub mod ingest;
+pub mod inspect;
 pub mod interest;
 pub mod letter;
 pub mod log;
@@ -255,6 +257,8 @@ pub struct Broker {
     sent_nothing: bool,
     /// Messages handed to queues since the last flush.
     turn_messages: u32,
+    /// When the messages sent since the last turn had arrived, and how many they are.
+    sent_since: Vec<(u64, u64)>,
     /// Ids for topics that are not kept.
     passing_ids: PassingIds,
     /// NATS clients this core has had.
@@ -301,6 +305,7 @@ impl Broker {
             left_groups: HashMap::new(),
             kept: Kept::default(),
             turn_messages: 0,
+            sent_since: Vec::new(),
             passing_ids: PassingIds::new(),
             nats_clients: 0,
             fencing: Vec::new(),
@@ -315,9 +320,9 @@ impl Broker {
     pub fn connected(&mut self, now: Now, connection: ConnectionId, peer: Peer, admitted: bool) {
         self.now = now;
         self.counters.connections_opened.add(1);
-        self.sessions.insert(connection);
+        self.sessions.insert(connection, peer, now);
         if peer.protocol == Wire::Nats {
-            self.nats_connected(now, connection.slot, peer, admitted);
+            self.nats_connected(now, connection.slot, admitted);
         } else if self.drain.has_begun() {
             self.reject(connection.slot, &Reject::Stopping);
         } else if !admitted {
@@ -341,6 +346,8 @@ impl Broker {
         let session = self.sessions.get(connection.slot);
         session.last_sent_ns = now.monotonic_ns;
         self.counters.delivered_messages.add(u64::from(session.in_flight_messages));
+        session.traffic.delivered_messages += u64::from(session.in_flight_messages);
+        session.traffic.delivered_bytes += session.in_flight_bytes as u64;
         session.in_flight = false;
         session.in_flight_messages = 0;
         if session.has_content() {
@@ -473,6 +480,9 @@ impl Broker {
             return self.offend_with(slot, reject);
         }
         self.counters.errors_sent.add(1);
+        if reject.refuses_login() {
+            self.counters.logins_refused.add(1);
+        }
         if reject.is_fatal() {
             let mut last = std::mem::take(&mut self.sessions.get(slot).answers);
             encode::error(&mut last, reject);

@@ -36,15 +36,38 @@ impl Outcome {
         self.dropped_oldest + self.dropped_new > 0 || self.blocks || self.disconnects
     }
 
-    /// Adds what happened to what this core counts.
-    pub fn count(&self, counters: &Counters) {
+    /// Adds what happened to what this core counts, and to what the queue's owner lost.
+    pub fn count(&self, policy: OverflowPolicy, counters: &Counters, lost: &mut Lost) {
         counters.enqueued_messages.add(u64::from(self.enqueued));
         counters.conflated_messages.add(u64::from(self.conflated));
+        lost.conflated += u64::from(self.conflated);
         if self.overflowed() {
-            counters.queue_overflows.add(1);
+            lost.overflow_oldest += u64::from(self.dropped_oldest);
+            lost.overflow_new += u64::from(self.dropped_new);
+            counters.overflows_of(policy).add(1);
             counters.dropped_oldest_messages.add(u64::from(self.dropped_oldest));
             counters.dropped_new_messages.add(u64::from(self.dropped_new));
         }
+    }
+}
+
+/// Messages that the owner of a queue did not get, by reason.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Lost {
+    /// `drop_oldest` took them.
+    pub overflow_oldest: u64,
+    /// `drop_new` kept them out.
+    pub overflow_new: u64,
+    /// They gave way to newer ones under `latest`.
+    pub conflated: u64,
+    /// Their time to live ended.
+    pub expired: u64,
+}
+
+impl Lost {
+    /// For whatever reason.
+    pub fn messages(&self) -> u64 {
+        self.overflow_oldest + self.overflow_new + self.conflated + self.expired
     }
 }
 
@@ -181,6 +204,7 @@ pub(in crate::broker) mod tests {
             subscription: 0,
             first: Sequence(first),
             messages: counts.iter().map(|count| u32::from(*count)).sum(),
+            received_ns: 0,
             deadline_ns: u64::MAX,
             not_to: None,
             frames: frames.freeze(),

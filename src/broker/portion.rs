@@ -28,6 +28,8 @@ pub struct Portion {
     pub first: Sequence,
     /// In all frames together.
     pub messages: u32,
+    /// When they arrived, in `Now::monotonic_ns`.
+    pub received_ns: u64,
     /// When they expire, in `Now::monotonic_ns`; `u64::MAX` for never.
     pub deadline_ns: u64,
     /// Its publisher, if it does not want its own messages.
@@ -134,6 +136,7 @@ impl Portion {
             subscription: self.subscription,
             first: self.first,
             messages,
+            received_ns: self.received_ns,
             deadline_ns: self.deadline_ns,
             not_to: self.not_to.clone(),
             frames: self.frames.split_to(frame_len),

@@ -193,6 +193,7 @@ impl Broker {
             (self.sessions.id(slot), first.sequence)
         });
         self.ingest.add(now, destination, ttl_ms, messages, &rest[..len], ack);
+        self.sessions.get(slot).traffic.add_published(messages, len);
         let owner = self.cluster.core_of(shard);
         self.wait_for_mesh(slot, owner);
         Ok(Some(len))

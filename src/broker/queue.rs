@@ -54,7 +54,7 @@ enum Queued {
 }
 
 /// Bounds of a queue; what is beyond them is `overflow`'s business.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bounds {
     /// Messages.
     pub messages_max: u32,
@@ -113,6 +113,16 @@ impl Queue {
     /// Frame bytes of live messages queued.
     pub fn bytes(&self) -> u64 {
         self.bytes
+    }
+
+    /// When its oldest live message arrived.
+    pub fn oldest_received_ns(&self) -> Option<u64> {
+        // A gap in front has no time; what is behind it is nearly as old.
+        self.entries.iter().find_map(|entry| match entry {
+            Queued::Portion(portion) => Some(portion.received_ns),
+            Queued::Conflated(both) => Some(both.1.received_ns),
+            Queued::Gap(_) => None,
+        })
     }
 
     /// Runs of missed messages that were not told yet.

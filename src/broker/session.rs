@@ -9,11 +9,11 @@ use std::sync::Arc;
 use bytes::BytesMut;
 use hashbrown::{HashMap, HashSet};
 
-use super::ConnectionId;
 use super::nats::NatsSession;
 use super::permissions::Permissions;
 use super::subscriptions::{SubscriptionIndex, Subscriptions};
 use super::topic::TopicName;
+use super::{ConnectionId, Now, Peer};
 use crate::limits::{ANSWER_BYTES_MAX, PENDING_REQUESTS_MAX};
 use crate::protocol::{CoreId, RequestId, SubscriptionId, TopicId};
 
@@ -54,8 +54,37 @@ pub enum Paused {
     Fence,
 }
 
+/// What has come from a connection and gone to it.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Traffic {
+    /// Messages it published.
+    pub published_messages: u64,
+    /// Bytes of the frames or commands they came in.
+    pub published_bytes: u64,
+    /// Messages the kernel took for it.
+    pub delivered_messages: u64,
+    /// Bytes of everything the kernel took for it.
+    pub delivered_bytes: u64,
+}
+
+impl Traffic {
+    /// It published messages.
+    pub fn add_published(&mut self, messages: u32, bytes: usize) {
+        self.published_messages += u64::from(messages);
+        self.published_bytes += bytes as u64;
+    }
+}
+
 /// One connection.
 pub struct Session {
+    /// Who it is, and how it came.
+    pub peer: Peer,
+    /// When it came.
+    pub connected_ns: u64,
+    /// What it did so far.
+    pub traffic: Traffic,
+    /// Messages that its subscriptions were not sent, also those it has ended.
+    pub lost_messages: u64,
     /// How far it is.
     pub phase: Phase,
     /// What it may do; nothing before it has said who it is.
@@ -96,13 +125,19 @@ pub struct Session {
     pub last_sent_ns: u64,
     /// Messages in it.
     pub in_flight_messages: u32,
+    /// Bytes of it.
+    pub in_flight_bytes: usize,
     /// It is a NATS client.
     pub nats: Option<Box<NatsSession>>,
 }
 
 impl Session {
-    fn new(permissions: Arc<Permissions>) -> Session {
+    fn new(permissions: Arc<Permissions>, peer: Peer, connected_ns: u64) -> Session {
         Session {
+            peer,
+            connected_ns,
+            traffic: Traffic::default(),
+            lost_messages: 0,
             phase: Phase::AwaitHello,
             permissions,
             ended: false,
@@ -123,6 +158,7 @@ impl Session {
             in_flight: false,
             last_sent_ns: 0,
             in_flight_messages: 0,
+            in_flight_bytes: 0,
             nats: None,
         }
     }
@@ -171,13 +207,14 @@ pub struct Sessions {
 
 impl Sessions {
     /// A new connection.
-    pub fn insert(&mut self, connection: ConnectionId) {
+    pub fn insert(&mut self, connection: ConnectionId, peer: Peer, now: Now) {
         let slot = connection.slot as usize;
         if self.slots.len() <= slot {
             self.slots.resize_with(slot + 1, || None);
         }
         assert!(self.slots[slot].is_none(), "a slot is used again only after `closed`");
-        self.slots[slot] = Some((connection, Box::new(Session::new(self.stranger.clone()))));
+        let session = Session::new(self.stranger.clone(), peer, now.monotonic_ns);
+        self.slots[slot] = Some((connection, Box::new(session)));
     }
 
     /// The connection of a slot in use.
@@ -214,6 +251,17 @@ impl Sessions {
     pub fn iter(&self) -> impl Iterator<Item = (u32, &Session)> {
         let used = self.slots.iter().flatten();
         used.map(|(connection, session)| (connection.slot, &**session))
+    }
+
+    /// Slots that are or were in use.
+    pub fn slots(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// The connection of a slot, if one has it.
+    pub fn at(&self, slot: usize) -> Option<(ConnectionId, &Session)> {
+        let (connection, session) = self.slots.get(slot)?.as_ref()?;
+        Some((*connection, session))
     }
 
     /// All slots in use, ascending.

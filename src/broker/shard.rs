@@ -19,7 +19,7 @@ use super::log::Log;
 use super::memory::Memory;
 use super::nats::publish::is_worth_keeping;
 use super::portion::Portion;
-use super::topic::{PASSING, Topic, TopicName};
+use super::topic::{PASSING, Rate, Topic, TopicName};
 use super::{Cluster, Now};
 use crate::limits::TOPICS_RANGE;
 use crate::protocol::messages::{self, Stamp};
@@ -87,6 +87,8 @@ impl Shard {
             next_sequence: Sequence(1),
             log: Log::default(),
             last_message_ns: 0,
+            published_bytes: 0,
+            rate: Rate::default(),
             watched_for_idleness: false,
             blocked_by: 0,
             wanted_by: CoreSet::default(),
@@ -95,6 +97,16 @@ impl Shard {
         self.by_name.insert(name.clone(), index);
         self.counters.topics.add(1);
         Ok(index)
+    }
+
+    /// How many topics it has.
+    pub fn topics_len(&self) -> usize {
+        self.topics.len()
+    }
+
+    /// A topic by the order in which they were made.
+    pub fn topic_at(&self, index: usize) -> Option<&Topic> {
+        self.topics.get(index)
     }
 
     /// A topic of this shard by its id.
@@ -153,6 +165,7 @@ pub fn stamp(
         subscription: 0,
         first,
         messages: batch.messages,
+        received_ns: batch.received_ns,
         deadline_ns: match batch.ttl_ms {
             0 => u64::MAX,
             ttl_ms => batch.received_ns + u64::from(ttl_ms) * 1_000_000,

@@ -14,6 +14,7 @@ use hashbrown::HashMap;
 use super::groups::GroupName;
 use super::interest::CoreSet;
 use super::nats::missed::GAP_SUBJECTS;
+use super::overflow::Lost;
 use super::pattern::{self, Matcher};
 use super::permissions::Permissions;
 use super::queue::{Bounds, Queue};
@@ -73,6 +74,10 @@ pub struct Subscription {
     pub taken: u64,
     /// It ends when it was given so many.
     pub taken_max: u64,
+    /// Messages it was sent.
+    pub delivered_messages: u64,
+    /// Messages it was not.
+    pub lost: Lost,
     /// It is not sent topics that these do not allow.
     pub filter: Option<Arc<Permissions>>,
     /// It is about to leave its group, and gets what it was dealt until then.
@@ -148,6 +153,8 @@ impl Subscriptions {
             awaits_cores: false,
             taken: 0,
             taken_max: u64::MAX,
+            delivered_messages: 0,
+            lost: Lost::default(),
             filter: None,
             leaves_group: false,
             group: None,
@@ -243,9 +250,14 @@ impl Subscriptions {
         self.joining.iter().filter(joins).copied().collect()
     }
 
+    /// Indexes that are or were in use.
+    pub fn slots(&self) -> usize {
+        self.slots.len()
+    }
+
     /// A subscription, if the index is in use.
     pub fn at(&self, index: SubscriptionIndex) -> Option<&Subscription> {
-        self.slots[index.0 as usize].as_deref()
+        self.slots.get(index.0 as usize)?.as_deref()
     }
 
     /// The earliest subscription of a connection that is in force and matches a topic.

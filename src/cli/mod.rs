@@ -11,6 +11,7 @@
 mod admin;
 mod bench;
 mod check_config;
+mod doctor;
 mod output;
 mod publish;
 mod reply;
@@ -44,6 +45,7 @@ use clap::{Args, Parser, Subcommand};
   blipmq bench blip://127.0.0.1:7878         measure a broker
   blipmq top                                 watch a broker in the terminal
   blipmq check-config /etc/blipmq.toml       check a file before a restart
+  blipmq doctor                              check this machine before a start
 
 Exit status: 0 success, 1 failure, 2 a command line that cannot be understood."
 )]
@@ -78,6 +80,9 @@ enum Command {
     Top(top::Top),
     /// Check a configuration file and print every setting it leads to.
     CheckConfig(check_config::CheckConfig),
+    /// Check this machine against what the broker needs and what the tuning guide advises.
+    #[command(after_help = doctor::NOTES)]
+    Doctor(doctor::Doctor),
 }
 
 /// Which broker to talk to.
@@ -132,6 +137,7 @@ pub fn run() -> ExitCode {
         Command::Bench(bench) => bench.run(),
         Command::Top(top) => top.run(),
         Command::CheckConfig(check_config) => check_config.run(),
+        Command::Doctor(doctor) => doctor.run(),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 
 use super::auth::{PermissionLists, Secret};
-use super::{OverflowPolicy, Settings};
+use super::{Choice, LogFormat, LogLevel, OverflowPolicy, Settings};
 use crate::limits;
 
 /// One key of the configuration file.
@@ -59,12 +59,14 @@ pub enum Form {
         /// Changes it.
         set: fn(&mut Settings, Option<Vec<usize>>),
     },
-    /// The name of an overflow policy, as a string.
-    Overflow {
+    /// One of a few words, as a string.
+    Choice {
+        /// What is allowed.
+        names: fn() -> Vec<&'static str>,
         /// Reads it.
-        get: fn(&Settings) -> OverflowPolicy,
-        /// Changes it.
-        set: fn(&mut Settings, OverflowPolicy),
+        get: fn(&Settings) -> &'static str,
+        /// Changes it, to one of the names.
+        set: fn(&mut Settings, &str),
     },
     /// A secret, as a string. Absent unless it is set, and never printed.
     Secret {
@@ -176,17 +178,9 @@ pub static USER_KEYS: [UserKey; 7] = [
     ),
 ];
 
-/// Names of the overflow policies.
-pub const OVERFLOW_NAMES: [(&str, OverflowPolicy); 5] = [
-    ("drop_oldest", OverflowPolicy::DropOldest),
-    ("drop_new", OverflowPolicy::DropNew),
-    ("block", OverflowPolicy::Block),
-    ("disconnect", OverflowPolicy::Disconnect),
-    ("latest", OverflowPolicy::Latest),
-];
-
 /// The tables, in the order they are printed.
-pub const TABLES: [&str; 7] = ["server", "nats", "auth", "queues", "delivery", "limits", "metrics"];
+pub const TABLES: [&str; 8] =
+    ["server", "nats", "auth", "queues", "delivery", "limits", "metrics", "logging"];
 
 impl Key {
     /// The key with this name in this table.
@@ -210,8 +204,9 @@ impl Key {
                 limits::CPU_NUMBER_MAX
             ),
             Form::Secret { .. } => "a string in quotes that is not empty".to_owned(),
-            Form::Overflow { .. } => {
-                OVERFLOW_NAMES.map(|(name, _)| format!("\"{name}\"")).join(" or ")
+            Form::Choice { names, .. } => {
+                let quoted = names().into_iter().map(|name| format!("\"{name}\""));
+                quoted.collect::<Vec<_>>().join(" or ")
             }
         }
     }
@@ -236,6 +231,24 @@ macro_rules! number {
     };
 }
 
+/// One of a few words: its field names are its table and name.
+macro_rules! choice {
+    ($table:ident . $name:ident: $choice:ty, $doc:expr) => {
+        Key {
+            table: stringify!($table),
+            name: stringify!($name),
+            doc: $doc,
+            form: Form::Choice {
+                names: || <$choice>::NAMES.iter().map(|(name, _)| *name).collect(),
+                get: |settings| settings.$table.$name.name(),
+                set: |settings, name| {
+                    settings.$table.$name = <$choice>::named(name).expect("only names are set");
+                },
+            },
+        }
+    };
+}
+
 /// A key of another form: its field names are its table and name.
 macro_rules! other {
     ($table:ident . $name:ident, $form:ident, $doc:expr) => {
@@ -252,7 +265,7 @@ macro_rules! other {
 }
 
 /// Every key there is, by table, in the order they are printed.
-pub static KEYS: [Key; 28] = [
+pub static KEYS: [Key; 32] = [
     other!(server.bind_addr, Address, "Where clients connect. Port 0 takes any free port."),
     Key {
         table: "server",
@@ -283,6 +296,12 @@ pub static KEYS: [Key; 28] = [
         server.drain_timeout_ms: u32,
         limits::TIMEOUT_MS_RANGE,
         "Time a stop may take to deliver what was accepted, in milliseconds."
+    ),
+    number!(
+        server.drain_spread_ms: u32,
+        limits::DRAIN_SPREAD_MS_RANGE,
+        "A stop closes connections that have everything one after the other over this time, in\n\
+         milliseconds, so that not all clients come back at once; never beyond drain_timeout_ms."
     ),
     number!(
         server.busy_poll_us: u32,
@@ -343,9 +362,8 @@ pub static KEYS: [Key; 28] = [
         limits::SUBSCRIBER_BYTES_RANGE,
         "Bytes one subscription may have waiting; the first of both bounds to be reached counts."
     ),
-    other!(
-        queues.overflow_policy,
-        Overflow,
+    choice!(
+        queues.overflow_policy: OverflowPolicy,
         "What happens when a subscription's queue is full, unless the subscriber chose:\n\
          its oldest waiting messages go (\"drop_oldest\"), or those that arrive (\"drop_new\"),\n\
          or publishers wait (\"block\"), or it is disconnected (\"disconnect\"),\n\
@@ -384,11 +402,34 @@ pub static KEYS: [Key; 28] = [
         limits::SUBSCRIPTIONS_RANGE,
         "Subscriptions one connection may have at once."
     ),
-    other!(metrics.enabled, Flag, "Whether the Prometheus page is served."),
+    other!(
+        metrics.enabled,
+        Flag,
+        "Whether metrics, health checks, the API and the dashboard are served."
+    ),
     other!(
         metrics.bind_addr,
         Address,
-        "Where Prometheus fetches /metrics. Port 0 takes any free port."
+        "Where they are: Prometheus fetches /metrics, browsers /. Port 0 takes any free port. An\n\
+         address that others can reach needs a token."
+    ),
+    Key {
+        table: "metrics",
+        name: "token",
+        doc: "What whoever reads them has to bring, as `Authorization: Bearer TOKEN`; health checks\n\
+              need none.",
+        form: Form::Secret {
+            get: |settings| &settings.metrics.token,
+            set: |settings, token| settings.metrics.token = Some(token),
+        },
+    },
+    choice!(
+        logging.level: LogLevel,
+        "How much is logged, on stderr. \"debug\" has a line for each connection."
+    ),
+    choice!(
+        logging.format: LogFormat,
+        "What a line looks like: for people (\"pretty\"), or a JSON object (\"json\")."
     ),
 ];
 

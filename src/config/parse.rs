@@ -13,7 +13,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::auth::{SECRET_PRINTED, Secret};
-use super::keys::{Form, KEYS, Key, OVERFLOW_NAMES, TABLES};
+use super::keys::{Form, KEYS, Key, TABLES};
 use super::problem::{ConfigError, Offence, Problem, UserOffence};
 use super::{Settings, cores};
 
@@ -224,10 +224,11 @@ fn set(settings: &mut Settings, key: &Key, value: &DeValue<'_>) -> Result<(), Re
                 .map_err(|reason| Refusal::BadValue { reason: Some(reason) })?;
             set(settings, cores);
         }
-        (Form::Overflow { set, .. }, DeValue::String(text)) => {
-            let named = OVERFLOW_NAMES.iter().find(|(name, _)| name == text);
-            let (_, policy) = named.ok_or(Refusal::BadValue { reason: None })?;
-            set(settings, *policy);
+        (Form::Choice { names, set, .. }, DeValue::String(text)) => {
+            if !names().contains(&text.as_ref()) {
+                return Err(Refusal::BadValue { reason: None });
+            }
+            set(settings, text);
         }
         (Form::Secret { set, .. }, DeValue::String(text)) => {
             let secret =

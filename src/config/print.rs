@@ -7,7 +7,7 @@
 use std::fmt;
 
 use super::auth::{Login, SECRET_PRINTED, User};
-use super::keys::{Form, KEYS, OVERFLOW_NAMES, TABLES, USER_KEYS, UserForm};
+use super::keys::{Form, KEYS, TABLES, USER_KEYS, UserForm};
 use super::{Settings, cores};
 
 impl fmt::Display for Settings {
@@ -103,20 +103,16 @@ fn value(settings: &Settings, form: &Form) -> Option<String> {
             None => "\"all\"".to_owned(),
             Some(list) => format!("\"{}\"", cores::to_text(list)),
         },
-        Form::Overflow { get, .. } => {
-            let policy = get(settings);
-            let (name, _) = OVERFLOW_NAMES
-                .iter()
-                .find(|(_, named)| *named == policy)
-                .expect("every overflow policy has a name");
-            format!("\"{name}\"")
-        }
+        Form::Choice { get, .. } => format!("\"{}\"", get(settings)),
     })
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Auth, Delivery, Limits, Metrics, Nats, OverflowPolicy, Queues, Server};
+    use super::super::{
+        Auth, Delivery, Limits, LogFormat, LogLevel, Logging, Metrics, Nats, OverflowPolicy,
+        Queues, Server,
+    };
     use super::*;
 
     #[test]
@@ -136,6 +132,7 @@ mod tests {
                 auth_timeout_ms: 4,
                 drain_timeout_ms: 5,
                 busy_poll_us: 16,
+                drain_spread_ms: 4,
             },
             nats: Nats {
                 enabled: false,
@@ -160,7 +157,8 @@ mod tests {
                 max_topics: 11,
                 max_subscriptions_per_connection: 12,
             },
-            metrics: Metrics { enabled: false, bind_addr: "0.0.0.0:0".parse().unwrap() },
+            metrics: Metrics { enabled: false, bind_addr: "[::]:0".parse().unwrap(), token: None },
+            logging: Logging { level: LogLevel::Trace, format: LogFormat::Json },
         };
         assert_eq!(Settings::parse("printed", &settings.to_string()), Ok(settings));
     }

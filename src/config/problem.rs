@@ -303,6 +303,18 @@ pub(super) fn conflicts(settings: &Settings) -> Vec<Conflict> {
                     .to_owned(),
         });
     }
+    let metrics = &settings.metrics;
+    if metrics.enabled && !metrics.bind_addr.ip().is_loopback() && metrics.token.is_none() {
+        conflicts.push(Conflict {
+            keys: [("metrics", "bind_addr"), ("metrics", "token")],
+            text: format!(
+                "[metrics] bind_addr = \"{}\" can be reached from other machines, and whoever does \
+                 could read topics and addresses of clients; set [metrics] token, or bind it to \
+                 127.0.0.1",
+                metrics.bind_addr
+            ),
+        });
+    }
     // Such a message would be accepted and then fit into no queue, whatever the subscriber does.
     let message_len_max = settings.server.max_message_size_bytes;
     let queued_len = u64::from(message_len_max) + (MESSAGES_HEADER_LEN + RECORD_HEADER_LEN) as u64;

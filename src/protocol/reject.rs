@@ -296,6 +296,11 @@ impl Reject {
         }
     }
 
+    /// Whether a client did not prove who it is.
+    pub fn refuses_login(&self) -> bool {
+        self.code() == 4010
+    }
+
     /// Whether the connection closes after the ERROR frame.
     pub fn is_fatal(&self) -> bool {
         match self.code() {

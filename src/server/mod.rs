@@ -3,17 +3,21 @@
 //! Called by `cli::serve` with checked settings. [`run`] refuses to start with one clear line, or
 //! runs until SIGINT or SIGTERM and then drains.
 
-pub mod metrics;
+mod admin;
+mod control;
+mod node;
+pub mod process;
 mod relay;
+mod turns;
 
 use std::fmt::Display;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime};
 
-use blipmq::broker::counters::Counters;
 use blipmq::broker::{Broker, Cluster, SERVER_NAME};
 use blipmq::config::Settings;
 use blipmq::limits;
@@ -26,7 +30,9 @@ use tracing::Level;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::prelude::*;
 
-use metrics::{Info, MetricsHandle, MetricsServer};
+use admin::{AdminHandle, AdminServer};
+use control::Control;
+use node::{Addresses, Core, Node};
 use relay::Relay;
 
 const _: () = assert!(placement::CORES_MAX == limits::CORES_MAX);
@@ -40,7 +46,8 @@ const NATS_CLIENTS: Purpose = Purpose {
 /// What runs between the start and the stop.
 struct Broking {
     running: Running,
-    metrics: Option<MetricsHandle>,
+    node: Arc<Node>,
+    admin: Option<AdminHandle>,
 }
 
 /// Runs the broker until it is told to stop.
@@ -65,6 +72,7 @@ pub fn run(settings: Settings) -> ExitCode {
         Ok(signal) => tracing::info!("{signal}: stopping, once more to stop at once"),
         Err(error) => tracing::error!("cannot wait for signals: {error}; stopping"),
     }
+    broking.node.draining.store(true, Ordering::Relaxed);
     broking.running.stop_handle().stop();
     // Nobody waits for this thread: it ends with the process, or ends it.
     std::thread::spawn(move || {
@@ -79,8 +87,8 @@ pub fn run(settings: Settings) -> ExitCode {
             "stopped after server.drain_timeout_ms: subscribers that did not read were cut off"
         ),
     }
-    if let Some(metrics) = broking.metrics {
-        metrics.stop();
+    if let Some(admin) = broking.admin {
+        admin.stop();
     }
     ExitCode::SUCCESS
 }
@@ -98,31 +106,29 @@ fn start(settings: Settings) -> Result<Broking, Box<dyn std::error::Error>> {
     if settings.nats.enabled {
         listeners.push(listener::bind(settings.nats.bind_addr, NATS_CLIENTS)?);
     }
-    let mut addresses = listeners[0].local_addr()?.to_string();
+    let blip_addr = listeners[0].local_addr()?;
     let nats_addr = listeners.get(1).map(|nats| nats.local_addr()).transpose()?;
-    if let Some(nats_addr) = nats_addr {
-        addresses.push_str(&format!(", NATS on {nats_addr}"));
-    }
-    let metrics = match settings.metrics.enabled {
-        true => Some(MetricsServer::bind(settings.metrics.bind_addr)?),
+    let admin = match settings.metrics.enabled {
+        true => Some(AdminServer::bind(settings.metrics.bind_addr)?),
         false => None,
     };
 
-    let counters: Vec<Arc<Counters>> = cpus.iter().map(|_| Arc::default()).collect();
+    let settings = Arc::new(settings);
+    let of_core = |cpu: &usize| Core { cpu: *cpu, counters: Arc::default(), turns: Arc::default() };
+    let cores: Vec<Core> = cpus.iter().map(of_core).collect();
     // RandomState is seeded by the system: enough to tell one start from another.
     let server_id = RandomState::new().build_hasher().finish();
     let max_connections = settings.server.max_connections;
     let drain_timeout = Duration::from_millis(settings.server.drain_timeout_ms.into());
     let busy_poll = Duration::from_micros(settings.server.busy_poll_us.into());
-    let mut cluster = Cluster::new(cpus.len() as u16, server_id, Arc::new(settings));
+    let mut cluster = Cluster::new(cpus.len() as u16, server_id, settings.clone());
     if let Some(nats_addr) = nats_addr {
         cluster.nats_addr = nats_addr;
     }
     rustix::rand::getrandom(&mut cluster.nonce_key, rustix::rand::GetRandomFlags::empty())
         .map_err(|error| format!("the system gives no random bytes: {error}"))?;
-    let memory = cluster.memory.clone();
-    let cores = placement::print(&cpus);
-    let shards = cluster.shards;
+    let (memory, topics, shards) = (cluster.memory.clone(), cluster.topics.clone(), cluster.shards);
+    let cpu_list = placement::print(&cpus);
     let plan = Plan {
         cpus,
         listeners,
@@ -132,23 +138,33 @@ fn start(settings: Settings) -> Result<Broking, Box<dyn std::error::Error>> {
         linger: Duration::from_millis(limits::LINGER_MS),
         busy_poll,
     };
-    let counters_of = counters.clone();
+    let (senders, receivers) = control::channels(cores.len());
+    // Each core takes its own, on its own thread.
+    let receivers: Arc<[_]> = receivers.into_iter().map(|end| Mutex::new(Some(end))).collect();
+    let of_cores = cores.clone();
     let running = launch(plan, move |core| {
-        let core_id = CoreId(core as u16);
-        Relay::new(Broker::new(core_id, cluster.clone(), counters_of[core].clone()))
+        let Core { counters, turns, .. } = of_cores[core].clone();
+        let broker = Broker::new(CoreId(core as u16), cluster.clone(), counters);
+        let commands = receivers[core].lock().expect("taking one does not panic").take();
+        Relay::new(broker, commands.expect("a core is made once"), turns)
     })?;
-
-    let mut page = String::new();
-    let metrics = match metrics {
-        Some(server) => {
-            page = format!(", metrics on http://{}/metrics", server.local_addr());
-            let version = env!("CARGO_PKG_VERSION");
-            Some(server.serve(counters, Info { version, max_connections, memory })?)
-        }
-        None => None,
-    };
+    let wake = running.wake_handle();
+    let metrics_addr = admin.as_ref().map(AdminServer::local_addr);
+    let node = Arc::new(Node {
+        server_id,
+        started: SystemTime::now(),
+        addresses: Addresses { blip: blip_addr, nats: nats_addr, metrics: metrics_addr },
+        shards,
+        cores,
+        control: Control::new(senders, move |core| wake.wake(core)),
+        memory,
+        topics,
+        settings,
+        draining: AtomicBool::new(false),
+    });
+    let admin = admin.map(|server| server.serve(node.clone())).transpose()?;
     // On stdout, and only when clients can connect: scripts wait for this line.
-    println!("{SERVER_NAME} is ready on {addresses}{page}, cores {cores}, {shards} shards");
+    println!("{SERVER_NAME} is ready on {}, cores {cpu_list}, {shards} shards", node.addresses);
     std::io::stdout().flush()?;
-    Ok(Broking { running, metrics })
+    Ok(Broking { running, node, admin })
 }

@@ -1,28 +1,65 @@
 //! The relay of one core: turns what its executor tells into calls of the broker, and what the
 //! broker wants into requests of the executor.
 //!
-//! It decides nothing and keeps nothing but the two ends it joins.
+//! It decides nothing, and keeps nothing but the two ends it joins and questions that other threads
+//! have asked.
 
+use std::collections::VecDeque;
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::mpsc::Receiver;
 
+use blipmq::broker::inspect::{Answer, Inspection};
 use blipmq::broker::letter::{DELIVERIES, LANES, Letter, REQUESTS};
 use blipmq::broker::{Action, Broker, ConnectionId, Now, Peer, Wire};
 use blipmq::protocol::CoreId;
 use bytes::Bytes;
-use executors::{Io, Service};
+use executors::{Io, Observed, Service};
+
+use super::control::{Command, Fill, Reply};
+use super::turns::Turns;
 
 /// What is spoken with those who came by each listener, in the order `server` binds them.
 pub const LISTENERS: [Wire; 2] = [Wire::Blip, Wire::Nats];
 
 pub struct Relay {
     broker: Broker,
+    commands: Receiver<Command>,
+    turns: Arc<Turns>,
+    /// Questions that take several turns.
+    inspections: VecDeque<(Inspection, Reply<Answer>)>,
     /// Empty between sends; kept for its room.
     gathered: Vec<Bytes>,
 }
 
 impl Relay {
-    pub fn new(broker: Broker) -> Relay {
-        Relay { broker, gathered: Vec::new() }
+    pub fn new(broker: Broker, commands: Receiver<Command>, turns: Arc<Turns>) -> Relay {
+        let inspections = VecDeque::new();
+        Relay { broker, commands, turns, inspections, gathered: Vec::new() }
+    }
+
+    /// Carries out what came from other threads, and a slice of the oldest question; returns whether
+    /// there is more of it.
+    fn obey(&mut self, now: executors::Now, io: &Io<Letter>) -> bool {
+        while let Ok(command) = self.commands.try_recv() {
+            match command {
+                Command::Ping(reply) => reply(()),
+                Command::Fill(reply) => reply(Fill {
+                    mesh_waiting_letters: io.mesh().waiting(),
+                    receive_buffers_free: io.buffers_free(),
+                }),
+                Command::Inspect(question, reply) => {
+                    self.inspections.push_back((Inspection::new(question), reply));
+                }
+            }
+        }
+        if let Some((inspection, _)) = self.inspections.front_mut()
+            && self.broker.inspect(time(now), inspection)
+            && let Some((inspection, reply)) = self.inspections.pop_front()
+        {
+            reply(inspection.into_answer());
+        }
+        !self.inspections.is_empty()
     }
 
     fn read_mesh(&mut self, io: &Io<Letter>, lane: usize) -> bool {
@@ -99,7 +136,9 @@ impl Service for Relay {
     }
 
     fn turn(&mut self, now: executors::Now, io: &mut Io<Letter>) -> bool {
-        let mut busy = self.read_mesh(io, DELIVERIES);
+        self.turns.turns.add(1);
+        let mut busy = self.obey(now, io);
+        busy |= self.read_mesh(io, DELIVERIES);
         busy |= self.read_mesh(io, REQUESTS);
         busy |= self.broker.take_in(time(now));
         busy |= self.write_mesh(io);
@@ -130,6 +169,10 @@ impl Service for Relay {
 
     fn is_stopped(&self) -> bool {
         self.broker.is_stopped()
+    }
+
+    fn observe(&mut self, observed: Observed) {
+        self.turns.observe(observed);
     }
 }
 

@@ -7,6 +7,7 @@
 //! | whom a stalled subscriber costs something, for each policy | `policies` |
 //! | publishers that wait for subscribers, also for themselves | `blocked` |
 //! | what publishers that ask are told | `acks` |
+//! | what an operator is shown | `admin` |
 //! | credentials and permissions | `auth` |
 //! | kept messages, and how live ones join them | `replay` |
 //! | groups | `groups` |
@@ -25,6 +26,7 @@ mod support;
 
 mod account;
 mod acks;
+mod admin;
 mod auth;
 mod blocked;
 mod delivery;

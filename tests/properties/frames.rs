@@ -65,6 +65,7 @@ pub fn portion(topic: u32, first: u64, shape: &Shape) -> Portion {
         subscription: 0,
         first,
         messages: (next.0 - first.0) as u32,
+        received_ns: 0,
         deadline_ns: u64::MAX,
         not_to: None,
         frames: frames.into(),

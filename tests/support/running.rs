@@ -211,21 +211,37 @@ impl Broker {
 
     /// The metrics page.
     pub fn page(&self) -> String {
+        let (status, page) = self.get("/metrics");
+        assert_eq!(status, 200, "{page}");
+        page
+    }
+
+    /// Status and body of an admin page.
+    pub fn get(&self, path: &str) -> (u16, String) {
         let mut stream =
-            TcpStream::connect(self.metrics.expect("the page is served")).expect("it listens");
+            TcpStream::connect(self.metrics.expect("the pages are served")).expect("it listens");
         stream.set_read_timeout(Some(PATIENCE)).expect("a socket option");
-        stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n").expect("it reads");
+        let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n");
+        stream.write_all(request.as_bytes()).expect("it reads");
         let mut answer = String::new();
         stream.read_to_string(&mut answer).expect("it answers");
-        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
-        answer
+        let (head, body) = answer.split_once("\r\n\r\n").expect("a head and a body");
+        let status = head.strip_prefix("HTTP/1.1 ").and_then(|rest| rest[..3].parse().ok());
+        (status.expect("a status"), body.to_owned())
+    }
+
+    /// An admin page that is JSON.
+    pub fn json(&self, path: &str) -> serde_json::Value {
+        let (status, body) = self.get(path);
+        assert_eq!(status, 200, "{path}: {body}");
+        serde_json::from_str(&body).expect("it is JSON")
     }
 
     /// A metric, over all cores; `label` is part of its line, or empty.
     pub fn metric(&self, name: &str, label: &str) -> u64 {
         let page = self.page();
         let of_it = |line: &&str| {
-            line.strip_prefix(name).is_some_and(|rest| rest.starts_with('{'))
+            line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' ']))
                 && line.contains(label)
         };
         let values = page.lines().filter(of_it).map(|line| {

@@ -5,7 +5,7 @@ use bytes::{Bytes, BytesMut};
 use super::super::auth::{self, Credentials};
 use super::super::session::Phase;
 use super::super::subscriptions::SubscriptionIndex;
-use super::super::{Broker, Now, Peer, SERVER_NAME};
+use super::super::{Broker, Now, SERVER_NAME};
 use super::NatsSession;
 use crate::nats::connect::Connect;
 use crate::nats::error::Offence;
@@ -19,19 +19,13 @@ const PROTOCOL_LEVEL: &str = "2.10.0-blipmq";
 
 impl Broker {
     /// A NATS client has connected: it is told who we are, and may be asked who it is.
-    pub(in crate::broker) fn nats_connected(
-        &mut self,
-        now: Now,
-        slot: u32,
-        peer: Peer,
-        admitted: bool,
-    ) {
+    pub(in crate::broker) fn nats_connected(&mut self, now: Now, slot: u32, admitted: bool) {
         self.nats_clients += 1;
         self.counters.nats_connections_opened.add(1);
         let client_id =
             (self.nats_clients - 1) * u64::from(self.cluster.cores) + u64::from(self.core.0) + 1;
         let session = self.sessions.get(slot);
-        session.nats = Some(Box::new(NatsSession::new(client_id, peer.address, now.monotonic_ns)));
+        session.nats = Some(Box::new(NatsSession::new(client_id, now.monotonic_ns)));
         match self.auth.check(&Credentials::None) {
             Some(permissions) => {
                 session.permissions = permissions;
@@ -59,8 +53,10 @@ impl Broker {
 
     /// INFO, on connecting and again when the broker stops.
     pub(in crate::broker) fn tell_info(&mut self, slot: u32, stops: bool) {
-        let nats = self.sessions.get(slot).nats();
-        let (client_id, client_ip) = (nats.client_id, nats.address.ip().to_string());
+        let session = self.sessions.get(slot);
+        let client_ip = session.peer.address.ip().to_string();
+        let nats = session.nats();
+        let client_id = nats.client_id;
         let nonce = nats.nonce.clone();
         let server_id = format!("{:016X}", self.cluster.server_id);
         let address = self.cluster.nats_addr;
@@ -132,6 +128,9 @@ impl Broker {
             return;
         }
         self.counters.errors_sent.add(1);
+        if matches!(offence, Offence::AuthorizationViolation | Offence::AuthenticationTimeout) {
+            self.counters.logins_refused.add(1);
+        }
         let session = self.sessions.get(slot);
         let takes_what_is_queued = session.phase == Phase::Open
             && !session.broken

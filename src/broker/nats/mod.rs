@@ -26,7 +26,6 @@ pub mod receive;
 pub mod subscribe;
 
 use std::collections::VecDeque;
-use std::net::SocketAddr;
 
 use bytes::Bytes;
 use hashbrown::HashMap;
@@ -43,8 +42,6 @@ pub const INBOX_PREFIX: &str = "_INBOX.";
 pub struct NatsSession {
     /// As INFO says it; no other connection of this broker has it while it runs.
     pub client_id: u64,
-    /// Where it comes from.
-    pub address: SocketAddr,
     /// It has said CONNECT.
     pub is_connected: bool,
     /// Answers every command with +OK.
@@ -86,10 +83,9 @@ pub struct NatsSession {
 
 impl NatsSession {
     /// What holds before CONNECT.
-    pub fn new(client_id: u64, address: SocketAddr, now_ns: u64) -> NatsSession {
+    pub fn new(client_id: u64, now_ns: u64) -> NatsSession {
         NatsSession {
             client_id,
-            address,
             is_connected: false,
             verbose: true,
             pedantic: true,

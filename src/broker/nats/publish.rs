@@ -114,7 +114,8 @@ impl Broker {
             self.counters.refused_for_memory_messages.add(1);
             return Ok(());
         }
-        let nats = self.sessions.get(slot).nats();
+        let session = self.sessions.get(slot);
+        let nats = session.nats();
         let not_to = (!nats.echo).then(|| Arc::new(Publisher { core: self.core, connection }));
         let wants_responder = nats.no_responders && publish.reply.is_some();
         let frame_len = message::frame_len(publish);
@@ -123,6 +124,7 @@ impl Broker {
             self.ingest.for_subject(now, subject, ttl_ms, not_to, frame_len, &mut nats.place);
         message::append_frame(&mut batch.frames, publish)?;
         batch.messages += 1;
+        session.traffic.add_published(1, frame_len);
         if wants_responder
             && let Some(reply) = publish.reply
             && let Ok(reply) = std::str::from_utf8(reply)
@@ -149,7 +151,7 @@ impl Broker {
         if !goes_on || is_answered || !self.blocks.are_none() || self.cluster.memory.is_full() {
             return 0;
         }
-        let mut consumed = 0;
+        let (mut consumed, mut messages) = (0, 0);
         while let Ok(Some((Command::Publish(publish), len))) =
             command::parse(&bytes[consumed..], bounds)
         {
@@ -164,7 +166,9 @@ impl Broker {
                 break;
             }
             consumed += len;
+            messages += 1;
         }
+        session.traffic.add_published(messages, consumed);
         consumed
     }
 

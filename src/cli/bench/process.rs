@@ -10,6 +10,8 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::time::Instant;
 
+use crate::server::process::number_in;
+
 /// Nanoseconds of one tick of `/proc/PID/stat`: 100 a second on every machine BlipMQ runs on.
 const TICK_NS: u64 = 10_000_000;
 
@@ -96,13 +98,8 @@ fn parse_stat(text: &str) -> Option<u64> {
 
 /// Memory of a process that is really there.
 pub fn resident_bytes(pid: u32) -> Option<u64> {
-    parse_resident(&fs::read_to_string(format!("/proc/{pid}/status")).ok()?)
-}
-
-fn parse_resident(status: &str) -> Option<u64> {
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
-    let kib: u64 = line.trim().strip_suffix(" kB")?.parse().ok()?;
-    Some(kib * 1_024)
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    Some(number_in(&status, "VmRSS:")? * 1_024)
 }
 
 /// Where something was measured.
@@ -149,8 +146,6 @@ mod tests {
         let stat = "42 (a) b (c)) S 1 42 42 0 -1 4194560 1 2 3 4 150 25 0 0 20 0 3 0 9 1 2 3";
         assert_eq!(parse_stat(stat), Some(175));
         assert_eq!(parse_stat("42 (a) S 1"), None);
-        assert_eq!(parse_resident("Name:\tx\nVmRSS:\t    2048 kB\n"), Some(2 << 20));
-        assert_eq!(parse_resident("Name:\tkthreadd\n"), None);
         let cpuinfo =
             "processor\t: 0\nmodel name\t: A B: C\n\nprocessor\t: 1\nmodel name\t: A B: C\n";
         assert_eq!(parse_cpuinfo(cpuinfo), ("A B: C".to_owned(), 2));

@@ -41,7 +41,10 @@ fn another_value(key: &Key) -> String {
         Form::Flag { get, .. } => (!get(&defaults)).to_string(),
         Form::Address { .. } => "\"127.0.0.1:4\"".to_owned(),
         Form::Cores { .. } => "\"0\"".to_owned(),
-        Form::Overflow { .. } => "\"drop_new\"".to_owned(),
+        Form::Choice { names, get, .. } => {
+            let other = names().into_iter().find(|name| *name != get(&defaults));
+            format!("\"{}\"", other.expect("there is a choice"))
+        }
         Form::Secret { .. } => "\"s3cret\"".to_owned(),
     }
 }
@@ -119,7 +122,7 @@ fn every_key_refuses_every_type_it_does_not_take() {
             Form::Number { .. } => "integer",
             Form::Flag { .. } => "boolean",
             Form::Address { .. } | Form::Cores { .. } => "string",
-            Form::Overflow { .. } | Form::Secret { .. } => "string",
+            Form::Choice { .. } | Form::Secret { .. } => "string",
         };
         for (type_name, value) in [
             ("string", "\"3\""),
@@ -172,13 +175,13 @@ fn each_kind_of_problem_is_told_in_one_line_that_says_what_to_do() {
             "[server.tls]\nkey = 5\n",
             "blipmq.toml:1: [server] tls is not a known key; known keys: bind_addr, cores, \
              max_connections, max_message_size_bytes, auth_timeout_ms, drain_timeout_ms, \
-             busy_poll_us",
+             drain_spread_ms, busy_poll_us",
         ),
         ("[sever]\n", "blipmq.toml:1: [sever] is not a known table; did you mean [server]?"),
         (
             "[storage]\n",
             "blipmq.toml:1: [storage] is not a known table; known tables: [server], [nats], \
-             [auth], [queues], [delivery], [limits], [metrics]",
+             [auth], [queues], [delivery], [limits], [metrics], [logging]",
         ),
         (
             "metrics = true\n",
@@ -207,7 +210,7 @@ fn each_kind_of_problem_is_told_in_one_line_that_says_what_to_do() {
         (
             "zzz = 5\n",
             "blipmq.toml:1: zzz is not a known key; keys stand below their table: [server], \
-             [nats], [auth], [queues], [delivery], [limits], [metrics]",
+             [nats], [auth], [queues], [delivery], [limits], [metrics], [logging]",
         ),
         (
             "[delivery]\nmax_batch = \"256\"\n",
@@ -346,11 +349,20 @@ fn every_way_toml_has_to_write_a_key_is_read() {
 fn what_is_switched_off_does_not_collide_and_neither_does_port_zero() {
     parsed("[nats]\nenabled = false\nbind_addr = \"127.0.0.1:7878\"\n");
     parsed("[metrics]\nenabled = false\nbind_addr = \"127.0.0.1:7878\"\n");
-    parsed("[metrics]\nbind_addr = \"0.0.0.0:0\"\n[server]\nbind_addr = \"0.0.0.0:0\"\n");
+    parsed("[nats]\nbind_addr = \"0.0.0.0:0\"\n[server]\nbind_addr = \"0.0.0.0:0\"\n");
     assert!(
-        only_error("[metrics]\nbind_addr = \"0.0.0.0:7878\"\n")
+        only_error("[nats]\nbind_addr = \"0.0.0.0:7878\"\n")
             .contains("\"0.0.0.0:7878\" is taken by [server] bind_addr = \"127.0.0.1:7878\"")
     );
+}
+
+#[test]
+fn metrics_that_others_can_reach_need_a_token() {
+    let wide = "[metrics]\nbind_addr = \"0.0.0.0:9090\"\n";
+    assert!(only_error(wide).contains("set [metrics] token, or bind it to 127.0.0.1"));
+    parsed(&format!("{wide}token = \"s3cret\"\n"));
+    parsed(&format!("{wide}enabled = false\n"));
+    parsed("[metrics]\nbind_addr = \"[::1]:9090\"\n");
 }
 
 #[test]

@@ -1,0 +1,94 @@
+//! The dashboard: files that are part of the binary. The page asks the API for all it shows.
+
+use axum::Router;
+use axum::http::header;
+use axum::routing::get;
+
+/// Nothing from elsewhere, nothing inline, in no frame: a topic's name that is a script stays a name.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
+                      img-src 'self' data:; base-uri 'none'; form-action 'none'; \
+                      frame-ancestors 'none'";
+
+const HTML: &str = "text/html; charset=utf-8";
+const CSS: &str = "text/css; charset=utf-8";
+const SCRIPT: &str = "text/javascript; charset=utf-8";
+
+/// Path, type and text of a file; the path is its name.
+macro_rules! file {
+    ($kind:expr, $name:literal) => {
+        (concat!("/", $name), $kind, include_str!(concat!("dashboard/", $name)))
+    };
+}
+
+static FILES: [(&str, &str, &str); 17] = [
+    ("/", HTML, include_str!("dashboard/index.html")),
+    file!(CSS, "dashboard.css"),
+    file!(CSS, "panels.css"),
+    file!(CSS, "tables.css"),
+    file!(CSS, "theme.css"),
+    file!(SCRIPT, "api.js"),
+    file!(SCRIPT, "charts.js"),
+    file!(SCRIPT, "columns.js"),
+    file!(SCRIPT, "cores.js"),
+    file!(SCRIPT, "dashboard.js"),
+    file!(SCRIPT, "elements.js"),
+    file!(SCRIPT, "facts.js"),
+    file!(SCRIPT, "formats.js"),
+    file!(SCRIPT, "panels.js"),
+    file!(SCRIPT, "samples.js"),
+    file!(SCRIPT, "tables.js"),
+    file!(SCRIPT, "theme.js"),
+];
+
+/// Adds the dashboard's files. They tell nothing of the broker, so they need no token.
+pub fn add_to<S: Clone + Send + Sync + 'static>(mut router: Router<S>) -> Router<S> {
+    for (path, kind, text) in FILES {
+        let headers = [
+            (header::CONTENT_TYPE, kind),
+            (header::CONTENT_SECURITY_POLICY, POLICY),
+            (header::REFERRER_POLICY, "no-referrer"),
+        ];
+        router = router.route(path, get(move || async move { (headers, text) }));
+    }
+    router
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn every_file_of_the_folder_is_served_and_every_file_that_is_asked_for() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/server/admin/dashboard");
+        let names = std::fs::read_dir(folder).unwrap().map(|file| {
+            let name = file.unwrap().file_name().into_string().unwrap();
+            if name == "index.html" { "/".to_owned() } else { format!("/{name}") }
+        });
+        let there: BTreeSet<String> = names.collect();
+        let served: BTreeSet<String> = FILES.iter().map(|file| file.0.to_owned()).collect();
+        assert_eq!(served, there);
+        for (path, _, text) in FILES {
+            let quoted = text.split(['"', '\'']).filter(|part| {
+                let of_it = part.trim_start_matches("./").trim_start_matches('/');
+                (of_it.ends_with(".js") || of_it.ends_with(".css")) && !of_it.contains(' ')
+            });
+            for name in quoted {
+                let asked = format!("/{}", name.trim_start_matches("./").trim_start_matches('/'));
+                assert!(served.contains(&asked), "{path} asks for {name}");
+            }
+        }
+    }
+
+    #[test]
+    fn nothing_comes_from_elsewhere() {
+        for (path, _, text) in FILES {
+            let without_names =
+                text.replace("http://www.w3.org/", "").replace("http://127.0.0.1", "");
+            let found = without_names.find("http://").or(without_names.find("https://"));
+            assert!(found.is_none(), "{path}: {}", &without_names[found.unwrap_or(0)..][..60]);
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! Lists as JSON: connections, subscriptions, topics.
+
+use blipmq::broker::inspect::{Answer, ConnectionRow, Row, State, SubscriptionRow, TopicRow};
+use blipmq::broker::session::{Paused, Phase};
+use blipmq::broker::{ConnectionId, Wire};
+use blipmq::config::Choice;
+use blipmq::protocol::CoreId;
+use serde_json::{Value, json};
+
+use super::query::Page;
+
+/// A page of a list, of what the cores answered.
+pub fn page(page: Page, answer: Answer, unanswered: Vec<usize>) -> Value {
+    let rows = answer.rows.into_iter().skip(page.offset).map(|ranked| match ranked.row {
+        Row::Connection(row) => connection(&row),
+        Row::Subscription(row) => subscription(&row),
+        Row::Topic(row) => topic(&row),
+    });
+    json!({
+        "total": answer.total,
+        "offset": page.offset,
+        "limit": page.limit,
+        "sort": page.sort,
+        "order": if page.question.ascending { "asc" } else { "desc" },
+        "unanswered_cores": unanswered,
+        "rows": rows.collect::<Vec<_>>(),
+    })
+}
+
+fn connection(row: &ConnectionRow) -> Value {
+    json!({
+        "connection": name_of(row.core, row.connection),
+        "core": row.core.0,
+        "address": row.address.to_string(),
+        "protocol": protocol(row.protocol),
+        "nats_client_id": row.nats_client_id,
+        "state": match row.phase {
+            Phase::AwaitHello => "hello",
+            Phase::Open => "open",
+            Phase::Finishing => "finishing",
+            Phase::Closing => "closing",
+        },
+        "paused": row.paused.map(|why| match why {
+            Paused::Answers => "answers",
+            Paused::Mesh(_) => "mesh",
+            Paused::Blocked(_) => "blocked",
+            Paused::Fence => "fence",
+        }),
+        "age_seconds": seconds(row.age_ns),
+        "subscriptions": row.subscriptions,
+        "queued_messages": row.queued.messages,
+        "queued_bytes": row.queued.bytes,
+        "lag_seconds": seconds(row.queued.lag_ns),
+        "published_messages": row.traffic.published_messages,
+        "published_bytes": row.traffic.published_bytes,
+        "delivered_messages": row.traffic.delivered_messages,
+        "delivered_bytes": row.traffic.delivered_bytes,
+        "dropped_messages": row.dropped_messages,
+    })
+}
+
+fn subscription(row: &SubscriptionRow) -> Value {
+    let connection = row.connection.as_ref();
+    json!({
+        "connection": connection.map(|(connection, ..)| name_of(row.core, *connection)),
+        "core": row.core.0,
+        "address": connection.map(|(_, address, _)| address.to_string()),
+        "protocol": connection.map(|(.., wire)| protocol(*wire)),
+        "subscription": row.name,
+        "pattern": &*row.pattern,
+        "group": row.group.as_deref(),
+        "overflow": row.policy.name(),
+        "state": match row.state {
+            State::Joining => "joining",
+            State::InForce => "in_force",
+            State::Ending => "ending",
+        },
+        "queued_messages": row.queued.messages,
+        "messages_max": row.bounds.messages_max,
+        "queued_bytes": row.queued.bytes,
+        "bytes_max": row.bounds.bytes_max,
+        "lag_seconds": seconds(row.queued.lag_ns),
+        "delivered_messages": row.delivered_messages,
+        "dropped_messages": row.lost.messages(),
+        "dropped": {
+            "overflow_oldest": row.lost.overflow_oldest,
+            "overflow_new": row.lost.overflow_new,
+            "conflated": row.lost.conflated,
+            "expired": row.lost.expired,
+        },
+        "holds_up_topics": row.holds_up_topics,
+    })
+}
+
+fn topic(row: &TopicRow) -> Value {
+    json!({
+        "topic": &*row.topic,
+        "core": row.core.0,
+        "rate_per_second": row.rate_per_second,
+        "published_messages": row.published_messages,
+        "published_bytes": row.published_bytes,
+        "kept_messages": row.kept_messages,
+        "kept_bytes": row.kept_bytes,
+        "blocked": row.blocked,
+        "idle_seconds": row.idle_ns.map(seconds),
+    })
+}
+
+/// A connection's name: no other has it as long as the broker runs.
+fn name_of(core: CoreId, connection: ConnectionId) -> String {
+    format!("{}-{}-{}", core.0, connection.slot, connection.generation)
+}
+
+fn protocol(wire: Wire) -> &'static str {
+    match wire {
+        Wire::Blip => "blip",
+        Wire::Nats => "nats",
+    }
+}
+
+fn seconds(ns: u64) -> f64 {
+    ns as f64 / 1e9
+}

@@ -1,0 +1,170 @@
+//! The broker as JSON: what it is and how close its limits are, and what each core counts.
+
+use std::time::SystemTime;
+
+use blipmq::broker::counters::Counters;
+use blipmq::broker::histogram::{self, BOUNDS, Histogram};
+use serde_json::{Map, Value, json};
+
+use crate::server::control::Fill;
+use crate::server::node::{self, Core, Node};
+use crate::server::process::Process;
+
+/// A counter of a core, under its name.
+type Named = (&'static str, fn(&Core) -> u64);
+
+/// What rises as long as the broker runs.
+static COUNTERS: [Named; 27] = [
+    ("published_messages", |core| core.counters.published_messages.get()),
+    ("published_bytes", |core| core.counters.published_bytes.get()),
+    ("enqueued_messages", |core| core.counters.enqueued_messages.get()),
+    ("delivered_messages", |core| core.counters.delivered_messages.get()),
+    ("dropped_oldest_messages", |core| core.counters.dropped_oldest_messages.get()),
+    ("dropped_new_messages", |core| core.counters.dropped_new_messages.get()),
+    ("conflated_messages", |core| core.counters.conflated_messages.get()),
+    ("expired_before_enqueue_messages", |core| core.counters.expired_before_enqueue_messages.get()),
+    ("expired_in_queue_messages", |core| core.counters.expired_in_queue_messages.get()),
+    ("dropped_disconnected_messages", |core| core.counters.dropped_disconnected_messages.get()),
+    ("refused_messages", |core| core.counters.refused_messages.get()),
+    ("refused_for_memory_messages", |core| core.counters.refused_for_memory_messages.get()),
+    ("queue_overflows", |core| {
+        core.counters.queue_overflows.iter().map(|of_policy| of_policy.get()).sum()
+    }),
+    ("publishers_blocked", |core| core.counters.publishers_blocked.get()),
+    ("evicted_portions", |core| core.counters.evicted_portions.get()),
+    ("flushes", |core| core.counters.flushes.get()),
+    ("flushed_bytes", |core| core.counters.flushed_bytes.get()),
+    ("errors_sent", |core| core.counters.errors_sent.get()),
+    ("logins_refused", |core| core.counters.logins_refused.get()),
+    ("no_responders", |core| core.counters.no_responders.get()),
+    ("connections_opened", |core| core.counters.connections_opened.get()),
+    ("connections_closed", |core| core.counters.connections_closed.get()),
+    ("mesh_letters_sent", |core| core.counters.mesh_letters_sent.get()),
+    ("mesh_full", |core| core.counters.mesh_full.get()),
+    ("turns", |core| core.turns.turns.get()),
+    ("enters", |core| core.turns.enters.get()),
+    ("receive_buffer_shortages", |core| core.turns.buffer_shortages.get()),
+];
+
+/// `/api/v1/status`
+pub fn status(node: &Node) -> Value {
+    let process = Process::read();
+    let now = SystemTime::now();
+    let limits = node.limits(&process).map(|limit| {
+        json!({
+            "name": limit.name,
+            "used": limit.used,
+            "limit": limit.limit,
+            "unit": limit.unit,
+            "key": limit.key,
+        })
+    });
+    let totals: Map<String, Value> =
+        COUNTERS.iter().map(|(name, read)| ((*name).to_owned(), node.sum(read).into())).collect();
+    json!({
+        "name": "blipmq",
+        "version": env!("CARGO_PKG_VERSION"),
+        "server_id": format!("{:016X}", node.server_id),
+        "pid": std::process::id(),
+        "state": if node.is_ready() { "ready" } else { "draining" },
+        "now_unix_seconds": unix_seconds(now),
+        "started_unix_seconds": unix_seconds(node.started),
+        "uptime_seconds": now.duration_since(node.started).unwrap_or_default().as_secs_f64(),
+        "addresses": {
+            "blip": node.addresses.blip.to_string(),
+            "nats": node.addresses.nats.map(|address| address.to_string()),
+            "metrics": node.addresses.metrics.map(|address| address.to_string()),
+        },
+        "cpus": node.cores.iter().map(|core| core.cpu).collect::<Vec<_>>(),
+        "shards": node.shards,
+        "process": {
+            "cpu_seconds": process.cpu_seconds,
+            "resident_bytes": process.resident_bytes,
+            "open_files": process.open_files,
+            "open_files_max": process.open_files_max,
+            "threads": process.threads,
+        },
+        "limits": limits,
+        "totals": totals,
+        "latency": latency(node),
+    })
+}
+
+/// Percentiles of the time from accepting to sending, since the start.
+fn latency(node: &Node) -> Value {
+    let mut counts = [0; BOUNDS + 1];
+    for core in &node.cores {
+        let of_core = core.counters.accept_to_send_us.counts();
+        counts.iter_mut().zip(of_core).for_each(|(sum, count)| *sum += count);
+    }
+    let shares = [
+        ("p50_seconds", 0.5),
+        ("p90_seconds", 0.9),
+        ("p99_seconds", 0.99),
+        ("p999_seconds", 0.999),
+    ];
+    let percentiles = shares.map(|(name, share)| {
+        // What is above the last bound is at least that.
+        let found = histogram::quantile(&counts, share);
+        let bound = found.map(|bound| bound.unwrap_or(histogram::bound(BOUNDS - 1)));
+        (name.to_owned(), bound.map(|microseconds| microseconds as f64 / 1e6).into())
+    });
+    Value::Object(percentiles.into_iter().collect())
+}
+
+/// `/api/v1/cores`
+pub fn cores(node: &Node, fills: &[Option<Fill>], now_ns: u64) -> Value {
+    let rows = node.cores.iter().zip(fills).enumerate().map(|(number, (core, fill))| {
+        let counted: Map<String, Value> =
+            COUNTERS.iter().map(|(name, read)| ((*name).to_owned(), read(core).into())).collect();
+        json!({
+            "core": number,
+            "cpu": core.cpu,
+            "answered": fill.is_some(),
+            "counters": counted,
+            "asleep_seconds": core.turns.asleep_ns(now_ns) as f64 / 1e9,
+            "gauges": gauges(&core.counters, *fill),
+            "accept_to_send": in_seconds(&core.counters.accept_to_send_us),
+            "send_messages": as_it_is(&core.counters.send_messages),
+            "send_bytes": as_it_is(&core.counters.send_bytes),
+            "enter_sends": as_it_is(&core.turns.enter_sends),
+        })
+    });
+    json!({
+        "now_unix_seconds": unix_seconds(SystemTime::now()),
+        "cores": rows.collect::<Vec<_>>(),
+    })
+}
+
+fn gauges(counters: &Counters, fill: Option<Fill>) -> Value {
+    json!({
+        "connections": node::connections(counters),
+        "nats_connections": node::nats_connections(counters),
+        "subscriptions": counters.subscriptions.get(),
+        "topics": counters.topics.get(),
+        "blocked_topics": counters.blocked_topics.get(),
+        "mesh_waiting_letters": fill.map(|fill| fill.mesh_waiting_letters),
+        "receive_buffers_free": fill.map(|fill| fill.receive_buffers_free),
+    })
+}
+
+fn in_seconds(microseconds: &Histogram) -> Value {
+    let upper = (0..BOUNDS).map(|index| histogram::bound(index) as f64 / 1e6);
+    json!({
+        "upper_seconds": upper.collect::<Vec<_>>(),
+        "counts": microseconds.counts().as_slice(),
+        "sum_seconds": microseconds.sum() as f64 / 1e6,
+    })
+}
+
+fn as_it_is(histogram: &Histogram) -> Value {
+    json!({
+        "upper": (0..BOUNDS).map(histogram::bound).collect::<Vec<_>>(),
+        "counts": histogram.counts().as_slice(),
+        "sum": histogram.sum(),
+    })
+}
+
+fn unix_seconds(time: SystemTime) -> f64 {
+    time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs_f64()
+}

@@ -1,0 +1,83 @@
+//! What each core does besides serving: turns, system calls, sleep, shortage of buffers.
+//!
+//! Filled by `relay` from what the executor tells; read by the admin pages.
+
+use blipmq::broker::counters::Counter;
+use blipmq::broker::histogram::Histogram;
+use executors::Observed;
+
+/// The turns of one core. Aligned so that two cores never write one cache line.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+pub struct Turns {
+    /// Turns of the loop.
+    pub turns: Counter,
+    /// System calls on the data ring.
+    pub enters: Counter,
+    /// Sends that went to the kernel together, for each time something did.
+    pub enter_sends: Histogram,
+    /// Times a connection had more to read and no receive buffer was free.
+    pub buffer_shortages: Counter,
+    /// Nanoseconds asleep until the last waking.
+    asleep_ns: Counter,
+    /// When it went to sleep; 0 while it is awake.
+    asleep_since_ns: Counter,
+}
+
+impl Turns {
+    /// Counts what the executor tells, on the core's own thread.
+    pub fn observe(&self, observed: Observed) {
+        match observed {
+            Observed::Entered { calls, sends } => {
+                self.enters.add(u64::from(calls));
+                if sends > 0 {
+                    self.enter_sends.record(u64::from(sends), 1);
+                }
+            }
+            Observed::Sleeps { at_ns } => self.asleep_since_ns.set(at_ns),
+            Observed::Woke { at_ns } => {
+                let since_ns = self.asleep_since_ns.get();
+                if since_ns > 0 {
+                    self.asleep_since_ns.set(0);
+                    self.asleep_ns.add(at_ns - since_ns);
+                }
+            }
+            Observed::Starved => self.buffer_shortages.add(1),
+        }
+    }
+
+    /// Nanoseconds asleep until now, in the time of `executors::Now::monotonic_ns`.
+    pub fn asleep_ns(&self, now_ns: u64) -> u64 {
+        // Its waking may come between both reads, or have been read here and not there: then the
+        // number is off by one sleep, and right the next time.
+        let since_ns = self.asleep_since_ns.get();
+        let under_way = if since_ns > 0 { now_ns.saturating_sub(since_ns) } else { 0 };
+        self.asleep_ns.get() + under_way
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sleep_counts_while_it_lasts_and_once() {
+        let turns = Turns::default();
+        turns.observe(Observed::Woke { at_ns: 5 });
+        turns.observe(Observed::Sleeps { at_ns: 10 });
+        assert_eq!(turns.asleep_ns(30), 20);
+        turns.observe(Observed::Woke { at_ns: 50 });
+        assert_eq!(turns.asleep_ns(80), 40);
+        turns.observe(Observed::Sleeps { at_ns: 100 });
+        assert_eq!(turns.asleep_ns(101), 41);
+    }
+
+    #[test]
+    fn system_calls_without_sends_are_no_batch() {
+        let turns = Turns::default();
+        turns.observe(Observed::Entered { calls: 1, sends: 0 });
+        turns.observe(Observed::Entered { calls: 2, sends: 48 });
+        assert_eq!((turns.enters.get(), turns.enter_sends.sum()), (3, 48));
+        assert_eq!(turns.enter_sends.counts().iter().sum::<u64>(), 1);
+    }
+}
