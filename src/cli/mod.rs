@@ -10,6 +10,7 @@
 
 mod bench;
 mod check_config;
+mod help;
 mod output;
 mod publish;
 mod reply;
@@ -22,7 +23,18 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use blipmq::client::{Client, ClientError, ClientOptions};
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
+
+const EXAMPLES: &str = "Examples:
+  blipmq                                     run a broker with the defaults
+  blipmq --bind 0.0.0.0:7878 --cores 2-5     run it for others, on four CPUs
+  blipmq sub 'orders.>'                      print messages as they come
+  blipmq pub orders.eu 'one espresso'        publish one
+  blipmq request prices.get espresso         ask, and print the reply
+  blipmq bench blip://127.0.0.1:7878         measure a broker
+  blipmq check-config /etc/blipmq.toml       check a file before a restart
+
+Exit status: 0 success, 1 failure, 2 a command line that cannot be understood.";
 
 /// A thread-per-core publish/subscribe broker for Linux on io_uring.
 ///
@@ -32,16 +44,9 @@ use clap::{Args, Parser, Subcommand};
     name = "blipmq",
     version,
     args_conflicts_with_subcommands = true,
-    after_help = "Examples:
-  blipmq                                     run a broker with the defaults
-  blipmq --bind 0.0.0.0:7878 --cores 2-5     run it for others, on four CPUs
-  blipmq sub 'orders.>'                      print messages as they come
-  blipmq pub orders.eu 'one espresso'        publish one
-  blipmq request prices.get espresso         ask, and print the reply
-  blipmq bench blip://127.0.0.1:7878         measure a broker
-  blipmq check-config /etc/blipmq.toml       check a file before a restart
-
-Exit status: 0 success, 1 failure, 2 a command line that cannot be understood."
+    // `help` here knows the manual too.
+    disable_help_subcommand = true,
+    after_help = help::after_help(EXAMPLES)
 )]
 struct CommandLine {
     #[command(flatten)]
@@ -71,6 +76,8 @@ enum Command {
     Bench(Box<bench::Bench>),
     /// Check a configuration file and print every setting it leads to.
     CheckConfig(check_config::CheckConfig),
+    /// Explain a command, or print a chapter of the manual.
+    Help(help::Help),
 }
 
 /// Which broker to talk to.
@@ -124,6 +131,7 @@ pub fn run() -> ExitCode {
         Command::Reply(reply) => reply.run(),
         Command::Bench(bench) => bench.run(),
         Command::CheckConfig(check_config) => check_config.run(),
+        Command::Help(help) => help.run(CommandLine::command()),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -159,8 +167,6 @@ fn parse_duration(text: &str) -> Result<Duration, String> {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]
