@@ -100,7 +100,10 @@ fn nearest(command: &Command, is_first: bool, word: &str) -> Option<String> {
 
 /// A line for each topic.
 fn list() -> String {
-    TOPICS.iter().map(|topic| format!("  {:<17}{}\n", topic.name, chapter::title(topic.source))).collect()
+    TOPICS
+        .iter()
+        .map(|topic| format!("  {:<17}{}\n", topic.name, chapter::title(topic.source)))
+        .collect()
 }
 
 /// Through `$PAGER`, if there is one and somebody looks; else as it is.
@@ -188,7 +191,9 @@ mod tests {
         ] {
             let error = asked(&mut command, words).map(|found| found.to_string()).unwrap_err();
             match meant {
-                Some(meant) => assert!(error.contains(&format!("did you mean '{meant}'?")), "{error}"),
+                Some(meant) => {
+                    assert!(error.contains(&format!("did you mean '{meant}'?")), "{error}")
+                }
                 None => assert!(error.contains("`blipmq help` lists them"), "{error}"),
             }
         }

@@ -15,11 +15,8 @@ use super::{CHAPTERS, NOT_YET, chapter, read};
 const NEEDS: [&str; 5] = [
     "root",
     // Several NUMA nodes, a network card, frequencies: what a virtual machine does not have.
-    "hardware",
-    "docker",
-    // Compiles all of it; `.ci/run` does that.
-    "build",
-    // Minutes of a quiet machine; `.ci/run` runs them short.
+    "hardware", "docker", // Compiles all of it; `.ci/run` does that.
+    "build", // Minutes of a quiet machine; `.ci/run` runs them short.
     "minutes",
 ];
 /// One command that becomes a broker: it gets free ports, has to become ready, and to drain.
@@ -96,8 +93,9 @@ struct World {
 impl World {
     fn new() -> World {
         let words = ["--bind", "127.0.0.1:0", "--nats-bind", "127.0.0.1:0"];
-        let broker =
-            Broker::from_command(blipmq(&[&words[..], &["--metrics-bind", "127.0.0.1:0"]].concat()));
+        let broker = Broker::from_command(blipmq(
+            &[&words[..], &["--metrics-bind", "127.0.0.1:0"]].concat(),
+        ));
         World { broker, staying: Vec::new() }
     }
 
@@ -200,7 +198,13 @@ fn run_broker(block: &Block) {
     command
         .args(["-euo", "pipefail", "-c", &format!("exec {text} {ports}")])
         .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .env("PATH", bash("").get_envs().find_map(|(name, value)| (name == "PATH").then_some(value?)).expect("it is set"))
+        .env(
+            "PATH",
+            bash("")
+                .get_envs()
+                .find_map(|(name, value)| (name == "PATH").then_some(value?))
+                .expect("it is set"),
+        )
         .stdin(Stdio::null());
     Broker::from_command(command).stop();
 }

@@ -49,7 +49,10 @@ fn a_topic_is_its_chapter_as_plain_text() {
 #[test]
 fn unknown_topics_end_with_status_2_and_what_was_probably_meant() {
     for (words, said) in [
-        (&["help", "tunning"][..], "there is no command or topic 'tunning', did you mean 'tuning'?"),
+        (
+            &["help", "tunning"][..],
+            "there is no command or topic 'tunning', did you mean 'tuning'?",
+        ),
         (&["help", "xyzzyx"], "there is no command or topic 'xyzzyx': `blipmq help` lists them"),
         (&["help", "bench", "latencyy"], "there is no command 'latencyy', did you mean 'latency'?"),
     ] {

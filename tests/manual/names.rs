@@ -143,8 +143,14 @@ fn every_refusal_to_start_is_found_by_its_first_words() {
 fn texts_that_are_quoted_stand_in_the_source() {
     let chapter = one_line(&chapter("troubleshooting"));
     for (text, file) in [
-        ("server.max_connections is reached: new connections are refused", "executors/src/listener.rs"),
-        ("accepting failed: raise the open-file limit or close connections", "executors/src/driver.rs"),
+        (
+            "server.max_connections is reached: new connections are refused",
+            "executors/src/listener.rs",
+        ),
+        (
+            "accepting failed: raise the open-file limit or close connections",
+            "executors/src/driver.rs",
+        ),
         ("the data ring failed: the broker cannot go on", "executors/src/launch.rs"),
         (
             "stopped after server.drain_timeout_ms: subscribers that did not read were cut off",

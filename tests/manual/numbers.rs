@@ -30,7 +30,11 @@ fn constant(file: &str, name: &str) -> u64 {
     let source = read(file);
     let line = source.lines().find(|line| line.contains(&format!("const {name}: ")));
     let value = line.and_then(|line| line.split_once(" = ")).expect(name).1;
-    value.trim_end_matches(';').split(" * ").map(|factor| factor.parse::<u64>().expect(name)).product()
+    value
+        .trim_end_matches(';')
+        .split(" * ")
+        .map(|factor| factor.parse::<u64>().expect(name))
+        .product()
 }
 
 /// What the record has for blipmq, in the row of a shape: the median of a column.
@@ -106,7 +110,10 @@ fn memory_of_messages_is_the_sum_of_its_constants() {
     );
     assert_has(
         &chapter,
-        &format!("a topic each: 300 x {shown} x ({entry} + {frame} + {batch}) {}", mib(apart as f64)),
+        &format!(
+            "a topic each: 300 x {shown} x ({entry} + {frame} + {batch}) {}",
+            mib(apart as f64)
+        ),
     );
     assert_has(
         &chapter,
@@ -150,10 +157,7 @@ fn cores_are_deliveries_times_what_the_record_says_of_one() {
         ),
     );
     let turn_ms = 300.0 * alone / 1e6;
-    assert_has(
-        &chapter,
-        &format!("a turn on one core, 300 sends of {shown} ns = {turn_ms:.2} ms"),
-    );
+    assert_has(&chapter, &format!("a turn on one core, 300 sends of {shown} ns = {turn_ms:.2} ms"));
 }
 
 #[test]

@@ -123,7 +123,10 @@ fn blocks(lines: &[&str]) -> Vec<Block> {
 
 /// Whether a line cannot go on with the paragraph or the item before it.
 fn begins_block(line: &str) -> bool {
-    line.is_empty() || line.starts_with(['|', '#']) || line.starts_with("```") || !mark_of(line).0.is_empty()
+    line.is_empty()
+        || line.starts_with(['|', '#'])
+        || line.starts_with("```")
+        || !mark_of(line).0.is_empty()
 }
 
 /// `- ` or `1. `, and the rest.
@@ -148,7 +151,10 @@ fn plain(marked: &str) -> String {
             '`' => code(rest),
             '[' => link(rest),
             '*' => emphasis(rest, words.chars().next_back()),
-            '\\' => rest[1..].chars().next().map(|escaped| (escaped.to_string(), 1 + escaped.len_utf8())),
+            '\\' => rest[1..]
+                .chars()
+                .next()
+                .map(|escaped| (escaped.to_string(), 1 + escaped.len_utf8())),
             _ => None,
         };
         let (text, len) = taken.unwrap_or_else(|| (next.to_string(), next.len_utf8()));
@@ -227,7 +233,12 @@ impl Table {
                 cell.contains("--") && cell.chars().all(|character| "-:".contains(character))
             });
             match is_rule {
-                true => table.right = row.iter().map(|cell| cell.ends_with(':') && !cell.starts_with(':')).collect(),
+                true => {
+                    table.right = row
+                        .iter()
+                        .map(|cell| cell.ends_with(':') && !cell.starts_with(':'))
+                        .collect()
+                }
                 false => table.rows.push(row.iter().map(|cell| plain(cell)).collect()),
             }
         }
@@ -288,7 +299,8 @@ impl Table {
             (0..columns).map(|column| of_column(column).unwrap_or(0).max(1)).collect()
         };
         let whole = widest(|cell| cell.chars().count());
-        let words = widest(|cell| cell.split(' ').map(|word| word.chars().count()).max().unwrap_or(0));
+        let words =
+            widest(|cell| cell.split(' ').map(|word| word.chars().count()).max().unwrap_or(0));
         let mut room = LINE_LEN - GAP.len() * columns.saturating_sub(1);
         let words_fit = words.iter().sum::<usize>() <= room;
         let mut widths = vec![0; columns];
