@@ -4,14 +4,15 @@ use std::io;
 use std::net::SocketAddr;
 
 use crate::listener::Purpose;
+use crate::preflight::KERNEL_MIN;
 
 /// Refusal to start. The text says what happened, the numbers, and what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// The kernel is too old.
     #[error(
-        "kernel {found} is too old: multishot receive into ring buffers needs 6.1 or later; \
-         upgrade the kernel"
+        "kernel {found} is too old: multishot receive into ring buffers needs {}.{} or later; \
+         upgrade the kernel", KERNEL_MIN.0, KERNEL_MIN.1
     )]
     Kernel {
         /// What `uname -r` says.

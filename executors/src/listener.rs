@@ -19,8 +19,9 @@ use crate::{StartError, clock};
 
 /// Connections over the limit that are told so at the same time; one more is closed unheard.
 const TURNED_AWAY_MAX: u32 = 64;
-/// Pending handshakes the kernel keeps; it cuts this to net.core.somaxconn.
-const BACKLOG: i32 = 4_096;
+/// Connections that wait to be accepted; the kernel cuts this to net.core.somaxconn, for which
+/// `deploy/sysctl.d/60-blipmq.conf` has the same number.
+pub const BACKLOG: i32 = 16_384;
 
 /// A port that is taken is tried again, for two seconds in all.
 const BIND_RETRIES: u32 = 40;
@@ -36,27 +37,11 @@ pub struct Purpose {
     pub change: &'static str,
 }
 
-/// Binds and listens. Accepted sockets inherit the options set here.
+/// Binds and listens, and waits a moment for a port that is taken.
 pub fn bind(address: SocketAddr, purpose: Purpose) -> Result<TcpListener, StartError> {
-    let bind = || -> io::Result<TcpListener> {
-        let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-        socket.set_reuse_address(true)?;
-        // Batches are made in user space; the kernel must not hold the last one back.
-        socket.set_tcp_nodelay(true)?;
-        // A peer whose machine vanished holds memory until this finds out: after about 2 minutes.
-        socket.set_tcp_keepalive(
-            &TcpKeepalive::new()
-                .with_time(Duration::from_secs(60))
-                .with_interval(Duration::from_secs(15))
-                .with_retries(4),
-        )?;
-        socket.bind(&address.into())?;
-        socket.listen(BACKLOG)?;
-        Ok(TcpListener::from(socket))
-    };
     let mut tries = 0;
     loop {
-        match bind() {
+        match try_bind(address) {
             // A process that was killed is gone some milliseconds before its io_uring lets go of
             // the port; whoever restarts a broker at once need not notice.
             Err(source) if source.kind() == io::ErrorKind::AddrInUse && tries < BIND_RETRIES => {
@@ -66,6 +51,24 @@ pub fn bind(address: SocketAddr, purpose: Purpose) -> Result<TcpListener, StartE
             bound => return bound.map_err(|source| listen_error(address, purpose, source)),
         }
     }
+}
+
+/// Binds and listens, at once or not at all. Accepted sockets inherit the options set here.
+pub fn try_bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    // Batches are made in user space; the kernel must not hold the last one back.
+    socket.set_tcp_nodelay(true)?;
+    // A peer whose machine vanished holds memory until this finds out: after about 2 minutes.
+    socket.set_tcp_keepalive(
+        &TcpKeepalive::new()
+            .with_time(Duration::from_secs(60))
+            .with_interval(Duration::from_secs(15))
+            .with_retries(4),
+    )?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(TcpListener::from(socket))
 }
 
 /// An accepted socket on its way to its core.

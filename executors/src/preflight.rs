@@ -1,7 +1,8 @@
 //! What must be true of the machine before any executor starts. Each failure names its fix.
 //!
-//! Called by `main` before `launch`. glommio itself panics or exits under a seccomp filter, so
-//! everything it needs is tried here first.
+//! Called by the binary before `launch`, and by `blipmq doctor`, which reports the same numbers and
+//! tries the same things. glommio itself panics or exits under a seccomp filter, so everything it
+//! needs is tried here first.
 
 use std::io;
 use std::net::SocketAddr;
@@ -9,8 +10,10 @@ use std::net::SocketAddr;
 use crate::StartError;
 use crate::listener::Purpose;
 
+/// The oldest kernel with multishot receive into ring buffers.
+pub const KERNEL_MIN: (u32, u32) = (6, 1);
 /// glommio refuses to start below this, even for root.
-const MEMLOCK_PER_CORE: u64 = 512 * 1024;
+pub const MEMLOCK_PER_CORE: u64 = 512 * 1024;
 /// Descriptors an executor uses beside its connections: rings, eventfd, glommio's own.
 const FILES_PER_CORE: u64 = 32;
 /// Descriptors of the rest of the process, and of connections that are only told they are too many.
@@ -18,83 +21,136 @@ const FILES_OTHER: u64 = 128;
 
 /// Checks kernel, io_uring, memory and file limits, and raises the limits as far as it may.
 pub fn check(cores: usize, connections_max: u32) -> Result<(), StartError> {
-    kernel()?;
-    disabled()?;
-    memlock(cores as u64)?;
-    probe()?;
-    open_files(cores as u64, connections_max)?;
+    kernel(&std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default())?;
+    memlock(cores)?;
+    let disabled = std::fs::read_to_string("/proc/sys/kernel/io_uring_disabled").ok();
+    io_uring(disabled.and_then(|text| text.trim().parse().ok()), make_ring())?;
+    open_files(cores, connections_max)?;
     register_membarrier();
     Ok(())
 }
 
-fn kernel() -> Result<(), StartError> {
-    let found = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-    match parse_release(&found) {
-        Some(version) if version < (6, 1) => {
-            Err(StartError::Kernel { found: found.trim().to_string() })
+/// Whether a kernel of this release, as `uname -r` gives it, is new enough.
+pub fn kernel(release: &str) -> Result<(), StartError> {
+    match parse_release(release) {
+        Some(version) if version < KERNEL_MIN => {
+            Err(StartError::Kernel { found: release.trim().to_string() })
         }
-        // An unreadable release is no reason to refuse: the probe below decides.
+        // An unreadable release is no reason to refuse: making a ring decides.
         _ => Ok(()),
     }
 }
 
-fn parse_release(release: &str) -> Option<(u32, u32)> {
+/// The first two numbers of a kernel release.
+pub fn parse_release(release: &str) -> Option<(u32, u32)> {
     let mut numbers = release.split(|character: char| !character.is_ascii_digit());
     Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
 }
 
-fn disabled() -> Result<(), StartError> {
-    // The file is missing before kernel 6.6, where nothing can be disabled.
-    let setting = std::fs::read_to_string("/proc/sys/kernel/io_uring_disabled").ok();
-    match setting.and_then(|text| text.trim().parse().ok()) {
-        None | Some(0) => Ok(()),
+/// Whether rings can be made. `disabled` is kernel.io_uring_disabled, which is missing before
+/// kernel 6.6, where nothing can be disabled; `made` is what [`make_ring`] gave.
+pub fn io_uring(disabled: Option<u32>, made: io::Result<()>) -> Result<(), StartError> {
+    match (disabled, made) {
         // 1 still serves CAP_SYS_ADMIN and one group: only trying tells.
-        Some(1) if io_uring::IoUring::new(8).is_ok() => Ok(()),
-        Some(setting) => Err(StartError::Disabled { setting }),
+        (None | Some(0 | 1), Ok(())) => Ok(()),
+        (None | Some(0), Err(source)) => Err(StartError::Forbidden { source }),
+        (Some(setting), _) => Err(StartError::Disabled { setting }),
     }
 }
 
-fn probe() -> Result<(), StartError> {
-    let probe: io::Result<io_uring::IoUring> =
+/// Makes a ring as the broker does, and lets go of it.
+pub fn make_ring() -> io::Result<()> {
+    let made: io::Result<io_uring::IoUring> =
         io_uring::IoUring::builder().setup_single_issuer().setup_defer_taskrun().build(8);
-    probe.map(drop).map_err(|source| StartError::Forbidden { source })
+    made.map(drop)
 }
 
-fn memlock(cores: u64) -> Result<(), StartError> {
-    let needed = MEMLOCK_PER_CORE * cores;
-    match raise(libc::RLIMIT_MEMLOCK, needed) {
-        Ok(()) => Ok(()),
-        Err(found) => Err(StartError::Memlock { found, needed }),
+/// Bytes that so many cores must be able to lock.
+pub fn memlock_needed(cores: usize) -> u64 {
+    MEMLOCK_PER_CORE * cores as u64
+}
+
+/// Open files that so many cores need for so many connections.
+pub fn files_needed(cores: usize, connections_max: u32) -> u64 {
+    u64::from(connections_max) + files_beside(cores)
+}
+
+/// Connections that so many cores can have with so many open files.
+pub fn connections_fitting(cores: usize, files: u64) -> u64 {
+    files.saturating_sub(files_beside(cores))
+}
+
+fn files_beside(cores: usize) -> u64 {
+    FILES_PER_CORE * cores as u64 + FILES_OTHER
+}
+
+fn memlock(cores: usize) -> Result<(), StartError> {
+    let needed = memlock_needed(cores);
+    match Resource::LockedMemory.raise(needed) {
+        Limit { enough: true, .. } => Ok(()),
+        Limit { hard: found, .. } => Err(StartError::Memlock { found, needed }),
     }
 }
 
-fn open_files(cores: u64, connections_max: u32) -> Result<(), StartError> {
-    let other = FILES_PER_CORE * cores + FILES_OTHER;
-    let needed = u64::from(connections_max) + other;
-    match raise(libc::RLIMIT_NOFILE, needed) {
-        Ok(()) => Ok(()),
-        Err(found) => Err(StartError::OpenFiles {
+fn open_files(cores: usize, connections_max: u32) -> Result<(), StartError> {
+    let needed = files_needed(cores, connections_max);
+    match Resource::OpenFiles.raise(needed) {
+        Limit { enough: true, .. } => Ok(()),
+        Limit { hard: found, .. } => Err(StartError::OpenFiles {
             found,
             needed,
             connections_max,
-            fitting: found.saturating_sub(other),
+            fitting: connections_fitting(cores, found),
         }),
     }
 }
 
-/// Makes a limit at least `needed`; else says what the hard limit is.
-fn raise(resource: libc::__rlimit_resource_t, needed: u64) -> Result<(), u64> {
-    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-    // SAFETY: `limit` is a valid rlimit to write to for the length of the call.
-    let result = unsafe { libc::getrlimit(resource, &mut limit) };
-    assert!(result == 0, "the resource exists on every Linux");
-    if limit.rlim_cur >= needed {
-        return Ok(());
+/// What the kernel limits a process in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Resource {
+    /// Bytes of locked memory, `ulimit -l` (which counts KiB).
+    LockedMemory,
+    /// Open files, `ulimit -n`.
+    OpenFiles,
+}
+
+/// A limit of this process, as it was before it was raised.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limit {
+    /// What was in force.
+    pub soft: u64,
+    /// What any process may raise it to. Root may go on, up to a bound of the kernel's.
+    pub hard: u64,
+    /// Whether it is now what was needed.
+    pub enough: bool,
+}
+
+impl Limit {
+    /// As a limit that there is not.
+    pub const UNLIMITED: u64 = libc::RLIM_INFINITY;
+}
+
+impl Resource {
+    /// Makes the limit of this process at least `needed`, if that is allowed.
+    pub fn raise(self, needed: u64) -> Limit {
+        let resource = match self {
+            Resource::LockedMemory => libc::RLIMIT_MEMLOCK,
+            Resource::OpenFiles => libc::RLIMIT_NOFILE,
+        };
+        let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+        // SAFETY: `limit` is a valid rlimit to write to for the length of the call.
+        let result = unsafe { libc::getrlimit(resource, &mut limit) };
+        assert!(result == 0, "the resource exists on every Linux");
+        let libc::rlimit { rlim_cur: soft, rlim_max: hard } = limit;
+        if soft >= needed {
+            return Limit { soft, hard, enough: true };
+        }
+        // Raising the hard limit too works for root, so a root shell with small limits still starts.
+        let wanted = libc::rlimit { rlim_cur: needed, rlim_max: hard.max(needed) };
+        // SAFETY: `wanted` is a valid rlimit to read for the length of the call.
+        let enough = unsafe { libc::setrlimit(resource, &wanted) } == 0;
+        Limit { soft, hard, enough }
     }
-    // Raising the hard limit too works for root, so a root shell with small limits still starts.
-    let wanted = libc::rlimit { rlim_cur: needed, rlim_max: limit.rlim_max.max(needed) };
-    // SAFETY: `wanted` is a valid rlimit to read for the length of the call.
-    if unsafe { libc::setrlimit(resource, &wanted) } == 0 { Ok(()) } else { Err(limit.rlim_max) }
 }
 
 /// glommio uses private expedited membarriers to fall asleep; registering when only one thread
@@ -108,7 +164,13 @@ fn register_membarrier() {
 
 /// An error of listening, with its fix.
 pub(crate) fn listen_error(address: SocketAddr, purpose: Purpose, source: io::Error) -> StartError {
-    let fix = match source.kind() {
+    let fix = listen_fix(source.kind());
+    StartError::Listen { address, purpose, source, fix }
+}
+
+/// What to do about an address that cannot be listened on; where it is written comes after.
+pub fn listen_fix(kind: io::ErrorKind) -> &'static str {
+    match kind {
         io::ErrorKind::AddrInUse => {
             "another process has this port, maybe a second broker: stop it or choose another"
         }
@@ -119,8 +181,7 @@ pub(crate) fn listen_error(address: SocketAddr, purpose: Purpose, source: io::Er
             "no interface of this machine has this address: choose another"
         }
         _ => "choose another address",
-    };
-    StartError::Listen { address, purpose, source, fix }
+    }
 }
 
 #[cfg(test)]
@@ -136,14 +197,48 @@ mod tests {
     }
 
     #[test]
-    fn a_limit_that_is_high_enough_is_left_alone() {
-        assert_eq!(raise(libc::RLIMIT_NOFILE, 1), Ok(()));
+    fn a_kernel_is_refused_only_if_it_is_known_to_be_too_old() {
+        assert!(kernel("6.1.0\n").is_ok() && kernel("").is_ok());
+        let error = kernel("6.0.19-generic\n").expect_err("multishot receive came with 6.1");
+        assert!(error.to_string().contains("6.0.19-generic is too old"), "{error}");
+        assert!(error.to_string().contains("needs 6.1 or later"), "{error}");
     }
 
     #[test]
-    fn a_limit_beyond_the_hard_one_of_the_kernel_is_an_error_with_the_number() {
+    fn rings_are_off_if_the_setting_says_so_and_where_one_cannot_be_made() {
+        let forbidden = || Err(io::Error::from(io::ErrorKind::PermissionDenied));
+        for setting in [None, Some(0), Some(1)] {
+            assert!(io_uring(setting, Ok(())).is_ok(), "{setting:?}");
+        }
+        for (setting, made) in [(2, Ok(())), (1, forbidden()), (2, forbidden())] {
+            let error = io_uring(Some(setting), made).expect_err("it is disabled");
+            assert!(matches!(error, StartError::Disabled { setting: told } if told == setting));
+        }
+        for setting in [None, Some(0)] {
+            let error = io_uring(setting, forbidden()).expect_err("a filter forbids it");
+            assert!(matches!(error, StartError::Forbidden { .. }), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_limit_that_is_high_enough_is_left_alone() {
+        let before = Resource::OpenFiles.raise(1);
+        assert!(before.enough && before.soft <= before.hard);
+        assert_eq!(Resource::OpenFiles.raise(1), before);
+    }
+
+    #[test]
+    fn a_limit_beyond_the_hard_one_of_the_kernel_is_not_enough_and_stays() {
         // No process can have more files than fs.nr_open, root or not.
-        let found = raise(libc::RLIMIT_NOFILE, 1 << 40).expect_err("beyond fs.nr_open");
-        assert!(found < 1 << 40);
+        let limit = Resource::OpenFiles.raise(1 << 40);
+        assert!(!limit.enough && limit.hard < 1 << 40);
+        assert_eq!(Resource::OpenFiles.raise(1).hard, limit.hard);
+    }
+
+    #[test]
+    fn as_many_connections_fit_as_files_were_counted_for() {
+        assert_eq!(connections_fitting(4, files_needed(4, 10_000)), 10_000);
+        assert_eq!(connections_fitting(4, 5), 0);
+        assert_eq!(memlock_needed(3), 3 * 512 * 1024);
     }
 }

@@ -10,6 +10,7 @@
 
 mod bench;
 mod check_config;
+mod doctor;
 mod help;
 mod output;
 mod publish;
@@ -25,17 +26,6 @@ use std::time::Duration;
 use blipmq::client::{Client, ClientError, ClientOptions};
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
-const EXAMPLES: &str = "Examples:
-  blipmq                                     run a broker with the defaults
-  blipmq --bind 0.0.0.0:7878 --cores 2-5     run it for others, on four CPUs
-  blipmq sub 'orders.>'                      print messages as they come
-  blipmq pub orders.eu 'one espresso'        publish one
-  blipmq request prices.get espresso         ask, and print the reply
-  blipmq bench blip://127.0.0.1:7878         measure a broker
-  blipmq check-config /etc/blipmq.toml       check a file before a restart
-
-Exit status: 0 success, 1 failure, 2 a command line that cannot be understood.";
-
 /// A thread-per-core publish/subscribe broker for Linux on io_uring.
 ///
 /// Without a command it serves, on 127.0.0.1:7878 unless told otherwise.
@@ -46,7 +36,17 @@ Exit status: 0 success, 1 failure, 2 a command line that cannot be understood.";
     args_conflicts_with_subcommands = true,
     // `help` here knows the manual too.
     disable_help_subcommand = true,
-    after_help = help::after_help(EXAMPLES)
+    after_help = help::after_help("Examples:
+  blipmq                                     run a broker with the defaults
+  blipmq --bind 0.0.0.0:7878 --cores 2-5     run it for others, on four CPUs
+  blipmq sub 'orders.>'                      print messages as they come
+  blipmq pub orders.eu 'one espresso'        publish one
+  blipmq request prices.get espresso         ask, and print the reply
+  blipmq bench blip://127.0.0.1:7878         measure a broker
+  blipmq check-config /etc/blipmq.toml       check a file before a restart
+  blipmq doctor                              check this machine before a start
+
+Exit status: 0 success, 1 failure, 2 a command line that cannot be understood.")
 )]
 struct CommandLine {
     #[command(flatten)]
@@ -76,6 +76,9 @@ enum Command {
     Bench(Box<bench::Bench>),
     /// Check a configuration file and print every setting it leads to.
     CheckConfig(check_config::CheckConfig),
+    /// Check this machine against what the broker needs and what the tuning guide advises.
+    #[command(after_help = doctor::NOTES)]
+    Doctor(doctor::Doctor),
     /// Explain a command, or print a chapter of the manual.
     Help(help::Help),
 }
@@ -131,6 +134,7 @@ pub fn run() -> ExitCode {
         Command::Reply(reply) => reply.run(),
         Command::Bench(bench) => bench.run(),
         Command::CheckConfig(check_config) => check_config.run(),
+        Command::Doctor(doctor) => doctor.run(),
         Command::Help(help) => help.run(CommandLine::command()),
     };
     match outcome {

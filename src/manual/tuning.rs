@@ -106,17 +106,35 @@
 //!   milliseconds, during which its other connections would wait.
 //! - Nkeys put no secret into the file and none on the wire; NATS clients have them.
 //! - Changes of users need a restart.
-//! - The metrics page asks nobody who they are.
+//! - The pages of `[metrics]` have a token of their own, see [`metrics`](super::metrics).
 //!
 //! # Limits of the machine
 //!
-//! The start checks them and raises what it may; a failure names the number and the fix.
+//! The start checks what it cannot do without and raises what it may; a failure names the number and
+//! the fix. `blipmq doctor --config FILE` looks further, changes nothing, and may be run beside a broker:
+//!
+//! ```text
+//! WARN     net.core.somaxconn      4096                      wanted 16384 or more
+//!          why: when all clients connect again at once, those that find this queue full wait a second or more
+//!          fix: deploy/sysctl.sh until the next boot; for every boot install -m 0644 deploy/sysctl.d/60-blipmq.conf /etc/sysctl.d/
+//! ```
+//!
+//! FAIL is what keeps a broker from starting or breaks it, and the exit status is 1; WARN is what makes it
+//! worse than this guide promises; UNKNOWN is what cannot be read, as often in a container. `--json` is for
+//! programs. Limits and cores are those it is run with, so run it as the broker is run: in the same
+//! container, or by `systemd-run` with the limits of the unit, which `blipmq doctor --help` shows.
 //!
 //! - Kernel 6.1 or later, and io_uring allowed: `kernel.io_uring_disabled`, and the seccomp profile of
 //!   a container.
 //! - Locked memory: 512 KiB per core (`LimitMEMLOCK`).
 //! - Open files: `server.max_connections` and some for the broker itself (`LimitNOFILE`).
 //! - `net.core.somaxconn`: clients that reconnect all at once wait in this queue.
+//! - Memory: `limits.memory_max` and a third more, for topics, connections and the kernel's buffers.
+//! - A clock that is read without a system call, the governor `performance`, no swap that is used
+//!   lightly, no quota of CPU time below the cores used.
+//! - Where the broker does not have all cores, nobody else on those it has: `deploy/isolate-cores.sh`.
+//! - An idle broker shows as 100 % iowait on kernels since 6.5, and on late ones of 6.1: they count
+//!   a thread that sleeps in io_uring so. The core is idle, and nothing is wrong.
 //! - `net.ipv4.tcp_wmem`: the kernel buffers this much per connection before the broker's own queue
 //!   begins to fill. Larger buffers hide longer stalls, and make what is in them older.
 //!
@@ -124,8 +142,7 @@
 //!
 //! # What to watch
 //!
-//! On the metrics page: drops by reason tell whether queues are too short or subscribers too slow;
-//! `queue_overflows` rises before anyone complains; messages per flush tell how well sends are
-//! batched. What each client missed it was told itself, in GAPs, or on `$SYS.GAP.<client id>` if it
-//! is a NATS client. `nats_connections` are part of `connections`; `nats_no_responders` rises when
-//! requests of NATS clients find their service gone.
+//! Drops by reason tell whether queues are too short or subscribers too slow; queues that overflow come
+//! before anyone complains; messages per send tell how well sends are batched. [`metrics`](super::metrics)
+//! has all of them, and what to tell somebody of. What each client missed it was told itself, in GAPs, or on
+//! `$SYS.GAP.<client id>` if it is a NATS client.

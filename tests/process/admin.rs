@@ -116,7 +116,7 @@ fn topics_of_all_cores_are_sorted_together_and_paged(cores: &str) {
     publisher.ping();
     // A PING is answered by the publisher's own core; the other one may be a turn later.
     broker.wait_for_metric("blipmq_published_messages_total", "", |published| {
-        published == (1..=topics.len() as u64).map(|number| 10 * number).sum()
+        published == (1..=topics.len() as u64).map(|number| 10 * number).sum::<u64>()
     });
     let list = broker.json("/api/v1/topics?sort=published");
     assert_eq!(list["total"], made);
