@@ -67,26 +67,28 @@ impl Help {
             }
             _ => {}
         }
-        match asked(&mut command, &words) {
-            Ok(command) => ignore_nobody_reading(command.print_long_help()),
+        if let Err(unknown) = find(&command, &words) {
             // Status 2, as with every command line that cannot be understood.
-            Err(unknown) => command.error(ErrorKind::InvalidSubcommand, unknown).exit(),
+            command.error(ErrorKind::InvalidSubcommand, unknown).exit();
         }
+        let with_flag = [&["blipmq"], &words[..], &["--help"]].concat();
+        let answer = command.try_get_matches_from(with_flag);
+        ignore_nobody_reading(answer.expect_err("clap answers with what to print").print())
     }
 }
 
-/// The part of the command line that has these names.
-fn asked<'a>(command: &'a mut Command, words: &[&str]) -> Result<&'a mut Command, String> {
-    let Some((word, rest)) = words.split_first() else { return Ok(command) };
-    let is_first = command.get_name() == "blipmq";
-    if command.find_subcommand(word).is_none() {
-        let kind = if is_first { "command or topic" } else { "command" };
-        return Err(match nearest(command, is_first, word) {
-            Some(known) => format!("there is no {kind} '{word}', did you mean '{known}'?"),
-            None => format!("there is no {kind} '{word}': `blipmq help` lists them"),
-        });
+/// Whether a command, or one below it, has these names.
+fn find(command: &Command, words: &[&str]) -> Result<(), String> {
+    let Some((word, rest)) = words.split_first() else { return Ok(()) };
+    if let Some(found) = command.find_subcommand(word) {
+        return find(found, rest);
     }
-    asked(command.find_subcommand_mut(word).expect("it was found just now"), rest)
+    let is_first = command.get_name() == "blipmq";
+    let kind = if is_first { "command or topic" } else { "command" };
+    Err(match nearest(command, is_first, word) {
+        Some(known) => format!("there is no {kind} '{word}', did you mean '{known}'?"),
+        None => format!("there is no {kind} '{word}': `blipmq help` lists them"),
+    })
 }
 
 /// The name that was probably meant.
@@ -189,7 +191,7 @@ mod tests {
             (&["bench", "tuning"], None),
             (&["xyzzyx"], None),
         ] {
-            let error = asked(&mut command, words).map(|found| found.to_string()).unwrap_err();
+            let error = find(&command, words).unwrap_err();
             match meant {
                 Some(meant) => {
                     assert!(error.contains(&format!("did you mean '{meant}'?")), "{error}")

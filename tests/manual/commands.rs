@@ -16,7 +16,7 @@ const NEEDS: [&str; 5] = [
     "root",
     // Several NUMA nodes, a network card, frequencies: what a virtual machine does not have.
     "hardware", "docker", // Compiles all of it; `.ci/run` does that.
-    "build", // Minutes of a quiet machine; `.ci/run` runs them short.
+    "build",  // Minutes of a quiet machine; `.ci/run` runs them short.
     "minutes",
 ];
 /// One command that becomes a broker: it gets free ports, has to become ready, and to drain.

@@ -15,6 +15,8 @@ const GAP: &str = "  ";
 const FIXED_SPACE: char = '\u{a0}';
 /// Code of up to so many characters is not broken.
 const FIXED_LEN: usize = 40;
+/// A column of up to so many characters is not broken.
+const NARROW: usize = 14;
 
 /// A piece of a chapter.
 #[derive(Debug, PartialEq, Eq)]
@@ -198,29 +200,41 @@ fn emphasis(text: &str, before: Option<char>) -> Option<(String, usize)> {
     Some((plain(&text[1..=len]), len + 2))
 }
 
-/// Lines of at most so many characters. A word that is longer is broken.
+/// Lines of at most so many characters. What is longer in one piece is broken.
 fn wrap(words: &str, len_max: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
-    for word in words.split(' ').filter(|word| !word.is_empty()) {
-        let mut word: Vec<char> = word.chars().collect();
-        loop {
-            let line = lines.last_mut().expect("there is always one");
-            let used = line.chars().count();
-            let room = len_max.saturating_sub(if used == 0 { 0 } else { used + 1 });
-            if word.len() <= room {
-                if used > 0 {
-                    line.push(' ');
-                }
-                line.extend(&word);
-                break;
-            }
-            if used == 0 {
-                line.extend(word.drain(..len_max));
-            }
-            lines.push(String::new());
+    for word in words.split(' ').flat_map(|word| pieces(word, len_max)) {
+        let line = lines.last_mut().expect("there is always one");
+        let used = line.chars().count();
+        if used == 0 {
+            line.push_str(&word);
+        } else if used + 1 + word.chars().count() <= len_max {
+            line.push(' ');
+            line.push_str(&word);
+        } else {
+            lines.push(word);
         }
     }
     lines
+}
+
+/// A word, or what it is broken into: at its fixed spaces, then behind a sign, then anywhere.
+fn pieces(word: &str, len_max: usize) -> Vec<String> {
+    if word.chars().count() <= len_max {
+        return Vec::from_iter((!word.is_empty()).then(|| word.to_owned()));
+    }
+    let mut pieces = Vec::new();
+    for part in word.split(FIXED_SPACE) {
+        let mut rest: Vec<char> = part.chars().collect();
+        while rest.len() > len_max {
+            let is_sign = |character: &char| !character.is_alphanumeric() && *character != '`';
+            let sign = rest[..len_max].iter().rposition(is_sign).map(|at| at + 1);
+            let cut = sign.filter(|cut| *cut > len_max / 2).unwrap_or(len_max);
+            pieces.push(rest.drain(..cut).collect());
+        }
+        pieces.push(rest.into_iter().collect());
+    }
+    pieces
 }
 
 impl Table {
@@ -290,8 +304,8 @@ impl Table {
         (0..height).map(line_of).collect()
     }
 
-    /// As wide as its cells where there is room; else short columns are, long words stay whole as
-    /// far as that goes, and the rest is shared equally.
+    /// As wide as its cells where there is room. Else words stay whole as far as that goes, and what
+    /// is left goes where most lines are.
     fn widths(&self) -> Vec<usize> {
         let columns = self.right.len();
         let widest = |of_cell: fn(&str) -> usize| -> Vec<usize> {
@@ -299,23 +313,20 @@ impl Table {
             (0..columns).map(|column| of_column(column).unwrap_or(0).max(1)).collect()
         };
         let whole = widest(|cell| cell.chars().count());
-        let words =
-            widest(|cell| cell.split(' ').map(|word| word.chars().count()).max().unwrap_or(0));
-        let mut room = LINE_LEN - GAP.len() * columns.saturating_sub(1);
-        let words_fit = words.iter().sum::<usize>() <= room;
-        let mut widths = vec![0; columns];
-        let mut open: Vec<usize> = (0..columns).collect();
-        while !open.is_empty() {
-            let share = room / open.len();
-            let settled = open.iter().copied().find_map(|column| match () {
-                () if whole[column] <= share => Some((column, whole[column])),
-                () if words_fit && words[column] > share => Some((column, words[column])),
-                () => None,
-            });
-            let (column, width) = settled.unwrap_or((open[0], share.max(1)));
-            widths[column] = width;
-            room -= width.min(room);
-            open.retain(|one| *one != column);
+        let words = widest(|cell| match cell.chars().count() {
+            narrow @ ..=NARROW => narrow,
+            _ => cell.split([' ', FIXED_SPACE]).map(|word| word.chars().count()).max().unwrap_or(0),
+        });
+        let room = LINE_LEN - GAP.len() * columns.saturating_sub(1);
+        let capped =
+            |cap: usize| -> Vec<usize> { words.iter().map(|word| cap.min(*word)).collect() };
+        let fits = |cap: &usize| capped(*cap).iter().sum::<usize>() <= room;
+        let mut widths = capped((1..=room).rev().find(fits).unwrap_or(1));
+        for _ in widths.iter().sum::<usize>()..room {
+            let open = (0..columns).filter(|column| widths[*column] < whole[*column]);
+            let lines = |column: &usize| (whole[*column].div_ceil(widths[*column]), whole[*column]);
+            let Some(column) = open.max_by_key(lines) else { break };
+            widths[column] += 1;
         }
         widths
     }

@@ -97,6 +97,15 @@ fn a_long_name_stays_whole_beside_a_long_text() {
     assert!(text.lines().all(|line| line.chars().count() <= LINE_LEN), "{text}");
 }
 
+#[test]
+fn what_has_no_room_is_broken_at_spaces_then_at_signs_then_anywhere() {
+    let broken = |words: &str| wrap(&plain(words), 12);
+    assert_eq!(broken("a `b c` d"), ["a `b\u{a0}c` d"]);
+    assert_eq!(broken("`some words here`"), ["`some words", "here`"]);
+    assert_eq!(broken("net.ipv4.tcp_wmem"), ["net.ipv4.", "tcp_wmem"]);
+    assert_eq!(broken("abcdefghijklmnop"), ["abcdefghijkl", "mnop"]);
+}
+
 /// Goal: no line of the manual is longer than a terminal, and nothing of Markdown is left.
 /// Method: all chapters there are; what is in code blocks is as it is.
 #[test]
