@@ -1,6 +1,7 @@
-//! `blipmq help`: explains a command, or prints a chapter of the manual.
+//! `blipmq help TOPIC`: prints a chapter of the manual.
 //!
-//! Called by `cli`. Next on the path: `chapter`, which makes plain text of the source of a chapter.
+//! Called by `cli` with what clap has not taken: it answers `help` and `help COMMAND` itself. Next on
+//! the path: `chapter`, which makes plain text of the source of a chapter.
 //!
 //! # Always true
 //! - What is printed is the text that `cargo doc` shows: there is no second one to keep up.
@@ -11,8 +12,8 @@ mod chapter;
 use std::io::{self, IsTerminal, Write};
 use std::process::{Command as Process, Stdio};
 
+use clap::Command;
 use clap::error::ErrorKind;
-use clap::{Args, Command};
 
 use super::Outcome;
 
@@ -42,39 +43,36 @@ const TOPICS: [Topic; 11] = [
     Topic { name: "decisions", source: include_str!("../manual/decisions.rs") },
 ];
 
-/// Explain a command, or print a chapter of the manual.
-#[derive(Debug, Args)]
-pub struct Help {
-    /// A command, such as `pub` or `bench latency`, or a topic of the manual; `topics` lists these.
-    #[arg(value_name = "COMMAND or TOPIC")]
-    words: Vec<String>,
-}
-
 /// What stands below the help of all commands.
 pub fn after_help(examples: &str) -> String {
     format!("{examples}\n\nThe manual, by `blipmq help TOPIC`:\n{}", list().trim_end())
 }
 
-impl Help {
-    /// `command` is the whole command line, of which a part may be asked for.
-    pub fn run(self, mut command: Command) -> Outcome {
-        let words: Vec<&str> = self.words.iter().map(String::as_str).collect();
-        command.build();
-        match words[..] {
-            [LIST] => return show(&format!("{}\nblipmq help TOPIC prints one.\n", list())),
-            [name] if let Some(topic) = TOPICS.iter().find(|topic| topic.name == name) => {
-                return show(&chapter::text(topic.source));
+/// Answers a command line that clap has not taken: `help` with a topic, which is no command.
+pub fn answer(error: clap::Error, command: Command) -> Outcome {
+    let words: Vec<String> =
+        std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    match words[..] {
+        ["help", ref asked @ ..] if error.kind() == ErrorKind::InvalidSubcommand => {
+            match TOPICS.iter().find(|topic| asked == [topic.name]) {
+                Some(topic) => show(&chapter::text(topic.source)),
+                None if asked == [LIST] => {
+                    show(&format!("{}\nblipmq help TOPIC prints one.\n", list()))
+                }
+                None => unknown(command, asked),
             }
-            _ => {}
         }
-        if let Err(unknown) = find(&command, &words) {
-            // Status 2, as with every command line that cannot be understood.
-            command.error(ErrorKind::InvalidSubcommand, unknown).exit();
-        }
-        let with_flag = [&["blipmq"], &words[..], &["--help"]].concat();
-        let answer = command.try_get_matches_from(with_flag);
-        ignore_nobody_reading(answer.expect_err("clap answers with what to print").print())
+        // Asked for help or version, or not understood: clap has the words and the status.
+        _ => error.exit(),
     }
+}
+
+/// Status 2, as with every command line that cannot be understood.
+fn unknown(mut command: Command, asked: &[&str]) -> ! {
+    command.build();
+    let told = find(&command, asked).expect_err("clap did not find it either");
+    command.error(ErrorKind::InvalidSubcommand, told).exit()
 }
 
 /// Whether a command, or one below it, has these names.

@@ -34,8 +34,6 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
     name = "blipmq",
     version,
     args_conflicts_with_subcommands = true,
-    // `help` here knows the manual too.
-    disable_help_subcommand = true,
     after_help = help::after_help("Examples:
   blipmq                                     run a broker with the defaults
   blipmq --bind 0.0.0.0:7878 --cores 2-5     run it for others, on four CPUs
@@ -79,8 +77,6 @@ enum Command {
     /// Check this machine against what the broker needs and what the tuning guide advises.
     #[command(after_help = doctor::NOTES)]
     Doctor(doctor::Doctor),
-    /// Explain a command, or print a chapter of the manual.
-    Help(help::Help),
 }
 
 /// Which broker to talk to.
@@ -122,7 +118,11 @@ impl Server {
 type Outcome = Result<(), String>;
 
 pub fn run() -> ExitCode {
-    let command_line = CommandLine::parse();
+    let command_line = match CommandLine::try_parse() {
+        Ok(command_line) => command_line,
+        // Topics of the manual are no commands.
+        Err(error) => return status_of(help::answer(error, CommandLine::command())),
+    };
     let outcome = match command_line.command.unwrap_or(Command::Serve(command_line.serve)) {
         Command::Serve(serve) => match serve.settings() {
             Ok(settings) => return crate::server::run(settings),
@@ -135,8 +135,12 @@ pub fn run() -> ExitCode {
         Command::Bench(bench) => bench.run(),
         Command::CheckConfig(check_config) => check_config.run(),
         Command::Doctor(doctor) => doctor.run(),
-        Command::Help(help) => help.run(CommandLine::command()),
     };
+    status_of(outcome)
+}
+
+/// Tells a failure.
+fn status_of(outcome: Outcome) -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {

@@ -29,8 +29,11 @@
 //!
 //! ```sh root
 //! perf record --event cpu-clock --freq 999 --call-graph fp --cpu 0 --output perf.data -- sleep 10
-//! perf report --input perf.data --no-children --sort symbol --stdio --percent-limit 1
+//! perf report --input perf.data --no-children --comm executor-0 --percentage relative --sort symbol --stdio --percent-limit 1
 //! ```
+//!
+//! Executors are threads that are named after their CPU, `executor-0` here; without `--comm` the report has
+//! whatever else ran there.
 //!
 //! Frame pointers are not in the build by default; for whole stacks in user space build with
 //! `RUSTFLAGS="-C force-frame-pointers=yes"`, or say `--call-graph dwarf`, which records more and slower.
@@ -57,7 +60,7 @@
 //!
 //! | what is large | it is | see |
 //! |---|---|---|
-//! | copies (`copy_from_iter`, `copy_to_iter`, `rep_movs`) | bytes: payload size times deliveries | compress, or send less |
+//! | copies (`_copy_from_iter`, `_copy_to_iter`, `rep_movs`) | bytes: payload size times deliveries | compress, or send less |
 //! | `tcp_sendmsg`, `tcp_write_xmit`, `__tcp_transmit_skb` | the number of sends | `blipmq_send_messages`: few messages a send, at a low rate, are the normal price |
 //! | `tcp_v4_rcv`, `net_rx_action`, `__napi_poll` | receiving, of acknowledgements too; on loopback the receiver's part runs on the sender's core | interrupts, in [`numa`](super::numa) |
 //! | `schedule`, `try_to_wake_up` | sleeping and waking, at low rates | `server.busy_poll_us` |

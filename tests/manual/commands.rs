@@ -70,12 +70,12 @@ fn binaries() -> PathBuf {
     Path::new(env!("CARGO_BIN_EXE_blipmq")).parent().expect("it is in a folder").to_owned()
 }
 
-/// bash, with that binary before others, in the repository.
-fn bash(text: &str) -> Command {
+/// A program in the repository, with that binary before others.
+fn program(words: &[&str]) -> Command {
     let path = std::env::var("PATH").expect("the tests have a PATH");
-    let mut command = Command::new("timeout");
+    let mut command = Command::new(words[0]);
     command
-        .args([PATIENCE, "bash", "-euo", "pipefail", "-c", text])
+        .args(&words[1..])
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .env("PATH", format!("{}:{path}", binaries().display()))
         .env_remove("BLIPMQ_TOKEN")
@@ -111,7 +111,8 @@ impl World {
     }
 
     fn command(&self, text: &str) -> Command {
-        let mut command = bash(&self.here(text));
+        let text = self.here(text);
+        let mut command = program(&["timeout", PATIENCE, "bash", "-euo", "pipefail", "-c", &text]);
         command.env("BLIPMQ_SERVER", self.broker.server());
         command.env("BLIPMQ_METRICS", self.here("http://127.0.0.1:9090"));
         command
@@ -194,19 +195,14 @@ fn run_broker(block: &Block) {
     assert_eq!(text.lines().count(), 1, "{}: one command becomes a broker", block.place);
     let ports = "--bind 127.0.0.1:0 --nats-bind 127.0.0.1:0 --metrics-bind 127.0.0.1:0";
     // Not below `timeout`, which would get the signal that is meant for the broker.
-    let mut command = Command::new("bash");
-    command
-        .args(["-euo", "pipefail", "-c", &format!("exec {text} {ports}")])
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .env(
-            "PATH",
-            bash("")
-                .get_envs()
-                .find_map(|(name, value)| (name == "PATH").then_some(value?))
-                .expect("it is set"),
-        )
-        .stdin(Stdio::null());
-    Broker::from_command(command).stop();
+    Broker::from_command(program(&[
+        "bash",
+        "-euo",
+        "pipefail",
+        "-c",
+        &format!("exec {text} {ports}"),
+    ]))
+    .stop();
 }
 
 /// Goal: who types what the manual shows gets what it says.

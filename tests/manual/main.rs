@@ -22,8 +22,7 @@ const CHAPTERS: [&str; 6] =
     ["tuning", "capacity", "numa", "metrics", "troubleshooting", "profiling"];
 
 /// What other branches bring. To be empty, and then to go, once they are merged.
-const NOT_YET: [&str; 10] = [
-    "blipmq doctor",
+const NOT_YET: [&str; 9] = [
     "blipmq top",
     "deploy/isolate-cores.sh",
     "deploy/seccomp.json",
