@@ -10,6 +10,7 @@
 //! | what can be wrong with a file, and the words for it | [`problem`] |
 //! | who may connect, and how secrets are kept out of texts | [`auth`], `parse/users` |
 //! | how a list of cores is written | [`cores`] |
+//! | what a reload changes, and what only a restart does | [`change`] |
 //! | how settings become text again | `print` |
 //!
 //! # Always true
@@ -19,6 +20,7 @@
 //!   what stands in their place is refused.
 
 pub mod auth;
+pub mod change;
 pub mod cores;
 pub mod keys;
 mod parse;
@@ -29,7 +31,8 @@ use std::net::SocketAddr;
 
 use crate::limits;
 
-pub use auth::{Auth, Secret};
+pub use auth::{Auth, Login, Secret, User};
+pub use change::Change;
 pub use cores::{parse_cores, parse_cores_or_all};
 pub use problem::{ConfigError, Conflict};
 

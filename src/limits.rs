@@ -41,10 +41,13 @@ pub const MESSAGE_LEN_RANGE: RangeInclusive<u64> = 1..=(256 << 20);
 pub const AUTH_TIMEOUT_MS_DEFAULT: u32 = 5_000;
 /// `server.drain_timeout_ms`
 pub const DRAIN_TIMEOUT_MS_DEFAULT: u32 = 10_000;
-/// `server.drain_spread_ms`
+/// `server.drain_spread_ms`: a broker with 10,000 clients sends 5 of them away each millisecond.
 pub const DRAIN_SPREAD_MS_DEFAULT: u32 = 2_000;
 /// `server.drain_spread_ms`; 0 closes every connection as soon as it has everything.
 pub const DRAIN_SPREAD_MS_RANGE: RangeInclusive<u64> = 0..=3_600_000;
+/// A stop spreads the closing of few connections over less: so long for each. That many clients a
+/// second any broker takes in again.
+pub const DRAIN_SPREAD_NS_EACH: u64 = 1_000_000;
 /// `server.busy_poll_us`: about what sleeping and being woken costs of a CPU, so that to look in
 /// vain at most doubles it.
 pub const BUSY_POLL_US_DEFAULT: u32 = 40;

@@ -12,7 +12,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{FromRawFd, IntoRawFd, OwnedFd};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -20,6 +20,7 @@ use crossbeam_channel::Receiver;
 use glommio::io::BufferedFile;
 
 use crate::buffer::BufferId;
+use crate::launch::Tuning;
 use crate::listener::{Accepted, Accepting, Balance};
 use crate::mesh::{MeshEnd, Waker};
 use crate::ring::{Completion, DataRing, Operation, Tally};
@@ -43,7 +44,7 @@ pub(crate) struct Seat<L> {
     pub(crate) accepted: Receiver<Accepted>,
     pub(crate) balance: Arc<Balance>,
     pub(crate) stop: Arc<Stop>,
-    pub(crate) busy_poll_ns: u64,
+    pub(crate) tuning: Arc<Tuning>,
     /// Core 0 accepts for all.
     pub(crate) accepting: Option<Accepting>,
 }
@@ -52,7 +53,8 @@ pub(crate) struct Seat<L> {
 #[derive(Debug)]
 pub(crate) struct Stop {
     pub(crate) wanted: AtomicBool,
-    pub(crate) drain_timeout_ns: u64,
+    /// Said together with `wanted`.
+    pub(crate) drain_timeout_ns: AtomicU64,
     /// How long closing connections may linger, also when nothing stops.
     pub(crate) linger_ns: u64,
 }
@@ -80,8 +82,7 @@ pub(crate) struct Driver<S: Service> {
     completions: Vec<Completion>,
     /// When the timeout under way comes.
     timeout_at_ns: Option<u64>,
-    /// How long to look for an arrival before sleeping, if one is expected.
-    busy_poll_ns: u64,
+    tuning: Arc<Tuning>,
     /// The last one came soon.
     arrival_expected: bool,
 }
@@ -105,7 +106,7 @@ impl<S: Service> Driver<S> {
             starved: VecDeque::new(),
             completions: Vec::new(),
             timeout_at_ns: None,
-            busy_poll_ns: seat.busy_poll_ns,
+            tuning: seat.tuning,
             arrival_expected: false,
         })
     }
@@ -139,7 +140,8 @@ impl<S: Service> Driver<S> {
     /// woken often sleeps like this: one system call, where glommio needs several.
     fn nap(&mut self) -> io::Result<bool> {
         let begun_ns = clock::monotonic_ns();
-        if self.arrival_expected && self.busy_poll(begun_ns) {
+        let busy_poll_ns = self.tuning.busy_poll_ns.load(Ordering::Relaxed);
+        if self.arrival_expected && self.busy_poll(begun_ns, busy_poll_ns) {
             return Ok(true);
         }
         let polled_in_vain = std::mem::take(&mut self.arrival_expected);
@@ -155,13 +157,13 @@ impl<S: Service> Driver<S> {
         let slept_ns = woke_ns - begun_ns;
         self.service.observe(Observed::Woke { at_ns: woke_ns });
         self.tell_entered();
-        self.arrival_expected = !polled_in_vain && slept_ns < 2 * self.busy_poll_ns;
+        self.arrival_expected = !polled_in_vain && slept_ns < 2 * busy_poll_ns;
         Ok(woken)
     }
 
     /// Looks for an arrival or a letter; false if none came in time.
-    fn busy_poll(&mut self, begun_ns: u64) -> bool {
-        while clock::monotonic_ns() - begun_ns < self.busy_poll_ns {
+    fn busy_poll(&mut self, begun_ns: u64, busy_poll_ns: u64) -> bool {
+        while clock::monotonic_ns() - begun_ns < busy_poll_ns {
             for _ in 0..LOOKS_PER_CLOCK_READING {
                 let io = &mut self.io;
                 if io.ring.has_news() || io.mesh.has_letters() || !self.accepted.is_empty() {
@@ -454,7 +456,8 @@ impl<S: Service> Driver<S> {
         if self.drain_deadline_ns.is_some() || !self.stop.wanted.load(Ordering::Acquire) {
             return;
         }
-        self.drain_deadline_ns = Some(now.monotonic_ns + self.stop.drain_timeout_ns);
+        self.drain_deadline_ns =
+            Some(now.monotonic_ns + self.stop.drain_timeout_ns.load(Ordering::Relaxed));
         for listener in self.accepting.iter().flat_map(Accepting::listeners) {
             self.io.ring.cancel_accept(listener);
         }

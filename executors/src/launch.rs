@@ -6,7 +6,7 @@
 use std::io;
 use std::net::TcpListener;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -36,8 +36,6 @@ pub struct Plan {
     pub connections_max: u32,
     /// Letters in flight per ordered pair of cores and lane.
     pub letters_max: usize,
-    /// Time from a stop to the cutting off of whoever does not read.
-    pub drain_timeout: Duration,
     /// After its last byte a connection is kept this long for the peer to close too.
     pub linger: Duration,
     /// A core whose last sleep was shorter than twice this looks for so long before it sleeps.
@@ -47,6 +45,7 @@ pub struct Plan {
 /// The running executors.
 pub struct Running {
     stop: StopHandle,
+    tuning: Arc<Tuning>,
     threads: Vec<JoinHandle<bool>>,
 }
 
@@ -57,9 +56,35 @@ pub struct StopHandle {
     wakers: Arc<[Arc<Waker>]>,
 }
 
+/// What can be changed while the executors run.
+#[derive(Debug)]
+pub struct Tuning {
+    pub(crate) connections_max: AtomicU32,
+    pub(crate) busy_poll_ns: AtomicU64,
+}
+
+impl Tuning {
+    pub(crate) fn new(connections_max: u32, busy_poll: Duration) -> Arc<Tuning> {
+        let busy_poll_ns = AtomicU64::new(busy_poll.as_nanos() as u64);
+        Arc::new(Tuning { connections_max: AtomicU32::new(connections_max), busy_poll_ns })
+    }
+
+    /// Connections at once, over all cores. Those that are there stay, however many they are.
+    pub fn set_connections_max(&self, connections_max: u32) {
+        self.connections_max.store(connections_max, Ordering::Relaxed);
+    }
+
+    /// How long a core that expects an arrival looks for it before it sleeps.
+    pub fn set_busy_poll(&self, busy_poll: Duration) {
+        self.busy_poll_ns.store(busy_poll.as_nanos() as u64, Ordering::Relaxed);
+    }
+}
+
 impl StopHandle {
-    /// Begins the stop; returns at once.
-    pub fn stop(&self) {
+    /// Begins the stop; returns at once. Whoever does not read is cut off after `drain_timeout`.
+    pub fn stop(&self, drain_timeout: Duration) {
+        let drain_timeout_ns = drain_timeout.as_nanos() as u64;
+        self.stop.drain_timeout_ns.store(drain_timeout_ns, Ordering::Relaxed);
         self.stop.wanted.store(true, Ordering::Release);
         for waker in self.wakers.iter() {
             waker.wake();
@@ -107,14 +132,16 @@ where
         .collect::<Result<_, _>>()?;
     let stop = Arc::new(Stop {
         wanted: AtomicBool::new(false),
-        drain_timeout_ns: plan.drain_timeout.as_nanos() as u64,
+        drain_timeout_ns: AtomicU64::new(0),
         linger_ns: plan.linger.as_nanos() as u64,
     });
     let balance = Balance::new(cores);
-    let (dealer, accepted) = Dealer::new(plan.connections_max, balance.clone(), wakers.clone());
+    let tuning = Tuning::new(plan.connections_max, plan.busy_poll);
+    let (dealer, accepted) = Dealer::new(tuning.clone(), balance.clone(), wakers.clone());
     let mut accepting = Some(Accepting::new(plan.listeners, dealer));
     let mut running = Running {
         stop: StopHandle { stop: stop.clone(), wakers: wakers.clone() },
+        tuning: tuning.clone(),
         threads: vec![],
     };
     let ends = mesh::build::<S::Letter>(wakers.clone(), S::LANES, plan.letters_max);
@@ -127,7 +154,7 @@ where
             accepted,
             balance: balance.clone(),
             stop: stop.clone(),
-            busy_poll_ns: plan.busy_poll.as_nanos() as u64,
+            tuning: tuning.clone(),
             accepting: accepting.take(),
         };
         let service = service.clone();
@@ -135,7 +162,7 @@ where
         match started {
             Ok(thread) => running.threads.push(thread),
             Err(error) => {
-                running.stop.stop();
+                running.stop.stop(Duration::ZERO);
                 running.join();
                 return Err(error);
             }
@@ -148,6 +175,11 @@ impl Running {
     /// A handle that stops the executors.
     pub fn stop_handle(&self) -> StopHandle {
         self.stop.clone()
+    }
+
+    /// Changes how they run.
+    pub fn tuning(&self) -> Arc<Tuning> {
+        self.tuning.clone()
     }
 
     /// A handle that wakes the executors.
@@ -217,9 +249,11 @@ where
                 match executor.run(driver.run()) {
                     Ok(drained) => drained,
                     Err(error) => {
-                        // Without its ring this core is dead, and the others would wait for it.
-                        tracing::error!(cpu, %error, "the data ring failed: the broker cannot go on");
-                        std::process::abort();
+                        // Without its ring this core is dead, and the others would wait for it. Not
+                        // logged: whoever writes the log may not get to it before the end.
+                        panic!(
+                            "the data ring of CPU {cpu} failed, the broker cannot go on: {error}"
+                        );
                     }
                 }
             }

@@ -13,6 +13,7 @@ use std::{io, thread};
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 
+use crate::launch::Tuning;
 use crate::mesh::Waker;
 use crate::preflight::listen_error;
 use crate::{StartError, clock};
@@ -156,7 +157,7 @@ impl Accepting {
 
 /// Core 0's half: decides where a socket goes.
 pub(crate) struct Dealer {
-    connections_max: u32,
+    tuning: Arc<Tuning>,
     balance: Arc<Balance>,
     cores: Vec<Sender<Accepted>>,
     wakers: Arc<[Arc<Waker>]>,
@@ -166,23 +167,23 @@ pub(crate) struct Dealer {
 impl Dealer {
     /// The dealer and each core's receiving end.
     pub(crate) fn new(
-        connections_max: u32,
+        tuning: Arc<Tuning>,
         balance: Arc<Balance>,
         wakers: Arc<[Arc<Waker>]>,
     ) -> (Dealer, Vec<Receiver<Accepted>>) {
         // What waits in them is bounded by `balance`, and rarely more than a few.
         let (cores, receivers) = wakers.iter().map(|_| unbounded()).unzip();
-        let dealer =
-            Dealer { connections_max, balance, cores, wakers, turned_away_last_warning_ns: 0 };
+        let dealer = Dealer { tuning, balance, cores, wakers, turned_away_last_warning_ns: 0 };
         (dealer, receivers)
     }
 
     /// Gives an accepted socket to the core with the fewest connections.
     pub(crate) fn deal(&mut self, socket: OwnedFd, listener: usize) {
         let total = self.balance.total();
-        if total >= self.connections_max {
+        let connections_max = self.tuning.connections_max.load(Ordering::Relaxed);
+        if total >= connections_max {
             self.warn_of_limit(total);
-            if total >= self.connections_max + TURNED_AWAY_MAX {
+            if total >= connections_max + TURNED_AWAY_MAX {
                 return;
             }
         }
@@ -191,7 +192,7 @@ impl Dealer {
         let Some(peer) = peer else { return };
         let core = self.balance.fewest();
         self.balance.connections[core].fetch_add(1, Ordering::Relaxed);
-        let admitted = total < self.connections_max;
+        let admitted = total < connections_max;
         let accepted = Accepted { socket, peer, listener, admitted };
         match self.cores[core].send(accepted) {
             Ok(()) => self.wakers[core].wake(),
@@ -224,7 +225,8 @@ mod tests {
         let wakers: Arc<[_]> =
             (0..2).map(|_| Arc::new(Waker::new().expect("an eventfd"))).collect();
         let balance = Balance::new(2);
-        let (mut dealer, cores) = Dealer::new(3, balance.clone(), wakers);
+        let tuning = Tuning::new(3, Duration::ZERO);
+        let (mut dealer, cores) = Dealer::new(tuning.clone(), balance.clone(), wakers);
         let address = listener.local_addr().expect("bound");
         let mut clients = Vec::new();
         let mut deal = |dealer: &mut Dealer| {
@@ -239,11 +241,14 @@ mod tests {
         assert_eq!((cores[0].len(), cores[1].len()), (1, 2));
         deal(&mut dealer);
         deal(&mut dealer);
-        let admitted: Vec<bool> = cores
-            .iter()
-            .flat_map(|core| core.try_iter().map(|accepted| accepted.admitted))
-            .collect();
-        assert_eq!(admitted.iter().filter(|admitted| !**admitted).count(), 1);
+        let admitted = || -> Vec<bool> {
+            let accepted = cores.iter().flat_map(|core| core.try_iter());
+            accepted.map(|accepted| accepted.admitted).collect()
+        };
+        assert_eq!(admitted().iter().filter(|admitted| !**admitted).count(), 1);
+        tuning.set_connections_max(6);
+        deal(&mut dealer);
+        assert_eq!(admitted(), [true], "there is room again");
     }
 
     #[test]
@@ -251,7 +256,8 @@ mod tests {
         let listener = bind(SocketAddr::from(([127, 0, 0, 1], 0)), CLIENTS).expect("a free port");
         let wakers: Arc<[_]> = Arc::new([Arc::new(Waker::new().expect("an eventfd"))]);
         let balance = Balance::new(1);
-        let (mut dealer, cores) = Dealer::new(3, balance.clone(), wakers);
+        let (mut dealer, cores) =
+            Dealer::new(Tuning::new(3, Duration::ZERO), balance.clone(), wakers);
         drop(cores);
         let address = listener.local_addr().expect("bound");
         let mut client = std::net::TcpStream::connect(address).expect("connects");

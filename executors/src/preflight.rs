@@ -92,7 +92,9 @@ fn memlock(cores: usize) -> Result<(), StartError> {
     }
 }
 
-fn open_files(cores: usize, connections_max: u32) -> Result<(), StartError> {
+/// Raises the limit of open files for so many connections, as far as it may; also later, when there
+/// are to be more.
+pub fn open_files(cores: usize, connections_max: u32) -> Result<(), StartError> {
     let needed = files_needed(cores, connections_max);
     match Resource::OpenFiles.raise(needed) {
         Limit { enough: true, .. } => Ok(()),

@@ -84,7 +84,7 @@ fn letters_arrive_in_order_through_channels_that_are_full_most_of_the_time() {
     for cores in [2, 3] {
         let (done, wait) = mpsc::channel();
         let done = Arc::new(Mutex::new(done));
-        let plan = support::plan(cores, 1, Duration::from_secs(60));
+        let plan = support::plan(cores, 1);
         let running = launch(plan, move |core| Writer {
             core,
             cores,
@@ -98,7 +98,7 @@ fn letters_arrive_in_order_through_channels_that_are_full_most_of_the_time() {
             // A lost wake-up hangs here.
             wait.recv_timeout(Duration::from_secs(120)).expect("every letter arrives");
         }
-        running.stop_handle().stop();
+        running.stop_handle().stop(Duration::from_secs(60));
         assert_eq!(support::join(running), Stopped::Drained);
     }
 }
@@ -168,7 +168,7 @@ impl Service for Bell {
 fn a_core_that_has_slept_long_hears_every_letter() {
     let (done, wait) = mpsc::channel();
     let done = Arc::new(Mutex::new(done));
-    let running = launch(support::plan(2, 1, Duration::from_secs(60)), move |core| Bell {
+    let running = launch(support::plan(2, 1), move |core| Bell {
         core,
         bells: 0,
         ring_at_ns: None,
@@ -177,6 +177,6 @@ fn a_core_that_has_slept_long_hears_every_letter() {
     });
     let running = running.expect("the executors start");
     wait.recv_timeout(Duration::from_secs(120)).expect("no wake-up is lost");
-    running.stop_handle().stop();
+    running.stop_handle().stop(Duration::from_secs(60));
     assert_eq!(support::join(running), Stopped::Drained);
 }

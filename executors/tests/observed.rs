@@ -67,7 +67,7 @@ fn other_threads_wake_a_core_from_every_sleep_and_it_tells_when_it_slept() {
     let (observed, told) = mpsc::channel();
     let echo = Echo { numbers: of_core, answers, observed, stopping: false };
     let echo = Arc::new(Mutex::new(Some(echo)));
-    let running = launch(support::plan(1, 1, Duration::from_secs(60)), move |_| {
+    let running = launch(support::plan(1, 1), move |_| {
         echo.lock().expect("nobody panics with it").take().expect("there is one core")
     });
     let running = running.expect("the executors start");
@@ -81,7 +81,7 @@ fn other_threads_wake_a_core_from_every_sleep_and_it_tells_when_it_slept() {
         let answer = wait.recv_timeout(Duration::from_secs(120)).expect("no wake is lost");
         assert_eq!(answer, number);
     }
-    running.stop_handle().stop();
+    running.stop_handle().stop(Duration::from_secs(60));
     assert_eq!(support::join(running), Stopped::Drained);
 
     let (mut asleep_since, mut last_ns, mut sleeps, mut calls) = (None, 0, 0, 0);

@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
 use super::permissions::Permissions;
-use crate::config::{self, auth::Login, auth::Secret};
+use crate::config::{self, Login, Secret, User};
 use crate::nkey::UserNkey;
 use crate::protocol::CoreId;
 
@@ -46,6 +46,9 @@ pub enum Credentials<'a> {
 /// Whoever may connect, as configured.
 #[derive(Debug)]
 pub struct Auth {
+    configured: config::Auth,
+    /// What each configured user may do, in their order.
+    granted: Vec<Arc<Permissions>>,
     token: Option<Secret>,
     by_name: HashMap<String, (Secret, Arc<Permissions>)>,
     by_nkey: HashMap<String, (UserNkey, Arc<Permissions>)>,
@@ -57,9 +60,45 @@ pub struct Auth {
 impl Auth {
     /// From the settings.
     pub fn new(auth: &config::Auth) -> Auth {
+        let users = auth.users.iter();
+        let granted = users.map(|user| Arc::new(Permissions::new(&user.permissions))).collect();
+        Auth::with(auth, granted, Arc::new(Permissions::unlimited()))
+    }
+
+    /// From other settings. Whoever proved itself before and is not affected has the same permissions
+    /// as before, also by their address; of whoever is, they are in the second part: users that are
+    /// gone or differ in anything, and everybody who came by a token, or by none being asked for, that
+    /// is not the same any more.
+    pub fn reloaded(&self, auth: &config::Auth) -> (Auth, Vec<Arc<Permissions>>) {
+        let before = || self.configured.users.iter().zip(&self.granted);
+        let granted = |user: &User| match before().find(|(old, _)| *old == user) {
+            Some((_, permissions)) => permissions.clone(),
+            None => Arc::new(Permissions::new(&user.permissions)),
+        };
+        let granted: Vec<_> = auth.users.iter().map(granted).collect();
+        let gone = before().filter(|(old, _)| !auth.users.contains(old));
+        let mut revoked: Vec<_> = gone.map(|(_, permissions)| permissions.clone()).collect();
+        let stays_open = |auth: &config::Auth| auth.token.is_none() && auth.users.is_empty();
+        let same_way_in =
+            self.configured.token == auth.token && stays_open(&self.configured) == stays_open(auth);
+        let unlimited = match same_way_in {
+            true => self.unlimited.clone(),
+            false => {
+                revoked.push(self.unlimited.clone());
+                Arc::new(Permissions::unlimited())
+            }
+        };
+        (Auth::with(auth, granted, unlimited), revoked)
+    }
+
+    fn with(
+        auth: &config::Auth,
+        granted: Vec<Arc<Permissions>>,
+        unlimited: Arc<Permissions>,
+    ) -> Auth {
         let (mut by_name, mut by_nkey) = (HashMap::new(), HashMap::new());
-        for user in &auth.users {
-            let permissions = Arc::new(Permissions::new(&user.permissions));
+        for (user, permissions) in auth.users.iter().zip(&granted) {
+            let permissions = permissions.clone();
             match &user.login {
                 Login::Password { user, password } => {
                     by_name.insert(user.clone(), (password.clone(), permissions));
@@ -70,10 +109,12 @@ impl Auth {
             }
         }
         Auth {
+            configured: auth.clone(),
+            granted,
             token: auth.token.clone(),
             by_name,
             by_nkey,
-            unlimited: Arc::new(Permissions::unlimited()),
+            unlimited,
             nobody: Secret::new("nobody's password"),
         }
     }
@@ -185,6 +226,45 @@ mod tests {
         }
         assert_eq!(auth.check(&Credentials::None), None);
         assert_eq!(auth.check(&Credentials::Token("pw-eu")), None);
+    }
+
+    fn revoked(before: &str, after: &str) -> Vec<bool> {
+        let old = auth(before);
+        let settings = Settings::parse("blipmq.toml", after).expect(after);
+        let (new, revoked) = old.reloaded(&settings.auth);
+        let is_revoked = |permissions: &Arc<Permissions>| {
+            let stays = new.granted.iter().chain([&new.unlimited]);
+            let stays = stays.into_iter().any(|other| Arc::ptr_eq(other, permissions));
+            let goes = revoked.iter().any(|other| Arc::ptr_eq(other, permissions));
+            assert!(stays != goes, "{before:?} to {after:?}");
+            goes
+        };
+        old.granted.iter().chain([&old.unlimited]).map(is_revoked).collect()
+    }
+
+    #[test]
+    fn a_reload_revokes_users_that_are_gone_or_changed_and_nobody_else() {
+        let eu = "[[auth.users]]\nuser = \"eu\"\npassword = \"pw-eu\"\npublish = [\"a.>\"]\n";
+        let us = "[[auth.users]]\nuser = \"us\"\npassword = \"pw-us\"\n";
+        assert_eq!(revoked(USERS, USERS), [false, false, false]);
+        assert_eq!(revoked(USERS, &format!("{us}{eu}")), [false, false, false], "another order");
+        assert_eq!(revoked(USERS, us), [true, false, false]);
+        let narrower = USERS.replace("a.>", "a.b");
+        assert_eq!(revoked(USERS, &narrower), [true, false, false], "other permissions");
+        let password = USERS.replace("pw-us", "new");
+        assert_eq!(revoked(USERS, &password), [false, true, false], "another password");
+        assert_eq!(revoked(USERS, ""), [true, true, true]);
+    }
+
+    #[test]
+    fn a_reload_revokes_all_that_came_by_a_token_or_by_none_when_that_changes() {
+        let token = "[auth]\ntoken = \"t0ken\"\n";
+        assert_eq!(revoked(token, token), [false]);
+        assert_eq!(revoked(token, "[auth]\ntoken = \"new\"\n"), [true]);
+        assert_eq!(revoked(token, ""), [true]);
+        assert_eq!(revoked("", token), [true]);
+        assert_eq!(revoked("", USERS), [true]);
+        assert_eq!(revoked("", ""), [false]);
     }
 
     #[test]

@@ -52,6 +52,11 @@ impl Blocks {
         self.names_that_wait.get(name).copied()
     }
 
+    /// `queues.block_timeout_ms` has changed: they are looked at again at once.
+    pub fn timeout_changed(&mut self) {
+        self.check_at_ns = self.check_at_ns.map(|_| 0);
+    }
+
     /// When subscribers have to be looked at again.
     pub fn check_at_ns(&self) -> Option<u64> {
         self.check_at_ns

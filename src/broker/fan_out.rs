@@ -8,6 +8,7 @@
 //! - A slow subscription fills only its own queue. It never delays its neighbours.
 //! - Nothing here waits: no clock, no socket.
 
+use super::notice::Event;
 use super::overflow;
 use super::portion::Portion;
 use super::queue::Bounds;
@@ -29,6 +30,7 @@ impl Broker {
         let mut too_slow = Vec::new();
         let mut full = Vec::new();
         let mut fulfilled = Vec::new();
+        let mut overflowed = Vec::new();
         for &index in targets.iter().chain(&joining) {
             let subscription = self.subscriptions.get(index);
             if let Some(publisher) = &portion.not_to
@@ -64,6 +66,10 @@ impl Broker {
                 };
                 let outcome = overflow::enqueue(&mut subscription.queue, portion, policy, bounds);
                 outcome.count(policy, &self.counters, &mut subscription.lost);
+                if outcome.overflowed() && !subscription.has_overflowed {
+                    subscription.has_overflowed = true;
+                    overflowed.push((subscription.slot, subscription.pattern.clone(), policy));
+                }
                 if outcome.blocks {
                     full.push(index);
                 }
@@ -92,6 +98,9 @@ impl Broker {
             self.turn_messages += portion.messages;
         }
         self.subscriptions.put_targets(topic, targets);
+        for (slot, pattern, policy) in overflowed {
+            self.notice(slot, Event::Overflow { pattern, policy });
+        }
         for index in full {
             self.block(now, index, topic.id);
         }

@@ -129,6 +129,18 @@ impl Ingest {
         }
     }
 
+    /// Takes bounds of other settings. More than it took so far a turn never takes: queues that are
+    /// there have the bounds they were made with, and the turn must stay a part of those.
+    pub fn reload(&mut self, settings: &Settings) {
+        self.messages_max = self.messages_max.min(messages_per_turn(settings));
+        self.batch_messages_max = settings.delivery.max_batch;
+    }
+
+    /// Messages a turn takes.
+    pub fn messages_max(&self) -> u32 {
+        self.messages_max
+    }
+
     /// Whether this turn takes more frames in.
     pub fn has_room(&self) -> bool {
         self.messages < self.messages_max && self.bytes < INGEST_BYTES_PER_TURN
@@ -338,7 +350,7 @@ impl Ingest {
 
 /// Messages a core takes in between two flushes, from its connections and again from the mesh: a
 /// quarter of a queue, so that one turn cannot overflow the queue of a subscriber that reads.
-pub fn messages_per_turn(settings: &Settings) -> u32 {
+fn messages_per_turn(settings: &Settings) -> u32 {
     let capacity = match settings.nats.enabled {
         true => settings.nats.subscriber_capacity.min(settings.queues.subscriber_capacity),
         false => settings.queues.subscriber_capacity,

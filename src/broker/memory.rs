@@ -29,17 +29,23 @@ pub(super) fn bytes_of(portions: u64, frame_bytes: u64) -> u64 {
     portions * PORTION_LEN as u64 + frame_bytes
 }
 
-/// How many bytes all cores hold.
+/// How many bytes all cores hold, and may.
 #[derive(Debug, Clone)]
 pub struct Memory {
-    held: Arc<AtomicI64>,
-    max: i64,
+    budget: Arc<Budget>,
+}
+
+#[derive(Debug)]
+struct Budget {
+    held: AtomicI64,
+    // Beside what every core changes all the time: whoever reads one wants the other.
+    max: AtomicI64,
 }
 
 /// Frames, and their place in the budget.
 struct Counted {
     frames: BytesMut,
-    held: Arc<AtomicI64>,
+    budget: Arc<Budget>,
 }
 
 /// With the room that is not used: it is held as well.
@@ -55,39 +61,49 @@ impl AsRef<[u8]> for Counted {
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        self.held.fetch_sub(counted_len(&self.frames), Ordering::Relaxed);
+        self.budget.held.fetch_sub(counted_len(&self.frames), Ordering::Relaxed);
     }
 }
 
 impl Memory {
     /// A budget of `max` bytes.
     pub fn new(max: u64) -> Memory {
-        Memory { held: Arc::default(), max: max as i64 }
+        let (held, max) = (AtomicI64::new(0), AtomicI64::new(max as i64));
+        Memory { budget: Arc::new(Budget { held, max }) }
     }
 
     /// Bytes held now.
     pub fn held(&self) -> u64 {
-        self.held.load(Ordering::Relaxed).max(0) as u64
+        self.budget.held.load(Ordering::Relaxed).max(0) as u64
     }
 
     /// Bytes that may be held.
     pub fn max(&self) -> u64 {
-        self.max as u64
+        self.budget.max.load(Ordering::Relaxed) as u64
+    }
+
+    /// From now on so many may, on all cores.
+    pub fn set_max(&self, max: u64) {
+        self.budget.max.store(max as i64, Ordering::Relaxed);
     }
 
     /// Counts frames until the last reference to them is gone.
     pub fn count(&self, frames: BytesMut) -> Bytes {
-        self.held.fetch_add(counted_len(&frames), Ordering::Relaxed);
-        Bytes::from_owner(Counted { frames, held: self.held.clone() })
+        self.budget.held.fetch_add(counted_len(&frames), Ordering::Relaxed);
+        Bytes::from_owner(Counted { frames, budget: self.budget.clone() })
     }
 
     /// Whether more is held than may be.
     pub fn is_full(&self) -> bool {
-        self.held.load(Ordering::Relaxed) > self.max
+        self.exceeds(self.budget.max.load(Ordering::Relaxed))
     }
 
     fn is_nearly_full(&self) -> bool {
-        self.held.load(Ordering::Relaxed) > self.max / 8 * 7
+        self.exceeds(self.budget.max.load(Ordering::Relaxed) / 8 * 7)
+    }
+
+    fn exceeds(&self, bytes: i64) -> bool {
+        self.budget.held.load(Ordering::Relaxed) > bytes
     }
 }
 
@@ -107,6 +123,14 @@ impl Kept {
     /// When topics have to be looked at again.
     pub fn check_at_ns(&self) -> Option<u64> {
         self.idle.front().map(|(at, _)| *at)
+    }
+
+    /// `queues.topic_idle_timeout_ms` was one and is another. All wait equally long, so all wait as much
+    /// longer or shorter, and stay in order.
+    pub fn idle_timeout_changes(&mut self, old_ns: u64, new_ns: u64) {
+        for (at, _) in &mut self.idle {
+            *at = at.saturating_sub(old_ns) + new_ns;
+        }
     }
 
     /// A queue has become longer or shorter.
@@ -158,7 +182,7 @@ impl Broker {
     pub(super) fn tend_memory(&mut self, now: Now) {
         let entries = std::mem::take(&mut self.kept.entries_not_counted);
         if entries != 0 {
-            self.cluster.memory.held.fetch_add(entries * ENTRY_LEN, Ordering::Relaxed);
+            self.cluster.memory.budget.held.fetch_add(entries * ENTRY_LEN, Ordering::Relaxed);
         }
         let is_unused = self.encodings.check_at_ns().is_some_and(|at| at <= now.monotonic_ns);
         if is_unused || self.cluster.memory.is_nearly_full() {
@@ -216,7 +240,7 @@ impl Broker {
         }
     }
 
-    fn idle_timeout_ns(&self) -> u64 {
+    pub(super) fn idle_timeout_ns(&self) -> u64 {
         u64::from(self.cluster.settings.queues.topic_idle_timeout_ms) * 1_000_000
     }
 }

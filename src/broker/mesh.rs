@@ -8,7 +8,7 @@
 
 use std::sync::Arc;
 
-use super::ingest::{self, Batch, WantsAck};
+use super::ingest::{Batch, WantsAck};
 use super::interest::{CoreSet, Waiter};
 use super::letter::{Ack, DELIVERIES, Delivery, Letter, Outgoing, REQUESTS, Request};
 use super::nats::publish::{Requester, Unheard};
@@ -39,7 +39,7 @@ impl Broker {
         self.ask_fences();
         self.close_finishing();
         self.tend_memory(now);
-        self.drain_on();
+        self.drain_on(now);
         !self.backlog.is_empty() || !self.inbox.deliveries.is_empty() || self.may_serve_requests()
     }
 
@@ -213,7 +213,7 @@ impl Broker {
     }
 
     fn turn_has_room(&self) -> bool {
-        self.turn_messages < ingest::messages_per_turn(&self.cluster.settings)
+        self.turn_messages < self.ingest.messages_max()
     }
 
     fn serve_deliveries(&mut self, now: Now) {

@@ -46,6 +46,7 @@ pub mod log;
 pub mod memory;
 pub mod mesh;
 pub mod nats;
+pub mod notice;
 pub mod overflow;
 pub mod pattern;
 pub mod permissions;
@@ -53,6 +54,7 @@ pub mod portion;
 pub mod publish;
 pub mod queue;
 pub mod receive;
+pub mod reload;
 pub mod replay;
 pub mod session;
 pub mod shard;
@@ -60,6 +62,7 @@ pub mod subscribe;
 pub mod subscriptions;
 pub mod topic;
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -83,6 +86,7 @@ use interest::Interest;
 use letter::{Inbox, Outgoing};
 use memory::{Kept, Memory};
 use nats::encodings::Encodings;
+use notice::{Event, Notice};
 use session::{Phase, Sessions};
 use shard::Shard;
 use subscriptions::Subscriptions;
@@ -233,6 +237,7 @@ pub struct Broker {
     outgoing: Vec<Outgoing>,
     inbox: Inbox,
     actions: Vec<Action>,
+    notices: Vec<Notice>,
     /// Connections with something to send and no send in flight.
     ready: VecDeque<u32>,
     /// How many of those had more than their last send could take.
@@ -293,6 +298,7 @@ impl Broker {
             outgoing: (0..cluster.cores).map(|_| Outgoing::default()).collect(),
             inbox: Inbox::default(),
             actions: Vec::new(),
+            notices: Vec::new(),
             ready: VecDeque::new(),
             carried_over: 0,
             sent_nothing: false,
@@ -337,7 +343,10 @@ impl Broker {
     fn expect_hello(&mut self, now: Now, slot: u32) {
         let timeout_ns = u64::from(self.cluster.settings.server.auth_timeout_ms) * 1_000_000;
         let connection = self.sessions.id(slot);
-        self.hello_deadlines.push_back((now.monotonic_ns + timeout_ns, connection));
+        let deadline = now.monotonic_ns + timeout_ns;
+        // The last, unless a reload has made the timeout shorter.
+        let place = self.hello_deadlines.partition_point(|(other, _)| *other <= deadline);
+        self.hello_deadlines.insert(place, (deadline, connection));
     }
 
     /// The connection's send is with the kernel; the next may come.
@@ -386,14 +395,15 @@ impl Broker {
         self.close_if_ended(connection.slot);
     }
 
-    /// The connection is gone; its id is void.
-    pub fn closed(&mut self, connection: ConnectionId) {
+    /// The connection is gone; its id is void. Tells whose it was, and why it was closed.
+    pub fn closed(&mut self, connection: ConnectionId) -> (Peer, Cow<'static, str>) {
         let session = self.sessions.remove(connection);
         self.counters.connections_closed.add(1);
         if session.nats.is_some() {
             self.counters.nats_connections_closed.add(1);
         }
         self.counters.dropped_disconnected_messages.add(u64::from(session.in_flight_messages));
+        (session.peer, session.why_closed)
     }
 
     /// Whether `take_in` has to be called once more at once: what was sent brought something up.
@@ -431,7 +441,7 @@ impl Broker {
         let hello = self.hello_deadlines.front().map(|(deadline, _)| *deadline);
         let ping = self.nats_pings.front().map(|(deadline, _)| *deadline);
         let encodings = self.encodings.check_at_ns();
-        let others = [self.blocks.check_at_ns(), self.kept.check_at_ns()];
+        let others = [self.blocks.check_at_ns(), self.kept.check_at_ns(), self.drain.check_at_ns()];
         [hello, ping, encodings].into_iter().chain(others).flatten().min()
     }
 
@@ -476,15 +486,22 @@ impl Broker {
         if session.phase == Phase::Closing {
             return;
         }
-        if session.nats.is_some() {
+        let is_nats = session.nats.is_some();
+        if matches!(reject, Reject::SlowSubscriber { .. }) {
+            self.notice(slot, Event::TooSlow { why: reject.to_string() });
+        }
+        if is_nats {
             return self.offend_with(slot, reject);
         }
         self.counters.errors_sent.add(1);
         if reject.refuses_login() {
             self.counters.logins_refused.add(1);
+            self.notice(slot, Event::LoginRefused { why: reject.to_string() });
         }
         if reject.is_fatal() {
-            let mut last = std::mem::take(&mut self.sessions.get(slot).answers);
+            let session = self.sessions.get(slot);
+            session.why_closed = Cow::Owned(reject.to_string());
+            let mut last = std::mem::take(&mut session.answers);
             encode::error(&mut last, reject);
             self.close(slot, last.freeze());
         } else {
@@ -497,6 +514,14 @@ impl Broker {
         let connection = self.sessions.id(slot);
         let session = self.sessions.get(slot);
         assert!(session.phase != Phase::Closing, "a connection is closed once");
+        if session.why_closed.is_empty() {
+            session.why_closed = Cow::Borrowed(match session.phase {
+                _ if session.ended => "its client closed it",
+                _ if self.drain.has_begun() => "the broker stops",
+                Phase::Finishing => "its client said CLOSE",
+                _ => "",
+            });
+        }
         session.phase = Phase::Closing;
         session.unparsed = BytesMut::new();
         session.answers = BytesMut::new();
@@ -525,7 +550,10 @@ impl Broker {
         // What it asked before CLOSE is answered: it may want to know that its messages arrived.
         let waits = session.pending_requests > 0 || session.is_fenced();
         let finishing = (session.phase == Phase::Finishing && !waits)
-            || (quiet && matches!(session.phase, Phase::Finishing | Phase::Open));
+            || (quiet && session.phase == Phase::Finishing)
+            || (quiet
+                && session.phase == Phase::Open
+                && session.close_at_ns <= self.now.monotonic_ns);
         if finishing && !session.in_flight && !session.has_content() {
             let nats = session.nats.as_mut();
             let last = nats.map_or(Bytes::new(), |nats| std::mem::take(&mut nats.last_words));

@@ -3,6 +3,7 @@
 //!
 //! Changed by `receive` and what follows it on the way in, and by `flush` on the way out.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -127,6 +128,10 @@ pub struct Session {
     pub in_flight_messages: u32,
     /// Bytes of it.
     pub in_flight_bytes: usize,
+    /// Why it is being closed, once it is.
+    pub why_closed: Cow<'static, str>,
+    /// When the broker stops: not to be closed before, though it has everything.
+    pub close_at_ns: u64,
     /// It is a NATS client.
     pub nats: Option<Box<NatsSession>>,
 }
@@ -159,6 +164,8 @@ impl Session {
             last_sent_ns: 0,
             in_flight_messages: 0,
             in_flight_bytes: 0,
+            why_closed: Cow::Borrowed(""),
+            close_at_ns: 0,
             nats: None,
         }
     }

@@ -21,6 +21,7 @@ use super::nats::publish::is_worth_keeping;
 use super::portion::Portion;
 use super::topic::{PASSING, Rate, Topic, TopicName};
 use super::{Cluster, Now};
+use crate::config::Settings;
 use crate::limits::TOPICS_RANGE;
 use crate::protocol::messages::{self, Stamp};
 use crate::protocol::{Sequence, ShardId, TopicId};
@@ -46,6 +47,11 @@ impl Shard {
     /// A shard without topics.
     pub fn new(id: ShardId, cluster: Cluster, counters: Arc<Counters>) -> Shard {
         Shard { id, cluster, counters, by_name: HashMap::new(), topics: Vec::new() }
+    }
+
+    /// From now on these settings are in force.
+    pub fn reload(&mut self, settings: &Arc<Settings>) {
+        self.cluster.settings = settings.clone();
     }
 
     /// Finds or makes a topic; also tells the sequence its next message gets.

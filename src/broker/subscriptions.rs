@@ -78,6 +78,8 @@ pub struct Subscription {
     pub delivered_messages: u64,
     /// Messages it was not.
     pub lost: Lost,
+    /// Its queue was full before.
+    pub has_overflowed: bool,
     /// It is not sent topics that these do not allow.
     pub filter: Option<Arc<Permissions>>,
     /// It is about to leave its group, and gets what it was dealt until then.
@@ -155,6 +157,7 @@ impl Subscriptions {
             taken_max: u64::MAX,
             delivered_messages: 0,
             lost: Lost::default(),
+            has_overflowed: false,
             filter: None,
             leaves_group: false,
             group: None,

@@ -125,7 +125,7 @@ pub fn run() -> ExitCode {
     };
     let outcome = match command_line.command.unwrap_or(Command::Serve(command_line.serve)) {
         Command::Serve(serve) => match serve.settings() {
-            Ok(settings) => return crate::server::run(settings),
+            Ok(settings) => return crate::server::run(settings, serve.source()),
             Err(failure) => Err(failure),
         },
         Command::Publish(publish) => publish.run(),

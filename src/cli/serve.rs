@@ -3,10 +3,12 @@
 //! Called by `cli`, for `blipmq` without a command too. Next on the path: `server::run`.
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::{self, Path, PathBuf};
 
 use blipmq::config::{self, Settings};
 use clap::Args;
+
+use crate::server::reload::Source;
 
 /// Run a broker. Flags win over the file.
 #[derive(Debug, Args)]
@@ -37,7 +39,15 @@ fn parse_cores(text: &str) -> Result<Cores, String> {
 }
 
 impl Serve {
-    pub fn settings(self) -> Result<Settings, String> {
+    /// What a reload reads again.
+    pub fn source(self) -> Source {
+        // As it is shown to others, who may be in another folder.
+        let absolute = |file: &PathBuf| path::absolute(file).unwrap_or_else(|_| file.clone());
+        let file = self.config.as_ref().map(absolute);
+        Source { file, read: Box::new(move || self.settings()) }
+    }
+
+    pub fn settings(&self) -> Result<Settings, String> {
         let mut settings = match &self.config {
             Some(file) => read_settings(file)?,
             None => Settings::default(),
@@ -51,8 +61,8 @@ impl Serve {
         if let Some(metrics_bind) = self.metrics_bind {
             settings.metrics.bind_addr = metrics_bind;
         }
-        if let Some(Cores(cores)) = self.cores {
-            settings.server.cores = cores;
+        if let Some(Cores(cores)) = &self.cores {
+            settings.server.cores = cores.clone();
         }
         // The file was checked alone; flags can bring it into conflict with itself.
         match settings.conflicts().first() {

@@ -233,7 +233,7 @@ fn set(settings: &mut Settings, key: &Key, value: &DeValue<'_>) -> Result<(), Re
         (Form::Secret { set, .. }, DeValue::String(text)) => {
             let secret =
                 secret(text).map_err(|why| Refusal::BadValue { reason: Some(why.into()) })?;
-            set(settings, secret);
+            set(settings, Some(secret));
         }
         _ => return Err(Refusal::WrongType),
     }

@@ -13,6 +13,8 @@ use bytes::{BufMut, BytesMut};
 pub enum Offence {
     /// Wrong credentials, none where some are needed, or anything before CONNECT where some are.
     AuthorizationViolation,
+    /// Whoever it proved to be may not connect any more, or is not the same any more.
+    AuthenticationRevoked,
     /// No CONNECT in time.
     AuthenticationTimeout,
     /// PINGs were not answered.
@@ -82,6 +84,7 @@ impl Offence {
     pub fn text(&self) -> Cow<'_, str> {
         Cow::Borrowed(match self {
             Offence::AuthorizationViolation => "Authorization Violation",
+            Offence::AuthenticationRevoked => "User Authentication Revoked",
             Offence::AuthenticationTimeout => "Authentication Timeout",
             Offence::StaleConnection => "Stale Connection",
             Offence::MaximumPayloadViolation => "Maximum Payload Violation",

@@ -148,6 +148,12 @@ pub enum Reject {
         /// What HELLO brought.
         what: &'static str,
     },
+    /// Whoever this connection proved to be may not connect any more, or is not the same any more.
+    #[error(
+        "the broker's `[auth]` was changed: what this connection proved itself with is gone or \
+         differs; connect again with what is valid now"
+    )]
+    AuthRevoked,
     /// What the client's permissions do not allow.
     #[error("not allowed to {what} `{name}`: {remedy}")]
     NotAllowed {
@@ -284,7 +290,7 @@ impl Reject {
             BadField { .. } | NoMessages | BadRecord { .. } | SecondHello => 4000,
             NotBlip { .. } | Version { .. } => 4001,
             AuthTimeout { .. } | AuthNotConfigured { .. } => 4010,
-            AuthRequired | AuthFailed { .. } => 4010,
+            AuthRequired | AuthFailed { .. } | AuthRevoked => 4010,
             SystemTopic { .. } | NotAllowed { .. } => 4030,
             UnknownTopic { .. } | UnknownRequest { .. } | UnknownSubscription { .. } => 4040,
             SubscriptionInUse { .. } | RequestInUse { .. } => 4090,
@@ -298,7 +304,7 @@ impl Reject {
 
     /// Whether a client did not prove who it is.
     pub fn refuses_login(&self) -> bool {
-        self.code() == 4010
+        self.code() == 4010 && *self != Reject::AuthRevoked
     }
 
     /// Whether the connection closes after the ERROR frame.

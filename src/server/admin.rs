@@ -248,7 +248,8 @@ async fn list(State(node): Shared, uri: Uri, kind: Kind) -> Response {
 
 /// Lets nobody in without the token, if there is one.
 async fn check_token(State(node): Shared, request: Request, next: Next) -> Response {
-    let Some(token) = &node.settings.metrics.token else { return next.run(request).await };
+    let settings = node.settings();
+    let Some(token) = &settings.metrics.token else { return next.run(request).await };
     let given = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     match given.and_then(|given| given.strip_prefix("Bearer ")) {
         Some(given) if is_same(given.trim(), token) => next.run(request).await,

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, SyncSender};
 
 use blipmq::broker::inspect::{Answer, Question};
+use blipmq::config::Settings;
 
 /// Commands a core may have waiting. One that has so many does not run.
 const COMMANDS_MAX: usize = 256;
@@ -23,6 +24,8 @@ pub type Reply<T> = Box<dyn FnOnce(T) + Send>;
 pub enum Command {
     /// Whether it runs.
     Ping(Reply<()>),
+    /// To work by other settings.
+    Reload(Arc<Settings>, Reply<()>),
     /// How full it is.
     Fill(Reply<Fill>),
     /// What it has.

@@ -14,6 +14,7 @@ use blipmq::config::Settings;
 
 use super::control::Control;
 use super::process::Process;
+use super::reload::Configuration;
 use super::turns::Turns;
 
 /// What one core counts.
@@ -69,8 +70,8 @@ pub struct Node {
     pub memory: Memory,
     /// Topics of all cores.
     pub topics: Arc<AtomicU32>,
-    /// What is in force.
-    pub settings: Arc<Settings>,
+    /// What is in force, and how it came to be.
+    pub configuration: Arc<Configuration>,
     /// It has been told to stop.
     pub draining: AtomicBool,
 }
@@ -101,10 +102,15 @@ impl Node {
         !self.draining.load(Ordering::Relaxed)
     }
 
+    /// What is in force.
+    pub fn settings(&self) -> Arc<Settings> {
+        self.configuration.settings()
+    }
+
     /// Every bound over all cores.
     pub fn limits(&self, process: &Process) -> [Limit; 4] {
         let counted = |name, used, limit, key| Limit { name, used, limit, unit: "", key };
-        let settings = &self.settings;
+        let settings = self.settings();
         [
             counted(
                 "connections",

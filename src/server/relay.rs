@@ -11,7 +11,9 @@ use std::sync::mpsc::Receiver;
 
 use blipmq::broker::inspect::{Answer, Inspection};
 use blipmq::broker::letter::{DELIVERIES, LANES, Letter, REQUESTS};
+use blipmq::broker::notice::{Event, Notice};
 use blipmq::broker::{Action, Broker, ConnectionId, Now, Peer, Wire};
+use blipmq::config::Choice;
 use blipmq::protocol::CoreId;
 use bytes::Bytes;
 use executors::{Io, Observed, Service};
@@ -44,6 +46,10 @@ impl Relay {
         while let Ok(command) = self.commands.try_recv() {
             match command {
                 Command::Ping(reply) => reply(()),
+                Command::Reload(settings, reply) => {
+                    self.broker.reload(time(now), settings);
+                    reply(());
+                }
                 Command::Fill(reply) => reply(Fill {
                     mesh_waiting_letters: io.mesh().waiting(),
                     receive_buffers_free: io.buffers_free(),
@@ -128,7 +134,8 @@ impl Service for Relay {
     }
 
     fn closed(&mut self, connection: executors::ConnectionId) {
-        self.broker.closed(inward(connection));
+        let (peer, why) = self.broker.closed(inward(connection));
+        tracing::debug!(address = %peer.address, protocol = ?peer.protocol, %why, "closed");
     }
 
     fn wants_input(&self) -> bool {
@@ -149,6 +156,9 @@ impl Service for Relay {
             }
         }
         busy |= self.broker.owes_turn();
+        for notice in self.broker.take_notices() {
+            log(notice);
+        }
         for action in self.broker.take_actions() {
             match action {
                 Action::Pause(connection) => io.pause(outward(connection)),
@@ -163,8 +173,8 @@ impl Service for Relay {
         self.broker.next_deadline_ns()
     }
 
-    fn stop(&mut self, _now: executors::Now) {
-        self.broker.stop();
+    fn stop(&mut self, now: executors::Now) {
+        self.broker.stop(time(now));
     }
 
     fn is_stopped(&self) -> bool {
@@ -173,6 +183,29 @@ impl Service for Relay {
 
     fn observe(&mut self, observed: Observed) {
         self.turns.observe(observed);
+    }
+}
+
+/// Tells an operator what happened to a connection.
+fn log(Notice { peer, event }: Notice) {
+    let Peer { address, protocol } = peer;
+    match event {
+        Event::LoginRefused { why } => {
+            tracing::info!(%address, ?protocol, "login refused: {why}");
+        }
+        Event::Revoked => {
+            tracing::info!(%address, ?protocol, "closed: its user is gone or changed by a reload");
+        }
+        Event::TooSlow { why } => {
+            tracing::info!(%address, ?protocol, "disconnected: {why}");
+        }
+        Event::Overflow { pattern, policy } => {
+            let policy = policy.name();
+            tracing::info!(
+                %address, ?protocol, %pattern, policy,
+                "the queue of a subscription is full, from now on only counted"
+            );
+        }
     }
 }
 

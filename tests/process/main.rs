@@ -14,6 +14,7 @@
 //! | the memory of the process | `memory` |
 //! | clients that misbehave, and what others notice | `hostile` |
 //! | clients that vanish | `vanishing` |
+//! | the configuration, read again | `reload` |
 //! | starting, refusing to start, stopping | `lifecycle` |
 //! | NATS clients, alone and together with those of BLIP/1 | `nats` |
 //! | `blipmq pub` and `blipmq sub` | `pipe` |
@@ -38,6 +39,7 @@ mod memory;
 mod nats;
 mod pipe;
 mod policies;
+mod reload;
 mod replay;
 mod vanishing;
 

@@ -127,7 +127,7 @@ impl World {
         let driver = &mut self.drivers[core];
         if driver.stop_wanted && !driver.stop_begun {
             driver.stop_begun = true;
-            driver.broker.stop();
+            driver.broker.stop(moment.now);
         }
         self.hand_on(core, moment);
         busy |= self.relay(core, moment);

@@ -80,6 +80,7 @@ impl Plan {
         settings.delivery.default_ttl_ms = random.pick(&[0, 0, 0, 3]);
         settings.limits.max_topics = random.pick(&[4, 1_000, 1_000, 1_000]);
         settings.limits.max_subscriptions_per_connection = random.pick(&[2, 1_000, 1_000]);
+        settings.server.drain_spread_ms = random.pick(&[0, 2_000, 2_000]);
         Plan {
             cores: if heavy { 2 } else { random.pick(&[1, 2, 2, 3, 4]) },
             letters_max: random.pick(&[1, 1, 2, 8]),

@@ -447,6 +447,11 @@ impl World {
             wire.downstream_len_max = usize::MAX;
         }
         self.run_until_idle();
+        if self.stopping {
+            // The stop gives each connection a millisecond at most.
+            self.advance_ms(self.wires.len() as u64);
+            self.run_until_idle();
+        }
         // Who vanished while it was not read itself is found out after `block_timeout` only.
         for _ in 0..self.wires.len() {
             let vanished = |wire: &Wire| wire.broken || wire.client_end == ClientEnd::Closed;

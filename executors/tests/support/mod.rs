@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
-use executors::launch::{Plan, Running, StopHandle, Stopped, launch};
+use executors::launch::{Plan, Running, Stopped, launch};
 use executors::listener::Purpose;
 use executors::{ConnectionId, Io, Now, Service, listener, placement, preflight};
 
@@ -66,6 +66,7 @@ pub struct World {
     /// Closed while the test waited for something else.
     gone: RefCell<HashSet<(usize, ConnectionId)>>,
     running: Running,
+    drain_timeout: Duration,
 }
 
 impl World {
@@ -75,7 +76,7 @@ impl World {
         let (shared_too, sender) = (shared.clone(), Mutex::new(sender));
         // `launch` wants a cloneable maker of services.
         let sender = Arc::new(sender);
-        let plan = plan(cores, connections_max, drain_timeout);
+        let plan = plan(cores, connections_max);
         let address_of = |listener: &TcpListener| listener.local_addr().expect("bound");
         let [address, other_address] = [0, 1].map(|index| address_of(&plan.listeners[index]));
         let running = launch(plan, move |core| {
@@ -83,7 +84,15 @@ impl World {
             Asked::new(core, events, shared_too.clone())
         });
         let running = running.expect("the executors start");
-        World { address, other_address, events, shared, gone: RefCell::default(), running }
+        World {
+            address,
+            other_address,
+            events,
+            shared,
+            gone: RefCell::default(),
+            running,
+            drain_timeout,
+        }
     }
 
     /// A connection that asks for `mode`.
@@ -126,18 +135,14 @@ impl World {
         }
     }
 
-    pub fn stop_handle(&self) -> StopHandle {
-        self.running.stop_handle()
-    }
-
     /// Stops and joins.
     pub fn stop(self) -> Stopped {
-        self.running.stop_handle().stop();
+        self.running.stop_handle().stop(self.drain_timeout);
         join(self.running)
     }
 }
 
-pub fn plan(cores: usize, connections_max: u32, drain_timeout: Duration) -> Plan {
+pub fn plan(cores: usize, connections_max: u32) -> Plan {
     let allowed = placement::choose(None).expect("this process runs somewhere");
     // On a machine with one core two executors share it.
     let cpus: Vec<usize> = allowed.iter().copied().cycle().take(cores).collect();
@@ -150,7 +155,6 @@ pub fn plan(cores: usize, connections_max: u32, drain_timeout: Duration) -> Plan
         listeners,
         connections_max,
         letters_max: 4,
-        drain_timeout,
         linger: Duration::from_secs(2),
         busy_poll: Duration::from_micros(40),
     }

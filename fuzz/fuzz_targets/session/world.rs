@@ -185,7 +185,8 @@ impl World {
         let mut busy = self.complete_sends(core);
         if self.stops && !self.cores[core].stop_begun {
             self.cores[core].stop_begun = true;
-            self.cores[core].broker.stop();
+            let now = self.now();
+            self.cores[core].broker.stop(now);
             busy = true;
         }
         busy |= self.hand_over(core);

@@ -1,8 +1,11 @@
 //! How a NATS client and the broker get to know each other, and what a client is told it did wrong.
 
+use std::borrow::Cow;
+
 use bytes::{Bytes, BytesMut};
 
 use super::super::auth::{self, Credentials};
+use super::super::notice::Event;
 use super::super::session::Phase;
 use super::super::subscriptions::SubscriptionIndex;
 use super::super::{Broker, Now, SERVER_NAME};
@@ -130,11 +133,15 @@ impl Broker {
         self.counters.errors_sent.add(1);
         if matches!(offence, Offence::AuthorizationViolation | Offence::AuthenticationTimeout) {
             self.counters.logins_refused.add(1);
+            self.notice(slot, Event::LoginRefused { why: offence.text().into_owned() });
         }
         let session = self.sessions.get(slot);
         let takes_what_is_queued = session.phase == Phase::Open
             && !session.broken
             && !matches!(offence, Offence::SlowConsumer | Offence::StaleConnection);
+        if offence.closes() {
+            session.why_closed = Cow::Owned(offence.text().into_owned());
+        }
         if offence.closes() && takes_what_is_queued {
             let mut last_words = BytesMut::new();
             offence.encode(&mut last_words);
@@ -157,6 +164,15 @@ impl Broker {
             other => unreachable!("no command of NATS leads to: {other}"),
         };
         self.offend(slot, &offence);
+    }
+
+    /// Ends a connection without what is queued for it.
+    pub(in crate::broker) fn revoke_nats(&mut self, slot: u32) {
+        self.counters.errors_sent.add(1);
+        let offence = Offence::AuthenticationRevoked;
+        self.sessions.get(slot).why_closed = Cow::Owned(offence.text().into_owned());
+        self.answer(slot, |out| offence.encode(out));
+        self.close_with_answers(slot);
     }
 
     fn close_with_answers(&mut self, slot: u32) {

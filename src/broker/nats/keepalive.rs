@@ -38,7 +38,16 @@ impl Broker {
         }
     }
 
-    fn ping_interval_ns(&self) -> u64 {
+    /// `nats.ping_interval_ms` was one and is another: all are looked at as much earlier or later, and
+    /// stay in order.
+    pub(in crate::broker) fn ping_interval_changes(&mut self, old_ns: u64) {
+        let new_ns = self.ping_interval_ns();
+        for (at, _) in &mut self.nats_pings {
+            *at = at.saturating_sub(old_ns) + new_ns;
+        }
+    }
+
+    pub(in crate::broker) fn ping_interval_ns(&self) -> u64 {
         u64::from(self.cluster.settings.nats.ping_interval_ms) * 1_000_000
     }
 }

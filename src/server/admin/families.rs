@@ -319,12 +319,12 @@ fn of_process(node: &Node) -> Vec<MetricFamily> {
         gauge(
             "blipmq_connections_limit",
             "Connections allowed at once, over all cores.",
-            f64::from(node.settings.server.max_connections),
+            f64::from(node.settings().server.max_connections),
         ),
         gauge(
             "blipmq_topics_limit",
             "Topics allowed at once, over all cores.",
-            f64::from(node.settings.limits.max_topics),
+            f64::from(node.settings().limits.max_topics),
         ),
         gauge(
             "blipmq_memory_held_bytes",

@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 use crate::server::control::Fill;
 use crate::server::node::{self, Core, Node};
 use crate::server::process::Process;
+use crate::server::reload::Snapshot;
 
 /// A counter of a core, under its name.
 type Named = (&'static str, fn(&Core) -> u64);
@@ -84,9 +85,30 @@ pub fn status(node: &Node) -> Value {
             "open_files_max": process.open_files_max,
             "threads": process.threads,
         },
+        "configuration": configuration(&node.configuration.snapshot()),
         "limits": limits,
         "totals": totals,
         "latency": latency(node),
+    })
+}
+
+/// Where the settings come from, and what came of the last reload.
+fn configuration(snapshot: &Snapshot) -> Value {
+    let last = snapshot.last.as_ref().map(|last| {
+        json!({
+            "number": last.number,
+            "unix_seconds": unix_seconds(last.at),
+            "outcome": last.outcome(),
+            "applied": last.applied,
+            "needs_restart": last.needs_restart,
+            "errors": last.errors,
+        })
+    });
+    json!({
+        "file": snapshot.file.as_ref().map(|file| file.display().to_string()),
+        "loaded_unix_seconds": unix_seconds(snapshot.loaded),
+        "reloads": snapshot.applied + snapshot.refused,
+        "last_reload": last,
     })
 }
 

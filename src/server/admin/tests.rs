@@ -14,6 +14,7 @@ use executors::Observed;
 use super::*;
 use crate::server::control::{self, Command, Control, Fill};
 use crate::server::node::{Addresses, Core};
+use crate::server::reload::Configuration;
 
 /// A node of two cores and what they are asked.
 fn node_of(settings: Settings) -> (Arc<Node>, Vec<Receiver<Command>>) {
@@ -29,7 +30,7 @@ fn node_of(settings: Settings) -> (Arc<Node>, Vec<Receiver<Command>>) {
         control: Control::new(senders, |_| {}),
         memory: Memory::new(1 << 20),
         topics: Arc::default(),
-        settings: Arc::new(settings),
+        configuration: Arc::new(Configuration::new(None, settings)),
         draining: AtomicBool::new(false),
     };
     (Arc::new(node), receivers)

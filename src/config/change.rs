@@ -1,0 +1,173 @@
+//! From the settings in force to those of a file that was read again: what differs, and which part of
+//! that a broker that runs can take.
+//!
+//! Called by `server` when it reloads. Each key says in [`keys`](super::keys) when it applies.
+//!
+//! # Always true
+//! - What needs a restart stays as it is until then, and differs again at the next reload.
+
+use std::fmt;
+
+use super::Settings;
+use super::keys::{Applies, Form, KEYS};
+
+/// A key whose value differs. All of `[[auth.users]]` are one key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Change {
+    /// The table it stands in.
+    pub table: &'static str,
+    /// Its name.
+    pub name: &'static str,
+    /// When it takes effect.
+    pub applies: Applies,
+}
+
+impl fmt::Display for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.table, self.name)
+    }
+}
+
+impl Form {
+    /// Whether both have the same value here.
+    fn is_same(&self, one: &Settings, other: &Settings) -> bool {
+        match self {
+            Form::Number { get, .. } => get(one) == get(other),
+            Form::Flag { get, .. } => get(one) == get(other),
+            Form::Address { get, .. } => get(one) == get(other),
+            Form::Cores { get, .. } => get(one) == get(other),
+            Form::Choice { get, .. } => get(one) == get(other),
+            Form::Secret { get, .. } => get(one) == get(other),
+        }
+    }
+
+    fn copy(&self, from: &Settings, to: &mut Settings) {
+        match self {
+            Form::Number { get, set, .. } => set(to, get(from)),
+            Form::Flag { get, set } => set(to, get(from)),
+            Form::Address { get, set } => set(to, get(from)),
+            Form::Cores { get, set } => set(to, get(from).clone()),
+            Form::Choice { get, set, .. } => set(to, get(from)),
+            Form::Secret { get, set } => set(to, get(from).clone()),
+        }
+    }
+}
+
+impl Settings {
+    /// What differs in `new`, in the order keys are printed.
+    ///
+    /// ```
+    /// use blipmq::config::Settings;
+    ///
+    /// let old = Settings::default();
+    /// let text = "[delivery]\nmax_batch = 7\nfanout_shards = 4\n";
+    /// let changes = old.diff(&Settings::parse("blipmq.toml", text).unwrap());
+    /// let keys: Vec<String> = changes.iter().map(|change| change.to_string()).collect();
+    /// assert_eq!(keys, ["delivery.max_batch", "delivery.fanout_shards"]);
+    /// assert!(changes[0].applies.by_reload() && !changes[1].applies.by_reload());
+    /// ```
+    pub fn diff(&self, new: &Settings) -> Vec<Change> {
+        let mut changes = Vec::new();
+        for key in &KEYS {
+            if !key.form.is_same(self, new) {
+                changes.push(Change { table: key.table, name: key.name, applies: key.applies });
+            }
+            if (key.table, key.name) == ("auth", "token") && self.auth.users != new.auth.users {
+                changes.push(Change { table: "auth", name: "users", applies: Applies::Live });
+            }
+        }
+        changes
+    }
+
+    /// These settings with what a reload can take of `new`.
+    pub fn reloaded(&self, new: &Settings) -> Settings {
+        let mut reloaded = new.clone();
+        for key in KEYS.iter().filter(|key| !key.applies.by_reload()) {
+            key.form.copy(self, &mut reloaded);
+        }
+        reloaded
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Login, Secret, User};
+
+    /// Settings in which every key differs from its default.
+    fn all_changed() -> Settings {
+        let mut settings = Settings::default();
+        for key in &KEYS {
+            match &key.form {
+                Form::Number { range, get, set } => {
+                    let end =
+                        if get(&settings) == *range.end() { range.start() } else { range.end() };
+                    set(&mut settings, *end);
+                }
+                Form::Flag { get, set } => {
+                    let flag = get(&settings);
+                    set(&mut settings, !flag);
+                }
+                Form::Address { set, .. } => set(&mut settings, "10.9.8.7:6".parse().unwrap()),
+                Form::Cores { set, .. } => set(&mut settings, Some(vec![5])),
+                Form::Choice { names, get, set } => {
+                    let other = names().into_iter().find(|name| *name != get(&settings));
+                    set(&mut settings, other.expect("a choice has two at least"));
+                }
+                Form::Secret { set, .. } => set(&mut settings, Some(Secret::new("s"))),
+            }
+        }
+        let login = Login::Password { user: "u".to_owned(), password: Secret::new("p") };
+        settings.auth.users.push(User { login, permissions: Default::default() });
+        settings
+    }
+
+    #[test]
+    fn every_key_that_differs_is_named_once_and_nothing_else() {
+        let (old, new) = (Settings::default(), all_changed());
+        assert_eq!(old.diff(&old), []);
+        let names: Vec<String> = old.diff(&new).iter().map(ToString::to_string).collect();
+        let mut all: Vec<String> =
+            KEYS.iter().map(|key| format!("{}.{}", key.table, key.name)).collect();
+        let after_token = all.iter().position(|name| name == "auth.token").unwrap() + 1;
+        all.insert(after_token, "auth.users".to_owned());
+        assert_eq!(names, all);
+    }
+
+    #[test]
+    fn a_reload_takes_all_that_needs_no_restart_and_leaves_the_rest() {
+        let (old, new) = (Settings::default(), all_changed());
+        let reloaded = old.reloaded(&new);
+        let taken = old.diff(&reloaded);
+        assert!(taken.iter().all(|change| change.applies.by_reload()));
+        let left = reloaded.diff(&new);
+        assert!(left.iter().all(|change| !change.applies.by_reload()));
+        assert_eq!(taken.len() + left.len(), KEYS.len() + 1);
+        assert!(!taken.is_empty() && !left.is_empty());
+        // And back: secrets and users can be taken away too.
+        assert_eq!(reloaded.reloaded(&old), old);
+    }
+
+    #[test]
+    fn what_clients_or_the_system_were_told_at_the_start_needs_a_restart() {
+        let restart: Vec<String> = KEYS
+            .iter()
+            .filter(|key| !key.applies.by_reload())
+            .map(|key| format!("{}.{}", key.table, key.name))
+            .collect();
+        assert_eq!(
+            restart,
+            [
+                "server.bind_addr",
+                "server.cores",
+                "server.max_message_size_bytes",
+                "nats.enabled",
+                "nats.bind_addr",
+                "delivery.fanout_shards",
+                "metrics.enabled",
+                "metrics.bind_addr",
+                "logging.format",
+            ]
+        );
+    }
+}

@@ -1,0 +1,259 @@
+//! SIGHUP: what is applied, what waits for a restart, and what is refused without a change.
+
+use serde_json::{Value, json};
+
+use blipmq::protocol::decode::ServerFrame;
+
+use super::on_one_and_two_cores;
+use crate::support::nats::Nats;
+use crate::support::running::{Broker, TempFile, blipmq};
+use crate::support::wire::Wire;
+
+on_one_and_two_cores! {
+    a_good_file_is_applied_and_what_waits_for_a_restart_is_named,
+    a_file_with_anything_wrong_changes_nothing,
+    subscriptions_that_are_there_keep_their_policy_and_new_ones_get_the_new,
+    users_that_are_gone_or_changed_are_closed_and_others_stay,
+    who_came_by_no_login_is_closed_when_one_is_asked_for,
+    more_connections_are_let_in_and_then_fewer,
+    without_a_file_nothing_is_changed,
+    a_reload_during_the_stop_is_left_out,
+}
+
+/// A broker and its file, which can be written again.
+struct Reloadable {
+    broker: Broker,
+    file: TempFile,
+}
+
+impl Reloadable {
+    fn start(cores: &str, config: &str) -> Reloadable {
+        let file = TempFile::new("reload.toml", config.as_bytes());
+        let mut command = blipmq(&["--bind", "127.0.0.1:0", "--nats-bind", "127.0.0.1:0"]);
+        command.args(["--metrics-bind", "127.0.0.1:0", "--cores", cores, "--config", file.path()]);
+        Reloadable { broker: Broker::from_command(command), file }
+    }
+
+    fn reload(&self, config: &str) -> Value {
+        std::fs::write(&self.file.0, config).expect("it is ours");
+        reloaded(&self.broker)
+    }
+}
+
+fn configuration(broker: &Broker) -> Value {
+    broker.json("/api/v1/status")["configuration"].clone()
+}
+
+/// Sends SIGHUP and waits until it was seen to; returns what came of it.
+fn reloaded(broker: &Broker) -> Value {
+    let number = |configuration: &Value| configuration["reloads"].as_u64().expect("a number");
+    let before = number(&configuration(broker));
+    broker.signal("HUP");
+    loop {
+        let now = configuration(broker);
+        if number(&now) > before {
+            assert_eq!(now["last_reload"]["number"], before + 1);
+            return now["last_reload"].clone();
+        }
+        std::thread::sleep(std::time::Duration::from_millis(2));
+    }
+}
+
+fn a_good_file_is_applied_and_what_waits_for_a_restart_is_named(cores: &str) {
+    let Reloadable { broker, file } = &Reloadable::start(cores, "[delivery]\nmax_batch = 9\n");
+    let at_start = configuration(broker);
+    assert_eq!(at_start["file"], file.path());
+    assert_eq!((&at_start["reloads"], &at_start["last_reload"]), (&json!(0), &Value::Null));
+    let mut wire = Wire::connect(broker.addr);
+    let text = "[delivery]\nmax_batch = 8\nfanout_shards = 5\n[limits]\nmemory_max = 123_456_789\n";
+    std::fs::write(&file.0, text).expect("it is ours");
+    let outcome = reloaded(broker);
+    assert_eq!(outcome["outcome"], "applied");
+    assert_eq!(outcome["applied"], json!(["delivery.max_batch", "limits.memory_max"]));
+    assert_eq!(outcome["needs_restart"], json!(["delivery.fanout_shards"]));
+    assert_eq!(outcome["errors"], json!([]));
+    let limits = broker.json("/api/v1/status")["limits"].clone();
+    let memory = limits.as_array().unwrap().iter().find(|limit| limit["name"] == "memory").unwrap();
+    assert_eq!(memory["limit"], 123_456_789);
+    // Once more: only what waits differs.
+    let again = reloaded(broker);
+    assert_eq!(
+        (&again["applied"], &again["needs_restart"]),
+        (&json!([]), &outcome["needs_restart"])
+    );
+    // Flags win, as at the start.
+    std::fs::write(&file.0, format!("{text}[server]\nbind_addr = \"127.0.0.1:1\"\n")).unwrap();
+    assert_eq!(reloaded(broker)["needs_restart"], json!(["delivery.fanout_shards"]));
+    wire.ping();
+}
+
+fn a_file_with_anything_wrong_changes_nothing(cores: &str) {
+    let reloadable = Reloadable::start(cores, "[limits]\nmax_subscriptions_per_connection = 2\n");
+    let broker = &reloadable.broker;
+    let may_subscribe = |subscriptions: u32| {
+        let mut wire = Wire::connect(broker.addr);
+        for subscription in 1..=subscriptions {
+            wire.subscribe(subscription, &format!("a.{subscription}"));
+        }
+        wire.send(|out| {
+            crate::support::wire::encode_subscribe(out, subscriptions + 1, "one.more", 0, 0);
+        });
+        match wire.expect().decoded() {
+            ServerFrame::Error { code, .. } => assert_eq!(code, 4291),
+            other => panic!("{other:?}"),
+        }
+    };
+    may_subscribe(2);
+    let wrong = "[limits]\nmax_subscriptions_per_connection = 3\nmax_topcis = 7\n[queues]\n\
+                 overflow_policy = \"drop_none\"\n";
+    let outcome = reloadable.reload(wrong);
+    assert_eq!(outcome["outcome"], "refused");
+    assert_eq!((&outcome["applied"], &outcome["needs_restart"]), (&json!([]), &json!([])));
+    let errors: Vec<&str> =
+        outcome["errors"].as_array().unwrap().iter().map(|error| error.as_str().unwrap()).collect();
+    let file = reloadable.file.path();
+    assert_eq!(errors.len(), 2, "{errors:?}");
+    assert!(errors[0].starts_with(&format!("{file}:3: [limits] max_topcis")), "{errors:?}");
+    assert!(errors[1].starts_with(&format!("{file}:5: [queues] overflow_policy")), "{errors:?}");
+    may_subscribe(2);
+    std::fs::remove_file(&reloadable.file.0).expect("it is there");
+    let outcome = reloaded(broker);
+    assert_eq!(outcome["outcome"], "refused");
+    assert!(outcome["errors"][0].as_str().unwrap().contains("cannot read configuration"));
+    may_subscribe(2);
+    let outcome = reloadable.reload("[limits]\nmax_subscriptions_per_connection = 3\n");
+    assert_eq!(outcome["applied"], json!(["limits.max_subscriptions_per_connection"]));
+    may_subscribe(3);
+    let Reloadable { broker, .. } = reloadable;
+    let stderr = broker.stop();
+    assert!(stderr.contains("nothing was changed") && stderr.contains("max_topcis"), "{stderr}");
+    assert!(stderr.contains("applied limits.max_subscriptions_per_connection"), "{stderr}");
+}
+
+fn subscriptions_that_are_there_keep_their_policy_and_new_ones_get_the_new(cores: &str) {
+    let reloadable = Reloadable::start(cores, "[queues]\nsubscriber_capacity = 10\n");
+    let broker = &reloadable.broker;
+    let mut wire = Wire::connect(broker.addr);
+    wire.subscribe(1, "old");
+    let outcome =
+        reloadable.reload("[queues]\nsubscriber_capacity = 20\noverflow_policy = \"drop_new\"\n");
+    assert_eq!(outcome["applied"], json!(["queues.subscriber_capacity", "queues.overflow_policy"]));
+    wire.subscribe(2, "new");
+    let list = broker.json("/api/v1/subscriptions");
+    let mut found: Vec<_> = list["rows"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row| [&row["pattern"], &row["overflow"], &row["messages_max"]].map(Value::clone))
+        .collect();
+    found.sort_by_key(|row| row[0].to_string());
+    let expected = [
+        [json!("new"), json!("drop_new"), json!(20)],
+        [json!("old"), json!("drop_oldest"), json!(10)],
+    ];
+    assert_eq!(found, expected);
+}
+
+fn user(name: &str, password: &str) -> String {
+    format!("[[auth.users]]\nuser = \"{name}\"\npassword = \"{password}\"\n")
+}
+
+fn users_that_are_gone_or_changed_are_closed_and_others_stay(cores: &str) {
+    use blipmq::client::{ClientError, ClientOptions};
+    let users = |eu: &str| format!("{}{}{eu}", user("stays", "1"), user("us", "2"));
+    let reloadable = Reloadable::start(cores, &users(&user("eu", "3")));
+    let broker = &reloadable.broker;
+    let (addr, nats) = (broker.server(), broker.nats.expect("it is served"));
+    let connect =
+        |name: &str, password: &str| ClientOptions::new().user(name, password).connect(&addr);
+    let connect_nats = |name: &str, password: &str| {
+        Nats::connect_as(
+            nats,
+            &format!(r#"{{"verbose":false,"user":"{name}","pass":"{password}"}}"#),
+        )
+    };
+    let stays = connect("stays", "1").expect("it is right");
+    let mut stays_nats = connect_nats("stays", "1");
+    let eu = connect("eu", "3").expect("it is right");
+    let mut eu_nats = connect_nats("eu", "3");
+    let changed = format!("{}publish = [\"eu.>\"]\n", user("eu", "3"));
+    let outcome = reloadable.reload(&users(&changed));
+    assert_eq!(outcome["applied"], json!(["auth.users"]));
+    eu_nats.expect_last_error("User Authentication Revoked");
+    match eu.flush().expect_err("it has to prove itself again") {
+        ClientError::EndedByServer(error) => {
+            assert_eq!(error.code, 4010);
+            assert!(error.text.contains("connect again"), "{}", error.text);
+        }
+        other => panic!("{other}"),
+    }
+    // It may come back, with what it may do now.
+    let eu = connect("eu", "3").expect("it is right");
+    eu.topic("us.a").expect("refusals come later").publish(b"x").expect("refusals come later");
+    eu.flush().expect_err("it may not publish that any more");
+    reloadable.reload(&users(""));
+    connect("eu", "3").expect_err("there is no such user any more");
+    stays.flush().expect("it was not touched");
+    stays_nats.ping();
+}
+
+fn who_came_by_no_login_is_closed_when_one_is_asked_for(cores: &str) {
+    let reloadable = Reloadable::start(cores, "[logging]\nlevel = \"info\"\n");
+    let broker = &reloadable.broker;
+    let mut wire = Wire::connect(broker.addr);
+    let mut nats = Nats::connect(broker.nats.expect("it is served"));
+    let outcome = reloadable.reload("[auth]\ntoken = \"t0ken\"\n");
+    assert_eq!(outcome["applied"], json!(["auth.token"]));
+    assert_eq!(wire.expect_fatal(), 4010);
+    nats.expect_last_error("User Authentication Revoked");
+    let stderr = reloadable.broker.stop();
+    assert!(stderr.contains("auth.token") && !stderr.contains("t0ken"), "{stderr}");
+}
+
+fn more_connections_are_let_in_and_then_fewer(cores: &str) {
+    let reloadable = Reloadable::start(cores, "[server]\nmax_connections = 1\n");
+    let broker = &reloadable.broker;
+    let mut first = Wire::connect(broker.addr);
+    assert_eq!(Wire::silent(broker.addr).expect_fatal(), 4291);
+    broker.wait_for_metric("blipmq_connections", "", |connections| connections == 1);
+    let outcome = reloadable.reload("[server]\nmax_connections = 2\n");
+    assert_eq!(outcome["applied"], json!(["server.max_connections"]));
+    let mut second = Wire::connect(broker.addr);
+    assert_eq!(broker.json("/api/v1/status")["limits"][0]["limit"], 2);
+    reloadable.reload("[server]\nmax_connections = 1\n");
+    first.ping();
+    second.ping();
+    drop(second);
+    broker.wait_for_metric("blipmq_connections", "", |connections| connections == 1);
+    assert_eq!(Wire::silent(broker.addr).expect_fatal(), 4291);
+}
+
+fn without_a_file_nothing_is_changed(cores: &str) {
+    let broker = Broker::start(cores);
+    assert_eq!(configuration(&broker)["file"], Value::Null);
+    let outcome = reloaded(&broker);
+    assert_eq!(outcome["outcome"], "refused");
+    assert!(outcome["errors"][0].as_str().unwrap().contains("without --config"), "{outcome}");
+    Wire::connect(broker.addr).ping();
+    let stderr = broker.stop();
+    assert!(stderr.contains("without --config"), "{stderr}");
+}
+
+fn a_reload_during_the_stop_is_left_out(cores: &str) {
+    let reloadable = Reloadable::start(cores, "[server]\ndrain_timeout_ms = 3_600_000\n");
+    let mut stays = Wire::connect(reloadable.broker.addr);
+    let mut stalled = Wire::narrow(reloadable.broker.addr).welcomed();
+    stalled.subscribe(1, "stuck");
+    let (topic, ..) = stays.open(1, "stuck");
+    for _ in 0..1_500 {
+        stays.publish(topic, &[&[0; 8 * 1_024]]);
+    }
+    stays.ping();
+    reloadable.broker.signal("TERM");
+    assert!(matches!(stays.expect().decoded(), ServerFrame::Goodbye { .. }));
+    reloadable.broker.signal("HUP");
+    drop((stays, stalled));
+    let (status, stderr) = reloadable.broker.wait();
+    assert_eq!(status.code(), Some(0), "{stderr}");
+    assert!(!stderr.contains("nothing to apply"), "{stderr}");
+}
