@@ -75,7 +75,8 @@
 //! | ERROR 5030, or `ldm` in INFO | it is being stopped | connect again, to the next |
 //! | closed without a word, NATS | arguments that cannot be read; as nats-server does | [`nats`](super::nats) |
 //!
-//! The log has at most once a second `server.max_connections is reached: new connections are refused`.
+//! Logins that are refused have a line `login refused:` with the address and the reason. The log has at most
+//! once a second `server.max_connections is reached: new connections are refused`.
 //! `accepting failed: raise the open-file limit or close connections` is the system's limit, not ours. With
 //! `[logging] level = "debug"` each connection has a line.
 //!
@@ -100,7 +101,8 @@
 //! | `refused` | published to a topic that could not be opened: not allowed, no legal name, or `limits.max_topics` | the ERROR that the publisher was sent says which: 4030, 4220, 4291 |
 //!
 //! Who it is: `/api/v1/subscriptions?sort=dropped`, whose rows have address, pattern, policy, and what was lost
-//! why. If all subscribers of a core lose at once, the core is too busy; if one, that one is slow: its program, or its
+//! why. The log has a line when the queue of a subscription fills for the first time, `the queue of a
+//! subscription is full, from now on only counted`. If all subscribers of a core lose at once, the core is too busy; if one, that one is slow: its program, or its
 //! network.
 //!
 //! A message that nobody subscribed to is no drop. `blipmq_published_messages_total` counts it, no queue
@@ -108,7 +110,8 @@
 //!
 //! # A slow consumer was closed
 //!
-//! ERROR 4290, `slow subscriber: ...`, or `Slow Consumer` of NATS. The text says which of three:
+//! ERROR 4290, `slow subscriber: ...`, or `Slow Consumer` of NATS. The log has a line with `disconnected:`, the
+//! address and the same text, which says which of three:
 //!
 //! - `its queue of 2048 messages ... has no room` (overflow disconnect): as it, or `queues.overflow_policy`,
 //!   asked for. Read faster, or choose another policy.
@@ -187,6 +190,17 @@
 //! | `blipmq_mesh_full_total` | grows | one core cannot keep up and holds the others: one busy topic, or all topics with one first token |
 //! | one core busy, others asleep | | topics are dealt by their first token: spread the names, `/api/v1/topics?sort=rate` |
 //!
+//! # A reload changes nothing
+//!
+//! SIGHUP, `systemctl reload blipmq` under systemd, reads the configuration again. The log says what came of it in
+//! one line, and so does `configuration` in `/api/v1/status`:
+//!
+//! | the line has | why, and what to do |
+//! |---|---|
+//! | `nothing was changed:` | something in the file is wrong, which follows; all of it stays as it was |
+//! | `changed, but needs a restart:` | addresses, cores, shards and such cannot change while it runs; the rest was applied |
+//! | `nothing to apply` | the file is as it was, or flags of the command line win over it |
+//!
 //! # It does not stop
 //!
 //! After SIGTERM it delivers what was accepted, for at most `server.drain_timeout_ms`. `stopped after
@@ -195,7 +209,8 @@
 //!
 //! # It ended by itself
 //!
-//! Exit by SIGABRT with a line of Rust, `panicked at`, is our mistake: a wrong shard must not keep serving.
-//! Please report that line and the configuration. SIGKILL is mostly the kernel, short of memory: `journalctl
-//! --dmesg` says so, and [`capacity`](super::capacity) how much it needs. `the data ring failed: the broker
-//! cannot go on` is the kernel refusing a ring that it had given.
+//! Exit by SIGABRT with a line of Rust, `panicked at`, is mostly our mistake: a wrong shard must not keep
+//! serving. Please report that line and the configuration. systemd sends SIGABRT too, when a core has not
+//! answered for `WatchdogSec=`. SIGKILL is mostly the kernel, short of memory: `journalctl
+//! --dmesg` says so, and [`capacity`](super::capacity) how much it needs. `the data ring of CPU 0 failed, the
+//! broker cannot go on` is the kernel refusing a ring that it had given.
