@@ -7,6 +7,7 @@
 
 mod decode;
 mod fan_out;
+mod inspect;
 mod mesh_hop;
 mod nats;
 mod queue;
@@ -23,5 +24,6 @@ fn main() {
     ttl::bench(&mut criterion);
     mesh_hop::bench(&mut criterion);
     nats::bench(&mut criterion);
+    inspect::bench(&mut criterion);
     criterion.final_summary();
 }

@@ -85,6 +85,11 @@ impl World {
         }
     }
 
+    /// The broker of a core.
+    pub fn broker(&self, core: usize) -> &Broker {
+        &self.brokers[core]
+    }
+
     /// A connection that has said HELLO.
     pub fn connect(&mut self, core: usize) -> ConnectionId {
         let connection = ConnectionId { slot: self.slots[core], generation: 0 };

@@ -2,16 +2,21 @@
 # Reserves huge pages of 2 MiB and lets programs ask for transparent ones.
 set -euo pipefail
 
+# shellcheck source-path=SCRIPTDIR source=changes.sh
+. "$(dirname "${BASH_SOURCE[0]}")/changes.sh"
+
 readonly PAGES_DEFAULT=512
 
 usage() {
     cat <<EOF
 Usage: hugepages.sh [--dry-run] [PAGES]
+       hugepages.sh [--dry-run] --undo
 
 Reserves PAGES huge pages of 2 MiB (default ${PAGES_DEFAULT}, which is 1 GiB; 0 gives them back),
 sets transparent huge pages to "madvise", and shows both before and after. Needs root.
 
   --dry-run   print what would be done, change nothing; needs no root
+  --undo      put both back to what they were before the first run since the boot
   --help      this text
 
 The broker's allocator takes reserved pages when it is started with
@@ -20,20 +25,19 @@ Reserved memory is not available for anything else. All of this lasts until the 
 it, put vm.nr_hugepages = PAGES into /etc/sysctl.d and transparent_hugepage=madvise on the kernel's
 command line.
 
-Environment: SYSFS (default /sys) and MEMINFO (default /proc/meminfo), for tests.
+What was before is in /run/blipmq/hugepages.before until it is undone.
+
+Environment: SYSFS (default /sys), MEMINFO (default /proc/meminfo) and STATE_DIR (default
+/run/blipmq), for tests.
 EOF
 }
 
-fail() {
-    echo "hugepages.sh: $1" >&2
-    exit "${2:-1}"
-}
-
-dry_run=false
+undo=false
 pages=""
 for argument in "$@"; do
     case "$argument" in
         --dry-run) dry_run=true ;;
+        --undo) undo=true ;;
         --help | -h) usage; exit 0 ;;
         -*) fail "unknown option $argument; see --help" 2 ;;
         *)
@@ -42,6 +46,10 @@ for argument in "$@"; do
             ;;
     esac
 done
+if $undo; then
+    [ -z "$pages" ] || fail "--undo takes no number of pages, it knows how many there were" 2
+    undo_and_exit
+fi
 pages=${pages:-$PAGES_DEFAULT}
 [[ "$pages" =~ ^(0|[1-9][0-9]{0,8})$ ]] ||
     fail "\"$pages\" is not a number of pages; give a whole number, like $PAGES_DEFAULT" 2
@@ -70,13 +78,9 @@ show() {
 }
 
 set_value() {
-    local value=$1 file=$2
-    if $dry_run; then
-        echo "would write $value to $file"
-    else
-        echo "$value" >"$file" ||
-            fail "cannot write $value to $file; run as root on the machine itself, not in a container"
-    fi
+    local file=$1 before=$2 value=$3
+    change_file "$file" "$before" "$value" ||
+        fail "cannot write $value to $file; run as root on the machine itself, not in a container"
 }
 
 show before
@@ -90,7 +94,7 @@ else
     # The kernel would try, and push everything else out of memory on the way.
     [ "$wanted_kib" -le "${available_kib:-0}" ] ||
         fail "$pages pages need $((wanted_kib / 1024)) MiB more, $((${available_kib:-0} / 1024)) MiB are available; ask for fewer"
-    set_value "$pages" "$reserved"
+    set_value "$reserved" "$already" "$pages"
 fi
 
 if [ ! -e "$transparent" ]; then
@@ -99,7 +103,7 @@ elif [ "$(transparent_mode)" = madvise ]; then
     echo "transparent huge pages are at madvise already"
 else
     # Not "always": that gives every program's small mappings 2 MiB each, and stalls to find them.
-    set_value madvise "$transparent"
+    set_value "$transparent" "$(transparent_mode)" madvise
 fi
 
 $dry_run && exit 0

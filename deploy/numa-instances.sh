@@ -17,6 +17,8 @@ Each is a broker of its own with its own ports; topics are not shared between th
   stop     sends SIGTERM, and waits until all that was accepted is delivered
   status   one line per node; exit status 0 if all run, 3 if not
 
+  --undo             the same as stop: nothing else of the machine is changed by a start
+
   --nodes LIST       these nodes only, like 0,2-3 (default: all nodes with cores and memory)
   --config-dir DIR   where node0.toml, node1.toml ... are (default: config/ beside deploy/)
   --binary FILE      the broker (default: blipmq in PATH, else target/release/blipmq)
@@ -84,6 +86,10 @@ while [ $# -gt 0 ]; do
         start | stop | status)
             [ -z "$command" ] || fail "more than one command: $command and $1" 2
             command=$1
+            ;;
+        --undo)
+            [ -z "$command" ] || fail "more than one command: $command and $1" 2
+            command=stop
             ;;
         *) fail "unknown argument $1; see --help" 2 ;;
     esac

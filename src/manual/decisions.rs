@@ -181,10 +181,35 @@
 //! on its way. So the write side is shut, and what the peer still sends is read and thrown away until
 //! it closes, for [`LINGER_MS`](crate::limits::LINGER_MS) at most.
 //!
-//! # The metrics page has a thread of its own
+//! # The admin pages have a thread of their own
 //!
-//! axum and tokio serve it on one ordinary thread. The cores only bump counters that they alone write;
-//! the page reads them. A slow scrape costs no message anything.
+//! axum and tokio serve metrics, health checks, the API and the dashboard on one ordinary thread, which
+//! is pinned nowhere. The cores only bump counters that they alone write; the pages read them. A slow
+//! scrape costs no message anything.
+//!
+//! # Lists are asked of the cores, a slice per turn
+//!
+//! Only a core may read its connections, subscriptions and topics, so it is asked, and answers between
+//! turns: at most 512 places per turn, of which it keeps the rows wanted and no others. One question
+//! over a million topics is some 2,000 such slices, each the length of a few messages, and no message
+//! waits for more than one. To publish copies for readers would cost every message something; locks
+//! would make cores wait for whoever reads. So `/healthz` is real too: a core that does no turns gives
+//! no answer.
+//!
+//! # Latency is counted when the turn is over
+//!
+//! The histogram `accept_to_send` runs from the turn in which a message arrived, on whatever core, to
+//! the turn after the one that sent it: the kernel copies what is sent when a turn ends, and the next
+//! reading of the clock is the first that has this in it. Three readings that would be cheaper to get
+//! are wrong: within one turn it would be 0, at the gathering the copy would be missing, and at the
+//! completion of the send a slow client's network would be in it. It costs a few nanoseconds per
+//! portion and connection, and no reading of the clock of its own.
+//!
+//! # Single subscriptions are told of by rank
+//!
+//! Labels with a client's or a pattern's name would make as many series as there ever were clients. So
+//! Prometheus is shown the worst ten by lag, by bytes and by losses, under `rank`; who they are tells
+//! `/api/v1/subscriptions`, the dashboard and `blipmq top`.
 //!
 //! # An idle broker can look like iowait
 //!

@@ -192,7 +192,7 @@ class Lists(Case):
         self.assertEqual(head.get_attribute("aria-sort"), "descending")
         self.assertEqual(page.texts(names)[:3], ["12 s", "11.8 s", "11.6 s"])
         head.get_by_role("button").click()
-        self.shown(page, names, "0 s")
+        self.shown(page, names, "180 µs")
         self.assertEqual(head.get_attribute("aria-sort"), "ascending")
         self.assertIn("sort=lag&order=asc&limit=10&offset=0", self.asked("subscriptions")[-1])
         page.page.locator("#topics th", has_text="Topic").get_by_role("button").click()
@@ -256,6 +256,10 @@ class Lists(Case):
             self.assertIn("tab⟨0009⟩and⟨000A⟩new line", shown)
             found = page.page.locator(f"#{name} :is(img, script, b, a)").count()
             self.assertEqual(found, 0)
+        group = "jobs.> group workers what its members have not been dealt yet · core 1"
+        self.assertIn(group, page.text("#subscriptions tbody"))
+        self.assertIn("never.published core 1 0/s 0 0 B 0 0 B none", page.texts("#topics tbody tr"))
+        self.assertNotRegex(page.text("body"), r"NaN|undefined|null")
         self.assertEqual(page.page.title(), "Ready · BlipMQ")
 
     def test_cores_that_did_not_answer_are_named(self):
@@ -295,7 +299,7 @@ class States(Case):
     def test_a_broker_that_is_gone_is_said_so_and_asked_ever_more_seldom(self):
         page = self.open(scenes.busy())
         self.shown(page, "#topics tbody", "orders.eu")
-        value = page.text(".tile-value")
+        self.shown(page, ".tile-value", "k/s")
         self.broker.stop()
         self.shown(page, "#no-answer", "The broker does not answer. Below is what it said at")
         self.shown(page, "#state-text", "No answer")
@@ -304,7 +308,7 @@ class States(Case):
                 page.page.click("#retry")
             self.shown(page, "#no-answer-text", "No connection. Trying again every ")
         self.shown(page, "#no-answer-text", f"every {seconds} s")
-        self.assertNotEqual(value, "–")
+        self.assertIn("k/s", page.text(".tile-value"))
         self.assertEqual(page.inaccessible(), [])
         page.picture("no-answer")
         self.broker.start_again()
@@ -360,7 +364,7 @@ class States(Case):
             scene.cores[0].counters["published_messages"] = 0
         page.poll(3)
         self.shown(page, ".tile-value", "300/s")
-        lines = page.page.locator("#rates-chart .line-published").first.get_attribute("d")
+        lines = page.page.locator("#rates-chart path.line-published").get_attribute("d")
         self.assertNotIn("NaN", lines)
         self.assertNotRegex(page.text("#cores"), r"−\d|-\d")
 
@@ -446,12 +450,15 @@ class Looks(Case):
             page = self.open(scene())
             page.poll(3)
             page.until("document.querySelectorAll('.list-empty:not([hidden]), .list tbody tr').length >= 3")
-            for theme in ("light", "dark"):
-                for size in (pages.DESKTOP, pages.NARROWEST):
-                    with self.subTest(name, theme=theme, width=size["width"]):
-                        page.page.set_viewport_size(size)
-                        self.assertEqual(page.inaccessible(), [])
-                page.page.click("#theme")
+            # 256 rows take long, and are all alike.
+            sizes = (pages.DESKTOP, pages.NARROWEST)[: 1 if name == "many_cores" else 2]
+            for size in sizes:
+                with self.subTest(name, width=size["width"]):
+                    page.page.set_viewport_size(size)
+                    self.assertEqual(page.inaccessible(), [])
+            page.page.click("#theme")
+            with self.subTest(name, theme="dark"):
+                self.assertEqual(page.inaccessible("color-contrast"), [])
 
     def test_arrow_keys_read_a_chart_and_tab_reaches_it(self):
         scene = Scene(1)
@@ -490,7 +497,8 @@ class Looks(Case):
                 for size, viewport in (("desktop", pages.DESKTOP), ("phone", pages.PHONE)):
                     page.page.set_viewport_size(viewport)
                     page.picture(f"{name}-{theme}-{size}")
-                    page.picture(f"{name}-{theme}-{size}-whole", whole=True)
+                    if name == "busy":
+                        page.picture(f"{name}-{theme}-{size}-whole", whole=True)
                 page.page.click("#theme")
             for size in ("desktop", "phone"):
                 self.assertGreater((pages.PICTURES / f"{name}-dark-{size}.png").stat().st_size, 10_000)

@@ -1,13 +1,12 @@
 """A page in a headless Chromium, and all that it does wrong while it is open.
 
-Used by `against_fake.py` and `live.py`.
+Used by `against_fake.py` and `against_broker.py`.
 """
 
-import os
-import shutil
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import run
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import sync_playwright
 
@@ -15,8 +14,6 @@ PICTURES = Path(__file__).resolve().parents[2] / "target/dashboard"
 DESKTOP = {"width": 1440, "height": 900}
 PHONE = {"width": 390, "height": 844}
 NARROWEST = {"width": 360, "height": 740}
-# The names that distributions give it.
-CHROMIUM = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome")
 # Milliseconds a test waits for what has to come, in a machine that has other things to do.
 PATIENCE_MS = 30_000
 
@@ -28,12 +25,6 @@ VIOLATIONS = """
 """
 
 
-def chromium():
-    """Where Chromium is; None without one."""
-    named = os.environ.get("CHROMIUM")
-    return named or next(filter(None, map(shutil.which, CHROMIUM)), None)
-
-
 class Browser:
     """One Chromium for many tests."""
 
@@ -41,7 +32,7 @@ class Browser:
         self.playwright = sync_playwright().start()
         # Tests run as root in containers, where Chromium has no sandbox; pages are our own.
         self.browser = self.playwright.chromium.launch(
-            executable_path=chromium(), args=["--no-sandbox", "--disable-dev-shm-usage"]
+            executable_path=run.chromium(), args=["--no-sandbox", "--disable-dev-shm-usage"]
         )
 
     def close(self):
@@ -121,9 +112,10 @@ class Page:
             }"""
         )
 
-    def inaccessible(self):
-        """What axe finds serious or critical, as text."""
-        found = Axe().run(self.page).response["violations"]
+    def inaccessible(self, *rules):
+        """What axe finds serious or critical, as text; by these rules only if some are given."""
+        options = {"runOnly": {"type": "rule", "values": list(rules)}} if rules else None
+        found = Axe().run(self.page, options=options).response["violations"]
         return [
             f"{one['id']} ({one['impact']}): {one['help']}: "
             + "; ".join(f"{node['target']} {node['failureSummary']}" for node in one["nodes"][:4])

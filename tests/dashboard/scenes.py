@@ -244,6 +244,11 @@ def hostile():
             )
         )
         scene.rows["connections"].append(connection(number, 0, queued_bytes=100 - number))
+    # What the API does not know of a row is null.
+    none = dict.fromkeys(("connection", "address", "protocol"))
+    row = subscription(99, 1, "jobs.>", **none) | {"subscription": "", "group": "workers"}
+    scene.rows["subscriptions"].append(row)
+    scene.rows["topics"].append(topic("never.published", 1, idle_seconds=None))
     return scene
 
 

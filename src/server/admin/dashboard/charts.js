@@ -10,7 +10,7 @@
 import { draw, make, pool, setAttribute, setText } from "./elements.js";
 import { clock } from "./formats.js";
 
-/** Below so many pixels every other minute is named. */
+/** Below so many pixels fewer times are named. */
 const NARROW_WIDTH = 480;
 const MARGIN = { top: 10, right: 12, bottom: 22, left: 58 };
 
@@ -78,16 +78,15 @@ function areaPath(runs, bottom) {
 }
 
 /**
- * A line chart. `container` is an element of the page; `format` writes a value; `spanSeconds` is
- * the time from the left edge to the right one; `logarithmic` is for what spans decades.
+ * A line chart. `container` is an element of the page; `format` writes a value; `logarithmic` is for
+ * what spans decades.
  */
 export class LineChart {
-  constructor(container, { title, format, spanSeconds, logarithmic = false }) {
+  constructor(container, { title, format, logarithmic = false }) {
     this.format = format;
     this.title = title;
-    this.spanSeconds = spanSeconds;
     this.logarithmic = logarithmic;
-    this.data = { times: [], joined: [], marks: [], series: [] };
+    this.data = { times: [], joined: [], marks: [], series: [], spanSeconds: 60 };
     this.readAt = null;
 
     this.grid = draw("g", { class: "chart-grid" });
@@ -115,7 +114,8 @@ export class LineChart {
 
   /**
    * `series`: {name, values, kind, filled}; `kind` is the name of its style. `marks`: times at which
-   * something began anew. `empty` is said if there is no value.
+   * something began anew. `spanSeconds`: from the left edge to the right one. `empty` is said if
+   * there is no value.
    */
   set(data) {
     this.data = data;
@@ -133,7 +133,7 @@ export class LineChart {
   x(time) {
     const end = this.data.times.at(-1) ?? 0;
     const inner = this.width - MARGIN.left - MARGIN.right;
-    return MARGIN.left + (1 - (end - time) / this.spanSeconds) * inner;
+    return MARGIN.left + (1 - (end - time) / this.data.spanSeconds) * inner;
   }
 
   scale() {
@@ -178,16 +178,13 @@ export class LineChart {
       parts.push(draw("line", { x1: MARGIN.left, x2: width - MARGIN.right, y1: y, y2: y }), label);
     }
     const end = this.data.times.at(-1) ?? 0;
-    const minutes = Math.round(this.spanSeconds / 60);
-    const step = width < NARROW_WIDTH ? 2 : 1;
-    for (let minute = 0; minute <= minutes; minute += step) {
-      const place = minute === 0 ? "end" : minute === minutes ? "start" : "middle";
-      const label = draw("text", {
-        x: this.x(end - minute * 60).toFixed(1),
-        y: bottom + 16,
-        class: `chart-x chart-x-${place}`,
-      });
-      label.textContent = minute === 0 ? "now" : `−${minute} min`;
+    const { spanSeconds } = this.data;
+    const step = (spanSeconds > 120 ? 60 : spanSeconds / 4) * (width < NARROW_WIDTH ? 2 : 1);
+    for (let ago = 0; ago <= spanSeconds; ago += step) {
+      const place = ago === 0 ? "end" : ago === spanSeconds ? "start" : "middle";
+      const x = this.x(end - ago).toFixed(1);
+      const label = draw("text", { x, y: bottom + 16, class: `chart-x chart-x-${place}` });
+      label.textContent = ago === 0 ? "now" : ago % 60 === 0 ? `−${ago / 60} min` : `−${ago} s`;
       parts.push(label);
     }
     for (const time of this.data.marks) {
@@ -271,7 +268,7 @@ export class LineChart {
     const inner = this.width - MARGIN.left - MARGIN.right;
     const share = (pixel - MARGIN.left) / inner;
     const end = this.data.times.at(-1) ?? 0;
-    this.read(end - (1 - Math.min(1, Math.max(0, share))) * this.spanSeconds);
+    this.read(end - (1 - Math.min(1, Math.max(0, share))) * this.data.spanSeconds);
   }
 
   key(event) {

@@ -156,8 +156,12 @@ export const SUBSCRIPTIONS = {
   columns: [
     named("Subscriber", {
       main: (row) => row.pattern,
-      below: (row) =>
-        `${row.address} · ${row.protocol} · connection ${row.connection}, subscription ${row.subscription} · core ${row.core}`,
+      below: (row) => {
+        // What waits for members of a group is queued for none of them yet.
+        if (row.connection === null) return `what its members have not been dealt yet · core ${row.core}`;
+        const connection = `${row.address} · ${row.protocol} · connection ${row.connection}`;
+        return `${connection}, subscription ${row.subscription} · core ${row.core}`;
+      },
       labels: (row) =>
         [row.group === null ? null : `group ${row.group}`, STATES[row.state]].filter(Boolean),
     }),
@@ -210,7 +214,9 @@ export const TOPICS = {
     text("Published bytes", (row) => bytes(row.published_bytes), { numeric: true }),
     counted("Kept", "kept_messages"),
     text("Kept bytes", (row) => bytes(row.kept_bytes), { numeric: true, sort: "kept_bytes" }),
-    text("Last message", (row) => `${seconds(row.idle_seconds)} ago`, { numeric: true }),
+    text("Last message", (row) => (row.idle_seconds === null ? "none" : `${seconds(row.idle_seconds)} ago`), {
+      numeric: true,
+    }),
   ],
 };
 

@@ -3,7 +3,7 @@
 // Fed by `dashboard` with each answer of /api/v1/status. Next: `elements`.
 
 import { byId, make, pool, setAttribute, setText, show } from "./elements.js";
-import { bytes, clock, count, duration, moment, plural, si } from "./formats.js";
+import { NONE, bytes, clock, count, duration, moment, plural, si } from "./formats.js";
 
 // Each state has a shape of its own, so that it is told without its colour.
 const STATES = {
@@ -39,6 +39,8 @@ function pairs(id, rows) {
 }
 
 function drawConfiguration(configuration) {
+  // A page that stays open can be answered by a broker of another version, which does not tell it.
+  if (!configuration) return pairs("configuration", [["File", NONE]]);
   const { file, last_reload: last } = configuration;
   const rows = [
     ["File", file ?? "none, every key has its default"],
@@ -55,7 +57,7 @@ function drawConfiguration(configuration) {
     if (last.needs_restart?.length) rows.push(["Needs a restart", last.needs_restart, "warn"]);
     if (last.errors?.length) rows.push(["Errors", last.errors, "lost"]);
   }
-  pairs("configuration", rows);
+  return pairs("configuration", rows);
 }
 
 /** "0–3, 6": runs of numbers as people write them. */
@@ -100,7 +102,7 @@ function notices(status, answer) {
     const names = silent.length === 1 ? `Core ${silent[0]} does` : `Cores ${runs(silent)} do`;
     found.push(["error", `${names} not answer.`, "Rates and lists lack what is theirs."]);
   }
-  const last = status.configuration.last_reload;
+  const last = status.configuration?.last_reload;
   if (last && last.outcome === "refused") {
     const why = last.errors?.[0] ?? "";
     found.push(["error", `The reload at ${clock(last.unix_seconds)} was refused, nothing was changed.`, why]);

@@ -6,7 +6,7 @@
 import { LineChart, Sparkline } from "./charts.js";
 import { Bar, byId, level, make, pool, setAttribute, setText, show } from "./elements.js";
 import { bytes, byteRate, count, exactly, percent, rate, seconds, si, wholePercent } from "./formats.js";
-import { LOSSES, PERCENTILES, SPAN_SECONDS, lost } from "./samples.js";
+import { LOSSES, PERCENTILES, lost } from "./samples.js";
 
 /** How many cores get a line of their own; the others are drawn in one style. */
 const NAMED_CORES_MAX = 6;
@@ -123,11 +123,9 @@ export class Panels {
   constructor() {
     this.tiles = TILES.map((tile) => this.makeTile(tile));
     byId("tiles").append(...this.tiles.map((tile) => tile.element));
-    const span = { spanSeconds: SPAN_SECONDS };
     const title = "Messages per second";
-    this.rates = new LineChart(byId("rates-chart"), { ...span, title, format: rate });
+    this.rates = new LineChart(byId("rates-chart"), { title, format: rate });
     this.latency = new LineChart(byId("latency-chart"), {
-      ...span,
       title: "Latency from accepted to sent",
       format: (value) => latency(value, this.largestBound),
       logarithmic: true,
@@ -185,7 +183,7 @@ export class Panels {
 
   set(history) {
     this.history = history;
-    const { latest, samples, status } = history;
+    const { latest, samples, shownSeconds, status } = history;
     this.largestBound = latest.latencyLargestBound;
     const times = samples.map((sample) => sample.time);
     const joined = samples.map((sample) => sample.joined);
@@ -193,7 +191,7 @@ export class Panels {
       setText(value, tile.value(latest));
       setText(below, tile.below(latest, status));
       setAttribute(value, "data-mood", tile.mood?.(latest) ?? null);
-      sparkline.set(times, joined, samples.map(tile.line), SPAN_SECONDS);
+      sparkline.set(times, joined, samples.map(tile.line), shownSeconds);
     }
     for (const { loss, element, now, total } of this.losses) {
       const ever = status.totals[loss.counter];
@@ -207,19 +205,19 @@ export class Panels {
       const number = trend.value(latest);
       setText(value, trend.write(number));
       setAttribute(element, "data-mood", trend.warn?.(number) ? "warn" : null);
-      sparkline.set(times, joined, samples.map(trend.value), SPAN_SECONDS);
+      sparkline.set(times, joined, samples.map(trend.value), shownSeconds);
     }
     this.drawRates(history);
     this.drawLatency(history, times, joined);
     this.drawLimits(status.limits);
   }
 
-  drawRates({ samples }) {
+  drawRates({ samples, shownSeconds: spanSeconds }) {
     const times = samples.map((sample) => sample.time);
     const joined = samples.map((sample) => sample.joined);
     const marks = samples.filter((sample) => sample.restarted).map((sample) => sample.time);
     if (this.choice.key) {
-      this.rates.set({ times, joined, marks, ...this.linesByCore(samples) });
+      this.rates.set({ times, joined, marks, spanSeconds, ...this.linesByCore(samples) });
       return;
     }
     const over = (read) => samples.map(read);
@@ -227,6 +225,7 @@ export class Panels {
       times,
       joined,
       marks,
+      spanSeconds,
       series: [
         { name: "Published", kind: "published", values: over((one) => one.rates.published_messages ?? null) },
         {
@@ -266,7 +265,7 @@ export class Panels {
     return { series: [...series, { name, kind: "others", values: mean }], also: { others } };
   }
 
-  drawLatency({ samples, status }, times, joined) {
+  drawLatency({ samples, shownSeconds: spanSeconds, status }, times, joined) {
     const names = PERCENTILES.map((share) => `${Number((share * 100).toFixed(1))} %`);
     const kinds = ["p50", "p90", "p99", "p999"];
     const series = names.map((name, index) => {
@@ -274,7 +273,7 @@ export class Panels {
     });
     const marks = samples.filter((sample) => sample.restarted).map((sample) => sample.time);
     const empty = samples.length > 1 ? "No messages were sent in this time" : undefined;
-    this.latency.set({ times, joined, marks, series: series.reverse(), empty });
+    this.latency.set({ times, joined, marks, spanSeconds, series: series.reverse(), empty });
     const ever = status.latency;
     const since =
       ever.p50_seconds === null

@@ -11,6 +11,9 @@
 /** How long a history reaches back, in seconds. */
 export const SPAN_SECONDS = 300;
 
+/** What charts show of it: as much as there is, by steps, so that a new page is not an empty one. */
+const SHOWN_SECONDS = [60, 120, SPAN_SECONDS];
+
 /** Answers further apart than this are not joined by a line. */
 const JOINED_SECONDS_MAX = 10;
 
@@ -203,6 +206,12 @@ export class History {
 
   get latest() {
     return this.samples.at(-1) ?? null;
+  }
+
+  /** From the left edge of a chart to its right one. */
+  get shownSeconds() {
+    const there = (this.latest?.time ?? 0) - (this.samples[0]?.time ?? 0);
+    return SHOWN_SECONDS.find((seconds) => seconds >= there) ?? SPAN_SECONDS;
   }
 
   /** Takes both answers of one poll and returns the sample they make. */

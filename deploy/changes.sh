@@ -1,0 +1,97 @@
+# shellcheck shell=bash
+# Sourced by the scripts beside it that change kernel settings: changes them, remembers what they
+# were before, and puts that back.
+#
+# Each script has a file of its own in STATE_DIR (default /run/blipmq, which like the settings
+# themselves lasts until the next boot). A line is a kind, a name and the value before, with tabs
+# between. The value before the first change stays, however often a script runs again.
+
+name=$(basename "$0")
+readonly name
+readonly state_dir=${STATE_DIR:-/run/blipmq}
+readonly state=$state_dir/${name%.sh}.before
+# Set by the script that sources this.
+dry_run=false
+
+fail() {
+    echo "$name: $1" >&2
+    exit "${2:-1}"
+}
+
+# Writes down what something was, before it is changed for the first time.
+remember() {
+    local kind=$1 what=$2 before=$3
+    if [ -e "$state" ] && grep -qF "$kind	$what	" "$state"; then return; fi
+    # The folder may be there already, for the pid files of numa-instances.sh.
+    { mkdir -p "$state_dir" && printf '%s\t%s\t%s\n' "$kind" "$what" "$before" >>"$state"; } ||
+        fail "cannot write down in $state what was before, so nothing is changed; run as root"
+}
+
+forget() {
+    local kind=$1 what=$2 rest
+    rest=$(grep -vF "$kind	$what	" "$state" || true)
+    if [ -n "$rest" ]; then echo "$rest" >"$state"; else rm -f "$state"; fi
+}
+
+# Writes a value to a file of the kernel. Returns 1 if the kernel refuses it.
+change_file() {
+    local file=$1 before=$2 value=$3
+    if $dry_run; then
+        echo "would write $value to $file"
+        return
+    fi
+    remember file "$file" "$before"
+    # The group, because a file that cannot be opened is told by the shell itself.
+    { echo "$value" >"$file"; } 2>/dev/null && return
+    forget file "$file"
+    return 1
+}
+
+put_back() {
+    local kind=$1 what=$2 before=$3
+    case "$kind" in
+        file)
+            # Interrupts and control groups come and go.
+            if [ ! -e "$what" ]; then
+                echo "$what is gone, left alone"
+            elif $dry_run; then
+                echo "would write \"$before\" to $what"
+            else
+                { echo "$before" >"$what"; } 2>/dev/null && echo "wrote \"$before\" to $what"
+            fi
+            ;;
+        slice)
+            if $dry_run; then
+                echo "would run: systemctl set-property --runtime $what AllowedCPUs=$before"
+            else
+                systemctl set-property --runtime "$what" "AllowedCPUs=$before" &&
+                    echo "set AllowedCPUs of $what to \"$before\""
+            fi
+            ;;
+        cpus) ;;
+        *) fail "$state has a line that begins with \"$kind\", which this script did not write" ;;
+    esac
+}
+
+# Puts everything back, the last change first, and ends the script.
+undo_and_exit() {
+    if [ ! -e "$state" ]; then
+        echo "nothing to undo: $state is not there"
+        exit 0
+    fi
+    local line kind what before failed=0
+    local -a lines
+    mapfile -t lines < <(tac "$state")
+    for line in "${lines[@]}"; do
+        IFS=$'\t' read -r kind what before <<<"$line"
+        put_back "$kind" "$what" "$before" && continue
+        echo "$name: could not put \"$before\" back to $what" >&2
+        failed=$((failed + 1))
+    done
+    $dry_run && exit 0
+    [ "$failed" -eq 0 ] ||
+        fail "$failed of ${#lines[@]} changes are not undone; $state is kept, so run --undo again, as root"
+    rm -f "$state"
+    echo "undone: ${#lines[@]} changes"
+    exit 0
+}

@@ -1,0 +1,85 @@
+#!/usr/bin/env bash
+# Sets the kernel settings of sysctl.d/60-blipmq.conf until the next boot.
+set -euo pipefail
+
+# shellcheck source-path=SCRIPTDIR source=changes.sh
+. "$(dirname "${BASH_SOURCE[0]}")/changes.sh"
+
+usage() {
+    cat <<'EOF2'
+Usage: sysctl.sh [--dry-run] [FILE]
+       sysctl.sh [--dry-run] --undo
+
+Sets what FILE says (default: sysctl.d/60-blipmq.conf beside this script), in force until the next
+boot, but lowers nothing: where the machine has more already, that stays. Needs root.
+
+  --dry-run   print what would be done, change nothing; needs no root
+  --undo      put back what was before the first run since the boot
+  --help      this text
+
+To keep the settings copy the file to /etc/sysctl.d; every boot reads it. To undo that, remove it
+there. What was before is in /run/blipmq/sysctl.before until it is undone.
+
+Environment: PROCFS (default /proc) and STATE_DIR (default /run/blipmq), for tests.
+EOF2
+}
+
+undo=false
+file=""
+for argument in "$@"; do
+    case "$argument" in
+        --dry-run) dry_run=true ;;
+        --undo) undo=true ;;
+        --help | -h) usage; exit 0 ;;
+        -*) fail "unknown option $argument; see --help" 2 ;;
+        *)
+            [ -z "$file" ] || fail "more than one file: $file and $argument" 2
+            file=$argument
+            ;;
+    esac
+done
+if $undo; then
+    [ -z "$file" ] || fail "--undo takes no file, it knows what was changed" 2
+    undo_and_exit
+fi
+file=${file:-$(dirname "${BASH_SOURCE[0]}")/sysctl.d/60-blipmq.conf}
+[ -r "$file" ] || fail "cannot read $file"
+
+# Number by number the larger of both: a setting may have several, like net.ipv4.tcp_rmem.
+larger() {
+    local -a now wanted
+    local index
+    read -ra now <<<"$1"
+    read -ra wanted <<<"$2"
+    for index in "${!wanted[@]}"; do
+        if [ "${now[index]:-0}" -gt "${wanted[index]}" ]; then wanted[index]=${now[index]}; fi
+    done
+    echo "${wanted[*]}"
+}
+
+# The whole file first: half of it is worse than none.
+keys=() values=()
+while IFS= read -r line; do
+    [[ "$line" =~ ^[[:space:]]*([#\;]|$) ]] && continue
+    [[ "$line" =~ ^([a-z0-9_.-]+)\ *=\ *([0-9]+(\ [0-9]+)*)\ *$ ]] ||
+        fail "$file: \"$line\" is not KEY = NUMBERS; nothing was changed"
+    keys+=("${BASH_REMATCH[1]}") values+=("${BASH_REMATCH[2]}")
+done <"$file"
+
+for index in "${!keys[@]}"; do
+    key=${keys[index]}
+    path=${PROCFS:-/proc}/sys/${key//.//}
+    if [ ! -e "$path" ]; then
+        echo "$key is not to be seen from in here, left alone"
+        continue
+    fi
+    read -ra now <"$path"
+    value=$(larger "${now[*]}" "${values[index]}")
+    if [ "$value" = "${now[*]}" ]; then
+        echo "$key is ${now[*]} already"
+    elif change_file "$path" "${now[*]}" "$value"; then
+        $dry_run || echo "$key was ${now[*]}, is $value"
+    else
+        fail "cannot write $value to $path; run as root on the machine itself, not in a container; --undo puts back what was changed"
+    fi
+done

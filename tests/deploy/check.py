@@ -1,0 +1,50 @@
+#!/usr/bin/env python3
+"""Checks everything in deploy/ that is not a script: tests/deploy/check.py
+
+The scripts are tested by tests/deploy/main.rs and linted by shellcheck. This is a program of its own, in
+Python, since most of it is reading YAML and JSON, and it is here, since deploy/ is what operators copy.
+
+It prints one line for each check: "ok", "FAILED" or, if a tool could not be had, "SKIPPED: NAME: REASON",
+which .ci/run repeats. The exit status is 1 if one failed. With a NAME only that check is made.
+
+Tools come from PyPI and Debian, see tools.py. The broker is target/debug/blipmq, or what BLIPMQ names.
+"""
+
+import sys
+
+import tools
+
+tools.enter_venv()
+
+try:
+    import running
+    import written
+except ImportError as error:
+    print(f"SKIPPED: everything in deploy/: {error}, and PyPI did not give it")
+    sys.exit(0)
+
+
+def main():
+    chosen = sys.argv[1:]
+    checks = written.ALL + running.ALL + (running.BY_NAME if chosen else [])
+    unknown = set(chosen) - {check.__name__ for check in checks}
+    if unknown:
+        sys.exit(f"check.py: no check {', '.join(unknown)}: {' '.join(check.__name__ for check in checks)}")
+    failed = 0
+    for check in checks:
+        name = check.__name__
+        if chosen and name not in chosen:
+            continue
+        try:
+            check()
+            print(f"ok       {name.replace('_', ' ')}", flush=True)
+        except tools.Skipped as reason:
+            print(f"SKIPPED: {name.replace('_', ' ')}: {reason}", flush=True)
+        except tools.Failed as reason:
+            failed += 1
+            print(f"FAILED   {name}: {reason}", flush=True)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

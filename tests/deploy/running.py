@@ -1,0 +1,411 @@
+"""Checks that run what deploy/ is for: a real Prometheus with its configuration, alerts and every
+query of the dashboard, the broker in a real container under its seccomp profiles, and its unit under a
+real systemd.
+
+Called by check.py. Every server is on 127.0.0.1 and is stopped by its own handle.
+"""
+
+import contextlib
+import http.client
+import http.server
+import json
+import os
+import pathlib
+import re
+import shutil
+import socket
+import subprocess
+import tempfile
+import threading
+import time
+import urllib.parse
+
+import yaml
+
+import queries
+from tools import DEPLOY, HERE, Failed, Skipped, broker, debian, expect, must, run
+
+PATIENCE_S = 60
+TOKEN = "a token as compose-secrets.sh makes one"
+
+
+@contextlib.contextmanager
+def process(command, log, **options):
+    """A process that is gone at the end; what it says is in the file."""
+    with open(log, "w") as file:
+        child = subprocess.Popen(
+            [str(part) for part in command],
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            **options,
+        )
+    try:
+        yield child
+    finally:
+        child.terminate()
+        try:
+            child.wait(PATIENCE_S)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.wait()
+
+
+def until(condition, child, log, what):
+    """Asks again and again until there is an answer; a process that ended gives none."""
+    deadline = time.monotonic() + PATIENCE_S
+    while time.monotonic() < deadline:
+        ended = child.poll() is not None
+        with contextlib.suppress(OSError, http.client.HTTPException):
+            answer = condition()
+            if answer:
+                return answer
+        if ended:
+            break
+        time.sleep(0.05)
+    raise Failed(f"{what} within {PATIENCE_S} s; its log ends:\n{pathlib.Path(log).read_text()[-2000:]}")
+
+
+def get(port, path, headers=None):
+    """Status and body."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    with contextlib.closing(connection):
+        connection.request("GET", path, headers=headers or {})
+        response = connection.getresponse()
+        return response.status, response.read().decode()
+
+
+# --- Prometheus ---
+
+
+class Broker(http.server.BaseHTTPRequestHandler):
+    """Serves metrics.txt as a broker would that is busy: at each visit all that counts has grown."""
+
+    visits = 0
+
+    def do_GET(self):
+        if self.headers["Authorization"] != f"Bearer {TOKEN}":
+            self.send_error(401)
+            return
+        Broker.visits += 1
+        body = grown(Broker.visits).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_arguments):
+        """Says nothing."""
+
+
+def grown(times):
+    kinds = queries.families()
+    lines = []
+    for line in (HERE / "metrics.txt").read_text().splitlines():
+        sample = re.fullmatch(r"([a-z_]+)(\{.*\})? (\S+)", line)
+        if sample and not line.startswith("#"):
+            name, labels, value = sample[1], sample[2] or "", sample[3]
+            family = re.sub(r"_(bucket|sum|count)$", "", name)
+            if kinds.get(name) == "counter" or kinds.get(family) == "histogram":
+                value = float(value) * times
+            line = f"{name}{labels} {value}"
+        lines.append(line)
+    return "\n".join(lines) + "\n"
+
+
+def free_port():
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+def configuration(folder, target):
+    """prometheus.yml as it is, but for where the broker and its token are, and how often it looks."""
+    config = yaml.safe_load((DEPLOY / "prometheus" / "prometheus.yml").read_text())
+    (folder / "token").write_text(TOKEN)
+    shutil.copy(queries.ALERTS, folder)
+    config["global"].update(scrape_interval="1s", scrape_timeout="1s", evaluation_interval="1s")
+    job = config["scrape_configs"][0]
+    expect(job["job_name"] == "blipmq", "the job is not called as the alerts and the dashboard want it")
+    expect(job["authorization"] == {"credentials_file": "/run/secrets/metrics-token"}, str(job))
+    job["authorization"]["credentials_file"] = str(folder / "token")
+    job["static_configs"] = [{"targets": [target]}]
+    config["scrape_configs"] = [job]
+    (folder / "prometheus.yml").write_text(yaml.safe_dump(config))
+
+
+def prometheus_answers_every_query():
+    program = debian("prometheus", "usr/bin/prometheus")
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Broker)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    with tempfile.TemporaryDirectory() as name, contextlib.closing(server.socket):
+        folder = pathlib.Path(name)
+        configuration(folder, f"127.0.0.1:{server.server_port}")
+        port = free_port()
+        command = [
+            program,
+            f"--config.file={folder}/prometheus.yml",
+            f"--storage.tsdb.path={folder}/data",
+            f"--web.listen-address=127.0.0.1:{port}",
+        ]
+        with process(command, folder / "log") as child:
+
+            def ask(query):
+                path = "/api/v1/query?" + urllib.parse.urlencode({"query": query})
+                status, body = get(port, path)
+                answer = json.loads(body) if status in (200, 400, 422) else {}
+                if answer.get("status") != "success":
+                    raise Failed(f"{query}: {answer.get('error', body)}")
+                return answer["data"]["result"]
+
+            # Three visits, for rates; before that `up` alone would do.
+            enough = 'count_over_time(up{job="blipmq"}[1m]) >= 3 and up == 1'
+
+            def enough_was_seen():
+                # It answers 503 while it starts.
+                return get(port, "/-/ready")[0] == 200 and ask(enough)
+
+            until(enough_was_seen, child, folder / "log", "Prometheus did not see the broker")
+            silent = []
+            for where, query in queries.of_dashboard():
+                result = ask(query)
+                values = [sample["value"][1] for sample in result]
+                if where.startswith("annotation"):
+                    continue
+                if not values or "NaN" in values:
+                    silent.append(f"{where}: {query}: {values}")
+            expect(not silent, "these panels would be empty:\n" + "\n".join(silent))
+
+            def rules():
+                groups = json.loads(get(port, "/api/v1/rules")[1])["data"]["groups"]
+                found = [rule for group in groups for rule in group["rules"]]
+                return found and all(rule["health"] != "unknown" for rule in found) and found
+
+            found = until(rules, child, folder / "log", "Prometheus did not evaluate the alerts")
+            wrong = [rule for rule in found if rule["health"] != "ok"]
+            expect(not wrong, str(wrong))
+            names = {alert["alert"] for alert in queries.alerts()}
+            expect({rule["name"] for rule in found} == names, "not all alerts were loaded")
+        server.shutdown()
+
+
+def broker_serves_what_is_shown():
+    """That what metrics.txt says is what the broker has; it is what all queries are held to."""
+    with tempfile.TemporaryDirectory() as name:
+        log, blip, port = pathlib.Path(name) / "log", free_port(), free_port()
+        addresses = ["--bind", f"127.0.0.1:{blip}", "--nats-bind", "127.0.0.1:0"]
+        command = [broker(), *addresses, "--metrics-bind", f"127.0.0.1:{port}"]
+        with process(command, log) as child:
+            until(lambda: get(port, "/metrics")[1], child, log, "the broker served no metrics")
+            # What is told of single subscriptions needs one.
+            subscriber = [broker(), "sub", "--server", f"127.0.0.1:{blip}", ">"]
+            with process(subscriber, pathlib.Path(name) / "subscriber"):
+
+                def page_with_a_subscription():
+                    page = get(port, "/metrics")[1]
+                    return re.search(r"^blipmq_subscriptions\{.*\} 1$", page, re.MULTILINE) and page
+
+                page = until(page_with_a_subscription, child, log, "nobody could subscribe")
+    has = dict(re.findall(r"^# TYPE (\S+) (\S+)$", page, re.MULTILINE))
+    known = queries.families()
+    missing = sorted(known.keys() - has.keys())
+    expect(not missing, f"the broker has no {', '.join(missing)}")
+    extra = sorted(has.keys() - known.keys())
+    expect(not extra, f"metrics.txt and the dashboard do not have {', '.join(extra)}")
+    kinds = {name: (known[name], has[name]) for name in known if known[name] != has[name]}
+    expect(not kinds, f"kinds differ, metrics.txt and broker: {kinds}")
+
+
+# --- containers ---
+
+
+def bundle(folder, arguments, profile):
+    """A container of OCI with what compose.yaml and the manifest ask for: no capabilities, nobody's
+    user, nothing to write to, no new privileges, and a seccomp profile."""
+    root = folder / "rootfs"
+    binds = ["/usr", "/lib", "/lib64", "/bin"]
+    mounts = [{"destination": "/proc", "type": "proc", "source": "proc"}]
+    for path in binds:
+        if pathlib.Path(path).exists():
+            (root / path[1:]).mkdir(parents=True)
+            bind = {"type": "bind", "source": os.path.realpath(path), "options": ["rbind", "ro"]}
+            mounts.append({"destination": path, **bind})
+    for path in ("proc", "sys", "dev", "blipmq"):
+        (root / path).mkdir()
+    mounts.append({"destination": "/sys", "type": "sysfs", "source": "sysfs", "options": ["ro"]})
+    shutil.copy(broker(), root / "blipmq" / "blipmq")
+    shutil.copy(DEPLOY / "container.toml", root / "blipmq" / "blipmq.toml")
+    sets = ("bounding", "effective", "permitted", "inheritable", "ambient")
+    config = {
+        "ociVersion": "1.0.2",
+        "process": {
+            "user": {"uid": 65532, "gid": 65532},
+            "args": ["/blipmq/blipmq", *arguments],
+            "cwd": "/",
+            "env": ["PATH=/bin"],
+            "noNewPrivileges": True,
+            "capabilities": {name: [] for name in sets},
+        },
+        "root": {"path": "rootfs", "readonly": True},
+        "mounts": mounts,
+        # Not a network of its own, so that the check can ask the broker.
+        "linux": {"namespaces": [{"type": kind} for kind in ("pid", "ipc", "mount")], "seccomp": profile},
+    }
+    (folder / "config.json").write_text(json.dumps(config))
+
+
+def runc():
+    if os.geteuid() != 0:
+        raise Skipped("containers need root")
+    return debian("runc", "usr/sbin/runc")
+
+
+def served(profile):
+    """Whether the broker serves in a container under a profile, and what it said."""
+    program = runc()
+    with tempfile.TemporaryDirectory() as name:
+        folder = pathlib.Path(name)
+        folder.chmod(0o755)
+        port = free_port()
+        arguments = ["--config", "/blipmq/blipmq.toml", "--bind", "127.0.0.1:0"]
+        arguments += ["--nats-bind", "127.0.0.1:0", "--metrics-bind", f"127.0.0.1:{port}"]
+        bundle(folder, arguments, profile)
+        # The log is of the folder, whose name no other container has.
+        identity = f"blipmq-{folder.name}"
+        log = folder / "log"
+        command = [program, "--root", folder / "state", "run", "--bundle", folder, identity]
+        with process(command, log) as child:
+
+            def answer():
+                return child.poll() is not None or get(port, "/metrics")[0] == 200
+
+            try:
+                until(answer, child, log, "the broker neither served nor ended")
+                serves = child.poll() is None
+            finally:
+                child.terminate()
+                child.wait(PATIENCE_S)
+        return serves, log.read_text()
+
+
+def served_or_skipped(profile):
+    """Whether containers can be run here at all is told by one without a profile."""
+    serves, said = served(profile)
+    if not serves:
+        without, why = served(None)
+        if not without:
+            raise Skipped(f"no container can be run here: {why.strip()[-300:]}")
+    return serves, said
+
+
+def container_runs_under_its_profile_and_not_under_docker_s():
+    profile = json.loads((DEPLOY / "kubernetes" / "seccomp.json").read_text())
+    serves, said = served_or_skipped(profile)
+    expect(serves, f"the broker does not serve under kubernetes/seccomp.json: {said}")
+    without = [rule for rule in profile["syscalls"] if "io_uring_setup" not in rule["names"]]
+    serves, said = served({**profile, "syscalls": without})
+    expect(not serves, "Docker's default profile would do: then why another?")
+    expect("io_uring is forbidden here" in said, f"the broker does not say what it lacks: {said}")
+
+
+def filter_of_the_unit():
+    """The system calls that the unit's SystemCallFilter lines leave, as systemd-analyze tells them."""
+    if not shutil.which("systemd-analyze"):
+        raise Skipped("systemd-analyze is not installed")
+
+    def calls(name):
+        if not name.startswith("@"):
+            return {name}
+        found = set()
+        for line in must(["systemd-analyze", "syscall-filter", name]).splitlines()[1:]:
+            word = line.strip()
+            if word and not word.startswith("#"):
+                found |= calls(word)
+        return found
+
+    unit = (DEPLOY / "blipmq.service").read_text()
+    # systemd itself allows these to every service with a list of what is allowed.
+    allowed = calls("@default")
+    for line in re.findall(r"^SystemCallFilter=(.*)$", unit, re.MULTILINE):
+        for name in line.lstrip("~").split():
+            allowed = allowed - calls(name) if line.startswith("~") else allowed | calls(name)
+    return sorted(allowed)
+
+
+def unit_s_filter_lets_io_uring_work():
+    rule = {"names": filter_of_the_unit(), "action": "SCMP_ACT_ALLOW"}
+    profile = {"defaultAction": "SCMP_ACT_ERRNO", "defaultErrnoRet": 1, "syscalls": [rule]}
+    serves, said = served_or_skipped(profile)
+    expect(serves, f"the broker does not serve under the SystemCallFilter of blipmq.service: {said}")
+
+
+# --- systemd ---
+
+
+def under_systemd(*drop_in):
+    """What a real systemd makes of the unit: each thing that systemd-probe.sh asks, and its answer."""
+    if os.geteuid() != 0:
+        raise Skipped("a systemd of its own needs root")
+    with tempfile.TemporaryDirectory() as name:
+        folder = pathlib.Path(name)
+        folder.chmod(0o755)
+        status, said = run([HERE / "systemd-lab.sh", broker(), folder, *drop_in], timeout=180)
+        if status == 3:
+            raise Skipped(said.strip())
+        expect(status == 0, said)
+        lines = (folder / "said").read_text().splitlines()
+        log = (folder / "log").read_text() if (folder / "log").exists() else ""
+    answers = dict(line.partition(" ")[::2] for line in lines)
+    if "stopped" not in answers:
+        raise Failed("\n".join(["the probe did not come to its end:", *lines, log]))
+    return answers, log
+
+
+def expect_answers(answers, log, wanted):
+    wrong = {name: answers.get(name) for name in wanted if answers.get(name) != wanted[name]}
+    expect(not wrong, f"under systemd: {wrong}, wanted is {wanted}; the broker said:\n{log[-2000:]}")
+
+
+HARDENED = {
+    "state": "active",
+    "result": "success 0",
+    # Where isolate-cores.sh leaves it alone.
+    "group": "/blipmq.slice/blipmq.service",
+    "capabilities": "0000000000000000",
+    # 2: there is a filter.
+    "seccomp": "2",
+    "metrics": "HTTP/1.0 200 OK",
+    "stopped": "inactive success",
+}
+
+
+def unit_serves_under_all_its_hardening():
+    answers, log = under_systemd("Type=exec", "WatchdogSec=0")
+    expect_answers(answers, log, HARDENED)
+    expect(answers["user"] != "0", "the broker runs as root")
+
+
+def unit_is_ready_reloaded_and_watched():
+    answers, log = under_systemd()
+    wanted = {
+        "watchdog": "10s",
+        "reload": "0",
+        "reloaded": "active same",
+        # A wrong file: the command fails, the broker goes on.
+        "bad-reload": "1",
+        "bad-reloaded": "active same",
+        # Stopped by SIGSTOP, started again once.
+        "watched": "active 1",
+    }
+    expect_answers(answers, log, {**HARDENED, **wanted})
+
+
+ALL = [
+    prometheus_answers_every_query,
+    container_runs_under_its_profile_and_not_under_docker_s,
+    unit_s_filter_lets_io_uring_work,
+    unit_serves_under_all_its_hardening,
+]
+# Made if they are named.
+BY_NAME = [broker_serves_what_is_shown, unit_is_ready_reloaded_and_watched]
