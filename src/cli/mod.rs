@@ -8,15 +8,19 @@
 //! - A failure is one line on stderr: what happened, the numbers, what to do.
 //! - Stdout carries nothing but what was asked for.
 
+mod admin;
 mod bench;
 mod check_config;
 mod doctor;
 mod output;
 mod publish;
+mod reload;
 mod reply;
 mod request;
 mod serve;
 mod subscribe;
+mod top;
+mod units;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -40,7 +44,9 @@ use clap::{Args, Parser, Subcommand};
   blipmq pub orders.eu 'one espresso'        publish one
   blipmq request prices.get espresso         ask, and print the reply
   blipmq bench blip://127.0.0.1:7878         measure a broker
-  blipmq check-config /etc/blipmq.toml       check a file before a restart
+  blipmq top                                 watch a broker in the terminal
+  blipmq check-config /etc/blipmq.toml       check a file before a reload or a restart
+  blipmq reload                              make a broker read its file again
   blipmq doctor                              check this machine before a start
 
 Exit status: 0 success, 1 failure, 2 a command line that cannot be understood."
@@ -71,8 +77,14 @@ enum Command {
     /// Load a broker, check every message, and tell how fast it was.
     #[command(after_help = bench::EXAMPLES)]
     Bench(Box<bench::Bench>),
+    /// Watch a broker: rates, latency, cores, slowest subscribers, topics, limits.
+    #[command(after_help = top::EXAMPLES)]
+    Top(top::Top),
     /// Check a configuration file and print every setting it leads to.
     CheckConfig(check_config::CheckConfig),
+    /// Make a broker read its configuration again, and tell what it applied.
+    #[command(after_help = reload::EXAMPLES)]
+    Reload(reload::Reload),
     /// Check this machine against what the broker needs and what the tuning guide advises.
     #[command(after_help = doctor::NOTES)]
     Doctor(doctor::Doctor),
@@ -128,7 +140,9 @@ pub fn run() -> ExitCode {
         Command::Request(request) => request.run(),
         Command::Reply(reply) => reply.run(),
         Command::Bench(bench) => bench.run(),
+        Command::Top(top) => top.run(),
         Command::CheckConfig(check_config) => check_config.run(),
+        Command::Reload(reload) => reload.run(),
         Command::Doctor(doctor) => doctor.run(),
     };
     match outcome {
