@@ -1,7 +1,7 @@
 //! What the admin API answers, as types. Fields that this version does not know are skipped, so a
 //! newer broker can be read; a missing one is an error that names it.
 //!
-//! Called by `admin`. Read by `top`.
+//! Called by `admin`. Read by `top` and `reload`.
 
 use std::fmt;
 use std::ops::Deref;
@@ -97,6 +97,29 @@ pub struct Status {
     pub limits: Vec<Limit>,
     /// Since the start; nothing before the first message.
     pub latency: Option<Latency>,
+}
+
+/// The part of the status that tells of the configuration.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Configured {
+    pub pid: u32,
+    pub configuration: Configuration,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub struct Configuration {
+    pub reloads: u64,
+    pub last_reload: Option<Reload>,
+}
+
+/// What came of a reload.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Reload {
+    pub number: u64,
+    pub outcome: Printable,
+    pub applied: Vec<Printable>,
+    pub needs_restart: Vec<Printable>,
+    pub errors: Vec<Printable>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
