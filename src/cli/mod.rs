@@ -8,6 +8,7 @@
 //! - A failure is one line on stderr: what happened, the numbers, what to do.
 //! - Stdout carries nothing but what was asked for.
 
+mod admin;
 mod bench;
 mod check_config;
 mod doctor;
@@ -18,6 +19,8 @@ mod reply;
 mod request;
 mod serve;
 mod subscribe;
+mod top;
+mod units;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -41,6 +44,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
   blipmq pub orders.eu 'one espresso'        publish one
   blipmq request prices.get espresso         ask, and print the reply
   blipmq bench blip://127.0.0.1:7878         measure a broker
+  blipmq top                                 watch a broker in the terminal
   blipmq check-config /etc/blipmq.toml       check a file before a restart
   blipmq doctor                              check this machine before a start
 
@@ -72,6 +76,9 @@ enum Command {
     /// Load a broker, check every message, and tell how fast it was.
     #[command(after_help = bench::EXAMPLES)]
     Bench(Box<bench::Bench>),
+    /// Watch a broker: rates, latency, cores, slowest subscribers, topics, limits.
+    #[command(after_help = top::EXAMPLES)]
+    Top(top::Top),
     /// Check a configuration file and print every setting it leads to.
     CheckConfig(check_config::CheckConfig),
     /// Check this machine against what the broker needs and what the tuning guide advises.
@@ -133,6 +140,7 @@ pub fn run() -> ExitCode {
         Command::Request(request) => request.run(),
         Command::Reply(reply) => reply.run(),
         Command::Bench(bench) => bench.run(),
+        Command::Top(top) => top.run(),
         Command::CheckConfig(check_config) => check_config.run(),
         Command::Doctor(doctor) => doctor.run(),
     };

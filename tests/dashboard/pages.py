@@ -1,6 +1,6 @@
 """A page in a headless Chromium, and all that it does wrong while it is open.
 
-Used by `against_fake.py` and `against_broker.py`.
+Used by `cases.py` and `against_broker.py`.
 """
 
 from pathlib import Path

@@ -37,7 +37,6 @@ mod round;
 mod summary;
 mod table;
 mod target;
-mod units;
 mod worker;
 
 use std::io::Write;

@@ -10,7 +10,7 @@ use std::fmt::Write;
 
 use hdrhistogram::Histogram;
 
-use super::units;
+use crate::cli::units;
 
 const WIDTH: f64 = 900.0;
 const PANEL_HEIGHT: f64 = 280.0;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::target::Target;
-use super::units;
+use crate::cli::units;
 
 pub struct Progress {
     bar: ProgressBar,

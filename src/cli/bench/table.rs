@@ -3,7 +3,7 @@
 //! Called by `mod` and `idle`.
 
 use super::summary::{Measured, NUMBERS, Unit};
-use super::units;
+use crate::cli::units;
 
 /// Columns of text: the first to the left, the others to the right.
 pub fn aligned(rows: &[Vec<String>]) -> String {

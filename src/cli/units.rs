@@ -1,6 +1,6 @@
 //! Numbers with units, as people read them.
 //!
-//! Called by the reports and by `progress`.
+//! Called by the reports of `bench`, and by `top`.
 
 /// Three digits and k, M or G.
 pub fn count(value: f64) -> String {
