@@ -55,7 +55,8 @@ pub fn answer(error: clap::Error, command: Command) -> Outcome {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     match words[..] {
         ["help", ref asked @ ..]
-            if error.kind() == ErrorKind::InvalidSubcommand && !asked[0].starts_with('-') =>
+            if error.kind() == ErrorKind::InvalidSubcommand
+                && !asked.iter().any(|word| word.starts_with('-')) =>
         {
             match TOPICS.iter().find(|topic| asked == [topic.name]) {
                 Some(topic) => show(&chapter::text(topic.source)),
