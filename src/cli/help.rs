@@ -54,7 +54,10 @@ pub fn answer(error: clap::Error, command: Command) -> Outcome {
         std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     match words[..] {
-        ["help", ref asked @ ..] if error.kind() == ErrorKind::InvalidSubcommand => {
+        ["help", ref asked @ ..]
+            if error.kind() == ErrorKind::InvalidSubcommand
+                && !asked.iter().any(|word| word.starts_with('-')) =>
+        {
             match TOPICS.iter().find(|topic| asked == [topic.name]) {
                 Some(topic) => show(&chapter::text(topic.source)),
                 None if asked == [LIST] => {

@@ -1,7 +1,8 @@
 //! Metrics, the HTTP pages, and health checks: what each number means, and which to watch.
 //!
-//! Everything is on `[metrics] bind_addr`, http://127.0.0.1:9090 by default, and read-only. It has a thread
-//! of its own that is pinned to no core: however often it is asked, messages do not wait for it.
+//! Everything is on `[metrics] bind_addr`, http://127.0.0.1:9090 by default, and read-only. It has
+//! a thread of its own that is pinned to no core: however often it is asked, messages do not wait
+//! for it.
 //!
 //! | path | what it is |
 //! |---|---|
@@ -32,9 +33,9 @@
 //!
 //! # Lists
 //!
-//! `sort` is one of the words below, the first of them by default; `order` is `desc` or `asc`; `limit` is
-//! 1 to 1,000, 50 by default; `offset` and `limit` together are at most 10,000. Anything else is 400, with
-//! what is allowed. Times are seconds, sizes bytes.
+//! `sort` is one of the words below, the first of them by default; `order` is `desc` or `asc`;
+//! `limit` is 1 to 1,000, 50 by default; `offset` and `limit` together are at most 10,000. Anything
+//! else is 400, with what is allowed. Times are seconds, sizes bytes.
 //!
 //! | list | `sort` |
 //! |---|---|
@@ -42,15 +43,17 @@
 //! | `subscriptions` | `dropped`, `lag`, `queued_bytes`, `queued_messages`, `delivered` |
 //! | `topics` | `rate`, `published`, `kept_bytes`, `name` |
 //!
-//! A core that does not answer within a second is named in `unanswered_cores`, and its rows are missing.
-//! `paused` of a connection says why it is not read: `answers` (it asks and does not read what comes
-//! back), `mesh` (another core is behind), `blocked` (a subscription with `block` is full) or `fence` (a PING
-//! of NATS waits for other cores). `holds_up_topics` of a subscription says how many topics wait for it.
+//! A core that does not answer within a second is named in `unanswered_cores`, and its rows are
+//! missing. `paused` of a connection says why it is not read: `answers` (it asks and does not read
+//! what comes back), `mesh` (another core is behind), `blocked` (a subscription with `block` is
+//! full) or `fence` (a PING of NATS waits for other cores). `holds_up_topics` of a subscription
+//! says how many topics wait for it.
 //!
 //! # Who may read it
 //!
-//! On a loopback address whoever is on the machine. Any other address needs a token, or the broker does
-//! not start; then every path but `/healthz`, `/readyz` and the files of the dashboard wants it:
+//! On a loopback address whoever is on the machine. Any other address needs a token, or the broker
+//! does not start; then every path but `/healthz`, `/readyz` and the files of the dashboard wants
+//! it:
 //!
 //! ```toml
 //! [metrics]
@@ -58,9 +61,10 @@
 //! token = "..."
 //! ```
 //!
-//! Without it the answer is 401. Prometheus has `authorization` with `credentials_file` for it, curl
-//! `--header "Authorization: Bearer TOKEN"`, `blipmq top` the variable `BLIPMQ_METRICS_TOKEN`, and the
-//! dashboard asks. There is no TLS: over a network you do not trust put it behind a proxy that has.
+//! Without it the answer is 401. Prometheus has `authorization` with `credentials_file` for it,
+//! curl `--header "Authorization: Bearer TOKEN"`, `blipmq top` the variable `BLIPMQ_METRICS_TOKEN`,
+//! and the dashboard asks. There is no TLS: over a network you do not trust put it behind a proxy
+//! that has.
 //!
 //! At most 32 connections are served at once, each for one answer and at most ten seconds.
 //!
@@ -88,16 +92,17 @@
 //! histogram_quantile(0.99, sum by (le) (rate(blipmq_accept_to_send_seconds_bucket[1m])))
 //! ```
 //!
-//! A core that is always busy is not one at its end: it carries more messages per send the more there is to
-//! do. It is at its end when lag or drops rise with it; see [`capacity`](super::capacity).
+//! A core that is always busy is not one at its end: it carries more messages per send the more
+//! there is to do. It is at its end when lag or drops rise with it; see
+//! [`capacity`](super::capacity).
 //!
 //! `deploy/prometheus/alerts.yml` has alerts of these, and `deploy/grafana/` a dashboard.
 //!
 //! # Every metric
 //!
-//! Counters begin at 0 with the process and never fall. All of the first table have a label `core`, the
-//! number of the executor from 0; what is told of single subscriptions is told of the ten worst, by `rank`,
-//! so that clients cannot add series.
+//! Counters begin at 0 with the process and never fall. All of the first table have a label `core`,
+//! the number of the executor from 0; what is told of single subscriptions is told of the ten
+//! worst, by `rank`, so that clients cannot add series.
 //!
 //! | per core | means |
 //! |---|---|

@@ -1,8 +1,9 @@
 //! Profiling: where a core's time goes, with perf, flame graphs, strace and bpftrace.
 //!
 //! First ask the broker. `1 - rate(blipmq_asleep_seconds_total)` is how busy a core is, and
-//! `blipmq_delivered_messages_total / blipmq_flushes_total` how many messages share a send: one per send at
-//! a low rate is the normal price of sending at once, see [`performance`](super::performance).
+//! `blipmq_delivered_messages_total / blipmq_flushes_total` how many messages share a send: one per
+//! send at a low rate is the normal price of sending at once, see
+//! [`performance`](super::performance).
 //!
 //! # Build it with symbols
 //!
@@ -10,8 +11,8 @@
 //! cargo build --profile=perf
 //! ```
 //!
-//! This is the release build with symbols, as `target/perf/blipmq`. Run it on a core of its own and put
-//! a load on it from another, so that what is recorded is one executor and nothing else:
+//! This is the release build with symbols, as `target/perf/blipmq`. Run it on a core of its own and
+//! put a load on it from another, so that what is recorded is one executor and nothing else:
 //!
 //! ```sh broker
 //! taskset -c 0 blipmq
@@ -32,11 +33,12 @@
 //! perf report --input perf.data --no-children --comm executor-0 --percentage relative --sort symbol --stdio --percent-limit 1
 //! ```
 //!
-//! Executors are threads that are named after their CPU, `executor-0` here; without `--comm` the report has
-//! whatever else ran there.
+//! Executors are threads that are named after their CPU, `executor-0` here; without `--comm` the
+//! report has whatever else ran there.
 //!
 //! Frame pointers are not in the build by default; for whole stacks in user space build with
-//! `RUSTFLAGS="-C force-frame-pointers=yes"`, or say `--call-graph dwarf`, which records more and slower.
+//! `RUSTFLAGS="-C force-frame-pointers=yes"`, or say `--call-graph dwarf`, which records more and
+//! slower.
 //!
 //! # Flame graphs
 //!
@@ -51,12 +53,12 @@
 //!
 //! # What to expect
 //!
-//! Most of it is the kernel, below `io_uring_enter`: TCP, and copying bytes into sockets and out of them.
-//! The record of 2026-11-24 tells how much without a profiler, as it has the *floor* in the same
-//! shapes, a loop that only receives and sends: at 1:48 with 64 bytes that costs 26.7 ns per delivery where
-//! the broker costs 20.9, at 1:1 with 1 KiB 317 ns where the broker costs 374. So with large messages or
-//! many subscribers there is nothing in user space to find; with 8 pairs on 8 topics (59.5 ns against 27.6) half of
-//! it is ours.
+//! Most of it is the kernel, below `io_uring_enter`: TCP, and copying bytes into sockets and out of
+//! them. The record of 2026-11-24 tells how much without a profiler, as it has the *floor* in the
+//! same shapes, a loop that only receives and sends: at 1:48 with 64 bytes that costs 26.7 ns per
+//! delivery where the broker costs 20.9, at 1:1 with 1 KiB 317 ns where the broker costs 374. So
+//! with large messages or many subscribers there is nothing in user space to find; with 8 pairs on
+//! 8 topics (59.5 ns against 27.6) half of it is ours.
 //!
 //! | what is large | it is | see |
 //! |---|---|---|
@@ -70,18 +72,18 @@
 //!
 //! # System calls
 //!
-//! Of each turn there should be one `io_uring_enter`, whatever it sends. strace slows what it watches, so
-//! it counts, it does not time:
+//! Of each turn there should be one `io_uring_enter`, whatever it sends. strace slows what it
+//! watches, so it counts, it does not time:
 //!
 //! ```sh root
 //! timeout 5 strace --follow-forks --summary-only --attach "$(pidof blipmq)"
 //! ```
 //!
-//! `blipmq_enters_total` has the same number without that: over `blipmq_turns_total` it is a little more
-//! than one.
+//! `blipmq_enters_total` has the same number without that: over `blipmq_turns_total` it is a little
+//! more than one.
 //!
-//! bpftrace shows what a core waits for without slowing it much, such as how long executors waited for their
-//! core after they were woken, because somebody else ran on it:
+//! bpftrace shows what a core waits for without slowing it much, such as how long executors waited
+//! for their core after they were woken, because somebody else ran on it:
 //!
 //! ```sh root
 //! bpftrace -e '

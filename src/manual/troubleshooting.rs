@@ -1,14 +1,14 @@
 //! Troubleshooting, by what you see: what to look at, why it is so, and what to do.
 //!
-//! Three things tell most of it: the last lines on stderr (`journalctl --unit blipmq` under systemd), the
-//! dashboard or `blipmq top`, and what this says of the machine:
+//! Three things tell most of it: the last lines on stderr (`journalctl --unit blipmq` under
+//! systemd), the dashboard or `blipmq top`, and what this says of the machine:
 //!
 //! ```sh
 //! blipmq doctor
 //! ```
 //!
-//! `doctor` may be run beside a broker, as the same user and with the same limits. The numbers that are
-//! named below are on `[metrics] bind_addr`:
+//! `doctor` may be run beside a broker, as the same user and with the same limits. The numbers that
+//! are named below are on `[metrics] bind_addr`:
 //!
 //! ```sh
 //! curl --fail --silent http://127.0.0.1:9090/metrics | grep -E '^blipmq_(dropped|limit|blocked|mesh_full)'
@@ -22,9 +22,9 @@
 //!
 //! # It does not start
 //!
-//! It says one line on stderr and ends with status 1; with 2 if the command line cannot be understood. A
-//! configuration that is wrong is told with file, line and what is allowed, every mistake at once; try one
-//! without starting anything:
+//! It says one line on stderr and ends with status 1; with 2 if the command line cannot be
+//! understood. A configuration that is wrong is told with file, line and what is allowed, every
+//! mistake at once; try one without starting anything:
 //!
 //! ```sh
 //! blipmq check-config config/mixed.toml
@@ -51,16 +51,17 @@
 //!
 //! # It does not start in a container
 //!
-//! Docker's default seccomp profile forbids io_uring, and so does containerd's. `deploy/seccomp.json` is
-//! Docker's with the calls `io_uring_setup`, `io_uring_enter` and `io_uring_register` allowed. The limits of a
-//! container are not those of the host either:
+//! Docker's default seccomp profile forbids io_uring, and so does containerd's.
+//! `deploy/seccomp.json` is Docker's with the calls `io_uring_setup`, `io_uring_enter` and
+//! `io_uring_register` allowed. The limits of a container are not those of the host either:
 //!
 //! ```sh docker
 //! docker run --security-opt seccomp=deploy/seccomp.json --ulimit memlock=-1 --ulimit nofile=65536 blipmq
 //! ```
 //!
-//! On Kubernetes the profile is a file of the node, `deploy/kubernetes/blipmq.yaml` says which. With `--cpus` a container has all cores and a quota: it is stopped with all cores at
-//! once when that is used up, which shows as latency of tens of milliseconds. Use `--cpuset-cpus`.
+//! On Kubernetes the profile is a file of the node, `deploy/kubernetes/blipmq.yaml` says which.
+//! With `--cpus` a container has all cores and a quota: it is stopped with all cores at once when
+//! that is used up, which shows as latency of tens of milliseconds. Use `--cpuset-cpus`.
 //!
 //! # Clients cannot connect
 //!
@@ -75,19 +76,19 @@
 //! | ERROR 5030, or `ldm` in INFO | it is being stopped | connect again, to the next |
 //! | closed without a word, NATS | arguments that cannot be read; as nats-server does | [`nats`](super::nats) |
 //!
-//! Logins that are refused have a line `login refused:` with the address and the reason. The log has at most
-//! once a second `server.max_connections is reached: new connections are refused`.
-//! `accepting failed: raise the open-file limit or close connections` is the system's limit, not ours. With
-//! `[logging] level = "debug"` each connection has a line.
+//! Logins that are refused have a line `login refused:` with the address and the reason. The log
+//! has at most once a second `server.max_connections is reached: new connections are refused`.
+//! `accepting failed: raise the open-file limit or close connections` is the system's limit, not
+//! ours. With `[logging] level = "debug"` each connection has a line.
 //!
-//! A NATS client at the port of BLIP/1 waits for an INFO that never comes. BlipMQ has no TLS
-//! yet: a client that insists on it fails on either port. Put a proxy that ends TLS in front, or a private network
-//! under it.
+//! A NATS client at the port of BLIP/1 waits for an INFO that never comes. BlipMQ has no TLS yet: a
+//! client that insists on it fails on either port. Put a proxy that ends TLS in front, or a private
+//! network under it.
 //!
 //! # Messages are dropped
 //!
-//! Nothing is lost silently: whoever missed something is told which messages, by a GAP or on `$SYS.GAP`, and
-//! `blipmq_dropped_messages_total` counts by `reason`:
+//! Nothing is lost silently: whoever missed something is told which messages, by a GAP or on
+//! `$SYS.GAP`, and `blipmq_dropped_messages_total` counts by `reason`:
 //!
 //! | reason | cause | remedy |
 //! |---|---|---|
@@ -100,29 +101,30 @@
 //! | `disconnected` | its connection ended while it was queued or being sent | why it ended, below; at most once is what is promised |
 //! | `refused` | published to a topic that could not be opened: not allowed, no legal name, or `limits.max_topics` | the ERROR that the publisher was sent says which: 4030, 4220, 4291 |
 //!
-//! Who it is: `/api/v1/subscriptions?sort=dropped`, whose rows have address, pattern, policy, and what was lost
-//! why. The log has a line when the queue of a subscription fills for the first time, `the queue of a
-//! subscription is full, from now on only counted`. If all subscribers of a core lose at once, the core is too busy; if one, that one is slow: its program, or its
-//! network.
+//! Who it is: `/api/v1/subscriptions?sort=dropped`, whose rows have address, pattern, policy, and
+//! what was lost why. The log has a line when the queue of a subscription fills for the first time,
+//! `the queue of a subscription is full, from now on only counted`. If all subscribers of a core
+//! lose at once, the core is too busy; if one, that one is slow: its program, or its network.
 //!
-//! A message that nobody subscribed to is no drop. `blipmq_published_messages_total` counts it, no queue
-//! does.
+//! A message that nobody subscribed to is no drop. `blipmq_published_messages_total` counts it, no
+//! queue does.
 //!
 //! # A slow consumer was closed
 //!
-//! ERROR 4290, `slow subscriber: ...`, or `Slow Consumer` of NATS. The log has a line with `disconnected:`, the
-//! address and the same text, which says which of three:
+//! ERROR 4290, `slow subscriber: ...`, or `Slow Consumer` of NATS. The log has a line with
+//! `disconnected:`, the address and the same text, which says which of three:
 //!
-//! - `its queue of 2048 messages ... has no room` (overflow disconnect): as it, or `queues.overflow_policy`,
-//!   asked for. Read faster, or choose another policy.
+//! - `its queue of 2048 messages ... has no room` (overflow disconnect): as it, or
+//!   `queues.overflow_policy`, asked for. Read faster, or choose another policy.
 //! - `it took nothing for 10000 ms while publishers waited for it` (overflow block): stalled for
 //!   `queues.block_timeout_ms`.
-//! - `it is behind by more than 16384 runs of missed messages`: what it lost could not be told any more,
-//!   as happens to one connection with very many topics. Use more connections.
+//! - `it is behind by more than 16384 runs of missed messages`: what it lost could not be told any
+//!   more, as happens to one connection with very many topics. Use more connections.
 //!
 //! # Publishes wait
 //!
-//! A publisher's socket fills up, its `publish` blocks or times out. Somebody holds it up; find who:
+//! A publisher's socket fills up, its `publish` blocks or times out. Somebody holds it up; find
+//! who:
 //!
 //! | look at | if | then |
 //! |---|---|---|
@@ -149,10 +151,11 @@
 //!
 //! # I see iowait at 100 %
 //!
-//! Nothing is wrong, and no disk is involved: the broker has none. On some kernels (6.5 and later, and the late
-//! ones of 6.1 and 6.4) a thread that sleeps in io_uring is counted as waiting for I/O, so an idle broker shows as one
-//! core at 100 % `wa` in top for each executor. That time is idle: others run in it. Look at what is
-//! used instead, which is about 0 for a broker without traffic:
+//! Nothing is wrong, and no disk is involved: the broker has none. On some kernels (6.5 and later,
+//! and the late ones of 6.1 and 6.4) a thread that sleeps in io_uring is counted as waiting for
+//! I/O, so an idle broker shows as one core at 100 % `wa` in top for each executor. That time is
+//! idle: others run in it. Look at what is used instead, which is about 0 for a broker without
+//! traffic:
 //!
 //! ```sh
 //! grep -E '^(Name|State|Threads):' "/proc/$(pidof -s blipmq)/status"
@@ -171,14 +174,14 @@
 //! | `blipmq_topics` | grows without end | names with ids in them: `limits.max_topics`, or subjects that are not kept, such as `_INBOX.>` |
 //! | the container's memory, not the process | | the kernel's socket buffers: `net.ipv4.tcp_wmem` times stalled connections |
 //!
-//! [`capacity`](super::capacity) has the sum. Publishes that are refused with ERROR 4291, `bytes of messages, over
-//! all topics and queues`, mean that queues alone fill the budget: stalled subscribers with large
-//! `subscriber_bytes`.
+//! [`capacity`](super::capacity) has the sum. Publishes that are refused with ERROR 4291, `bytes of
+//! messages, over all topics and queues`, mean that queues alone fill the budget: stalled
+//! subscribers with large `subscriber_bytes`.
 //!
 //! # Poor latency
 //!
-//! Split it first. `blipmq_accept_to_send_seconds` is the broker's part; what a client measures above it is
-//! network, the kernel's buffers, and the client.
+//! Split it first. `blipmq_accept_to_send_seconds` is the broker's part; what a client measures
+//! above it is network, the kernel's buffers, and the client.
 //!
 //! | look at | if | why, and what to do |
 //! |---|---|---|
@@ -192,8 +195,8 @@
 //!
 //! # A reload changes nothing
 //!
-//! SIGHUP, `systemctl reload blipmq` under systemd, reads the configuration again. The log says what came of it in
-//! one line, and so does `configuration` in `/api/v1/status`:
+//! SIGHUP, `systemctl reload blipmq` under systemd, reads the configuration again. The log says
+//! what came of it in one line, and so does `configuration` in `/api/v1/status`:
 //!
 //! | the line has | why, and what to do |
 //! |---|---|
@@ -203,14 +206,15 @@
 //!
 //! # It does not stop
 //!
-//! After SIGTERM it delivers what was accepted, for at most `server.drain_timeout_ms`. `stopped after
-//! server.drain_timeout_ms: subscribers that did not read were cut off` means that somebody did not read; a
-//! second signal ends it at once. `/readyz` is 503 meanwhile, so that nobody new is sent here.
+//! After SIGTERM it delivers what was accepted, for at most `server.drain_timeout_ms`. `stopped
+//! after server.drain_timeout_ms: subscribers that did not read were cut off` means that somebody
+//! did not read; a second signal ends it at once. `/readyz` is 503 meanwhile, so that nobody new is
+//! sent here.
 //!
 //! # It ended by itself
 //!
-//! Exit by SIGABRT with a line of Rust, `panicked at`, is mostly our mistake: a wrong shard must not keep
-//! serving. Please report that line and the configuration. systemd sends SIGABRT too, when a core has not
-//! answered for `WatchdogSec=`. SIGKILL is mostly the kernel, short of memory: `journalctl
-//! --dmesg` says so, and [`capacity`](super::capacity) how much it needs. `the data ring of CPU 0 failed, the
-//! broker cannot go on` is the kernel refusing a ring that it had given.
+//! Exit by SIGABRT with a line of Rust, `panicked at`, is mostly our mistake: a wrong shard must
+//! not keep serving. Please report that line and the configuration. systemd sends SIGABRT too, when
+//! a core has not answered for `WatchdogSec=`. SIGKILL is mostly the kernel, short of memory:
+//! `journalctl --dmesg` says so, and [`capacity`](super::capacity) how much it needs. `the data
+//! ring of CPU 0 failed, the broker cannot go on` is the kernel refusing a ring that it had given.

@@ -1,7 +1,7 @@
 //! Running it: which file, which cores, which limits.
 //!
-//! `blipmq check-config FILE` says what is wrong with a file, all at once.
-//! `config/mixed.toml` has every key with its default, its range and its meaning.
+//! `blipmq check-config FILE` says what is wrong with a file, all at once. `config/mixed.toml` has
+//! every key with its default, its range and its meaning.
 //!
 //! | file | for |
 //! |---|---|
@@ -18,9 +18,10 @@
 //! blipmq --config config/low-latency.toml
 //! ```
 //!
-//! Beside this chapter: [`capacity`](super::capacity) for how much of a machine, [`numa`](super::numa) for which
-//! cores of it, [`metrics`](super::metrics) for what to watch, [`troubleshooting`](super::troubleshooting) for
-//! when something is wrong, [`profiling`](super::profiling) for where the time goes.
+//! Beside this chapter: [`capacity`](super::capacity) for how much of a machine,
+//! [`numa`](super::numa) for which cores of it, [`metrics`](super::metrics) for what to watch,
+//! [`troubleshooting`](super::troubleshooting) for when something is wrong,
+//! [`profiling`](super::profiling) for where the time goes.
 //!
 //! # The three profiles
 //!
@@ -36,20 +37,23 @@
 //!
 //! When each wins:
 //!
-//! - *throughput*, where loss is worse than age: bulk, telemetry, subscribers that pause to write to a disk.
-//!   A stall of a few hundred milliseconds costs nothing, and what waited goes out in large sends. In exchange
-//!   a subscriber that is behind gets old messages, and a stalled one holds four times the memory.
-//! - *latency*, where age is worse than loss: prices, positions, state of a game. A subscriber that is behind
-//!   loses its oldest messages early, is told which, and gets what is recent; no connection waits for
-//!   a long send of its neighbour. In exchange bursts of more than 256 messages lose some, and a core
-//!   takes in less per turn, as a quarter of the capacity is what it takes.
-//! - *mixed*, where both are on one broker. Subscribers choose for themselves: `latest` or a short capacity for
-//!   screens, `block` for what must not lose.
+//! - *throughput*, where loss is worse than age: bulk, telemetry, subscribers that pause to write
+//!   to a disk. A stall of a few hundred milliseconds costs nothing, and what waited goes out in
+//!   large sends. In exchange a subscriber that is behind gets old messages, and a stalled one
+//!   may hold four times the memory.
+//! - *latency*, where age is worse than loss: prices, positions, state of a game. A subscriber that
+//!   is behind loses its oldest messages early, is told which, and gets what is recent; no
+//!   connection waits for a long send of its neighbour. In exchange a burst that leaves more
+//!   than 256 messages waiting loses some, and a core takes in less per turn, as a quarter of the
+//!   capacity is what it takes.
+//! - *mixed*, where both are on one broker. Subscribers choose for themselves: `latest` or a short
+//!   capacity for screens, `block` for what must not lose.
 //!
-//! A broker that has time sends each message at once whichever file it has: at a low rate all three are the
-//! same. They part when queues fill. How far is measured by `benches/profiles.sh`, which runs the three in turn:
-//! as fast as each goes with half of its queue on the way, all with the same on the way, and 2,000 messages per
-//! second to 48 subscribers. Its record is `benches/records/2026-11-26-amd-epyc/profiles/table.md`.
+//! A broker that has time sends each message at once whichever file it has: at a low rate all three
+//! are the same. They part when queues fill. How far is measured by `benches/profiles.sh`, which
+//! runs the three in turn: as fast as each goes with half of its queue on the way, all with the
+//! same on the way, and 2,000 messages per second to 48 subscribers. Its record is
+//! `benches/records/2026-11-26-amd-epyc/profiles/table.md`.
 //!
 //! ```sh minutes
 //! benches/profiles.sh

@@ -13,7 +13,7 @@ fn run(words: &[&str]) -> (Option<i32>, String, String) {
 
 #[test]
 fn help_of_a_command_is_what_its_flag_prints() {
-    for words in [&[][..], &["pub"], &["serve"], &["bench"], &["bench", "latency"], &["help"]] {
+    for words in [&[][..], &["pub"], &["serve"], &["bench"], &["bench", "latency"]] {
         let of_command = run(&[&["help"], words].concat());
         assert_eq!(of_command, run(&[words, &["--help"]].concat()), "{words:?}");
         assert_eq!((of_command.0, of_command.2.as_str()), (Some(0), ""), "{words:?}");

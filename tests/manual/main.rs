@@ -22,8 +22,7 @@ const CHAPTERS: [&str; 6] =
     ["tuning", "capacity", "numa", "metrics", "troubleshooting", "profiling"];
 
 /// What other branches bring. To be empty, and then to go, once they are merged.
-const NOT_YET: [&str; 4] = [
-    "blipmq top",
+const NOT_YET: [&str; 3] = [
     "blipmq_config_reloads_total",
     "blipmq_config_last_reload_successful",
     "benches/records/2026-11-26-amd-epyc/profiles/table.md",
