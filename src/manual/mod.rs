@@ -7,7 +7,8 @@
 //! | [`nats`] | connects NATS clients, or comes from nats-server |
 //! | [`decisions`] | asks why it is like this |
 //! | [`simulator`] | asks how the promises are proven, or replays a seed |
-//! | [`tuning`] | runs it |
+//! | [`tuning`] | runs it: which file, which cores, which limits |
+//! | [`operations`] | runs it: start, reload, stop, supervisors, the log |
 //! | [`performance`] | asks what a message costs, and how that grows |
 //! | [`fuzzing`] | asks how it is tested with generated input, and what that found |
 //!
@@ -18,6 +19,7 @@ pub mod architecture;
 pub mod decisions;
 pub mod fuzzing;
 pub mod nats;
+pub mod operations;
 pub mod performance;
 pub mod protocol;
 pub mod simulator;

@@ -60,7 +60,7 @@
 //! - Bcrypt hashes, which nats-server takes, are refused: checking one takes a core tens of
 //!   milliseconds, during which its other connections would wait.
 //! - Nkeys put no secret into the file and none on the wire; NATS clients have them.
-//! - Changes of users need a restart.
+//! - Changes of users take effect by a reload, see [`operations`](super::operations#reloading).
 //! - The metrics page asks nobody who they are.
 //!
 //! # Limits of the machine
