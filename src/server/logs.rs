@@ -136,9 +136,16 @@ fn write_lines(
         };
         match task {
             // Nobody may read it, and there is nobody else to tell.
-            Ok(Task::Write(line)) => drop(out.write_all(&line)),
+            Ok(Task::Write(line)) => {
+                let _ = out.write_all(&line);
+            }
             Ok(Task::Sweep) | Err(RecvTimeoutError::Timeout) => {}
             Ok(Task::End(done)) => {
+                // Whatever their age: there is no later.
+                limiter.sweep(Instant::now() + LAST_WORDS);
+                while let Ok(Task::Write(line)) = tasks.try_recv() {
+                    let _ = out.write_all(&line);
+                }
                 let _ = done.send(());
             }
             Err(RecvTimeoutError::Disconnected) => return,

@@ -85,8 +85,13 @@ class Page:
         return [" ".join(text.split()) for text in self.page.locator(selector).all_inner_texts()]
 
     def until(self, script, argument=None):
-        """Waits until the page makes `script` true."""
-        self.page.wait_for_function(script, arg=argument)
+        """Waits until the page makes `script` true. Not by wait_for_function: that evaluates text in the
+        page, which the page's policy forbids."""
+        deadline = time.monotonic() + PATIENCE_S
+        while not self.page.evaluate(script, argument):
+            if time.monotonic() > deadline:
+                raise playwright.sync_api.TimeoutError(f"the page did not become so: {script} {argument}")
+            self.page.wait_for_timeout(50)
 
     def until_text(self, selector, text):
         try:

@@ -298,9 +298,9 @@ fn the_command_ends_no_process_that_is_no_broker(cores: &str) {
     let (status, _, errors) = reload_command(&broker, &["--pid", &own]);
     assert_eq!(status, 1);
     assert!(errors.contains(&own) && errors.contains("no blipmq"), "{errors}");
-    let none = (1..).map(|pid| (1 << 22) - pid).find(|pid| {
-        !std::path::Path::new(&format!("/proc/{pid}")).exists()
-    });
+    let none = (1..)
+        .map(|pid| (1 << 22) - pid)
+        .find(|pid| !std::path::Path::new(&format!("/proc/{pid}")).exists());
     let none = none.expect("not every number is in use").to_string();
     let (status, _, errors) = reload_command(&broker, &["--pid", &none]);
     assert_eq!(status, 1);
