@@ -45,7 +45,6 @@ fn play_core(commands: Receiver<Command>) {
                 Command::Fill(reply) => {
                     reply(Fill { mesh_waiting_letters: 3, receive_buffers_free: 200 });
                 }
-                Command::Reload(_, reply) => reply(()),
                 Command::Inspect(_, reply) => reply(Answer { total: 2, rows: vec![] }),
             }
         }
