@@ -1,4 +1,5 @@
-# Starts, pins, measures and stops the brokers that compare.sh and growth.sh put side by side.
+# Starts, pins, measures and stops the brokers that compare.sh, growth.sh and profiles.sh put side by
+# side.
 # To be sourced: it needs $me (the script's name), $dry_run, $broker_cpus, $gen_cpus, $port_base,
 # $secs, $warmup, $rounds and $out.
 # shellcheck shell=bash
@@ -293,7 +294,7 @@ note_state() {
 # Rows of the table, if there are to be rivals.
 rivals_versions() {
     local nats="not there, not measured" redis="not there, not measured"
-    if [ "$me" = growth.sh ]; then
+    if [ "$me" != compare.sh ]; then
         echo "| rivals | none: this is about blipmq |"
         return
     fi

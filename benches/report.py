@@ -1,4 +1,4 @@
-"""Tables and plots of what compare.sh and growth.sh measured: report.py compare|growth DIR
+"""Tables and plots of what the scripts here measured: report.py compare|growth|profiles DIR
 
 Reads runs.tsv, which says what each JSON document of `blipmq bench` is, and the documents; writes
 Markdown and SVG beside them. Needs Python 3.11 and nothing else. Tests: report_test.py.
@@ -539,13 +539,47 @@ def growth(curves):
     return "\n".join(parts)
 
 
+# --- profiles ---
+
+
+def profiles_table(runs):
+    """Of runs with one title; each has one profile, or all."""
+    header = ["profile", "CPU-ns per delivery", "deliveries/s", "p50", "p99", "broker memory"]
+    header += ["clean", "limited by"]
+    rows = []
+    for name in names_of(runs):
+        those = [run for run in runs if name in run.targets]
+
+        def values(key):
+            return [value for run in those for value in run.values(name, key)]
+
+        row = [name, spread(values(CPU)), median(values(RATE), count)]
+        row += [median(values(f"latency_{key}_us"), micros) for key in ("p50", "p99")]
+        row.append(median(values("broker_resident_bytes"), size))
+        trouble = [clean(run, [name]) for run in those if clean(run, [name]) != "yes"]
+        limits = dict.fromkeys(limited_by(run, [name]) for run in those)
+        rows.append([*row, trouble[0] if trouble else "yes", "; ".join(limits)])
+    return table(header, rows)
+
+
+def profiles(runs):
+    """The text of table.md, a table for each title."""
+    parts = ["Medians of the rounds, with the least and the most of CPU time."]
+    for title in dict.fromkeys(run.title for run in runs):
+        parts.append(f"## {title}\n\n" + profiles_table([run for run in runs if run.title == title]))
+    return "\n\n".join(part.rstrip("\n") for part in parts) + "\n"
+
+
 def main(arguments):
-    if len(arguments) != 2 or arguments[0] not in ("compare", "growth"):
-        print("usage: report.py compare|growth DIR", file=sys.stderr)
+    if len(arguments) != 2 or arguments[0] not in ("compare", "growth", "profiles"):
+        print("usage: report.py compare|growth|profiles DIR", file=sys.stderr)
         return 2
     folder = Path(arguments[1])
-    file = folder / ("runs.tsv" if arguments[0] == "compare" else "growth/runs.tsv")
+    file = folder / ("growth/runs.tsv" if arguments[0] == "growth" else "runs.tsv")
     runs = read_runs(file.read_text(), load_from(file.parent))
+    if arguments[0] == "profiles":
+        (folder / "table.md").write_text(profiles(runs))
+        return 0
     if arguments[0] == "compare":
         (folder / "table.md").write_text(compare(runs))
         of_cpu = [run for run in runs if "blip" in run.targets and run.mode in ("throughput", "latency")]

@@ -185,6 +185,40 @@ class Growth(unittest.TestCase):
         self.assertEqual([curve.show_x(x) for x in (16, 1024, 65536)], ["16 B", "1 KiB", "64 KiB"])
 
 
+class Profiles(unittest.TestCase):
+    def runs(self):
+        timed = {"latency_p50_us": 200, "latency_p99_us": 1500, "broker_resident_bytes": 2**20}
+        together = document([rounds(10, **timed), rounds(20, **timed), rounds(30, **timed)])
+        names = "high-throughput,mixed,low-latency"
+        alone = [
+            run(f"half_{name}_{number}", name, document([rounds(ns)]), title="half")
+            for name, ns in [("mixed", 20), ("low-latency", 40)]
+            for number in (1, 2)
+        ]
+        return [run("same", names, together, title="same"), *alone]
+
+    def test_a_table_for_each_title_and_a_row_for_each_profile(self):
+        text = report.profiles(self.runs())
+        first, second = text.split("## same\n")[1].split("## half\n")
+        rows = cells(first)
+        self.assertEqual([row[0] for row in rows], ["high-throughput", "mixed", "low-latency"])
+        self.assertEqual(rows[1][1:6], ["20.0", "1.00 M", "200 us", "1.50 ms", "1.00 MiB"])
+        # Rounds of a profile alone are runs of their own.
+        self.assertEqual(
+            [(row[0], row[1], row[3]) for row in cells(second)],
+            [("mixed", "20.0 (20.0-20.0)", "-"), ("low-latency", "40.0 (40.0-40.0)", "-")],
+        )
+
+    def test_one_run_that_failed_or_lost_something_is_told_in_its_row(self):
+        runs = self.runs()
+        runs[1].document = None
+        runs[3].document["targets"][0]["clean"] = False
+        rows = cells(report.profiles(runs).split("## half\n")[1])
+        self.assertEqual(rows[0][6:], ["FAILED", "-; broker"])
+        self.assertEqual(rows[1][6], "NOT CLEAN: low-latency")
+        self.assertEqual(rows[0][1], "20.0")
+
+
 class Files(unittest.TestCase):
     def test_tables_and_plots_are_written_beside_the_documents(self):
         with tempfile.TemporaryDirectory() as name:
@@ -202,6 +236,14 @@ class Files(unittest.TestCase):
             assert_xml((folder / "cpu.svg").read_text())
             assert_xml((folder / "growth-subs.svg").read_text())
             self.assertIn("(growth-subs.svg)", (folder / "growth.md").read_text())
+
+    def test_the_table_of_profiles_is_written_beside_its_documents(self):
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            (folder / "runs.tsv").write_text("one\t1:48\tmixed\n")
+            (folder / "one.json").write_text(json.dumps(document([rounds(5)])))
+            self.assertEqual(report.main(["profiles", name]), 0)
+            self.assertIn("| mixed | 5.00 |", (folder / "table.md").read_text())
 
     def test_what_is_not_understood_is_told(self):
         with contextlib.redirect_stderr(io.StringIO()) as stderr:

@@ -12,6 +12,7 @@ mod admin;
 mod bench;
 mod check_config;
 mod doctor;
+mod help;
 mod output;
 mod publish;
 mod reload;
@@ -27,7 +28,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use blipmq::client::{Client, ClientError, ClientOptions};
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 
 /// A thread-per-core publish/subscribe broker for Linux on io_uring.
 ///
@@ -37,7 +38,7 @@ use clap::{Args, Parser, Subcommand};
     name = "blipmq",
     version,
     args_conflicts_with_subcommands = true,
-    after_help = "Examples:
+    after_help = help::after_help("Examples:
   blipmq                                     run a broker with the defaults
   blipmq --bind 0.0.0.0:7878 --cores 2-5     run it for others, on four CPUs
   blipmq sub 'orders.>'                      print messages as they come
@@ -49,7 +50,7 @@ use clap::{Args, Parser, Subcommand};
   blipmq reload                              make a broker read its file again
   blipmq doctor                              check this machine before a start
 
-Exit status: 0 success, 1 failure, 2 a command line that cannot be understood."
+Exit status: 0 success, 1 failure, 2 a command line that cannot be understood.")
 )]
 struct CommandLine {
     #[command(flatten)]
@@ -129,7 +130,11 @@ impl Server {
 type Outcome = Result<(), String>;
 
 pub fn run() -> ExitCode {
-    let command_line = CommandLine::parse();
+    let command_line = match CommandLine::try_parse() {
+        Ok(command_line) => command_line,
+        // Topics of the manual are no commands.
+        Err(error) => return status_of(help::answer(error, CommandLine::command())),
+    };
     let outcome = match command_line.command.unwrap_or(Command::Serve(command_line.serve)) {
         Command::Serve(serve) => match serve.settings() {
             Ok(settings) => return crate::server::run(settings, serve.source()),
@@ -145,6 +150,11 @@ pub fn run() -> ExitCode {
         Command::Reload(reload) => reload.run(),
         Command::Doctor(doctor) => doctor.run(),
     };
+    status_of(outcome)
+}
+
+/// Tells a failure.
+fn status_of(outcome: Outcome) -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
@@ -179,8 +189,6 @@ fn parse_duration(text: &str) -> Result<Duration, String> {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]

@@ -1,14 +1,63 @@
 //! Running it: which file, which cores, which limits.
 //!
-//! `blipmq check-config FILE` says what is wrong with a file, all at once.
-//! `config/mixed.toml` has every key with its default, its range and its meaning.
+//! `blipmq check-config FILE` says what is wrong with a file, all at once. `config/mixed.toml` has
+//! every key with its default, its range and its meaning.
 //!
 //! | file | for |
 //! |---|---|
 //! | `config/mixed.toml` | the defaults; a start for a file of your own |
 //! | `config/high-throughput.toml` | many messages: larger queues, batches and messages |
 //! | `config/low-latency.toml` | recent messages: short queues and small batches |
-//! | `config/node0.toml`, `config/node1.toml` | one broker per NUMA node, see `deploy/numa-instances.sh` |
+//! | `config/node0.toml`, `config/node1.toml` | one broker per NUMA node, see [`numa`](super::numa) |
+//!
+//! ```sh
+//! blipmq check-config config/high-throughput.toml
+//! ```
+//!
+//! ```sh broker
+//! blipmq --config config/low-latency.toml
+//! ```
+//!
+//! Beside this chapter: [`capacity`](super::capacity) for how much of a machine,
+//! [`numa`](super::numa) for which cores of it, [`metrics`](super::metrics) for what to watch,
+//! [`troubleshooting`](super::troubleshooting) for when something is wrong,
+//! [`profiling`](super::profiling) for where the time goes.
+//!
+//! # The three profiles
+//!
+//! They differ in how much may wait, and in how much goes out at a time:
+//!
+//! | | throughput | mixed | latency |
+//! |---|--:|--:|--:|
+//! | messages a subscription may have queued | 8,192 | 2,048 | 256 |
+//! | messages of one send | 2,048 | 512 | 32 |
+//! | messages a topic keeps | 50,000 | 10,000 | 1,000 |
+//! | longest message | 4 MiB | 1 MiB | 1 MiB |
+//! | a stall at 10,000 messages/s is survived for | 0.8 s | 0.2 s | 0.03 s |
+//!
+//! When each wins:
+//!
+//! - *throughput*, where loss is worse than age: bulk, telemetry, subscribers that pause to write
+//!   to a disk. A stall of a few hundred milliseconds costs nothing, and what waited goes out in
+//!   large sends. In exchange a subscriber that is behind gets old messages, and a stalled one
+//!   may hold four times the memory.
+//! - *latency*, where age is worse than loss: prices, positions, state of a game. A subscriber that
+//!   is behind loses its oldest messages early, is told which, and gets what is recent; no
+//!   connection waits for a long send of its neighbour. In exchange a burst that leaves more
+//!   than 256 messages waiting loses some, and a core takes in less per turn, as a quarter of the
+//!   capacity is what it takes.
+//! - *mixed*, where both are on one broker. Subscribers choose for themselves: `latest` or a short
+//!   capacity for screens, `block` for what must not lose.
+//!
+//! A broker that has time sends each message at once whichever file it has: at a low rate all three
+//! are the same. They part when queues fill. How far is measured by `benches/profiles.sh`, which
+//! runs the three in turn: as fast as each goes with half of its queue on the way, all with the
+//! same on the way, and 2,000 messages per second to 48 subscribers. Its record is
+//! `benches/records/2026-11-26-amd-epyc/profiles/table.md`.
+//!
+//! ```sh minutes
+//! benches/profiles.sh
+//! ```
 //!
 //! # Keys that matter
 //!
@@ -60,8 +109,9 @@
 //! - Bcrypt hashes, which nats-server takes, are refused: checking one takes a core tens of
 //!   milliseconds, during which its other connections would wait.
 //! - Nkeys put no secret into the file and none on the wire; NATS clients have them.
-//! - Changes of users take effect by a reload, see [`operations`](super::operations#reloading).
-//! - The metrics page asks nobody who they are.
+//! - A reload takes changes of users, see [`operations`](super::operations#reloading); connections of
+//!   those that are gone or changed are closed.
+//! - The pages of `[metrics]` have a token of their own, see [`metrics`](super::metrics).
 //!
 //! # Limits of the machine
 //!
@@ -97,8 +147,7 @@
 //!
 //! # What to watch
 //!
-//! On the metrics page: drops by reason tell whether queues are too short or subscribers too slow;
-//! `queue_overflows` rises before anyone complains; messages per flush tell how well sends are
-//! batched. What each client missed it was told itself, in GAPs, or on `$SYS.GAP.<client id>` if it
-//! is a NATS client. `nats_connections` are part of `connections`; `nats_no_responders` rises when
-//! requests of NATS clients find their service gone.
+//! Drops by reason tell whether queues are too short or subscribers too slow; queues that overflow come
+//! before anyone complains; messages per send tell how well sends are batched. [`metrics`](super::metrics)
+//! has all of them, and what to tell somebody of. What each client missed it was told itself, in GAPs, or on
+//! `$SYS.GAP.<client id>` if it is a NATS client.

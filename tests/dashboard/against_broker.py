@@ -113,8 +113,7 @@ class Loaded(Case):
         page = self.look(self.broker.url)
         for tile in (1, 2, 3):
             selector = f".tile:nth-child({tile}) .tile-value"
-            page.until("(s) => /^[\\d.]+( [kM])?\\/s$/.test(document.querySelector(s).textContent)", selector)
-            page.until("(s) => !document.querySelector(s).textContent.startsWith('0/')", selector)
+            page.until("(s) => /^[1-9].*\\/s$/.test(document.querySelector(s).textContent)", selector)
         page.until_text(".tile:nth-child(4) .tile-value", "s")
         page.until("document.querySelectorAll('#losses [data-mood=lost]').length >= 3")
         totals = self.broker.json("status")["totals"]

@@ -34,7 +34,7 @@ class Broker:
         self.token = token
         self.folder = tempfile.TemporaryDirectory(prefix="blipmq-dashboard-")
         config = Path(self.folder.name) / "blipmq.toml"
-        lines = ['[server]', 'bind_addr = "127.0.0.1:0"', "drain_timeout_ms = 60000", "[nats]"]
+        lines = ["[server]", 'bind_addr = "127.0.0.1:0"', "drain_timeout_ms = 60000", "[nats]"]
         lines += ['bind_addr = "127.0.0.1:0"', "[metrics]", 'bind_addr = "127.0.0.1:0"']
         lines += [f'token = "{token}"'] if token else []
         config.write_text("\n".join(lines) + "\n")

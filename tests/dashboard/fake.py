@@ -1,7 +1,9 @@
-"""A broker's admin endpoint that does what a test tells it: states that are hard to provoke in a real one.
+"""A broker's admin endpoint that does what a test tells it.
+
+For states that are hard to provoke in a real one.
 
 It serves the dashboard as the real one does, with the same headers, and answers of its own making.
-Called by `against_fake.py`; `python3 tests/dashboard/fake.py` serves it to be looked at.
+Started by `cases.py`; `python3 tests/dashboard/fake.py` serves it to be looked at.
 
 Its time goes on by `step_seconds` with each answer of /api/v1/cores and by nothing else, so that
 every rate is known exactly.

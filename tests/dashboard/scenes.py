@@ -1,6 +1,6 @@
 """Scenes for the fake broker: busy, empty, with many cores, with hostile names.
 
-Used by `against_fake.py` and `fake.py`. Chance is seeded, so that a scene is the same every time.
+Used by `against_fake.py`, `states.py` and `fake.py`. Chance is seeded, so that a scene is the same every time.
 """
 
 import math
@@ -148,7 +148,9 @@ def busy(cores=4, step_seconds=1.0):
         row = subscription(
             number,
             number % cores,
-            ["orders.>", "prices.*.eurusd", "telemetry.sensors.*.temperature", "game.moves.>"][number % 4],
+            ["orders.>", "prices.*.eurusd", "telemetry.sensors.*.temperature", "game.moves.>"][
+                number % 4
+            ],
             group="workers" if number % 6 == 1 else None,
             overflow=policies[kind],
             queued_messages=int(2048 * fill),
@@ -220,14 +222,14 @@ def empty():
     return scene
 
 
-def many_cores():
-    """256 cores, of which two do not answer."""
-    scene = Scene(256, 5.0)
+def many_cores(cores=256):
+    """Many cores, of which two do not answer."""
+    scene = Scene(cores, 5.0)
     for core in scene.cores:
         core.gauges.update(connections=40, subscriptions=80, topics=300)
-    for number in (17, 200):
+    scene.unanswered_cores = [17, cores - 56]
+    for number in scene.unanswered_cores:
         scene.cores[number].answered = False
-    scene.unanswered_cores = [17, 200]
     scene.on_step = steps_of(9)
     return scene
 

@@ -7,6 +7,7 @@ import unittest
 
 import against_broker
 import against_fake
+import states
 
 SLOW_SECONDS = 15
 
@@ -36,7 +37,8 @@ def main():
     loader = unittest.TestLoader()
     if chosen.only:
         loader.testNamePatterns = [f"*{chosen.only}*"]
-    suite = loader.loadTestsFromModule(against_broker if real else against_fake)
+    modules = [against_broker] if real else [against_fake, states]
+    suite = unittest.TestSuite(map(loader.loadTestsFromModule, modules))
     result = unittest.TextTestRunner(verbosity=2, resultclass=Result).run(suite)
     failed = len(result.failures) + len(result.errors)
     skipped = len(result.skipped)

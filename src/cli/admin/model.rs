@@ -95,8 +95,8 @@ pub struct Status {
     pub shards: u64,
     pub process: Process,
     pub limits: Vec<Limit>,
-    /// Since the start; nothing before the first message.
-    pub latency: Option<Latency>,
+    /// Since the start.
+    pub latency: Latency,
 }
 
 /// The part of the status that tells of the configuration.
@@ -147,12 +147,13 @@ pub struct Limit {
     pub key: Printable,
 }
 
-#[derive(Debug, Clone, Deserialize)]
+/// Nothing before the first message.
+#[derive(Debug, Clone, Default, Deserialize)]
 pub struct Latency {
-    pub p50_seconds: f64,
-    pub p90_seconds: f64,
-    pub p99_seconds: f64,
-    pub p999_seconds: f64,
+    pub p50_seconds: Option<f64>,
+    pub p90_seconds: Option<f64>,
+    pub p99_seconds: Option<f64>,
+    pub p999_seconds: Option<f64>,
 }
 
 /// GET /api/v1/cores

@@ -293,7 +293,12 @@ export class Sparkline {
     this.area = draw("path", { class: `area line-${kind}` });
     this.element = draw(
       "svg",
-      { class: "sparkline", viewBox: "0 0 100 24", preserveAspectRatio: "none", "aria-hidden": "true" },
+      {
+        class: "sparkline",
+        viewBox: "0 0 100 24",
+        preserveAspectRatio: "none",
+        "aria-hidden": "true",
+      },
       this.area,
       this.line,
     );

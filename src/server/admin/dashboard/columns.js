@@ -8,11 +8,15 @@
 import { Bar, level, make, setAttribute, setText, show } from "./elements.js";
 import { bytes, count, duration, exactly, rate, seconds, wholePercent } from "./formats.js";
 
-const INVISIBLE = /[\u0000-\u001f\u007f-\u009f\u00ad\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]/g;
+const INVISIBLE =
+  /[\u0000-\u001f\u007f-\u009f\u00ad\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]/g;
 
 /** A name with all that is in it: what cannot be seen is written as its number. */
 export function legible(name) {
-  return name.replace(INVISIBLE, (one) => `⟨${one.codePointAt(0).toString(16).toUpperCase().padStart(4, "0")}⟩`);
+  return name.replace(
+    INVISIBLE,
+    (one) => `⟨${one.codePointAt(0).toString(16).toUpperCase().padStart(4, "0")}⟩`,
+  );
 }
 
 /** A column of one text. */
@@ -73,7 +77,12 @@ function queue(name, used, bound, write, sort) {
       const bar = new Bar();
       const value = make("span");
       const below = make("span", { class: "below" });
-      return { elements: [make("span", { class: "stack" }, value, bar.element, below)], bar, value, below };
+      return {
+        elements: [make("span", { class: "stack" }, value, bar.element, below)],
+        bar,
+        value,
+        below,
+      };
     },
     fill({ bar, value, below }, row) {
       const ratio = row[bound] > 0 ? row[used] / row[bound] : 0;
@@ -140,7 +149,10 @@ const policyColumn = {
     setAttribute(value, "title", row.overflow);
     const topics = row.holds_up_topics;
     show(below, topics > 0);
-    setText(below, topics > 0 ? `holds up ${count(topics)} ${topics === 1 ? "topic" : "topics"} now` : "");
+    setText(
+      below,
+      topics > 0 ? `holds up ${count(topics)} ${topics === 1 ? "topic" : "topics"} now` : "",
+    );
   },
 };
 
@@ -158,7 +170,8 @@ export const SUBSCRIPTIONS = {
       main: (row) => row.pattern,
       below: (row) => {
         // What waits for members of a group is queued for none of them yet.
-        if (row.connection === null) return `what its members have not been dealt yet · core ${row.core}`;
+        if (row.connection === null)
+          return `what its members have not been dealt yet · core ${row.core}`;
         const connection = `${row.address} · ${row.protocol} · connection ${row.connection}`;
         return `${connection}, subscription ${row.subscription} · core ${row.core}`;
       },
@@ -214,9 +227,13 @@ export const TOPICS = {
     text("Published bytes", (row) => bytes(row.published_bytes), { numeric: true }),
     counted("Kept", "kept_messages"),
     text("Kept bytes", (row) => bytes(row.kept_bytes), { numeric: true, sort: "kept_bytes" }),
-    text("Last message", (row) => (row.idle_seconds === null ? "none" : `${seconds(row.idle_seconds)} ago`), {
-      numeric: true,
-    }),
+    text(
+      "Last message",
+      (row) => (row.idle_seconds === null ? "none" : `${seconds(row.idle_seconds)} ago`),
+      {
+        numeric: true,
+      },
+    ),
   ],
 };
 

@@ -11,7 +11,11 @@ const HEAT_CORES_MIN = 9;
 const COLUMNS = [
   { name: "Published", read: (core) => rate(core.rates.published_messages) },
   { name: "Delivered", read: (core) => rate(core.rates.delivered_messages) },
-  { name: "Lost", read: (core) => rate(core.lost), mood: (core) => (core.lost > 0 ? "lost" : null) },
+  {
+    name: "Lost",
+    read: (core) => rate(core.lost),
+    mood: (core) => (core.lost > 0 ? "lost" : null),
+  },
   { name: "Msgs/send", read: (core) => si(core.messagesPerSend) },
   { name: "Sends/call", read: (core) => si(core.sendsPerCall) },
   { name: "Letters", read: (core) => rate(core.rates.mesh_letters_sent) },
@@ -37,7 +41,13 @@ export class Cores {
     const bar = new Bar("bar plain");
     const cells = COLUMNS.map(() => make("td", { class: "numeric" }));
     const head = make("th", { scope: "row" }, name, " ", cpu);
-    const row = make("tr", {}, head, make("td", {}, make("div", { class: "load" }, bar.element, load)), ...cells);
+    const row = make(
+      "tr",
+      {},
+      head,
+      make("td", {}, make("div", { class: "load" }, bar.element, load)),
+      ...cells,
+    );
     row.parts = { name, cpu, load, bar, cells };
     return row;
   }
@@ -59,7 +69,10 @@ export class Cores {
       });
     });
     const silent = cores.filter((core) => !core.answered).length;
-    const hint = silent > 0 ? `${plural(silent, "core")} of ${count(cores.length)} did not answer` : plural(cores.length, "core");
+    const hint =
+      silent > 0
+        ? `${plural(silent, "core")} of ${count(cores.length)} did not answer`
+        : plural(cores.length, "core");
     setText(byId("cores-hint"), hint);
     this.drawHeat(cores);
   }

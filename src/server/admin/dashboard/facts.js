@@ -33,7 +33,9 @@ function pairs(id, rows) {
     const [term, data] = item.children;
     setText(term, name);
     const lines = Array.isArray(value) ? value : [value];
-    pool(data, lines.length, () => make("span")).forEach((line, number) => setText(line, lines[number]));
+    pool(data, lines.length, () => make("span")).forEach((line, number) =>
+      setText(line, lines[number]),
+    );
     setAttribute(data, "data-mood", mood);
   });
 }
@@ -95,7 +97,11 @@ function drawProcess(status, processLoad) {
 function notices(status, answer) {
   const found = [];
   if (status.state === "draining") {
-    found.push(["warn", "The broker is draining.", "It takes no new connections, delivers what it accepted, and then ends."]);
+    found.push([
+      "warn",
+      "The broker is draining.",
+      "It takes no new connections, delivers what it accepted, and then ends.",
+    ]);
   }
   const silent = answer.cores.filter((core) => !core.answered).map((core) => core.core);
   if (silent.length > 0) {
@@ -105,7 +111,11 @@ function notices(status, answer) {
   const last = status.configuration?.last_reload;
   if (last && last.outcome === "refused") {
     const why = last.errors?.[0] ?? "";
-    found.push(["error", `The reload at ${clock(last.unix_seconds)} was refused, nothing was changed.`, why]);
+    found.push([
+      "error",
+      `The reload at ${clock(last.unix_seconds)} was refused, nothing was changed.`,
+      why,
+    ]);
   } else if (last?.needs_restart?.length) {
     const keys = last.needs_restart.join(", ");
     found.push(["warn", "The configuration file has changes that need a restart:", keys]);
@@ -141,8 +151,11 @@ export function drawNoAnswer(problem) {
   byId("content").classList.toggle("stale", problem !== null);
   if (problem === null) return;
   const { why, lastAnswer, wasDraining, retrySeconds } = problem;
-  const title = wasDraining ? "The broker was draining, and has ended." : "The broker does not answer.";
+  const title = wasDraining
+    ? "The broker was draining, and has ended."
+    : "The broker does not answer.";
   setText(byId("no-answer-title"), title);
-  const since = lastAnswer === null ? "It never did" : `Below is what it said at ${clock(lastAnswer)}`;
+  const since =
+    lastAnswer === null ? "It never did" : `Below is what it said at ${clock(lastAnswer)}`;
   setText(byId("no-answer-text"), `${since}. ${why}. Trying again every ${retrySeconds} s.`);
 }

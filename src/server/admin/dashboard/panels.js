@@ -5,7 +5,17 @@
 
 import { LineChart, Sparkline } from "./charts.js";
 import { Bar, byId, level, make, pool, setAttribute, setText, show } from "./elements.js";
-import { bytes, byteRate, count, exactly, percent, rate, seconds, si, wholePercent } from "./formats.js";
+import {
+  bytes,
+  byteRate,
+  count,
+  exactly,
+  percent,
+  rate,
+  seconds,
+  si,
+  wholePercent,
+} from "./formats.js";
 import { LOSSES, PERCENTILES, lost } from "./samples.js";
 
 /** How many cores get a line of their own; the others are drawn in one style. */
@@ -88,14 +98,23 @@ const TRENDS = [
   { name: "Bytes per send", value: (sample) => sample.bytesPerSend, write: bytes },
   { name: "Turns of the loops", value: (sample) => sample.rates.turns ?? null, write: rate },
   { name: "System calls", value: (sample) => sample.rates.enters ?? null, write: rate },
-  { name: "Letters between cores", value: (sample) => sample.rates.mesh_letters_sent ?? null, write: rate },
+  {
+    name: "Letters between cores",
+    value: (sample) => sample.rates.mesh_letters_sent ?? null,
+    write: rate,
+  },
   {
     name: "Letters waiting",
     value: (sample) => sample.gauges.mesh_waiting_letters ?? null,
     write: count,
     warn: (value) => value > 0,
   },
-  { name: "Mesh was full", value: (sample) => sample.rates.mesh_full ?? null, write: rate, warn: (value) => value > 0 },
+  {
+    name: "Mesh was full",
+    value: (sample) => sample.rates.mesh_full ?? null,
+    write: rate,
+    warn: (value) => value > 0,
+  },
   {
     name: "Receive buffers ran short",
     value: (sample) => sample.rates.receive_buffer_shortages ?? null,
@@ -227,7 +246,11 @@ export class Panels {
       marks,
       spanSeconds,
       series: [
-        { name: "Published", kind: "published", values: over((one) => one.rates.published_messages ?? null) },
+        {
+          name: "Published",
+          kind: "published",
+          values: over((one) => one.rates.published_messages ?? null),
+        },
         {
           name: "Delivered",
           kind: "delivered",
@@ -259,7 +282,9 @@ export class Panels {
     if (others.length === 0) return { series };
     const mean = samples.map((_, index) => {
       const known = others.map((values) => values[index]).filter((value) => value !== null);
-      return known.length > 0 ? known.reduce((total, value) => total + value, 0) / known.length : null;
+      return known.length > 0
+        ? known.reduce((total, value) => total + value, 0) / known.length
+        : null;
     });
     const name = others.length === 1 ? "1 other" : `${others.length} others, mean`;
     return { series: [...series, { name, kind: "others", values: mean }], also: { others } };
@@ -311,7 +336,11 @@ export class Panels {
     const name = make("span", { class: "gauge-name" });
     const amount = make("b");
     const bar = new Bar("bar gauge-bar");
-    const meter = make("div", { role: "meter", "aria-valuemin": 0, "aria-valuemax": 100 }, bar.element);
+    const meter = make(
+      "div",
+      { role: "meter", "aria-valuemin": 0, "aria-valuemax": 100 },
+      bar.element,
+    );
     const key = make("code");
     const word = make("span", { class: "gauge-word" });
     const above = make("div", { class: "gauge-line" }, name, amount);

@@ -67,7 +67,8 @@ export const PERCENTILES = [0.5, 0.9, 0.99, 0.999];
 /** The sum of what is known; null if nothing is. */
 export function sum(values) {
   let total = null;
-  for (const value of values) if (value !== null && value !== undefined) total = (total ?? 0) + value;
+  for (const value of values)
+    if (value !== null && value !== undefined) total = (total ?? 0) + value;
   return total;
 }
 
@@ -172,7 +173,8 @@ function sample(time, joined, restarted, cores, differences, uppers) {
   }
   const gauges = {};
   for (const core of cores.filter((one) => one.answered)) {
-    for (const [name, value] of Object.entries(core.gauges)) gauges[name] = (gauges[name] ?? 0) + value;
+    for (const [name, value] of Object.entries(core.gauges))
+      gauges[name] = (gauges[name] ?? 0) + value;
   }
   const histograms = {};
   for (const name of HISTOGRAMS) {

@@ -85,7 +85,8 @@ export class ListTable {
 
     this.range = make("p", { class: "range", "aria-live": "off" });
     this.sizeSelect = make("select", { "aria-label": `Rows of ${this.list.noun} per page` });
-    for (const size of PAGE_SIZES) this.sizeSelect.append(make("option", { value: size }, `${size} rows`));
+    for (const size of PAGE_SIZES)
+      this.sizeSelect.append(make("option", { value: size }, `${size} rows`));
     this.sizeSelect.value = String(this.pageSize);
     this.sizeSelect.addEventListener("change", () => {
       this.pageSize = Number(this.sizeSelect.value);
@@ -161,7 +162,10 @@ export class ListTable {
     const cores = answer.unanswered_cores ?? [];
     show(this.scroll, any);
     show(this.emptyText, !any);
-    setText(this.emptyText, any ? "" : cores.length > 0 ? "None on the cores that answered." : this.list.empty);
+    setText(
+      this.emptyText,
+      any ? "" : cores.length > 0 ? "None on the cores that answered." : this.list.empty,
+    );
     this.drawPager(answer);
     const names = cores.length === 1 ? `Core ${cores[0]}` : `Cores ${cores.join(", ")}`;
     this.say(cores.length === 0 ? "" : `${names} did not answer; what is theirs is missing here.`);
@@ -173,8 +177,14 @@ export class ListTable {
     const end = offset + rows.length;
     const reach = Math.min(total, LISTED_MAX);
     show(this.pager, total > Math.min(...PAGE_SIZES));
-    const limit = total > LISTED_MAX && end >= LISTED_MAX ? `, no more than ${count(LISTED_MAX)} are listed` : "";
-    setText(this.range, rows.length === 0 ? "" : `${count(offset + 1)}–${count(end)} of ${count(total)}${limit}`);
+    const limit =
+      total > LISTED_MAX && end >= LISTED_MAX
+        ? `, no more than ${count(LISTED_MAX)} are listed`
+        : "";
+    setText(
+      this.range,
+      rows.length === 0 ? "" : `${count(offset + 1)}–${count(end)} of ${count(total)}${limit}`,
+    );
     this.first.disabled = offset === 0;
     this.previous.disabled = offset === 0;
     this.next.disabled = end >= reach;

@@ -1,0 +1,142 @@
+#!/usr/bin/env bash
+# The three profiles in config/, on this machine, in turn: what each gains and what it gives for it.
+set -euo pipefail
+
+me=profiles.sh
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+# shellcheck source=benches/brokers.sh
+source benches/brokers.sh
+
+usage() {
+    cat <<'END'
+Usage: benches/profiles.sh [OPTIONS]
+
+Measures blipmq with config/high-throughput.toml, mixed.toml and low-latency.toml in the same shapes
+with the same generator, in turn, each pinned to one CPU and fresh for every shape: as fast as it goes
+with the same number of messages on the way; the same with half of each one's queue on the way; and
+2,000 messages per second to 48 subscribers. Writes record.md, table.md and raw JSON into a folder.
+
+  --rounds N        rounds of each profile in each shape (default: 5)
+  --secs N          seconds that are measured in a round (default: 2)
+  --out DIR         the folder (default: benches/records/DATE-CPU/profiles)
+  --quick           1 round of 0.3 s: whether it works, not how fast it is
+  --broker-cpu N    CPU of the brokers (default: 0)
+  --gen-cpu N       CPU of the generator (default: 1)
+  --port-base N     the first of 6 ports of 127.0.0.1 to use (default: 18200)
+  --dry-run         print what would be done, change nothing
+  --help            this text
+
+Exit status: 0 all was measured and clean, 1 not so, 2 a command line that is not understood.
+END
+}
+
+dry_run=false
+rounds="" secs="" warmup=0.3 out=""
+broker_cpus=0 gen_cpus=1 port_base=18200
+quick=false
+command="benches/$me $*"
+while [ $# -gt 0 ]; do
+    case "$1" in
+        --dry-run) dry_run=true ;;
+        --quick) quick=true ;;
+        --help | -h) usage; exit 0 ;;
+        --rounds | --secs | --out | --broker-cpu | --gen-cpu | --port-base)
+            [ $# -ge 2 ] || fail "$1 needs a value; see --help" 2
+            case "$1" in
+                --rounds) rounds=$2 ;;
+                --secs) secs=$2 ;;
+                --out) out=$2 ;;
+                --broker-cpu) broker_cpus=$2 ;;
+                --gen-cpu) gen_cpus=$2 ;;
+                --port-base) port_base=$2 ;;
+            esac
+            shift
+            ;;
+        *) fail "unknown argument $1; see --help" 2 ;;
+    esac
+    shift
+done
+if $quick; then
+    rounds=${rounds:-1} secs=${secs:-0.3} warmup=0.1
+fi
+rounds=${rounds:-5} secs=${secs:-2}
+out=${out:-$(record_folder)/profiles}
+is_count "$rounds" || fail "--rounds $rounds is no number from 1 to 9999" 2
+is_seconds "$secs" || fail "--secs $secs is no number of seconds, such as 2 or 0.5" 2
+[[ "$broker_cpus,$gen_cpus" =~ ^[0-9]+,[0-9]+$ ]] ||
+    fail "--broker-cpu $broker_cpus and --gen-cpu $gen_cpus: give one CPU each, such as 0" 2
+is_port "$port_base" || fail "--port-base $port_base is no port from 1000 to 65000" 2
+
+readonly profiles=(high-throughput mixed low-latency)
+note_state
+build
+begin
+unclean=0
+$dry_run || : >"$out/runs.tsv"
+
+# capacity_of PROFILE: messages one subscription may have queued with it.
+capacity_of() {
+    if $dry_run; then
+        echo 2048
+    else
+        "$blipmq" check-config "config/$1.toml" | sed -n 's/^subscriber_capacity = //p' | tail -n 1
+    fi
+}
+
+# measure NAME TITLE TARGETS ARGUMENTS...: those that were started, and a line of the table.
+measure() {
+    local name=$1 title=$2 targets=$3
+    shift 3
+    bench "$out/$name.json" "$@" --warmup "$warmup" || unclean=$((unclean + 1))
+    $dry_run || printf '%s\t%s\t%s\n' "$name" "$title" "$targets" >>"$out/runs.tsv"
+}
+
+# same NAME TITLE ARGUMENTS...: all profiles with the same load, in turn.
+same() {
+    local name=$1 title=$2 profile
+    shift 2
+    say "$name"
+    for profile in "${profiles[@]}"; do
+        start_blip "$broker_cpus" --config "config/$profile.toml"
+    done
+    measure "$name" "$title" "high-throughput,mixed,low-latency" "$@" --rounds "$rounds"
+    stop_all
+}
+
+# own NAME TITLE ARGUMENTS...: each with half of its own queue on the way, in turn.
+own() {
+    local name=$1 title=$2 profile round capacity
+    shift 2
+    say "$name"
+    for ((round = 1; round <= rounds; round++)); do
+        for profile in "${profiles[@]}"; do
+            capacity=$(capacity_of "$profile")
+            [ "$capacity" -ge 2 ] || fail "config/$profile.toml leaves no room to measure"
+            start_blip "$broker_cpus" --config "config/$profile.toml"
+            measure "${name}_${profile}_$round" "$title" "$profile" "$@" --rounds 1 \
+                --window $((capacity / 2))
+            stop_all
+        done
+    done
+}
+
+# The smallest queue is 256: more on the way would be lost there.
+same same128 "1:48, 64 B, 128 on the way" throughput --subs 48 --size 64 --window 128
+own half "1:48, 64 B, half a queue on the way" throughput --subs 48 --size 64
+same rate2000 "2,000/s to 48, 256 B" latency --rate 2000 --subs 48 --size 256
+
+$dry_run && exit 0
+{
+    echo "# The three profiles"
+    echo
+    record_head "$command"
+    echo
+    limits_of_record
+    echo
+    echo "\`table.md\` has the numbers; each \`.json\` is what \`blipmq bench\` told of one run, with its"
+    echo "command; \`runs.tsv\` says which is which."
+} >"$out/record.md"
+python3 benches/report.py profiles "$out" || fail "the table could not be made, see above"
+cat "$out/table.md"
+say "written to $out in $SECONDS s"
+[ "$unclean" -eq 0 ] || fail "$unclean runs were not clean, see above and the table"

@@ -1,0 +1,205 @@
+//! `blipmq help TOPIC`: prints a chapter of the manual.
+//!
+//! Called by `cli` with what clap has not taken: it answers `help` and `help COMMAND` itself. Next on
+//! the path: `chapter`, which makes plain text of the source of a chapter.
+//!
+//! # Always true
+//! - What is printed is the text that `cargo doc` shows: there is no second one to keep up.
+//! - No topic has the name of a command.
+
+mod chapter;
+
+use std::io::{self, IsTerminal, Write};
+use std::process::{Command as Process, Stdio};
+
+use clap::Command;
+use clap::error::ErrorKind;
+
+use super::Outcome;
+
+/// The word that lists the topics.
+const LIST: &str = "topics";
+/// What a shell ends with if there is no such command.
+const NOT_FOUND: i32 = 127;
+
+/// A chapter of the manual that can be asked for.
+struct Topic {
+    name: &'static str,
+    source: &'static str,
+}
+
+/// Chapters for whoever runs a broker or writes a client for it, in the order to read them.
+const TOPICS: [Topic; 12] = [
+    Topic { name: "tuning", source: include_str!("../manual/tuning.rs") },
+    Topic { name: "operations", source: include_str!("../manual/operations.rs") },
+    Topic { name: "capacity", source: include_str!("../manual/capacity.rs") },
+    Topic { name: "numa", source: include_str!("../manual/numa.rs") },
+    Topic { name: "metrics", source: include_str!("../manual/metrics.rs") },
+    Topic { name: "troubleshooting", source: include_str!("../manual/troubleshooting.rs") },
+    Topic { name: "profiling", source: include_str!("../manual/profiling.rs") },
+    Topic { name: "performance", source: include_str!("../manual/performance.rs") },
+    Topic { name: "nats", source: include_str!("../manual/nats.rs") },
+    Topic { name: "protocol", source: include_str!("../manual/protocol.rs") },
+    Topic { name: "architecture", source: include_str!("../manual/architecture.rs") },
+    Topic { name: "decisions", source: include_str!("../manual/decisions.rs") },
+];
+
+/// What stands below the help of all commands.
+pub fn after_help(examples: &str) -> String {
+    format!("{examples}\n\nThe manual, by `blipmq help TOPIC`:\n{}", list().trim_end())
+}
+
+/// Answers a command line that clap has not taken: `help` with a topic, which is no command.
+pub fn answer(error: clap::Error, command: Command) -> Outcome {
+    let words: Vec<String> =
+        std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    match words[..] {
+        ["help", ref asked @ ..]
+            if error.kind() == ErrorKind::InvalidSubcommand
+                && !asked.iter().any(|word| word.starts_with('-')) =>
+        {
+            match TOPICS.iter().find(|topic| asked == [topic.name]) {
+                Some(topic) => show(&chapter::text(topic.source)),
+                None if asked == [LIST] => {
+                    show(&format!("{}\nblipmq help TOPIC prints one.\n", list()))
+                }
+                None => unknown(command, asked),
+            }
+        }
+        // Asked for help or version, or not understood: clap has the words and the status.
+        _ => error.exit(),
+    }
+}
+
+/// Status 2, as with every command line that cannot be understood.
+fn unknown(mut command: Command, asked: &[&str]) -> ! {
+    command.build();
+    let told = find(&command, asked).expect_err("clap did not find it either");
+    command.error(ErrorKind::InvalidSubcommand, told).exit()
+}
+
+/// Whether a command, or one below it, has these names.
+fn find(command: &Command, words: &[&str]) -> Result<(), String> {
+    let Some((word, rest)) = words.split_first() else { return Ok(()) };
+    if let Some(found) = command.find_subcommand(word) {
+        return find(found, rest);
+    }
+    let is_first = command.get_name() == "blipmq";
+    let kind = if is_first { "command or topic" } else { "command" };
+    Err(match nearest(command, is_first, word) {
+        Some(known) => format!("there is no {kind} '{word}', did you mean '{known}'?"),
+        None => format!("there is no {kind} '{word}': `blipmq help` lists them"),
+    })
+}
+
+/// The name that was probably meant.
+fn nearest(command: &Command, is_first: bool, word: &str) -> Option<String> {
+    let commands = command.get_subcommands().map(Command::get_name);
+    let topics = TOPICS.iter().map(|topic| topic.name).chain([LIST]).filter(|_| is_first);
+    let (distance, known) =
+        commands.chain(topics).map(|known| (strsim::osa_distance(word, known), known)).min()?;
+    (distance <= known.chars().count() / 2).then(|| known.to_owned())
+}
+
+/// A line for each topic.
+fn list() -> String {
+    TOPICS
+        .iter()
+        .map(|topic| format!("  {:<17}{}\n", topic.name, chapter::title(topic.source)))
+        .collect()
+}
+
+/// Through `$PAGER`, if there is one and somebody looks; else as it is.
+fn show(text: &str) -> Outcome {
+    let pager = std::env::var("PAGER").unwrap_or_default();
+    if !pager.is_empty() && io::stdout().is_terminal() && page(&pager, text) {
+        return Ok(());
+    }
+    ignore_nobody_reading(io::stdout().lock().write_all(text.as_bytes()))
+}
+
+/// Whether the pager could be had.
+fn page(pager: &str, text: &str) -> bool {
+    let started = Process::new("sh").args(["-c", pager]).stdin(Stdio::piped()).spawn();
+    let Ok(mut child) = started else { return false };
+    let mut stdin = child.stdin.take().expect("it is piped");
+    // A pager that was left before the end does not read the rest.
+    let _ = stdin.write_all(text.as_bytes());
+    drop(stdin);
+    child.wait().is_ok_and(|status| status.code() != Some(NOT_FOUND))
+}
+
+fn ignore_nobody_reading(written: io::Result<()>) -> Outcome {
+    match written {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        written => written.map_err(|error| format!("cannot write to stdout: {error}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use clap::CommandFactory;
+
+    use super::super::CommandLine;
+    use super::*;
+
+    /// Chapters for whoever changes the code, who has `cargo doc` at hand.
+    const NOT_TOPICS: [&str; 2] = ["simulator", "fuzzing"];
+
+    #[test]
+    fn every_chapter_of_the_manual_is_a_topic_or_is_for_developers() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/manual");
+        let files = std::fs::read_dir(folder).expect("the manual is there");
+        let chapters: HashSet<String> = files
+            .filter_map(|file| {
+                let name = file.expect("it is read").file_name().into_string().expect("UTF-8");
+                Some(name.strip_suffix(".rs")?.to_owned())
+            })
+            .filter(|name| name != "mod")
+            .collect();
+        let known = TOPICS.iter().map(|topic| topic.name).chain(NOT_TOPICS);
+        assert_eq!(chapters, known.map(str::to_owned).collect());
+    }
+
+    #[test]
+    fn no_topic_has_the_name_of_a_command() {
+        let command = CommandLine::command();
+        for name in TOPICS.iter().map(|topic| topic.name).chain([LIST]) {
+            assert!(command.find_subcommand(name).is_none(), "{name}");
+        }
+    }
+
+    #[test]
+    fn titles_of_topics_fit_their_line() {
+        for line in list().lines() {
+            assert!(line.chars().count() <= chapter::LINE_LEN, "{line}");
+        }
+    }
+
+    #[test]
+    fn words_that_are_nearly_right_are_told_what_was_meant() {
+        let mut command = CommandLine::command();
+        command.build();
+        for (words, meant) in [
+            (&["tunning"][..], Some("tuning")),
+            (&["trubleshooting"], Some("troubleshooting")),
+            (&["topic"], Some("topics")),
+            (&["publ"], Some("pub")),
+            (&["bench", "latencyy"], Some("latency")),
+            // Topics are not below commands.
+            (&["bench", "tuning"], None),
+            (&["xyzzyx"], None),
+        ] {
+            let error = find(&command, words).unwrap_err();
+            match meant {
+                Some(meant) => {
+                    assert!(error.contains(&format!("did you mean '{meant}'?")), "{error}")
+                }
+                None => assert!(error.contains("`blipmq help` lists them"), "{error}"),
+            }
+        }
+    }
+}

@@ -1,0 +1,63 @@
+//! `blipmq help`: commands as before, and chapters.
+
+use std::process::Output;
+
+use super::CHAPTERS;
+use super::support::running::blipmq;
+
+fn run(words: &[&str]) -> (Option<i32>, String, String) {
+    let Output { status, stdout, stderr } = blipmq(words).output().expect("it runs");
+    let text = |bytes| String::from_utf8(bytes).expect("it prints UTF-8");
+    (status.code(), text(stdout), text(stderr))
+}
+
+#[test]
+fn help_of_a_command_is_what_its_flag_prints() {
+    for words in [&[][..], &["pub"], &["serve"], &["bench"], &["bench", "latency"]] {
+        let of_command = run(&[&["help"], words].concat());
+        assert_eq!(of_command, run(&[words, &["--help"]].concat()), "{words:?}");
+        assert_eq!((of_command.0, of_command.2.as_str()), (Some(0), ""), "{words:?}");
+    }
+    assert_eq!(run(&["help", "bench", "latency"]), run(&["bench", "help", "latency"]));
+}
+
+#[test]
+fn topics_are_listed_by_themselves_and_below_the_commands() {
+    let (status, topics, _) = run(&["help", "topics"]);
+    assert_eq!(status, Some(0));
+    let (_, help, _) = run(&["help"]);
+    for name in CHAPTERS.iter().chain(&["nats"]) {
+        let line = topics.lines().find(|line| line.starts_with(&format!("  {name} ")));
+        let line = line.unwrap_or_else(|| panic!("{name} is missing in {topics}"));
+        assert!(help.contains(line), "{help}");
+    }
+}
+
+#[test]
+fn a_topic_is_its_chapter_as_plain_text() {
+    for name in CHAPTERS.iter().chain(&["nats"]) {
+        let (status, text, stderr) = run(&["help", name]);
+        assert_eq!((status, stderr.as_str()), (Some(0), ""), "{name}");
+        assert!(text.lines().count() > 30, "{name}: {text}");
+        assert!(!text.contains("//!") && !text.contains("](") && !text.contains("```"), "{text}");
+    }
+    // What a pager would be asked for is printed where nobody looks.
+    let output = blipmq(&["help", "tuning"]).env("PAGER", "false").output().expect("it runs");
+    assert_eq!(String::from_utf8(output.stdout).expect("UTF-8"), run(&["help", "tuning"]).1);
+}
+
+#[test]
+fn unknown_topics_end_with_status_2_and_what_was_probably_meant() {
+    for (words, said) in [
+        (
+            &["help", "tunning"][..],
+            "there is no command or topic 'tunning', did you mean 'tuning'?",
+        ),
+        (&["help", "xyzzyx"], "there is no command or topic 'xyzzyx': `blipmq help` lists them"),
+        (&["help", "bench", "latencyy"], "there is no command 'latencyy', did you mean 'latency'?"),
+    ] {
+        let (status, stdout, stderr) = run(words);
+        assert_eq!((status, stdout.as_str()), (Some(2), ""), "{words:?}");
+        assert!(stderr.contains(said), "{stderr}");
+    }
+}

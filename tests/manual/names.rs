@@ -1,0 +1,234 @@
+//! Names that chapters use exist, and texts they quote are said.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::path::Path;
+
+use blipmq::broker::inspect::{ConnectionsBy, SubscriptionsBy, TopicsBy};
+use blipmq::config::Choice;
+use executors::StartError;
+use executors::listener::Purpose;
+
+use super::support::running::blipmq;
+use super::{CHAPTERS, NOT_YET, chapter, one_line, read, spans};
+
+fn is_awaited(name: &str) -> bool {
+    NOT_YET.iter().any(|awaited| name.starts_with(awaited))
+}
+
+/// Every word of a text that could be the name of a metric.
+fn metric_names(text: &str) -> BTreeSet<String> {
+    let is_part = |character: char| character.is_ascii_alphanumeric() || character == '_';
+    let words = text.split(|character: char| !is_part(character));
+    words.filter(|word| word.starts_with("blipmq_")).map(str::to_owned).collect()
+}
+
+/// Those that the broker shows.
+fn families() -> BTreeSet<String> {
+    metric_names(&read("src/server/admin/families.rs"))
+}
+
+#[test]
+fn the_chapter_on_metrics_has_every_family_and_no_other() {
+    let families = families();
+    assert!(families.len() > 40, "{families:?}");
+    let chapter = chapter("metrics");
+    let tables: String = chapter.split("# Every metric").nth(1).expect("it has them").to_owned();
+    let rows: Vec<String> = tables
+        .lines()
+        .filter_map(|line| Some(line.strip_prefix("| `")?.split_once('`')?.0.to_owned()))
+        .collect();
+    let told: BTreeSet<String> =
+        rows.iter().filter(|name| families.contains(*name) || !is_awaited(name)).cloned().collect();
+    assert_eq!(told, families);
+    assert_eq!(rows.len(), rows.iter().collect::<BTreeSet<_>>().len(), "each stands there once");
+}
+
+#[test]
+fn metrics_that_are_named_anywhere_are_those_of_the_broker() {
+    let families = families();
+    let texts = CHAPTERS.iter().map(|name| (*name, chapter(name)));
+    for (place, text) in texts.chain([("README.md", read("README.md"))]) {
+        for name in metric_names(&text) {
+            // Of a histogram, and beginnings that a command looks for.
+            let family = name.trim_end_matches("_bucket");
+            let is_known = families.contains(family) || is_awaited(family);
+            let is_beginning = families.iter().any(|known| known.starts_with(&format!("{name}_")));
+            assert!(is_known || (name.ends_with('_') || is_beginning), "{place}: {name}");
+        }
+    }
+}
+
+#[test]
+fn every_reason_for_a_drop_has_its_cause_and_remedy() {
+    let source = read("src/server/admin/families.rs");
+    let (_, table) = source.split_once("static REASONS").expect("it is there");
+    let (table, _) = table.split_once("];").expect("it ends");
+    let reasons: Vec<&str> = table.split('"').skip(1).step_by(2).collect();
+    assert!(reasons.contains(&"overflow_oldest"), "{reasons:?}");
+    let chapter = chapter("troubleshooting");
+    for reason in reasons {
+        assert!(chapter.contains(&format!("\n| `{reason}` | ")), "{reason} is missing");
+    }
+}
+
+#[test]
+fn lists_are_told_with_every_word_they_are_sorted_by() {
+    fn row<C: Choice>(list: &str) -> String {
+        let words: Vec<String> = C::NAMES.iter().map(|(name, _)| format!("`{name}`")).collect();
+        format!("| `{list}` | {} |\n", words.join(", "))
+    }
+    let chapter = chapter("metrics");
+    for row in [
+        row::<ConnectionsBy>("connections"),
+        row::<SubscriptionsBy>("subscriptions"),
+        row::<TopicsBy>("topics"),
+    ] {
+        assert!(chapter.contains(&row), "{row}");
+    }
+}
+
+/// One of each, with the numbers that the chapter has.
+fn start_errors() -> Vec<StartError> {
+    let refused = || io::Error::from(io::ErrorKind::PermissionDenied);
+    let purpose = Purpose { of: "clients", change: "--bind" };
+    let address = ([127, 0, 0, 1], 7878).into();
+    let errors = vec![
+        StartError::Kernel { found: "5.15.0".to_owned() },
+        StartError::Disabled { setting: 2 },
+        StartError::Forbidden { source: refused() },
+        StartError::Memlock { found: 64 << 10, needed: 1 << 20 },
+        StartError::OpenFiles {
+            found: 1_024,
+            needed: 10_192,
+            connections_max: 10_000,
+            fitting: 832,
+        },
+        StartError::CoreNotAllowed { cpu: 9, allowed: "0-3".to_owned() },
+        StartError::CoresUnknown,
+        StartError::TooManyCores { found: 300, cores_max: 256 },
+        StartError::Pin { cpu: 3 },
+        StartError::Listen { address, purpose, source: refused(), fix: "" },
+        StartError::Core { cpu: 0, what: "the ring", source: refused() },
+    ];
+    for error in &errors {
+        // A variant that is new has to be told of.
+        match error {
+            StartError::Kernel { .. } | StartError::Disabled { .. } => {}
+            StartError::Forbidden { .. } | StartError::Memlock { .. } => {}
+            StartError::OpenFiles { .. } | StartError::CoreNotAllowed { .. } => {}
+            StartError::CoresUnknown | StartError::TooManyCores { .. } => {}
+            StartError::Pin { .. } | StartError::Listen { .. } | StartError::Core { .. } => {}
+        }
+    }
+    errors
+}
+
+#[test]
+fn every_refusal_to_start_is_found_by_its_first_words() {
+    let chapter = chapter("troubleshooting");
+    let quoted: Vec<&str> = chapter
+        .lines()
+        .filter_map(|line| Some(line.strip_prefix("| `")?.split_once("` |")?.0))
+        .collect();
+    for error in start_errors() {
+        let text = error.to_string();
+        let found: Vec<&&str> = quoted.iter().filter(|words| text.starts_with(**words)).collect();
+        assert_eq!(found.len(), 1, "{text}");
+        assert!(found[0].len() > 20, "{text}");
+    }
+}
+
+#[test]
+fn texts_that_are_quoted_stand_in_the_source() {
+    let chapter = one_line(&chapter("troubleshooting"));
+    for (text, file) in [
+        (
+            "server.max_connections is reached: new connections are refused",
+            "executors/src/listener.rs",
+        ),
+        (
+            "accepting failed: raise the open-file limit or close connections",
+            "executors/src/driver.rs",
+        ),
+        ("failed, the broker cannot go on", "executors/src/launch.rs"),
+        ("the queue of a subscription is full, from now on only counted", "src/server/relay.rs"),
+        ("disconnected:", "src/server/relay.rs"),
+        ("login refused:", "src/server/relay.rs"),
+        ("nothing was changed:", "src/server/reload.rs"),
+        ("changed, but needs a restart:", "src/server/reload.rs"),
+        ("nothing to apply", "src/server/reload.rs"),
+        (
+            "stopped after server.drain_timeout_ms: subscribers that did not read were cut off",
+            "src/server/mod.rs",
+        ),
+        ("cannot serve metrics on ", "src/server/admin.rs"),
+        ("can be reached from other machines", "src/config/problem.rs"),
+        ("cannot read configuration", "src/cli/serve.rs"),
+        ("expected HELLO as the first frame", "src/protocol/reject.rs"),
+        ("maximum connections exceeded", "src/nats/error.rs"),
+        ("Authorization Violation", "src/nats/error.rs"),
+        ("Permissions Violation", "src/nats/error.rs"),
+        ("bytes of messages, over all topics and queues", "src/broker/publish.rs"),
+        ("has no room", "src/broker/fan_out.rs"),
+        ("it is behind by more than ", "src/broker/fan_out.rs"),
+        ("while publishers waited for it", "src/broker/block.rs"),
+    ] {
+        assert!(chapter.contains(text), "the chapter does not have: {text}");
+        let source = read(file).replace("\\\n", "");
+        assert!(one_line(&source).contains(text), "{file} does not say: {text}");
+    }
+}
+
+#[test]
+fn keys_of_the_configuration_that_chapters_name_exist() {
+    let mut keys = BTreeSet::new();
+    let mut table = String::new();
+    for line in read("config/mixed.toml").lines() {
+        let line = line.trim_start_matches(['#', ' ']);
+        if let Some(name) = line.strip_prefix('[').and_then(|line| line.strip_suffix(']')) {
+            table = name.trim_matches(['[', ']']).to_owned();
+        } else if let Some((key, _)) = line.split_once(" = ") {
+            keys.insert(format!("{table}.{key}"));
+        }
+    }
+    let is_table = |name: &str| keys.iter().any(|key| key.split('.').next() == Some(name));
+    let mut found = 0;
+    for name in CHAPTERS {
+        for span in spans(&chapter(name)) {
+            let key = span.split(" = ").next().expect("there is a first");
+            let Some((table, _)) = key.split_once('.') else { continue };
+            let is_path = key.contains(['/', ' ', '(', '[']) || key.ends_with(".toml");
+            if is_table(table) && !is_path {
+                assert!(keys.contains(key), "{name}: there is no {key}");
+                found += 1;
+            }
+        }
+    }
+    assert!(found > 40, "only {found} keys were looked at");
+}
+
+#[test]
+fn files_and_commands_that_chapters_name_exist() {
+    let folders = ["deploy/", "config/", "benches/", "tests/", "src/"];
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut commands = BTreeSet::new();
+    for name in CHAPTERS {
+        for span in spans(&chapter(name)).into_iter().filter(|span| !is_awaited(span)) {
+            if folders.iter().any(|folder| span.starts_with(folder)) {
+                assert!(root.join(&span).exists(), "{name}: there is no {span}");
+            }
+            if let Some(rest) = span.strip_prefix("blipmq ") {
+                let word = rest.split(' ').next().expect("there is a first");
+                if word.starts_with(|character: char| character.is_ascii_lowercase()) {
+                    commands.insert(word.to_owned());
+                }
+            }
+        }
+    }
+    assert!(commands.contains("bench"), "{commands:?}");
+    for command in commands {
+        let output = blipmq(&["help", &command]).output().expect("it runs");
+        assert_eq!(output.status.code(), Some(0), "there is no command {command}");
+    }
+}
