@@ -123,9 +123,13 @@ fn a_file_with_anything_wrong_changes_nothing(cores: &str) {
     assert_eq!(outcome["outcome"], "refused");
     assert!(outcome["errors"][0].as_str().unwrap().contains("cannot read configuration"));
     may_subscribe(2);
+    assert_eq!(broker.metric("blipmq_config_reloads_total", "outcome=\"refused\""), 2);
+    assert!(broker.page().contains("\nblipmq_config_last_reload_successful 0\n"));
     let outcome = reloadable.reload("[limits]\nmax_subscriptions_per_connection = 3\n");
     assert_eq!(outcome["applied"], json!(["limits.max_subscriptions_per_connection"]));
     may_subscribe(3);
+    assert_eq!(broker.metric("blipmq_config_reloads_total", "outcome=\"applied\""), 1);
+    assert!(broker.page().contains("\nblipmq_config_last_reload_successful 1\n"));
     let Reloadable { broker, .. } = reloadable;
     let stderr = broker.stop();
     assert!(stderr.contains("nothing was changed") && stderr.contains("max_topcis"), "{stderr}");

@@ -303,6 +303,9 @@ fn of_process(node: &Node) -> Vec<MetricFamily> {
         let ratio = limit.used as f64 / limit.limit.max(1) as f64;
         metric(MetricType::GAUGE, &[("limit", limit.name)], ratio)
     });
+    let configuration = node.configuration.snapshot();
+    let reloads =
+        |outcome, count: u64| metric(MetricType::COUNTER, &[("outcome", outcome)], count as f64);
     let version = metric(MetricType::GAUGE, &[("version", env!("CARGO_PKG_VERSION"))], 1.0);
     vec![
         family(
@@ -315,6 +318,20 @@ fn of_process(node: &Node) -> Vec<MetricFamily> {
             "blipmq_ready",
             "1 while the broker goes on accepting, 0 once it was told to stop.",
             f64::from(u8::from(node.is_ready())),
+        ),
+        family(
+            "blipmq_config_reloads_total",
+            "Times the configuration was read again, by what came of it.",
+            MetricType::COUNTER,
+            vec![
+                reloads("applied", configuration.applied),
+                reloads("refused", configuration.refused),
+            ],
+        ),
+        gauge(
+            "blipmq_config_last_reload_successful",
+            "1 if the configuration was applied when it was last read, 0 if it was refused.",
+            f64::from(u8::from(configuration.last.is_none_or(|last| last.errors.is_empty()))),
         ),
         gauge(
             "blipmq_connections_limit",
