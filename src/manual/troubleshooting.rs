@@ -1,4 +1,4 @@
-//! Troubleshooting, by what you see: what to look at, why it is so, and what to do.
+//! Troubleshooting: what you see, why it is so, what to do.
 //!
 //! Three things tell most of it: the last lines on stderr (`journalctl --unit blipmq` under
 //! systemd), the dashboard or `blipmq top`, and what this says of the machine:
