@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 
+use blipmq::config::keys::{Applies, KEYS};
 use blipmq::config::{OverflowPolicy, Settings};
 
 fn text_of(name: &str) -> String {
@@ -82,4 +83,28 @@ fn every_file_in_config_parses() {
         names.push(name);
     }
     assert!(names.len() >= 5, "{names:?}");
+}
+
+#[test]
+fn the_readme_marks_the_keys_that_need_a_restart_and_no_others() {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("README.md");
+    let readme = fs::read_to_string(path).expect("it is there");
+    for key in &KEYS {
+        let start = format!("| `[{}] {}` ", key.table, key.name);
+        let row = readme.lines().find(|line| line.starts_with(&start)).expect(&start);
+        let marked = row[start.len()..].starts_with("* |");
+        assert_eq!(marked, key.applies == Applies::Restart, "{row}");
+    }
+}
+
+#[test]
+fn the_manual_says_of_every_key_when_it_applies() {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("src/manual/operations.rs");
+    let chapter = fs::read_to_string(path).expect("it is there");
+    for applies in [Applies::Restart, Applies::NewSubscriptions] {
+        let keys = KEYS.iter().filter(|key| key.applies == applies);
+        let keys: Vec<String> = keys.map(|key| format!("`{}.{}`", key.table, key.name)).collect();
+        let row = format!("//! | {} | {} |", applies.name(), keys.join(", "));
+        assert!(chapter.contains(&row), "operations.rs must have this row: {row}");
+    }
 }

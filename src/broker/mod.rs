@@ -549,11 +549,11 @@ impl Broker {
         let session = self.sessions.get(slot);
         // What it asked before CLOSE is answered: it may want to know that its messages arrived.
         let waits = session.pending_requests > 0 || session.is_fenced();
-        let finishing = (session.phase == Phase::Finishing && !waits)
-            || (quiet && session.phase == Phase::Finishing)
-            || (quiet
-                && session.phase == Phase::Open
-                && session.close_at_ns <= self.now.monotonic_ns);
+        let finishing = match session.phase {
+            Phase::Finishing => quiet || !waits,
+            Phase::Open => quiet && session.close_at_ns <= self.now.monotonic_ns,
+            Phase::AwaitHello | Phase::Closing => false,
+        };
         if finishing && !session.in_flight && !session.has_content() {
             let nats = session.nats.as_mut();
             let last = nats.map_or(Bytes::new(), |nats| std::mem::take(&mut nats.last_words));

@@ -1,6 +1,6 @@
 //! A blocking client of the broker's admin API: JSON over HTTP, on the address of the metrics.
 //!
-//! Called by `top`. What the answers hold is in `model`.
+//! Called by `top` and `reload`. What the answers hold is in `model`.
 //!
 //! # Always true
 //! - Only GET is sent, to the address that was named: no proxy, no redirect, so a token goes nowhere
@@ -20,7 +20,7 @@ use thiserror::Error;
 use ureq::Agent;
 use ureq::http::header::AUTHORIZATION;
 
-use model::{Connection, Cores, Page, Printable, Status, Subscription, Topic};
+use model::{Configured, Connection, Cores, Page, Printable, Status, Subscription, Topic};
 
 /// The whole of a request. The broker itself waits a second for cores that do not answer.
 pub const TIMEOUT: Duration = Duration::from_secs(5);
@@ -114,6 +114,11 @@ impl Admin {
             "blipmq" => Ok(status),
             name => Err(self.foreign(path, format!("it calls itself `{name}`"))),
         }
+    }
+
+    /// Of the status what `reload` needs.
+    pub fn configured(&self) -> Result<Configured, AdminError> {
+        self.get("/api/v1/status")
     }
 
     pub fn cores(&self) -> Result<Cores, AdminError> {

@@ -15,6 +15,7 @@ mod doctor;
 mod help;
 mod output;
 mod publish;
+mod reload;
 mod reply;
 mod request;
 mod serve;
@@ -45,7 +46,8 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
   blipmq request prices.get espresso         ask, and print the reply
   blipmq bench blip://127.0.0.1:7878         measure a broker
   blipmq top                                 watch a broker in the terminal
-  blipmq check-config /etc/blipmq.toml       check a file before a restart
+  blipmq check-config /etc/blipmq.toml       check a file before a reload or a restart
+  blipmq reload                              make a broker read its file again
   blipmq doctor                              check this machine before a start
 
 Exit status: 0 success, 1 failure, 2 a command line that cannot be understood.")
@@ -81,6 +83,9 @@ enum Command {
     Top(top::Top),
     /// Check a configuration file and print every setting it leads to.
     CheckConfig(check_config::CheckConfig),
+    /// Make a broker read its configuration again, and tell what it applied.
+    #[command(after_help = reload::EXAMPLES)]
+    Reload(reload::Reload),
     /// Check this machine against what the broker needs and what the tuning guide advises.
     #[command(after_help = doctor::NOTES)]
     Doctor(doctor::Doctor),
@@ -142,6 +147,7 @@ pub fn run() -> ExitCode {
         Command::Bench(bench) => bench.run(),
         Command::Top(top) => top.run(),
         Command::CheckConfig(check_config) => check_config.run(),
+        Command::Reload(reload) => reload.run(),
         Command::Doctor(doctor) => doctor.run(),
     };
     status_of(outcome)

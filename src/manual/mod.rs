@@ -8,6 +8,7 @@
 //! | [`decisions`] | asks why it is like this |
 //! | [`simulator`] | asks how the promises are proven, or replays a seed |
 //! | [`tuning`] | runs it: profiles, keys, cores, limits |
+//! | [`operations`] | runs it: start, reload, stop, supervisors, the log |
 //! | [`capacity`] | asks how much memory and how many cores it needs |
 //! | [`numa`] | chooses cores, and keeps others off them |
 //! | [`metrics`] | watches it |
@@ -29,6 +30,7 @@ pub mod fuzzing;
 pub mod metrics;
 pub mod nats;
 pub mod numa;
+pub mod operations;
 pub mod performance;
 pub mod profiling;
 pub mod protocol;

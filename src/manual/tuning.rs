@@ -109,8 +109,8 @@
 //! - Bcrypt hashes, which nats-server takes, are refused: checking one takes a core tens of
 //!   milliseconds, during which its other connections would wait.
 //! - Nkeys put no secret into the file and none on the wire; NATS clients have them.
-//! - A reload (SIGHUP, `systemctl reload blipmq`) takes changes of users; connections of those that are gone or
-//!   changed are closed.
+//! - A reload takes changes of users, see [`operations`](super::operations#reloading); connections of
+//!   those that are gone or changed are closed.
 //! - The pages of `[metrics]` have a token of their own, see [`metrics`](super::metrics).
 //!
 //! # Limits of the machine

@@ -5,7 +5,9 @@
 
 mod admin;
 mod control;
+mod logs;
 mod node;
+mod notify;
 pub mod process;
 mod relay;
 pub mod reload;
@@ -13,10 +15,10 @@ mod turns;
 
 use std::fmt::Display;
 use std::hash::{BuildHasher, Hasher, RandomState};
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, SystemTime};
 
 use blipmq::broker::{Broker, Cluster, SERVER_NAME};
@@ -27,13 +29,12 @@ use executors::launch::{Plan, Running, Stopped, launch};
 use executors::listener::Purpose;
 use executors::signals::{Asked, Signals};
 use executors::{listener, placement, preflight};
-use tracing::Level;
-use tracing_subscriber::filter::Targets;
-use tracing_subscriber::prelude::*;
 
 use admin::{AdminHandle, AdminServer};
 use control::Control;
+use logs::Logs;
 use node::{Addresses, Core, Node};
+use notify::Supervisor;
 use relay::Relay;
 use reload::{Configuration, Reloader, Source};
 
@@ -45,6 +46,9 @@ const NATS_CLIENTS: Purpose = Purpose {
     change: "--nats-bind or `[nats] bind_addr`, or do without NATS: `[nats] enabled = false`",
 };
 
+/// How long the line on stdout may take.
+const READY_PATIENCE: Duration = Duration::from_secs(1);
+
 /// What runs between the start and the stop.
 struct Broking {
     running: Running,
@@ -55,46 +59,34 @@ struct Broking {
 
 /// Runs the broker until it is told to stop.
 pub fn run(settings: Settings, source: Source) -> ExitCode {
-    // glommio warns of limits that only its file I/O would need; `preflight` checks ours.
-    let levels = Targets::new().with_default(Level::INFO).with_target("glommio", Level::ERROR);
-    let lines = tracing_subscriber::fmt::layer()
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_target(false);
-    tracing_subscriber::registry().with(lines.with_filter(levels)).init();
     // Before any thread starts: threads inherit what is blocked.
     let signals = match Signals::block() {
         Ok(signals) => signals,
         Err(error) => return refuse(format!("cannot block signals: {error}")),
     };
+    let logs = match Logs::begin(&settings.logging) {
+        Ok(logs) => logs,
+        Err(error) => return refuse(format!("cannot start the thread of the log: {error}")),
+    };
+    let supervisor = Supervisor::from_environment();
     let broking = match start(settings, source) {
         Ok(broking) => broking,
-        Err(error) => return refuse(error),
-    };
-    let mut stops = 0;
-    loop {
-        match signals.wait() {
-            Ok(Asked::Reload) => reload(&broking.reloader),
-            Ok(Asked::LameDuck) => {
-                tracing::info!("SIGUSR2: stopping, SIGTERM twice to stop at once");
-                break;
-            }
-            Ok(Asked::Stop(signal)) => {
-                stops += 1;
-                tracing::info!("{signal}: stopping, once more to stop at once");
-                break;
-            }
-            Err(error) => {
-                tracing::error!("cannot wait for signals: {error}; stopping");
-                break;
-            }
+        Err(error) => {
+            logs.end();
+            return refuse(error);
         }
-    }
+    };
+    supervisor.ready(&format!("ready on {}", broking.node.addresses));
+    supervisor.watch(&broking.node);
+    let stops = run_until_stop(&signals, &broking, &logs, &supervisor);
     broking.node.draining.store(true, Ordering::Relaxed);
     let drain_timeout_ms = broking.node.settings().server.drain_timeout_ms;
-    broking.running.stop_handle().stop(Duration::from_millis(drain_timeout_ms.into()));
+    let drain_timeout = Duration::from_millis(drain_timeout_ms.into());
+    supervisor.stopping(drain_timeout);
+    broking.running.stop_handle().stop(drain_timeout);
     // Nobody waits for this thread: it ends with the process, or ends it.
-    std::thread::spawn(move || while_stopping(&signals, stops));
+    let logs_too = logs.clone();
+    std::thread::spawn(move || while_stopping(&signals, &logs_too, stops));
     match broking.running.join() {
         Stopped::Drained => tracing::info!("stopped, everything accepted was delivered"),
         Stopped::TimedOut => tracing::warn!(
@@ -104,19 +96,48 @@ pub fn run(settings: Settings, source: Source) -> ExitCode {
     if let Some(admin) = broking.admin {
         admin.stop();
     }
+    logs.end();
     ExitCode::SUCCESS
 }
 
-fn reload(reloader: &Reloader) {
-    let reload = reloader.reload();
-    match reload.errors.is_empty() {
-        true => tracing::info!("SIGHUP: {reload}"),
-        false => tracing::error!("SIGHUP: {reload}"),
+/// Serves signals until one asks for a stop; returns how many of those that stop at once when they come
+/// twice have come.
+fn run_until_stop(
+    signals: &Signals,
+    broking: &Broking,
+    logs: &Logs,
+    supervisor: &Supervisor,
+) -> u32 {
+    loop {
+        match signals.wait() {
+            Ok(Asked::Reload) => {
+                supervisor.reloading();
+                let reload = broking.reloader.reload();
+                logs.set_level(broking.node.settings().logging.level);
+                match reload.errors.is_empty() {
+                    true => tracing::info!("reloaded: {reload}"),
+                    false => tracing::error!("not reloaded: {reload}"),
+                }
+                supervisor.ready(&format!("reload {}: {reload}", reload.outcome()));
+            }
+            Ok(Asked::LameDuck) => {
+                tracing::info!("SIGUSR2: stopping, SIGTERM twice to stop at once");
+                return 0;
+            }
+            Ok(Asked::Stop(signal)) => {
+                tracing::info!("{signal}: stopping, once more to stop at once");
+                return 1;
+            }
+            Err(error) => {
+                tracing::error!("cannot wait for signals: {error}; stopping");
+                return 1;
+            }
+        }
     }
 }
 
 /// Hears of further signals during the stop, `stops` of which asked for it.
-fn while_stopping(signals: &Signals, mut stops: u32) {
+fn while_stopping(signals: &Signals, logs: &Logs, mut stops: u32) {
     while let Ok(asked) = signals.wait() {
         match asked {
             Asked::Reload => tracing::warn!("SIGHUP: not reloaded, the broker is stopping"),
@@ -125,6 +146,7 @@ fn while_stopping(signals: &Signals, mut stops: u32) {
                 stops += 1;
                 if stops == 2 {
                     tracing::warn!("{signal} again: stopped without delivering the rest");
+                    logs.end();
                     std::process::exit(1);
                 }
             }
@@ -132,9 +154,29 @@ fn while_stopping(signals: &Signals, mut stops: u32) {
     }
 }
 
+/// One line on stderr, which nobody may be reading.
 fn refuse(error: impl Display) -> ExitCode {
-    eprintln!("blipmq: {error}");
+    let _ = writeln!(std::io::stderr(), "blipmq: {error}");
     ExitCode::FAILURE
+}
+
+/// Says on stdout that clients can connect: scripts wait for this line. On a thread of its own, because
+/// a stdout that takes nothing must not keep the broker from hearing signals.
+fn say_ready(line: String) {
+    let (said, wait) = mpsc::channel();
+    let say = move || {
+        let mut stdout = std::io::stdout();
+        let _ = said.send(writeln!(stdout, "{line}").and_then(|()| stdout.flush()));
+    };
+    let begun = std::thread::Builder::new().name("ready".to_owned()).spawn(say);
+    let failure = match begun.map(|_| wait.recv_timeout(READY_PATIENCE)) {
+        Ok(Ok(Ok(()))) => return,
+        Ok(Ok(Err(error))) | Err(error) => error.to_string(),
+        Ok(Err(_)) => "it takes nothing".to_owned(),
+    };
+    tracing::warn!(
+        "the line that tells scripts that clients can connect is not on stdout: {failure}"
+    );
 }
 
 fn start(settings: Settings, source: Source) -> Result<Broking, Box<dyn std::error::Error>> {
@@ -202,9 +244,21 @@ fn start(settings: Settings, source: Source) -> Result<Broking, Box<dyn std::err
         draining: AtomicBool::new(false),
     });
     let admin = admin.map(|server| server.serve(node.clone())).transpose()?;
-    // On stdout, and only when clients can connect: scripts wait for this line.
-    println!("{SERVER_NAME} is ready on {}, cores {cpu_list}, {shards} shards", node.addresses);
-    std::io::stdout().flush()?;
+    let file = configuration.snapshot().file;
+    let file = file.map_or("none".to_owned(), |file| file.display().to_string());
+    let version = env!("CARGO_PKG_VERSION");
+    tracing::info!(
+        version,
+        cores = cpu_list,
+        shards,
+        configuration = file,
+        "ready on {}",
+        node.addresses
+    );
+    say_ready(format!(
+        "{SERVER_NAME} is ready on {}, cores {cpu_list}, {shards} shards",
+        node.addresses
+    ));
     let reloader = Reloader { source, configuration, control, tuning: running.tuning() };
     Ok(Broking { running, node, reloader, admin })
 }

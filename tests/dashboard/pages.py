@@ -3,12 +3,13 @@
 Used by `cases.py` and `against_broker.py`.
 """
 
+import time
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import run
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import TimeoutError, sync_playwright
 
 PICTURES = Path(__file__).resolve().parents[2] / "target/dashboard"
 DESKTOP = {"width": 1440, "height": 900}
@@ -85,8 +86,13 @@ class Page:
         return [" ".join(text.split()) for text in self.page.locator(selector).all_inner_texts()]
 
     def until(self, script, argument=None):
-        """Waits until the page makes `script` true."""
-        self.page.wait_for_function(script, arg=argument)
+        """Waits until the page makes `script` true. Not by wait_for_function: that evaluates text in the
+        page, which the page's policy forbids."""
+        deadline = time.monotonic() + PATIENCE_MS / 1_000
+        while not self.page.evaluate(script, argument):
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"the page did not become so: {script} {argument}")
+            self.page.wait_for_timeout(50)
 
     def until_text(self, selector, text):
         try:

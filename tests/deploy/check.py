@@ -26,7 +26,7 @@ except ImportError as error:
 
 def main():
     chosen = sys.argv[1:]
-    checks = written.ALL + running.ALL + (running.BY_NAME if chosen else [])
+    checks = written.ALL + running.ALL
     unknown = set(chosen) - {check.__name__ for check in checks}
     if unknown:
         sys.exit(f"check.py: no check {', '.join(unknown)}: {' '.join(check.__name__ for check in checks)}")

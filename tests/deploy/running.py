@@ -380,12 +380,6 @@ HARDENED = {
 }
 
 
-def unit_serves_under_all_its_hardening():
-    answers, log = under_systemd("Type=exec", "WatchdogSec=0")
-    expect_answers(answers, log, HARDENED)
-    expect(answers["user"] != "0", "the broker runs as root")
-
-
 def unit_is_ready_reloaded_and_watched():
     answers, log = under_systemd()
     wanted = {
@@ -403,9 +397,8 @@ def unit_is_ready_reloaded_and_watched():
 
 ALL = [
     prometheus_answers_every_query,
+    broker_serves_what_is_shown,
     container_runs_under_its_profile_and_not_under_docker_s,
     unit_s_filter_lets_io_uring_work,
-    unit_serves_under_all_its_hardening,
+    unit_is_ready_reloaded_and_watched,
 ]
-# Made if they are named.
-BY_NAME = [broker_serves_what_is_shown, unit_is_ready_reloaded_and_watched]

@@ -15,6 +15,7 @@
 //! | clients that misbehave, and what others notice | `hostile` |
 //! | clients that vanish | `vanishing` |
 //! | the configuration, read again | `reload` |
+//! | supervisors, the log, and a stdout or stderr that takes nothing | `operations` |
 //! | starting, refusing to start, stopping | `lifecycle` |
 //! | NATS clients, alone and together with those of BLIP/1 | `nats` |
 //! | `blipmq pub` and `blipmq sub` | `pipe` |
@@ -37,6 +38,7 @@ mod lifecycle;
 mod losses;
 mod memory;
 mod nats;
+mod operations;
 mod pipe;
 mod policies;
 mod reload;

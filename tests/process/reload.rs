@@ -18,6 +18,8 @@ on_one_and_two_cores! {
     more_connections_are_let_in_and_then_fewer,
     without_a_file_nothing_is_changed,
     a_reload_during_the_stop_is_left_out,
+    the_command_tells_what_was_applied_and_what_is_wrong,
+    the_command_ends_no_process_that_is_no_broker,
 }
 
 /// A broker and its file, which can be written again.
@@ -256,4 +258,51 @@ fn a_reload_during_the_stop_is_left_out(cores: &str) {
     let (status, stderr) = reloadable.broker.wait();
     assert_eq!(status.code(), Some(0), "{stderr}");
     assert!(!stderr.contains("nothing to apply"), "{stderr}");
+}
+
+// --- the command ---
+
+fn reload_command(broker: &Broker, words: &[&str]) -> (i32, String, String) {
+    let url = format!("http://{}", broker.metrics.expect("they are served"));
+    let mut command = blipmq(&["reload", "--metrics", &url]);
+    command.args(words).env_remove("BLIPMQ_METRICS").env_remove("BLIPMQ_METRICS_TOKEN");
+    let output = command.output().expect("it starts");
+    let text = |bytes| String::from_utf8(bytes).expect("its words are UTF-8");
+    (output.status.code().expect("it ends"), text(output.stdout), text(output.stderr))
+}
+
+fn the_command_tells_what_was_applied_and_what_is_wrong(cores: &str) {
+    let reloadable = Reloadable::start(cores, "[delivery]\nmax_batch = 9\n");
+    let broker = &reloadable.broker;
+    let write = |text: &str| std::fs::write(&reloadable.file.0, text).expect("it is ours");
+    write("[delivery]\nmax_batch = 8\nfanout_shards = 3\n");
+    let (status, told, errors) = reload_command(broker, &[]);
+    assert_eq!((status, errors.as_str()), (0, ""));
+    let expected =
+        "applied: delivery.max_batch\nchanged, but needs a restart: delivery.fanout_shards\n";
+    assert_eq!(told, expected);
+    write("[delivery]\nmax_batch = 0\nmax_bach = 1\n");
+    let (status, told, errors) = reload_command(broker, &["--pid", &broker.pid().to_string()]);
+    assert_eq!((status, told.as_str()), (1, ""));
+    let lines: Vec<&str> = errors.lines().collect();
+    assert_eq!(lines.len(), 3, "{errors}");
+    assert_eq!(lines[0], "blipmq: nothing was changed:");
+    assert!(lines[1].contains(":2: [delivery] max_batch = 0"), "{errors}");
+    assert!(lines[2].contains(":3: [delivery] max_bach"), "{errors}");
+    Wire::connect(broker.addr).ping();
+}
+
+fn the_command_ends_no_process_that_is_no_broker(cores: &str) {
+    let broker = Broker::start(cores);
+    let own = std::process::id().to_string();
+    let (status, _, errors) = reload_command(&broker, &["--pid", &own]);
+    assert_eq!(status, 1);
+    assert!(errors.contains(&own) && errors.contains("no blipmq"), "{errors}");
+    let none = (1..)
+        .map(|pid| (1 << 22) - pid)
+        .find(|pid| !std::path::Path::new(&format!("/proc/{pid}")).exists());
+    let none = none.expect("not every number is in use").to_string();
+    let (status, _, errors) = reload_command(&broker, &["--pid", &none]);
+    assert_eq!(status, 1);
+    assert!(errors.contains("there is no process"), "{errors}");
 }

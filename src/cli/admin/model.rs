@@ -1,7 +1,7 @@
 //! What the admin API answers, as types. Fields that this version does not know are skipped, so a
 //! newer broker can be read; a missing one is an error that names it.
 //!
-//! Called by `admin`. Read by `top`.
+//! Called by `admin`. Read by `top` and `reload`.
 
 use std::fmt;
 use std::ops::Deref;
@@ -95,8 +95,31 @@ pub struct Status {
     pub shards: u64,
     pub process: Process,
     pub limits: Vec<Limit>,
-    /// Since the start; nothing before the first message.
-    pub latency: Option<Latency>,
+    /// Since the start.
+    pub latency: Latency,
+}
+
+/// The part of the status that tells of the configuration.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Configured {
+    pub pid: u32,
+    pub configuration: Configuration,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub struct Configuration {
+    pub reloads: u64,
+    pub last_reload: Option<Reload>,
+}
+
+/// What came of a reload.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Reload {
+    pub number: u64,
+    pub outcome: Printable,
+    pub applied: Vec<Printable>,
+    pub needs_restart: Vec<Printable>,
+    pub errors: Vec<Printable>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -124,12 +147,13 @@ pub struct Limit {
     pub key: Printable,
 }
 
-#[derive(Debug, Clone, Deserialize)]
+/// Nothing before the first message.
+#[derive(Debug, Clone, Default, Deserialize)]
 pub struct Latency {
-    pub p50_seconds: f64,
-    pub p90_seconds: f64,
-    pub p99_seconds: f64,
-    pub p999_seconds: f64,
+    pub p50_seconds: Option<f64>,
+    pub p90_seconds: Option<f64>,
+    pub p99_seconds: Option<f64>,
+    pub p999_seconds: Option<f64>,
 }
 
 /// GET /api/v1/cores

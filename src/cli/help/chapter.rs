@@ -44,7 +44,7 @@ pub fn text(source: &str) -> String {
     for block in blocks(&doc_lines(source)) {
         let is_item = matches!(block, Block::Item(..));
         // Items stand close together, everything else has room around it.
-        if !printed.is_empty() && !(is_item && after_item) {
+        if !(printed.is_empty() || is_item && after_item) {
             printed.push(String::new());
         }
         after_item = is_item;

@@ -104,8 +104,7 @@ fn watch(admin: Admin, interval: Duration) -> Outcome {
     // A wrong address or token is told before the screen is taken.
     admin.status().map_err(|error| error.to_string())?;
     // Before any thread starts: threads inherit what is blocked.
-    let signals = Signals::block()
-        .map_err(|error| format!("cannot block signals: {error}"))?;
+    let signals = Signals::block().map_err(|error| format!("cannot block signals: {error}"))?;
     let mut state = State::new(admin.base().to_owned(), interval);
     let theme = Theme::from_environment();
     let (sender, events) = mpsc::channel();

@@ -123,10 +123,10 @@ fn flow(out: &mut String, Poll { status, .. }: &Poll, rates: &Rates) {
         line!(out, "  {name:<16}{:>10}", text::rate(rate));
     }
     line!(out, "\nlatency, accept to send:     now   since start");
-    let ever = status.latency.as_ref().map(since_start);
+    let ever = since_start(&status.latency);
     for (at, (name, _)) in SHARES.iter().enumerate() {
         let now = text::percentile(rates.latency[at]);
-        let ever = text::or_unknown(ever, |all| text::time(all[at]));
+        let ever = text::or_unknown(ever[at], text::time);
         line!(out, "  {name:<14}{now:>16}{ever:>14}");
     }
     line!(out, "\nlimits:");

@@ -235,7 +235,7 @@ pub fn percentile(histogram: &Histogram, share: f64) -> Option<Percentile> {
 }
 
 /// The broker's own percentiles, in the order of [`SHARES`].
-pub fn since_start(latency: &Latency) -> [f64; 4] {
+pub fn since_start(latency: &Latency) -> [Option<f64>; 4] {
     [latency.p50_seconds, latency.p90_seconds, latency.p99_seconds, latency.p999_seconds]
 }
 

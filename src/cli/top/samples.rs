@@ -40,12 +40,12 @@ pub fn status() -> Status {
             limit("topics", 3, 1_000_000, "", "limits.max_topics"),
             limit("open_files", 40, 1_048_576, "", "ulimit -n"),
         ],
-        latency: Some(Latency {
-            p50_seconds: 0.000_020,
-            p90_seconds: 0.000_045,
-            p99_seconds: 0.000_9,
-            p999_seconds: 0.012,
-        }),
+        latency: Latency {
+            p50_seconds: Some(0.000_020),
+            p90_seconds: Some(0.000_045),
+            p99_seconds: Some(0.000_9),
+            p999_seconds: Some(0.012),
+        },
     }
 }
 
@@ -206,7 +206,7 @@ pub fn poll(count: u32, poll: u64) -> Poll {
 /// A broker that nobody uses.
 pub fn empty(poll: u64) -> Poll {
     let mut status = status();
-    status.latency = None;
+    status.latency = Latency::default();
     status.addresses.nats = None;
     status.process.cpu_seconds = 0.0;
     for limit in &mut status.limits {

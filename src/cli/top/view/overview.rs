@@ -195,15 +195,14 @@ fn rate_lines(rates: Option<&Rates>, columns: u16, theme: Theme) -> Vec<Line<'st
 }
 
 fn latency_lines(state: &State, theme: Theme) -> Vec<Line<'static>> {
-    let latency = state.seen.as_ref().and_then(|seen| seen.status.latency.as_ref());
-    let since_start = latency.map(since_start);
+    let ever = state.seen.as_ref().map_or([None; 4], |seen| since_start(&seen.status.latency));
     let mut lines = vec![Line::styled(
         format!("{:<8}{:>12}{:>13}", "Latency", "now", "since start"),
         theme.title(),
     )];
     for (at, (name, _)) in SHARES.iter().enumerate() {
         let now = text::percentile(state.rates.as_ref().and_then(|rates| rates.latency[at]));
-        let ever = text::or_unknown(since_start, |all| text::time(all[at]));
+        let ever = text::or_unknown(ever[at], text::time);
         lines.push(Line::from(format!("{name:<8}{now:>12}{ever:>13}")));
     }
     lines
