@@ -1,4 +1,4 @@
-//! Capacity: how much memory and how many cores a load needs, and how to check it.
+//! Capacity: how much memory and how many cores a load needs.
 //!
 //! The numbers are of the record of 2026-11-24 (`benches/records/2026-11-24-amd-epyc/table.md`):
 //! one core of a virtual machine with an AMD EPYC, loopback TCP. Your CPU, and above all a network

@@ -1,6 +1,6 @@
-//! Metrics, the HTTP pages, and health checks: what each number means, and which to watch.
+//! Metrics, pages and health checks: what each number means.
 //!
-//! Everything is on `[metrics] bind_addr`, http://127.0.0.1:9090 by default, and read-only. It has
+//! Everything is on `[metrics] bind_addr`, `http://127.0.0.1:9090` by default, and read-only. It has
 //! a thread of its own that is pinned to no core: however often it is asked, messages do not wait
 //! for it.
 //!

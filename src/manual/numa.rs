@@ -1,4 +1,4 @@
-//! NUMA and core isolation: which cores, which memory, and who else is there.
+//! NUMA and core isolation: which cores, and who else is there.
 //!
 //! Not measured here: the machine of the records has one node and two cores that it shares with the
 //! load generator. What this chapter says of several nodes, of isolated cores and of network cards

@@ -1,4 +1,4 @@
-//! Profiling: where a core's time goes, with perf, flame graphs, strace and bpftrace.
+//! Profiling with perf, flame graphs, strace and bpftrace.
 //!
 //! First ask the broker. `1 - rate(blipmq_asleep_seconds_total)` is how busy a core is, and
 //! `blipmq_delivered_messages_total / blipmq_flushes_total` how many messages share a send: one per

@@ -1,4 +1,4 @@
-//! Troubleshooting, by what you see: what to look at, why it is so, and what to do.
+//! Troubleshooting: what you see, why it is so, what to do.
 //!
 //! Three things tell most of it: the last lines on stderr (`journalctl --unit blipmq` under
 //! systemd), the dashboard or `blipmq top`, and what this says of the machine:
@@ -61,7 +61,7 @@
 //!
 //! On Kubernetes the profile is a file of the node, `deploy/kubernetes/blipmq.yaml` says which.
 //! With `--cpus` a container has all cores and a quota: it is stopped with all cores at once when
-//! that is used up, which shows as latency of tens of milliseconds. Use `--cpuset-cpus`.
+//! that is used up, for the rest of a period of 100 ms. Use `--cpuset-cpus`.
 //!
 //! # Clients cannot connect
 //!
@@ -145,7 +145,7 @@
 //! | `blipmq_topics`, messages per topic and turn | many topics, few messages each | each batch costs; [`performance`](super::performance) |
 //! | rate of `blipmq_connections_opened_total` | high | clients that connect for each message |
 //! | `blipmq_errors_sent_total`, `blipmq_logins_refused_total` | grow | a client in a loop |
-//! | a core with little traffic is at 10 % to 50 % | arrivals less than 80 us apart | it looks for the next before it sleeps; `server.busy_poll_us = 0` ends that |
+//! | a core is busier than its few messages explain | they come less than 80 us apart | it looks for the next before it sleeps; `server.busy_poll_us = 0` ends that |
 //!
 //! Then [`profiling`](super::profiling).
 //!

@@ -8,7 +8,7 @@
 //! - What is in a code block or in backticks is printed as it is.
 
 /// What every terminal has room for.
-pub const LINE_LEN: usize = 80;
+const LINE_LEN: usize = 80;
 /// Between columns of a table.
 const GAP: &str = "  ";
 /// A space at which no line is broken, until all lines are made.
