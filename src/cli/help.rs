@@ -29,7 +29,7 @@ struct Topic {
 }
 
 /// Chapters for whoever runs a broker or writes a client for it, in the order to read them.
-const TOPICS: [Topic; 12] = [
+const TOPICS: &[Topic] = &[
     Topic { name: "tuning", source: include_str!("../manual/tuning.rs") },
     Topic { name: "operations", source: include_str!("../manual/operations.rs") },
     Topic { name: "capacity", source: include_str!("../manual/capacity.rs") },
