@@ -114,7 +114,7 @@ pub struct Ingest {
 const UNUSED_MAX: usize = 1_024;
 
 impl Ingest {
-    /// Bounds come from what queues hold, see [`messages_per_turn`].
+    /// Bounds come from what queues hold, see `messages_per_turn`.
     pub fn new(settings: &Settings) -> Ingest {
         Ingest {
             batches: Vec::new(),
