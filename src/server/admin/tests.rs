@@ -243,8 +243,8 @@ fn every_family_has_its_type_and_help_and_only_counters_end_in_total() {
         assert!(text.contains(&format!("# HELP {name} ")), "{line}");
         families += 1;
     }
-    // Asleep, dropped and overflows, two that cores tell, thirteen of the process.
-    assert_eq!(families, families::PER_CORE.len() + families::HISTOGRAMS.len() + 5 + 13);
+    // Asleep, dropped and overflows, two that cores tell, fifteen of the process.
+    assert_eq!(families, families::PER_CORE.len() + families::HISTOGRAMS.len() + 5 + 15);
     served.handle.stop();
 }
 
