@@ -49,11 +49,22 @@
 //! - *mixed*, where both are on one broker. Subscribers choose for themselves: `latest` or a short
 //!   capacity for screens, `block` for what must not lose.
 //!
-//! A broker that has time sends each message at once whichever file it has: at a low rate all three
-//! are the same. They part when queues fill. How far is measured by `benches/profiles.sh`, which
-//! runs the three in turn: as fast as each goes with half of its queue on the way, all with the
-//! same on the way, and 2,000 messages per second to 48 subscribers. Its record is
-//! `benches/records/2026-11-26-amd-epyc/profiles/table.md`.
+//! A broker that has time sends each message at once whichever file it has: at 2,000 messages per
+//! second to 48 subscribers all three cost the same and are equally fast (median 0.40 to 0.41 ms, 99 %
+//! within 5.1 to 5.8 ms). They part when there is more than a core can do at once. As fast as each
+//! goes, one publisher of 64 bytes to 48 subscribers and half of a queue on the way:
+//!
+//! | | throughput | mixed | latency |
+//! |---|--:|--:|--:|
+//! | CPU per delivery | 27 ns | 33 ns | 256 ns |
+//! | deliveries per second | 33 M | 26 M | 3.8 M |
+//! | half of them within | 4.1 ms | 1.3 ms | 1.4 ms |
+//! | 99 % of them within | 13.5 ms | 2.9 ms | 2.6 ms |
+//!
+//! So the short queues of *latency* bound how old a message gets, at eight times the work for each,
+//! and give nothing to a broker that keeps up. *mixed* has nearly the work of the first and nearly the
+//! age of the last, and is the default for that. Measured on one core of a shared virtual machine of
+//! two, medians of 5 rounds in turn: `benches/records/2026-11-26-amd-epyc/profiles/table.md`.
 //!
 //! ```sh minutes
 //! benches/profiles.sh

@@ -23,7 +23,7 @@ import urllib.parse
 import yaml
 
 import queries
-from tools import DEPLOY, HERE, Failed, Skipped, broker, debian, expect, must, run
+from tools import DEPLOY, HERE, Failed, Skipped, broker, debian, expect, must, promtool, run
 
 PATIENCE_S = 60
 TOKEN = "a token as compose-secrets.sh makes one"
@@ -207,6 +207,7 @@ def broker_serves_what_is_shown():
                     return re.search(r"^blipmq_subscriptions\{.*\} 1$", page, re.MULTILINE) and page
 
                 page = until(page_with_a_subscription, child, log, "nobody could subscribe")
+    must([promtool(), "check", "metrics"], input=page)
     has = dict(re.findall(r"^# TYPE (\S+) (\S+)$", page, re.MULTILINE))
     known = queries.families()
     missing = sorted(known.keys() - has.keys())

@@ -21,9 +21,6 @@ use std::path::Path;
 const CHAPTERS: [&str; 7] =
     ["tuning", "operations", "capacity", "numa", "metrics", "troubleshooting", "profiling"];
 
-/// What is still to come.
-const NOT_YET: [&str; 1] = ["benches/records/2026-11-26-amd-epyc/profiles/table.md"];
-
 /// A file of the repository.
 fn read(path: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);

@@ -10,11 +10,7 @@ use executors::StartError;
 use executors::listener::Purpose;
 
 use super::support::running::blipmq;
-use super::{CHAPTERS, NOT_YET, chapter, one_line, read, spans};
-
-fn is_awaited(name: &str) -> bool {
-    NOT_YET.iter().any(|awaited| name.starts_with(awaited))
-}
+use super::{CHAPTERS, chapter, one_line, read, spans};
 
 /// Every word of a text that could be the name of a metric.
 fn metric_names(text: &str) -> BTreeSet<String> {
@@ -38,8 +34,7 @@ fn the_chapter_on_metrics_has_every_family_and_no_other() {
         .lines()
         .filter_map(|line| Some(line.strip_prefix("| `")?.split_once('`')?.0.to_owned()))
         .collect();
-    let told: BTreeSet<String> =
-        rows.iter().filter(|name| families.contains(*name) || !is_awaited(name)).cloned().collect();
+    let told: BTreeSet<String> = rows.iter().cloned().collect();
     assert_eq!(told, families);
     assert_eq!(rows.len(), rows.iter().collect::<BTreeSet<_>>().len(), "each stands there once");
 }
@@ -52,7 +47,7 @@ fn metrics_that_are_named_anywhere_are_those_of_the_broker() {
         for name in metric_names(&text) {
             // Of a histogram, and beginnings that a command looks for.
             let family = name.trim_end_matches("_bucket");
-            let is_known = families.contains(family) || is_awaited(family);
+            let is_known = families.contains(family);
             let is_beginning = families.iter().any(|known| known.starts_with(&format!("{name}_")));
             assert!(is_known || (name.ends_with('_') || is_beginning), "{place}: {name}");
         }
@@ -214,7 +209,7 @@ fn files_and_commands_that_chapters_name_exist() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut commands = BTreeSet::new();
     for name in CHAPTERS {
-        for span in spans(&chapter(name)).into_iter().filter(|span| !is_awaited(span)) {
+        for span in spans(&chapter(name)) {
             if folders.iter().any(|folder| span.starts_with(folder)) {
                 assert!(root.join(&span).exists(), "{name}: there is no {span}");
             }
