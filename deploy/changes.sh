@@ -18,6 +18,29 @@ fail() {
     exit "${2:-1}"
 }
 
+# Reads the command line of a script that takes at most one thing, called $1, beside the options that
+# all have: leaves it in `given`, or undoes and exits.
+given=""
+take_arguments() {
+    local what=$1 undo=false argument
+    shift
+    for argument in "$@"; do
+        case "$argument" in
+            --dry-run) dry_run=true ;;
+            --undo) undo=true ;;
+            --help | -h) usage; exit 0 ;;
+            -*) fail "unknown option $argument; see --help" 2 ;;
+            *)
+                [ -z "$given" ] || fail "more than one $what: $given and $argument; see --help" 2
+                given=$argument
+                ;;
+        esac
+    done
+    $undo || return 0
+    [ -z "$given" ] || fail "--undo takes no $what, it knows what was changed" 2
+    undo_and_exit
+}
+
 # Writes down what something was, before it is changed for the first time.
 remember() {
     local kind=$1 what=$2 before=$3

@@ -32,25 +32,8 @@ Environment: SYSFS (default /sys), MEMINFO (default /proc/meminfo) and STATE_DIR
 EOF
 }
 
-undo=false
-pages=""
-for argument in "$@"; do
-    case "$argument" in
-        --dry-run) dry_run=true ;;
-        --undo) undo=true ;;
-        --help | -h) usage; exit 0 ;;
-        -*) fail "unknown option $argument; see --help" 2 ;;
-        *)
-            [ -z "$pages" ] || fail "more than one number of pages: $pages and $argument" 2
-            pages=$argument
-            ;;
-    esac
-done
-if $undo; then
-    [ -z "$pages" ] || fail "--undo takes no number of pages, it knows how many there were" 2
-    undo_and_exit
-fi
-pages=${pages:-$PAGES_DEFAULT}
+take_arguments "number of pages" "$@"
+pages=${given:-$PAGES_DEFAULT}
 [[ "$pages" =~ ^(0|[1-9][0-9]{0,8})$ ]] ||
     fail "\"$pages\" is not a number of pages; give a whole number, like $PAGES_DEFAULT" 2
 

@@ -252,24 +252,8 @@ EOT
 
 # --- the command line ---
 
-undo=false
-list=""
-for argument in "$@"; do
-    case "$argument" in
-        --dry-run) dry_run=true ;;
-        --undo) undo=true ;;
-        --help | -h) usage; exit 0 ;;
-        -*) fail "unknown option $argument; see --help" 2 ;;
-        *)
-            [ -z "$list" ] || fail "more than one list of CPUs: $list and $argument; write 2,3,10-11" 2
-            list=$argument
-            ;;
-    esac
-done
-if $undo; then
-    [ -z "$list" ] || fail "--undo takes no CPUs, it knows what was changed" 2
-    undo_and_exit
-fi
+take_arguments "list of CPUs" "$@"
+list=$given
 [ -n "$list" ] || fail "say which CPUs, like 2-7; see --help" 2
 asked=""
 if [[ "$list" != *" "* ]]; then asked=$(expanded "$list" | tr ' ' '\n' | sort -nu || true); fi

@@ -24,25 +24,8 @@ Environment: PROCFS (default /proc) and STATE_DIR (default /run/blipmq), for tes
 EOF2
 }
 
-undo=false
-file=""
-for argument in "$@"; do
-    case "$argument" in
-        --dry-run) dry_run=true ;;
-        --undo) undo=true ;;
-        --help | -h) usage; exit 0 ;;
-        -*) fail "unknown option $argument; see --help" 2 ;;
-        *)
-            [ -z "$file" ] || fail "more than one file: $file and $argument" 2
-            file=$argument
-            ;;
-    esac
-done
-if $undo; then
-    [ -z "$file" ] || fail "--undo takes no file, it knows what was changed" 2
-    undo_and_exit
-fi
-file=${file:-$(dirname "${BASH_SOURCE[0]}")/sysctl.d/60-blipmq.conf}
+take_arguments "file" "$@"
+file=${given:-$(dirname "${BASH_SOURCE[0]}")/sysctl.d/60-blipmq.conf}
 [ -r "$file" ] || fail "cannot read $file"
 
 # Number by number the larger of both: a setting may have several, like net.ipv4.tcp_rmem.

@@ -189,7 +189,7 @@ fn isolate_cores_refuses_what_is_no_list_all_cpus_and_other_cpus_than_before() {
         (vec!["4,x"], 2, "\"4,x\" is not a list of CPUs"),
         (vec!["4 5"], 2, "\"4 5\" is not a list of CPUs"),
         (vec!["4", "5"], 2, "more than one list of CPUs: 4 and 5"),
-        (vec!["--undo", "4"], 2, "--undo takes no CPUs"),
+        (vec!["--undo", "4"], 2, "--undo takes no list of CPUs"),
         (vec!["38-40"], 1, "CPU 40 is not online, these are: 0-39"),
         (vec!["0-39"], 1, "CPUs 0-39 are all there are"),
     ] {
