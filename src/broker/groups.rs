@@ -67,6 +67,14 @@ pub struct Leaves {
     pub sends_itself: Option<u64>,
 }
 
+/// The group of a member that left, as long as its coordinator may not know.
+#[derive(Debug)]
+pub struct LeftGroup {
+    name: GroupName,
+    /// The member told its coordinator that it keeps all it was dealt.
+    said_keeps_all: bool,
+}
+
 #[derive(Debug)]
 struct Member {
     core: CoreId,
@@ -461,10 +469,12 @@ impl Broker {
 
     /// What came for a member that left goes back, if its group can still be named.
     fn hand_back(&mut self, member: Asker, entry: Entry) {
-        let Some(name) = self.left_groups.get(&member.number).cloned() else {
+        let Some(left) = self.left_groups.get(&member.number) else {
             return self.counters.dropped_disconnected_messages.add(entry.messages());
         };
-        let leaves = Leaves { member, returned: vec![entry], sends_itself: Some(0) };
+        let name = left.name.clone();
+        let sends_itself = (!left.said_keeps_all).then_some(0);
+        let leaves = Leaves { member, returned: vec![entry], sends_itself };
         self.tell_coordinator_left(name, leaves);
     }
 
@@ -517,21 +527,24 @@ impl Broker {
 
     /// The coordinator says that nothing more comes for a member.
     pub(super) fn left_group(&mut self, member: Asker) {
-        self.left_groups.remove(&member.number);
         if self.subscriptions.member(member).is_some_and(|one| one.leaves_group) {
             self.end_nats_subscription(member.index, false);
         }
+        // Behind its end, which notes that more may come: nothing does.
+        self.left_groups.remove(&member.number);
     }
 
     /// A member of this core leaves; what it was not sent goes back.
     pub(super) fn leave_group(&mut self, index: SubscriptionIndex, hands_back: bool) {
         let subscription = self.subscriptions.get(index);
         let Some(name) = subscription.group.take() else { return };
-        // It has said so already, and keeps what it was dealt.
+        let member = Asker { index, number: subscription.number };
+        // It has said so already, and keeps what it was dealt. It may have had its maximum since, and
+        // then what is still on its way goes back.
         if subscription.leaves_group {
+            self.left_groups.insert(member.number, LeftGroup { name, said_keeps_all: true });
             return;
         }
-        let member = Asker { index, number: subscription.number };
         let mut returned = Vec::new();
         let sends_itself = Some(if hands_back { 0 } else { subscription.queue.messages() });
         if hands_back {
@@ -541,7 +554,8 @@ impl Broker {
             }
             self.kept.count_entries(entries, 0);
         }
-        self.left_groups.insert(member.number, name.clone());
+        let left = LeftGroup { name: name.clone(), said_keeps_all: false };
+        self.left_groups.insert(member.number, left);
         self.tell_coordinator_left(name, Leaves { member, returned, sends_itself });
     }
 
@@ -577,6 +591,8 @@ impl Broker {
                 let holds = u64::from(leaver.holds) - comes_back;
                 self.groups.coming_back += holds - sends_itself.unwrap_or(holds);
             }
+            // It was to keep everything, so nothing was expected back.
+            None if sends_itself.is_none() => {}
             None => self.groups.coming_back -= comes_back,
         }
         let Some((index, group)) = self.groups.find(name) else {

@@ -80,7 +80,7 @@ use block::Blocks;
 use counters::Counters;
 use drain::Drain;
 use flush::PassingIds;
-use groups::{GroupName, Groups};
+use groups::{Groups, LeftGroup};
 use ingest::{Destination, Ingest};
 use interest::Interest;
 use letter::{Inbox, Outgoing};
@@ -255,7 +255,7 @@ pub struct Broker {
     /// Groups this core coordinates.
     groups: Groups,
     /// The groups of members that left, until their coordinators have said so too.
-    left_groups: HashMap<u64, GroupName>,
+    left_groups: HashMap<u64, LeftGroup>,
     /// What topics of this core keep.
     kept: Kept,
     /// Input was held back for a connection that had nothing to send after all.
