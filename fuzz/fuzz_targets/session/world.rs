@@ -341,6 +341,9 @@ impl World {
         for core in &self.cores {
             assert!(core.broker.is_stopped(), "the stop ends");
         }
+        // Connections are closed one after the other, each at its time.
+        self.monotonic_ns += TIMEOUT_NS;
+        self.settle();
         assert!(self.connections.iter().all(|connection| connection.gone), "all are closed");
     }
 }
