@@ -43,6 +43,10 @@
 //! | `subscriptions` | `dropped`, `lag`, `queued_bytes`, `queued_messages`, `delivered` |
 //! | `topics` | `rate`, `published`, `kept_bytes`, `name` |
 //!
+//! Lag is the age of the oldest message that is queued. A subscriber that has stopped reading keeps a small
+//! one under `drop_oldest` and `latest`, whose queues are always fresh: what it lost tells of it, and is what
+//! the list is sorted by unless it is asked otherwise.
+//!
 //! A core that does not answer within a second is named in `unanswered_cores`, and its rows are
 //! missing. `paused` of a connection says why it is not read: `answers` (it asks and does not read
 //! what comes back), `mesh` (another core is behind), `blocked` (a subscription with `block` is
