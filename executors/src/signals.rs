@@ -13,74 +13,42 @@ pub enum Asked {
     Reload,
 }
 
-/// The signals that ask a broker for something, kept from killing the process. Make it in `main`
-/// before any thread starts: threads inherit what is blocked.
-pub struct Signals(Blocked);
-
-/// SIGINT and SIGTERM alone, for programs that only end.
-pub struct StopSignals(Blocked);
+/// The signals that ask for something, kept from killing the process. Make it in `main` before any
+/// thread starts: threads inherit what is blocked.
+pub struct Signals {
+    set: libc::sigset_t,
+}
 
 impl Signals {
     /// Blocks them for this thread and all it starts.
     pub fn block() -> io::Result<Signals> {
-        let signals = [libc::SIGINT, libc::SIGTERM, libc::SIGUSR2, libc::SIGHUP];
-        Ok(Signals(Blocked::new(&signals)?))
-    }
-
-    /// Waits for one of them.
-    pub fn wait(&self) -> io::Result<Asked> {
-        Ok(match self.0.wait()? {
-            libc::SIGHUP => Asked::Reload,
-            libc::SIGUSR2 => Asked::LameDuck,
-            signal => Asked::Stop(stop_name(signal)),
-        })
-    }
-}
-
-impl StopSignals {
-    /// Blocks them for this thread and all it starts.
-    pub fn block() -> io::Result<StopSignals> {
-        Ok(StopSignals(Blocked::new(&[libc::SIGINT, libc::SIGTERM])?))
-    }
-
-    /// Waits for one of them and returns its name.
-    pub fn wait(&self) -> io::Result<&'static str> {
-        self.0.wait().map(stop_name)
-    }
-}
-
-fn stop_name(signal: libc::c_int) -> &'static str {
-    if signal == libc::SIGINT { "SIGINT" } else { "SIGTERM" }
-}
-
-/// Signals that do nothing but end a wait.
-struct Blocked {
-    set: libc::sigset_t,
-}
-
-impl Blocked {
-    fn new(signals: &[libc::c_int]) -> io::Result<Blocked> {
         let mut set = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
         // SAFETY: `sigemptyset` initialises the set it is given; the other calls read and write
         // that set only, and a null old set is allowed.
         unsafe {
             libc::sigemptyset(set.as_mut_ptr());
             let mut set = set.assume_init();
-            for signal in signals {
-                libc::sigaddset(&mut set, *signal);
+            for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGUSR2, libc::SIGHUP] {
+                libc::sigaddset(&mut set, signal);
             }
             match libc::pthread_sigmask(libc::SIG_BLOCK, &set, std::ptr::null_mut()) {
-                0 => Ok(Blocked { set }),
+                0 => Ok(Signals { set }),
                 error => Err(io::Error::from_raw_os_error(error)),
             }
         }
     }
 
-    fn wait(&self) -> io::Result<libc::c_int> {
+    /// Waits for one of them.
+    pub fn wait(&self) -> io::Result<Asked> {
         let mut signal = 0;
-        // SAFETY: the set was initialised by `new`, and `signal` is written by the call only.
+        // SAFETY: the set was initialised by `block`, and `signal` is written by the call only.
         match unsafe { libc::sigwait(&self.set, &mut signal) } {
-            0 => Ok(signal),
+            0 => Ok(match signal {
+                libc::SIGHUP => Asked::Reload,
+                libc::SIGUSR2 => Asked::LameDuck,
+                libc::SIGINT => Asked::Stop("SIGINT"),
+                _ => Asked::Stop("SIGTERM"),
+            }),
             error => Err(io::Error::from_raw_os_error(error)),
         }
     }
