@@ -29,16 +29,7 @@ impl Service for Writer {
 
     const LANES: usize = LANES;
 
-    fn connected(&mut self, _: Now, _: ConnectionId, _: SocketAddr, _: usize, _: bool) {}
-    fn received(&mut self, _: Now, _: ConnectionId, _: &[u8]) {}
-    fn sent(&mut self, _: Now, _: ConnectionId) {}
-    fn broken(&mut self, _: Now, _: ConnectionId) {}
-    fn ended(&mut self, _: Now, _: ConnectionId) {}
-    fn closed(&mut self, _: ConnectionId) {}
-
-    fn wants_input(&self) -> bool {
-        true
-    }
+    support::nobody_connects!();
 
     /// Busy only while letters move: a core that can do nothing sleeps, and must be woken.
     fn turn(&mut self, _: Now, io: &mut Io<Self::Letter>) -> bool {
@@ -121,16 +112,7 @@ impl Service for Bell {
 
     const LANES: usize = 1;
 
-    fn connected(&mut self, _: Now, _: ConnectionId, _: SocketAddr, _: usize, _: bool) {}
-    fn received(&mut self, _: Now, _: ConnectionId, _: &[u8]) {}
-    fn sent(&mut self, _: Now, _: ConnectionId) {}
-    fn broken(&mut self, _: Now, _: ConnectionId) {}
-    fn ended(&mut self, _: Now, _: ConnectionId) {}
-    fn closed(&mut self, _: ConnectionId) {}
-
-    fn wants_input(&self) -> bool {
-        true
-    }
+    support::nobody_connects!();
 
     fn turn(&mut self, now: Now, io: &mut Io<()>) -> bool {
         if self.core == 1 {

@@ -23,16 +23,7 @@ impl Service for Echo {
 
     const LANES: usize = 1;
 
-    fn connected(&mut self, _: Now, _: ConnectionId, _: SocketAddr, _: usize, _: bool) {}
-    fn received(&mut self, _: Now, _: ConnectionId, _: &[u8]) {}
-    fn sent(&mut self, _: Now, _: ConnectionId) {}
-    fn broken(&mut self, _: Now, _: ConnectionId) {}
-    fn ended(&mut self, _: Now, _: ConnectionId) {}
-    fn closed(&mut self, _: ConnectionId) {}
-
-    fn wants_input(&self) -> bool {
-        true
-    }
+    support::nobody_connects!();
 
     fn turn(&mut self, _: Now, _: &mut Io<()>) -> bool {
         while let Ok(number) = self.numbers.try_recv() {

@@ -160,6 +160,25 @@ pub fn plan(cores: usize, connections_max: u32) -> Plan {
     }
 }
 
+/// The part of a `Service` that has to do with connections, where nobody connects.
+#[allow(unused_macros)]
+macro_rules! nobody_connects {
+    () => {
+        fn connected(&mut self, _: Now, _: ConnectionId, _: SocketAddr, _: usize, _: bool) {}
+        fn received(&mut self, _: Now, _: ConnectionId, _: &[u8]) {}
+        fn sent(&mut self, _: Now, _: ConnectionId) {}
+        fn broken(&mut self, _: Now, _: ConnectionId) {}
+        fn ended(&mut self, _: Now, _: ConnectionId) {}
+        fn closed(&mut self, _: ConnectionId) {}
+
+        fn wants_input(&self) -> bool {
+            true
+        }
+    };
+}
+#[allow(unused_imports)]
+pub(crate) use nobody_connects;
+
 /// Joins, or fails when that takes too long.
 pub fn join(running: Running) -> Stopped {
     let (done, wait) = mpsc::channel();
