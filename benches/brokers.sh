@@ -345,3 +345,16 @@ is_seconds() { [[ "$1" =~ ^[0-9]+(\.[0-9]+)?$ ]]; }
 is_count() { [[ "$1" =~ ^[1-9][0-9]{0,3}$ ]]; }
 is_port() { [[ "$1" =~ ^[1-9][0-9]{3,4}$ ]] && [ "$1" -le 65000 ]; }
 is_cpus() { [[ "$1" =~ ^[0-9]+(,[0-9]+)*$ ]]; }
+
+# Ends a script whose --rounds, --secs or --port-base cannot be.
+check_measuring() {
+    is_count "$rounds" || fail "--rounds $rounds is no number from 1 to 9999" 2
+    is_seconds "$secs" || fail "--secs $secs is no number of seconds, such as 2 or 0.5" 2
+    is_port "$port_base" || fail "--port-base $port_base is no port from 1000 to 65000" 2
+}
+
+# The same for --broker-cpu and --gen-cpu of scripts whose brokers have one CPU.
+check_one_cpu_each() {
+    [[ "$broker_cpus,$gen_cpus" =~ ^[0-9]+,[0-9]+$ ]] ||
+        fail "--broker-cpu $broker_cpus and --gen-cpu $gen_cpus: give one CPU each, such as 0" 2
+}

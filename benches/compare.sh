@@ -64,11 +64,8 @@ if $quick; then
 fi
 rounds=${rounds:-5} secs=${secs:-2}
 out=${out:-$(record_folder)}
-is_count "$rounds" || fail "--rounds $rounds is no number from 1 to 9999" 2
-is_seconds "$secs" || fail "--secs $secs is no number of seconds, such as 2 or 0.5" 2
-[[ "$broker_cpus,$gen_cpus" =~ ^[0-9]+,[0-9]+$ ]] ||
-    fail "--broker-cpu $broker_cpus and --gen-cpu $gen_cpus: give one CPU each, such as 0" 2
-is_port "$port_base" || fail "--port-base $port_base is no port from 1000 to 65000" 2
+check_measuring
+check_one_cpu_each
 
 note_state
 build

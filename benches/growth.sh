@@ -66,11 +66,9 @@ if $quick; then
 fi
 rounds=${rounds:-3} secs=${secs:-0.8}
 out=${out:-$(record_folder)}
-is_count "$rounds" || fail "--rounds $rounds is no number from 1 to 9999" 2
-is_seconds "$secs" || fail "--secs $secs is no number of seconds, such as 2 or 0.5" 2
+check_measuring
 is_cpus "$broker_cpus" || fail "--cores $broker_cpus is no list such as 0,2,3" 2
 is_cpus "$gen_cpus" || fail "--gen-cpus $gen_cpus is no list such as 0,2,3" 2
-is_port "$port_base" || fail "--port-base $port_base is no port from 1000 to 65000" 2
 
 note_state
 build
