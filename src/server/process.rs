@@ -37,9 +37,9 @@ impl Process {
     }
 }
 
-/// The number behind a name in the text of `/proc/PID/status`.
-pub fn number_in(status: &str, name: &str) -> Option<u64> {
-    let rest = status.lines().find_map(|line| line.strip_prefix(name))?;
+/// The number behind a name in the text of `/proc/PID/status` or `/proc/meminfo`.
+pub fn number_in(text: &str, name: &str) -> Option<u64> {
+    let rest = text.lines().find_map(|line| line.strip_prefix(name))?;
     rest.split_ascii_whitespace().next()?.parse().ok()
 }
 

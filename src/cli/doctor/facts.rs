@@ -13,6 +13,7 @@ use executors::{StartError, listener, placement};
 
 use super::holders::{self, Holder};
 use super::sysctls;
+use crate::server::process::number_in;
 
 /// Something read, or why it could not be.
 pub type Fact<T> = Result<T, String>;
@@ -276,9 +277,8 @@ fn swap(tree: &Tree) -> Fact<u64> {
 
 fn memory(tree: &Tree) -> Fact<u64> {
     let text = tree.text("proc/meminfo")?;
-    let total = text.lines().find_map(|line| line.strip_prefix("MemTotal:"));
-    let kib = total.and_then(|rest| rest.trim().trim_end_matches(" kB").parse::<u64>().ok());
-    kib.map(|kib| kib * 1_024)
+    number_in(&text, "MemTotal:")
+        .map(|kib| kib * 1_024)
         .ok_or_else(|| format!("{} names no MemTotal", tree.path("proc/meminfo").display()))
 }
 
