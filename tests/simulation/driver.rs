@@ -314,6 +314,7 @@ impl World {
 
     fn send(&mut self, wire: usize, moment: Moment, bytes: Vec<u8>) {
         self.note(|| format!("{wire} is sent {} bytes", bytes.len()));
+        self.digest_of(wire, &bytes);
         let socket = &mut self.wires[wire];
         assert!(socket.phase == Phase::Open && socket.in_flight.is_none(), "one send at a time");
         let conversation = &mut self.conversations[wire];
@@ -347,6 +348,7 @@ impl World {
 
     fn close_wire(&mut self, wire: usize, moment: Moment, last: Vec<u8>) {
         self.note(|| format!("{wire} is closed with {} last bytes", last.len()));
+        self.digest_of(wire, &last);
         if let Some(record) = &mut self.wires[wire].record {
             record.sent.extend_from_slice(&last);
             return self.begin_closing(wire, moment, last);
