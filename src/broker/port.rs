@@ -10,9 +10,9 @@
 
 use bytes::Bytes;
 
-use super::ConnectionId;
-use super::letter::Letter;
-use super::notice::Notice;
+use super::frontends::notice::Notice;
+use super::ids::ConnectionId;
+use super::mesh::Message;
 use crate::protocol::CoreId;
 
 /// The outside of one core, as its turn needs it.
@@ -30,10 +30,10 @@ pub trait Port {
     fn close(&mut self, connection: ConnectionId, last: Bytes);
 
     /// Hands a message to a lane to another core, or returns it if the lane is full.
-    fn try_send(&mut self, to: CoreId, lane: usize, message: Letter) -> Result<(), Letter>;
+    fn try_send(&mut self, to: CoreId, lane: usize, message: Message) -> Result<(), Message>;
 
     /// Takes the next message of a lane from another core.
-    fn try_recv(&mut self, from: CoreId, lane: usize) -> Option<Letter>;
+    fn try_recv(&mut self, from: CoreId, lane: usize) -> Option<Message>;
 
     /// Logs what an operator may want to hear of.
     fn notice(&mut self, notice: Notice);

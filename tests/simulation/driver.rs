@@ -7,11 +7,10 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use blipmq::broker::counters::Counters;
-use blipmq::broker::letter::{DELIVERIES, Delivery, Letter};
-use blipmq::broker::notice::Notice;
+use blipmq::broker::mesh::{DELIVERIES, Delivery, Message};
 use blipmq::broker::port::Port;
 use blipmq::broker::turn::turn;
-use blipmq::broker::{Broker, Cluster, ConnectionId, Now, Peer, Wire};
+use blipmq::broker::{Broker, Cluster, ConnectionId, Notice, Now, Peer, Protocol, Slot};
 use blipmq::limits::LINGER_MS;
 use blipmq::protocol::CoreId;
 use blipmq::protocol::decode::{self, ServerFrame};
@@ -99,12 +98,12 @@ impl Driver {
         });
         self.slots[slot] = Some(wire);
         self.generations[slot] += 1;
-        ConnectionId { slot: slot as u32, generation: self.generations[slot] }
+        ConnectionId { slot: Slot(slot as u32), generation: self.generations[slot] }
     }
 
     fn wire_of(&self, connection: ConnectionId) -> usize {
-        assert_eq!(self.generations[connection.slot as usize], connection.generation);
-        self.slots[connection.slot as usize].expect("the broker names connections it has")
+        assert_eq!(self.generations[connection.slot.index()], connection.generation);
+        self.slots[connection.slot.index()].expect("the broker names connections it has")
     }
 }
 
@@ -126,7 +125,7 @@ impl World {
             self.wires[wire].phase = Phase::Open;
             let admitted = self.wires[wire].admitted;
             let record = self.wires[wire].record.as_ref();
-            let protocol = record.map_or(Wire::Blip, |record| record.protocol);
+            let protocol = record.map_or(Protocol::Blip, |record| record.protocol);
             let peer = Peer { protocol, address: ADDRESS };
             self.drivers[core].broker.connected(moment.now, id, peer, admitted);
         }
@@ -281,7 +280,7 @@ impl World {
         for (topic, next) in driver.broker.topics() {
             self.truth.note_accepted(&topic.name, topic.id.0, next.0, moment);
         }
-        if driver.broker.wants_letter(DELIVERIES) {
+        if driver.broker.wants_message(DELIVERIES) {
             for (id, next) in driver.not_fanned_out.drain(..) {
                 let topic = self.truth.by_id[&id];
                 self.truth.topics[topic].note_fanned_out(core, next, moment.turn);
@@ -424,7 +423,7 @@ impl World {
                 continue;
             }
             socket.phase = Phase::Gone;
-            self.drivers[core].slots[socket.id.slot as usize] = None;
+            self.drivers[core].slots[socket.id.slot.index()] = None;
             self.drivers[core].broker.closed(socket.id);
         }
         busy
@@ -470,21 +469,21 @@ impl Port for Outside<'_> {
         self.actions.push(Action::Close(connection, last));
     }
 
-    fn try_send(&mut self, to: CoreId, lane: usize, message: Letter) -> Result<(), Letter> {
+    fn try_send(&mut self, to: CoreId, lane: usize, message: Message) -> Result<(), Message> {
         self.mesh.try_send(self.tick, self.random, (self.core, to.0.into(), lane), message)
     }
 
-    fn try_recv(&mut self, from: CoreId, lane: usize) -> Option<Letter> {
+    fn try_recv(&mut self, from: CoreId, lane: usize) -> Option<Message> {
         let from = usize::from(from.0);
         let (message, was_full) = self.mesh.try_recv(self.tick, (from, self.core, lane))?;
         self.has_received = true;
         if was_full {
             self.wakes.push(from);
         }
-        if let Letter::Deliveries(deliveries) = &message {
+        if let Message::Deliveries(deliveries) = &message {
             for delivery in deliveries {
-                if let Delivery::Portion(portion) = delivery {
-                    self.received.push((portion.topic.id.0, portion.next().0));
+                if let Delivery::Slice(slice) = delivery {
+                    self.received.push((slice.topic.id.0, slice.next().0));
                 }
             }
         }

@@ -4,12 +4,12 @@
 use std::collections::VecDeque;
 use std::ops::RangeInclusive;
 
-use blipmq::broker::letter::{LANES, Letter};
+use blipmq::broker::mesh::{LANES, Message};
 
 use crate::random::Random;
 
 struct Posted {
-    letter: Letter,
+    letter: Message,
     /// The tick from which on the receiver sees it.
     visible_at: u64,
     /// Its arrival has woken the receiver.
@@ -40,8 +40,8 @@ impl Mesh {
         tick: u64,
         random: &mut Random,
         (from, to, lane): (usize, usize, usize),
-        letter: Letter,
-    ) -> Result<(), Letter> {
+        letter: Message,
+    ) -> Result<(), Message> {
         let letters_max = self.letters_max;
         let visible_at = tick + random.within(self.delay_ticks.clone());
         let lane = self.lane(from, to, lane);
@@ -57,7 +57,7 @@ impl Mesh {
         &mut self,
         tick: u64,
         (from, to, lane): (usize, usize, usize),
-    ) -> Option<(Letter, bool)> {
+    ) -> Option<(Message, bool)> {
         let letters_max = self.letters_max;
         let lane = self.lane(from, to, lane);
         let was_full = lane.len() >= letters_max;

@@ -33,7 +33,7 @@ pub enum ClientEnd {
 
 /// What passed over a wire whose client keeps no `Conversation`.
 pub struct Record {
-    pub protocol: broker::Wire,
+    pub protocol: broker::Protocol,
     /// What the broker has sent, whether the client reads it or not.
     pub sent: Vec<u8>,
     /// What the client has read and not looked at.
@@ -86,7 +86,7 @@ impl Wire {
             record: None,
             admitted,
             phase: Phase::Accepted,
-            id: ConnectionId { slot: u32::MAX, generation: 0 },
+            id: ConnectionId { slot: broker::Slot(u32::MAX), generation: 0 },
             upstream: VecDeque::new(),
             client_end: ClientEnd::No,
             broken: false,

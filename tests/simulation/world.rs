@@ -7,7 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use blipmq::broker::counters::Counters;
-use blipmq::broker::letter::{DELIVERIES, REQUESTS};
+use blipmq::broker::mesh::{DELIVERIES, REQUESTS};
 use blipmq::broker::{Cluster, Now};
 use blipmq::config::Settings;
 use blipmq::protocol::CoreId;
@@ -438,13 +438,13 @@ impl World {
             .iter()
             .map(|driver| {
                 let broker = &driver.broker;
-                let letters = [REQUESTS, DELIVERIES].map(|lane| broker.wants_letter(lane));
-                (letters, broker.wants_input(), broker.owes_turn())
+                let letters = [REQUESTS, DELIVERIES].map(|lane| broker.wants_message(lane));
+                (letters, broker.wants_input())
             })
             .collect();
         let mesh = self.mesh.is_empty();
         format!(
-            "awake cores {awake:?}, wants letters, input, owes turn: {wants:?}, mesh empty: {mesh}, {wires:?}"
+            "awake cores {awake:?}, wants letters, input: {wants:?}, mesh empty: {mesh}, {wires:?}"
         )
     }
 
@@ -550,7 +550,7 @@ impl World {
             let held = self.cluster.memory.held();
             let (mut portions, mut kept) = (0, 0);
             for driver in &self.drivers {
-                let (more_portions, bytes) = driver.broker.kept_in_logs();
+                let (more_portions, bytes) = driver.broker.retained();
                 portions += more_portions;
                 kept += bytes;
             }
