@@ -19,11 +19,11 @@ use bytes::Bytes;
 use crossbeam_channel::Receiver;
 use glommio::io::BufferedFile;
 
-use crate::buffer::BufferId;
+use crate::ring::buffers::BufferId;
 use crate::launch::Tuning;
 use crate::listener::{Accepted, Accepting, Balance};
 use crate::mesh::{MeshEnd, Waker};
-use crate::ring::{Completion, DataRing, Operation, Tally};
+use crate::ring::data::{Completion, DataRing, Operation, Tally};
 use crate::socket::{Phase, Receive, Socket};
 use crate::{ConnectionId, Io, Now, Observed, Service, clock};
 

@@ -14,7 +14,7 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 
 use crate::mesh::MeshEnd;
-use crate::ring::DataRing;
+use crate::ring::data::DataRing;
 use crate::socket::{Phase, Receive, SendOperation, Socket, Sockets};
 use crate::{ConnectionId, Now};
 

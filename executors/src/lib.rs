@@ -31,7 +31,6 @@ pub mod placement;
 pub mod preflight;
 pub mod signals;
 
-mod buffer;
 mod driver;
 mod ring;
 mod socket;
