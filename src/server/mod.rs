@@ -9,6 +9,7 @@ mod logs;
 mod node;
 mod notify;
 pub mod process;
+mod refusal;
 mod relay;
 pub mod reload;
 mod turns;
@@ -73,7 +74,10 @@ pub fn run(settings: Settings, source: Source) -> ExitCode {
         Ok(broking) => broking,
         Err(error) => {
             logs.end();
-            return refuse(error);
+            return match error.downcast_ref() {
+                Some(error) => refuse(refusal::text(error)),
+                None => refuse(error),
+            };
         }
     };
     supervisor.ready(&format!("ready on {}", broking.node.addresses));
@@ -120,7 +124,7 @@ fn run_until_stop(
                 }
                 supervisor.ready(&format!("reload {}: {reload}", reload.outcome()));
             }
-            Ok(Asked::LameDuck) => {
+            Ok(Asked::Drain) => {
                 tracing::info!("SIGUSR2: stopping, SIGTERM twice to stop at once");
                 return 0;
             }
@@ -141,7 +145,7 @@ fn while_stopping(signals: &Signals, logs: &Logs, mut stops: u32) {
     while let Ok(asked) = signals.wait() {
         match asked {
             Asked::Reload => tracing::warn!("SIGHUP: not reloaded, the broker is stopping"),
-            Asked::LameDuck => {}
+            Asked::Drain => {}
             Asked::Stop(signal) => {
                 stops += 1;
                 if stops == 2 {
@@ -214,7 +218,7 @@ fn start(settings: Settings, source: Source) -> Result<Broking, Box<dyn std::err
         cpus,
         listeners,
         connections_max: max_connections,
-        letters_max: limits::MESH_LETTERS_MAX,
+        messages_max: limits::MESH_LETTERS_MAX,
         linger: Duration::from_millis(limits::LINGER_MS),
         busy_poll,
     };

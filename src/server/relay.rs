@@ -16,7 +16,7 @@ use blipmq::broker::{Action, Broker, ConnectionId, Now, Peer, Wire};
 use blipmq::config::Choice;
 use blipmq::protocol::CoreId;
 use bytes::Bytes;
-use executors::{Io, Observed, Service};
+use executors::{Io, Observed, Ring, Service};
 
 use super::control::{Command, Fill, Reply};
 use super::turns::Turns;
@@ -42,7 +42,7 @@ impl Relay {
 
     /// Carries out what came from other threads, and a slice of the oldest question; returns whether
     /// there is more of it.
-    fn obey(&mut self, now: executors::Now, io: &Io<Letter>) -> bool {
+    fn obey<R: Ring>(&mut self, now: executors::Now, io: &Io<Letter, R>) -> bool {
         while let Ok(command) = self.commands.try_recv() {
             match command {
                 Command::Ping(reply) => reply(()),
@@ -68,7 +68,7 @@ impl Relay {
         !self.inspections.is_empty()
     }
 
-    fn read_mesh(&mut self, io: &Io<Letter>, lane: usize) -> bool {
+    fn read_mesh<R: Ring>(&mut self, io: &Io<Letter, R>, lane: usize) -> bool {
         let mut busy = false;
         for core in 0..io.mesh().cores() {
             if core != io.mesh().core()
@@ -82,7 +82,7 @@ impl Relay {
         busy
     }
 
-    fn write_mesh(&mut self, io: &Io<Letter>) -> bool {
+    fn write_mesh<R: Ring>(&mut self, io: &Io<Letter, R>) -> bool {
         let mut busy = false;
         for core in 0..io.mesh().cores() {
             let to = CoreId(core as u16);
@@ -99,7 +99,7 @@ impl Relay {
 }
 
 impl Service for Relay {
-    type Letter = Letter;
+    type Message = Letter;
 
     const LANES: usize = LANES;
 
@@ -142,7 +142,7 @@ impl Service for Relay {
         self.broker.wants_input()
     }
 
-    fn turn(&mut self, now: executors::Now, io: &mut Io<Letter>) -> bool {
+    fn turn<R: Ring>(&mut self, now: executors::Now, io: &mut Io<Letter, R>) -> bool {
         self.turns.turns.add(1);
         let mut busy = self.obey(now, io);
         busy |= self.read_mesh(io, DELIVERIES);
@@ -182,6 +182,12 @@ impl Service for Relay {
     }
 
     fn observe(&mut self, observed: Observed) {
+        if let Observed::Full { connections } = observed {
+            tracing::warn!(
+                connections,
+                "server.max_connections is reached: new connections are refused"
+            );
+        }
         self.turns.observe(observed);
     }
 }

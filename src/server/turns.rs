@@ -43,6 +43,8 @@ impl Turns {
                 }
             }
             Observed::Starved => self.buffer_shortages.add(1),
+            // Every refused connection is counted by its broker.
+            Observed::Full { .. } => {}
         }
     }
 
