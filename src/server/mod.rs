@@ -5,6 +5,7 @@
 
 mod admin;
 mod control;
+mod desk;
 mod logs;
 mod node;
 mod notify;
@@ -33,6 +34,7 @@ use executors::{listener, placement, preflight};
 
 use admin::{AdminHandle, AdminServer};
 use control::Control;
+use desk::Desk;
 use logs::Logs;
 use node::{Addresses, Core, Node};
 use notify::Supervisor;
@@ -230,7 +232,8 @@ fn start(settings: Settings, source: Source) -> Result<Broking, Box<dyn std::err
         let Core { counters, turns, .. } = of_cores[core].clone();
         let broker = Broker::new(CoreId(core as u16), cluster.clone(), counters);
         let commands = receivers[core].lock().expect("taking one does not panic").take();
-        Relay::new(broker, commands.expect("a core is made once"), turns)
+        let commands = commands.expect("a core is made once");
+        Relay { broker, beside: Desk::new(commands, turns) }
     })?;
     let wake = running.wake_handle();
     let control = Control::new(senders, move |core| wake.wake(core));

@@ -138,15 +138,15 @@ fn every_refusal_to_start_is_found_by_its_first_words() {
 fn texts_that_are_quoted_stand_in_the_source() {
     let chapter = one_line(&chapter("troubleshooting"));
     for (text, file) in [
-        ("server.max_connections is reached: new connections are refused", "src/server/relay.rs"),
+        ("server.max_connections is reached: new connections are refused", "src/server/desk.rs"),
         (
             "accepting failed: raise the open-file limit or close connections",
             "executors/src/driver.rs",
         ),
         ("failed, the process cannot go on", "executors/src/launch.rs"),
-        ("the queue of a subscription is full, from now on only counted", "src/server/relay.rs"),
-        ("disconnected:", "src/server/relay.rs"),
-        ("login refused:", "src/server/relay.rs"),
+        ("the queue of a subscription is full, from now on only counted", "src/server/desk.rs"),
+        ("disconnected:", "src/server/desk.rs"),
+        ("login refused:", "src/server/desk.rs"),
         ("nothing was changed:", "src/server/reload.rs"),
         ("changed, but needs a restart:", "src/server/reload.rs"),
         ("nothing to apply", "src/server/reload.rs"),
