@@ -172,6 +172,11 @@ impl<S: Service, R: Ring> Driver<S, R> {
         !has_work
     }
 
+    /// Drops everything but the service, as the end of a process would.
+    pub(crate) fn into_service(self) -> S {
+        self.service
+    }
+
     /// Whether an accepted socket or a mesh message waits.
     pub(crate) fn has_mail(&self) -> bool {
         self.io.mesh.has_messages() || !self.accepted.is_empty()

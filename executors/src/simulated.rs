@@ -97,13 +97,20 @@ pub struct Machine<S: Service> {
 
 /// One core: the driver of a real one, a step at a time.
 pub struct Core<S: Service> {
-    driver: Driver<S, SimulatedRing>,
+    state: State<S>,
     kernel: Kernel,
     number: usize,
     /// The last turn found nothing to do.
     idle: bool,
     asleep: bool,
-    stopped: Option<Stopped>,
+}
+
+enum State<S: Service> {
+    Running(Box<Driver<S, SimulatedRing>>),
+    /// The service alone is left, to be looked at.
+    Over(S, Stopped),
+    /// Between the two.
+    Ending,
 }
 
 /// What a step of a core has come to.
@@ -138,15 +145,8 @@ impl<S: Service> Machine<S> {
             let mut ring = SimulatedRing::new(kernel.clone(), number);
             let listeners = if number == 0 { listeners } else { 0 };
             (0..listeners).for_each(|listener| ring.listen(listener as u32, ()));
-            let driver = Driver::new(service(number), ring, seat);
-            Core {
-                driver,
-                kernel: kernel.clone(),
-                number,
-                idle: false,
-                asleep: false,
-                stopped: None,
-            }
+            let state = State::Running(Box::new(Driver::new(service(number), ring, seat)));
+            Core { state, kernel: kernel.clone(), number, idle: false, asleep: false }
         });
         let cores = cores.collect();
         let stop = StopHandle { stop: shared.stop, wakers };
@@ -188,7 +188,9 @@ impl<S: Service> Machine<S> {
     pub fn connect_to(&mut self, core: usize, listener: usize, peer: SocketAddr) -> SocketId {
         let id = self.kernel.socket_of(Some(peer));
         let socket = Socket::new(self.kernel.clone(), id);
-        self.cores[0].driver.deal_to(socket, listener, core);
+        if let State::Running(driver) = &mut self.cores[0].state {
+            driver.deal_to(socket, listener, core);
+        }
         id
     }
 
@@ -219,19 +221,20 @@ impl<S: Service> Core<S> {
     /// One step: a turn of the driver, or the last look before sleeping. A step of a core that
     /// sleeps wakes it, as a signal would.
     pub fn step(&mut self) -> Step {
-        if let Some(stopped) = self.stopped {
-            return Step::Stopped(stopped);
-        }
-        if self.asleep {
-            self.driver.waker.take_rung();
-            self.driver.waker.awake();
-            self.asleep = false;
+        let driver = match &mut self.state {
+            State::Running(driver) => driver,
+            State::Over(_, stopped) => return Step::Stopped(*stopped),
+            State::Ending => unreachable!("a core that is over has its service"),
+        };
+        if std::mem::take(&mut self.asleep) {
+            driver.waker.silence();
+            driver.waker.awake();
         }
         if std::mem::take(&mut self.idle) {
-            self.asleep = self.driver.fall_asleep();
+            self.asleep = driver.fall_asleep();
             return if self.asleep { Step::Asleep } else { Step::Again };
         }
-        match self.driver.step().expect("a simulated ring does not fail") {
+        match driver.step().expect("a simulated ring does not fail") {
             driver::Step::Again => Step::Again,
             driver::Step::Idle => {
                 self.idle = true;
@@ -239,34 +242,51 @@ impl<S: Service> Core<S> {
             }
             driver::Step::Over(drained) => {
                 let stopped = if drained { Stopped::Drained } else { Stopped::TimedOut };
-                Step::Stopped(*self.stopped.insert(stopped))
+                if let State::Running(driver) = std::mem::replace(&mut self.state, State::Ending) {
+                    self.state = State::Over(driver.into_service(), stopped);
+                }
+                Step::Stopped(stopped)
             }
         }
     }
 
-    /// Whether the core does not sleep: a step is to come.
-    pub fn is_awake(&mut self) -> bool {
-        if self.asleep
-            && (self.kernel.has_completions(self.number) || self.driver.waker.take_rung())
-        {
-            self.driver.waker.awake();
-            self.asleep = false;
-        }
-        !self.asleep && self.stopped.is_none()
+    /// Whether a step is to come: the core does not sleep, or something has woken it.
+    pub fn is_awake(&self) -> bool {
+        let State::Running(driver) = &self.state else { return false };
+        !self.asleep || self.kernel.has_completions(self.number) || driver.waker.is_rung()
     }
 
-    /// The service.
+    /// Mesh messages for this core that have arrived and were not read.
+    pub fn mesh_waiting(&self) -> usize {
+        match &self.state {
+            State::Running(driver) => driver.io.mesh().waiting(),
+            State::Over(..) | State::Ending => 0,
+        }
+    }
+
+    /// The service, also when the core has stopped.
     pub fn service(&self) -> &S {
-        &self.driver.service
+        match &self.state {
+            State::Running(driver) => &driver.service,
+            State::Over(service, _) => service,
+            State::Ending => unreachable!("a core that is over has its service"),
+        }
     }
 
     /// The service, to be changed between two steps.
     pub fn service_mut(&mut self) -> &mut S {
-        &mut self.driver.service
+        match &mut self.state {
+            State::Running(driver) => &mut driver.service,
+            State::Over(service, _) => service,
+            State::Ending => unreachable!("a core that is over has its service"),
+        }
     }
 
     /// How the core has stopped, if it has.
     pub fn stopped(&self) -> Option<Stopped> {
-        self.stopped
+        match &self.state {
+            State::Over(_, stopped) => Some(*stopped),
+            State::Running(_) | State::Ending => None,
+        }
     }
 }

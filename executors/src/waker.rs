@@ -73,11 +73,19 @@ impl Waker {
         }
     }
 
-    /// Whether a simulated waker has rung since the last time this was asked.
-    pub(crate) fn take_rung(&self) -> bool {
+    /// Whether a simulated waker has rung since it was silenced.
+    pub(crate) fn is_rung(&self) -> bool {
+        self.simulated_bell().load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn silence(&self) {
+        self.simulated_bell().store(false, Ordering::Relaxed);
+    }
+
+    fn simulated_bell(&self) -> &AtomicBool {
         match &self.bell {
             Bell::Eventfd(_) => panic!("the kernel alone knows whether an eventfd was written to"),
-            Bell::Simulated(rung) => rung.swap(false, Ordering::Relaxed),
+            Bell::Simulated(rung) => rung,
         }
     }
 }

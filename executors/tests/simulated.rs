@@ -69,13 +69,18 @@ fn a_send_that_fails_breaks_its_connection_and_no_other() {
         world.run();
         assert_eq!(world.kernel.deliver(socket, b"before", true), Delivery::Taken(6));
         assert!(world.kernel.fail_send(socket, error));
+        if error == ECONNRESET {
+            // The receive hears of it too: the end is one.
+            assert!(world.kernel.fail_receive(socket, error));
+        }
         world.run();
         assert_eq!(world.seen().broken, [connection], "error {error}");
         assert_eq!(world.seen().received_of(connection), b"before", "error {error}");
         assert_eq!(world.seen().ended, [connection], "error {error}");
         world.ask(Tell::Close(connection, b"nobody hears".to_vec()));
         world.run();
-        assert!(!world.kernel.is_closed(socket), "its receive is under way");
+        let is_received_on = error != ECONNRESET;
+        assert_eq!(world.kernel.is_closed(socket), !is_received_on, "its receive is under way");
         world.carry_out_cancels(socket);
         world.run();
         assert!(world.kernel.is_closed(socket) && !world.kernel.is_write_shut(socket));
@@ -316,6 +321,42 @@ fn order_has_come(order: [u8; 3], wanted: u8, now: u8) -> bool {
     place(wanted) <= place(now)
 }
 
+/// Goal: a slot is not reused while something that arrived on it waits to be handed on.
+#[test]
+fn a_slot_is_free_only_when_its_arrivals_are_put_away() {
+    let mut world = World::new(Plan::default());
+    let (socket, connection) = world.connect();
+    world.core().service_mut().hold = true;
+    world.kernel.deliver(socket, b"x", true);
+    world.ask(Tell::Close(connection, Vec::new()));
+    world.run();
+    world.kernel.fail_receive(socket, ECONNRESET);
+    world.advance(Duration::from_secs(3));
+    world.run();
+    assert!(!world.kernel.is_closed(socket) && world.seen().closed.is_empty());
+    world.core().service_mut().hold = false;
+    world.wake();
+    world.run();
+    assert!(world.kernel.is_closed(socket));
+    assert_eq!(world.seen().received_of(connection), b"", "the service has closed it before");
+    assert_eq!(world.seen().closed, [connection]);
+}
+
+#[test]
+fn a_connection_that_is_closed_while_it_is_paused_sees_the_end_of_its_peer() {
+    let mut world = World::new(Plan::default());
+    let (socket, connection) = world.connect();
+    world.ask(Tell::Pause(connection));
+    world.run();
+    world.carry_out_cancels(socket);
+    world.run();
+    world.ask(Tell::Close(connection, Vec::new()));
+    world.run();
+    assert!(world.kernel.deliver_end(socket), "it is read");
+    world.run();
+    assert!(world.kernel.is_closed(socket));
+}
+
 #[test]
 fn last_bytes_go_out_behind_the_send_in_flight_and_before_the_end() {
     let mut world = World::new(Plan::default());
@@ -499,11 +540,11 @@ fn the_drain_timeout_cuts_off_and_waits_for_every_completion() {
     world.kernel.deliver(socket, b"x", true);
     world.run();
     world.advance(Duration::from_secs(1));
-    (0..10).for_each(|_| drop(world.machine.core(0).step()));
+    world.step(10);
     assert_eq!(world.machine.cores()[0].stopped(), None, "completions are to come");
     assert_eq!(world.kernel.cancel_of(socket), Some(Cancel::Everything));
     world.carry_out_cancels(socket);
-    (0..3).for_each(|_| drop(world.machine.core(0).step()));
+    world.step(3);
     assert_eq!(world.machine.cores()[0].stopped(), Some(Stopped::TimedOut));
     assert!(world.kernel.is_closed(socket));
 }

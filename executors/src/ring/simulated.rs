@@ -316,8 +316,16 @@ impl Kernel {
         let state = &mut *self.0.borrow_mut();
         let send = state.sockets[socket.0].send.as_mut().filter(|send| send.under_way);
         let Some(send) = send else { return Vec::new() };
-        let bytes = send.operation.submitted().flatten().skip(send.taken).take(len);
-        let bytes: Vec<u8> = bytes.copied().collect();
+        let mut bytes = Vec::new();
+        let mut taken = send.taken;
+        for piece in send.operation.submitted() {
+            let rest = &piece[taken.min(piece.len())..];
+            taken -= piece.len() - rest.len();
+            bytes.extend_from_slice(&rest[..rest.len().min(len - bytes.len())]);
+            if bytes.len() == len {
+                break;
+            }
+        }
         send.taken += bytes.len();
         bytes
     }
@@ -331,6 +339,12 @@ impl Kernel {
     /// Ends the send under way with an error; false if there is none.
     pub fn fail_send(&self, socket: SocketId, error: i32) -> bool {
         self.end_send(socket, |_| Err(error))
+    }
+
+    /// Ends the send under way as a cancel does: with the number of bytes that have left, or with an
+    /// error if none has; false if there is none.
+    pub fn cancel_send(&self, socket: SocketId) -> bool {
+        self.end_send(socket, |taken| if taken > 0 { Ok(taken) } else { Err(libc::ECANCELED) })
     }
 
     fn end_send(&self, socket: SocketId, result: impl FnOnce(usize) -> Result<usize, i32>) -> bool {
@@ -365,7 +379,7 @@ impl Kernel {
         let Some(cancel) = self.cancel_of(socket) else { return false };
         self.fail_receive(socket, libc::ECANCELED);
         if cancel == Cancel::Everything {
-            self.end_send(socket, |taken| if taken > 0 { Ok(taken) } else { Err(libc::ECANCELED) });
+            self.cancel_send(socket);
         }
         self.answer_cancel(socket);
         true
@@ -399,8 +413,12 @@ impl Socket {
 impl Drop for Socket {
     fn drop(&mut self) {
         let socket = &mut self.kernel.0.borrow_mut().sockets[self.id.0];
-        socket.closed = true;
-        socket.at = None;
+        *socket = SocketState {
+            peer: socket.peer,
+            write_shut: socket.write_shut,
+            closed: true,
+            ..SocketState::default()
+        };
     }
 }
 
@@ -466,6 +484,20 @@ impl SimulatedRing {
             self.spare_sends.recycle(send.operation);
         }
         result.map(|_| whole)
+    }
+}
+
+/// Ends what is under way, as a real ring does.
+impl Drop for SimulatedRing {
+    fn drop(&mut self) {
+        self.slots.clear();
+        let state = &mut *self.kernel.0.borrow_mut();
+        for listener in &self.listeners {
+            state.listeners[*listener as usize] =
+                ListenerState { accepting: false, cancels: 0, closed: true };
+        }
+        state.cores[self.core].completions.clear();
+        state.cores[self.core].timeout_at_ns = None;
     }
 }
 

@@ -243,6 +243,13 @@ impl World {
         }
     }
 
+    /// Steps of core 0, whatever comes of them.
+    pub fn step(&mut self, steps: u32) {
+        for _ in 0..steps {
+            self.machine.core(0).step();
+        }
+    }
+
     pub fn advance(&mut self, time: Duration) {
         self.now.monotonic_ns += time.as_nanos() as u64;
         self.kernel.set_now(self.now);
