@@ -394,14 +394,19 @@ impl<S: Service, R: Ring> Driver<S, R> {
         self.feed_starved();
     }
 
-    /// Receives again for want of a buffer: no more at a time than there are buffers, else most
-    /// would only starve once more. A turn that feeds some is busy, so the others are next.
+    /// Receives again on connections that found no buffer: on no more at a time than there are
+    /// buffers, else most would only starve once more. A turn that feeds some is busy, so the others
+    /// are next; those that are gone or want nothing by now do not count, or nobody would be next.
     fn feed_starved(&mut self) {
-        let fed = self.io.ring.buffers_free().min(self.starved.len());
-        for connection in self.starved.drain(..fed) {
-            match self.io.sockets.find(connection.slot) {
-                Some((found, _)) if found == connection => self.io.receive(connection.slot),
-                _ => {}
+        let mut free = self.io.ring.buffers_free();
+        while free > 0
+            && let Some(connection) = self.starved.pop_front()
+        {
+            let found = self.io.sockets.find(connection.slot);
+            if found.is_some_and(|(found, _)| found == connection)
+                && self.io.receive(connection.slot)
+            {
+                free -= 1;
             }
         }
     }

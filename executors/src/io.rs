@@ -106,14 +106,17 @@ impl<M, R: Ring> Io<M, R> {
         connection
     }
 
-    /// Asks for bytes of a socket unless that is under way, unwanted, or over.
-    pub(crate) fn receive(&mut self, slot: u32) {
+    /// Asks for bytes of a socket unless that is under way, unwanted, or over; returns whether it
+    /// did.
+    pub(crate) fn receive(&mut self, slot: u32) -> bool {
         let (_, socket) = self.sockets.at(slot);
         let wanted = !socket.paused && !socket.ended && !socket.is_released();
-        if wanted && socket.receive == Receive::Idle {
+        let asks = wanted && socket.receive == Receive::Idle;
+        if asks {
             socket.receive = Receive::Armed;
             self.ring.receive(slot);
         }
+        asks
     }
 
     /// Notes that a send has completed; returns whether the service may send again.

@@ -206,6 +206,29 @@ fn connections_that_starve_for_a_buffer_are_served_when_there_is_one() {
     }
 }
 
+/// Goal: connections that no longer want a buffer do not keep the next ones from theirs.
+/// Method: many starve, of which the first ones are paused before there is a buffer. Found by the
+/// simulator of the broker, with connections that were gone.
+#[test]
+fn connections_that_starved_and_want_nothing_by_now_stand_in_nobodys_way() {
+    let mut world = World::new(Plan { buffers: 1, ..Plan::default() });
+    let connections: Vec<_> = (0..6).map(|_| world.connect()).collect();
+    world.core().service_mut().hold = true;
+    assert_eq!(world.kernel.deliver(connections[0].0, b"x", true), Delivery::Taken(1));
+    for (socket, _) in &connections[1..] {
+        assert_eq!(world.kernel.deliver(*socket, b"x", true), Delivery::Starved);
+    }
+    world.run();
+    for (_, connection) in &connections[1..5] {
+        world.ask(Tell::Pause(*connection));
+    }
+    world.run();
+    world.core().service_mut().hold = false;
+    world.wake();
+    world.run();
+    assert!(world.kernel.is_receiving(connections[5].0));
+}
+
 #[test]
 fn a_connection_that_starved_may_be_closed_and_its_slot_reused_before_it_is_fed() {
     let mut world = World::new(Plan { buffers: 1, ..Plan::default() });
