@@ -2,7 +2,7 @@
 //! clock, mesh and peers are played by the caller.
 //!
 //! A [`Machine`] has a [`Core`] for each executor of a real process, with the same
-//! [`Service`](crate::Service), the same driver and the same mesh. What a core asks of its kernel
+//! [`Service`], the same driver and the same mesh. What a core asks of its kernel
 //! waits in the [`Kernel`] until the caller completes it: late, in part, or with an error. Mesh
 //! messages wait on their way until the caller lets them arrive. Nothing happens but by a call, so
 //! the same calls give the same machine.
