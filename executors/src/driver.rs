@@ -1,100 +1,134 @@
-//! The driver: the one task of an executor. Runs turns while there is work, sleeps when there is none.
+//! The driver of one core: runs turns over a ring, real or simulated.
 //!
-//! A turn is: submit and reap with one system call, tell the service what arrived, let it answer.
-//! Under load turns grow, and with them what one system call carries; there is no timer.
+//! A turn is: reap, hand the service what arrived, let it answer. What the turn queued is submitted
+//! with one system call. Under load turns grow, and with them what one system call carries; there is
+//! no timer. Called by `executor`, which sleeps when there is nothing to do, and by `simulated`.
 //!
 //! # Always true
-//! - A core that sleeps is woken by a completion, a letter, or an accepted socket: it looks at all
-//!   three once more after it has switched its wakers on.
+//! - A core that sleeps is woken by a completion, a mesh message, an accepted socket or a stop:
+//!   [`Driver::fall_asleep`] looks at all of them once more after it has switched its waker on.
 //! - Arrivals of a connection are handed on in order, its end last.
 
 use std::collections::VecDeque;
 use std::io;
-use std::os::fd::{FromRawFd, IntoRawFd, OwnedFd};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use bytes::Bytes;
 use crossbeam_channel::Receiver;
-use glommio::io::BufferedFile;
 
-use crate::buffer::BufferId;
-use crate::launch::Tuning;
-use crate::listener::{Accepted, Accepting, Balance};
-use crate::mesh::{MeshEnd, Waker};
-use crate::ring::{Completion, DataRing, Operation, Tally};
-use crate::socket::{Phase, Receive, Socket};
-use crate::{ConnectionId, Io, Now, Observed, Service, clock};
-
-/// A core that has waited this long on its data ring leaves the rest of its sleep to glommio.
-const NAP_MAX: Duration = Duration::from_millis(100);
-
-/// Looks at the ring and the mesh between two at the clock, which costs as much.
-const LOOKS_PER_CLOCK_READING: u32 = 16;
+use crate::accept::{Accepted, Accepting, Balance, Dealer};
+use crate::clock::Now;
+use crate::connection::ConnectionId;
+use crate::control::{Stop, Tuning};
+use crate::io::Io;
+use crate::mesh::MeshEnd;
+use crate::ring::{Completion, Filled, Ring, Tally};
+use crate::service::{Observed, Service};
+use crate::socket::{Phase, Receive};
+use crate::waker::Waker;
 
 /// How long accepting rests after the process ran out of descriptors or memory.
 const ACCEPT_REST_NS: u64 = 100_000_000;
 
-/// What a core needs to run, made by `launch`.
-pub(crate) struct Seat<L> {
-    pub(crate) core: usize,
-    pub(crate) waker: Arc<Waker>,
-    pub(crate) mesh: MeshEnd<L>,
-    pub(crate) accepted: Receiver<Accepted>,
-    pub(crate) balance: Arc<Balance>,
-    pub(crate) stop: Arc<Stop>,
-    pub(crate) tuning: Arc<Tuning>,
+/// What a core needs to run. `M` is the mesh message, `S` a socket of the ring.
+pub(crate) struct Seat<M, S> {
+    core: usize,
+    waker: Arc<Waker>,
+    mesh: MeshEnd<M>,
+    accepted: Receiver<Accepted<S>>,
+    balance: Arc<Balance>,
+    stop: Arc<Stop>,
+    tuning: Arc<Tuning>,
+    linger_ns: u64,
     /// Core 0 accepts for all.
-    pub(crate) accepting: Option<Accepting>,
+    accepting: Option<Accepting<S>>,
 }
 
-/// The stop of all cores.
-#[derive(Debug)]
-pub(crate) struct Stop {
-    pub(crate) wanted: AtomicBool,
-    /// Said together with `wanted`.
-    pub(crate) drain_timeout_ns: AtomicU64,
-    /// How long closing connections may linger, also when nothing stops.
-    pub(crate) linger_ns: u64,
+/// What the seats of all cores share.
+pub(crate) struct Shared {
+    pub(crate) wakers: Arc<[Arc<Waker>]>,
+    pub(crate) tuning: Arc<Tuning>,
+    pub(crate) stop: Arc<Stop>,
+    pub(crate) linger: Duration,
+}
+
+/// A seat for each end of the mesh.
+pub(crate) fn seats<M, S>(
+    shared: &Shared,
+    mesh: Vec<MeshEnd<M>>,
+    listeners: usize,
+) -> Vec<Seat<M, S>> {
+    let Shared { wakers, tuning, stop, linger } = shared;
+    let balance = Balance::new(wakers.len());
+    let (dealer, accepted) = Dealer::new(tuning.clone(), balance.clone(), wakers.clone());
+    let mut accepting = Some(Accepting::new(listeners, dealer));
+    let seats = mesh.into_iter().zip(accepted).enumerate();
+    seats
+        .map(|(core, (mesh, accepted))| Seat {
+            core,
+            waker: wakers[core].clone(),
+            mesh,
+            accepted,
+            balance: balance.clone(),
+            stop: stop.clone(),
+            tuning: tuning.clone(),
+            linger_ns: linger.as_nanos() as u64,
+            accepting: accepting.take(),
+        })
+        .collect()
+}
+
+impl<M, S> Seat<M, S> {
+    pub(crate) fn waker(&self) -> &Arc<Waker> {
+        &self.waker
+    }
+}
+
+/// What a step has come to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// There is more to do at once.
+    Again,
+    /// There is nothing to do.
+    Idle,
+    /// The stop is complete; true if everything accepted was delivered in time.
+    Over(bool),
 }
 
 /// What arrived and was not handed on yet.
 enum Arrival {
-    Bytes { slot: u32, buffer: BufferId, len: usize },
+    Bytes { slot: u32, filled: Filled },
     End { slot: u32 },
 }
 
-pub(crate) struct Driver<S: Service> {
-    service: S,
-    io: Io<S::Letter>,
-    seat_core: usize,
-    waker: Arc<Waker>,
-    accepted: Receiver<Accepted>,
+pub(crate) struct Driver<S: Service, R: Ring> {
+    pub(crate) service: S,
+    pub(crate) io: Io<S::Message, R>,
+    core: usize,
+    pub(crate) waker: Arc<Waker>,
+    accepted: Receiver<Accepted<R::Socket>>,
     balance: Arc<Balance>,
-    accepting: Option<Accepting>,
+    accepting: Option<Accepting<R::Socket>>,
     accept_rests_until_ns: Option<u64>,
     stop: Arc<Stop>,
     drain_deadline_ns: Option<u64>,
+    /// The stop is complete but for what is being released; whether it was in time.
+    ending: Option<bool>,
     arrivals: VecDeque<Arrival>,
     /// Connections whose receive ended for want of a buffer.
     starved: VecDeque<ConnectionId>,
-    completions: Vec<Completion>,
     /// When the timeout under way comes.
     timeout_at_ns: Option<u64>,
-    tuning: Arc<Tuning>,
-    /// The last one came soon.
-    arrival_expected: bool,
+    pub(crate) tuning: Arc<Tuning>,
 }
 
-impl<S: Service> Driver<S> {
-    /// Makes the data ring: on the executor's own thread, as the kernel demands.
-    pub(crate) fn new(service: S, seat: Seat<S::Letter>) -> io::Result<Driver<S>> {
-        let ring = DataRing::new(seat.waker.raw_fd())?;
-        Ok(Driver {
+impl<S: Service, R: Ring> Driver<S, R> {
+    /// A driver that accepts connections if its seat is to. The ring has the listeners.
+    pub(crate) fn new(service: S, ring: R, seat: Seat<S::Message, R::Socket>) -> Driver<S, R> {
+        let mut driver = Driver {
             service,
-            io: Io::new(ring, seat.mesh, seat.stop.linger_ns),
-            seat_core: seat.core,
+            io: Io::new(ring, seat.mesh, seat.linger_ns),
+            core: seat.core,
             waker: seat.waker,
             accepted: seat.accepted,
             balance: seat.balance,
@@ -102,128 +136,85 @@ impl<S: Service> Driver<S> {
             accept_rests_until_ns: None,
             stop: seat.stop,
             drain_deadline_ns: None,
+            ending: None,
             arrivals: VecDeque::new(),
             starved: VecDeque::new(),
-            completions: Vec::new(),
             timeout_at_ns: None,
             tuning: seat.tuning,
-            arrival_expected: false,
-        })
-    }
-
-    /// Runs until the stop is complete. True if everything accepted was delivered in time.
-    pub(crate) async fn run(mut self) -> io::Result<bool> {
-        let eventfd = self.waker.eventfd()?.into_raw_fd();
-        // SAFETY: the duplicate is open and owned by nothing else; glommio closes it.
-        let eventfd = unsafe { BufferedFile::from_raw_fd(eventfd) };
-        self.io.ring.watch(self.waker.raw_fd());
-        self.accept();
-        // A core that never runs out of work stops too.
-        // Limit: the driver is the only task of its executor, and outside a slumber lets no other
-        // run; see `PREEMPT_TIMER` in `launch` before adding one.
-        let drained = loop {
-            if let Some(drained) = self.stopped() {
-                break drained;
-            }
-            if self.turn()? {
-                self.enter()?;
-            } else if !self.nap()? {
-                self.slumber(&eventfd).await?;
-            }
         };
-        self.release_everything()?;
-        eventfd.close().await.map_err(io::Error::from)?;
-        Ok(drained)
+        driver.accept();
+        driver
     }
 
-    /// Waits for something to do, on the data ring; false if nothing came in time. A core that is
-    /// woken often sleeps like this: one system call, where glommio needs several.
-    fn nap(&mut self) -> io::Result<bool> {
-        let begun_ns = clock::monotonic_ns();
-        let busy_poll_ns = self.tuning.busy_poll_ns.load(Ordering::Relaxed);
-        if self.arrival_expected && self.busy_poll(begun_ns, busy_poll_ns) {
-            return Ok(true);
+    /// One turn, and the system call that submits what it queued; or a part of the end.
+    pub(crate) fn step(&mut self) -> io::Result<Step> {
+        // A core that never runs out of work stops too.
+        if self.ending.is_none() && self.begin_end() {
+            return Ok(Step::Again);
         }
-        let polled_in_vain = std::mem::take(&mut self.arrival_expected);
+        if let Some(drained) = self.ending {
+            return Ok(if self.release_everything()? { Step::Over(drained) } else { Step::Again });
+        }
+        if self.turn() {
+            self.enter()?;
+            return Ok(Step::Again);
+        }
+        Ok(Step::Idle)
+    }
+
+    /// The last look before sleeping, with the waker switched on; false if there is work after all.
+    pub(crate) fn fall_asleep(&mut self) -> bool {
         self.waker.about_to_sleep();
-        let mut woken = self.has_work()?;
-        if !woken {
-            self.service.observe(Observed::Sleeps { at_ns: clock::monotonic_ns() });
-            woken = self.io.ring.wait(NAP_MAX)?;
+        let has_work = self.turn() || self.is_stopped().is_some();
+        if has_work {
+            self.waker.awake();
         }
-        self.waker.awake();
-        // Part of a sleep is the waking itself: an arrival that was looked for would be seen sooner.
-        let woke_ns = clock::monotonic_ns();
-        let slept_ns = woke_ns - begun_ns;
-        self.service.observe(Observed::Woke { at_ns: woke_ns });
-        self.tell_entered();
-        self.arrival_expected = !polled_in_vain && slept_ns < 2 * busy_poll_ns;
-        Ok(woken)
+        !has_work
     }
 
-    /// Looks for an arrival or a letter; false if none came in time.
-    fn busy_poll(&mut self, begun_ns: u64, busy_poll_ns: u64) -> bool {
-        while clock::monotonic_ns() - begun_ns < busy_poll_ns {
-            for _ in 0..LOOKS_PER_CLOCK_READING {
-                let io = &mut self.io;
-                if io.ring.has_news() || io.mesh.has_letters() || !self.accepted.is_empty() {
-                    return true;
-                }
-                std::hint::spin_loop();
-            }
-        }
-        false
+    /// Drops everything but the service, as the end of a process would.
+    pub(crate) fn into_service(self) -> S {
+        self.service
     }
 
-    /// Gives the thread to glommio, until the data ring has a completion or somebody wakes this core.
-    ///
-    /// Both write to one eventfd, which glommio reads. To read an eventfd of the ring's own, and learn
-    /// of wakes by the ring's watch of the waker's, would be simpler, but Linux 6.18 forgets an
-    /// eventfd's second signal that comes from within a write to another.
-    async fn slumber(&mut self, eventfd: &BufferedFile) -> io::Result<()> {
-        self.io.ring.set_eventfd_enabled(true);
-        self.waker.about_to_sleep();
-        self.enter()?;
-        if !self.has_work()? {
-            self.service.observe(Observed::Sleeps { at_ns: clock::monotonic_ns() });
-            // Never in a select: a cancelled read could swallow the wake.
-            eventfd.read_at(0, 8).await.map_err(io::Error::from)?;
-            self.service.observe(Observed::Woke { at_ns: clock::monotonic_ns() });
+    /// Whether an accepted socket or a mesh message waits.
+    pub(crate) fn has_mail(&self) -> bool {
+        self.io.mesh.has_messages() || !self.accepted.is_empty()
+    }
+
+    /// Gives a connection to one core, without regard to how many each has.
+    pub(crate) fn deal_to(&mut self, socket: R::Socket, listener: usize, core: usize) {
+        let now = self.io.ring.now();
+        if let Some(accepting) = &mut self.accepting {
+            let full = accepting.dealer.deal_to::<R>(now, socket, listener, core);
+            self.observe_full(full);
         }
-        self.waker.awake();
-        self.io.ring.set_eventfd_enabled(false);
-        Ok(())
     }
 
     /// Submits what is queued, and lets the kernel post what completed.
-    fn enter(&mut self) -> io::Result<()> {
+    pub(crate) fn enter(&mut self) -> io::Result<()> {
         let entered = self.io.ring.enter();
-        self.tell_entered();
+        self.observe_entered();
         entered
     }
 
-    fn tell_entered(&mut self) {
+    pub(crate) fn observe_entered(&mut self) {
         let Tally { calls, sends } = self.io.ring.take_tally();
         if calls > 0 {
             self.service.observe(Observed::Entered { calls, sends });
         }
     }
 
-    /// The look at everything between `about_to_sleep` and sleeping.
-    fn has_work(&mut self) -> io::Result<bool> {
-        Ok(self.turn()? || self.stopped().is_some())
+    fn observe_full(&mut self, connections: Option<u32>) {
+        if let Some(connections) = connections {
+            self.service.observe(Observed::Full { connections });
+        }
     }
 
     /// One turn: everything that has come, and what follows from it. Returns whether there is more
     /// to do at once, or something to submit.
-    fn turn(&mut self) -> io::Result<bool> {
-        let mut completions = std::mem::take(&mut self.completions);
-        self.io.ring.reap(&mut completions);
-        let now = Now::read();
-        for completion in completions.drain(..) {
-            self.completed(now, completion);
-        }
-        self.completions = completions;
+    fn turn(&mut self) -> bool {
+        let now = self.reap();
         self.take_accepted(now);
         self.begin_stop(now);
         self.hand_on(now);
@@ -232,40 +223,40 @@ impl<S: Service> Driver<S> {
         self.io.cut_off(now);
         busy |= self.remove_released();
         self.arm_timeout(now);
-        Ok(busy || self.io.ring.has_queued())
+        busy || self.io.ring.has_queued()
     }
 
-    fn completed(&mut self, now: Now, completion: Completion) {
-        match completion.operation {
-            Operation::Accept { listener } => self.accept_completed(now, listener, completion),
-            Operation::Receive { slot } => self.receive_completed(slot, completion),
-            Operation::Send { slot } => {
-                if self.io.send_completed(slot, completion.result) {
-                    let (connection, socket) = self.io.sockets.at(slot);
-                    if socket.broken {
-                        self.service.broken(now, connection);
-                        self.end(slot);
-                    } else {
-                        self.service.sent(now, connection);
-                    }
-                }
+    /// Handles the completions posted so far; returns the time of the turn.
+    fn reap(&mut self) -> Now {
+        let ready = self.io.ring.ready();
+        let now = self.io.ring.now();
+        for _ in 0..ready {
+            if let Some(completion) = self.io.ring.reap() {
+                self.completed(now, completion);
             }
-            Operation::Cancel { slot } => {
-                self.io.sockets.at(slot).1.references -= 1;
-                self.io.finish_release(slot);
+        }
+        now
+    }
+
+    fn completed(&mut self, now: Now, completion: Completion<R::Socket>) {
+        match completion {
+            Completion::Accepted { listener, result, more } => {
+                self.accept_completed(now, listener, result, more);
             }
-            Operation::CancelAccept { listener } => {
-                // Closed only now: until here a request that names its descriptor may be queued.
+            Completion::AcceptCancelled { listener } => {
+                self.io.ring.close_listener(listener);
                 if let Some(accepting) = &mut self.accepting
-                    && accepting.stopped(listener)
+                    && accepting.closed(listener)
                 {
                     self.accepting = None;
                 }
             }
-            Operation::Timeout => self.timeout_at_ns = None,
-            Operation::MoveTimeout => {}
-            Operation::Wake if completion.more => {}
-            Operation::Wake => self.io.ring.watch(self.waker.raw_fd()),
+            Completion::Received { slot, result, more } => {
+                self.receive_completed(slot, result, more);
+            }
+            Completion::Sent { slot, result } => self.send_completed(now, slot, result),
+            Completion::Cancelled { slot } => self.io.finish_release(slot),
+            Completion::Timeout => self.timeout_at_ns = None,
         }
     }
 
@@ -274,26 +265,29 @@ impl<S: Service> Driver<S> {
         if self.drain_deadline_ns.is_none()
             && let Some(accepting) = &mut self.accepting
         {
-            for (listener, socket) in accepting.wake() {
-                self.io.ring.accept(listener, socket);
+            for listener in accepting.wake() {
+                self.io.ring.accept(listener);
             }
         }
     }
 
-    fn accept_completed(&mut self, now: Now, listener: u32, completion: Completion) {
-        if !completion.more
-            && let Some(accepting) = &mut self.accepting
-        {
-            accepting.rests(listener);
+    fn accept_completed(
+        &mut self,
+        now: Now,
+        listener: u32,
+        result: Result<R::Socket, i32>,
+        more: bool,
+    ) {
+        if !more && let Some(accepting) = &mut self.accepting {
+            accepting.ended(listener);
         }
-        match completion.result {
-            Ok(fd) => {
-                // SAFETY: the kernel has just opened this descriptor for us, nothing else owns it.
-                let socket = unsafe { OwnedFd::from_raw_fd(fd as i32) };
+        match result {
+            Ok(socket) => {
                 if self.drain_deadline_ns.is_none()
                     && let Some(accepting) = &mut self.accepting
                 {
-                    accepting.dealer.deal(socket, listener as usize);
+                    let full = accepting.dealer.deal::<R>(now, socket, listener as usize);
+                    self.observe_full(full);
                 }
             }
             Err(libc::ECANCELED) => {}
@@ -310,29 +304,32 @@ impl<S: Service> Driver<S> {
         }
     }
 
-    fn receive_completed(&mut self, slot: u32, completion: Completion) {
-        let (connection, socket) = self.io.sockets.at(slot);
-        if !completion.more {
-            socket.receive = Receive::Idle;
-            socket.references -= 1;
-        }
-        if let Some(buffer) = completion.buffer {
-            let buffers = &mut self.io.ring.buffers;
-            buffers.taken(buffer);
-            match completion.result {
-                Ok(len) if len > 0 => {
-                    socket.references += 1;
-                    self.arrivals.push_back(Arrival::Bytes { slot, buffer, len: len as usize });
-                    if !completion.more {
-                        self.io.receive(slot);
-                    }
-                    return;
-                }
-                _ => buffers.put_back(buffer),
+    fn send_completed(&mut self, now: Now, slot: u32, result: Result<bool, i32>) {
+        if self.io.send_completed(slot, result) {
+            let (connection, socket) = self.io.sockets.at(slot);
+            if socket.broken {
+                self.service.broken(now, connection);
+                self.end(slot);
+            } else {
+                self.service.sent(now, connection);
             }
         }
-        match completion.result {
-            // It holds no reference: its socket may be gone before a buffer comes back.
+    }
+
+    fn receive_completed(&mut self, slot: u32, result: Result<Option<Filled>, i32>, more: bool) {
+        let (connection, socket) = self.io.sockets.at(slot);
+        if !more {
+            socket.receive = Receive::Idle;
+        }
+        match result {
+            Ok(Some(filled)) => {
+                socket.arrivals += 1;
+                self.arrivals.push_back(Arrival::Bytes { slot, filled });
+                if !more {
+                    self.io.receive(slot);
+                }
+            }
+            // Its socket may be gone before a buffer comes back.
             Err(libc::ENOBUFS) => {
                 self.starved.push_back(connection);
                 self.service.observe(Observed::Starved);
@@ -344,7 +341,7 @@ impl<S: Service> Driver<S> {
                 self.io.finish_release(slot);
             }
             // The peer's end.
-            Ok(_) => self.end(slot),
+            Ok(None) => self.end(slot),
             Err(_) => {
                 socket.broken = true;
                 self.end(slot);
@@ -357,7 +354,7 @@ impl<S: Service> Driver<S> {
         let (_, socket) = self.io.sockets.at(slot);
         if !socket.ended {
             socket.ended = true;
-            socket.references += 1;
+            socket.arrivals += 1;
             self.arrivals.push_back(Arrival::End { slot });
         }
         self.io.finish_release(slot);
@@ -369,23 +366,23 @@ impl<S: Service> Driver<S> {
             && let Some(arrival) = self.arrivals.pop_front()
         {
             match arrival {
-                Arrival::Bytes { slot, buffer, len } => {
+                Arrival::Bytes { slot, filled } => {
                     let (connection, socket) = self.io.sockets.at(slot);
-                    socket.references -= 1;
+                    socket.arrivals -= 1;
                     match socket.phase {
                         Phase::Open => {
-                            let bytes = self.io.ring.buffers.bytes(buffer, len);
+                            let bytes = self.io.ring.bytes(&filled);
                             self.service.received(now, connection, bytes);
                         }
                         // Read only so that the peer's end is seen.
                         Phase::Closing | Phase::Releasing | Phase::Released => {}
                     }
-                    self.io.ring.buffers.put_back(buffer);
+                    self.io.ring.put_back(filled);
                     self.io.finish_release(slot);
                 }
                 Arrival::End { slot } => {
                     let (connection, socket) = self.io.sockets.at(slot);
-                    socket.references -= 1;
+                    socket.arrivals -= 1;
                     match socket.phase {
                         Phase::Open => self.service.ended(now, connection),
                         Phase::Closing => self.io.advance_closing(slot),
@@ -397,14 +394,19 @@ impl<S: Service> Driver<S> {
         self.feed_starved();
     }
 
-    /// Receives again for want of a buffer: no more at a time than there are buffers, else most
-    /// would only be told so once more. A turn that feeds some is busy, so the others are next.
+    /// Receives again on connections that found no buffer: on no more at a time than there are
+    /// buffers, else most would only starve once more. A turn that feeds some is busy, so the others
+    /// are next; those that are gone or want nothing by now do not count, or nobody would be next.
     fn feed_starved(&mut self) {
-        let fed = self.io.ring.buffers.kernel_has().min(self.starved.len());
-        for connection in self.starved.drain(..fed) {
-            match self.io.sockets.find(connection.slot) {
-                Some((found, _)) if found == connection => self.io.receive(connection.slot),
-                _ => {}
+        let mut free = self.io.ring.buffers_free();
+        while free > 0
+            && let Some(connection) = self.starved.pop_front()
+        {
+            let found = self.io.sockets.find(connection.slot);
+            if found.is_some_and(|(found, _)| found == connection)
+                && self.io.receive(connection.slot)
+            {
+                free -= 1;
             }
         }
     }
@@ -412,8 +414,7 @@ impl<S: Service> Driver<S> {
     fn take_accepted(&mut self, now: Now) {
         while let Ok(accepted) = self.accepted.try_recv() {
             let Accepted { socket, peer, listener, admitted } = accepted;
-            let connection = self.io.sockets.insert(Socket::new(socket));
-            self.io.receive(connection.slot);
+            let connection = self.io.open(socket);
             self.service.connected(now, connection, peer, listener, admitted);
         }
     }
@@ -421,10 +422,8 @@ impl<S: Service> Driver<S> {
     fn remove_released(&mut self) -> bool {
         let busy = !self.io.released.is_empty();
         for connection in std::mem::take(&mut self.io.released) {
-            // Dropping the socket closes it.
-            let socket = self.io.sockets.remove(connection);
-            assert!(socket.references == 0, "the kernel is done with a socket before it is freed");
-            self.balance.left(self.seat_core);
+            self.io.remove(connection);
+            self.balance.left(self.core);
             self.service.closed(connection);
         }
         busy
@@ -453,11 +452,11 @@ impl<S: Service> Driver<S> {
     }
 
     fn begin_stop(&mut self, now: Now) {
-        if self.drain_deadline_ns.is_some() || !self.stop.wanted.load(Ordering::Acquire) {
+        if self.drain_deadline_ns.is_some() {
             return;
         }
-        self.drain_deadline_ns =
-            Some(now.monotonic_ns + self.stop.drain_timeout_ns.load(Ordering::Relaxed));
+        let Some(drain_timeout_ns) = self.stop.drain_timeout_ns() else { return };
+        self.drain_deadline_ns = Some(now.monotonic_ns + drain_timeout_ns);
         for listener in self.accepting.iter().flat_map(Accepting::listeners) {
             self.io.ring.cancel_accept(listener);
         }
@@ -465,43 +464,44 @@ impl<S: Service> Driver<S> {
     }
 
     /// Whether the stop is complete, and if so whether it was in time.
-    fn stopped(&self) -> Option<bool> {
+    fn is_stopped(&self) -> Option<bool> {
         let deadline = self.drain_deadline_ns?;
         if self.service.is_stopped() && self.io.sockets.len() == 0 {
             return Some(true);
         }
-        (Now::read().monotonic_ns >= deadline).then_some(false)
+        (self.io.ring.now().monotonic_ns >= deadline).then_some(false)
     }
 
-    /// Frees what is left: cancel, reap every completion, close.
-    fn release_everything(&mut self) -> io::Result<()> {
-        for connection in self.io.sockets.ids() {
-            let (_, socket) = self.io.sockets.at(connection.slot);
-            socket.last_bytes = Bytes::new();
-            self.io.release(connection.slot);
-        }
-        while self.io.sockets.len() > 0 {
-            self.io.ring.enter()?;
-            let mut completions = std::mem::take(&mut self.completions);
-            self.io.ring.reap(&mut completions);
-            let now = Now::read();
-            for completion in completions.drain(..) {
-                self.completed(now, completion);
+    /// Cancels everything that is left, if the stop is complete; returns whether it is.
+    fn begin_end(&mut self) -> bool {
+        self.ending = self.is_stopped();
+        if self.ending.is_some() {
+            for connection in self.io.sockets.ids() {
+                self.io.release(connection.slot);
             }
-            self.completions = completions;
-            for arrival in std::mem::take(&mut self.arrivals) {
-                let slot = match arrival {
-                    Arrival::Bytes { slot, buffer, .. } => {
-                        self.io.ring.buffers.put_back(buffer);
-                        slot
-                    }
-                    Arrival::End { slot } => slot,
-                };
-                self.io.sockets.at(slot).1.references -= 1;
-                self.io.finish_release(slot);
-            }
-            self.remove_released();
         }
-        Ok(())
+        self.ending.is_some()
+    }
+
+    /// Frees what is left, as far as its completions have come; returns whether all is free.
+    fn release_everything(&mut self) -> io::Result<bool> {
+        if self.io.sockets.len() == 0 {
+            return Ok(true);
+        }
+        self.io.ring.enter()?;
+        self.reap();
+        for arrival in std::mem::take(&mut self.arrivals) {
+            let slot = match arrival {
+                Arrival::Bytes { slot, filled } => {
+                    self.io.ring.put_back(filled);
+                    slot
+                }
+                Arrival::End { slot } => slot,
+            };
+            self.io.sockets.at(slot).1.arrivals -= 1;
+            self.io.finish_release(slot);
+        }
+        self.remove_released();
+        Ok(self.io.sockets.len() == 0)
     }
 }

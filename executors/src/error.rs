@@ -1,22 +1,34 @@
-//! Why the broker cannot start: the machine's or the configuration's fault, each with its fix.
+//! Why executors cannot start: the machine's or the configuration's fault.
+//!
+//! A text says what happened, the numbers, and what to do, as far as this crate can know: settings
+//! and services have names that only the caller knows, so the caller adds what to do with them.
 
 use std::io;
 use std::net::SocketAddr;
 
-use crate::listener::Purpose;
-use crate::preflight::KERNEL_MIN;
+/// What a listener is for, in the words of its error.
+#[derive(Debug, Clone, Copy)]
+pub struct Purpose {
+    /// Whose connections it takes, such as "clients".
+    pub of: &'static str,
+    /// What changes its address, such as the name of a setting, and how to do without the listener
+    /// if that is possible.
+    pub change: &'static str,
+}
 
-/// Refusal to start. The text says what happened, the numbers, and what to do.
+/// Refusal to start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// The kernel is too old.
     #[error(
         "kernel {found} is too old: multishot receive into ring buffers needs {}.{} or later; \
-         upgrade the kernel", KERNEL_MIN.0, KERNEL_MIN.1
+         upgrade the kernel", needed.0, needed.1
     )]
     Kernel {
         /// What `uname -r` says.
         found: String,
+        /// The oldest version that will do.
+        needed: (u32, u32),
     },
     /// The administrator switched io_uring off.
     #[error(
@@ -37,11 +49,9 @@ pub enum StartError {
         /// What the kernel said.
         source: io::Error,
     },
-    /// Too little lockable memory.
+    /// Too little lockable memory. The caller knows where limits are set.
     #[error(
-        "locked-memory limit is {} KiB, io_uring needs at least {} KiB: set \
-         LimitMEMLOCK={}K in blipmq.service, `ulimit -l {}` in a root shell, or memlock in \
-         /etc/security/limits.conf", found / 1024, needed / 1024, needed / 1024, needed / 1024
+        "locked-memory limit is {} KiB, io_uring needs at least {} KiB", found / 1024, needed / 1024
     )]
     Memlock {
         /// The hard limit in bytes.
@@ -49,12 +59,8 @@ pub enum StartError {
         /// What is needed, in bytes.
         needed: u64,
     },
-    /// Too few open files.
-    #[error(
-        "open-file limit is {found}, but server.max_connections = {connections_max} needs {needed}: \
-         set LimitNOFILE={needed} in blipmq.service, `ulimit -n {needed}` in the shell, or lower \
-         server.max_connections to {fitting} or less"
-    )]
+    /// Too few open files. The caller knows where limits are set, and how many connections.
+    #[error("open-file limit is {found}, but {connections_max} connections need {needed}")]
     OpenFiles {
         /// The hard limit.
         found: u64,
@@ -65,11 +71,8 @@ pub enum StartError {
         /// The most connections the limit has room for.
         fitting: u64,
     },
-    /// A core that this process may not use.
-    #[error(
-        "core {cpu} is not among the cores this process may use ({allowed}): change \
-         server.cores or --cores, or start it under another taskset or cpuset"
-    )]
+    /// A core that this process may not use. The caller knows where cores are chosen.
+    #[error("core {cpu} is not among the cores this process may use ({allowed})")]
     CoreNotAllowed {
         /// The CPU number asked for.
         cpu: usize,
@@ -79,8 +82,8 @@ pub enum StartError {
     /// The list of cores cannot be read.
     #[error("cannot find out which cores this process may use: is /proc mounted?")]
     CoresUnknown,
-    /// More cores than the broker can use.
-    #[error("{found} cores were chosen, the limit is {cores_max}: name fewer in server.cores")]
+    /// More cores than one process can use. The caller knows where cores are chosen.
+    #[error("{found} cores were chosen, the limit is {cores_max}")]
     TooManyCores {
         /// How many were chosen.
         found: usize,
@@ -100,7 +103,7 @@ pub enum StartError {
     Listen {
         /// As configured.
         address: SocketAddr,
-        /// What it is for.
+        /// What the listener is for.
         purpose: Purpose,
         /// What the kernel said.
         source: io::Error,

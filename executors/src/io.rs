@@ -2,7 +2,7 @@
 //!
 //! Called by services inside [`Service::turn`](crate::Service::turn); the driver calls the rest
 //! when completions come. Nothing here waits and nothing enters the kernel: requests are queued on
-//! the data ring and go out together when the turn ends.
+//! the ring and go out together when the turn ends.
 //!
 //! # Always true
 //! - One send per socket is under way at a time, so bytes leave in the order they were given.
@@ -13,23 +13,17 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 
+use crate::clock::Now;
+use crate::connection::ConnectionId;
 use crate::mesh::MeshEnd;
-use crate::ring::DataRing;
-use crate::socket::{Phase, Receive, SendOperation, Socket, Sockets};
-use crate::{ConnectionId, Now};
+use crate::ring::Ring;
+use crate::socket::{Phase, Receive, Sockets};
 
-/// Send operations kept for the next sends: more than can be useful within one turn's cache.
-const SPARE_SENDS_MAX: usize = 256;
-
-/// The service's view of its core.
-pub struct Io<L> {
-    pub(crate) ring: DataRing,
+/// The service's view of its core. `M` is the mesh message, `R` the ring of the core.
+pub struct Io<M, R: Ring> {
+    pub(crate) ring: R,
     pub(crate) sockets: Sockets,
-    pub(crate) mesh: MeshEnd<L>,
-    // Boxed because the kernel points into them: they move between here and sockets, their insides
-    // must not.
-    #[allow(clippy::vec_box)]
-    spare_sends: Vec<Box<SendOperation>>,
+    pub(crate) mesh: MeshEnd<M>,
     /// How long a closing connection's peer may take to close too.
     linger_ns: u64,
     /// When closing connections are cut off, soonest first.
@@ -38,13 +32,12 @@ pub struct Io<L> {
     pub(crate) released: Vec<ConnectionId>,
 }
 
-impl<L> Io<L> {
-    pub(crate) fn new(ring: DataRing, mesh: MeshEnd<L>, linger_ns: u64) -> Io<L> {
+impl<M, R: Ring> Io<M, R> {
+    pub(crate) fn new(ring: R, mesh: MeshEnd<M>, linger_ns: u64) -> Io<M, R> {
         Io {
             ring,
             sockets: Sockets::default(),
             mesh,
-            spare_sends: Vec::new(),
             linger_ns,
             lingering: VecDeque::new(),
             released: Vec::new(),
@@ -52,24 +45,23 @@ impl<L> Io<L> {
     }
 
     /// This core's end of the mesh.
-    pub fn mesh(&self) -> &MeshEnd<L> {
+    pub fn mesh(&self) -> &MeshEnd<M> {
         &self.mesh
     }
 
     /// Receive buffers the kernel may fill now.
     pub fn buffers_free(&self) -> usize {
-        self.ring.buffers.kernel_has()
+        self.ring.buffers_free()
     }
 
-    /// Sends `bytes` (left empty) on a connection that has no send in flight; `sent` tells when
-    /// the kernel has taken all of them, `broken` that it cannot.
+    /// Sends `bytes` (left empty) on a connection that has no send in flight. The service is called
+    /// back when the kernel has taken all of them (`sent`) or cannot (`broken`).
     pub fn send(&mut self, connection: ConnectionId, bytes: &mut Vec<Bytes>) {
         let socket = self.sockets.get(connection);
         assert!(socket.phase == Phase::Open, "nothing is sent after `close`");
-        assert!(socket.in_flight.is_none(), "one send at a time");
-        let mut operation = self.spare_sends.pop().unwrap_or_else(SendOperation::new);
-        operation.fill(bytes);
-        submit_send(&mut self.ring, connection.slot, socket, operation);
+        assert!(!socket.sending, "one send at a time");
+        socket.sending = true;
+        self.ring.send(connection.slot, bytes);
     }
 
     /// Stops reading a connection. Bytes that have arrived already are still handed on.
@@ -82,7 +74,6 @@ impl<L> Io<L> {
         socket.paused = true;
         if socket.receive == Receive::Armed {
             socket.receive = Receive::Stopping;
-            socket.references += 1;
             self.ring.cancel_receive(connection.slot);
         }
     }
@@ -107,38 +98,41 @@ impl<L> Io<L> {
         self.advance_closing(connection.slot);
     }
 
-    /// Asks for bytes of a socket unless that is under way, unwanted, or over.
-    pub(crate) fn receive(&mut self, slot: u32) {
-        let (_, socket) = self.sockets.at(slot);
-        let wanted = !socket.paused && !socket.ended && !socket.is_released();
-        if wanted && socket.receive == Receive::Idle {
-            socket.receive = Receive::Armed;
-            socket.references += 1;
-            self.ring.receive(slot, socket.raw_fd());
-        }
+    /// Takes an accepted socket, and reads it.
+    pub(crate) fn open(&mut self, socket: R::Socket) -> ConnectionId {
+        let connection = self.sockets.insert();
+        self.ring.open(connection.slot, socket);
+        self.receive(connection.slot);
+        connection
     }
 
-    /// A send has completed; returns whether the service may send again.
-    pub(crate) fn send_completed(&mut self, slot: u32, result: Result<u32, i32>) -> bool {
+    /// Asks for bytes of a socket unless that is under way, unwanted, or over; returns whether it
+    /// did.
+    pub(crate) fn receive(&mut self, slot: u32) -> bool {
         let (_, socket) = self.sockets.at(slot);
-        socket.references -= 1;
-        let mut operation = socket.in_flight.take().expect("a send that completes was in flight");
-        let rest_remains = match result {
-            Ok(sent) => !operation.advance(sent as usize),
-            Err(_) => {
-                socket.broken = true;
-                false
+        let wanted = !socket.paused && !socket.ended && !socket.is_released();
+        let asks = wanted && socket.receive == Receive::Idle;
+        if asks {
+            socket.receive = Receive::Armed;
+            self.ring.receive(slot);
+        }
+        asks
+    }
+
+    /// Notes that a send has completed; returns whether the service may send again.
+    pub(crate) fn send_completed(&mut self, slot: u32, result: Result<bool, i32>) -> bool {
+        let (_, socket) = self.sockets.at(slot);
+        match result {
+            Ok(true) => {}
+            // A signal or short memory can end a send early even with MSG_WAITALL.
+            Ok(false) if !socket.is_released() => {
+                self.ring.send_rest(slot);
+                return false;
             }
-        };
-        // A signal or short memory can end a send early even with MSG_WAITALL.
-        if rest_remains && !socket.is_released() {
-            submit_send(&mut self.ring, slot, socket, operation);
-            return false;
+            Ok(false) => self.ring.drop_send(slot),
+            Err(_) => socket.broken = true,
         }
-        operation.bytes.clear();
-        if self.spare_sends.len() < SPARE_SENDS_MAX {
-            self.spare_sends.push(operation);
-        }
+        socket.sending = false;
         match socket.phase {
             Phase::Open => true,
             Phase::Closing => {
@@ -155,19 +149,17 @@ impl<L> Io<L> {
     /// The next step of a closing connection, if nothing is in its way.
     pub(crate) fn advance_closing(&mut self, slot: u32) {
         let (_, socket) = self.sockets.at(slot);
-        if socket.in_flight.is_some() && !socket.broken {
+        if socket.sending && !socket.broken {
             return;
         }
         if !socket.last_bytes.is_empty() && !socket.broken {
-            let mut operation = self.spare_sends.pop().unwrap_or_else(SendOperation::new);
-            operation.fill(&mut vec![std::mem::take(&mut socket.last_bytes)]);
-            submit_send(&mut self.ring, slot, socket, operation);
+            socket.sending = true;
+            self.ring.send(slot, &mut vec![std::mem::take(&mut socket.last_bytes)]);
             return;
         }
         if !socket.write_shut && !socket.broken {
             socket.write_shut = true;
-            // A peer that is gone already cannot be told; that is no error here.
-            let _ = socket2::SockRef::from(&socket.fd).shutdown(std::net::Shutdown::Write);
+            self.ring.shut_write(slot);
         }
         if socket.ended || socket.broken {
             self.release(slot);
@@ -182,9 +174,8 @@ impl<L> Io<L> {
         }
         socket.phase = Phase::Releasing;
         socket.last_bytes = Bytes::new();
-        if socket.receive != Receive::Idle || socket.in_flight.is_some() {
-            socket.references += 1;
-            self.ring.cancel_all(slot, socket.raw_fd());
+        if socket.receive != Receive::Idle || socket.sending {
+            self.ring.cancel_all(slot);
         }
         self.finish_release(slot);
     }
@@ -192,10 +183,18 @@ impl<L> Io<L> {
     /// Notes a released connection whose last completion has come.
     pub(crate) fn finish_release(&mut self, slot: u32) {
         let (connection, socket) = self.sockets.at(slot);
-        if socket.phase == Phase::Releasing && socket.references == 0 {
+        let is_over = socket.arrivals == 0 && !self.ring.is_busy(slot);
+        if socket.phase == Phase::Releasing && is_over {
             socket.phase = Phase::Released;
             self.released.push(connection);
         }
+    }
+
+    /// Removes a released connection, and closes its socket.
+    pub(crate) fn remove(&mut self, connection: ConnectionId) {
+        let socket = self.sockets.remove(connection);
+        assert!(socket.arrivals == 0, "arrivals are handed on before their connection is removed");
+        self.ring.close(connection.slot);
     }
 
     /// Cuts off connections that have lingered long enough.
@@ -219,12 +218,4 @@ impl<L> Io<L> {
     pub(crate) fn next_deadline(&self) -> Option<u64> {
         self.lingering.front().map(|(at, _)| *at)
     }
-}
-
-fn submit_send(ring: &mut DataRing, slot: u32, socket: &mut Socket, operation: Box<SendOperation>) {
-    let fd = socket.raw_fd();
-    // Boxed and owned by the socket until its completion: the kernel may read it at any time.
-    let operation = socket.in_flight.insert(operation);
-    socket.references += 1;
-    ring.send(slot, fd, operation);
 }

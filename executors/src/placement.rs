@@ -1,9 +1,9 @@
-//! Which cores the broker runs on: those the process is allowed, or some of them.
+//! Which cores the executors run on: those the process is allowed, or some of them.
 //!
 //! Called by `launch`'s caller at start. Allowed is what `taskset`, `numactl` and cpusets left, so
 //! those tools just work.
 
-use crate::StartError;
+use crate::error::StartError;
 
 /// Executors one process may have.
 pub const CORES_MAX: usize = 256;

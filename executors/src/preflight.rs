@@ -1,14 +1,12 @@
-//! What must be true of the machine before any executor starts. Each failure names its fix.
+//! What must be true of the machine before any executor starts.
 //!
-//! Called by the binary before `launch`, and by `blipmq doctor`, which reports the same numbers and
-//! tries the same things. glommio itself panics or exits under a seccomp filter, so everything it
-//! needs is tried here first.
+//! Called before `launch`; the parts can be called one by one, for a report about the machine.
+//! glommio itself panics or exits under a seccomp filter, so everything glommio needs is tried here
+//! first.
 
 use std::io;
-use std::net::SocketAddr;
 
-use crate::StartError;
-use crate::listener::Purpose;
+use crate::error::StartError;
 
 /// The oldest kernel with multishot receive into ring buffers.
 pub const KERNEL_MIN: (u32, u32) = (6, 1);
@@ -16,10 +14,10 @@ pub const KERNEL_MIN: (u32, u32) = (6, 1);
 pub const MEMLOCK_PER_CORE: u64 = 512 * 1024;
 /// Descriptors an executor uses beside its connections: rings, eventfd, glommio's own.
 const FILES_PER_CORE: u64 = 32;
-/// Descriptors of the rest of the process, and of connections that are only told they are too many.
+/// Descriptors of the rest of the process, and of connections over the limit until they are closed.
 const FILES_OTHER: u64 = 128;
 
-/// Checks kernel, io_uring, memory and file limits, and raises the limits as far as it may.
+/// Checks kernel, io_uring, memory and file limits, and raises the limits as far as the process may.
 pub fn check(cores: usize, connections_max: u32) -> Result<(), StartError> {
     kernel(&std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default())?;
     memlock(cores)?;
@@ -34,7 +32,7 @@ pub fn check(cores: usize, connections_max: u32) -> Result<(), StartError> {
 pub fn kernel(release: &str) -> Result<(), StartError> {
     match parse_release(release) {
         Some(version) if version < KERNEL_MIN => {
-            Err(StartError::Kernel { found: release.trim().to_string() })
+            Err(StartError::Kernel { found: release.trim().to_string(), needed: KERNEL_MIN })
         }
         // An unreadable release is no reason to refuse: making a ring decides.
         _ => Ok(()),
@@ -51,14 +49,14 @@ pub fn parse_release(release: &str) -> Option<(u32, u32)> {
 /// kernel 6.6, where nothing can be disabled; `made` is what [`make_ring`] gave.
 pub fn io_uring(disabled: Option<u32>, made: io::Result<()>) -> Result<(), StartError> {
     match (disabled, made) {
-        // 1 still serves CAP_SYS_ADMIN and one group: only trying tells.
+        // 1 still serves CAP_SYS_ADMIN and one group: only trying shows which.
         (None | Some(0 | 1), Ok(())) => Ok(()),
         (None | Some(0), Err(source)) => Err(StartError::Forbidden { source }),
         (Some(setting), _) => Err(StartError::Disabled { setting }),
     }
 }
 
-/// Makes a ring as the broker does, and lets go of it.
+/// Makes a ring as a core does, and lets go of the ring.
 pub fn make_ring() -> io::Result<()> {
     let made: io::Result<io_uring::IoUring> =
         io_uring::IoUring::builder().setup_single_issuer().setup_defer_taskrun().build(8);
@@ -92,8 +90,8 @@ fn memlock(cores: usize) -> Result<(), StartError> {
     }
 }
 
-/// Raises the limit of open files for so many connections, as far as it may; also later, when there
-/// are to be more.
+/// Raises the limit of open files for so many connections, as far as the process may; also later,
+/// when there are to be more connections.
 pub fn open_files(cores: usize, connections_max: u32) -> Result<(), StartError> {
     let needed = files_needed(cores, connections_max);
     match Resource::OpenFiles.raise(needed) {
@@ -107,7 +105,7 @@ pub fn open_files(cores: usize, connections_max: u32) -> Result<(), StartError> 
     }
 }
 
-/// What the kernel limits a process in.
+/// What the kernel limits of a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Resource {
     /// Bytes of locked memory, `ulimit -l` (which counts KiB).
@@ -116,19 +114,19 @@ pub enum Resource {
     OpenFiles,
 }
 
-/// A limit of this process, as it was before it was raised.
+/// A limit of this process, before it was raised.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limit {
-    /// What was in force.
+    /// What applied.
     pub soft: u64,
     /// What any process may raise it to. Root may go on, up to a bound of the kernel's.
     pub hard: u64,
-    /// Whether it is now what was needed.
+    /// Whether the limit is now what was needed.
     pub enough: bool,
 }
 
 impl Limit {
-    /// As a limit that there is not.
+    /// No limit.
     pub const UNLIMITED: u64 = libc::RLIM_INFINITY;
 }
 
@@ -164,28 +162,6 @@ fn register_membarrier() {
     let _ = unsafe { libc::syscall(libc::SYS_membarrier, REGISTER_PRIVATE_EXPEDITED, 0) };
 }
 
-/// An error of listening, with its fix.
-pub(crate) fn listen_error(address: SocketAddr, purpose: Purpose, source: io::Error) -> StartError {
-    let fix = listen_fix(source.kind());
-    StartError::Listen { address, purpose, source, fix }
-}
-
-/// What to do about an address that cannot be listened on; where it is written comes after.
-pub fn listen_fix(kind: io::ErrorKind) -> &'static str {
-    match kind {
-        io::ErrorKind::AddrInUse => {
-            "another process has this port, maybe a second broker: stop it or choose another"
-        }
-        io::ErrorKind::PermissionDenied => {
-            "ports below 1024 need CAP_NET_BIND_SERVICE: choose another"
-        }
-        io::ErrorKind::AddrNotAvailable => {
-            "no interface of this machine has this address: choose another"
-        }
-        _ => "choose another address",
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -214,7 +190,7 @@ mod tests {
         }
         for (setting, made) in [(2, Ok(())), (1, forbidden()), (2, forbidden())] {
             let error = io_uring(Some(setting), made).expect_err("it is disabled");
-            assert!(matches!(error, StartError::Disabled { setting: told } if told == setting));
+            assert!(matches!(error, StartError::Disabled { setting: found } if found == setting));
         }
         for setting in [None, Some(0)] {
             let error = io_uring(setting, forbidden()).expect_err("a filter forbids it");

@@ -1,281 +1,186 @@
-//! The data ring: one io_uring per core for all its sockets.
+//! The ring of a core: what the driver asks of a kernel, real or simulated.
 //!
-//! Called by `io`, which knows the sockets, and by `driver`, which runs the turns. Requests are
-//! only queued here; [`DataRing::enter`] submits all of them with one system call.
+//! Called by `io`, which knows the connections, and by `driver`, which runs the turns. Requests are
+//! only queued; [`Ring::enter`] submits all of them at once.
+//!
+//! | implementation | what it is |
+//! |---|---|
+//! | [`data`] | the *data ring*, a second io_uring beside glommio's |
+//! | [`simulated`] | a kernel in memory, played by its caller |
+//!
+//! A further kind of operation (a file, an outgoing connection) is a method and a [`Completion`]
+//! here, one request in each implementation, and one arm in `driver`. A further kind of kernel
+//! interface (epoll) is one more implementation, and a loop like that of `executor`.
 //!
 //! # Always true
-//! - What a queued request points at stays where it is until its completion was reaped: the
-//!   callers keep it in boxes that they own until then.
+//! - The ring owns what is in flight: sockets and listeners, the bytes of sends, the buffers of
+//!   receives. Each stays until the last completion that names it was reaped, whatever the caller
+//!   does; a ring that is dropped first ends what is in flight.
+//! - Completions of one socket are reaped in the order they were posted.
+
+pub(crate) mod buffers;
+pub(crate) mod data;
+mod send;
+pub(crate) mod simulated;
 
 use std::io;
-use std::os::fd::RawFd;
-use std::time::Duration;
+use std::net::SocketAddr;
 
-use io_uring::types::{CancelBuilder, Fd, SubmitArgs, TimeoutFlags, Timespec};
-use io_uring::{EnterFlags, IoUring, cqueue, opcode, squeue};
+use bytes::Bytes;
 
-use crate::buffer::{BUFFER_GROUP, BufferId, BufferRing};
-use crate::socket::SendOperation;
+use crate::clock::Now;
 
-/// Requests queued at most before they are submitted early.
-const SUBMISSIONS: u32 = 1_024;
-/// Completions the kernel keeps in the ring; more go to its own overflow list.
-const COMPLETIONS: u32 = 4_096;
+/// What a driver asks of a kernel. Services name it and call none of it: they have [`Io`](crate::Io).
+pub trait Ring: Sized {
+    /// An accepted socket that has no slot yet. Dropping it closes the connection.
+    type Socket;
+    /// A socket that listens.
+    type Listener;
 
-/// What a completion is of. The slot is the connection's, the listener an index among them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Operation {
-    Accept { listener: u32 },
-    Receive { slot: u32 },
-    Send { slot: u32 },
-    Cancel { slot: u32 },
-    CancelAccept { listener: u32 },
+    /// The time.
+    fn now(&self) -> Now;
+
+    /// The address of the other end; none if the peer is gone already.
+    fn peer(socket: &Self::Socket) -> Option<SocketAddr>;
+
+    // --- Submitting and reaping ---
+
+    /// Submits everything queued and lets the kernel post what completed. Never waits.
+    fn enter(&mut self) -> io::Result<()>;
+
+    /// Whether the next [`enter`](Ring::enter) has something to do.
+    fn has_queued(&mut self) -> bool;
+
+    /// Completions posted and not reaped.
+    fn ready(&mut self) -> usize;
+
+    /// Takes the next of the completions posted; none if it concerns the ring alone.
+    fn reap(&mut self) -> Option<Completion<Self::Socket>>;
+
+    /// What went to the kernel since the last time this was asked.
+    fn take_tally(&mut self) -> Tally;
+
+    // --- Listeners ---
+
+    /// Takes a listener; the caller counts them from 0.
+    fn listen(&mut self, listener: u32, socket: Self::Listener);
+
+    /// Accepts connections until a completion says that no more follow.
+    fn accept(&mut self, listener: u32);
+
+    /// Stops accepting. The accept ends with a completion of its own.
+    fn cancel_accept(&mut self, listener: u32);
+
+    /// Closes a listener, once no completion is to come that names it.
+    fn close_listener(&mut self, listener: u32);
+
+    // --- Sockets ---
+
+    /// Takes a socket under a slot that is free.
+    fn open(&mut self, slot: u32, socket: Self::Socket);
+
+    /// Whether completions of this slot are to come.
+    fn is_busy(&self, slot: u32) -> bool;
+
+    /// Closes the socket of a slot that is not busy; the slot is free again.
+    fn close(&mut self, slot: u32);
+
+    /// Receives until a completion says that no more follow.
+    fn receive(&mut self, slot: u32);
+
+    /// Stops a receive, which ends with a completion of its own.
+    fn cancel_receive(&mut self, slot: u32);
+
+    /// Stops everything the kernel does with a socket.
+    fn cancel_all(&mut self, slot: u32);
+
+    /// Takes the bytes out of `bytes` and sends them, unless a send of this slot is in flight,
+    /// which is an error of the caller.
+    fn send(&mut self, slot: u32, bytes: &mut Vec<Bytes>);
+
+    /// Goes on with a send of which the kernel took only a part.
+    fn send_rest(&mut self, slot: u32);
+
+    /// Drops the rest of a send of which the kernel took only a part.
+    fn drop_send(&mut self, slot: u32);
+
+    /// Shuts the write side: the peer reads an end behind what was sent.
+    fn shut_write(&mut self, slot: u32);
+
+    // --- Receive buffers ---
+
+    /// Buffers that receives would find.
+    fn buffers_free(&self) -> usize;
+
+    /// What a receive has filled.
+    fn bytes(&self, filled: &Filled) -> &[u8];
+
+    /// Lets receives fill the buffer again.
+    fn put_back(&mut self, filled: Filled);
+
+    // --- Time ---
+
+    /// Asks for a completion at a time of the monotonic clock. One at a time may be under way.
+    fn timeout(&mut self, at_ns: u64);
+
+    /// Makes the timeout under way come sooner; if it has come already, nothing happens.
+    fn move_timeout(&mut self, at_ns: u64);
+}
+
+/// A completion, for the driver.
+#[derive(Debug)]
+pub enum Completion<S> {
+    /// A connection was accepted, or accepting failed.
+    Accepted {
+        /// The listener.
+        listener: u32,
+        /// The socket, or the error number.
+        result: Result<S, i32>,
+        /// The accept goes on.
+        more: bool,
+    },
+    /// The cancel of an accept was carried out.
+    AcceptCancelled {
+        /// The listener.
+        listener: u32,
+    },
+    /// Bytes came, or the peer's end (`None`), or an error number.
+    Received {
+        /// The slot of the socket.
+        slot: u32,
+        /// What came.
+        result: Result<Option<Filled>, i32>,
+        /// The receive goes on.
+        more: bool,
+    },
+    /// The kernel took all of a send (`true`) or a part, or an error ended it.
+    Sent {
+        /// The slot of the socket.
+        slot: u32,
+        /// Whether nothing is left to send, or the error number.
+        result: Result<bool, i32>,
+    },
+    /// A cancel was carried out. What it cancelled completes on its own, before or after.
+    Cancelled {
+        /// The slot of the socket.
+        slot: u32,
+    },
+    /// The time of the timeout has come.
     Timeout,
-    MoveTimeout,
-    Wake,
 }
 
-impl Operation {
-    fn to_user_data(self) -> u64 {
-        let (tag, slot) = match self {
-            Operation::Accept { listener } => (0, listener),
-            Operation::Receive { slot } => (1, slot),
-            Operation::Send { slot } => (2, slot),
-            Operation::Cancel { slot } => (3, slot),
-            Operation::CancelAccept { listener } => (4, listener),
-            Operation::Timeout => (5, 0),
-            Operation::MoveTimeout => (6, 0),
-            Operation::Wake => (7, 0),
-        };
-        tag << 32 | u64::from(slot)
-    }
-
-    fn from_user_data(user_data: u64) -> Operation {
-        let slot = user_data as u32;
-        match user_data >> 32 {
-            0 => Operation::Accept { listener: slot },
-            1 => Operation::Receive { slot },
-            2 => Operation::Send { slot },
-            3 => Operation::Cancel { slot },
-            4 => Operation::CancelAccept { listener: slot },
-            5 => Operation::Timeout,
-            6 => Operation::MoveTimeout,
-            7 => Operation::Wake,
-            tag => unreachable!("no request was made with tag {tag}"),
-        }
-    }
+/// A receive buffer that was filled, and is the driver's until it is put back.
+#[derive(Debug)]
+pub struct Filled {
+    buffer: u16,
+    len: u32,
 }
 
-/// One completion.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Completion {
-    pub(crate) operation: Operation,
-    /// Bytes, a descriptor, or the error number.
-    pub(crate) result: Result<u32, i32>,
-    /// The multishot request goes on.
-    pub(crate) more: bool,
-    /// The buffer that was filled.
-    pub(crate) buffer: Option<BufferId>,
-}
-
-pub(crate) struct DataRing {
-    // Dropped before the buffers: closing the ring ends the kernel's use of them.
-    ring: IoUring,
-    pub(crate) buffers: BufferRing,
-    /// Read by the kernel when the timeout request is submitted.
-    deadline: Box<Timespec>,
-    tally: Tally,
-}
-
-/// What went to the kernel since somebody asked.
+/// What went to the kernel.
 #[derive(Debug, Default, Clone, Copy)]
-pub(crate) struct Tally {
+pub struct Tally {
     /// System calls.
     pub(crate) calls: u32,
     /// Sends they carried.
     pub(crate) sends: u32,
-}
-
-impl DataRing {
-    /// Must be made on the thread that uses it: the kernel takes requests from no other.
-    /// `eventfd` is told of completions while that is enabled.
-    pub(crate) fn new(eventfd: RawFd) -> io::Result<DataRing> {
-        let ring: IoUring = IoUring::builder()
-            .setup_single_issuer()
-            .setup_defer_taskrun()
-            .setup_taskrun_flag()
-            .setup_cqsize(COMPLETIONS)
-            .build(SUBMISSIONS)?;
-        let buffers = BufferRing::register(&ring)?;
-        ring.submitter().register_eventfd(eventfd)?;
-        let deadline = Box::new(Timespec::new());
-        let mut ring = DataRing { ring, buffers, deadline, tally: Tally::default() };
-        ring.set_eventfd_enabled(false);
-        Ok(ring)
-    }
-
-    /// Submits everything queued and lets the kernel post what completed: one system call.
-    pub(crate) fn enter(&mut self) -> io::Result<()> {
-        let queued = self.ring.submission().len() as u32;
-        loop {
-            self.tally.calls += 1;
-            // SAFETY: no argument is passed with these flags, and every queued request points at
-            // memory its owner keeps until the completion (see the top of this file).
-            let entered = unsafe {
-                self.ring.submitter().enter::<libc::sigset_t>(
-                    queued,
-                    0,
-                    EnterFlags::GETEVENTS.bits(),
-                    None,
-                )
-            };
-            match entered {
-                Ok(_) => return Ok(()),
-                Err(error) => match error.raw_os_error() {
-                    Some(libc::EINTR) => {}
-                    // The completion list is full, or memory is short for a moment: what was not
-                    // submitted stays queued, and the caller reaps before it comes again.
-                    Some(libc::EBUSY | libc::EAGAIN) => return Ok(()),
-                    _ => return Err(error),
-                },
-            }
-        }
-    }
-
-    /// Submits everything queued and waits until something completes; false if nothing did in
-    /// time.
-    pub(crate) fn wait(&mut self, at_most: Duration) -> io::Result<bool> {
-        let at_most = Timespec::from(at_most);
-        self.tally.calls += 1;
-        let waited =
-            self.ring.submitter().submit_with_args(1, &SubmitArgs::new().timespec(&at_most));
-        match waited {
-            Ok(_) => Ok(true),
-            Err(error) => match error.raw_os_error() {
-                Some(libc::ETIME) => Ok(false),
-                // As in `enter`; the caller looks for work and comes again.
-                Some(libc::EINTR | libc::EBUSY | libc::EAGAIN) => Ok(true),
-                _ => Err(error),
-            },
-        }
-    }
-
-    /// What went to the kernel since the last time this was asked.
-    pub(crate) fn take_tally(&mut self) -> Tally {
-        std::mem::take(&mut self.tally)
-    }
-
-    /// Takes the completions posted so far.
-    pub(crate) fn reap(&mut self, into: &mut Vec<Completion>) {
-        into.extend(self.ring.completion().map(|entry| Completion {
-            operation: Operation::from_user_data(entry.user_data()),
-            result: u32::try_from(entry.result()).map_err(|_| -entry.result()),
-            more: cqueue::more(entry.flags()),
-            buffer: cqueue::buffer_select(entry.flags()).map(BufferId),
-        }));
-    }
-
-    /// Completions write to the eventfd from now on, or no longer.
-    pub(crate) fn set_eventfd_enabled(&mut self, enabled: bool) {
-        let completions = self.ring.completion();
-        if enabled { completions.enable_eventfd() } else { completions.disable_eventfd() }
-    }
-
-    /// Whether the next `enter` has something to do: requests that wait for it, or work the kernel
-    /// put off. Newer kernels do a limited amount of work per call (20 pieces in 6.18), some of
-    /// which ends in no completion, so a call without completions does not mean that all is done.
-    pub(crate) fn has_queued(&mut self) -> bool {
-        let submission = self.ring.submission();
-        !submission.is_empty() || submission.taskrun()
-    }
-
-    /// A completion when an eventfd is written to.
-    pub(crate) fn watch(&mut self, eventfd: RawFd) {
-        let entry = opcode::PollAdd::new(Fd(eventfd), libc::POLLIN as u32).multi(true).build();
-        self.push(entry, Operation::Wake);
-    }
-
-    /// Whether there are completions, or work that will become some. No system call.
-    pub(crate) fn has_news(&mut self) -> bool {
-        self.ring.submission().taskrun() || !self.ring.completion().is_empty()
-    }
-
-    pub(crate) fn accept(&mut self, listener: u32, socket: RawFd) {
-        let entry = opcode::AcceptMulti::new(Fd(socket)).flags(libc::SOCK_CLOEXEC).build();
-        self.push(entry, Operation::Accept { listener });
-    }
-
-    pub(crate) fn cancel_accept(&mut self, listener: u32) {
-        let target = Operation::Accept { listener }.to_user_data();
-        self.push(opcode::AsyncCancel::new(target).build(), Operation::CancelAccept { listener });
-    }
-
-    pub(crate) fn receive(&mut self, slot: u32, socket: RawFd) {
-        let entry = opcode::RecvMulti::new(Fd(socket), BUFFER_GROUP).build();
-        self.push(entry, Operation::Receive { slot });
-    }
-
-    /// Stops a multishot receive; it ends with a completion of its own.
-    pub(crate) fn cancel_receive(&mut self, slot: u32) {
-        let target = Operation::Receive { slot }.to_user_data();
-        self.push(opcode::AsyncCancel::new(target).build(), Operation::Cancel { slot });
-    }
-
-    /// Stops everything the kernel does with a socket.
-    pub(crate) fn cancel_all(&mut self, slot: u32, socket: RawFd) {
-        let entry = opcode::AsyncCancel2::new(CancelBuilder::fd(Fd(socket)).all()).build();
-        self.push(entry, Operation::Cancel { slot });
-    }
-
-    /// Sends what is left of `operation`, all of it unless the connection breaks.
-    pub(crate) fn send(&mut self, slot: u32, socket: RawFd, operation: &mut SendOperation) {
-        const FLAGS: i32 = libc::MSG_WAITALL | libc::MSG_NOSIGNAL;
-        let entry = match operation.prepare() {
-            (_, [only]) => opcode::Send::new(Fd(socket), only.iov_base.cast(), only.iov_len as u32)
-                .flags(FLAGS)
-                .build(),
-            (header, _) => opcode::SendMsg::new(Fd(socket), header).flags(FLAGS as u32).build(),
-        };
-        self.push(entry, Operation::Send { slot });
-        self.tally.sends += 1;
-    }
-
-    /// Makes the timeout under way come sooner; if it has come already, nothing happens.
-    pub(crate) fn move_timeout(&mut self, at_ns: u64) {
-        self.set_deadline(at_ns);
-        let target = Operation::Timeout.to_user_data();
-        let entry =
-            opcode::TimeoutUpdate::new(target, &*self.deadline).flags(TimeoutFlags::ABS).build();
-        self.push(entry, Operation::MoveTimeout);
-    }
-
-    /// Asks for a completion at a time of the monotonic clock. One at a time may be under way.
-    pub(crate) fn timeout(&mut self, at_ns: u64) {
-        self.set_deadline(at_ns);
-        let entry = opcode::Timeout::new(&*self.deadline).flags(TimeoutFlags::ABS).build();
-        self.push(entry, Operation::Timeout);
-    }
-
-    fn set_deadline(&mut self, at_ns: u64) {
-        *self.deadline =
-            Timespec::new().sec(at_ns / 1_000_000_000).nsec((at_ns % 1_000_000_000) as u32);
-    }
-
-    fn push(&mut self, entry: squeue::Entry, operation: Operation) {
-        let entry = entry.user_data(operation.to_user_data());
-        loop {
-            // SAFETY: what the entry points at is kept by its owner until the completion, which
-            // `operation` names (see the top of this file).
-            if unsafe { self.ring.submission().push(&entry) }.is_ok() {
-                return;
-            }
-            // The queue is full in the middle of a turn: submit early, at the cost of one more call.
-            self.tally.calls += 1;
-            match self.ring.submit().map_err(|error| error.raw_os_error()) {
-                // Interrupted, or memory is short for a moment: there is nothing to do but to insist.
-                Ok(_) | Err(Some(libc::EINTR | libc::EAGAIN)) => {}
-                Err(error) => panic!("submitting to a ring of our own making: error {error:?}"),
-            }
-        }
-    }
 }

@@ -7,8 +7,8 @@ use std::io;
 pub enum Asked {
     /// SIGINT or SIGTERM: to stop. The second one asks to stop at once.
     Stop(&'static str),
-    /// SIGUSR2, which operators of NATS send before a stop that may take its time.
-    LameDuck,
+    /// SIGUSR2: to stop, in its own time. Does not count for a stop at once.
+    Drain,
     /// SIGHUP: to read the configuration again.
     Reload,
 }
@@ -20,7 +20,7 @@ pub struct Signals {
 }
 
 impl Signals {
-    /// Blocks them for this thread and all it starts.
+    /// Blocks these signals for this thread and all threads it starts.
     pub fn block() -> io::Result<Signals> {
         let mut set = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
         // SAFETY: `sigemptyset` initialises the set it is given; the other calls read and write
@@ -38,14 +38,14 @@ impl Signals {
         }
     }
 
-    /// Waits for one of them.
+    /// Waits for the next of these signals.
     pub fn wait(&self) -> io::Result<Asked> {
         let mut signal = 0;
         // SAFETY: the set was initialised by `block`, and `signal` is written by the call only.
         match unsafe { libc::sigwait(&self.set, &mut signal) } {
             0 => Ok(match signal {
                 libc::SIGHUP => Asked::Reload,
-                libc::SIGUSR2 => Asked::LameDuck,
+                libc::SIGUSR2 => Asked::Drain,
                 libc::SIGINT => Asked::Stop("SIGINT"),
                 _ => Asked::Stop("SIGTERM"),
             }),

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use executors::launch::{Stopped, launch};
-use executors::{ConnectionId, Io, Now, Observed, Service};
+use executors::{ConnectionId, Io, Now, Observed, Ring, Service};
 
 /// Answers numbers with themselves, and notes what it is told.
 struct Echo {
@@ -19,13 +19,13 @@ struct Echo {
 }
 
 impl Service for Echo {
-    type Letter = ();
+    type Message = ();
 
     const LANES: usize = 1;
 
     support::nobody_connects!();
 
-    fn turn(&mut self, _: Now, _: &mut Io<()>) -> bool {
+    fn turn<R: Ring>(&mut self, _: Now, _: &mut Io<(), R>) -> bool {
         while let Ok(number) = self.numbers.try_recv() {
             let _ = self.answers.send(number);
         }
@@ -91,7 +91,7 @@ fn other_threads_wake_a_core_from_every_sleep_and_it_tells_when_it_slept() {
                 assert!(some > 0 && sends == 0);
                 calls += some;
             }
-            Observed::Starved => panic!("nobody is connected"),
+            Observed::Starved | Observed::Full { .. } => panic!("nothing is connected"),
         }
     }
     assert_eq!(asleep_since, None);

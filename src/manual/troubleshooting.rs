@@ -217,4 +217,4 @@
 //! not keep serving. Please report that line and the configuration. systemd sends SIGABRT too, when
 //! a core has not answered for `WatchdogSec=`. SIGKILL is mostly the kernel, short of memory:
 //! `journalctl --dmesg` says so, and [`capacity`](super::capacity) how much it needs. `the data
-//! ring of CPU 0 failed, the broker cannot go on` is the kernel refusing a ring that it had given.
+//! ring of CPU 0 failed, the process cannot go on` is the kernel refusing a ring that it had given.

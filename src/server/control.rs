@@ -1,7 +1,7 @@
 //! Commands to the cores, from any thread: the only way anything but a client reaches a broker that
 //! runs.
 //!
-//! Made by `server`, used by whoever asks or tells the cores something; each core's `relay` carries a
+//! Made by `server`, used by whoever asks or tells the cores something; each core's `desk` carries a
 //! command out in its next turn.
 //!
 //! # Always true

@@ -5,10 +5,12 @@
 
 mod admin;
 mod control;
+mod desk;
 mod logs;
 mod node;
 mod notify;
 pub mod process;
+mod refusal;
 mod relay;
 pub mod reload;
 mod turns;
@@ -32,6 +34,7 @@ use executors::{listener, placement, preflight};
 
 use admin::{AdminHandle, AdminServer};
 use control::Control;
+use desk::Desk;
 use logs::Logs;
 use node::{Addresses, Core, Node};
 use notify::Supervisor;
@@ -73,7 +76,10 @@ pub fn run(settings: Settings, source: Source) -> ExitCode {
         Ok(broking) => broking,
         Err(error) => {
             logs.end();
-            return refuse(error);
+            return match error.downcast_ref() {
+                Some(error) => refuse(refusal::text(error)),
+                None => refuse(error),
+            };
         }
     };
     supervisor.ready(&format!("ready on {}", broking.node.addresses));
@@ -120,7 +126,7 @@ fn run_until_stop(
                 }
                 supervisor.ready(&format!("reload {}: {reload}", reload.outcome()));
             }
-            Ok(Asked::LameDuck) => {
+            Ok(Asked::Drain) => {
                 tracing::info!("SIGUSR2: stopping, SIGTERM twice to stop at once");
                 return 0;
             }
@@ -141,7 +147,7 @@ fn while_stopping(signals: &Signals, logs: &Logs, mut stops: u32) {
     while let Ok(asked) = signals.wait() {
         match asked {
             Asked::Reload => tracing::warn!("SIGHUP: not reloaded, the broker is stopping"),
-            Asked::LameDuck => {}
+            Asked::Drain => {}
             Asked::Stop(signal) => {
                 stops += 1;
                 if stops == 2 {
@@ -214,7 +220,7 @@ fn start(settings: Settings, source: Source) -> Result<Broking, Box<dyn std::err
         cpus,
         listeners,
         connections_max: max_connections,
-        letters_max: limits::MESH_LETTERS_MAX,
+        messages_max: limits::MESH_LETTERS_MAX,
         linger: Duration::from_millis(limits::LINGER_MS),
         busy_poll,
     };
@@ -226,7 +232,8 @@ fn start(settings: Settings, source: Source) -> Result<Broking, Box<dyn std::err
         let Core { counters, turns, .. } = of_cores[core].clone();
         let broker = Broker::new(CoreId(core as u16), cluster.clone(), counters);
         let commands = receivers[core].lock().expect("taking one does not panic").take();
-        Relay::new(broker, commands.expect("a core is made once"), turns)
+        let commands = commands.expect("a core is made once");
+        Relay { broker, beside: Desk::new(commands, turns) }
     })?;
     let wake = running.wake_handle();
     let control = Control::new(senders, move |core| wake.wake(core));

@@ -1,93 +1,97 @@
-//! The relay of one core: turns what its executor tells into calls of the broker, and what the
+//! The relay of one core: turns what its executor reports into calls of the broker, and what the
 //! broker wants into requests of the executor.
 //!
-//! It decides nothing, and keeps nothing but the two ends it joins and questions that other threads
-//! have asked.
+//! It decides nothing, and keeps nothing but the two ends it joins. What a process does besides, and
+//! what it notes of all this, is its [`Beside`]: the server's is `desk`; the simulator includes this
+//! file with one of its own.
 
-use std::collections::VecDeque;
 use std::net::SocketAddr;
-use std::sync::Arc;
-use std::sync::mpsc::Receiver;
 
-use blipmq::broker::inspect::{Answer, Inspection};
 use blipmq::broker::letter::{LANES, Letter};
-use blipmq::broker::notice::{Event, Notice};
+use blipmq::broker::notice::Notice;
 use blipmq::broker::port::Port;
 use blipmq::broker::{Broker, ConnectionId, Now, Peer, Wire, turn};
-use blipmq::config::Choice;
 use blipmq::protocol::CoreId;
 use bytes::Bytes;
-use executors::{Io, Observed, Service};
+use executors::{Io, Observed, Ring, Service};
 
-use super::control::{Command, Fill, Reply};
-use super::turns::Turns;
-
-/// What is spoken with those who came by each listener, in the order `server` binds them.
+/// What is spoken with those who came by each listener, in the order of the executors' plan.
 pub const LISTENERS: [Wire; 2] = [Wire::Blip, Wire::Nats];
 
-pub struct Relay {
-    broker: Broker,
-    commands: Receiver<Command>,
-    turns: Arc<Turns>,
-    /// Questions that take several turns.
-    inspections: VecDeque<(Inspection, Reply<Answer>)>,
+/// What a process does on a core beside the broker. The first three methods act; the others only
+/// hear what passes, in its order.
+pub trait Beside {
+    /// Runs before the broker's turn; returns whether there is more to do at once.
+    fn turn<R: Ring>(&mut self, broker: &mut Broker, now: Now, io: &Io<Letter, R>) -> bool;
+
+    /// The broker has something for the operator.
+    fn notice(&mut self, notice: Notice);
+
+    /// The executor did something.
+    fn observe(&mut self, observed: Observed);
+
+    /// A connection begins.
+    fn connected(&mut self, _connection: ConnectionId, _peer: Peer, _admitted: bool) {}
+
+    /// Bytes arrive.
+    fn received(&mut self, _connection: ConnectionId, _bytes: &[u8]) {}
+
+    /// A send is complete.
+    fn sent(&mut self, _connection: ConnectionId) {}
+
+    /// The stop begins.
+    fn stopping(&mut self) {}
+
+    /// A mesh message is read.
+    fn reads(&mut self, _message: &Letter) {}
+
+    /// The broker sends these ranges.
+    fn sends(&mut self, _connection: ConnectionId, _ranges: &[Bytes]) {}
+
+    /// The broker no longer reads a connection.
+    fn pauses(&mut self, _connection: ConnectionId) {}
+
+    /// The broker reads a connection again.
+    fn resumes(&mut self, _connection: ConnectionId) {}
+
+    /// The broker closes a connection behind these bytes.
+    fn closes(&mut self, _connection: ConnectionId, _last: &Bytes) {}
+
+    /// A connection is gone.
+    fn closed(&mut self, _connection: ConnectionId, _peer: Peer, _why: &str) {}
 }
 
-impl Relay {
-    pub fn new(broker: Broker, commands: Receiver<Command>, turns: Arc<Turns>) -> Relay {
-        let inspections = VecDeque::new();
-        Relay { broker, commands, turns, inspections }
-    }
-
-    /// Carries out what came from other threads, and a slice of the oldest question; returns whether
-    /// there is more of it.
-    fn obey(&mut self, now: executors::Now, io: &Io<Letter>) -> bool {
-        while let Ok(command) = self.commands.try_recv() {
-            match command {
-                Command::Ping(reply) => reply(()),
-                Command::Reload(settings, reply) => {
-                    self.broker.reload(time(now), settings);
-                    reply(());
-                }
-                Command::Fill(reply) => reply(Fill {
-                    mesh_waiting_letters: io.mesh().waiting(),
-                    receive_buffers_free: io.buffers_free(),
-                }),
-                Command::Inspect(question, reply) => {
-                    self.inspections.push_back((Inspection::new(question), reply));
-                }
-            }
-        }
-        if let Some((inspection, _)) = self.inspections.front_mut()
-            && self.broker.inspect(time(now), inspection)
-            && let Some((inspection, reply)) = self.inspections.pop_front()
-        {
-            reply(inspection.into_answer());
-        }
-        !self.inspections.is_empty()
-    }
+/// The service of one core.
+pub struct Relay<B> {
+    pub broker: Broker,
+    pub beside: B,
 }
 
 /// What a turn of the broker asks of its executor.
-struct Outside<'a> {
+struct Outside<'a, B, R: Ring> {
     now: executors::Now,
-    io: &'a mut Io<Letter>,
+    io: &'a mut Io<Letter, R>,
+    beside: &'a mut B,
 }
 
-impl Port for Outside<'_> {
+impl<B: Beside, R: Ring> Port for Outside<'_, B, R> {
     fn send(&mut self, connection: ConnectionId, ranges: &mut Vec<Bytes>) {
+        self.beside.sends(connection, ranges);
         self.io.send(outward(connection), ranges);
     }
 
     fn pause(&mut self, connection: ConnectionId) {
+        self.beside.pauses(connection);
         self.io.pause(outward(connection));
     }
 
     fn resume(&mut self, connection: ConnectionId) {
+        self.beside.resumes(connection);
         self.io.resume(outward(connection));
     }
 
     fn close(&mut self, connection: ConnectionId, last: Bytes) {
+        self.beside.closes(connection, &last);
         self.io.close(self.now, outward(connection), last);
     }
 
@@ -96,16 +100,18 @@ impl Port for Outside<'_> {
     }
 
     fn try_recv(&mut self, from: CoreId, lane: usize) -> Option<Letter> {
-        self.io.mesh().try_recv(from.0.into(), lane)
+        let message = self.io.mesh().try_recv(from.0.into(), lane)?;
+        self.beside.reads(&message);
+        Some(message)
     }
 
     fn notice(&mut self, notice: Notice) {
-        log(notice);
+        self.beside.notice(notice);
     }
 }
 
-impl Service for Relay {
-    type Letter = Letter;
+impl<B: Beside> Service for Relay<B> {
+    type Message = Letter;
 
     const LANES: usize = LANES;
 
@@ -117,17 +123,18 @@ impl Service for Relay {
         listener: usize,
         admitted: bool,
     ) {
-        let protocol = LISTENERS[listener];
-        tracing::debug!(%address, ?protocol, admitted, "connected");
-        let peer = Peer { protocol, address };
+        let peer = Peer { protocol: LISTENERS[listener], address };
+        self.beside.connected(inward(connection), peer, admitted);
         self.broker.connected(time(now), inward(connection), peer, admitted);
     }
 
     fn received(&mut self, now: executors::Now, connection: executors::ConnectionId, bytes: &[u8]) {
+        self.beside.received(inward(connection), bytes);
         self.broker.received(time(now), inward(connection), bytes);
     }
 
     fn sent(&mut self, now: executors::Now, connection: executors::ConnectionId) {
+        self.beside.sent(inward(connection));
         self.broker.sent(time(now), inward(connection));
     }
 
@@ -141,17 +148,17 @@ impl Service for Relay {
 
     fn closed(&mut self, connection: executors::ConnectionId) {
         let (peer, why) = self.broker.closed(inward(connection));
-        tracing::debug!(address = %peer.address, protocol = ?peer.protocol, %why, "closed");
+        self.beside.closed(inward(connection), peer, &why);
     }
 
     fn wants_input(&self) -> bool {
         self.broker.wants_input()
     }
 
-    fn turn(&mut self, now: executors::Now, io: &mut Io<Letter>) -> bool {
-        self.turns.turns.add(1);
-        let busy = self.obey(now, io);
-        busy | turn::turn(&mut self.broker, time(now), &mut Outside { now, io })
+    fn turn<R: Ring>(&mut self, now: executors::Now, io: &mut Io<Letter, R>) -> bool {
+        let busy = self.beside.turn(&mut self.broker, time(now), io);
+        let mut outside = Outside { now, io, beside: &mut self.beside };
+        busy | turn::turn(&mut self.broker, time(now), &mut outside)
     }
 
     fn next_deadline(&self) -> Option<u64> {
@@ -159,6 +166,7 @@ impl Service for Relay {
     }
 
     fn stop(&mut self, now: executors::Now) {
+        self.beside.stopping();
         self.broker.stop(time(now));
     }
 
@@ -167,30 +175,7 @@ impl Service for Relay {
     }
 
     fn observe(&mut self, observed: Observed) {
-        self.turns.observe(observed);
-    }
-}
-
-/// Tells an operator what happened to a connection.
-fn log(Notice { peer, event }: Notice) {
-    let Peer { address, protocol } = peer;
-    match event {
-        Event::LoginRefused { why } => {
-            tracing::info!(%address, ?protocol, "login refused: {why}");
-        }
-        Event::Revoked => {
-            tracing::info!(%address, ?protocol, "closed: its user is gone or changed by a reload");
-        }
-        Event::TooSlow { why } => {
-            tracing::info!(%address, ?protocol, "disconnected: {why}");
-        }
-        Event::Overflow { pattern, policy } => {
-            let policy = policy.name();
-            tracing::info!(
-                %address, ?protocol, %pattern, policy,
-                "the queue of a subscription is full, from now on only counted"
-            );
-        }
+        self.beside.observe(observed);
     }
 }
 

@@ -16,10 +16,11 @@ use std::sync::{Arc, Mutex, MutexGuard, mpsc};
 use std::time::{Duration, Instant, SystemTime};
 
 use blipmq::config::Settings;
-use executors::launch::Tuning;
+use executors::control::Tuning;
 use executors::preflight;
 
 use super::control::{Command, Control};
+use super::refusal;
 
 /// How long a core may take to answer, before and while it is reloaded.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -227,7 +228,7 @@ impl Reloader {
         let max_connections = accepted.settings.server.max_connections;
         if max_connections != old.server.max_connections {
             preflight::open_files(self.control.cores(), max_connections)
-                .map_err(|error| lines(error.to_string()))?;
+                .map_err(|error| lines(refusal::text(&error)))?;
         }
         let stuck = wait_for_all(&self.control, PATIENCE, Command::Ping);
         match stuck.is_empty() {

@@ -1,6 +1,6 @@
 //! What each core does besides serving: turns, system calls, sleep, shortage of buffers.
 //!
-//! Filled by `relay` from what the executor tells; read by the admin pages.
+//! Filled by `desk` from what the executor tells; read by the admin pages.
 
 use blipmq::broker::counters::Counter;
 use blipmq::broker::histogram::Histogram;
@@ -43,6 +43,8 @@ impl Turns {
                 }
             }
             Observed::Starved => self.buffer_shortages.add(1),
+            // Every refused connection is counted by its broker.
+            Observed::Full { .. } => {}
         }
     }
 

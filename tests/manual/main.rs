@@ -7,6 +7,8 @@
 //! | sums and tables of numbers | `numbers` |
 //! | `blipmq help` | `help` |
 
+#[path = "../../src/server/refusal.rs"]
+mod refusal;
 #[path = "../support/mod.rs"]
 mod support;
 

@@ -10,7 +10,7 @@ use executors::StartError;
 use executors::listener::Purpose;
 
 use super::support::running::blipmq;
-use super::{CHAPTERS, chapter, one_line, read, spans};
+use super::{CHAPTERS, chapter, one_line, read, refusal, spans};
 
 /// Every word of a text that could be the name of a metric.
 fn metric_names(text: &str) -> BTreeSet<String> {
@@ -89,7 +89,7 @@ fn start_errors() -> Vec<StartError> {
     let purpose = Purpose { of: "clients", change: "--bind" };
     let address = ([127, 0, 0, 1], 7878).into();
     let errors = vec![
-        StartError::Kernel { found: "5.15.0".to_owned() },
+        StartError::Kernel { found: "5.15.0".to_owned(), needed: (6, 1) },
         StartError::Disabled { setting: 2 },
         StartError::Forbidden { source: refused() },
         StartError::Memlock { found: 64 << 10, needed: 1 << 20 },
@@ -127,7 +127,7 @@ fn every_refusal_to_start_is_found_by_its_first_words() {
         .filter_map(|line| Some(line.strip_prefix("| `")?.split_once("` |")?.0))
         .collect();
     for error in start_errors() {
-        let text = error.to_string();
+        let text = refusal::text(&error);
         let found: Vec<&&str> = quoted.iter().filter(|words| text.starts_with(**words)).collect();
         assert_eq!(found.len(), 1, "{text}");
         assert!(found[0].len() > 20, "{text}");
@@ -138,18 +138,15 @@ fn every_refusal_to_start_is_found_by_its_first_words() {
 fn texts_that_are_quoted_stand_in_the_source() {
     let chapter = one_line(&chapter("troubleshooting"));
     for (text, file) in [
-        (
-            "server.max_connections is reached: new connections are refused",
-            "executors/src/listener.rs",
-        ),
+        ("server.max_connections is reached: new connections are refused", "src/server/desk.rs"),
         (
             "accepting failed: raise the open-file limit or close connections",
             "executors/src/driver.rs",
         ),
-        ("failed, the broker cannot go on", "executors/src/launch.rs"),
-        ("the queue of a subscription is full, from now on only counted", "src/server/relay.rs"),
-        ("disconnected:", "src/server/relay.rs"),
-        ("login refused:", "src/server/relay.rs"),
+        ("failed, the process cannot go on", "executors/src/launch.rs"),
+        ("the queue of a subscription is full, from now on only counted", "src/server/desk.rs"),
+        ("disconnected:", "src/server/desk.rs"),
+        ("login refused:", "src/server/desk.rs"),
         ("nothing was changed:", "src/server/reload.rs"),
         ("changed, but needs a restart:", "src/server/reload.rs"),
         ("nothing to apply", "src/server/reload.rs"),

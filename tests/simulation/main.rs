@@ -1,6 +1,7 @@
-//! The deterministic simulator: several cores with a [`Broker`](blipmq::broker::Broker) each, a
-//! mesh that is late, connections that split, stall and vanish, clocks that jump; all from one
-//! seed. Everything a client reads is checked against the promises of the broker.
+//! The deterministic simulator: several cores of the server, each the real relay and the real driver
+//! of `executors` over a simulated ring; a kernel that is late and fails, a mesh that is late,
+//! connections that split, stall and vanish, clocks that jump; all from one seed. Everything a client
+//! reads is checked against the promises of the broker.
 //!
 //! ```text
 //! cargo test --test simulation                               a few hundred seeds
@@ -10,7 +11,8 @@
 //!
 //! | to learn | read |
 //! |---|---|
-//! | what one step of the world is | `world`, `driver`, `mesh`, `wire` |
+//! | what one step of the world is | `world`, `cores`, `mesh` |
+//! | what the kernel does | `wire` |
 //! | what clients do | `behaviour`, `conversation` |
 //! | what is checked when a client reads | `receive`, `addressed` |
 //! | what is checked at the end | `promises`, `owed`, against `truth` |
@@ -20,7 +22,7 @@
 mod addressed;
 mod behaviour;
 mod conversation;
-mod driver;
+mod cores;
 mod mesh;
 mod nats;
 mod owed;
@@ -28,9 +30,12 @@ mod plan;
 mod promises;
 mod random;
 mod receive;
+#[path = "../../src/server/relay.rs"]
+mod relay;
 mod scenarios;
 mod scenarios_options;
 mod truth;
+mod watch;
 mod wire;
 mod world;
 
@@ -58,8 +63,8 @@ fn the_seeds_reach_every_bound() {
     for seed in 0..SEEDS {
         let world = behaviour::live(seed);
         reached[0] += world.pauses;
-        for driver in &world.drivers {
-            let counters = &driver.counters;
+        for core in &world.cores {
+            let counters = &core.counters;
             let counted = [
                 &counters.dropped_oldest_messages,
                 &counters.dropped_new_messages,

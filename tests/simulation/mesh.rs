@@ -1,94 +1,63 @@
-//! The simulated mesh: bounded lanes as in `executors::mesh`, whose letters may be late but never
-//! overtake one another.
+//! How late the messages of the mesh are. The mesh itself is the real one: its messages wait on
+//! their way until this lets them arrive, and never overtake one another.
 
 use std::collections::VecDeque;
 use std::ops::RangeInclusive;
 
-use blipmq::broker::mesh::{LANES, Message};
+use blipmq::broker::letter::LANES;
+use executors::Service;
+use executors::simulated::Machine;
 
 use crate::random::Random;
 
-struct Posted {
-    letter: Message,
-    /// The tick from which on the receiver sees it.
-    visible_at: u64,
-    /// Its arrival has woken the receiver.
-    announced: bool,
-}
-
 pub struct Mesh {
     cores: usize,
-    letters_max: usize,
     delay_ticks: RangeInclusive<u64>,
-    lanes: Vec<VecDeque<Posted>>,
+    /// For each message under way the tick in which it may arrive.
+    lanes: Vec<VecDeque<u64>>,
 }
 
 impl Mesh {
-    pub fn new(cores: usize, letters_max: usize, delay_ticks: RangeInclusive<u64>) -> Mesh {
+    pub fn new(cores: usize, delay_ticks: RangeInclusive<u64>) -> Mesh {
         let lanes = (0..cores * cores * LANES).map(|_| VecDeque::new()).collect();
-        Mesh { cores, letters_max, delay_ticks, lanes }
+        Mesh { cores, delay_ticks, lanes }
     }
 
-    fn lane(&mut self, from: usize, to: usize, lane: usize) -> &mut VecDeque<Posted> {
-        assert!(from != to, "a core does not write to itself");
-        &mut self.lanes[(from * self.cores + to) * LANES + lane]
-    }
-
-    /// Gives the letter back if the lane is full.
-    pub fn try_send(
+    /// Looks at what a core has sent.
+    pub fn note<S: Service>(
         &mut self,
+        machine: &Machine<S>,
+        from: usize,
         tick: u64,
         random: &mut Random,
-        (from, to, lane): (usize, usize, usize),
-        letter: Message,
-    ) -> Result<(), Message> {
-        let letters_max = self.letters_max;
-        let visible_at = tick + random.within(self.delay_ticks.clone());
-        let lane = self.lane(from, to, lane);
-        if lane.len() >= letters_max {
-            return Err(letter);
-        }
-        lane.push_back(Posted { letter, visible_at, announced: false });
-        Ok(())
-    }
-
-    /// The next letter, and whether the lane was full, so that its sender must be woken.
-    pub fn try_recv(
-        &mut self,
-        tick: u64,
-        (from, to, lane): (usize, usize, usize),
-    ) -> Option<(Message, bool)> {
-        let letters_max = self.letters_max;
-        let lane = self.lane(from, to, lane);
-        let was_full = lane.len() >= letters_max;
-        if lane.front()?.visible_at > tick {
-            return None;
-        }
-        Some((lane.pop_front()?.letter, was_full))
-    }
-
-    /// Cores that letters have newly arrived for. Each letter wakes its core once, as the real one.
-    pub fn arrivals(&mut self, tick: u64) -> Vec<usize> {
-        let mut woken = Vec::new();
-        for (index, lane) in self.lanes.iter_mut().enumerate() {
-            for posted in lane.iter_mut().take_while(|posted| posted.visible_at <= tick) {
-                if !std::mem::replace(&mut posted.announced, true) {
-                    woken.push(index / LANES % self.cores);
-                }
+    ) {
+        for (to, lane) in (0..self.cores * LANES).map(|index| (index / LANES, index % LANES)) {
+            let arrivals = &mut self.lanes[(from * self.cores + to) * LANES + lane];
+            while arrivals.len() < machine.under_way(from, to, lane) {
+                arrivals.push_back(tick + random.within(self.delay_ticks.clone()));
             }
         }
-        woken
     }
 
+    /// Lets everything arrive whose time has come.
+    pub fn arrive<S: Service>(&mut self, machine: &Machine<S>, tick: u64) {
+        for (index, arrivals) in self.lanes.iter_mut().enumerate() {
+            let (from, to) = (index / LANES / self.cores, index / LANES % self.cores);
+            while arrivals.front().is_some_and(|at| *at <= tick) {
+                arrivals.pop_front();
+                machine.arrive(from, to, index % LANES);
+            }
+        }
+    }
+
+    /// Whether nothing is under way.
     pub fn is_empty(&self) -> bool {
         self.lanes.iter().all(VecDeque::is_empty)
     }
 
-    /// From here on no letter is late.
+    /// From here on no message is late.
     pub fn hurry(&mut self) {
         self.delay_ticks = 0..=0;
-        for posted in self.lanes.iter_mut().flatten() {
-            posted.visible_at = 0;
-        }
+        self.lanes.iter_mut().flatten().for_each(|at| *at = 0);
     }
 }

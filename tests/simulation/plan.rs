@@ -1,10 +1,14 @@
 //! What kind of world a seed makes: how many cores and clients, how tight every bound is.
 
 use std::ops::RangeInclusive;
+use std::time::Duration;
 
 use blipmq::config::{OverflowPolicy, Settings};
+use blipmq::limits::LINGER_MS;
+use executors::simulated;
 
 use crate::random::Random;
+use crate::relay::LISTENERS;
 
 pub struct Plan {
     pub cores: usize,
@@ -26,6 +30,9 @@ pub struct Plan {
     pub fault_percent: u64,
     /// Of a hundred ticks, those in which an awake core takes a turn.
     pub turn_percent: u64,
+    /// Receive buffers of a core, and their bytes.
+    pub buffers: usize,
+    pub buffer_len: usize,
 }
 
 impl Default for Plan {
@@ -44,6 +51,8 @@ impl Default for Plan {
             frame_messages_max: 1,
             fault_percent: 0,
             turn_percent: 100,
+            buffers: 32,
+            buffer_len: 64 * 1_024,
         }
     }
 }
@@ -95,6 +104,21 @@ impl Plan {
             frame_messages_max: if heavy { 1 } else { random.pick(&[1, 3, 12]) },
             fault_percent: random.pick(&[0, 5, 15]),
             turn_percent: random.pick(&[20, 60, 100]),
+            buffers: random.pick(&[1, 2, 32]),
+            buffer_len: if heavy { 64 * 1_024 } else { random.pick(&[300, 64 * 1_024]) },
+        }
+    }
+
+    /// The machine under this world.
+    pub fn machine(&self) -> simulated::Plan {
+        simulated::Plan {
+            cores: self.cores,
+            listeners: LISTENERS.len(),
+            connections_max: self.settings.server.max_connections,
+            messages_max: self.letters_max,
+            linger: Duration::from_millis(LINGER_MS),
+            buffers: self.buffers,
+            buffer_len: self.buffer_len,
         }
     }
 

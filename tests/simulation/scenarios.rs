@@ -140,7 +140,7 @@ fn a_message_that_expires_in_a_queue_becomes_a_gap() {
     world.run_until_idle();
     let expected = [message("first"), gap(2, 1, GapReason::Expired), message("long")];
     assert_eq!(world.seen(subscriber), expected);
-    assert_eq!(world.drivers[0].counters.expired_in_queue_messages.get(), 1);
+    assert_eq!(world.cores[0].counters.expired_in_queue_messages.get(), 1);
     world.end();
 }
 
@@ -156,8 +156,8 @@ fn a_message_that_expires_on_its_way_over_the_mesh_is_never_queued() {
     world.publish(publisher, &topic, "long", 0);
     world.run_until_idle();
     assert_eq!(world.seen(subscriber), [gap(1, 1, GapReason::Expired), message("long")]);
-    assert_eq!(world.drivers[0].counters.expired_before_enqueue_messages.get(), 1);
-    assert_eq!(world.drivers[0].counters.expired_in_queue_messages.get(), 0);
+    assert_eq!(world.cores[0].counters.expired_before_enqueue_messages.get(), 1);
+    assert_eq!(world.cores[0].counters.expired_in_queue_messages.get(), 0);
     world.end();
 }
 
@@ -278,7 +278,7 @@ fn two_cores_with_full_mesh_lanes_do_not_deadlock() {
     for subscriber in subscribers {
         assert_eq!(world.received(subscriber).len(), 60);
     }
-    let full = |core: usize| world.drivers[core].counters.mesh_full.get();
+    let full = |core: usize| world.cores[core].counters.mesh_full.get();
     assert!(full(0) > 0 && full(1) > 0, "the lanes were full");
     world.end();
 }

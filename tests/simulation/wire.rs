@@ -1,21 +1,30 @@
 //! One TCP connection: a client's bytes on their way to a core, a core's sends on their way to the
-//! client, and the finite buffer between them. What `executors::socket` is to the real broker.
+//! client, and the finite buffer between them. This file plays the kernel for it: what the core's
+//! driver has asked for completes late, in part, or with an error.
 
 use std::collections::VecDeque;
 
-use blipmq::broker::{self, ConnectionId};
+use blipmq::broker::ConnectionId;
+use executors::simulated::{Cancel, Delivery, Kernel, SocketId};
 
 use crate::random::Random;
 
-/// What the core has heard of the socket; as in `executors::socket`.
+// Error numbers of Linux.
+const ENOMEM: i32 = 12;
+const EPIPE: i32 = 32;
+const ECONNRESET: i32 = 104;
+const ENOBUFS: i32 = 105;
+const ETIMEDOUT: i32 = 110;
+const ECANCELED: i32 = 125;
+
+/// How far the broker's half has come, as the relay saw it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
     /// Given to a core that has not looked yet.
     Accepted,
     Open,
-    /// The broker said `Close`.
+    /// The broker said `close`.
     Closing,
-    Released,
     /// The broker was told `closed`.
     Gone,
 }
@@ -33,7 +42,6 @@ pub enum ClientEnd {
 
 /// What passed over a wire whose client keeps no `Conversation`.
 pub struct Record {
-    pub protocol: broker::Protocol,
     /// What the broker has sent, whether the client reads it or not.
     pub sent: Vec<u8>,
     /// What the client has read and not looked at.
@@ -41,12 +49,15 @@ pub struct Record {
 }
 
 pub struct Wire {
+    kernel: Kernel,
+    socket: SocketId,
     pub core: usize,
     /// For clients of `nats`, whatever they speak.
     pub record: Option<Record>,
+    /// Known once the core has accepted the connection.
     pub admitted: bool,
     pub phase: Phase,
-    /// Set when the core has accepted it.
+    /// Set when the core has accepted the connection.
     pub id: ConnectionId,
     /// Written by the client, not arrived.
     pub upstream: VecDeque<u8>,
@@ -55,21 +66,10 @@ pub struct Wire {
     pub broken: bool,
     /// The broker is not to be given more for now.
     pub paused: bool,
-    /// The core has noticed the end.
-    pub ended: bool,
-    /// The end is among the core's completions.
-    pub end_under_way: bool,
-    /// Arrivals the core has not handed on.
-    pub references: usize,
-    /// The send in flight, and how much of it has reached the buffer.
-    pub in_flight: Option<(Vec<u8>, usize)>,
-    /// Its completion is among the core's.
-    pub sent_under_way: bool,
-    pub last_bytes: Vec<u8>,
-    pub linger_until_ns: u64,
+    /// A cancel that has completed before what it cancels.
+    cancelled: Option<Cancel>,
     /// When a send to it was last complete.
     pub last_taken_ns: u64,
-    pub write_shut: bool,
     /// The socket buffer: sent, not read by the client.
     pub downstream: VecDeque<u8>,
     pub downstream_len_max: usize,
@@ -80,26 +80,26 @@ pub struct Wire {
 }
 
 impl Wire {
-    pub fn new(core: usize, admitted: bool, fast: bool, downstream_len_max: usize) -> Wire {
+    pub fn new(
+        kernel: Kernel,
+        socket: SocketId,
+        core: usize,
+        (fast, downstream_len_max): (bool, usize),
+    ) -> Wire {
         Wire {
+            kernel,
+            socket,
             core,
             record: None,
-            admitted,
+            admitted: true,
             phase: Phase::Accepted,
-            id: ConnectionId { slot: broker::Slot(u32::MAX), generation: 0 },
+            id: ConnectionId { slot: u32::MAX, generation: 0 },
             upstream: VecDeque::new(),
             client_end: ClientEnd::No,
             broken: false,
             paused: false,
-            ended: false,
-            end_under_way: false,
-            references: 0,
-            in_flight: None,
-            sent_under_way: false,
-            last_bytes: Vec::new(),
-            linger_until_ns: u64::MAX,
+            cancelled: None,
             last_taken_ns: 0,
-            write_shut: false,
             downstream: VecDeque::new(),
             downstream_len_max,
             fast,
@@ -107,15 +107,18 @@ impl Wire {
         }
     }
 
-    /// Whether the socket is the core's and it reads it.
-    fn is_read(&self) -> bool {
-        matches!(self.phase, Phase::Open | Phase::Closing) && !self.paused && !self.ended
+    /// The kernel's part of a tick.
+    pub fn network(&mut self, random: &mut Random, at_peace: bool) {
+        self.arrive(random);
+        self.end(random);
+        self.send_on(random, at_peace);
+        self.cancel(random, at_peace);
     }
 
-    /// The next bytes that arrive at the core, if any do now.
-    pub fn arriving(&mut self, random: &mut Random) -> Option<Vec<u8>> {
-        if !self.is_read() || self.broken || self.upstream.is_empty() {
-            return None;
+    /// The next bytes arrive at the core, if any do now.
+    fn arrive(&mut self, random: &mut Random) {
+        if self.broken || self.upstream.is_empty() || !self.kernel.is_receiving(self.socket) {
+            return;
         }
         let some = match random.below(4) {
             0 => random.below(12) + 1,
@@ -123,36 +126,93 @@ impl Wire {
             _ => 1 << 20,
         };
         let len = some.min(self.upstream.len());
-        Some(self.upstream.drain(..len).collect())
-    }
-
-    /// Whether the core sees the end of the client now.
-    pub fn end_arrives(&self) -> bool {
-        let says_so = self.client_end != ClientEnd::No && self.upstream.is_empty();
-        self.is_read() && !self.end_under_way && (says_so || self.broken)
-    }
-
-    /// Moves the send in flight on; returns whether it has completed now.
-    pub fn send_on(&mut self, random: &mut Random) -> bool {
-        let Some((bytes, sent)) = &mut self.in_flight else { return false };
-        if self.sent_under_way {
-            return false;
+        let bytes: Vec<u8> = self.upstream.iter().take(len).copied().collect();
+        let more = !random.chance(3);
+        if let Delivery::Taken(len) = self.kernel.deliver(self.socket, &bytes, more) {
+            self.upstream.drain(..len);
         }
+    }
+
+    /// The end of the client arrives, or the receive ends for another reason.
+    fn end(&mut self, random: &mut Random) {
+        if !self.kernel.is_receiving(self.socket) {
+            return;
+        }
+        if self.broken {
+            let error = random.pick(&[ECONNRESET, ECONNRESET, ETIMEDOUT, ENOMEM]);
+            self.kernel.fail_receive(self.socket, error);
+        } else if self.client_end != ClientEnd::No && self.upstream.is_empty() {
+            self.kernel.deliver_end(self.socket);
+        } else if random.chance(1) {
+            // For want of a buffer that is there again, or for no reason.
+            self.kernel.fail_receive(self.socket, random.pick(&[ENOBUFS, ECANCELED]));
+        }
+    }
+
+    /// Moves the send under way on.
+    pub fn send_on(&mut self, random: &mut Random, at_peace: bool) {
+        let Some(left) = self.kernel.sending(self.socket) else { return };
         if self.client_end == ClientEnd::Closed {
             // The first bytes are answered with a reset.
             self.broken = true;
         }
-        if !self.broken {
-            let room = self.downstream_len_max.saturating_sub(self.downstream.len());
-            let mut len = (bytes.len() - *sent).min(room);
-            if !self.fast && len > 1 && random.chance(20) {
-                len = random.below(len) + 1;
-            }
-            self.downstream.extend(&bytes[*sent..*sent + len]);
-            *sent += len;
+        if self.broken {
+            let error = random.pick(&[ECONNRESET, EPIPE, ENOMEM, ENOBUFS]);
+            self.kernel.fail_send(self.socket, error);
+            return;
         }
-        self.sent_under_way = self.broken || *sent == bytes.len();
-        self.sent_under_way
+        let room = self.downstream_len_max.saturating_sub(self.downstream.len());
+        let mut len = left.min(room);
+        if !self.fast && len > 1 && random.chance(20) {
+            len = random.below(len) + 1;
+        }
+        self.downstream.extend(self.kernel.take(self.socket, len));
+        let completes = match len == left {
+            // The completion may be late.
+            true => self.fast || at_peace || !random.chance(15),
+            // A signal has ended the send early.
+            false => len > 0 && random.chance(5),
+        };
+        if completes {
+            self.kernel.complete_send(self.socket);
+        }
+    }
+
+    /// Carries out cancels: late, and before or after what they cancel.
+    fn cancel(&mut self, random: &mut Random, at_peace: bool) {
+        if at_peace || random.chance(50) {
+            self.end_cancelled();
+        }
+        while let Some(cancel) = self.kernel.cancel_of(self.socket) {
+            match random.below(4) {
+                0 if !at_peace => return,
+                1 => {
+                    self.end_cancelled();
+                    self.kernel.answer_cancel(self.socket);
+                    self.cancelled = Some(cancel);
+                }
+                2 => {
+                    self.kernel.answer_cancel(self.socket);
+                    self.end_under_way(cancel);
+                }
+                _ => {
+                    self.kernel.carry_out_cancel(self.socket);
+                }
+            }
+        }
+    }
+
+    fn end_cancelled(&mut self) {
+        if let Some(cancel) = self.cancelled.take() {
+            self.end_under_way(cancel);
+        }
+    }
+
+    fn end_under_way(&mut self, cancel: Cancel) {
+        self.kernel.fail_receive(self.socket, ECANCELED);
+        if cancel == Cancel::Everything {
+            self.kernel.cancel_send(self.socket);
+        }
     }
 
     /// What the client reads now.
@@ -169,9 +229,19 @@ impl Wire {
         self.downstream.drain(..len).collect()
     }
 
+    /// Whether a send of the core is under way.
+    pub fn is_sending(&self) -> bool {
+        self.kernel.sending(self.socket).is_some()
+    }
+
+    /// Whether the server has ended its half: the client has its end behind all that was sent.
+    pub fn is_write_shut(&self) -> bool {
+        self.kernel.is_write_shut(self.socket)
+    }
+
     /// Whether the client has read everything up to the server's end.
     pub fn at_end(&self) -> bool {
-        self.broken || (self.write_shut && self.in_flight.is_none() && self.downstream.is_empty())
+        self.broken || (self.is_write_shut() && !self.is_sending() && self.downstream.is_empty())
     }
 
     /// Whether anything is left to move.
@@ -179,9 +249,13 @@ impl Wire {
         let nobody_reads = self.broken || self.client_end == ClientEnd::Closed;
         let nobody_hears = self.broken || matches!(self.phase, Phase::Closing | Phase::Gone);
         // The client's end, behind what it sent.
-        let end_is_to_come = self.is_read() && self.client_end != ClientEnd::No;
-        self.in_flight.is_none()
+        let has_ended = self.broken || self.client_end != ClientEnd::No;
+        let end_is_to_come = has_ended && self.kernel.is_receiving(self.socket);
+        let is_cancelled = self.phase != Phase::Gone
+            && (self.cancelled.is_some() || self.kernel.cancel_of(self.socket).is_some());
+        !self.is_sending()
             && !end_is_to_come
+            && !is_cancelled
             && (self.downstream.is_empty() || nobody_reads)
             && (self.upstream.is_empty() || nobody_hears)
     }
@@ -194,10 +268,11 @@ impl std::fmt::Debug for Wire {
             .field("client_end", &self.client_end)
             .field("broken", &self.broken)
             .field("paused", &self.paused)
-            .field("ended", &self.ended)
             .field("stalled", &self.stalled)
             .field("upstream", &self.upstream.len())
-            .field("in_flight", &self.in_flight.as_ref().map(|(bytes, sent)| (bytes.len(), *sent)))
+            .field("is_receiving", &self.kernel.is_receiving(self.socket))
+            .field("cancel", &(self.kernel.cancel_of(self.socket), self.cancelled))
+            .field("sending", &self.kernel.sending(self.socket))
             .field("downstream", &self.downstream.len())
             .finish()
     }

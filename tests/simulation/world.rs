@@ -5,27 +5,35 @@
 use std::ops::RangeInclusive;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::time::Duration;
 
 use blipmq::broker::counters::Counters;
-use blipmq::broker::mesh::{DELIVERIES, REQUESTS};
-use blipmq::broker::{Cluster, Now};
+use blipmq::broker::letter::{DELIVERIES, REQUESTS};
+use blipmq::broker::{self, Broker, Cluster, Now};
 use blipmq::config::Settings;
 use blipmq::protocol::CoreId;
+use executors::launch::Stopped;
+use executors::simulated::Machine;
 
 use crate::conversation::{Asks, Conversation, Publish, Seen};
-use crate::driver::{Completion, Driver};
+use crate::cores::Core;
 use crate::mesh::Mesh;
 use crate::owed;
 use crate::plan::Plan;
 use crate::promises;
 use crate::random::Random;
 use crate::receive::Circumstances;
+use crate::relay::{LISTENERS, Relay};
 use crate::truth::Truth;
+use crate::watch::Watch;
 use crate::wire::{ClientEnd, Phase, Wire};
 
 /// Ticks without faults after which everything must have come to rest. Many: a world of NATS clients
 /// tells each of its gaps to each slow subscription to `>`.
 const TICKS_TO_REST: u64 = 100_000;
+
+/// Longer than any world lasts: a stop that is not drained never ends.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(1_000_000);
 
 /// A client of a scenario: the number of its connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,7 +61,8 @@ pub struct World {
     pub tick: u64,
     pub turns: u32,
     pub cluster: Cluster,
-    pub drivers: Vec<Driver>,
+    pub machine: Machine<Relay<Watch>>,
+    pub cores: Vec<Core>,
     pub mesh: Mesh,
     /// All connections there ever were, with what their clients know of them.
     pub wires: Vec<Wire>,
@@ -91,14 +100,17 @@ impl World {
 
     fn of(seed: u64, plan: Plan, random: Random) -> World {
         let cluster = Cluster::new(plan.cores as u16, seed, Arc::new(plan.settings.clone()));
+        let cores: Vec<Core> = (0..plan.cores).map(|_| Core::default()).collect();
+        let machine = machine(&plan, &cluster, &cores);
         World {
             seed,
             random,
             clock: Clock { monotonic_ns: 1_000_000, unix_offset_ns: 1_700_000_000_000_000_000 },
             tick: 0,
             turns: 0,
-            drivers: (0..plan.cores).map(|core| Driver::new(core, &cluster)).collect(),
-            mesh: Mesh::new(plan.cores, plan.letters_max, plan.mesh_delay_ticks.clone()),
+            machine,
+            cores,
+            mesh: Mesh::new(plan.cores, plan.mesh_delay_ticks.clone()),
             cluster,
             plan,
             wires: Vec::new(),
@@ -182,18 +194,26 @@ impl World {
 
     /// A new connection; HELLO is the caller's part. Returns its number.
     pub fn connect_to(&mut self, core: usize, fast: bool, downstream_len_max: usize) -> usize {
+        self.connect_by(broker::Wire::Blip, core, fast, downstream_len_max)
+    }
+
+    /// A new connection by the listener of a protocol. Returns its number.
+    pub fn connect_by(
+        &mut self,
+        protocol: broker::Wire,
+        core: usize,
+        fast: bool,
+        downstream_len_max: usize,
+    ) -> usize {
         let number = self.wires.len();
-        let open = self.wires.iter().filter(|wire| wire.phase != Phase::Gone).count();
-        let admitted = open < self.plan.settings.server.max_connections as usize;
         self.note(|| format!("{number} connects to core {core}, fast: {fast}"));
-        self.wires.push(Wire::new(core, admitted, fast, downstream_len_max));
+        self.open(core, protocol, (fast, downstream_len_max));
         self.conversations.push(Conversation {
             number,
             core,
             loses_nothing: fast && self.plan.spares_fast_readers(),
             ..Conversation::default()
         });
-        self.drivers[core].accepted.push_back(number);
         number
     }
 
@@ -299,9 +319,7 @@ impl World {
     pub fn stop(&mut self) {
         self.note(|| "stop".to_string());
         self.stopping = true;
-        for driver in &mut self.drivers {
-            driver.stop_wanted = true;
-        }
+        self.machine.stop_handle().stop(DRAIN_TIMEOUT);
     }
 
     /// What a client has read, in order.
@@ -330,8 +348,13 @@ impl World {
             let unix_ns = &mut self.clock.unix_offset_ns;
             *unix_ns = *unix_ns + hours * 3_600_000_000_000 - 24 * 3_600_000_000_000;
         }
-        for core in self.mesh.arrivals(self.tick) {
-            self.drivers[core].wake();
+        let Now { monotonic_ns, unix_ns } = self.clock.read();
+        self.machine.kernel().set_now(executors::Now { monotonic_ns, unix_ns });
+        self.mesh.arrive(&self.machine, self.tick);
+        for listener in 0..LISTENERS.len() {
+            if self.at_peace || self.random.chance(50) {
+                self.machine.kernel().carry_out_accept_cancel(listener);
+            }
         }
         for wire in 0..self.wires.len() {
             // What was sent is read also after the server has closed.
@@ -340,10 +363,10 @@ impl World {
                 self.network(wire);
             }
         }
-        let first = self.random.below(self.drivers.len());
-        for core in 0..self.drivers.len() {
-            let core = (first + core) % self.drivers.len();
-            if self.drivers[core].is_awake(self.clock.monotonic_ns)
+        let first = self.random.below(self.cores.len());
+        for core in 0..self.cores.len() {
+            let core = (first + core) % self.cores.len();
+            if self.machine.cores()[core].is_awake()
                 && (self.at_peace || self.random.chance(self.plan.turn_percent))
             {
                 let turn = catch_unwind(AssertUnwindSafe(|| self.turn(core)));
@@ -356,15 +379,7 @@ impl World {
 
     /// Moves the bytes of one connection on.
     fn network(&mut self, wire: usize) {
-        let core = self.wires[wire].core;
-        if let Some(bytes) = self.wires[wire].arriving(&mut self.random) {
-            self.drivers[core].completions.push_back(Completion::Bytes { wire, bytes });
-        }
-        if self.wires[wire].end_arrives() {
-            self.wires[wire].end_under_way = true;
-            self.drivers[core].completions.push_back(Completion::End { wire });
-        }
-        self.send_on(wire);
+        self.wires[wire].network(&mut self.random, self.at_peace);
         let bytes = self.wires[wire].reading(&mut self.random);
         if let Some(record) = &mut self.wires[wire].record {
             record.unread.extend_from_slice(&bytes);
@@ -389,17 +404,9 @@ impl World {
         }
     }
 
-    pub fn send_on(&mut self, wire: usize) {
-        let socket = &mut self.wires[wire];
-        if socket.send_on(&mut self.random) {
-            let sent = Completion::Sent { wire, broken: socket.broken };
-            self.drivers[socket.core].completions.push_back(sent);
-        }
-    }
-
     fn is_at_rest(&self) -> bool {
-        let now = self.clock.monotonic_ns;
-        self.mesh.is_empty() && self.drivers.iter().all(|driver| !driver.is_awake(now))
+        let mut cores = self.machine.cores().iter();
+        self.mesh.is_empty() && cores.all(|core| !core.is_awake() && core.mesh_waiting() == 0)
     }
 
     /// Runs until nothing moves any more. Who is stalled stays so.
@@ -413,7 +420,7 @@ impl World {
                 // One that is paused may well stay so: that is for the caller to judge.
                 let nobody_reads = wire.broken || wire.client_end == ClientEnd::Closed;
                 let is_read = wire.downstream.is_empty() || nobody_reads;
-                let waits = wire.paused && wire.in_flight.is_none() && is_read;
+                let waits = wire.paused && !wire.is_sending() && is_read;
                 wire.stalled || waits || wire.is_quiet()
             });
             at_rest = if self.is_at_rest() && wires_rest { at_rest + 1 } else { 0 };
@@ -425,26 +432,26 @@ impl World {
 
     /// Who keeps the world from coming to rest.
     fn who_is_busy(&self) -> String {
-        let now = self.clock.monotonic_ns;
-        let awake: Vec<usize> =
-            (0..self.drivers.len()).filter(|core| self.drivers[*core].is_awake(now)).collect();
         let wires = self.wires.iter().enumerate();
         let wires: Vec<String> = wires
             .filter(|(_, wire)| !wire.is_quiet() || wire.paused)
             .map(|(number, wire)| format!("{number}: {wire:?}"))
             .collect();
-        let wants: Vec<_> = self
-            .drivers
+        let cores: Vec<_> = self
+            .machine
+            .cores()
             .iter()
-            .map(|driver| {
-                let broker = &driver.broker;
-                let letters = [REQUESTS, DELIVERIES].map(|lane| broker.wants_message(lane));
-                (letters, broker.wants_input())
+            .map(|core| {
+                let broker = &core.service().broker;
+                let letters = [REQUESTS, DELIVERIES].map(|lane| broker.wants_letter(lane));
+                let waiting = (core.is_awake(), core.mesh_waiting());
+                (waiting, letters, broker.wants_input(), broker.owes_turn())
             })
             .collect();
         let mesh = self.mesh.is_empty();
         format!(
-            "awake cores {awake:?}, wants letters, input: {wants:?}, mesh empty: {mesh}, {wires:?}"
+            "cores are awake, have messages, want messages, input, owe a turn: {cores:?}, nothing \
+             under way: {mesh}, {wires:?}"
         )
     }
 
@@ -504,8 +511,20 @@ impl World {
 
     /// Everybody has gone, and nothing is left of them.
     pub fn check_end(&mut self) {
-        for (core, driver) in self.drivers.iter().enumerate() {
-            if self.stopping && !driver.broker.is_stopped() {
+        for (core, of_core) in self.machine.cores().iter().enumerate() {
+            if self.stopping && of_core.stopped() != Some(Stopped::Drained) {
+                eprintln!(
+                    "DEBUG now {} timeout {:?} deadline {:?} stopped {} {:?}",
+                    self.clock.monotonic_ns,
+                    self.machine.kernel().timeout_at_ns(core),
+                    self.broker(core).next_deadline_ns(),
+                    self.broker(core).is_stopped(),
+                    self.wires
+                        .iter()
+                        .enumerate()
+                        .filter(|w| w.1.phase != Phase::Gone)
+                        .collect::<Vec<_>>()
+                );
                 self.fail(&format!("core {core} does not stop"));
             }
         }
@@ -521,13 +540,12 @@ impl World {
                 self.fail(&format!("connection {number} was owed the fatal ERROR {expected:?}"));
             }
         }
-        for (core, driver) in self.drivers.iter().enumerate() {
-            if let Err(broken) = promises::connections(core, &driver.counters) {
+        for (core, of_core) in self.cores.iter().enumerate() {
+            if let Err(broken) = promises::connections(core, &of_core.counters) {
                 self.fail(&broken);
             }
         }
-        let counters: Vec<&Counters> =
-            self.drivers.iter().map(|driver| &*driver.counters).collect();
+        let counters: Vec<&Counters> = self.cores.iter().map(|core| &*core.counters).collect();
         if let Err(broken) = promises::queued(&counters) {
             self.fail(&broken);
         }
@@ -536,6 +554,9 @@ impl World {
 
     /// With everybody gone the logs alone hold memory, and none once all topics are idle.
     fn check_memory(&mut self) {
+        if self.stopping {
+            return self.check_nothing_outlives_the_brokers();
+        }
         for idle in [false, true] {
             if idle {
                 self.advance_ms(u64::from(self.plan.settings.queues.topic_idle_timeout_ms));
@@ -543,14 +564,14 @@ impl World {
                 // Until nobody is thought to ask for what NATS clients were sent.
                 self.advance_ms(1_000);
             }
-            for driver in &mut self.drivers {
-                driver.wake();
+            for core in 0..self.cores.len() {
+                self.machine.wake_handle().wake(core);
             }
             self.run_until_idle();
             let held = self.cluster.memory.held();
             let (mut portions, mut kept) = (0, 0);
-            for driver in &self.drivers {
-                let (more_portions, bytes) = driver.broker.retained();
+            for core in 0..self.cores.len() {
+                let (more_portions, bytes) = self.broker(core).kept_in_logs();
                 portions += more_portions;
                 kept += bytes;
             }
@@ -562,13 +583,23 @@ impl World {
         }
     }
 
+    /// Cores that have stopped take no turn in which a topic could become idle; but what they hold is
+    /// theirs.
+    fn check_nothing_outlives_the_brokers(&mut self) {
+        self.machine = machine(&self.plan, &self.cluster, &self.cores);
+        let held = self.cluster.memory.held();
+        if held != 0 {
+            self.fail(&format!("{held} bytes are held by nobody"));
+        }
+    }
+
     fn check_promises(&self) {
         for conversation in &self.conversations {
             let verdict = conversation.owed(&self.truth, &self.plan, self.stopping);
             self.hold(verdict, conversation.number);
         }
-        let refused = |driver: &Driver| driver.counters.refused_for_memory_messages.get();
-        let refused = self.drivers.iter().map(refused).sum();
+        let refused = |core: &Core| core.counters.refused_for_memory_messages.get();
+        let refused = self.cores.iter().map(refused).sum();
         let publishers =
             promises::publishers(&self.truth, self.conversations.len(), self.stopping, refused);
         let told: u64 = self.conversations.iter().map(|one| one.refused_for_memory).sum();
@@ -583,4 +614,13 @@ impl World {
             }
         }
     }
+}
+
+/// A machine that has just started.
+fn machine(plan: &Plan, cluster: &Cluster, cores: &[Core]) -> Machine<Relay<Watch>> {
+    Machine::new(plan.machine(), |core| {
+        let counters = cores[core].counters.clone();
+        let broker = Broker::new(CoreId(core as u16), cluster.clone(), counters);
+        Relay { broker, beside: Watch::default() }
+    })
 }

@@ -15,7 +15,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use executors::launch::{Plan, Running, Stopped, launch};
 use executors::listener::Purpose;
-use executors::{ConnectionId, Io, Now, Service, listener, placement, preflight};
+use executors::{ConnectionId, Io, Now, Ring, Service, listener, placement, preflight};
 
 /// What comes is sent back.
 pub const ECHO: u8 = b'e';
@@ -154,7 +154,7 @@ pub fn plan(cores: usize, connections_max: u32) -> Plan {
         cpus,
         listeners,
         connections_max,
-        letters_max: 4,
+        messages_max: 4,
         linger: Duration::from_secs(2),
         busy_poll: Duration::from_micros(40),
     }
@@ -269,7 +269,7 @@ impl Asked {
         self.sessions.get_mut(&connection).expect("only connections that are told of")
     }
 
-    fn step(&mut self, now: Now, io: &mut Io<()>, connection: ConnectionId) {
+    fn step<R: Ring>(&mut self, now: Now, io: &mut Io<(), R>, connection: ConnectionId) {
         let Some(session) = self.sessions.get_mut(&connection) else { return };
         if session.closing {
             return;
@@ -323,7 +323,7 @@ impl Asked {
 }
 
 impl Service for Asked {
-    type Letter = ();
+    type Message = ();
 
     const LANES: usize = 1;
 
@@ -399,7 +399,7 @@ impl Service for Asked {
         !self.shared.hold.load(Ordering::Relaxed)
     }
 
-    fn turn(&mut self, now: Now, io: &mut Io<()>) -> bool {
+    fn turn<R: Ring>(&mut self, now: Now, io: &mut Io<(), R>) -> bool {
         self.shared.turns.fetch_add(1, Ordering::Relaxed);
         self.tick_ns = now.monotonic_ns + TICK_NS;
         self.shared.close.lock().expect("no test panics with it").retain(|&(core, connection)| {

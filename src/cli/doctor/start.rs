@@ -7,7 +7,7 @@ use std::io;
 
 use blipmq::config::Settings;
 use executors::preflight::{self, KERNEL_MIN, Limit};
-use executors::{StartError, placement};
+use executors::{StartError, listener, placement};
 
 use super::bytes;
 use super::facts::{Facts, Port};
@@ -175,7 +175,7 @@ fn port(port: &Port) -> Check {
                 io::ErrorKind::AddrInUse => format!("taken by {}", names.join(" and ")),
                 other => other.to_string(),
             };
-            about.fail(found, format!("{} with {}", preflight::listen_fix(kind), port.key))
+            about.fail(found, format!("{} with {}", listener::listen_fix(kind), port.key))
         }
     }
 }

@@ -54,22 +54,21 @@ impl NatsWorld {
     }
 
     /// A connection whose client keeps a record.
-    fn wire(&mut self, core: usize, fast: bool, room: usize, protocol: broker::Protocol) -> usize {
-        let wire = self.world.connect_to(core, fast, room);
-        self.world.wires[wire].record =
-            Some(Record { protocol, sent: Vec::new(), unread: Vec::new() });
+    fn wire(&mut self, core: usize, fast: bool, room: usize, protocol: broker::Wire) -> usize {
+        let wire = self.world.connect_by(protocol, core, fast, room);
+        self.world.wires[wire].record = Some(Record { sent: Vec::new(), unread: Vec::new() });
         wire
     }
 
     /// A new client; CONNECT is the caller's part. Returns its number.
     pub fn client(&mut self, core: usize, fast: bool, room: usize) -> usize {
-        let wire = self.wire(core, fast, room, broker::Protocol::Nats);
+        let wire = self.wire(core, fast, room, broker::Wire::Nats);
         self.clients.push(Client::new(wire));
         self.clients.len() - 1
     }
 
     fn blip(&mut self, core: usize, fast: bool) -> usize {
-        let wire = self.wire(core, fast, 1 << 20, broker::Protocol::Blip);
+        let wire = self.wire(core, fast, 1 << 20, broker::Wire::Blip);
         self.blips.push(Blip::new(wire));
         self.write_blip(self.blips.len() - 1, |blip, _, out| blip.hello(out));
         self.blips.len() - 1
@@ -149,8 +148,8 @@ impl NatsWorld {
 
     /// What all cores have dropped, for whatever reason.
     fn dropped(&self) -> u64 {
-        let of_core = |driver: &crate::driver::Driver| {
-            let counters = &driver.counters;
+        let of_core = |core: &crate::cores::Core| {
+            let counters = &core.counters;
             [
                 &counters.dropped_oldest_messages,
                 &counters.dropped_new_messages,
@@ -162,7 +161,7 @@ impl NatsWorld {
             .into_iter()
             .sum::<u64>()
         };
-        self.world.drivers.iter().map(of_core).sum()
+        self.world.cores.iter().map(of_core).sum()
     }
 
     /// The end of a world: peace, a PING of everybody, every promise looked at, and goodbye.
@@ -268,6 +267,8 @@ fn plan(random: &mut Random) -> Plan {
         frame_messages_max: 1,
         fault_percent: random.pick(&[0, 5, 15]),
         turn_percent: random.pick(&[20, 60, 100]),
+        buffers: random.pick(&[1, 2, 32]),
+        buffer_len: random.pick(&[300, 64 * 1_024]),
     }
 }
 

@@ -3,7 +3,7 @@
 //!
 //! # Always true
 //! - A buffer is either the kernel's (its entry lies between the kernel's head and our tail) or
-//!   ours (its id came in a completion and was not put back).
+//!   ours (its bit in `ours` is set). Only ours are read or put back.
 //! - Memory is touched when it is first used: an idle core keeps none resident.
 
 use std::io;
@@ -13,36 +13,37 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use io_uring::IoUring;
 use io_uring::types::BufRingEntry;
 
-/// Number of a receive buffer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct BufferId(pub(crate) u16);
-
 /// The one buffer group of a data ring.
-pub(crate) const BUFFER_GROUP: u16 = 0;
+pub(super) const BUFFER_GROUP: u16 = 0;
 /// Buffers per core. A power of two, as the kernel wants. Together 2 MiB: fewer and
 /// larger ones would starve many publishers, more would leave the second-level cache.
-pub(crate) const BUFFERS: u16 = 32;
+pub(super) const BUFFERS: u16 = 32;
 /// Bytes per buffer.
-pub(crate) const BUFFER_LEN: usize = 64 * 1024;
+pub(super) const BUFFER_LEN: usize = 64 * 1024;
 
-const _: () = assert!(BUFFERS.is_power_of_two());
+const _: () = assert!(BUFFERS.is_power_of_two() && BUFFERS as u32 <= u32::BITS);
 
-pub(crate) struct BufferRing {
+pub(super) struct BufferRing {
     entries: Mapping,
     buffers: Mapping,
     tail: u16,
-    /// Buffers that are ours.
-    ours: u16,
+    /// One bit for each buffer that is ours.
+    ours: u32,
 }
 
 impl BufferRing {
     /// Maps the memory, gives every buffer to the kernel, and registers the ring.
-    pub(crate) fn register(ring: &IoUring) -> io::Result<BufferRing> {
+    ///
+    /// # Safety
+    ///
+    /// The memory is unmapped when this is dropped: not before the kernel is done with every
+    /// request of `ring` that may choose one of these buffers.
+    pub(super) unsafe fn register(ring: &IoUring) -> io::Result<BufferRing> {
         let entries = Mapping::new(size_of::<BufRingEntry>() * usize::from(BUFFERS))?;
         let buffers = Mapping::new(BUFFER_LEN * usize::from(BUFFERS))?;
-        let mut this = BufferRing { entries, buffers, tail: 0, ours: BUFFERS };
-        // SAFETY: the entries are page-aligned, `BUFFERS` long, and stay mapped until `Drop`,
-        // which the owner runs after the ring itself is closed.
+        let mut this = BufferRing { entries, buffers, tail: 0, ours: u32::MAX };
+        // SAFETY: the entries are page-aligned, `BUFFERS` long, and stay mapped until the kernel is
+        // done with them, as the caller promises.
         unsafe {
             ring.submitter().register_buf_ring_with_flags(
                 this.entries.start.as_ptr() as u64,
@@ -51,49 +52,54 @@ impl BufferRing {
                 0,
             )?;
         }
-        for id in 0..BUFFERS {
-            this.put_back(BufferId(id));
+        for buffer in 0..BUFFERS {
+            this.put_back(buffer);
         }
         Ok(this)
     }
 
     /// Notes that a completion gave a buffer to us.
-    pub(crate) fn taken(&mut self, id: BufferId) {
-        assert!(id.0 < BUFFERS && self.ours < BUFFERS, "the kernel gives what it was given");
-        self.ours += 1;
+    pub(super) fn taken(&mut self, buffer: u16) {
+        assert!(!self.is_ours(buffer), "the kernel gives what it was given");
+        self.ours |= 1 << buffer;
+    }
+
+    fn is_ours(&self, buffer: u16) -> bool {
+        assert!(buffer < BUFFERS, "the kernel chooses among the buffers it was given");
+        self.ours & 1 << buffer != 0
     }
 
     /// Buffers that receives would find.
-    pub(crate) fn kernel_has(&self) -> usize {
-        usize::from(BUFFERS - self.ours)
+    pub(super) fn free(&self) -> usize {
+        self.ours.count_zeros() as usize
     }
 
-    /// The first `len` bytes of a buffer that a completion gave to us.
-    pub(crate) fn bytes(&self, id: BufferId, len: usize) -> &[u8] {
-        assert!(id.0 < BUFFERS && len <= BUFFER_LEN, "the kernel stays within a buffer");
+    /// The first `len` bytes of a buffer that is ours.
+    pub(super) fn bytes(&self, buffer: u16, len: usize) -> &[u8] {
+        assert!(self.is_ours(buffer) && len <= BUFFER_LEN, "the kernel stays within a buffer");
         // SAFETY: the range lies inside the mapping; the kernel writes to a buffer only while it is
         // the kernel's, and this one is ours until `put_back`, which needs `&mut self`.
         unsafe {
-            let start = self.buffers.start.as_ptr().add(usize::from(id.0) * BUFFER_LEN);
+            let start = self.buffers.start.as_ptr().add(usize::from(buffer) * BUFFER_LEN);
             std::slice::from_raw_parts(start, len)
         }
     }
 
     /// Gives a buffer to the kernel.
-    pub(crate) fn put_back(&mut self, id: BufferId) {
-        assert!(self.ours > 0, "a buffer is put back once");
-        self.ours -= 1;
+    pub(super) fn put_back(&mut self, buffer: u16) {
+        assert!(self.is_ours(buffer), "a buffer is put back once");
+        self.ours &= !(1 << buffer);
         let entry = usize::from(self.tail & (BUFFERS - 1));
-        // SAFETY: `entry` is below `BUFFERS`, so the pointers stay inside both mappings. The kernel
-        // reads an entry only once the tail below has passed it. The tail is written through an
-        // atomic because the kernel reads it; it lies inside the first entry (the kernel's layout)
-        // in bytes that `set_addr`, `set_len` and `set_bid` do not touch.
+        // SAFETY: `entry` and `buffer` are below `BUFFERS`, so the pointers stay inside both
+        // mappings. The kernel reads an entry only once the tail below has passed it. The tail is
+        // written through an atomic because the kernel reads it; it lies inside the first entry (the
+        // kernel's layout) in bytes that `set_addr`, `set_len` and `set_bid` do not touch.
         unsafe {
             let entries = self.entries.start.as_ptr().cast::<BufRingEntry>();
             let slot = &mut *entries.add(entry);
-            slot.set_addr(self.buffers.start.as_ptr().add(usize::from(id.0) * BUFFER_LEN) as u64);
+            slot.set_addr(self.buffers.start.as_ptr().add(usize::from(buffer) * BUFFER_LEN) as u64);
             slot.set_len(BUFFER_LEN as u32);
-            slot.set_bid(id.0);
+            slot.set_bid(buffer);
             self.tail = self.tail.wrapping_add(1);
             let tail = AtomicU16::from_ptr(BufRingEntry::tail(entries).cast_mut());
             tail.store(self.tail, Ordering::Release);
@@ -130,7 +136,8 @@ impl Mapping {
 
 impl Drop for Mapping {
     fn drop(&mut self) {
-        // SAFETY: exactly the range that was mapped; the kernel's use of it ended with its ring.
+        // SAFETY: exactly the range that was mapped; the kernel's use of it has ended, as whoever
+        // registered it promises.
         let result = unsafe { libc::munmap(self.start.as_ptr().cast(), self.len) };
         assert!(result == 0, "the range was mapped by `new`");
     }

@@ -8,12 +8,12 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use executors::launch::{Stopped, launch};
-use executors::{ConnectionId, Io, Now, Service};
+use executors::{ConnectionId, Io, Now, Ring, Service};
 
-const LETTERS: u64 = 50_000;
+const MESSAGES: u64 = 50_000;
 const LANES: usize = 2;
 
-/// Writes every other core numbered letters on every lane, and checks the numbers of theirs.
+/// Writes every other core numbered messages on every lane, and checks the numbers of theirs.
 struct Writer {
     core: usize,
     cores: usize,
@@ -25,28 +25,28 @@ struct Writer {
 }
 
 impl Service for Writer {
-    type Letter = (usize, usize, u64);
+    type Message = (usize, usize, u64);
 
     const LANES: usize = LANES;
 
     support::nobody_connects!();
 
-    /// Busy only while letters move: a core that can do nothing sleeps, and must be woken.
-    fn turn(&mut self, _: Now, io: &mut Io<Self::Letter>) -> bool {
+    /// Busy only while messages move: a core that can do nothing sleeps, and must be woken.
+    fn turn<R: Ring>(&mut self, _: Now, io: &mut Io<Self::Message, R>) -> bool {
         let mut busy = false;
         for other in (0..self.cores).filter(|other| *other != self.core) {
             for lane in 0..LANES {
                 let at = other * LANES + lane;
                 // One at a time, so that full and empty channels alternate.
-                if let Some(letter) = io.mesh().try_recv(other, lane) {
-                    assert_eq!(letter, (other, lane, self.to_receive[at]));
+                if let Some(message) = io.mesh().try_recv(other, lane) {
+                    assert_eq!(message, (other, lane, self.to_receive[at]));
                     self.to_receive[at] += 1;
                     busy = true;
-                    if self.to_receive[at] == LETTERS {
+                    if self.to_receive[at] == MESSAGES {
                         self.done.send(at).expect("the test waits");
                     }
                 }
-                while self.to_send[at] < LETTERS
+                while self.to_send[at] < MESSAGES
                     && io.mesh().try_send(other, lane, (self.core, lane, self.to_send[at])).is_ok()
                 {
                     self.to_send[at] += 1;
@@ -71,7 +71,7 @@ impl Service for Writer {
 }
 
 #[test]
-fn letters_arrive_in_order_through_channels_that_are_full_most_of_the_time() {
+fn messages_arrive_in_order_through_channels_that_are_full_most_of_the_time() {
     for cores in [2, 3] {
         let (done, wait) = mpsc::channel();
         let done = Arc::new(Mutex::new(done));
@@ -87,7 +87,7 @@ fn letters_arrive_in_order_through_channels_that_are_full_most_of_the_time() {
         let running = running.expect("the executors start");
         for _ in 0..cores * (cores - 1) * LANES {
             // A lost wake-up hangs here.
-            wait.recv_timeout(Duration::from_secs(120)).expect("every letter arrives");
+            wait.recv_timeout(Duration::from_secs(120)).expect("every message arrives");
         }
         running.stop_handle().stop(Duration::from_secs(60));
         assert_eq!(support::join(running), Stopped::Drained);
@@ -108,13 +108,13 @@ struct Bell {
 }
 
 impl Service for Bell {
-    type Letter = ();
+    type Message = ();
 
     const LANES: usize = 1;
 
     support::nobody_connects!();
 
-    fn turn(&mut self, now: Now, io: &mut Io<()>) -> bool {
+    fn turn<R: Ring>(&mut self, now: Now, io: &mut Io<(), R>) -> bool {
         if self.core == 1 {
             while io.mesh().try_recv(0, 0).is_some() {
                 self.bells += 1;
@@ -147,7 +147,7 @@ impl Service for Bell {
 }
 
 #[test]
-fn a_core_that_has_slept_long_hears_every_letter() {
+fn a_core_that_has_slept_long_hears_every_message() {
     let (done, wait) = mpsc::channel();
     let done = Arc::new(Mutex::new(done));
     let running = launch(support::plan(2, 1), move |core| Bell {

@@ -1,0 +1,609 @@
+//! The data ring: one io_uring per core for all its sockets.
+//!
+//! # Always true
+//! - Everything a request points at (sockets, listeners, sends, buffers, a time) is in [`Held`] and
+//!   stays where it is until the request's last completion was reaped; `Drop` waits for that, or
+//!   leaks what the kernel still has.
+//! - Memory that a request points at is boxed or mapped: a ring can be moved.
+
+use std::io;
+use std::mem::ManuallyDrop;
+use std::net::{Shutdown, SocketAddr, TcpListener};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use io_uring::types::{CancelBuilder, Fd, SubmitArgs, TimeoutFlags, Timespec};
+use io_uring::{EnterFlags, IoUring, cqueue, opcode, squeue};
+use socket2::SockRef;
+
+use super::buffers::{BUFFER_GROUP, BufferRing};
+use super::send::{SendOperation, SpareSends};
+use super::{Completion, Filled, Ring, Tally};
+use crate::clock::Now;
+use crate::waker::Waker;
+
+/// Requests queued at most before they are submitted early.
+const SUBMISSIONS: u32 = 1_024;
+/// Completions the kernel keeps in the ring; more go to its own overflow list.
+const COMPLETIONS: u32 = 4_096;
+
+/// How long, and how often, a ring that is dropped waits for what it has cancelled.
+const LAST_WAIT: Duration = Duration::from_millis(10);
+const LAST_WAITS: u32 = 200;
+
+/// What a completion is of. The slot is the connection's, the listener an index among them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Operation {
+    Accept { listener: u32 },
+    Receive { slot: u32 },
+    Send { slot: u32 },
+    Cancel { slot: u32 },
+    CancelAccept { listener: u32 },
+    Timeout,
+    MoveTimeout,
+    Wake,
+    CancelEverything,
+}
+
+impl Operation {
+    fn to_user_data(self) -> u64 {
+        let (tag, slot) = match self {
+            Operation::Accept { listener } => (0, listener),
+            Operation::Receive { slot } => (1, slot),
+            Operation::Send { slot } => (2, slot),
+            Operation::Cancel { slot } => (3, slot),
+            Operation::CancelAccept { listener } => (4, listener),
+            Operation::Timeout => (5, 0),
+            Operation::MoveTimeout => (6, 0),
+            Operation::Wake => (7, 0),
+            Operation::CancelEverything => (8, 0),
+        };
+        tag << 32 | u64::from(slot)
+    }
+
+    fn from_user_data(user_data: u64) -> Operation {
+        let slot = user_data as u32;
+        match user_data >> 32 {
+            0 => Operation::Accept { listener: slot },
+            1 => Operation::Receive { slot },
+            2 => Operation::Send { slot },
+            3 => Operation::Cancel { slot },
+            4 => Operation::CancelAccept { listener: slot },
+            5 => Operation::Timeout,
+            6 => Operation::MoveTimeout,
+            7 => Operation::Wake,
+            8 => Operation::CancelEverything,
+            tag => unreachable!("no request was made with tag {tag}"),
+        }
+    }
+}
+
+/// A socket, and what the kernel does with it.
+#[derive(Default)]
+struct Slot {
+    socket: Option<OwnedFd>,
+    /// Requests whose last completion was not reaped.
+    under_way: u32,
+    send: Option<Box<SendOperation>>,
+}
+
+struct Listening {
+    socket: Option<TcpListener>,
+    under_way: u32,
+    /// Closed with its last completion.
+    closing: bool,
+}
+
+/// What requests may point at.
+struct Held {
+    buffers: BufferRing,
+    slots: Vec<Slot>,
+    listeners: Vec<Listening>,
+    /// Read by the kernel when a timeout request is submitted.
+    deadline: Box<Timespec>,
+    /// Its eventfd is watched.
+    waker: Arc<Waker>,
+}
+
+pub(crate) struct DataRing {
+    ring: IoUring,
+    held: ManuallyDrop<Held>,
+    spare_sends: SpareSends,
+    /// Requests whose last completion was not reaped.
+    under_way: usize,
+    ending: bool,
+    tally: Tally,
+}
+
+impl DataRing {
+    /// Makes a ring, which is used on the thread that makes it: the kernel takes requests from no
+    /// other. The waker's eventfd wakes it, and is written to for completions while that is enabled.
+    pub(crate) fn new(waker: Arc<Waker>) -> io::Result<DataRing> {
+        let ring: IoUring = IoUring::builder()
+            .setup_single_issuer()
+            .setup_defer_taskrun()
+            .setup_taskrun_flag()
+            .setup_cqsize(COMPLETIONS)
+            .build(SUBMISSIONS)?;
+        // SAFETY: `Drop` lets go of the buffers only when no request is under way.
+        let buffers = unsafe { BufferRing::register(&ring) }?;
+        ring.submitter().register_eventfd(waker.eventfd().as_raw_fd())?;
+        let mut ring = DataRing {
+            ring,
+            held: ManuallyDrop::new(Held {
+                buffers,
+                slots: Vec::new(),
+                listeners: Vec::new(),
+                deadline: Box::new(Timespec::new()),
+                waker,
+            }),
+            spare_sends: SpareSends::default(),
+            under_way: 0,
+            ending: false,
+            tally: Tally::default(),
+        };
+        ring.set_eventfd_enabled(false);
+        ring.watch();
+        Ok(ring)
+    }
+
+    /// Submits everything queued and waits until something completes; false if nothing did in
+    /// time.
+    pub(crate) fn wait(&mut self, at_most: Duration) -> io::Result<bool> {
+        let at_most = Timespec::from(at_most);
+        self.tally.calls += 1;
+        let waited =
+            self.ring.submitter().submit_with_args(1, &SubmitArgs::new().timespec(&at_most));
+        match waited {
+            Ok(_) => Ok(true),
+            Err(error) => match error.raw_os_error() {
+                Some(libc::ETIME) => Ok(false),
+                // As in `enter`; the caller looks for work and comes again.
+                Some(libc::EINTR | libc::EBUSY | libc::EAGAIN) => Ok(true),
+                _ => Err(error),
+            },
+        }
+    }
+
+    /// Completions write to the eventfd from now on, or no longer.
+    pub(crate) fn set_eventfd_enabled(&mut self, enabled: bool) {
+        let completions = self.ring.completion();
+        if enabled { completions.enable_eventfd() } else { completions.disable_eventfd() }
+    }
+
+    /// Whether there are completions, or work that will become some. No system call.
+    pub(crate) fn has_news(&mut self) -> bool {
+        self.ring.submission().taskrun() || !self.ring.completion().is_empty()
+    }
+
+    /// Asks for a completion whenever the waker's eventfd is written to.
+    fn watch(&mut self) {
+        let eventfd = Fd(self.held.waker.eventfd().as_raw_fd());
+        let entry = opcode::PollAdd::new(eventfd, libc::POLLIN as u32).multi(true).build();
+        self.push(entry, Operation::Wake);
+    }
+
+    /// The slot of a socket that is the ring's, and its descriptor for a request, which it counts.
+    fn begin(&mut self, slot: u32) -> (Fd, &mut Slot) {
+        let place = &mut self.held.slots[slot as usize];
+        place.under_way += 1;
+        (Fd(place.socket.as_ref().expect("the slot has a socket").as_raw_fd()), place)
+    }
+
+    fn finish(&mut self, slot: u32) -> &mut Slot {
+        let place = &mut self.held.slots[slot as usize];
+        place.under_way -= 1;
+        place
+    }
+
+    fn begin_at(&mut self, listener: u32) -> Fd {
+        let listening = &mut self.held.listeners[listener as usize];
+        listening.under_way += 1;
+        Fd(listening.socket.as_ref().expect("the listener is open").as_raw_fd())
+    }
+
+    fn finish_at(&mut self, listener: u32) {
+        let listening = &mut self.held.listeners[listener as usize];
+        listening.under_way -= 1;
+        if listening.closing && listening.under_way == 0 {
+            listening.socket = None;
+        }
+    }
+
+    fn received(
+        &mut self,
+        result: Result<u32, i32>,
+        buffer: Option<u16>,
+    ) -> Result<Option<Filled>, i32> {
+        if let Some(buffer) = buffer {
+            self.held.buffers.taken(buffer);
+            match result {
+                Ok(len) if len > 0 => return Ok(Some(Filled { buffer, len })),
+                _ => self.held.buffers.put_back(buffer),
+            }
+        }
+        result.map(|_| None)
+    }
+
+    fn sent(&mut self, slot: u32, result: Result<u32, i32>) -> Result<bool, i32> {
+        let place = &mut self.held.slots[slot as usize];
+        let send = place.send.as_mut().expect("a send that completes was in flight");
+        let whole = send.completed(result.unwrap_or(0) as usize);
+        let over = whole || result.is_err();
+        if over && let Some(send) = place.send.take() {
+            self.spare_sends.recycle(send);
+        }
+        result.map(|_| whole)
+    }
+
+    fn set_deadline(&mut self, at_ns: u64) {
+        *self.held.deadline =
+            Timespec::new().sec(at_ns / 1_000_000_000).nsec((at_ns % 1_000_000_000) as u32);
+    }
+
+    fn push(&mut self, entry: squeue::Entry, operation: Operation) {
+        self.under_way += 1;
+        let entry = entry.user_data(operation.to_user_data());
+        loop {
+            // SAFETY: what the entry points at is a field of this ring, or owned by one, until the
+            // last completion of `operation` (see the top of this file).
+            if unsafe { self.ring.submission().push(&entry) }.is_ok() {
+                return;
+            }
+            // The queue is full in the middle of a turn: submit early, at the cost of one more call.
+            self.tally.calls += 1;
+            match self.ring.submit().map_err(|error| error.raw_os_error()) {
+                // Interrupted, or memory is short for a moment: there is nothing to do but to insist.
+                Ok(_) | Err(Some(libc::EINTR | libc::EAGAIN | libc::EBUSY)) => {}
+                Err(error) => panic!("submitting to a ring of our own making: error {error:?}"),
+            }
+        }
+    }
+
+    /// Cancels everything and reaps until the kernel has nothing; false if it keeps something.
+    fn end_everything(&mut self) -> bool {
+        self.ending = true;
+        let entry = opcode::AsyncCancel2::new(CancelBuilder::any().all()).build();
+        self.push(entry, Operation::CancelEverything);
+        for _ in 0..LAST_WAITS {
+            if self.wait(LAST_WAIT).is_err() {
+                return false;
+            }
+            for _ in 0..self.ready() {
+                // Sockets that were accepted meanwhile are dropped, and so closed.
+                self.reap();
+            }
+            if self.under_way == 0 {
+                return true;
+            }
+        }
+        false
+    }
+}
+
+impl Ring for DataRing {
+    type Socket = OwnedFd;
+    type Listener = TcpListener;
+
+    fn now(&self) -> Now {
+        Now::read()
+    }
+
+    fn peer(socket: &OwnedFd) -> Option<SocketAddr> {
+        SockRef::from(socket).peer_addr().ok().and_then(|address| address.as_socket())
+    }
+
+    fn enter(&mut self) -> io::Result<()> {
+        let queued = self.ring.submission().len() as u32;
+        loop {
+            self.tally.calls += 1;
+            // SAFETY: no argument is passed with these flags, and what every queued request points
+            // at is kept until its completion (see the top of this file).
+            let entered = unsafe {
+                self.ring.submitter().enter::<libc::sigset_t>(
+                    queued,
+                    0,
+                    EnterFlags::GETEVENTS.bits(),
+                    None,
+                )
+            };
+            match entered {
+                Ok(_) => return Ok(()),
+                Err(error) => match error.raw_os_error() {
+                    Some(libc::EINTR) => {}
+                    // The completion list is full, or memory is short for a moment: what was not
+                    // submitted stays queued, and the caller reaps before it comes again.
+                    Some(libc::EBUSY | libc::EAGAIN) => return Ok(()),
+                    _ => return Err(error),
+                },
+            }
+        }
+    }
+
+    /// Also work that the kernel put off counts. Newer kernels do a limited amount of work per call
+    /// (20 pieces in 6.18), some of which ends in no completion, so a call without completions does
+    /// not mean that all is done.
+    fn has_queued(&mut self) -> bool {
+        let submission = self.ring.submission();
+        !submission.is_empty() || submission.taskrun()
+    }
+
+    fn ready(&mut self) -> usize {
+        self.ring.completion().len()
+    }
+
+    fn reap(&mut self) -> Option<Completion<OwnedFd>> {
+        let entry = self.ring.completion().next()?;
+        let result = u32::try_from(entry.result()).map_err(|_| -entry.result());
+        let more = cqueue::more(entry.flags());
+        self.under_way -= usize::from(!more);
+        match Operation::from_user_data(entry.user_data()) {
+            Operation::Accept { listener } => {
+                if !more {
+                    self.finish_at(listener);
+                }
+                // SAFETY: the kernel has just opened this descriptor for us, nothing else owns it.
+                let result = result.map(|fd| unsafe { OwnedFd::from_raw_fd(fd as i32) });
+                Some(Completion::Accepted { listener, result, more })
+            }
+            Operation::Receive { slot } => {
+                if !more {
+                    self.finish(slot);
+                }
+                let buffer = cqueue::buffer_select(entry.flags());
+                let result = self.received(result, buffer);
+                Some(Completion::Received { slot, result, more })
+            }
+            Operation::Send { slot } => {
+                self.finish(slot);
+                let result = self.sent(slot, result);
+                Some(Completion::Sent { slot, result })
+            }
+            Operation::Cancel { slot } => {
+                self.finish(slot);
+                Some(Completion::Cancelled { slot })
+            }
+            Operation::CancelAccept { listener } => {
+                self.finish_at(listener);
+                Some(Completion::AcceptCancelled { listener })
+            }
+            Operation::Timeout => Some(Completion::Timeout),
+            Operation::Wake => {
+                if !more && !self.ending {
+                    self.watch();
+                }
+                None
+            }
+            Operation::MoveTimeout | Operation::CancelEverything => None,
+        }
+    }
+
+    fn take_tally(&mut self) -> Tally {
+        std::mem::take(&mut self.tally)
+    }
+
+    fn listen(&mut self, listener: u32, socket: TcpListener) {
+        assert!(listener as usize == self.held.listeners.len(), "listeners are counted from 0");
+        self.held.listeners.push(Listening { socket: Some(socket), under_way: 0, closing: false });
+    }
+
+    fn accept(&mut self, listener: u32) {
+        let socket = self.begin_at(listener);
+        let entry = opcode::AcceptMulti::new(socket).flags(libc::SOCK_CLOEXEC).build();
+        self.push(entry, Operation::Accept { listener });
+    }
+
+    fn cancel_accept(&mut self, listener: u32) {
+        self.begin_at(listener);
+        let target = Operation::Accept { listener }.to_user_data();
+        self.push(opcode::AsyncCancel::new(target).build(), Operation::CancelAccept { listener });
+    }
+
+    fn close_listener(&mut self, listener: u32) {
+        let listening = &mut self.held.listeners[listener as usize];
+        listening.closing = true;
+        if listening.under_way == 0 {
+            listening.socket = None;
+        }
+    }
+
+    fn open(&mut self, slot: u32, socket: OwnedFd) {
+        let places = self.held.slots.len().max(slot as usize + 1);
+        self.held.slots.resize_with(places, Slot::default);
+        let free = self.held.slots[slot as usize].socket.replace(socket).is_none();
+        assert!(free, "a slot has one socket at a time");
+    }
+
+    fn is_busy(&self, slot: u32) -> bool {
+        self.held.slots[slot as usize].under_way > 0
+    }
+
+    fn close(&mut self, slot: u32) {
+        let place = &mut self.held.slots[slot as usize];
+        assert!(place.under_way == 0, "the kernel is done with a socket before it is closed");
+        place.socket = None;
+        assert!(place.send.is_none(), "a send has ended, or its rest was dropped");
+    }
+
+    fn receive(&mut self, slot: u32) {
+        let (socket, _) = self.begin(slot);
+        let entry = opcode::RecvMulti::new(socket, BUFFER_GROUP).build();
+        self.push(entry, Operation::Receive { slot });
+    }
+
+    fn cancel_receive(&mut self, slot: u32) {
+        self.begin(slot);
+        let target = Operation::Receive { slot }.to_user_data();
+        self.push(opcode::AsyncCancel::new(target).build(), Operation::Cancel { slot });
+    }
+
+    fn cancel_all(&mut self, slot: u32) {
+        let (socket, _) = self.begin(slot);
+        let entry = opcode::AsyncCancel2::new(CancelBuilder::fd(socket).all()).build();
+        self.push(entry, Operation::Cancel { slot });
+    }
+
+    fn send(&mut self, slot: u32, bytes: &mut Vec<Bytes>) {
+        let place = &mut self.held.slots[slot as usize];
+        assert!(place.send.is_none(), "one send at a time");
+        place.send = Some(self.spare_sends.fill(bytes));
+        self.send_rest(slot);
+    }
+
+    /// Sends all of it unless the connection breaks.
+    fn send_rest(&mut self, slot: u32) {
+        const FLAGS: i32 = libc::MSG_WAITALL | libc::MSG_NOSIGNAL;
+        let (socket, place) = self.begin(slot);
+        let send = place.send.as_mut().expect("a send was begun");
+        let entry = match send.submit() {
+            (_, [only]) => opcode::Send::new(socket, only.iov_base.cast(), only.iov_len as u32)
+                .flags(FLAGS)
+                .build(),
+            (header, _) => opcode::SendMsg::new(socket, header).flags(FLAGS as u32).build(),
+        };
+        self.push(entry, Operation::Send { slot });
+        self.tally.sends += 1;
+    }
+
+    fn drop_send(&mut self, slot: u32) {
+        let send = self.held.slots[slot as usize].send.take().expect("a send was begun");
+        self.spare_sends.recycle(send);
+    }
+
+    fn shut_write(&mut self, slot: u32) {
+        let socket = self.held.slots[slot as usize].socket.as_ref().expect("the slot has a socket");
+        // A peer that is gone already cannot be reached; that is no error here.
+        let _ = SockRef::from(socket).shutdown(Shutdown::Write);
+    }
+
+    fn buffers_free(&self) -> usize {
+        self.held.buffers.free()
+    }
+
+    fn bytes(&self, filled: &Filled) -> &[u8] {
+        self.held.buffers.bytes(filled.buffer, filled.len as usize)
+    }
+
+    fn put_back(&mut self, filled: Filled) {
+        self.held.buffers.put_back(filled.buffer);
+    }
+
+    fn timeout(&mut self, at_ns: u64) {
+        self.set_deadline(at_ns);
+        let entry = opcode::Timeout::new(&*self.held.deadline).flags(TimeoutFlags::ABS).build();
+        self.push(entry, Operation::Timeout);
+    }
+
+    fn move_timeout(&mut self, at_ns: u64) {
+        self.set_deadline(at_ns);
+        let target = Operation::Timeout.to_user_data();
+        let entry = opcode::TimeoutUpdate::new(target, &*self.held.deadline)
+            .flags(TimeoutFlags::ABS)
+            .build();
+        self.push(entry, Operation::MoveTimeout);
+    }
+}
+
+impl Drop for DataRing {
+    fn drop(&mut self) {
+        if self.under_way == 0 || self.end_everything() {
+            // SAFETY: dropped here only, and used by nothing after it: no request is under way. If
+            // one is, the kernel may still read and write all this, so it is leaked.
+            unsafe { ManuallyDrop::drop(&mut self.held) };
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+    use std::os::unix::net::UnixStream;
+
+    use super::*;
+
+    /// Bytes that know whether they are still there.
+    struct Tracked(Arc<Vec<u8>>);
+
+    impl AsRef<[u8]> for Tracked {
+        fn as_ref(&self) -> &[u8] {
+            &self.0
+        }
+    }
+
+    fn ring() -> DataRing {
+        DataRing::new(Arc::new(Waker::new().expect("an eventfd"))).expect("a ring")
+    }
+
+    /// Goal: a ring that is dropped in the middle of everything frees all of it, and the kernel has
+    /// none of it any more.
+    #[test]
+    fn a_ring_that_is_dropped_ends_what_is_in_flight() {
+        let mut ring = ring();
+        let (mut peer, socket) = UnixStream::pair().expect("a pair of sockets");
+        let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
+        let address = listener.local_addr().expect("bound");
+        let bytes = Arc::new(vec![7; 16 << 20]);
+        ring.listen(0, listener);
+        ring.accept(0);
+        ring.open(3, socket.into());
+        ring.receive(3);
+        ring.send(3, &mut vec![Bytes::from_owner(Tracked(bytes.clone())); 2]);
+        ring.timeout(u64::MAX / 2);
+        ring.enter().expect("submitted");
+        // Queued and not submitted.
+        ring.cancel_receive(3);
+        assert!(ring.is_busy(3) && Arc::strong_count(&bytes) == 2);
+        drop(ring);
+        assert_eq!(Arc::strong_count(&bytes), 1, "the bytes of the send are free");
+        let mut received = Vec::new();
+        peer.read_to_end(&mut received).expect("its socket is closed");
+        assert!(received.iter().all(|byte| *byte == 7) && received.len() < 2 * bytes.len());
+        std::net::TcpStream::connect(address).expect_err("its listener is closed");
+    }
+
+    #[test]
+    fn a_socket_is_closed_by_the_ring_alone_and_after_its_last_completion() {
+        let mut ring = ring();
+        let (mut peer, socket) = UnixStream::pair().expect("a pair of sockets");
+        ring.open(0, socket.into());
+        ring.receive(0);
+        ring.enter().expect("submitted");
+        ring.cancel_all(0);
+        while ring.is_busy(0) {
+            ring.enter().expect("submitted");
+            (0..ring.ready()).for_each(|_| drop(ring.reap()));
+        }
+        peer.set_nonblocking(true).expect("it can be");
+        assert_eq!(peer.read(&mut [0]).expect_err("it is open").kind(), io::ErrorKind::WouldBlock);
+        ring.close(0);
+        assert_eq!(peer.read(&mut [0]).expect("its end"), 0);
+    }
+
+    #[test]
+    #[should_panic(expected = "the kernel is done with a socket before it is closed")]
+    fn a_socket_is_not_closed_under_a_request() {
+        let mut ring = ring();
+        let (_peer, socket) = UnixStream::pair().expect("a pair of sockets");
+        ring.open(0, socket.into());
+        ring.receive(0);
+        ring.close(0);
+    }
+
+    #[test]
+    #[should_panic(expected = "one send at a time")]
+    fn the_bytes_of_a_send_are_not_replaced_while_the_kernel_has_them() {
+        let mut ring = ring();
+        let (_peer, socket) = UnixStream::pair().expect("a pair of sockets");
+        ring.open(0, socket.into());
+        ring.send(0, &mut vec![Bytes::from_static(b"one")]);
+        ring.send(0, &mut vec![Bytes::from_static(b"two")]);
+    }
+
+    #[test]
+    #[should_panic(expected = "a buffer is put back once")]
+    fn a_buffer_that_is_the_kernels_is_not_put_back() {
+        ring().put_back(Filled { buffer: 0, len: 1 });
+    }
+}

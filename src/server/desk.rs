@@ -1,0 +1,117 @@
+//! What a core of the server does beside its broker: carries out commands of other threads, counts
+//! its turns, logs.
+//!
+//! Called by `relay`.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::mpsc::Receiver;
+
+use blipmq::broker::inspect::{Answer, Inspection};
+use blipmq::broker::letter::Letter;
+use blipmq::broker::notice::{Event, Notice};
+use blipmq::broker::{Broker, ConnectionId, Now, Peer};
+use blipmq::config::Choice;
+use executors::{Io, Observed, Ring};
+
+use super::control::{Command, Fill, Reply};
+use super::relay::Beside;
+use super::turns::Turns;
+
+pub struct Desk {
+    commands: Receiver<Command>,
+    turns: Arc<Turns>,
+    /// Questions that take several turns.
+    inspections: VecDeque<(Inspection, Reply<Answer>)>,
+}
+
+impl Desk {
+    pub fn new(commands: Receiver<Command>, turns: Arc<Turns>) -> Desk {
+        Desk { commands, turns, inspections: VecDeque::new() }
+    }
+
+    fn carry_out<R: Ring>(
+        &mut self,
+        broker: &mut Broker,
+        now: Now,
+        io: &Io<Letter, R>,
+        command: Command,
+    ) {
+        match command {
+            Command::Ping(reply) => reply(()),
+            Command::Reload(settings, reply) => {
+                broker.reload(now, settings);
+                reply(());
+            }
+            Command::Fill(reply) => reply(Fill {
+                mesh_waiting_letters: io.mesh().waiting(),
+                receive_buffers_free: io.buffers_free(),
+            }),
+            Command::Inspect(question, reply) => {
+                self.inspections.push_back((Inspection::new(question), reply));
+            }
+        }
+    }
+}
+
+impl Beside for Desk {
+    /// Carries out what came from other threads, and a slice of the oldest question.
+    fn turn<R: Ring>(&mut self, broker: &mut Broker, now: Now, io: &Io<Letter, R>) -> bool {
+        self.turns.turns.add(1);
+        while let Ok(command) = self.commands.try_recv() {
+            self.carry_out(broker, now, io, command);
+        }
+        if let Some((inspection, _)) = self.inspections.front_mut()
+            && broker.inspect(now, inspection)
+            && let Some((inspection, reply)) = self.inspections.pop_front()
+        {
+            reply(inspection.into_answer());
+        }
+        !self.inspections.is_empty()
+    }
+
+    fn notice(&mut self, notice: Notice) {
+        log(notice);
+    }
+
+    fn observe(&mut self, observed: Observed) {
+        if let Observed::Full { connections } = observed {
+            tracing::warn!(
+                connections,
+                "server.max_connections is reached: new connections are refused"
+            );
+        }
+        self.turns.observe(observed);
+    }
+
+    fn connected(&mut self, _: ConnectionId, Peer { protocol, address }: Peer, admitted: bool) {
+        tracing::debug!(%address, ?protocol, admitted, "connected");
+    }
+
+    fn closed(&mut self, _: ConnectionId, Peer { protocol, address }: Peer, why: &str) {
+        tracing::debug!(%address, ?protocol, %why, "closed");
+    }
+}
+
+/// Logs what happened to a connection.
+fn log(Notice { peer, event }: Notice) {
+    let Peer { address, protocol } = peer;
+    match event {
+        Event::LoginRefused { why } => {
+            tracing::info!(%address, ?protocol, "login refused: {why}");
+        }
+        Event::Revoked => {
+            tracing::info!(%address, ?protocol, "closed: its user is gone or changed by a reload");
+        }
+        Event::TooSlow { why } => {
+            tracing::info!(%address, ?protocol, "disconnected: {why}");
+        }
+        Event::Overflow { pattern, policy } => {
+            let policy = policy.name();
+            tracing::info!(
+                %address, ?protocol, %pattern, policy,
+                "the queue of a subscription is full, from now on only counted"
+            );
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! What a simulated core notes beside its broker, for its world: everything that passes between the
+//! executor and the broker, in its order.
+
+use blipmq::broker::letter::{Delivery, Letter};
+use blipmq::broker::notice::Notice;
+use blipmq::broker::{Broker, ConnectionId, Now, Peer};
+use bytes::Bytes;
+use executors::{Io, Observed, Ring};
+
+use crate::relay::Beside;
+
+/// One thing that happened in a turn.
+#[derive(Debug)]
+pub enum Event {
+    Connected {
+        connection: ConnectionId,
+        admitted: bool,
+    },
+    Received {
+        connection: ConnectionId,
+        len: usize,
+    },
+    Sent {
+        connection: ConnectionId,
+    },
+    Stopping,
+    /// A part of a topic, up to its next sequence, came to be fanned out.
+    Read {
+        topic: u32,
+        next: u64,
+    },
+    Sends {
+        connection: ConnectionId,
+        bytes: Vec<u8>,
+    },
+    Pauses {
+        connection: ConnectionId,
+    },
+    Resumes {
+        connection: ConnectionId,
+    },
+    Closes {
+        connection: ConnectionId,
+        last: Vec<u8>,
+    },
+    Closed {
+        connection: ConnectionId,
+    },
+}
+
+impl Event {
+    /// Whether the broker was told this, before its own part of the turn.
+    pub fn is_input(&self) -> bool {
+        matches!(
+            self,
+            Event::Connected { .. }
+                | Event::Received { .. }
+                | Event::Sent { .. }
+                | Event::Stopping
+                | Event::Read { .. }
+        )
+    }
+}
+
+/// The events of a turn.
+#[derive(Default)]
+pub struct Watch {
+    pub events: Vec<Event>,
+}
+
+impl Beside for Watch {
+    fn turn<R: Ring>(&mut self, _: &mut Broker, _: Now, _: &Io<Letter, R>) -> bool {
+        false
+    }
+
+    fn notice(&mut self, _: Notice) {}
+
+    fn observe(&mut self, _: Observed) {}
+
+    fn connected(&mut self, connection: ConnectionId, _: Peer, admitted: bool) {
+        self.events.push(Event::Connected { connection, admitted });
+    }
+
+    fn received(&mut self, connection: ConnectionId, bytes: &[u8]) {
+        self.events.push(Event::Received { connection, len: bytes.len() });
+    }
+
+    fn sent(&mut self, connection: ConnectionId) {
+        self.events.push(Event::Sent { connection });
+    }
+
+    fn stopping(&mut self) {
+        self.events.push(Event::Stopping);
+    }
+
+    fn reads(&mut self, message: &Letter) {
+        let Letter::Deliveries(deliveries) = message else { return };
+        for delivery in deliveries {
+            if let Delivery::Portion(portion) = delivery {
+                let (topic, next) = (portion.topic.id.0, portion.next().0);
+                self.events.push(Event::Read { topic, next });
+            }
+        }
+    }
+
+    fn sends(&mut self, connection: ConnectionId, ranges: &[Bytes]) {
+        self.events.push(Event::Sends { connection, bytes: ranges.concat() });
+    }
+
+    fn pauses(&mut self, connection: ConnectionId) {
+        self.events.push(Event::Pauses { connection });
+    }
+
+    fn resumes(&mut self, connection: ConnectionId) {
+        self.events.push(Event::Resumes { connection });
+    }
+
+    fn closes(&mut self, connection: ConnectionId, last: &Bytes) {
+        self.events.push(Event::Closes { connection, last: last.to_vec() });
+    }
+
+    fn closed(&mut self, connection: ConnectionId, _: Peer, _: &str) {
+        self.events.push(Event::Closed { connection });
+    }
+}
