@@ -5,6 +5,7 @@
 
 mod admin;
 mod control;
+mod listeners;
 mod logs;
 mod node;
 mod notify;
@@ -21,30 +22,24 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, SystemTime};
 
-use blipmq::broker::{Broker, Cluster, SERVER_NAME};
+use blipmq::broker::{Broker, Cluster, SERVER_NAME, Wire};
 use blipmq::config::Settings;
 use blipmq::limits;
 use blipmq::protocol::CoreId;
 use executors::launch::{Plan, Running, Stopped, launch};
-use executors::listener::Purpose;
 use executors::signals::{Asked, Signals};
-use executors::{listener, placement, preflight};
+use executors::{placement, preflight};
 
 use admin::{AdminHandle, AdminServer};
 use control::Control;
+use listeners::{Addresses, Bound, ENDPOINTS};
 use logs::Logs;
-use node::{Addresses, Core, Node};
+use node::{Core, Node};
 use notify::Supervisor;
 use relay::Relay;
 use reload::{Configuration, Reloader, Source};
 
 const _: () = assert!(placement::CORES_MAX == limits::CORES_MAX);
-
-const CLIENTS: Purpose = Purpose { of: "clients", change: "--bind or `[server] bind_addr`" };
-const NATS_CLIENTS: Purpose = Purpose {
-    of: "NATS clients",
-    change: "--nats-bind or `[nats] bind_addr`, or do without NATS: `[nats] enabled = false`",
-};
 
 /// How long the line on stdout may take.
 const READY_PATIENCE: Duration = Duration::from_secs(1);
@@ -182,13 +177,7 @@ fn say_ready(line: String) {
 fn start(settings: Settings, source: Source) -> Result<Broking, Box<dyn std::error::Error>> {
     let cpus = placement::choose(settings.server.cores.as_deref())?;
     preflight::check(cpus.len(), settings.server.max_connections)?;
-    // In the order of `relay::LISTENERS`.
-    let mut listeners = vec![listener::bind(settings.server.bind_addr, CLIENTS)?];
-    if settings.nats.enabled {
-        listeners.push(listener::bind(settings.nats.bind_addr, NATS_CLIENTS)?);
-    }
-    let blip_addr = listeners[0].local_addr()?;
-    let nats_addr = listeners.get(1).map(|nats| nats.local_addr()).transpose()?;
+    let Bound { sockets, rows: listeners } = Bound::bind(&ENDPOINTS, &settings)?;
     let admin = match settings.metrics.enabled {
         true => Some(AdminServer::bind(settings.metrics.bind_addr)?),
         false => None,
@@ -203,8 +192,8 @@ fn start(settings: Settings, source: Source) -> Result<Broking, Box<dyn std::err
     let max_connections = settings.server.max_connections;
     let busy_poll = Duration::from_micros(settings.server.busy_poll_us.into());
     let mut cluster = Cluster::new(cpus.len() as u16, server_id, settings);
-    if let Some(nats_addr) = nats_addr {
-        cluster.nats_addr = nats_addr;
+    if let Some(nats) = listeners.iter().find(|listener| listener.frontend == Wire::Nats) {
+        cluster.nats_addr = nats.address;
     }
     rustix::rand::getrandom(&mut cluster.nonce_key, rustix::rand::GetRandomFlags::empty())
         .map_err(|error| format!("the system gives no random bytes: {error}"))?;
@@ -212,7 +201,7 @@ fn start(settings: Settings, source: Source) -> Result<Broking, Box<dyn std::err
     let cpu_list = placement::print(&cpus);
     let plan = Plan {
         cpus,
-        listeners,
+        listeners: sockets,
         connections_max: max_connections,
         letters_max: limits::MESH_LETTERS_MAX,
         linger: Duration::from_millis(limits::LINGER_MS),
@@ -222,19 +211,21 @@ fn start(settings: Settings, source: Source) -> Result<Broking, Box<dyn std::err
     // Each core takes its own, on its own thread.
     let receivers: Arc<[_]> = receivers.into_iter().map(|end| Mutex::new(Some(end))).collect();
     let of_cores = cores.clone();
+    let of_connections = listeners.clone();
     let running = launch(plan, move |core| {
         let Core { counters, turns, .. } = of_cores[core].clone();
         let broker = Broker::new(CoreId(core as u16), cluster.clone(), counters);
         let commands = receivers[core].lock().expect("taking one does not panic").take();
-        Relay::new(broker, commands.expect("a core is made once"), turns)
+        let commands = commands.expect("a core is made once");
+        Relay::new(broker, of_connections.clone(), commands, turns)
     })?;
     let wake = running.wake_handle();
     let control = Control::new(senders, move |core| wake.wake(core));
-    let metrics_addr = admin.as_ref().map(AdminServer::local_addr);
+    let metrics = admin.as_ref().map(AdminServer::local_addr);
     let node = Arc::new(Node {
         server_id,
         started: SystemTime::now(),
-        addresses: Addresses { blip: blip_addr, nats: nats_addr, metrics: metrics_addr },
+        addresses: Addresses { clients: listeners, metrics },
         shards,
         cores,
         control: control.clone(),

@@ -2,8 +2,6 @@
 //!
 //! Made by `server` when the cores run; read by the admin pages.
 
-use std::fmt;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::SystemTime;
@@ -13,6 +11,7 @@ use blipmq::broker::memory::Memory;
 use blipmq::config::Settings;
 
 use super::control::Control;
+use super::listeners::Addresses;
 use super::process::Process;
 use super::reload::Configuration;
 use super::turns::Turns;
@@ -26,30 +25,6 @@ pub struct Core {
     pub counters: Arc<Counters>,
     /// Of its executor.
     pub turns: Arc<Turns>,
-}
-
-/// Where the broker listens.
-#[derive(Debug, Clone, Copy)]
-pub struct Addresses {
-    /// Clients of BLIP/1.
-    pub blip: SocketAddr,
-    /// NATS clients.
-    pub nats: Option<SocketAddr>,
-    /// The admin pages.
-    pub metrics: Option<SocketAddr>,
-}
-
-impl fmt::Display for Addresses {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.blip)?;
-        if let Some(nats) = self.nats {
-            write!(f, ", NATS on {nats}")?;
-        }
-        if let Some(metrics) = self.metrics {
-            write!(f, ", metrics on http://{metrics}/metrics")?;
-        }
-        Ok(())
-    }
 }
 
 /// The process.

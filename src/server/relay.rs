@@ -12,20 +12,19 @@ use std::sync::mpsc::Receiver;
 use blipmq::broker::inspect::{Answer, Inspection};
 use blipmq::broker::letter::{DELIVERIES, LANES, Letter, REQUESTS};
 use blipmq::broker::notice::{Event, Notice};
-use blipmq::broker::{Action, Broker, ConnectionId, Now, Peer, Wire};
+use blipmq::broker::{Action, Broker, ConnectionId, Now, Peer};
 use blipmq::config::Choice;
 use blipmq::protocol::CoreId;
 use bytes::Bytes;
 use executors::{Io, Observed, Service};
 
 use super::control::{Command, Fill, Reply};
+use super::listeners::Listener;
 use super::turns::Turns;
-
-/// What is spoken with those who came by each listener, in the order `server` binds them.
-pub const LISTENERS: [Wire; 2] = [Wire::Blip, Wire::Nats];
 
 pub struct Relay {
     broker: Broker,
+    listeners: Arc<[Listener]>,
     commands: Receiver<Command>,
     turns: Arc<Turns>,
     /// Questions that take several turns.
@@ -35,9 +34,14 @@ pub struct Relay {
 }
 
 impl Relay {
-    pub fn new(broker: Broker, commands: Receiver<Command>, turns: Arc<Turns>) -> Relay {
+    pub fn new(
+        broker: Broker,
+        listeners: Arc<[Listener]>,
+        commands: Receiver<Command>,
+        turns: Arc<Turns>,
+    ) -> Relay {
         let inspections = VecDeque::new();
-        Relay { broker, commands, turns, inspections, gathered: Vec::new() }
+        Relay { broker, listeners, commands, turns, inspections, gathered: Vec::new() }
     }
 
     /// Carries out what came from other threads, and a slice of the oldest question; returns whether
@@ -111,7 +115,7 @@ impl Service for Relay {
         listener: usize,
         admitted: bool,
     ) {
-        let protocol = LISTENERS[listener];
+        let protocol = self.listeners[listener].frontend;
         tracing::debug!(%address, ?protocol, admitted, "connected");
         let peer = Peer { protocol, address };
         self.broker.connected(time(now), inward(connection), peer, admitted);

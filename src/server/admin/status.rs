@@ -1,5 +1,6 @@
 //! The broker as JSON: what it is and how close its limits are, and what each core counts.
 
+use std::net::SocketAddr;
 use std::time::SystemTime;
 
 use blipmq::broker::counters::Counters;
@@ -7,6 +8,7 @@ use blipmq::broker::histogram::{self, BOUNDS, Histogram};
 use serde_json::{Map, Value, json};
 
 use crate::server::control::Fill;
+use crate::server::listeners::{Addresses, ENDPOINTS};
 use crate::server::node::{self, Core, Node};
 use crate::server::process::Process;
 use crate::server::reload::Snapshot;
@@ -71,11 +73,7 @@ pub fn status(node: &Node) -> Value {
         "now_unix_seconds": unix_seconds(now),
         "started_unix_seconds": unix_seconds(node.started),
         "uptime_seconds": now.duration_since(node.started).unwrap_or_default().as_secs_f64(),
-        "addresses": {
-            "blip": node.addresses.blip.to_string(),
-            "nats": node.addresses.nats.map(|address| address.to_string()),
-            "metrics": node.addresses.metrics.map(|address| address.to_string()),
-        },
+        "addresses": addresses(&node.addresses),
         "cpus": node.cores.iter().map(|core| core.cpu).collect::<Vec<_>>(),
         "shards": node.shards,
         "process": {
@@ -90,6 +88,15 @@ pub fn status(node: &Node) -> Value {
         "totals": totals,
         "latency": latency(node),
     })
+}
+
+/// The address of every endpoint and of these pages, null where one is disabled.
+fn addresses(addresses: &Addresses) -> Map<String, Value> {
+    let printed = |address: Option<SocketAddr>| json!(address.map(|address| address.to_string()));
+    let clients = ENDPOINTS
+        .iter()
+        .map(|endpoint| (endpoint.name.to_owned(), printed(addresses.of(endpoint))));
+    clients.chain([("metrics".to_owned(), printed(addresses.metrics))]).collect()
 }
 
 /// Where the settings come from, and what came of the last reload.

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Receiver;
 use std::time::SystemTime;
 
+use blipmq::broker::Wire;
 use blipmq::broker::inspect::Answer;
 use blipmq::broker::memory::Memory;
 use blipmq::config::{Secret, Settings};
@@ -13,18 +14,20 @@ use executors::Observed;
 
 use super::*;
 use crate::server::control::{self, Command, Control, Fill};
-use crate::server::node::{Addresses, Core};
+use crate::server::listeners::{Addresses, Listener};
+use crate::server::node::Core;
 use crate::server::reload::Configuration;
 
 /// A node of two cores and what they are asked.
 fn node_of(settings: Settings) -> (Arc<Node>, Vec<Receiver<Command>>) {
     let (senders, receivers) = control::channels(2);
     let cores = [5, 7].map(|cpu| Core { cpu, counters: Arc::default(), turns: Arc::default() });
-    let local = SocketAddr::from(([127, 0, 0, 1], 7));
+    let address = SocketAddr::from(([127, 0, 0, 1], 7));
+    let blip = Listener { name: "blip", title: "BLIP", address, frontend: Wire::Blip };
     let node = Node {
         server_id: 0xab,
         started: SystemTime::now(),
-        addresses: Addresses { blip: local, nats: None, metrics: Some(local) },
+        addresses: Addresses { clients: [blip].into(), metrics: Some(address) },
         shards: 4,
         cores: cores.to_vec(),
         control: Control::new(senders, |_| {}),
@@ -94,6 +97,15 @@ fn fetched(addr: SocketAddr, request_line: &str, headers: &str) -> (String, Stri
     stream.read_to_string(&mut answer).unwrap();
     let (head, body) = answer.split_once("\r\n\r\n").expect("a head and a body");
     (head.to_owned(), body.to_owned())
+}
+
+#[test]
+fn the_status_names_every_endpoint_and_a_disabled_one_has_no_address() {
+    let served = Served::new(Settings::default(), 2);
+    let addresses = &served.json("/api/v1/status")["addresses"];
+    let expected = json!({ "blip": "127.0.0.1:7", "nats": null, "metrics": "127.0.0.1:7" });
+    assert_eq!(addresses, &expected);
+    served.handle.stop();
 }
 
 /// Goal: no counter is forgotten, read twice or put under another's name, neither for Prometheus nor
