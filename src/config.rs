@@ -8,6 +8,7 @@
 //! | which keys there are, their ranges and meaning | [`keys`] |
 //! | how text becomes settings | `parse` |
 //! | what can be wrong with a file, and the words for it | [`problem`] |
+//! | which keys do not go together | [`conflict`] |
 //! | who may connect, and how secrets are kept out of texts | [`auth`], `parse/users` |
 //! | how a list of cores is written | [`cores`] |
 //! | what a reload changes, and what only a restart does | [`change`] |
@@ -21,6 +22,7 @@
 
 pub mod auth;
 pub mod change;
+pub mod conflict;
 pub mod cores;
 pub mod keys;
 mod parse;
@@ -33,8 +35,9 @@ use crate::limits;
 
 pub use auth::{Auth, Login, Secret, User};
 pub use change::Change;
+pub use conflict::Conflict;
 pub use cores::{parse_cores, parse_cores_or_all};
-pub use problem::{ConfigError, Conflict};
+pub use problem::ConfigError;
 
 /// Everything that can be configured, checked. `Settings::default()` is what an empty file means.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -80,7 +83,7 @@ impl Settings {
     ///
     /// `parse` has checked this; check again after flags have changed settings.
     pub fn conflicts(&self) -> Vec<Conflict> {
-        problem::conflicts(self)
+        conflict::conflicts(self)
     }
 }
 

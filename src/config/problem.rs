@@ -4,12 +4,13 @@
 //! Each text says what happened, the numbers, and what to do.
 
 use std::fmt;
-use std::net::SocketAddr;
 
-use super::Settings;
+use super::conflict::Conflict;
 use super::keys::{KEYS, Key, TABLES, USER_KEYS};
-use crate::limits::{MESSAGES_HEADER_LEN, RECORD_HEADER_LEN};
-use crate::protocol::name::NameError;
+
+mod users;
+
+pub use users::UserOffence;
 
 /// Everything that is wrong with one configuration file. Prints one line per problem.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -110,99 +111,6 @@ pub enum Offence {
     Conflict(Conflict),
 }
 
-/// What is wrong with `[auth] users`. No value is in here but names and patterns: others may be secret.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum UserOffence {
-    /// `users` is something else than tables.
-    NotTables,
-    /// A key that users do not have.
-    UnknownKey {
-        /// The key.
-        key: String,
-    },
-    /// A value of a type the key does not take.
-    WrongType {
-        /// The key.
-        key: &'static str,
-        /// The type of the value, in TOML's words.
-        type_name: &'static str,
-        /// What it must be.
-        allowed: &'static str,
-    },
-    /// A value that the key does not take.
-    BadValue {
-        /// The key.
-        key: &'static str,
-        /// What is wrong, and what to do.
-        reason: &'static str,
-    },
-    /// A pattern that is not legal.
-    BadPattern {
-        /// The key.
-        key: &'static str,
-        /// The pattern.
-        pattern: String,
-        /// What is wrong with it.
-        error: NameError,
-    },
-    /// One key without the other that it needs.
-    Incomplete {
-        /// What there is.
-        has: &'static str,
-        /// What is missing, and what to do.
-        remedy: &'static str,
-    },
-    /// Two users that cannot be told apart.
-    Twice {
-        /// Its name or nkey.
-        name: String,
-        /// The line of the first one.
-        first_line: usize,
-    },
-}
-
-impl fmt::Display for UserOffence {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NotTables => f.write_str(
-                "[auth] users must be tables; write [[auth.users]] on a line of its own for each \
-                 user, and its keys below",
-            ),
-            Self::UnknownKey { key } => {
-                write!(f, "[[auth.users]] {key} is not a known key; ")?;
-                let names = || USER_KEYS.iter().map(|known| known.name);
-                match nearest(key, names()) {
-                    Some(name) => write!(f, "did you mean {name}?"),
-                    None => write!(f, "known keys: {}", names().collect::<Vec<_>>().join(", ")),
-                }
-            }
-            Self::WrongType { key, type_name, allowed } => {
-                let type_name = with_article(type_name);
-                write!(f, "[[auth.users]] {key} is {type_name}, must be {allowed}")
-            }
-            Self::BadValue { key, reason } => write!(f, "[[auth.users]] {key}: {reason}"),
-            Self::BadPattern { key, pattern, error } => {
-                write!(f, "[[auth.users]] {key}: bad pattern \"{pattern}\": {error}")
-            }
-            Self::Incomplete { has, remedy } => write!(f, "[[auth.users]] has {has}; {remedy}"),
-            Self::Twice { name, first_line } => write!(
-                f,
-                "[[auth.users]] \"{name}\" is in line {first_line} already; a user is one table, \
-                 take one of both out"
-            ),
-        }
-    }
-}
-
-/// Two keys, each in range, that are not possible together.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Conflict {
-    /// Table and name of both keys.
-    pub keys: [(&'static str, &'static str); 2],
-    /// What happened, the numbers, what to do.
-    pub text: String,
-}
-
 impl std::error::Error for ConfigError {}
 
 impl fmt::Display for ConfigError {
@@ -214,12 +122,6 @@ impl fmt::Display for ConfigError {
             write!(f, "{}:{}: {}", self.file_name, problem.line, problem.offence)?;
         }
         Ok(())
-    }
-}
-
-impl fmt::Display for Conflict {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
     }
 }
 
@@ -271,68 +173,6 @@ impl fmt::Display for Offence {
     }
 }
 
-/// Keys that are each in range but not possible together.
-pub(super) fn conflicts(settings: &Settings) -> Vec<Conflict> {
-    let mut conflicts = Vec::new();
-    let listeners = [
-        ("server", settings.server.bind_addr, true),
-        ("nats", settings.nats.bind_addr, settings.nats.enabled),
-        ("metrics", settings.metrics.bind_addr, settings.metrics.enabled),
-    ];
-    for (index, &(later, later_addr, later_enabled)) in listeners.iter().enumerate() {
-        for &(earlier, earlier_addr, earlier_enabled) in &listeners[..index] {
-            if later_enabled && earlier_enabled && collide(earlier_addr, later_addr) {
-                conflicts.push(Conflict {
-                    keys: [(earlier, "bind_addr"), (later, "bind_addr")],
-                    text: format!(
-                        "[{later}] bind_addr = \"{later_addr}\" is taken by [{earlier}] bind_addr \
-                         = \"{earlier_addr}\"; give one of them another port, or set [{later}] \
-                         enabled = false"
-                    ),
-                });
-            }
-        }
-    }
-    if settings.auth.token.is_some() && !settings.auth.users.is_empty() {
-        conflicts.push(Conflict {
-            keys: [("auth", "token"), ("auth", "users")],
-            text:
-                "[auth] token and [[auth.users]] do not go together, since whoever has the token \
-                   could do what users may not; give the token's clients a user with a password, \
-                   or take the users out"
-                    .to_owned(),
-        });
-    }
-    let metrics = &settings.metrics;
-    if metrics.enabled && !metrics.bind_addr.ip().is_loopback() && metrics.token.is_none() {
-        conflicts.push(Conflict {
-            keys: [("metrics", "bind_addr"), ("metrics", "token")],
-            text: format!(
-                "[metrics] bind_addr = \"{}\" can be reached from other machines, and whoever does \
-                 could read topics and addresses of clients; set [metrics] token, or bind it to \
-                 127.0.0.1",
-                metrics.bind_addr
-            ),
-        });
-    }
-    // Such a message would be accepted and then fit into no queue, whatever the subscriber does.
-    let message_len_max = settings.server.max_message_size_bytes;
-    let queued_len = u64::from(message_len_max) + (MESSAGES_HEADER_LEN + RECORD_HEADER_LEN) as u64;
-    let subscriber_bytes = settings.queues.subscriber_bytes;
-    if subscriber_bytes < queued_len {
-        conflicts.push(Conflict {
-            keys: [("server", "max_message_size_bytes"), ("queues", "subscriber_bytes")],
-            text: format!(
-                "[queues] subscriber_bytes = {subscriber_bytes} is less than one message of \
-                 [server] max_message_size_bytes = {message_len_max} takes ({queued_len} with its \
-                 header), so the longest messages would reach nobody; raise the first or lower \
-                 the second"
-            ),
-        });
-    }
-    conflicts
-}
-
 /// The known name that a mistyped one was probably meant to be.
 pub(super) fn nearest(
     name: &str,
@@ -348,13 +188,6 @@ pub(super) fn nearest(
     let (distance, known) = by_distance.min_by_key(|(distance, _)| *distance)?;
     // Beyond a third of the letters it is another word, and naming it would mislead.
     (distance <= (known.len() / 3).max(1)).then_some(known)
-}
-
-/// Whether both cannot be listened on at once.
-fn collide(one: SocketAddr, other: SocketAddr) -> bool {
-    let overlap =
-        one.ip() == other.ip() || one.ip().is_unspecified() || other.ip().is_unspecified();
-    one.port() != 0 && one.port() == other.port() && overlap
 }
 
 fn write_key_outside_tables(f: &mut fmt::Formatter<'_>, key: &str) -> fmt::Result {
@@ -434,17 +267,5 @@ mod tests {
         assert_eq!(nearest_key("tls_certificate"), None);
         assert_eq!(nearest_key("x"), None);
         assert_eq!(nearest_key(""), None);
-    }
-
-    #[test]
-    fn addresses_collide_when_one_covers_the_other() {
-        let collides =
-            |one: &str, other: &str| collide(one.parse().unwrap(), other.parse().unwrap());
-        assert!(collides("127.0.0.1:1", "127.0.0.1:1"));
-        assert!(collides("0.0.0.0:1", "127.0.0.1:1"));
-        assert!(collides("127.0.0.1:1", "[::]:1"));
-        assert!(!collides("127.0.0.1:1", "127.0.0.2:1"));
-        assert!(!collides("127.0.0.1:1", "127.0.0.1:2"));
-        assert!(!collides("0.0.0.0:0", "0.0.0.0:0"));
     }
 }

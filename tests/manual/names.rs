@@ -158,7 +158,7 @@ fn texts_that_are_quoted_stand_in_the_source() {
             "src/server/mod.rs",
         ),
         ("cannot serve metrics on ", "src/server/admin.rs"),
-        ("can be reached from other machines", "src/config/problem.rs"),
+        ("can be reached from other machines", "src/config/conflict.rs"),
         ("cannot read configuration", "src/cli/serve.rs"),
         ("expected HELLO as the first frame", "src/protocol/reject.rs"),
         ("maximum connections exceeded", "src/nats/error.rs"),
