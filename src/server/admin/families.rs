@@ -7,15 +7,20 @@
 //! - However many clients and topics there are, there are equally many samples: what is told of single
 //!   subscriptions is told of the worst few, by rank.
 
-use blipmq::broker::counters::Counters;
-use blipmq::broker::histogram::{self, BOUNDS, Histogram};
 use blipmq::broker::inspect::{Key, Ranked};
 use blipmq::config::{Choice, OverflowPolicy};
-use prometheus::proto::{self, Bucket, LabelPair, Metric, MetricFamily, MetricType};
+use prometheus::proto::{MetricFamily, MetricType};
 
 use crate::server::control::Fill;
-use crate::server::node::{Core, Node, connections, nats_connections};
+use crate::server::node::{Core, Node};
 use crate::server::process::Process;
+
+mod per_core;
+mod samples;
+
+pub use per_core::{HISTOGRAMS, PER_CORE};
+use per_core::{PerCore, REASONS};
+use samples::{family, histogram_of, metric};
 
 /// Subscriptions that are told of, by each measure.
 pub const WORST: usize = 10;
@@ -33,153 +38,6 @@ pub struct Asked {
     /// The time, as cores read it.
     pub now_ns: u64,
 }
-
-/// A family with one value per core.
-pub(super) struct PerCore {
-    name: &'static str,
-    help: &'static str,
-    kind: MetricType,
-    read: fn(&Core) -> u64,
-}
-
-const fn counter(name: &'static str, help: &'static str, read: fn(&Core) -> u64) -> PerCore {
-    PerCore { name, help, kind: MetricType::COUNTER, read }
-}
-
-const fn gauge(name: &'static str, help: &'static str, read: fn(&Core) -> u64) -> PerCore {
-    PerCore { name, help, kind: MetricType::GAUGE, read }
-}
-
-pub(super) static PER_CORE: [PerCore; 24] = [
-    counter(
-        "blipmq_published_messages_total",
-        "Messages that topics of this core accepted.",
-        |core| core.counters.published_messages.get(),
-    ),
-    counter(
-        "blipmq_published_bytes_total",
-        "Bytes of the frames those messages came in.",
-        |core| core.counters.published_bytes.get(),
-    ),
-    counter(
-        "blipmq_enqueued_messages_total",
-        "Messages put into queues, once per subscription.",
-        |core| core.counters.enqueued_messages.get(),
-    ),
-    counter(
-        "blipmq_delivered_messages_total",
-        "Messages handed to the kernel in full, once per connection.",
-        |core| core.counters.delivered_messages.get(),
-    ),
-    counter(
-        "blipmq_ttl_drops_total",
-        "Messages dropped because their time to live had ended, before or after being enqueued.",
-        |core| {
-            core.counters.expired_before_enqueue_messages.get()
-                + core.counters.expired_in_queue_messages.get()
-        },
-    ),
-    counter(
-        "blipmq_publishers_blocked_total",
-        "Times subscriptions with overflow block began to hold the publishers of a topic up.",
-        |core| core.counters.publishers_blocked.get(),
-    ),
-    gauge("blipmq_blocked_topics", "Topics of this core whose publishers wait now.", |core| {
-        core.counters.blocked_topics.get()
-    }),
-    counter(
-        "blipmq_kept_evictions_total",
-        "Runs of kept messages given up because the memory budget was nearly used up.",
-        |core| core.counters.evicted_portions.get(),
-    ),
-    counter("blipmq_flushes_total", "Vectored sends handed to the kernel.", |core| {
-        core.counters.flushes.get()
-    }),
-    counter("blipmq_flushed_bytes_total", "Bytes of those sends.", |core| {
-        core.counters.flushed_bytes.get()
-    }),
-    counter("blipmq_errors_sent_total", "ERROR frames, and -ERR to NATS clients, sent.", |core| {
-        core.counters.errors_sent.get()
-    }),
-    counter(
-        "blipmq_logins_refused_total",
-        "Connections refused because they did not prove who they are.",
-        |core| core.counters.logins_refused.get(),
-    ),
-    counter("blipmq_connections_opened_total", "Connections this core was given.", |core| {
-        core.counters.connections_opened.get()
-    }),
-    counter("blipmq_connections_closed_total", "Connections of this core that ended.", |core| {
-        core.counters.connections_closed.get()
-    }),
-    gauge("blipmq_connections", "Connections open now.", |core| connections(&core.counters)),
-    gauge("blipmq_nats_connections", "Of those, connections of NATS clients.", |core| {
-        nats_connections(&core.counters)
-    }),
-    counter(
-        "blipmq_nats_no_responders_total",
-        "Requests of NATS clients that were told at once that nobody listens.",
-        |core| core.counters.no_responders.get(),
-    ),
-    gauge("blipmq_subscriptions", "Subscriptions in force now.", |core| {
-        core.counters.subscriptions.get()
-    }),
-    gauge("blipmq_topics", "Topics this core owns now.", |core| core.counters.topics.get()),
-    counter("blipmq_mesh_letters_sent_total", "Batches this core sent to other cores.", |core| {
-        core.counters.mesh_letters_sent.get()
-    }),
-    counter(
-        "blipmq_mesh_full_total",
-        "Times the channel to another core was full, so that this core kept its batch back.",
-        |core| core.counters.mesh_full.get(),
-    ),
-    counter("blipmq_turns_total", "Turns of the core's loop.", |core| core.turns.turns.get()),
-    counter(
-        "blipmq_enters_total",
-        "System calls that handed sends to the kernel, took completions, or slept.",
-        |core| core.turns.enters.get(),
-    ),
-    counter(
-        "blipmq_receive_buffer_shortages_total",
-        "Times a connection had more to read and no receive buffer was free.",
-        |core| core.turns.buffer_shortages.get(),
-    ),
-];
-
-/// Why a message was dropped, as the label `reason` has it.
-type Reason = (&'static str, fn(&Counters) -> u64);
-
-static REASONS: [Reason; 8] = [
-    ("overflow_oldest", |counters| counters.dropped_oldest_messages.get()),
-    ("overflow_new", |counters| counters.dropped_new_messages.get()),
-    ("conflated", |counters| counters.conflated_messages.get()),
-    ("refused_for_memory", |counters| counters.refused_for_memory_messages.get()),
-    ("expired_before_enqueue", |counters| counters.expired_before_enqueue_messages.get()),
-    ("expired_in_queue", |counters| counters.expired_in_queue_messages.get()),
-    ("disconnected", |counters| counters.dropped_disconnected_messages.get()),
-    ("refused", |counters| counters.refused_messages.get()),
-];
-
-/// A histogram of every core: its name, its meaning, how many of what it counts make one of what is
-/// told, and where it is.
-type PerCoreHistogram = (&'static str, &'static str, f64, fn(&Core) -> &Histogram);
-
-pub(super) static HISTOGRAMS: [PerCoreHistogram; 4] = [
-    (
-        "blipmq_accept_to_send_seconds",
-        "Time from a message's arrival to the end of the turn that handed it to the kernel, once per \
-         connection.",
-        1e6,
-        |core| &core.counters.accept_to_send_us,
-    ),
-    ("blipmq_send_messages", "Messages of each vectored send.", 1.0, |core| {
-        &core.counters.send_messages
-    }),
-    ("blipmq_send_bytes", "Bytes of each vectored send.", 1.0, |core| &core.counters.send_bytes),
-    ("blipmq_enter_sends", "Vectored sends that went to the kernel together.", 1.0, |core| {
-        &core.turns.enter_sends
-    }),
-];
 
 /// Everything there is to tell.
 pub fn all(node: &Node, asked: &Asked) -> Vec<MetricFamily> {
@@ -387,59 +245,4 @@ fn of_process(node: &Node) -> Vec<MetricFamily> {
             started.as_secs_f64(),
         ),
     ]
-}
-
-fn family(name: &str, help: &str, kind: MetricType, metrics: Vec<Metric>) -> MetricFamily {
-    let mut family = MetricFamily::default();
-    family.set_name(name.to_owned());
-    family.set_help(help.to_owned());
-    family.set_field_type(kind);
-    family.set_metric(metrics);
-    family
-}
-
-/// The text format knows floating point only: above 2^53 the last digits are rounded.
-fn metric(kind: MetricType, labels: &[(&str, &str)], number: f64) -> Metric {
-    let mut metric = Metric::from_label(labels.iter().map(label).collect());
-    if kind == MetricType::COUNTER {
-        let mut value = proto::Counter::default();
-        value.set_value(number);
-        metric.set_counter(value);
-    } else {
-        let mut value = proto::Gauge::default();
-        value.set_value(number);
-        metric.set_gauge(value);
-    }
-    metric
-}
-
-/// With powers of two for bounds: what is finer is for `/api/v1/cores`.
-fn histogram_of(core: &str, histogram: &Histogram, unit: f64) -> Metric {
-    let counts = histogram.counts();
-    let mut seen = 0;
-    let mut buckets = Vec::new();
-    for (index, count) in counts.iter().take(BOUNDS).enumerate() {
-        seen += count;
-        let bound = histogram::bound(index);
-        if bound.is_power_of_two() {
-            let mut bucket = Bucket::default();
-            bucket.set_upper_bound(bound as f64 / unit);
-            bucket.set_cumulative_count(seen);
-            buckets.push(bucket);
-        }
-    }
-    let mut value = proto::Histogram::default();
-    value.set_sample_sum(histogram.sum() as f64 / unit);
-    value.set_sample_count(seen + counts[BOUNDS]);
-    value.set_bucket(buckets);
-    let mut metric = Metric::from_label(vec![label(&("core", core))]);
-    metric.set_histogram(value);
-    metric
-}
-
-fn label(&(name, value): &(&str, &str)) -> LabelPair {
-    let mut label = LabelPair::default();
-    label.set_name(name.to_owned());
-    label.set_value(value.to_owned());
-    label
 }
