@@ -1,6 +1,15 @@
-//! Tests of `message`, beside it because of their length.
+//! What one protocol publishes is what the other delivers.
 
+use bytes::{BufMut, BytesMut};
+
+use super::delivery::Decimal;
+use super::framing::put_entry;
 use super::*;
+use crate::limits::{MESSAGES_HEADER_LEN, RECORD_HEADER_LEN};
+use crate::nats::command::Publish;
+use crate::nats::error::Offence;
+use crate::protocol::frame::{FLAG_HEADERS, RECORD_HAS_HEADERS};
+use crate::protocol::messages::{self, Header};
 
 const FOR_ALL: Variant<'static> = Variant { subject: b"a.b", sid: b"s1", headers: true };
 
