@@ -1,7 +1,16 @@
 //! The broker process: where sockets and the I/O-free broker meet. Binary only, and thin.
 //!
 //! Called by `cli::serve` with checked settings. [`run`] refuses to start with one clear line, or
-//! runs until it is told to stop and then drains. What signals ask for is in [`run`] too.
+//! runs until a signal asks for a stop and then drains.
+//!
+//! | to learn | read |
+//! |---|---|
+//! | in which order the broker starts | `start` |
+//! | which protocol is served at which address | `listeners` |
+//! | how a core and its executor work together | `relay` |
+//! | how other threads reach a core | `control` |
+//! | what a reload changes | `reload` |
+//! | what an operator sees | `admin`, `logs`, `notify` |
 
 mod admin;
 mod control;
@@ -30,79 +39,79 @@ use executors::signals::{Asked, Signals};
 use logs::Logs;
 use notify::Supervisor;
 use reload::Source;
-use start::{Broking, start};
+use start::{RunningBroker, start};
 
 const _: () = assert!(placement::CORES_MAX == limits::CORES_MAX);
 
-/// Runs the broker until it is told to stop.
+/// Runs the broker until a signal asks for a stop, and drains it.
 pub fn run(settings: Settings, source: Source) -> ExitCode {
-    // Before any thread starts: threads inherit what is blocked.
+    // Before any thread starts: threads inherit the blocked signals.
     let signals = match Signals::block() {
         Ok(signals) => signals,
-        Err(error) => return refuse(format!("cannot block signals: {error}")),
+        Err(error) => return refuse_start(format!("cannot block signals: {error}")),
     };
-    let logs = match Logs::begin(&settings.logging) {
+    let logs = match Logs::start(&settings.logging) {
         Ok(logs) => logs,
-        Err(error) => return refuse(format!("cannot start the thread of the log: {error}")),
+        Err(error) => return refuse_start(format!("cannot start the thread of the log: {error}")),
     };
     let supervisor = Supervisor::from_environment();
-    let broking = match start(settings, source) {
-        Ok(broking) => broking,
+    let broker = match start(settings, source) {
+        Ok(broker) => broker,
         Err(error) => {
-            logs.end();
-            return refuse(error);
+            logs.flush();
+            return refuse_start(error);
         }
     };
-    supervisor.ready(&format!("ready on {}", broking.node.addresses));
-    supervisor.watch(&broking.node);
-    let stops = run_until_stop(&signals, &broking, &logs, &supervisor);
-    broking.node.draining.store(true, Ordering::Relaxed);
-    let drain_timeout_ms = broking.node.settings().server.drain_timeout_ms;
+    supervisor.notify_ready(&format!("ready on {}", broker.node.addresses));
+    supervisor.start_watchdog(&broker.node);
+    let stop_signals = serve_signals_until_stop(&signals, &broker, &logs, &supervisor);
+    broker.node.draining.store(true, Ordering::Relaxed);
+    let drain_timeout_ms = broker.node.settings().server.drain_timeout_ms;
     let drain_timeout = Duration::from_millis(drain_timeout_ms.into());
-    supervisor.stopping(drain_timeout);
-    broking.running.stop_handle().stop(drain_timeout);
-    // Nobody waits for this thread: it ends with the process, or ends it.
-    let logs_too = logs.clone();
-    std::thread::spawn(move || while_stopping(&signals, &logs_too, stops));
-    match broking.running.join() {
+    supervisor.notify_stopping(drain_timeout);
+    broker.executors.stop_handle().stop(drain_timeout);
+    // Never joined: the thread ends with the process, or ends the process.
+    let drain_logs = logs.clone();
+    std::thread::spawn(move || serve_signals_of_drain(&signals, &drain_logs, stop_signals));
+    match broker.executors.join() {
         Stopped::Drained => tracing::info!("stopped, everything accepted was delivered"),
         Stopped::TimedOut => tracing::warn!(
             "stopped after server.drain_timeout_ms: subscribers that did not read were cut off"
         ),
     }
-    if let Some(admin) = broking.admin {
+    if let Some(admin) = broker.admin {
         admin.stop();
     }
-    logs.end();
+    logs.flush();
     ExitCode::SUCCESS
 }
 
-/// Serves signals until one asks for a stop; returns how many of those that stop at once when they come
-/// twice have come.
-fn run_until_stop(
+/// Serves signals until one asks for a stop. Returns how many of the signals that stop the broker at
+/// once when they come twice have come.
+fn serve_signals_until_stop(
     signals: &Signals,
-    broking: &Broking,
+    broker: &RunningBroker,
     logs: &Logs,
     supervisor: &Supervisor,
 ) -> u32 {
     loop {
         match signals.wait() {
             Ok(Asked::Reload) => {
-                supervisor.reloading();
-                let reload = broking.reloader.reload();
-                logs.set_level(broking.node.settings().logging.level);
+                supervisor.notify_reloading();
+                let reload = broker.reloader.reload();
+                logs.set_level(broker.node.settings().logging.level);
                 match reload.errors.is_empty() {
                     true => tracing::info!("reloaded: {reload}"),
                     false => tracing::error!("not reloaded: {reload}"),
                 }
-                supervisor.ready(&format!("reload {}: {reload}", reload.outcome()));
+                supervisor.notify_ready(&format!("reload {}: {reload}", reload.outcome()));
             }
             Ok(Asked::LameDuck) => {
-                tracing::info!("SIGUSR2: stopping, SIGTERM twice to stop at once");
+                tracing::info!("SIGUSR2: stopping; send SIGTERM twice to stop at once");
                 return 0;
             }
             Ok(Asked::Stop(signal)) => {
-                tracing::info!("{signal}: stopping, once more to stop at once");
+                tracing::info!("{signal}: stopping; send it again to stop at once");
                 return 1;
             }
             Err(error) => {
@@ -113,17 +122,18 @@ fn run_until_stop(
     }
 }
 
-/// Hears of further signals during the stop, `stops` of which asked for it.
-fn while_stopping(signals: &Signals, logs: &Logs, mut stops: u32) {
+/// Serves signals during the drain, after `stop_signals` of those that stop the broker at once when
+/// they come twice.
+fn serve_signals_of_drain(signals: &Signals, logs: &Logs, mut stop_signals: u32) {
     while let Ok(asked) = signals.wait() {
         match asked {
             Asked::Reload => tracing::warn!("SIGHUP: not reloaded, the broker is stopping"),
             Asked::LameDuck => {}
             Asked::Stop(signal) => {
-                stops += 1;
-                if stops == 2 {
+                stop_signals += 1;
+                if stop_signals == 2 {
                     tracing::warn!("{signal} again: stopped without delivering the rest");
-                    logs.end();
+                    logs.flush();
                     std::process::exit(1);
                 }
             }
@@ -131,8 +141,8 @@ fn while_stopping(signals: &Signals, logs: &Logs, mut stops: u32) {
     }
 }
 
-/// One line on stderr, which nobody may be reading.
-fn refuse(error: impl Display) -> ExitCode {
+/// Prints why the broker does not start. A failure to print is ignored: nobody may be reading stderr.
+fn refuse_start(error: impl Display) -> ExitCode {
     let _ = writeln!(std::io::stderr(), "blipmq: {error}");
     ExitCode::FAILURE
 }

@@ -250,7 +250,7 @@ fn a_stdout_that_takes_nothing_stops_nothing_and_is_told() {
         serves_and_stops(unheard(stdout, stderr.into(), &[]));
         let mut text = String::new();
         File::open(&log.0).and_then(|mut file| file.read_to_string(&mut text)).expect("it is ours");
-        assert!(text.contains("is not on stdout"), "{text}");
+        assert!(text.contains("cannot print the ready line on stdout"), "{text}");
     }
     drop(reader);
 }

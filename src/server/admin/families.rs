@@ -1,11 +1,11 @@
-//! What Prometheus is shown: which families there are, and where each finds its numbers.
+//! The metrics of the broker for Prometheus.
 //!
 //! Called by `admin` at every fetch of `/metrics`.
 //!
 //! # Always true
-//! - The tables here are the only place that names a metric.
-//! - However many clients and topics there are, there are equally many samples: what is told of single
-//!   subscriptions is told of the worst few, by rank.
+//! - The tables here and in `per_core` are the only places that name a metric.
+//! - The number of samples does not grow with clients or topics: of all subscriptions only the worst few
+//!   have samples, by rank.
 
 use blipmq::broker::inspect::{Key, Ranked};
 use blipmq::config::{Choice, OverflowPolicy};
@@ -22,94 +22,70 @@ pub use per_core::{HISTOGRAMS, PER_CORE};
 use per_core::{PerCore, REASONS};
 use samples::{family, histogram_of, metric};
 
-/// Subscriptions that are told of, by each measure.
+/// Subscriptions with samples of their own, for each measure.
 pub const WORST: usize = 10;
 
-/// What only the cores know, asked for this fetch.
-pub struct Asked {
-    /// How full each core is, if it answered.
+/// What the cores answered for this fetch.
+pub struct Answers {
+    /// How full each core is, `None` for a core that did not answer.
     pub fills: Vec<Option<Fill>>,
     /// The subscriptions with the largest lag in nanoseconds, the largest first.
     pub lag: Vec<Ranked>,
-    /// Those with the most bytes queued.
+    /// The subscriptions with the most bytes queued.
     pub queued_bytes: Vec<Ranked>,
-    /// Those that lost the most messages.
+    /// The subscriptions that lost the most messages.
     pub dropped: Vec<Ranked>,
-    /// The time, as cores read it.
+    /// The time, in the clock of the executors.
     pub now_ns: u64,
 }
 
-/// Everything there is to tell.
-pub fn all(node: &Node, asked: &Asked) -> Vec<MetricFamily> {
-    let mut families = of_cores(node, asked);
-    families.extend(of_process(node));
-    let worst = [
-        (
-            "blipmq_worst_subscription_lag_seconds",
-            "Age of the oldest queued message of the subscriptions furthest behind.",
-            1e9,
-            &asked.lag,
-        ),
-        (
-            "blipmq_worst_subscription_queued_bytes",
-            "Bytes queued for the subscriptions with the longest queues.",
-            1.0,
-            &asked.queued_bytes,
-        ),
-        (
-            "blipmq_worst_subscription_dropped_messages",
-            "Messages that the subscriptions which lost the most have lost.",
-            1.0,
-            &asked.dropped,
-        ),
-    ];
-    for (name, help, unit, rows) in worst {
-        let metrics = rows.iter().enumerate().filter_map(|(rank, ranked)| match ranked.key {
-            Key::Number(number) => {
-                let rank = (rank + 1).to_string();
-                Some(metric(MetricType::GAUGE, &[("rank", &rank)], number as f64 / unit))
-            }
-            Key::Name(_) => None,
-        });
-        families.push(family(name, help, MetricType::GAUGE, metrics.collect()));
-    }
-    // The text has no family without samples.
+/// A core and its number, the label `core`.
+type Numbered<'n> = (String, &'n Core);
+
+/// Every family that has samples.
+pub fn all(node: &Node, answers: &Answers) -> Vec<MetricFamily> {
+    let cores: Vec<Numbered<'_>> =
+        node.cores.iter().enumerate().map(|(number, core)| (number.to_string(), core)).collect();
+    let process = Process::read();
+    let mut families = counters_and_gauges(&cores, answers.now_ns);
+    families.extend(drops_and_overflows(&cores));
+    families.extend(fills(&cores, &answers.fills));
+    families.extend(histograms(&cores));
+    families.extend(of_broker(node));
+    families.extend(limits(node, &process));
+    families.extend(of_process(node, &process));
+    families.extend(worst_subscriptions(answers));
+    // The text format has no family without samples.
     families.retain(|family| !family.get_metric().is_empty());
     families
 }
 
-fn of_cores(node: &Node, asked: &Asked) -> Vec<MetricFamily> {
-    let cores: Vec<(String, &Core)> =
-        node.cores.iter().enumerate().map(|(number, core)| (number.to_string(), core)).collect();
-    let mut families = Vec::new();
-    for PerCore { name, help, kind, read } in &PER_CORE {
-        let of_core = |(number, core): &(String, &Core)| {
-            metric(*kind, &[("core", number)], read(core) as f64)
-        };
-        families.push(family(name, help, *kind, cores.iter().map(of_core).collect()));
-    }
+fn counters_and_gauges(cores: &[Numbered<'_>], now_ns: u64) -> Vec<MetricFamily> {
+    let per_core = PER_CORE.iter().map(|PerCore { name, help, kind, read }| {
+        let sample =
+            |(number, core): &Numbered<'_>| metric(*kind, &[("core", number)], read(core) as f64);
+        family(name, help, *kind, cores.iter().map(sample).collect())
+    });
     let asleep = cores.iter().map(|(number, core)| {
-        let seconds = core.turns.asleep_ns(asked.now_ns) as f64 / 1e9;
+        let seconds = core.turns.asleep_ns(now_ns) as f64 / 1e9;
         metric(MetricType::COUNTER, &[("core", number)], seconds)
     });
-    families.push(family(
+    let asleep = family(
         "blipmq_asleep_seconds_total",
         "Time this core slept because there was nothing to do.",
         MetricType::COUNTER,
         asleep.collect(),
-    ));
+    );
+    per_core.chain([asleep]).collect()
+}
+
+fn drops_and_overflows(cores: &[Numbered<'_>]) -> [MetricFamily; 2] {
     let dropped = cores.iter().flat_map(|(number, core)| {
         REASONS.iter().map(move |(reason, read)| {
             let labels = [("core", number.as_str()), ("reason", reason)];
             metric(MetricType::COUNTER, &labels, read(&core.counters) as f64)
         })
     });
-    families.push(family(
-        "blipmq_dropped_messages_total",
-        "Messages that were accepted or sent by a publisher and not delivered, by reason.",
-        MetricType::COUNTER,
-        dropped.collect(),
-    ));
     let overflows = cores.iter().flat_map(|(number, core)| {
         OverflowPolicy::NAMES.iter().map(move |(name, policy)| {
             let labels = [("core", number.as_str()), ("policy", name)];
@@ -117,55 +93,60 @@ fn of_cores(node: &Node, asked: &Asked) -> Vec<MetricFamily> {
             metric(MetricType::COUNTER, &labels, times as f64)
         })
     });
-    families.push(family(
-        "blipmq_queue_overflows_total",
-        "Times a subscription's queue was full when messages came, by what it does then.",
-        MetricType::COUNTER,
-        overflows.collect(),
-    ));
-    let fill = |read: fn(&Fill) -> usize| {
-        let of_core = |((number, _), fill): (&(String, &Core), &Option<Fill>)| {
-            let read = read(fill.as_ref()?) as f64;
-            Some(metric(MetricType::GAUGE, &[("core", number)], read))
-        };
-        cores.iter().zip(&asked.fills).filter_map(of_core).collect()
-    };
-    families.push(family(
-        "blipmq_mesh_waiting_letters",
-        "Batches from other cores that wait to be read.",
-        MetricType::GAUGE,
-        fill(|fill| fill.mesh_waiting_letters),
-    ));
-    families.push(family(
-        "blipmq_receive_buffers_free",
-        "Receive buffers that the kernel may fill now.",
-        MetricType::GAUGE,
-        fill(|fill| fill.receive_buffers_free),
-    ));
-    for (name, help, unit, read) in &HISTOGRAMS {
-        let of_core = |(number, core): &(String, &Core)| histogram_of(number, read(core), *unit);
-        let metrics = cores.iter().map(of_core).collect();
-        families.push(family(name, help, MetricType::HISTOGRAM, metrics));
-    }
-    families
+    [
+        family(
+            "blipmq_dropped_messages_total",
+            "Messages that were accepted or sent by a publisher and not delivered, by reason.",
+            MetricType::COUNTER,
+            dropped.collect(),
+        ),
+        family(
+            "blipmq_queue_overflows_total",
+            "Times a subscription's queue was full when messages came, by overflow policy.",
+            MetricType::COUNTER,
+            overflows.collect(),
+        ),
+    ]
 }
 
-fn of_process(node: &Node) -> Vec<MetricFamily> {
-    let process = Process::read();
-    let limits = node.limits(&process);
-    let started = node.started.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    let one =
-        |name, help, kind, number: f64| family(name, help, kind, vec![metric(kind, &[], number)]);
-    let gauge = |name, help, number| one(name, help, MetricType::GAUGE, number);
-    let ratios = limits.iter().map(|limit| {
-        let ratio = limit.used as f64 / limit.limit.max(1) as f64;
-        metric(MetricType::GAUGE, &[("limit", limit.name)], ratio)
+fn fills(cores: &[Numbered<'_>], fills: &[Option<Fill>]) -> [MetricFamily; 2] {
+    let samples = |read: fn(&Fill) -> usize| {
+        let sample = |((number, _), fill): (&Numbered<'_>, &Option<Fill>)| {
+            let number_of_core = [("core", number.as_str())];
+            Some(metric(MetricType::GAUGE, &number_of_core, read(fill.as_ref()?) as f64))
+        };
+        cores.iter().zip(fills).filter_map(sample).collect()
+    };
+    [
+        family(
+            "blipmq_mesh_waiting_letters",
+            "Batches from other cores that wait to be read.",
+            MetricType::GAUGE,
+            samples(|fill| fill.mesh_waiting_letters),
+        ),
+        family(
+            "blipmq_receive_buffers_free",
+            "Receive buffers that the kernel may fill now.",
+            MetricType::GAUGE,
+            samples(|fill| fill.receive_buffers_free),
+        ),
+    ]
+}
+
+fn histograms(cores: &[Numbered<'_>]) -> Vec<MetricFamily> {
+    let families = HISTOGRAMS.iter().map(|(name, help, unit, read)| {
+        let sample = |(number, core): &Numbered<'_>| histogram_of(number, read(core), *unit);
+        family(name, help, MetricType::HISTOGRAM, cores.iter().map(sample).collect())
     });
+    families.collect()
+}
+
+fn of_broker(node: &Node) -> [MetricFamily; 4] {
     let configuration = node.configuration.snapshot();
     let reloads =
         |outcome, count: u64| metric(MetricType::COUNTER, &[("outcome", outcome)], count as f64);
     let version = metric(MetricType::GAUGE, &[("version", env!("CARGO_PKG_VERSION"))], 1.0);
-    vec![
+    [
         family(
             "blipmq_build_info",
             "Always 1; the version is in the label.",
@@ -174,12 +155,12 @@ fn of_process(node: &Node) -> Vec<MetricFamily> {
         ),
         gauge(
             "blipmq_ready",
-            "1 while the broker goes on accepting, 0 once it was told to stop.",
+            "1 while the broker accepts connections, 0 once a stop has begun.",
             f64::from(u8::from(node.is_ready())),
         ),
         family(
             "blipmq_config_reloads_total",
-            "Times the configuration was read again, by what came of it.",
+            "Times the configuration was read again, by outcome.",
             MetricType::COUNTER,
             vec![
                 reloads("applied", configuration.applied),
@@ -191,6 +172,16 @@ fn of_process(node: &Node) -> Vec<MetricFamily> {
             "1 if the configuration was applied when it was last read, 0 if it was refused.",
             f64::from(u8::from(configuration.last.is_none_or(|last| last.errors.is_empty()))),
         ),
+    ]
+}
+
+fn limits(node: &Node, process: &Process) -> [MetricFamily; 5] {
+    let limits = node.limits(process);
+    let ratios = limits.iter().map(|limit| {
+        let ratio = limit.used as f64 / limit.limit.max(1) as f64;
+        metric(MetricType::GAUGE, &[("limit", limit.name)], ratio)
+    });
+    [
         gauge(
             "blipmq_connections_limit",
             "Connections allowed at once, over all cores.",
@@ -203,7 +194,7 @@ fn of_process(node: &Node) -> Vec<MetricFamily> {
         ),
         gauge(
             "blipmq_memory_held_bytes",
-            "Bytes of messages held, in queues and kept ones, over all cores.",
+            "Bytes of queued and retained messages, over all cores.",
             node.memory.held() as f64,
         ),
         gauge(
@@ -217,15 +208,22 @@ fn of_process(node: &Node) -> Vec<MetricFamily> {
             MetricType::GAUGE,
             ratios.collect(),
         ),
-        one(
+    ]
+}
+
+fn of_process(node: &Node, process: &Process) -> [MetricFamily; 6] {
+    let started = node.started.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    let cpu_seconds = metric(MetricType::COUNTER, &[], process.cpu_seconds);
+    [
+        family(
             "blipmq_process_cpu_seconds_total",
             "CPU time of all threads of the broker.",
             MetricType::COUNTER,
-            process.cpu_seconds,
+            vec![cpu_seconds],
         ),
         gauge(
             "blipmq_process_resident_memory_bytes",
-            "Memory of the broker that is really there.",
+            "Resident memory of the broker.",
             process.resident_bytes as f64,
         ),
         gauge(
@@ -245,4 +243,42 @@ fn of_process(node: &Node) -> Vec<MetricFamily> {
             started.as_secs_f64(),
         ),
     ]
+}
+
+fn worst_subscriptions(answers: &Answers) -> [MetricFamily; 3] {
+    let ranked = |name, help, unit, rows: &[Ranked]| {
+        let samples = rows.iter().enumerate().filter_map(|(rank, ranked)| match ranked.key {
+            Key::Number(number) => {
+                let rank = (rank + 1).to_string();
+                Some(metric(MetricType::GAUGE, &[("rank", &rank)], number as f64 / unit))
+            }
+            Key::Name(_) => None,
+        });
+        family(name, help, MetricType::GAUGE, samples.collect())
+    };
+    [
+        ranked(
+            "blipmq_worst_subscription_lag_seconds",
+            "Age of the oldest queued message of the subscriptions furthest behind.",
+            1e9,
+            &answers.lag,
+        ),
+        ranked(
+            "blipmq_worst_subscription_queued_bytes",
+            "Bytes queued for the subscriptions with the longest queues.",
+            1.0,
+            &answers.queued_bytes,
+        ),
+        ranked(
+            "blipmq_worst_subscription_dropped_messages",
+            "Messages that the subscriptions which lost the most have lost.",
+            1.0,
+            &answers.dropped,
+        ),
+    ]
+}
+
+/// A gauge of the whole broker.
+fn gauge(name: &str, help: &str, number: f64) -> MetricFamily {
+    family(name, help, MetricType::GAUGE, vec![metric(MetricType::GAUGE, &[], number)])
 }

@@ -1,4 +1,4 @@
-//! The tables of what every core counts: the name of each family, its meaning, and its numbers.
+//! The tables of the metrics of every core: the name of each family, its help, and its number.
 
 use blipmq::broker::counters::Counters;
 use blipmq::broker::histogram::Histogram;
@@ -53,7 +53,7 @@ pub static PER_CORE: [PerCore; 24] = [
     ),
     counter(
         "blipmq_publishers_blocked_total",
-        "Times subscriptions with overflow block began to hold the publishers of a topic up.",
+        "Times subscriptions with overflow block began to hold up the publishers of a topic.",
         |core| core.counters.publishers_blocked.get(),
     ),
     gauge("blipmq_blocked_topics", "Topics of this core whose publishers wait now.", |core| {
@@ -61,7 +61,7 @@ pub static PER_CORE: [PerCore; 24] = [
     }),
     counter(
         "blipmq_kept_evictions_total",
-        "Runs of kept messages given up because the memory budget was nearly used up.",
+        "Runs of retained messages evicted because the memory budget was nearly used up.",
         |core| core.counters.evicted_portions.get(),
     ),
     counter("blipmq_flushes_total", "Vectored sends handed to the kernel.", |core| {
@@ -75,10 +75,10 @@ pub static PER_CORE: [PerCore; 24] = [
     }),
     counter(
         "blipmq_logins_refused_total",
-        "Connections refused because they did not prove who they are.",
+        "Connections refused because their login was wrong or missing.",
         |core| core.counters.logins_refused.get(),
     ),
-    counter("blipmq_connections_opened_total", "Connections this core was given.", |core| {
+    counter("blipmq_connections_opened_total", "Connections that began on this core.", |core| {
         core.counters.connections_opened.get()
     }),
     counter("blipmq_connections_closed_total", "Connections of this core that ended.", |core| {
@@ -90,10 +90,10 @@ pub static PER_CORE: [PerCore; 24] = [
     }),
     counter(
         "blipmq_nats_no_responders_total",
-        "Requests of NATS clients that were told at once that nobody listens.",
+        "Requests of NATS clients that were answered at once because nobody is subscribed.",
         |core| core.counters.no_responders.get(),
     ),
-    gauge("blipmq_subscriptions", "Subscriptions in force now.", |core| {
+    gauge("blipmq_subscriptions", "Subscriptions that are active now.", |core| {
         core.counters.subscriptions.get()
     }),
     gauge("blipmq_topics", "Topics this core owns now.", |core| core.counters.topics.get()),
@@ -102,7 +102,7 @@ pub static PER_CORE: [PerCore; 24] = [
     }),
     counter(
         "blipmq_mesh_full_total",
-        "Times the channel to another core was full, so that this core kept its batch back.",
+        "Times the channel to another core was full, so that this core held its batch back.",
         |core| core.counters.mesh_full.get(),
     ),
     counter("blipmq_turns_total", "Turns of the core's loop.", |core| core.turns.turns.get()),
@@ -118,7 +118,7 @@ pub static PER_CORE: [PerCore; 24] = [
     ),
 ];
 
-/// Why a message was dropped, as the label `reason` has it.
+/// A reason why messages are dropped: the label `reason`, and the counter.
 pub type Reason = (&'static str, fn(&Counters) -> u64);
 
 pub static REASONS: [Reason; 8] = [
@@ -132,8 +132,8 @@ pub static REASONS: [Reason; 8] = [
     ("refused", |counters| counters.refused_messages.get()),
 ];
 
-/// A histogram of every core: its name, its meaning, how many of what it counts make one of what is
-/// told, and where it is.
+/// A histogram of every core: its name, its help, how many counted units make one exported unit, and
+/// how the histogram is read from a core.
 pub type PerCoreHistogram = (&'static str, &'static str, f64, fn(&Core) -> &Histogram);
 
 pub static HISTOGRAMS: [PerCoreHistogram; 4] = [

@@ -12,7 +12,7 @@ pub fn family(name: &str, help: &str, kind: MetricType, metrics: Vec<Metric>) ->
     family
 }
 
-/// The text format knows floating point only: above 2^53 the last digits are rounded.
+/// A sample. The text format has floating point only: above 2^53 the last digits are rounded.
 pub fn metric(kind: MetricType, labels: &[(&str, &str)], number: f64) -> Metric {
     let mut metric = Metric::from_label(labels.iter().map(label).collect());
     if kind == MetricType::COUNTER {
@@ -27,7 +27,7 @@ pub fn metric(kind: MetricType, labels: &[(&str, &str)], number: f64) -> Metric 
     metric
 }
 
-/// With powers of two for bounds: what is finer is for `/api/v1/cores`.
+/// A histogram whose bounds are powers of two; `/api/v1/cores` has the finer one.
 pub fn histogram_of(core: &str, histogram: &Histogram, unit: f64) -> Metric {
     let counts = histogram.counts();
     let mut seen = 0;
