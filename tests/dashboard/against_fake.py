@@ -41,9 +41,9 @@ class Values(Case):
             "90,421 90,000 oldest · 421 expired 11.8 s 2,007 98 % full of 2,048 "
             "37.6 MiB 59 % of 64 MiB 3,337,509 drops the oldest",
         )
-        self.assertIn("holds up 3 topics now", page.text("#subscriptions tbody"))
-        self.assertIn("publishers held up", page.texts("#topics tbody tr")[3])
-        self.assertIn("held up by a slow subscriber", page.text("#connections tbody"))
+        self.assertIn("blocks 3 topics now", page.text("#subscriptions tbody"))
+        self.assertIn("publishers blocked", page.texts("#topics tbody tr")[3])
+        self.assertIn("blocked by a slow subscriber", page.text("#connections tbody"))
 
     def test_rates_are_differences_over_the_time_between_two_answers(self):
         scene = Scene(2, step_seconds=2.0)
@@ -92,7 +92,7 @@ class Values(Case):
         page = self.open(scenes.empty())
         self.shown(page, ".tile-value", "0/s")
         for name, text in (
-            ("subscriptions", "Nobody subscribes yet"),
+            ("subscriptions", "No subscriptions yet"),
             ("topics", "No topics yet"),
             ("connections", "No connections now"),
         ):
@@ -228,7 +228,7 @@ class Lists(Case):
             self.assertIn("tab⟨0009⟩and⟨000A⟩new line", shown)
             found = page.page.locator(f"#{name} :is(img, script, b, a)").count()
             self.assertEqual(found, 0)
-        group = "jobs.> group workers what its members have not been dealt yet · core 1"
+        group = "jobs.> group workers messages not yet given to a member · core 1"
         self.assertIn(group, page.text("#subscriptions tbody"))
         self.assertIn("never.published core 1 0/s 0 0 B 0 0 B none", page.texts("#topics tbody tr"))
         self.assertNotRegex(page.text("body"), r"NaN|undefined|null")

@@ -19,7 +19,7 @@ class States(Case):
         scene = scenes.busy()
         scene.token = "s3cret"
         page = self.open(scene, ready="dialog[open]")
-        self.shown(page, "#state-text", "Token wanted")
+        self.shown(page, "#state-text", "Token required")
         self.assertEqual(page.inaccessible(), [])
         page.picture("token")
         page.page.keyboard.press("Escape")
@@ -44,7 +44,7 @@ class States(Case):
         self.shown(page, "#topics tbody", "orders.eu")
         self.shown(page, ".tile-value", "k/s")
         self.broker.stop()
-        self.shown(page, "#no-answer", "The broker does not answer. Below is what it said at")
+        self.shown(page, "#no-answer", "The broker does not answer. The numbers below are from")
         self.shown(page, "#state-text", "No answer")
         for seconds in (2, 4, 8, 16, 16):
             with page.page.expect_event("requestfailed"):
