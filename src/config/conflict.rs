@@ -1,4 +1,4 @@
-//! Keys that are each in range but not possible together.
+//! Conflicts: keys that are each in range and still exclude each other.
 //!
 //! Called by `parse`, by the command line after its flags, and by a reload.
 
@@ -8,12 +8,12 @@ use std::net::SocketAddr;
 use super::Settings;
 use crate::limits::{MESSAGES_HEADER_LEN, RECORD_HEADER_LEN};
 
-/// Two keys, each in range, that are not possible together.
+/// Two keys, each in range, that exclude each other.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Conflict {
     /// Table and name of both keys.
     pub keys: [(&'static str, &'static str); 2],
-    /// What happened, the numbers, what to do.
+    /// The error text: the conflict, the numbers, what to do.
     pub text: String,
 }
 
@@ -23,8 +23,17 @@ impl fmt::Display for Conflict {
     }
 }
 
-/// Keys that are each in range but not possible together.
+/// Every conflict of the settings.
 pub(super) fn conflicts(settings: &Settings) -> Vec<Conflict> {
+    let mut conflicts = of_addresses(settings);
+    conflicts.extend(of_token_and_users(settings));
+    conflicts.extend(of_open_metrics(settings));
+    conflicts.extend(of_message_size_and_queue(settings));
+    conflicts
+}
+
+/// Two listeners with one address.
+fn of_addresses(settings: &Settings) -> Vec<Conflict> {
     let mut conflicts = Vec::new();
     let listeners = [
         ("server", settings.server.bind_addr, true),
@@ -45,47 +54,52 @@ pub(super) fn conflicts(settings: &Settings) -> Vec<Conflict> {
             }
         }
     }
-    if settings.auth.token.is_some() && !settings.auth.users.is_empty() {
-        conflicts.push(Conflict {
-            keys: [("auth", "token"), ("auth", "users")],
-            text:
-                "[auth] token and [[auth.users]] do not go together, since whoever has the token \
-                   could do what users may not; give the token's clients a user with a password, \
-                   or take the users out"
-                    .to_owned(),
-        });
-    }
-    let metrics = &settings.metrics;
-    if metrics.enabled && !metrics.bind_addr.ip().is_loopback() && metrics.token.is_none() {
-        conflicts.push(Conflict {
-            keys: [("metrics", "bind_addr"), ("metrics", "token")],
-            text: format!(
-                "[metrics] bind_addr = \"{}\" can be reached from other machines, and whoever does \
-                 could read topics and addresses of clients; set [metrics] token, or bind it to \
-                 127.0.0.1",
-                metrics.bind_addr
-            ),
-        });
-    }
-    // Such a message would be accepted and then fit into no queue, whatever the subscriber does.
-    let message_len_max = settings.server.max_message_size_bytes;
-    let queued_len = u64::from(message_len_max) + (MESSAGES_HEADER_LEN + RECORD_HEADER_LEN) as u64;
-    let subscriber_bytes = settings.queues.subscriber_bytes;
-    if subscriber_bytes < queued_len {
-        conflicts.push(Conflict {
-            keys: [("server", "max_message_size_bytes"), ("queues", "subscriber_bytes")],
-            text: format!(
-                "[queues] subscriber_bytes = {subscriber_bytes} is less than one message of \
-                 [server] max_message_size_bytes = {message_len_max} takes ({queued_len} with its \
-                 header), so the longest messages would reach nobody; raise the first or lower \
-                 the second"
-            ),
-        });
-    }
     conflicts
 }
 
-/// Whether both cannot be listened on at once.
+fn of_token_and_users(settings: &Settings) -> Option<Conflict> {
+    let conflicts = settings.auth.token.is_some() && !settings.auth.users.is_empty();
+    conflicts.then(|| Conflict {
+        keys: [("auth", "token"), ("auth", "users")],
+        text: "[auth] token excludes [[auth.users]], since clients with the token would have all \
+               permissions; give these clients a user with a password instead of the token, or \
+               remove the users"
+            .to_owned(),
+    })
+}
+
+/// Metrics that other machines can read without a token.
+fn of_open_metrics(settings: &Settings) -> Option<Conflict> {
+    let metrics = &settings.metrics;
+    let is_open =
+        metrics.enabled && !metrics.bind_addr.ip().is_loopback() && metrics.token.is_none();
+    is_open.then(|| Conflict {
+        keys: [("metrics", "bind_addr"), ("metrics", "token")],
+        text: format!(
+            "[metrics] bind_addr = \"{}\" can be reached from other machines, which could then read \
+             topics and addresses of clients; set [metrics] token, or bind it to 127.0.0.1",
+            metrics.bind_addr
+        ),
+    })
+}
+
+/// A longest message that is accepted and then fits into no queue.
+fn of_message_size_and_queue(settings: &Settings) -> Option<Conflict> {
+    let message_len_max = settings.server.max_message_size_bytes;
+    let queued_len = u64::from(message_len_max) + (MESSAGES_HEADER_LEN + RECORD_HEADER_LEN) as u64;
+    let subscriber_bytes = settings.queues.subscriber_bytes;
+    (subscriber_bytes < queued_len).then(|| Conflict {
+        keys: [("server", "max_message_size_bytes"), ("queues", "subscriber_bytes")],
+        text: format!(
+            "[queues] subscriber_bytes = {subscriber_bytes} is less than the {queued_len} bytes \
+             that a message of [server] max_message_size_bytes = {message_len_max} takes with its \
+             header, so the longest messages would reach no subscriber; raise the first or lower \
+             the second"
+        ),
+    })
+}
+
+/// Whether the system refuses to listen on both addresses at once.
 fn collide(one: SocketAddr, other: SocketAddr) -> bool {
     let overlap =
         one.ip() == other.ip() || one.ip().is_unspecified() || other.ip().is_unspecified();

@@ -1,10 +1,10 @@
-//! The description of every key: its table, name, form, range and meaning, each said once.
+//! The description of every key: its table, name, form, range and meaning, each in one place.
 //!
-//! Used by `parse` to read a file, by `print` to write one, and by `problem` for its texts.
+//! Used by `parse` to read a file, by `print` to write one, and by `problem` for error texts.
 //!
 //! # Always true
 //! - A key's table and name are the names of its fields in [`Settings`].
-//! - `set` is only called with what the key's form allows; `parse` checks first.
+//! - `set` is only called with a value that the key's form allows; `parse` checks first.
 
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
@@ -22,25 +22,24 @@ pub use users::{USER_KEYS, UserForm, UserKey};
 /// One key of the configuration file.
 #[derive(Debug)]
 pub struct Key {
-    /// The table it stands in, without brackets.
+    /// The table of the key, without brackets.
     pub table: &'static str,
-    /// Its name.
+    /// The name of the key.
     pub name: &'static str,
-    /// What it means, as full sentences, one line each.
+    /// The meaning, in full sentences, wrapped for a comment.
     pub doc: &'static str,
-    /// When a change of it takes effect.
+    /// When a change takes effect.
     pub applies: Applies,
-    /// What may be written, and where it goes.
+    /// The allowed values, and the field for them.
     pub form: Form,
 }
 
-/// When a change of a key takes effect in a broker that runs.
+/// When a change of a key takes effect in a running broker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Applies {
     /// With a reload, for everything.
     Live,
-    /// With a reload, for subscriptions that are made after it; those that are there keep what they
-    /// were given.
+    /// With a reload, for subscriptions made after it; existing ones keep their values.
     NewSubscriptions,
     /// With the next start.
     Restart,
@@ -52,7 +51,7 @@ impl Applies {
         self != Applies::Restart
     }
 
-    /// In words, to stand in a table.
+    /// The text of the manual's tables.
     pub fn name(self) -> &'static str {
         match self {
             Applies::Live => "by reload",
@@ -62,53 +61,53 @@ impl Applies {
     }
 }
 
-/// What a key's value may be, and the place of it in [`Settings`].
+/// The allowed values of a key, and its field in [`Settings`].
 #[derive(Debug)]
 pub enum Form {
     /// A whole number.
     Number {
-        /// What is allowed.
+        /// The allowed range.
         range: RangeInclusive<u64>,
-        /// Reads it.
+        /// Reads the field.
         get: fn(&Settings) -> u64,
-        /// Changes it.
+        /// Sets the field.
         set: fn(&mut Settings, u64),
     },
     /// `true` or `false`.
     Flag {
-        /// Reads it.
+        /// Reads the field.
         get: fn(&Settings) -> bool,
-        /// Changes it.
+        /// Sets the field.
         set: fn(&mut Settings, bool),
     },
     /// An IP address with a port, as a string.
     Address {
-        /// Reads it.
+        /// Reads the field.
         get: fn(&Settings) -> SocketAddr,
-        /// Changes it.
+        /// Sets the field.
         set: fn(&mut Settings, SocketAddr),
     },
     /// A list of CPU numbers, as a string.
     Cores {
-        /// Reads it.
+        /// Reads the field.
         get: fn(&Settings) -> &Option<Vec<usize>>,
-        /// Changes it.
+        /// Sets the field.
         set: fn(&mut Settings, Option<Vec<usize>>),
     },
     /// One of a few words, as a string.
     Choice {
-        /// What is allowed.
+        /// The allowed names.
         names: fn() -> Vec<&'static str>,
-        /// Reads it.
+        /// Reads the field.
         get: fn(&Settings) -> &'static str,
-        /// Changes it, to one of the names.
+        /// Sets the field to one of the names.
         set: fn(&mut Settings, &str),
     },
-    /// A secret, as a string. Absent unless it is set, and never printed.
+    /// A secret, as a string. Absent by default, and never printed.
     Secret {
-        /// Reads it.
+        /// Reads the field.
         get: fn(&Settings) -> &Option<Secret>,
-        /// Changes it.
+        /// Sets the field.
         set: fn(&mut Settings, Option<Secret>),
     },
 }
@@ -118,12 +117,12 @@ pub const TABLES: [&str; 8] =
     ["server", "nats", "auth", "queues", "delivery", "limits", "metrics", "logging"];
 
 impl Key {
-    /// The key with this name in this table.
+    /// Finds a key by its table and name.
     pub fn find(table: &str, name: &str) -> Option<&'static Key> {
         KEYS.iter().find(|key| key.table == table && key.name == name)
     }
 
-    /// What may be written, in words, to follow "must be".
+    /// The allowed values in words, to follow "must be".
     pub fn allowed(&self) -> String {
         match &self.form {
             Form::Number { range, .. } => {
@@ -152,7 +151,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tables_are_those_of_the_keys_in_their_order() {
+    fn tables_have_the_order_of_their_keys() {
         let mut tables: Vec<&str> = KEYS.iter().map(|key| key.table).collect();
         tables.dedup();
         assert_eq!(tables, TABLES);

@@ -1,7 +1,7 @@
-//! What can be wrong with a configuration, and the words for it.
+//! The problems that a configuration can have, and their error texts.
 //!
 //! Made by `parse`; the command line prints a [`ConfigError`] as it is and refuses to start.
-//! Each text says what happened, the numbers, and what to do.
+//! Each text says what is wrong, the numbers, and what to do.
 
 use std::fmt;
 
@@ -12,57 +12,57 @@ mod users;
 
 pub use users::UserOffence;
 
-/// Everything that is wrong with one configuration file. Prints one line per problem.
+/// All problems of one configuration file. Prints one line for each.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigError {
     /// The file, as the caller named it.
     pub file_name: String,
-    /// By line, at least one.
+    /// At least one problem, in the order of lines.
     pub problems: Vec<Problem>,
 }
 
-/// One thing that is wrong, and where.
+/// A problem and its line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
     /// Line of the file, from 1.
     pub line: usize,
-    /// What is wrong there.
+    /// The mistake in that line.
     pub offence: Offence,
 }
 
-/// What is wrong. Keys and values in here are as the file has them, cut short if they are long.
+/// A mistake. Keys and values are as the file has them, cut short if they are long.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Offence {
     /// The text is not TOML.
     Syntax {
-        /// What the TOML parser says.
+        /// The message of the TOML parser.
         message: String,
-        /// The line itself.
+        /// The text of the line.
         line_text: String,
     },
     /// A key is set a second time.
     DuplicateKey {
-        /// The table it stands in, empty at the top of the file.
+        /// The table of the key, empty at the top of the file.
         table: String,
         /// The key.
         key: String,
     },
-    /// A table header stands a second time.
+    /// A table has a second header.
     DuplicateTable {
         /// The table.
         table: String,
     },
-    /// A table nobody knows.
+    /// A table that does not exist.
     UnknownTable {
-        /// Its name.
+        /// The name of the table.
         table: String,
     },
-    /// A known table's name with something else than a table behind it.
+    /// The name of a table with a value that is not a table.
     NotATable {
-        /// Its name.
+        /// The name of the table.
         table: String,
     },
-    /// A key that stands above every table header.
+    /// A key above every table header.
     KeyOutsideTables {
         /// The key.
         key: String,
@@ -82,7 +82,7 @@ pub enum Offence {
         key: &'static str,
         /// The value.
         value: String,
-        /// Its type, in TOML's words.
+        /// The type of the value, in TOML's words.
         type_name: &'static str,
     },
     /// A number outside the key's range.
@@ -94,7 +94,7 @@ pub enum Offence {
         /// The value.
         value: String,
     },
-    /// A string that is not what the key takes.
+    /// A string that the key does not take.
     BadValue {
         /// The table.
         table: &'static str,
@@ -102,12 +102,12 @@ pub enum Offence {
         key: &'static str,
         /// The value.
         value: String,
-        /// What is wrong in particular, if more can be said than what is allowed.
+        /// The particular mistake, if there is more to say than what is allowed.
         reason: Option<String>,
     },
-    /// A user that is not as users are.
+    /// A mistake in `[auth] users`.
     User(UserOffence),
-    /// Two keys that do not go together.
+    /// Two keys that exclude each other.
     Conflict(Conflict),
 }
 
@@ -132,13 +132,16 @@ impl fmt::Display for Offence {
                 write!(f, "not valid TOML: {message}, in the line: {line_text}")
             }
             Self::DuplicateKey { table, key } if table.is_empty() => {
-                write!(f, "{key} is set a second time; keep one of both lines")
+                write!(f, "{key} is set a second time; keep one of the two lines")
             }
             Self::DuplicateKey { table, key } => {
-                write!(f, "[{table}] {key} is set a second time; keep one of both lines")
+                write!(f, "[{table}] {key} is set a second time; keep one of the two lines")
             }
             Self::DuplicateTable { table } => {
-                write!(f, "[{table}] stands here a second time; move its keys to the first one")
+                write!(
+                    f,
+                    "[{table}] is a second table of this name; move its keys to the first one"
+                )
             }
             Self::UnknownTable { table } => {
                 write!(f, "[{table}] is not a known table; ")?;
@@ -173,39 +176,43 @@ impl fmt::Display for Offence {
     }
 }
 
-/// The known name that a mistyped one was probably meant to be.
+/// The known name that was probably meant by a mistyped one.
 pub(super) fn nearest(
     name: &str,
     known: impl Iterator<Item = &'static str>,
 ) -> Option<&'static str> {
     let name = name.to_lowercase().replace('-', "_");
     let by_distance = known.map(|known| {
-        // A name shortened or lengthened by a word is near, however many letters that is.
+        // A name that lacks a word or has one too many is near, however long the word is.
         let contained = name.len() >= 3 && (known.contains(&name) || name.contains(known));
         let distance = strsim::osa_distance(&name, known);
         (if contained { distance.min(2) } else { distance }, known)
     });
     let (distance, known) = by_distance.min_by_key(|(distance, _)| *distance)?;
-    // Beyond a third of the letters it is another word, and naming it would mislead.
+    // A name with more than a third of other letters is another word, and naming it would mislead.
     (distance <= (known.len() / 3).max(1)).then_some(known)
 }
 
 fn write_key_outside_tables(f: &mut fmt::Formatter<'_>, key: &str) -> fmt::Result {
-    let homes: Vec<String> = KEYS
+    let tables: Vec<String> = KEYS
         .iter()
         .filter(|known| known.name == key)
         .map(|known| format!("[{}]", known.table))
         .collect();
-    if !homes.is_empty() {
-        return write!(f, "{key} stands outside its table; move it below {}", homes.join(" or "));
+    if !tables.is_empty() {
+        return write!(f, "{key} is outside its table; move it below {}", tables.join(" or "));
     }
     write!(f, "{key} is not a known key; ")?;
     match nearest(key, KEYS.iter().map(|known| known.name)) {
         Some(name) => {
-            let table = KEYS.iter().find(|known| known.name == name).expect("it is known").table;
+            let table = KEYS
+                .iter()
+                .find(|known| known.name == name)
+                .expect("the name is one of theirs")
+                .table;
             write!(f, "did you mean {name}, below [{table}]?")
         }
-        None => write!(f, "keys stand below their table: {}", listed_tables()),
+        None => write!(f, "keys belong below their table: {}", listed_tables()),
     }
 }
 
@@ -214,7 +221,7 @@ fn write_unknown_key(f: &mut fmt::Formatter<'_>, table: &str, key: &str) -> fmt:
     if table == "auth" && USER_KEYS.iter().any(|known| known.name == key) {
         return write!(f, "{key} belongs below [[auth.users]]");
     }
-    // The one thing of a table that is not a key with a value.
+    // The only name in a table that is not a key with a value.
     let users = (table == "auth").then_some("users");
     let in_table = || KEYS.iter().filter(|known| known.table == table);
     if let Some(known) = KEYS.iter().find(|known| known.name == key) {
@@ -224,7 +231,8 @@ fn write_unknown_key(f: &mut fmt::Formatter<'_>, table: &str, key: &str) -> fmt:
         return write!(f, "did you mean {name}?");
     }
     if let Some(name) = nearest(key, KEYS.iter().map(|known| known.name)) {
-        let known = KEYS.iter().find(|known| known.name == name).expect("it is known");
+        let known =
+            KEYS.iter().find(|known| known.name == name).expect("the name is one of theirs");
         return write!(f, "did you mean [{}] {name}?", known.table);
     }
     let names: Vec<&str> = in_table().map(|known| known.name).chain(users).collect();
@@ -232,7 +240,7 @@ fn write_unknown_key(f: &mut fmt::Formatter<'_>, table: &str, key: &str) -> fmt:
 }
 
 fn allowed(table: &str, key: &str) -> String {
-    Key::find(table, key).expect("an offence about a value names a known key").allowed()
+    Key::find(table, key).expect("a mistake in a value names a known key").allowed()
 }
 
 fn listed_tables() -> String {
@@ -253,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn a_slip_of_the_fingers_finds_the_key_that_was_meant() {
+    fn a_mistyped_name_finds_the_key_that_was_meant() {
         assert_eq!(nearest_key("subscriber_capcity"), Some("subscriber_capacity"));
         assert_eq!(nearest_key("max-batch"), Some("max_batch"));
         assert_eq!(nearest_key("MaxBatch"), Some("max_batch"));

@@ -238,7 +238,7 @@ async fn check_token(State(node): Shared, request: Request, next: Next) -> Respo
     match given.and_then(|given| given.strip_prefix("Bearer ")) {
         Some(given) if is_same(given.trim(), token) => next.run(request).await,
         _ => {
-            let error = "this page needs the token of `[metrics] token`: send `Authorization: Bearer TOKEN`";
+            let error = "this page needs `[metrics] token`: send `Authorization: Bearer TOKEN`";
             let challenge = [(header::WWW_AUTHENTICATE, "Bearer")];
             (challenge, error_answer(StatusCode::UNAUTHORIZED, error)).into_response()
         }

@@ -4,8 +4,9 @@
 //! connection in it, the ready line and the admin pages print its addresses.
 //!
 //! # Always true
-//! - A connection carries the index of the socket that accepted it, and [`Bound`] makes sockets and rows
-//!   in one loop: the row at that index is the row of that socket, whichever endpoints are disabled.
+//! - A connection carries the index of the socket that accepted it, and [`Bound`] makes sockets and
+//!   rows in one loop: the row at that index is the row of that socket, whichever endpoints are
+//!   disabled.
 //! - A further protocol is one more row of [`ENDPOINTS`].
 
 use std::error::Error;

@@ -4,10 +4,10 @@
 //! single messages.
 //!
 //! # Always true
-//! - A thread that logs never waits: a thread of the log writes the lines, and lines that stderr does not
-//!   accept are left out and counted. A stderr that is closed or full stops nothing.
-//! - A place in the code logs at most [`LINES_PER_SECOND`] lines a second; one line reports how many more
-//!   there were.
+//! - A thread that logs never waits: a thread of the log writes the lines, and lines that stderr does
+//!   not accept are left out and counted. A stderr that is closed or full stops nothing.
+//! - A place in the code logs at most [`LINES_PER_SECOND`] lines a second; one line reports how many
+//!   more there were.
 
 mod limit;
 
@@ -117,8 +117,8 @@ fn levels(level: LogLevel) -> Targets {
         LogLevel::Debug => Level::DEBUG,
         LogLevel::Trace => Level::TRACE,
     };
-    // glommio warns of limits that only its file I/O would need; `preflight` checks those of the broker.
-    // Its other events are of no use to operators.
+    // glommio warns of limits that only its file I/O would need; `preflight` checks those of the
+    // broker. Its other events are of no use to operators.
     Targets::new().with_default(level).with_target("glommio", Level::ERROR)
 }
 

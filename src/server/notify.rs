@@ -1,8 +1,8 @@
 //! Notifications to the supervisor, in systemd's notify protocol, which other supervisors speak too.
 //!
-//! Used by `server`. Lines go to the datagram socket that `NOTIFY_SOCKET` names; without it there are no
-//! notifications. With `WATCHDOG_USEC` the supervisor expects a regular sign that every core does its
-//! turns, and restarts a broker with a stuck core.
+//! Used by `server`. Lines go to the datagram socket that `NOTIFY_SOCKET` names; without it there are
+//! no notifications. With `WATCHDOG_USEC` the supervisor expects a regular sign that every core does
+//! its turns, and restarts a broker with a stuck core.
 //!
 //! # Always true
 //! - The watchdog is fed only after every core has answered in time.
@@ -93,8 +93,8 @@ impl Supervisor {
         }
     }
 
-    /// Feeds the watchdog if every core answers. During a stop the cores are not asked, because they end
-    /// one after the other; then the supervisor's own timeout of the stop applies.
+    /// Feeds the watchdog if every core answers. During a stop the cores are not asked, because they
+    /// end one after the other; then the supervisor's own timeout of the stop applies.
     fn feed_watchdog(&self, control: &Control, timeout: Duration, stopping: bool) {
         let stuck = match stopping {
             true => Vec::new(),

@@ -1,4 +1,5 @@
-//! Reloading: reads the configuration file again, and applies the keys that a running broker can change.
+//! Reloading: reads the configuration file again, and applies the keys that a running broker can
+//! change.
 //!
 //! Called by `server` on SIGHUP. [`Configuration`] knows which settings are active and how the last
 //! reload ended, and the admin pages show it.

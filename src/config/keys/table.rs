@@ -4,7 +4,7 @@ use super::{Applies, Form, Key};
 use crate::config::{Choice, LogFormat, LogLevel, OverflowPolicy};
 use crate::limits;
 
-/// A number: its field names are its table and name.
+/// A number; the table and name are also the names of the fields.
 macro_rules! number {
     ($table:ident . $name:ident: $int:ty, $range:expr, $applies:ident, $doc:expr) => {
         Key {
@@ -24,7 +24,7 @@ macro_rules! number {
     };
 }
 
-/// One of a few words: its field names are its table and name.
+/// One of a few words; the table and name are also the names of the fields.
 macro_rules! choice {
     ($table:ident . $name:ident: $choice:ty, $applies:ident, $doc:expr) => {
         Key {
@@ -43,7 +43,7 @@ macro_rules! choice {
     };
 }
 
-/// A key of another form: its field names are its table and name.
+/// A flag or an address; the table and name are also the names of the fields.
 macro_rules! other {
     ($table:ident . $name:ident, $form:ident, $applies:ident, $doc:expr) => {
         Key {
@@ -59,19 +59,19 @@ macro_rules! other {
     };
 }
 
-/// Every key there is, by table, in the order they are printed.
+/// Every key, by table, in the order in which they are printed.
 pub static KEYS: [Key; 32] = [
     other!(
         server.bind_addr,
         Address,
         Restart,
-        "Where clients connect. Port 0 takes any free port."
+        "Address for BLIP/1 clients. Port 0 takes any free port."
     ),
     Key {
         table: "server",
         name: "cores",
         doc: "CPU numbers to run on, one executor each, like \"0,2-3\".\n\
-              \"all\" is every one this process is allowed (taskset, numactl, cgroup).",
+              \"all\" means every CPU that this process may use (taskset, numactl, cgroup).",
         applies: Applies::Restart,
         form: Form::Cores {
             get: |settings| &settings.server.cores,
@@ -94,48 +94,48 @@ pub static KEYS: [Key; 32] = [
         server.auth_timeout_ms: u32,
         limits::TIMEOUT_MS_RANGE,
         Live,
-        "Time a new connection has to introduce itself, in milliseconds."
+        "Time a new client has to log in, in milliseconds."
     ),
     number!(
         server.drain_timeout_ms: u32,
         limits::TIMEOUT_MS_RANGE,
         Live,
-        "Time a stop may take to deliver what was accepted, in milliseconds."
+        "Time a stop may take to deliver accepted messages, in milliseconds."
     ),
     number!(
         server.drain_spread_ms: u32,
         limits::DRAIN_SPREAD_MS_RANGE,
         Live,
-        "A stop closes connections that have everything one after the other over this time, in\n\
-         milliseconds, so that not all clients come back at once. It is at most 1 ms for each\n\
-         connection of a core, and half of what is left of drain_timeout_ms; 0 is at once."
+        "Time over which a stop spreads the closing of connections that have received everything, in\n\
+         milliseconds, so that not all clients reconnect at once. At most 1 ms for each connection of\n\
+         a core, and half of the rest of drain_timeout_ms; 0 closes them at once."
     ),
     number!(
         server.busy_poll_us: u32,
         limits::BUSY_POLL_US_RANGE,
         Live,
-        "Time a core whose last sleeps were short looks for the next arrival before it sleeps\n\
-         again, in microseconds; 0 is never. A core without traffic always sleeps."
+        "Time a core whose last sleeps were short polls for the next arrival before it sleeps again,\n\
+         in microseconds; 0 means not at all. A core without traffic always sleeps."
     ),
     other!(nats.enabled, Flag, Restart, "Whether clients of the NATS protocol are served too."),
     other!(
         nats.bind_addr,
         Address,
         Restart,
-        "Where NATS clients connect. Port 0 takes any free port."
+        "Address for NATS clients. Port 0 takes any free port."
     ),
     number!(
         nats.subscriber_capacity: u32,
         limits::CAPACITY_RANGE,
         NewSubscriptions,
-        "Messages one NATS subscription may have waiting: these clients count on falling far behind.\n\
-         queues.subscriber_bytes bounds their bytes."
+        "Messages one NATS subscription may have queued: NATS clients expect that they may fall far\n\
+         behind. queues.subscriber_bytes bounds their bytes."
     ),
     number!(
         nats.ping_interval_ms: u32,
         limits::TIMEOUT_MS_RANGE,
         Live,
-        "A NATS connection that sent nothing for this time is sent PING, in milliseconds."
+        "Silence after which a NATS connection is sent PING, in milliseconds."
     ),
     number!(
         nats.pings_max: u32,
@@ -146,8 +146,8 @@ pub static KEYS: [Key; 32] = [
     Key {
         table: "auth",
         name: "token",
-        doc: "What every client has to bring; whoever does may do everything. Without it and without\n\
-              users everybody may connect and do everything.",
+        doc: "Token that every client must bring, for all permissions. Without a token and without users\n\
+              every client may connect and do everything.",
         applies: Applies::Live,
         form: Form::Secret {
             get: |settings| &settings.auth.token,
@@ -158,46 +158,46 @@ pub static KEYS: [Key; 32] = [
         queues.topic_capacity: u32,
         limits::TOPIC_CAPACITY_RANGE,
         Live,
-        "Messages each topic keeps for subscribers that ask for earlier ones; 0 keeps none."
+        "Messages each topic retains for replay; 0 retains none."
     ),
     number!(
         queues.topic_bytes: u64,
         limits::TOPIC_BYTES_RANGE,
         Live,
-        "Bytes each topic keeps; the first of both bounds to be reached counts."
+        "Bytes each topic retains; the bound that is reached first applies."
     ),
     number!(
         queues.topic_idle_timeout_ms: u32,
         limits::TIMEOUT_MS_RANGE,
         Live,
-        "A topic without messages for this time gives its kept ones up, in milliseconds."
+        "Time without messages after which a topic's retained messages are evicted, in milliseconds."
     ),
     number!(
         queues.subscriber_capacity: u32,
         limits::CAPACITY_RANGE,
         NewSubscriptions,
-        "Messages one subscription may have waiting. A client may ask for fewer, never for more."
+        "Messages one subscription may have queued. A client may ask for fewer, never for more."
     ),
     number!(
         queues.subscriber_bytes: u64,
         limits::SUBSCRIBER_BYTES_RANGE,
         NewSubscriptions,
-        "Bytes one subscription may have waiting; the first of both bounds to be reached counts."
+        "Bytes one subscription may have queued; the bound that is reached first applies."
     ),
     choice!(
         queues.overflow_policy: OverflowPolicy,
         NewSubscriptions,
-        "What happens when a subscription's queue is full, unless the subscriber chose:\n\
-         its oldest waiting messages go (\"drop_oldest\"), or those that arrive (\"drop_new\"),\n\
-         or publishers wait (\"block\"), or it is disconnected (\"disconnect\"),\n\
-         or only the newest message of each topic waits (\"latest\")."
+        "What happens when a subscription's queue is full, unless the subscriber chose a policy: the\n\
+         oldest queued messages are dropped (\"drop_oldest\"), or the arriving ones (\"drop_new\"), or\n\
+         publishers wait (\"block\"), or the subscriber is disconnected (\"disconnect\"), or only the\n\
+         newest message of each topic stays queued (\"latest\")."
     ),
     number!(
         queues.block_timeout_ms: u32,
         limits::TIMEOUT_MS_RANGE,
         Live,
-        "Time publishers wait for a subscriber with \"block\" that takes nothing, in milliseconds;\n\
-         then it is disconnected."
+        "Time publishers wait for a subscriber with \"block\" that reads nothing, in milliseconds; then\n\
+         the subscriber is disconnected."
     ),
     number!(
         delivery.max_batch: u32,
@@ -209,20 +209,20 @@ pub static KEYS: [Key; 32] = [
         delivery.fanout_shards: u16,
         limits::SHARDS_RANGE,
         Restart,
-        "Shards that topics are dealt to. 0 is twice the number of cores."
+        "Shards that topics are hashed to. 0 means twice the number of cores."
     ),
     number!(
         delivery.default_ttl_ms: u32,
         limits::TTL_MS_RANGE,
         Live,
-        "Time to live of messages that name none, in milliseconds. 0 is for ever."
+        "Time to live of messages that name none, in milliseconds. 0 means that they do not expire."
     ),
     number!(
         limits.memory_max: u64,
         limits::MEMORY_RANGE,
         Live,
-        "Bytes of messages the broker holds at most, in queues and kept ones together. Above it the\n\
-         oldest kept messages go, then publishes are refused."
+        "Bytes of queued and retained messages that the broker may hold. Above this the oldest retained\n\
+         messages are evicted, then publishes are refused."
     ),
     number!(limits.max_topics: u32, limits::TOPICS_RANGE,
         Live, "Topics at once, over all cores."),
@@ -242,14 +242,13 @@ pub static KEYS: [Key; 32] = [
         metrics.bind_addr,
         Address,
         Restart,
-        "Where they are: Prometheus fetches /metrics, browsers /. Port 0 takes any free port. An\n\
-         address that others can reach needs a token."
+        "Address of these pages: Prometheus fetches /metrics, browsers /. Port 0 takes any free port.\n\
+         An address that other machines can reach needs a token."
     ),
     Key {
         table: "metrics",
         name: "token",
-        doc: "What whoever reads them has to bring, as `Authorization: Bearer TOKEN`; health checks\n\
-              need none.",
+        doc: "Token that requests must carry, as `Authorization: Bearer TOKEN`; health checks need none.",
         applies: Applies::Live,
         form: Form::Secret {
             get: |settings| &settings.metrics.token,
@@ -264,6 +263,6 @@ pub static KEYS: [Key; 32] = [
     choice!(
         logging.format: LogFormat,
         Restart,
-        "What a line looks like: for people (\"pretty\"), or a JSON object (\"json\")."
+        "Format of a line: for people (\"pretty\"), or a JSON object (\"json\")."
     ),
 ];

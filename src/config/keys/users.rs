@@ -2,20 +2,20 @@
 
 use crate::config::auth::PermissionLists;
 
-/// One key of `[[auth.users]]`, the table that may stand more than once.
+/// A key of `[[auth.users]]`, the only table that a file may have more than once.
 #[derive(Debug)]
 pub struct UserKey {
-    /// Its name.
+    /// The name of the key.
     pub name: &'static str,
-    /// What it means, as full sentences, one line each.
+    /// The meaning, in full sentences, wrapped for a comment.
     pub doc: &'static str,
-    /// An example, as it may stand in a file.
+    /// A value as a file may have it.
     pub example: &'static str,
-    /// What may be written.
+    /// The allowed values.
     pub form: UserForm,
 }
 
-/// What a key of `[[auth.users]]` may be.
+/// The allowed values of a key of `[[auth.users]]`.
 #[derive(Debug)]
 pub enum UserForm {
     /// A name, as a string.
@@ -26,15 +26,15 @@ pub enum UserForm {
     Nkey,
     /// A list of patterns.
     Patterns {
-        /// Reads it.
+        /// Reads the list.
         get: fn(&PermissionLists) -> &Option<Vec<String>>,
-        /// Changes it.
+        /// Sets the list.
         set: fn(&mut PermissionLists, Vec<String>),
     },
 }
 
 impl UserKey {
-    /// What may be written, in words, to follow "must be".
+    /// The allowed values in words, to follow "must be".
     pub fn allowed(&self) -> &'static str {
         match self.form {
             UserForm::Name => "a name in quotes, like \"eu\"",
@@ -60,45 +60,45 @@ macro_rules! patterns {
     };
 }
 
-/// Every key of `[[auth.users]]`, in the order they are printed.
+/// Every key of `[[auth.users]]`, in the order in which they are printed.
 pub static USER_KEYS: [UserKey; 7] = [
     UserKey {
         name: "user",
-        doc: "Its name, for clients that bring a password.",
+        doc: "The name of the user, for clients that log in with a password.",
         example: "\"eu\"",
         form: UserForm::Name,
     },
     UserKey {
         name: "password",
-        doc: "Its password.",
+        doc: "The password of the user.",
         example: "\"...\"",
         form: UserForm::Password,
     },
     UserKey {
         name: "nkey",
-        doc: "Or, instead of both, its public nkey: NATS clients prove that they have the seed.",
+        doc: "Or, instead of both, a public nkey: NATS clients prove that they have the seed.",
         example: "\"U...\"",
         form: UserForm::Nkey,
     },
     patterns!(
         publish,
         "[\"orders.eu.>\", \"_INBOX.>\"]",
-        "Topics it may publish to; without this list all, with an empty one none."
+        "Topics the user may publish to; without this list all, with an empty one none."
     ),
     patterns!(
         publish_deny,
         "[\"orders.eu.secret\"]",
-        "Topics it may not publish to, though they are in the list above."
+        "Topics the user may not publish to, although the list above allows them."
     ),
     patterns!(
         subscribe,
         "[\"orders.>\", \"_INBOX.>\"]",
-        "Patterns it may subscribe to, and narrower ones; without this list all, with an empty one\n\
-         none."
+        "Patterns the user may subscribe to, and narrower ones; without this list all, with an empty\n\
+         one none."
     ),
     patterns!(
         subscribe_deny,
         "[\"orders.*.secret\"]",
-        "Topics it is never sent, though a pattern it subscribed to matches them."
+        "Topics whose messages the user is never sent, although a subscription matches them."
     ),
 ];

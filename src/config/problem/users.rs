@@ -1,4 +1,4 @@
-//! What can be wrong with `[auth] users`, and the words for it.
+//! The mistakes that `[auth] users` can have, and their error texts.
 
 use std::fmt;
 
@@ -6,10 +6,10 @@ use super::{nearest, with_article};
 use crate::config::keys::USER_KEYS;
 use crate::protocol::name::NameError;
 
-/// What is wrong with `[auth] users`. No value is in here but names and patterns: others may be secret.
+/// A mistake in `[auth] users`. Has no values but names and patterns: others may be secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum UserOffence {
-    /// `users` is something else than tables.
+    /// `users` is not an array of tables.
     NotTables,
     /// A key that users do not have.
     UnknownKey {
@@ -22,35 +22,35 @@ pub enum UserOffence {
         key: &'static str,
         /// The type of the value, in TOML's words.
         type_name: &'static str,
-        /// What it must be.
+        /// The allowed values, to follow "must be".
         allowed: &'static str,
     },
     /// A value that the key does not take.
     BadValue {
         /// The key.
         key: &'static str,
-        /// What is wrong, and what to do.
+        /// The mistake, and what to do.
         reason: &'static str,
     },
-    /// A pattern that is not legal.
+    /// An illegal pattern.
     BadPattern {
         /// The key.
         key: &'static str,
         /// The pattern.
         pattern: String,
-        /// What is wrong with it.
+        /// The mistake in the pattern.
         error: NameError,
     },
-    /// One key without the other that it needs.
-    Incomplete {
-        /// What there is.
+    /// Keys that do not make complete credentials.
+    IncompleteLogin {
+        /// The keys that the user has.
         has: &'static str,
         /// What is missing, and what to do.
         remedy: &'static str,
     },
-    /// Two users that cannot be told apart.
-    Twice {
-        /// Its name or nkey.
+    /// Two users with the same name or nkey.
+    Duplicate {
+        /// The name or nkey.
         name: String,
         /// The line of the first one.
         first_line: usize,
@@ -80,11 +80,13 @@ impl fmt::Display for UserOffence {
             Self::BadPattern { key, pattern, error } => {
                 write!(f, "[[auth.users]] {key}: bad pattern \"{pattern}\": {error}")
             }
-            Self::Incomplete { has, remedy } => write!(f, "[[auth.users]] has {has}; {remedy}"),
-            Self::Twice { name, first_line } => write!(
+            Self::IncompleteLogin { has, remedy } => {
+                write!(f, "[[auth.users]] has {has}; {remedy}")
+            }
+            Self::Duplicate { name, first_line } => write!(
                 f,
-                "[[auth.users]] \"{name}\" is in line {first_line} already; a user is one table, \
-                 take one of both out"
+                "[[auth.users]] \"{name}\" has a table in line {first_line} already; remove one of the \
+                 two"
             ),
         }
     }

@@ -1,4 +1,4 @@
-//! From frames of BLIP to what a client of NATS reads.
+//! From frames of BLIP to the MSG and HMSG of a NATS client.
 
 use bytes::{BufMut, BytesMut};
 
@@ -8,28 +8,28 @@ use crate::protocol::messages::{self, Headers, Record};
 
 /// Digits of a `u32`.
 const DIGITS_MAX: usize = 10;
-/// Bytes that most lines before a payload have at most.
+/// The length up to which a line is built without an allocation; most lines are shorter.
 const LINE_LEN_USUAL: usize = 128;
 
-/// For whom messages are encoded.
+/// The recipient of encoded messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Variant<'a> {
-    /// The subject of the messages: the topic, not what was subscribed to.
+    /// The subject of the messages: the topic, not the pattern of the subscription.
     pub subject: &'a [u8],
-    /// What the client calls the subscription.
+    /// The client's id of the subscription.
     pub sid: &'a [u8],
-    /// The client understands headers. To others messages go without.
+    /// Whether the client understands headers. Other clients get messages without.
     pub headers: bool,
 }
 
-/// Appends every message of `frames` as `MSG` or `HMSG`. `frames` are whole MESSAGES frames lying
-/// back to back, found right by [`messages::check`].
+/// Appends every message of `frames` as `MSG` or `HMSG`. `frames` are whole MESSAGES frames back to back
+/// that have passed [`messages::check`].
 ///
-/// A message of which every header but `reply-to` is a `nats-headers` gets these, joined, as its
-/// header block; another gets a line for each header but the first `reply-to`.
+/// A message whose headers but `reply-to` are all `nats-headers` gets their joined values as its header
+/// block; every other message gets a line for each header but the first `reply-to`.
 pub fn encode(out: &mut BytesMut, frames: &[u8], variant: &Variant<'_>) {
     let mut line = LineStart::new(variant);
-    // What plain messages need, and little more: it may be held for long.
+    // Room for plain messages and little more: a slow client may hold the buffer for long.
     let mut text_len = 0;
     let mut rest = frames;
     while !rest.is_empty() {
@@ -44,23 +44,23 @@ pub fn encode(out: &mut BytesMut, frames: &[u8], variant: &Variant<'_>) {
         let (frame, behind) = rest.split_at(messages::first_frame(rest).0);
         for record in messages::records(frame) {
             if record.headers.block().is_empty() {
-                out.extend_from_slice(line.of_plain(record.payload.len()));
+                out.extend_from_slice(line.for_payload(record.payload.len()));
                 out.extend_from_slice(record.payload);
                 out.extend_from_slice(b"\r\n");
             } else {
-                with_headers(out, record, variant, line.prefix());
+                put_with_headers(out, record, variant, line.prefix());
             }
         }
         rest = behind;
     }
 }
 
-/// `MSG subject sid ` and what comes behind it for a plain message; neighbours often have equal
-/// lengths, and then the whole line.
+/// The line of a plain message: a prefix `MSG subject sid `, and the length of the payload. Neighbours
+/// often have equal lengths, and then share the whole line.
 struct LineStart {
-    /// Most lines fit: to allocate costs as much as to encode two messages.
+    /// The line, if it fits: an allocation costs as much as encoding two messages.
     short: [u8; LINE_LEN_USUAL],
-    /// The line instead, if it does not fit.
+    /// The line, if it does not fit.
     long: Vec<u8>,
     prefix_len: usize,
     line_len: usize,
@@ -106,7 +106,7 @@ impl LineStart {
     }
 
     #[inline]
-    fn of_plain(&mut self, payload_len: usize) -> &[u8] {
+    fn for_payload(&mut self, payload_len: usize) -> &[u8] {
         if self.payload_len != Some(payload_len) {
             self.payload_len = Some(payload_len);
             let length = Decimal::new(payload_len);
@@ -146,8 +146,8 @@ impl Decimal {
     }
 }
 
-/// Appends a message that has headers of BLIP.
-fn with_headers(out: &mut BytesMut, record: Record<'_>, variant: &Variant<'_>, prefix: &[u8]) {
+/// Appends a message with BLIP headers.
+fn put_with_headers(out: &mut BytesMut, record: Record<'_>, variant: &Variant<'_>, prefix: &[u8]) {
     let block_len = if variant.headers { block_len(record.headers) } else { 0 };
     if block_len > 0 {
         out.put_u8(b'H');
@@ -174,8 +174,8 @@ fn with_headers(out: &mut BytesMut, record: Record<'_>, variant: &Variant<'_>, p
     out.put_slice(b"\r\n");
 }
 
-/// The headers beside the first `reply-to`.
-fn beside_reply(headers: Headers<'_>) -> impl Iterator<Item = (&[u8], &[u8])> {
+/// All headers but the first `reply-to`.
+fn without_reply(headers: Headers<'_>) -> impl Iterator<Item = (&[u8], &[u8])> {
     let mut reply_seen = false;
     headers.filter(move |(name, _)| {
         let is_reply = !reply_seen && *name == REPLY_TO;
@@ -185,43 +185,43 @@ fn beside_reply(headers: Headers<'_>) -> impl Iterator<Item = (&[u8], &[u8])> {
 }
 
 fn is_whole_block(headers: Headers<'_>) -> bool {
-    beside_reply(headers).all(|(name, _)| name == NATS_HEADERS)
+    without_reply(headers).all(|(name, _)| name == NATS_HEADERS)
 }
 
-/// Bytes that [`put_block`] appends; 0 if there are no headers beside the reply subject.
+/// Bytes that [`put_block`] appends; 0 if there are no headers but the reply subject.
 fn block_len(headers: Headers<'_>) -> usize {
     if is_whole_block(headers) {
-        return beside_reply(headers).map(|(_, value)| value.len()).sum();
+        return without_reply(headers).map(|(_, value)| value.len()).sum();
     }
-    let lines = beside_reply(headers).map(|(name, value)| name.len().max(1) + 2 + value.len() + 2);
+    let lines = without_reply(headers).map(|(name, value)| name.len().max(1) + 2 + value.len() + 2);
     FIRST_LINE.len() + lines.sum::<usize>() + 2
 }
 
 fn put_block(out: &mut BytesMut, headers: Headers<'_>) {
     if is_whole_block(headers) {
-        beside_reply(headers).for_each(|(_, value)| out.put_slice(value));
+        without_reply(headers).for_each(|(_, value)| out.put_slice(value));
         return;
     }
     out.put_slice(FIRST_LINE);
-    for (name, value) in beside_reply(headers) {
-        put_changed(out, if name.is_empty() { b"_" } else { name }, name_byte);
+    for (name, value) in without_reply(headers) {
+        put_replaced(out, if name.is_empty() { b"_" } else { name }, name_byte);
         out.put_slice(b": ");
-        put_changed(out, value, value_byte);
+        put_replaced(out, value, value_byte);
         out.put_slice(b"\r\n");
     }
     out.put_slice(b"\r\n");
 }
 
-/// Most names and values need no change and are copied at once.
-fn put_changed(out: &mut BytesMut, bytes: &[u8], stands_for: fn(u8) -> u8) {
+/// Appends bytes with replacements. Copied first, because most names and values need none.
+fn put_replaced(out: &mut BytesMut, bytes: &[u8], replace: fn(u8) -> u8) {
     let start = out.len();
     out.put_slice(bytes);
     for byte in &mut out[start..] {
-        *byte = stands_for(*byte);
+        *byte = replace(*byte);
     }
 }
 
-/// What stands for a byte of a value.
+/// Replaces a byte that a header value of NATS cannot have.
 fn value_byte(byte: u8) -> u8 {
     if byte == b'\r' || byte == b'\n' { b' ' } else { byte }
 }

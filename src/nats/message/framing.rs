@@ -1,4 +1,4 @@
-//! From what a client of NATS publishes to a frame of BLIP.
+//! From the PUB or HPUB of a NATS client to a frame of BLIP.
 
 use bytes::{BufMut, BytesMut};
 
@@ -13,17 +13,18 @@ use crate::protocol::messages::Header;
 const ENTRY_LEN: usize = 1 + 2;
 const VALUE_LEN_MAX: usize = u16::MAX as usize;
 
-/// Appends one MESSAGES frame with this message, not stamped.
+/// Appends a MESSAGES frame with this message, without sequence and timestamp.
 ///
-/// A header block of BLIP has at most 65,535 bytes, the reply subject included; a message that
-/// needs more is refused with [`Offence::MaximumPayloadViolation`], and nothing is appended. That
-/// is unlike nats-server, which has no bound but that of the payload.
+/// A header block of BLIP has at most 65,535 bytes, the reply subject included. A message that needs more
+/// is refused with [`Offence::MaximumPayloadViolation`], and nothing is appended.
+///
+/// Unlike nats-server, which bounds headers and payload together only.
 pub fn append_frame(frames: &mut BytesMut, publish: &Publish<'_>) -> Result<(), Offence> {
     let start = frames.len();
     let plain = publish.reply.is_none() && publish.headers.is_empty();
-    let behind_len = if plain { publish.payload.len() } else { 0 };
+    let payload_len = if plain { publish.payload.len() } else { 0 };
     let mut header = Header {
-        frame_len: (MESSAGES_HEADER_LEN + RECORD_HEADER_LEN + behind_len) as u32,
+        frame_len: (MESSAGES_HEADER_LEN + RECORD_HEADER_LEN + payload_len) as u32,
         flags: if plain { 0 } else { FLAG_HEADERS },
         count: 1,
         topic: 0,
@@ -36,7 +37,7 @@ pub fn append_frame(frames: &mut BytesMut, publish: &Publish<'_>) -> Result<(), 
     if plain {
         let mut head = [0; MESSAGES_HEADER_LEN + RECORD_HEADER_LEN];
         head[..MESSAGES_HEADER_LEN].copy_from_slice(&header.to_bytes());
-        head[MESSAGES_HEADER_LEN..].copy_from_slice(&(behind_len as u32).to_le_bytes());
+        head[MESSAGES_HEADER_LEN..].copy_from_slice(&(payload_len as u32).to_le_bytes());
         frames.extend_from_slice(&head);
         frames.extend_from_slice(publish.payload);
         return Ok(());
@@ -63,8 +64,8 @@ pub fn append_frame(frames: &mut BytesMut, publish: &Publish<'_>) -> Result<(), 
     Ok(())
 }
 
-/// At most so many bytes are appended for a message; exactly so many if it has neither reply
-/// subject nor headers.
+/// Bytes that [`append_frame`] appends at most; exactly so many for a message without reply subject and
+/// headers.
 pub fn frame_len(publish: &Publish<'_>) -> usize {
     let mut len = MESSAGES_HEADER_LEN + RECORD_HEADER_LEN + publish.payload.len();
     if publish.reply.is_some() || !publish.headers.is_empty() {
@@ -74,14 +75,14 @@ pub fn frame_len(publish: &Publish<'_>) -> usize {
         len += ENTRY_LEN + REPLY_TO.len() + reply.len();
     }
     if !publish.headers.is_empty() {
-        // As lines they are shorter: an entry has three bytes beside name and value, a line four.
+        // Headers line by line are shorter: an entry has three bytes beside name and value, a line four.
         let parts = publish.headers.len().div_ceil(VALUE_LEN_MAX);
         len += publish.headers.len() + parts * (ENTRY_LEN + NATS_HEADERS.len());
     }
     len
 }
 
-/// Appends one BLIP header; `false` if the value does not fit one.
+/// Appends one BLIP header. Returns `false` if the value is too long.
 pub(super) fn put_entry(frames: &mut BytesMut, name: &[u8], value: &[u8]) -> bool {
     let Ok(value_len) = u16::try_from(value.len()) else { return false };
     frames.put_u8(name.len() as u8);
@@ -91,7 +92,7 @@ pub(super) fn put_entry(frames: &mut BytesMut, name: &[u8], value: &[u8]) -> boo
     true
 }
 
-/// Appends a header block of NATS: line by line if that gives the same block again, else whole.
+/// Appends a header block of NATS: line by line if its lines give the same block again, else whole.
 fn put_headers(frames: &mut BytesMut, block: &[u8]) -> bool {
     let start = frames.len();
     if put_lines(frames, block).is_some() {
@@ -101,8 +102,8 @@ fn put_headers(frames: &mut BytesMut, block: &[u8]) -> bool {
     block.chunks(VALUE_LEN_MAX).all(|part| put_entry(frames, NATS_HEADERS, part))
 }
 
-/// `None` if the block is not exactly what [`put_block`] makes of its lines, or would be
-/// mistaken for something else.
+/// Appends a header for each line. Returns `None` if the lines would not give exactly this block when they
+/// are delivered, or would be taken for the headers with a meaning of their own.
 fn put_lines(frames: &mut BytesMut, block: &[u8]) -> Option<()> {
     let mut rest = block.strip_prefix(FIRST_LINE)?;
     let mut lines = 0;
@@ -111,17 +112,17 @@ fn put_lines(frames: &mut BytesMut, block: &[u8]) -> Option<()> {
         let (line, behind) = rest.split_at(len);
         rest = behind.strip_prefix(b"\r\n")?;
         if line.is_empty() {
-            // Without any line it would be no header at all.
+            // A block without lines needs a header, or it would be lost.
             return (rest.is_empty() && lines > 0).then_some(());
         }
         let name_len = line.iter().position(|byte| *byte == b':')?;
         let (name, value) = line.split_at(name_len);
         let value = value.strip_prefix(b": ")?;
-        let name_stays = (1..=usize::from(u8::MAX)).contains(&name.len())
+        let name_is_kept = (1..=usize::from(u8::MAX)).contains(&name.len())
             && name.iter().all(|byte| name_byte(*byte) == *byte)
             && name != REPLY_TO
             && name != NATS_HEADERS;
-        if !name_stays || value.contains(&b'\n') || !put_entry(frames, name, value) {
+        if !name_is_kept || value.contains(&b'\n') || !put_entry(frames, name, value) {
             return None;
         }
         lines += 1;

@@ -1,7 +1,7 @@
 //! The listener of the admin pages: few connections at a time, and none for long.
 //!
-//! Called by `axum::serve`. Every open connection is a file of the broker's process: an HTTP client that
-//! opens many connections or never closes them must not use up the files meant for subscribers.
+//! Called by `axum::serve`. Every open connection is a file of the broker's process: an HTTP client
+//! that opens many connections or never closes them must not use up the files meant for subscribers.
 //!
 //! # Always true
 //! - At most `connections_max` connections are open; further ones wait in the kernel until one ends.

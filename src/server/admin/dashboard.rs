@@ -1,4 +1,5 @@
-//! The files of the dashboard, which are part of the binary. The dashboard gets its numbers from the API.
+//! The files of the dashboard, which are part of the binary. The dashboard gets its numbers from the
+//! API.
 
 use axum::Router;
 use axum::http::header;

@@ -4,8 +4,8 @@
 //!
 //! # Always true
 //! - The tables here and in `per_core` are the only places that name a metric.
-//! - The number of samples does not grow with clients or topics: of all subscriptions only the worst few
-//!   have samples, by rank.
+//! - The number of samples does not grow with clients or topics: of all subscriptions only the worst
+//!   few have samples, by rank.
 
 use blipmq::broker::inspect::{Key, Ranked};
 use blipmq::config::{Choice, OverflowPolicy};

@@ -57,8 +57,8 @@ impl Kind {
 }
 
 impl Page {
-    /// Parses `sort=lag&order=asc&limit=10&offset=20`, each part of which may be missing. The error says
-    /// what is allowed.
+    /// Parses `sort=lag&order=asc&limit=10&offset=20`, each part of which may be missing. The error
+    /// says what is allowed.
     pub fn parse(kind: Kind, query: &str) -> Result<Page, String> {
         let names = kind.names();
         let mut sort = names[0];
