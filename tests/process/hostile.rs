@@ -99,7 +99,7 @@ fn a_frame_may_be_split_at_any_byte(cores: &str) {
     broker.stop();
 }
 
-/// The bytes of every kind of frame, each with a mistake, and the error code of PROTOCOL.md.
+/// The bytes of every kind of frame, each with a mistake, and its error code.
 fn bad_frames() -> Vec<(&'static str, Vec<u8>, u16)> {
     let frame = |write: &dyn Fn(&mut Vec<u8>), spoil: &dyn Fn(&mut Vec<u8>)| {
         let mut bytes = Vec::new();
