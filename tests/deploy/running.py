@@ -79,7 +79,7 @@ def get(port, path, headers=None):
 
 
 class Broker(http.server.BaseHTTPRequestHandler):
-    """Serves metrics.txt as a broker would that is busy: at each visit all that counts has grown."""
+    """Serves metrics.txt like a busy broker: at each visit all counters have grown."""
 
     visits = 0
 
@@ -121,7 +121,7 @@ def free_port():
 
 
 def configuration(folder, target):
-    """prometheus.yml as it is, but for where the broker and its token are, and how often it looks."""
+    """prometheus.yml with the address and token of the test broker, and shorter intervals."""
     config = yaml.safe_load((DEPLOY / "prometheus" / "prometheus.yml").read_text())
     (folder / "token").write_text(TOKEN)
     shutil.copy(queries.ALERTS, folder)
@@ -159,11 +159,11 @@ def prometheus_answers_every_query():
                     raise Failed(f"{query}: {answer.get('error', body)}")
                 return answer["data"]["result"]
 
-            # Three visits, for rates; before that `up` alone would do.
+            # Three visits, for rates; with fewer only `up` would have a value.
             enough = 'count_over_time(up{job="blipmq"}[1m]) >= 3 and up == 1'
 
             def enough_was_seen():
-                # It answers 503 while it starts.
+                # Prometheus answers 503 while it starts.
                 return get(port, "/-/ready")[0] == 200 and ask(enough)
 
             until(enough_was_seen, child, folder / "log", "Prometheus did not see the broker")
@@ -191,14 +191,14 @@ def prometheus_answers_every_query():
 
 
 def broker_serves_what_is_shown():
-    """That what metrics.txt says is what the broker has; it is what all queries are held to."""
+    """The metrics of the broker are those of metrics.txt, against which all queries are checked."""
     with tempfile.TemporaryDirectory() as name:
         log, blip, port = pathlib.Path(name) / "log", free_port(), free_port()
         addresses = ["--bind", f"127.0.0.1:{blip}", "--nats-bind", "127.0.0.1:0"]
         command = [broker(), *addresses, "--metrics-bind", f"127.0.0.1:{port}"]
         with process(command, log) as child:
             until(lambda: get(port, "/metrics")[1], child, log, "the broker served no metrics")
-            # What is told of single subscriptions needs one.
+            # The metrics of single subscriptions need one.
             subscriber = [broker(), "sub", "--server", f"127.0.0.1:{blip}", ">"]
             with process(subscriber, pathlib.Path(name) / "subscriber"):
 
@@ -206,7 +206,7 @@ def broker_serves_what_is_shown():
                     page = get(port, "/metrics")[1]
                     return re.search(r"^blipmq_subscriptions\{.*\} 1$", page, re.MULTILINE) and page
 
-                page = until(page_with_a_subscription, child, log, "nobody could subscribe")
+                page = until(page_with_a_subscription, child, log, "the client could not subscribe")
     must([promtool(), "check", "metrics"], input=page)
     has = dict(re.findall(r"^# TYPE (\S+) (\S+)$", page, re.MULTILINE))
     known = queries.families()
@@ -222,8 +222,8 @@ def broker_serves_what_is_shown():
 
 
 def bundle(folder, arguments, profile):
-    """A container of OCI with what compose.yaml and the manifest ask for: no capabilities, nobody's
-    user, nothing to write to, no new privileges, and a seccomp profile."""
+    """An OCI container like those of compose.yaml and the manifest: no capabilities, an unprivileged
+    user, no writable files, no new privileges, and a seccomp profile."""
     root = folder / "rootfs"
     binds = ["/usr", "/lib", "/lib64", "/bin"]
     mounts = [{"destination": "/proc", "type": "proc", "source": "proc"}]
@@ -250,7 +250,7 @@ def bundle(folder, arguments, profile):
         },
         "root": {"path": "rootfs", "readonly": True},
         "mounts": mounts,
-        # Not a network of its own, so that the check can ask the broker.
+        # No network of its own, so that the check can reach the broker.
         "linux": {"namespaces": [{"type": kind} for kind in ("pid", "ipc", "mount")], "seccomp": profile},
     }
     (folder / "config.json").write_text(json.dumps(config))
@@ -263,7 +263,7 @@ def runc():
 
 
 def served(profile):
-    """Whether the broker serves in a container under a profile, and what it said."""
+    """Whether the broker serves in a container under a profile, and its log."""
     program = runc()
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
@@ -272,7 +272,7 @@ def served(profile):
         arguments = ["--config", "/blipmq/blipmq.toml", "--bind", "127.0.0.1:0"]
         arguments += ["--nats-bind", "127.0.0.1:0", "--metrics-bind", f"127.0.0.1:{port}"]
         bundle(folder, arguments, profile)
-        # The log is of the folder, whose name no other container has.
+        # The name of the folder is unique among containers.
         identity = f"blipmq-{folder.name}"
         log = folder / "log"
         command = [program, "--root", folder / "state", "run", "--bundle", folder, identity]
@@ -291,7 +291,7 @@ def served(profile):
 
 
 def served_or_skipped(profile):
-    """Whether containers can be run here at all is told by one without a profile."""
+    """Serves under a profile; skips if not even a container without a profile can run here."""
     serves, said = served(profile)
     if not serves:
         without, why = served(None)
@@ -306,12 +306,12 @@ def container_runs_under_its_profile_and_not_under_docker_s():
     expect(serves, f"the broker does not serve under kubernetes/seccomp.json: {said}")
     without = [rule for rule in profile["syscalls"] if "io_uring_setup" not in rule["names"]]
     serves, said = served({**profile, "syscalls": without})
-    expect(not serves, "Docker's default profile would do: then why another?")
+    expect(not serves, "the broker serves under Docker's default profile, so its own profile is superfluous")
     expect("io_uring is forbidden here" in said, f"the broker does not say what it lacks: {said}")
 
 
 def filter_of_the_unit():
-    """The system calls that the unit's SystemCallFilter lines leave, as systemd-analyze tells them."""
+    """The system calls that the unit's SystemCallFilter lines allow, according to systemd-analyze."""
     if not shutil.which("systemd-analyze"):
         raise Skipped("systemd-analyze is not installed")
 
@@ -326,7 +326,7 @@ def filter_of_the_unit():
         return found
 
     unit = (DEPLOY / "blipmq.service").read_text()
-    # systemd itself allows these to every service with a list of what is allowed.
+    # systemd itself allows these to every service with an allow list.
     allowed = calls("@default")
     for line in re.findall(r"^SystemCallFilter=(.*)$", unit, re.MULTILINE):
         for name in line.lstrip("~").split():
@@ -345,7 +345,7 @@ def unit_s_filter_lets_io_uring_work():
 
 
 def under_systemd(*drop_in):
-    """What a real systemd makes of the unit: each thing that systemd-probe.sh asks, and its answer."""
+    """Runs the unit under a real systemd; returns the answers of systemd-probe.sh by name, and the log."""
     if os.geteuid() != 0:
         raise Skipped("a systemd of its own needs root")
     with tempfile.TemporaryDirectory() as name:
@@ -371,10 +371,10 @@ def expect_answers(answers, log, wanted):
 HARDENED = {
     "state": "active",
     "result": "success 0",
-    # Where isolate-cores.sh leaves it alone.
+    # The slice that isolate-cores.sh leaves alone.
     "group": "/blipmq.slice/blipmq.service",
     "capabilities": "0000000000000000",
-    # 2: there is a filter.
+    # 2: a filter is active.
     "seccomp": "2",
     "metrics": "HTTP/1.0 200 OK",
     "stopped": "inactive success",
@@ -387,7 +387,7 @@ def unit_is_ready_reloaded_and_watched():
         "watchdog": "10s",
         "reload": "0",
         "reloaded": "active same",
-        # A wrong file: the command fails, the broker goes on.
+        # A wrong file: the command fails, the broker continues.
         "bad-reload": "1",
         "bad-reloaded": "active same",
         # Stopped by SIGSTOP, started again once.

@@ -52,7 +52,7 @@ fn publish(mut wire: Wire, topic: &str, publisher: u64) -> HashMap<u64, (u64, u6
 }
 
 /// Goal: the sequence and count of an ACK are those of the delivered messages.
-/// Method: two publishers at once to one topic, which this or that core owns; a subscriber tells
+/// Method: two publishers at once to one topic, which this or that core owns; a subscriber shows
 /// where each frame's messages came.
 fn acks_have_the_sequences_that_subscribers_see(cores: &str) {
     let broker = Broker::start_with(cores, "[queues]\nsubscriber_capacity = 100_000\n");

@@ -127,7 +127,7 @@ fn two_publishers_and_many_subscribers_share_one_order_of_every_topic(cores: &st
 
     for (topic, name) in TOPICS.iter().enumerate() {
         let mut lists = reached[topic].iter().map(|subscriber| &received[*subscriber][*name]);
-        let first = lists.next().expect("every topic reaches somebody");
+        let first = lists.next().expect("every topic reaches a subscriber");
         assert!(lists.all(|list| list == first), "all subscribers see {name} in one order");
         for publisher in 0..2 {
             let own = format!("{publisher} ").into_bytes();

@@ -108,7 +108,7 @@ impl Nats {
     }
 
     pub fn client_id(&self) -> u64 {
-        self.info["client_id"].as_u64().expect("INFO tells it")
+        self.info["client_id"].as_u64().expect("INFO has the client id")
     }
 
     pub fn send(&mut self, text: &str) {
