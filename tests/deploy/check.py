@@ -17,6 +17,7 @@ import tools
 tools.enter_venv()
 
 try:
+    import containers
     import running
     import written
 except ImportError as error:
@@ -26,7 +27,7 @@ except ImportError as error:
 
 def main():
     chosen = sys.argv[1:]
-    checks = written.ALL + running.ALL
+    checks = written.ALL + running.ALL + containers.ALL
     unknown = set(chosen) - {check.__name__ for check in checks}
     if unknown:
         sys.exit(f"check.py: no check {', '.join(unknown)}: {' '.join(check.__name__ for check in checks)}")

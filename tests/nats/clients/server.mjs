@@ -1,4 +1,4 @@
-// Starts the broker that a test talks to: as server.py does, which tells more.
+// Starts the broker of a test, like server.py, which has more comments.
 
 import { spawn } from "node:child_process";
 import { once } from "node:events";

@@ -24,15 +24,15 @@ use server::Server;
 use tokio::sync::mpsc;
 
 const PATIENCE: Duration = Duration::from_secs(30);
-/// A reply that says nobody listens comes at once; a request that waits for it fails this late.
+/// A 503 comes at once; a request that waits in vain fails after this time.
 const FAST: Duration = Duration::from_secs(5);
 
-/// Waits for something, not for ever.
+/// Waits for a future, with a timeout.
 async fn within<T>(what: impl Future<Output = T>) -> T {
-    tokio::time::timeout(PATIENCE, what).await.expect("it came in time")
+    tokio::time::timeout(PATIENCE, what).await.expect("in time")
 }
 
-/// Of a test: a subscriber may be silent for long on a busy machine, and a request fails fast.
+/// Options of all tests: a busy machine may be slow to connect, and a request must fail fast.
 fn options() -> ConnectOptions {
     ConnectOptions::new().connection_timeout(PATIENCE).request_timeout(Some(FAST))
 }
