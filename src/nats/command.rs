@@ -84,7 +84,7 @@ const ARGUMENTS_MAX: usize = 4;
 /// Digits a size may have, leading zeros included.
 const SIZE_DIGITS_MAX: usize = 9;
 
-/// Parses the command at the begin of `bytes`. Returns the command and its length, `None` if it is
+/// Parses the command at the beginning of `bytes`. Returns the command and its length, `None` if it is
 /// incomplete.
 pub fn parse<'a>(bytes: &'a [u8], bounds: Bounds) -> Result<Option<(Command<'a>, usize)>, Offence> {
     // PUB first, compared as one number, letters in either case.

@@ -245,7 +245,7 @@ pub fn put(out: &mut Vec<u8>, subject: &str, payload: &[u8]) {
     out.extend_from_slice(b"\r\n");
 }
 
-/// The line at the begin of `bytes`, and its length; `None` if the line is incomplete.
+/// The line at the beginning of `bytes`, and its length; `None` if the line is incomplete.
 fn parse(bytes: &[u8]) -> Option<(ServerLine, usize)> {
     let len = bytes.windows(2).position(|two| two == b"\r\n")?;
     let line = std::str::from_utf8(&bytes[..len]).expect("lines are text");
