@@ -22,9 +22,10 @@ macro_rules! file {
     };
 }
 
-static FILES: [(&str, &str, &str); 17] = [
+static FILES: [(&str, &str, &str); 18] = [
     ("/", HTML, include_str!("dashboard/index.html")),
     file!(CSS, "dashboard.css"),
+    file!(CSS, "charts.css"),
     file!(CSS, "panels.css"),
     file!(CSS, "tables.css"),
     file!(CSS, "theme.css"),
