@@ -1,11 +1,15 @@
-//! Brokers without I/O, driven turn by turn as the server's relay drives them.
+//! Brokers without I/O, driven by the turn that the server runs.
 
+use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use blipmq::broker::counters::{Counter, Counters};
-use blipmq::broker::letter::{DELIVERIES, LANES, REQUESTS};
+use blipmq::broker::letter::{LANES, Letter};
+use blipmq::broker::notice::Notice;
+use blipmq::broker::port::Port;
+use blipmq::broker::turn::turn;
 use blipmq::broker::{Broker, Cluster, ConnectionId, Now, Peer, Wire};
 use blipmq::config::Settings;
 use blipmq::protocol::decode::{Hello, Subscribe};
@@ -63,7 +67,8 @@ pub struct World {
     brokers: Vec<Broker>,
     counters: Vec<Arc<Counters>>,
     slots: Vec<u32>,
-    gathered: Vec<Bytes>,
+    /// By `(from * cores + to) * LANES + lane`.
+    lanes: Vec<VecDeque<Letter>>,
     sending: Vec<(usize, ConnectionId)>,
 }
 
@@ -79,7 +84,7 @@ impl World {
             brokers: (0..cores).map(broker).collect(),
             counters,
             slots: vec![0; usize::from(cores)],
-            gathered: Vec::new(),
+            lanes: (0..usize::from(cores * cores) * LANES).map(|_| VecDeque::new()).collect(),
             sending: Vec::new(),
             cluster,
         }
@@ -133,44 +138,29 @@ impl World {
         self.brokers[core].received(self.now, connection, bytes);
     }
 
-    /// One turn of every core, as the relay runs it; the kernel completes each send at once.
-    /// Returns whether anything was done.
+    /// One turn of every core; the kernel completes each send at once. Returns whether anything was
+    /// done.
     pub fn turn(&mut self) -> bool {
-        let mut busy = self.take_in();
-        for core in 0..self.brokers.len() {
-            while let Some(connection) = self.brokers[core].next_ready() {
-                self.brokers[core].gather(self.now, connection, &mut self.gathered);
-                if !self.gathered.is_empty() {
-                    self.gathered.clear();
-                    self.sending.push((core, connection));
-                }
-            }
-            assert_eq!(self.brokers[core].take_actions().count(), 0, "nobody is slow here");
-        }
-        for (core, connection) in self.sending.drain(..) {
-            busy = true;
-            self.brokers[core].sent(self.now, connection);
-        }
-        busy
+        let busy = self.turn_without_completions();
+        self.complete_sends() | busy
     }
 
-    /// The first half of a turn: input is served and letters are exchanged.
-    pub fn take_in(&mut self) -> bool {
+    /// One turn of every core whose sends stay under way. Returns whether anything was done.
+    pub fn turn_without_completions(&mut self) -> bool {
         let mut busy = false;
-        for core in 0..self.brokers.len() {
-            busy |= self.brokers[core].take_in(self.now);
-            for to in 0..self.brokers.len() {
-                for lane in 0..LANES {
-                    let to_id = CoreId(to as u16);
-                    let Some(letter) = self.brokers[core].take_letter(to_id, lane) else {
-                        continue;
-                    };
-                    self.brokers[core].letter_sent(to_id, lane);
-                    assert!([REQUESTS, DELIVERIES].contains(&lane));
-                    self.brokers[to].letter(CoreId(core as u16), letter);
-                    busy = true;
-                }
-            }
+        let cores = self.brokers.len();
+        for (core, broker) in self.brokers.iter_mut().enumerate() {
+            let (lanes, sending) = (&mut self.lanes, &mut self.sending);
+            busy |= turn(broker, self.now, &mut Outside { core, cores, lanes, sending });
+        }
+        busy | self.lanes.iter().any(|lane| !lane.is_empty())
+    }
+
+    /// The kernel has taken what is under way; returns whether anything was.
+    pub fn complete_sends(&mut self) -> bool {
+        let busy = !self.sending.is_empty();
+        for (core, connection) in self.sending.drain(..) {
+            self.brokers[core].sent(self.now, connection);
         }
         busy
     }
@@ -192,5 +182,45 @@ impl World {
         assert_eq!(self.count(|counters| &counters.expired_in_queue_messages), 0);
         assert_eq!(self.count(|counters| &counters.expired_before_enqueue_messages), 0);
         assert_eq!(self.count(|counters| &counters.errors_sent), 0);
+    }
+}
+
+/// What one core's turn has for an outside: a mesh, and sends that are noted.
+struct Outside<'a> {
+    core: usize,
+    cores: usize,
+    lanes: &'a mut [VecDeque<Letter>],
+    sending: &'a mut Vec<(usize, ConnectionId)>,
+}
+
+impl Port for Outside<'_> {
+    fn send(&mut self, connection: ConnectionId, ranges: &mut Vec<Bytes>) {
+        ranges.clear();
+        self.sending.push((self.core, connection));
+    }
+
+    fn pause(&mut self, _: ConnectionId) {
+        panic!("nobody is slow here");
+    }
+
+    fn resume(&mut self, _: ConnectionId) {
+        panic!("nobody is slow here");
+    }
+
+    fn close(&mut self, _: ConnectionId, _: Bytes) {
+        panic!("nobody leaves here");
+    }
+
+    fn try_send(&mut self, to: CoreId, lane: usize, message: Letter) -> Result<(), Letter> {
+        self.lanes[(self.core * self.cores + usize::from(to.0)) * LANES + lane].push_back(message);
+        Ok(())
+    }
+
+    fn try_recv(&mut self, from: CoreId, lane: usize) -> Option<Letter> {
+        self.lanes[(usize::from(from.0) * self.cores + self.core) * LANES + lane].pop_front()
+    }
+
+    fn notice(&mut self, notice: Notice) {
+        panic!("nothing happens here that an operator wants to hear of: {notice:?}");
     }
 }

@@ -51,6 +51,7 @@ pub mod notice;
 pub mod overflow;
 pub mod pattern;
 pub mod permissions;
+pub mod port;
 pub mod portion;
 pub mod publish;
 pub mod queue;
@@ -62,6 +63,7 @@ pub mod shard;
 pub mod subscribe;
 pub mod subscriptions;
 pub mod topic;
+pub mod turn;
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
@@ -277,6 +279,8 @@ pub struct Broker {
     /// What NATS clients were sent lately.
     encodings: Encodings,
     drain: Drain,
+    /// Empty between turns; kept for its room.
+    spare_ranges: Vec<Bytes>,
 }
 
 impl Broker {
@@ -320,6 +324,7 @@ impl Broker {
             nats_pings: VecDeque::new(),
             encodings: Encodings::default(),
             drain: Drain::default(),
+            spare_ranges: Vec::new(),
             cluster,
         }
     }
@@ -431,6 +436,14 @@ impl Broker {
             }
         }
         None
+    }
+
+    pub(super) fn take_spare_ranges(&mut self) -> Vec<Bytes> {
+        std::mem::take(&mut self.spare_ranges)
+    }
+
+    pub(super) fn put_spare_ranges(&mut self, ranges: Vec<Bytes>) {
+        self.spare_ranges = ranges;
     }
 
     /// What to do with connections; in order.

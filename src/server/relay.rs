@@ -10,9 +10,10 @@ use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 
 use blipmq::broker::inspect::{Answer, Inspection};
-use blipmq::broker::letter::{DELIVERIES, LANES, Letter, REQUESTS};
+use blipmq::broker::letter::{LANES, Letter};
 use blipmq::broker::notice::{Event, Notice};
-use blipmq::broker::{Action, Broker, ConnectionId, Now, Peer};
+use blipmq::broker::port::Port;
+use blipmq::broker::{Broker, ConnectionId, Now, Peer, turn};
 use blipmq::config::Choice;
 use blipmq::protocol::CoreId;
 use bytes::Bytes;
@@ -29,8 +30,6 @@ pub struct Relay {
     turns: Arc<Turns>,
     /// Questions that take several turns.
     inspections: VecDeque<(Inspection, Reply<Answer>)>,
-    /// Empty between sends; kept for its room.
-    gathered: Vec<Bytes>,
 }
 
 impl Relay {
@@ -41,7 +40,7 @@ impl Relay {
         turns: Arc<Turns>,
     ) -> Relay {
         let inspections = VecDeque::new();
-        Relay { broker, listeners, commands, turns, inspections, gathered: Vec::new() }
+        Relay { broker, listeners, commands, turns, inspections }
     }
 
     /// Carries out what came from other threads, and a slice of the oldest question; returns whether
@@ -71,34 +70,41 @@ impl Relay {
         }
         !self.inspections.is_empty()
     }
+}
 
-    fn read_mesh(&mut self, io: &Io<Letter>, lane: usize) -> bool {
-        let mut busy = false;
-        for core in 0..io.mesh().cores() {
-            if core != io.mesh().core()
-                && self.broker.wants_letter(lane)
-                && let Some(letter) = io.mesh().try_recv(core, lane)
-            {
-                busy = true;
-                self.broker.letter(CoreId(core as u16), letter);
-            }
-        }
-        busy
+/// What a turn of the broker asks of its executor.
+struct Outside<'a> {
+    now: executors::Now,
+    io: &'a mut Io<Letter>,
+}
+
+impl Port for Outside<'_> {
+    fn send(&mut self, connection: ConnectionId, ranges: &mut Vec<Bytes>) {
+        self.io.send(outward(connection), ranges);
     }
 
-    fn write_mesh(&mut self, io: &Io<Letter>) -> bool {
-        let mut busy = false;
-        for core in 0..io.mesh().cores() {
-            let to = CoreId(core as u16);
-            for lane in [REQUESTS, DELIVERIES] {
-                let Some(letter) = self.broker.take_letter(to, lane) else { continue };
-                match io.mesh().try_send(core, lane, letter) {
-                    Ok(()) => busy |= self.broker.letter_sent(to, lane),
-                    Err(letter) => self.broker.keep_letter(to, letter),
-                }
-            }
-        }
-        busy
+    fn pause(&mut self, connection: ConnectionId) {
+        self.io.pause(outward(connection));
+    }
+
+    fn resume(&mut self, connection: ConnectionId) {
+        self.io.resume(outward(connection));
+    }
+
+    fn close(&mut self, connection: ConnectionId, last: Bytes) {
+        self.io.close(self.now, outward(connection), last);
+    }
+
+    fn try_send(&mut self, to: CoreId, lane: usize, message: Letter) -> Result<(), Letter> {
+        self.io.mesh().try_send(to.0.into(), lane, message)
+    }
+
+    fn try_recv(&mut self, from: CoreId, lane: usize) -> Option<Letter> {
+        self.io.mesh().try_recv(from.0.into(), lane)
+    }
+
+    fn notice(&mut self, notice: Notice) {
+        log(notice);
     }
 }
 
@@ -148,29 +154,8 @@ impl Service for Relay {
 
     fn turn(&mut self, now: executors::Now, io: &mut Io<Letter>) -> bool {
         self.turns.turns.add(1);
-        let mut busy = self.obey(now, io);
-        busy |= self.read_mesh(io, DELIVERIES);
-        busy |= self.read_mesh(io, REQUESTS);
-        busy |= self.broker.take_in(time(now));
-        busy |= self.write_mesh(io);
-        while let Some(connection) = self.broker.next_ready() {
-            self.broker.gather(time(now), connection, &mut self.gathered);
-            if !self.gathered.is_empty() {
-                io.send(outward(connection), &mut self.gathered);
-            }
-        }
-        busy |= self.broker.owes_turn();
-        for notice in self.broker.take_notices() {
-            log(notice);
-        }
-        for action in self.broker.take_actions() {
-            match action {
-                Action::Pause(connection) => io.pause(outward(connection)),
-                Action::Resume(connection) => io.resume(outward(connection)),
-                Action::Close(connection, last) => io.close(now, outward(connection), last),
-            }
-        }
-        busy
+        let busy = self.obey(now, io);
+        busy | turn::turn(&mut self.broker, time(now), &mut Outside { now, io })
     }
 
     fn next_deadline(&self) -> Option<u64> {

@@ -1,4 +1,4 @@
-//! One simulated core: the turn of `executors::driver` and of `server::relay`, call by call, with
+//! One simulated core: the real turn of the broker, and the work of `executors::driver` around it with
 //! `Wire`s for sockets. Also when a core sleeps: a wake-up that the broker counts on and the real
 //! driver would not give is missing here, too.
 
@@ -7,13 +7,19 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use blipmq::broker::counters::Counters;
-use blipmq::broker::letter::{DELIVERIES, Delivery, Letter, REQUESTS};
-use blipmq::broker::{Action, Broker, Cluster, ConnectionId, Now, Peer, Wire};
+use blipmq::broker::letter::{DELIVERIES, Delivery, Letter};
+use blipmq::broker::notice::Notice;
+use blipmq::broker::port::Port;
+use blipmq::broker::turn::turn;
+use blipmq::broker::{Broker, Cluster, ConnectionId, Now, Peer, Wire};
 use blipmq::limits::LINGER_MS;
 use blipmq::protocol::CoreId;
 use blipmq::protocol::decode::{self, ServerFrame};
+use bytes::Bytes;
 
 use crate::conversation::BLOCK;
+use crate::mesh::Mesh;
+use crate::random::Random;
 use crate::truth::{Moment, matches};
 use crate::wire::Phase;
 use crate::world::World;
@@ -203,96 +209,67 @@ impl World {
         }
     }
 
-    /// `Relay::turn`.
+    /// The turn of the broker, over what this world has for an outside.
     fn relay(&mut self, core: usize, moment: Moment) -> bool {
-        let mut busy = self.read_mesh(core, DELIVERIES);
-        busy |= self.read_mesh(core, REQUESTS);
-        busy |= self.drivers[core].broker.take_in(moment.now);
+        let mut outside = Outside {
+            core,
+            tick: self.tick,
+            mesh: &mut self.mesh,
+            random: &mut self.random,
+            has_received: false,
+            sends: Vec::new(),
+            actions: Vec::new(),
+            wakes: Vec::new(),
+            received: Vec::new(),
+        };
+        let driver = &mut self.drivers[core];
+        let mut busy = turn(&mut driver.broker, moment.now, &mut outside);
+        let Outside { has_received, sends, actions, wakes, received, .. } = outside;
+        busy |= has_received;
+        driver.not_fanned_out.extend(received);
+        for sender in wakes {
+            self.drivers[sender].wake();
+        }
         self.note_progress(core, moment);
-        busy |= self.write_mesh(core);
-        let mut gathered = Vec::new();
-        while let Some(connection) = self.drivers[core].broker.next_ready() {
-            self.drivers[core].broker.gather(moment.now, connection, &mut gathered);
-            if !gathered.is_empty() {
-                busy = true;
-                let wire = self.drivers[core].wire_of(connection);
-                self.send(wire, moment, gathered.drain(..).flatten().collect());
-            }
+        for (connection, bytes) in sends {
+            busy = true;
+            let wire = self.drivers[core].wire_of(connection);
+            self.send(wire, moment, bytes);
         }
-        busy |= self.drivers[core].broker.owes_turn();
-        let actions: Vec<Action> = self.drivers[core].broker.take_actions().collect();
         for action in actions {
-            match action {
-                Action::Pause(connection) => {
-                    let wire = self.drivers[core].wire_of(connection);
-                    assert_eq!(self.wires[wire].phase, Phase::Open);
-                    // Only what is asked of the ring keeps a core awake.
-                    busy |= !self.wires[wire].paused;
-                    let why = self.drivers[core].broker.held_up_by(connection);
-                    self.note(|| format!("core {core} pauses {wire}, for {why:?}"));
-                    if let Some(topic) = why.filter(|_| !self.keeps_records) {
-                        self.check_held_up(wire, topic.0);
-                    }
-                    self.pauses += 1;
-                    self.wires[wire].paused = true;
-                }
-                Action::Resume(connection) => {
-                    let wire = self.drivers[core].wire_of(connection);
-                    assert_eq!(self.wires[wire].phase, Phase::Open);
-                    self.note(|| format!("core {core} resumes {wire}"));
-                    busy = true;
-                    self.wires[wire].paused = false;
-                }
-                Action::Close(connection, last) => {
-                    let wire = self.drivers[core].wire_of(connection);
-                    busy = true;
-                    self.close_wire(wire, moment, last.to_vec());
-                }
-            }
+            busy |= self.carry_out(core, moment, action);
         }
         busy
     }
 
-    fn read_mesh(&mut self, core: usize, lane: usize) -> bool {
-        let mut busy = false;
-        for from in 0..self.drivers.len() {
-            if from != core
-                && self.drivers[core].broker.wants_letter(lane)
-                && let Some((letter, was_full)) = self.mesh.try_recv(self.tick, (from, core, lane))
-            {
-                busy = true;
-                if was_full {
-                    self.drivers[from].wake();
+    /// Does what the broker wants done with a connection; returns whether that keeps the core awake.
+    fn carry_out(&mut self, core: usize, moment: Moment, action: Action) -> bool {
+        match action {
+            Action::Pause(connection) => {
+                let wire = self.drivers[core].wire_of(connection);
+                assert_eq!(self.wires[wire].phase, Phase::Open);
+                let why = self.drivers[core].broker.held_up_by(connection);
+                self.note(|| format!("core {core} pauses {wire}, for {why:?}"));
+                if let Some(topic) = why.filter(|_| !self.keeps_records) {
+                    self.check_held_up(wire, topic.0);
                 }
-                if let Letter::Deliveries(deliveries) = &letter {
-                    for delivery in deliveries {
-                        if let Delivery::Portion(portion) = delivery {
-                            let topic = &portion.topic;
-                            let reached = (topic.id.0, portion.next().0);
-                            self.drivers[core].not_fanned_out.push(reached);
-                        }
-                    }
-                }
-                self.drivers[core].broker.letter(CoreId(from as u16), letter);
+                self.pauses += 1;
+                // Only what is asked of the ring keeps a core awake.
+                !std::mem::replace(&mut self.wires[wire].paused, true)
+            }
+            Action::Resume(connection) => {
+                let wire = self.drivers[core].wire_of(connection);
+                assert_eq!(self.wires[wire].phase, Phase::Open);
+                self.note(|| format!("core {core} resumes {wire}"));
+                self.wires[wire].paused = false;
+                true
+            }
+            Action::Close(connection, last) => {
+                let wire = self.drivers[core].wire_of(connection);
+                self.close_wire(wire, moment, last.to_vec());
+                true
             }
         }
-        busy
-    }
-
-    fn write_mesh(&mut self, core: usize) -> bool {
-        let mut busy = false;
-        for to in 0..self.drivers.len() {
-            for lane in [REQUESTS, DELIVERIES] {
-                let broker = &mut self.drivers[core].broker;
-                let Some(letter) = broker.take_letter(CoreId(to as u16), lane) else { continue };
-                let place = (core, to, lane);
-                match self.mesh.try_send(self.tick, &mut self.random, place, letter) {
-                    Ok(()) => busy |= broker.letter_sent(CoreId(to as u16), lane),
-                    Err(letter) => broker.keep_letter(CoreId(to as u16), letter),
-                }
-            }
-        }
-        busy
     }
 
     /// What the turn has accepted, and what has reached queues.
@@ -314,6 +291,7 @@ impl World {
 
     fn send(&mut self, wire: usize, moment: Moment, bytes: Vec<u8>) {
         self.note(|| format!("{wire} is sent {} bytes", bytes.len()));
+        self.digest_of(wire, &bytes);
         let socket = &mut self.wires[wire];
         assert!(socket.phase == Phase::Open && socket.in_flight.is_none(), "one send at a time");
         let conversation = &mut self.conversations[wire];
@@ -347,6 +325,7 @@ impl World {
 
     fn close_wire(&mut self, wire: usize, moment: Moment, last: Vec<u8>) {
         self.note(|| format!("{wire} is closed with {} last bytes", last.len()));
+        self.digest_of(wire, &last);
         if let Some(record) = &mut self.wires[wire].record {
             record.sent.extend_from_slice(&last);
             return self.begin_closing(wire, moment, last);
@@ -450,6 +429,69 @@ impl World {
         }
         busy
     }
+}
+
+/// What the broker wants done with a connection.
+enum Action {
+    Pause(ConnectionId),
+    Resume(ConnectionId),
+    Close(ConnectionId, Bytes),
+}
+
+/// The outside of one turn: the mesh at once, everything else noted in its order.
+struct Outside<'a> {
+    core: usize,
+    tick: u64,
+    mesh: &'a mut Mesh,
+    random: &'a mut Random,
+    has_received: bool,
+    sends: Vec<(ConnectionId, Vec<u8>)>,
+    actions: Vec<Action>,
+    /// Cores whose lane to this one was full until now.
+    wakes: Vec<usize>,
+    /// What came to be fanned out: topic id, next sequence.
+    received: Vec<(u32, u64)>,
+}
+
+impl Port for Outside<'_> {
+    fn send(&mut self, connection: ConnectionId, ranges: &mut Vec<Bytes>) {
+        self.sends.push((connection, ranges.drain(..).flatten().collect()));
+    }
+
+    fn pause(&mut self, connection: ConnectionId) {
+        self.actions.push(Action::Pause(connection));
+    }
+
+    fn resume(&mut self, connection: ConnectionId) {
+        self.actions.push(Action::Resume(connection));
+    }
+
+    fn close(&mut self, connection: ConnectionId, last: Bytes) {
+        self.actions.push(Action::Close(connection, last));
+    }
+
+    fn try_send(&mut self, to: CoreId, lane: usize, message: Letter) -> Result<(), Letter> {
+        self.mesh.try_send(self.tick, self.random, (self.core, to.0.into(), lane), message)
+    }
+
+    fn try_recv(&mut self, from: CoreId, lane: usize) -> Option<Letter> {
+        let from = usize::from(from.0);
+        let (message, was_full) = self.mesh.try_recv(self.tick, (from, self.core, lane))?;
+        self.has_received = true;
+        if was_full {
+            self.wakes.push(from);
+        }
+        if let Letter::Deliveries(deliveries) = &message {
+            for delivery in deliveries {
+                if let Delivery::Portion(portion) = delivery {
+                    self.received.push((portion.topic.id.0, portion.next().0));
+                }
+            }
+        }
+        Some(message)
+    }
+
+    fn notice(&mut self, _notice: Notice) {}
 }
 
 /// The code of the ERROR that a closing connection is sent last, if it is sent one.

@@ -47,7 +47,7 @@ fn every_promise_holds_for_all_seeds() {
     }
     let first = number_in("BLIPMQ_SIM_FIRST").unwrap_or(0);
     for seed in first..first + number_in("BLIPMQ_SIM_SEEDS").unwrap_or(SEEDS) {
-        behaviour::live(seed);
+        print_digest("blip", seed, &behaviour::live(seed));
     }
 }
 
@@ -87,8 +87,15 @@ fn the_seeds_reach_every_bound() {
 fn the_same_seed_gives_the_same_world() {
     for seed in 0..5 {
         let [one, other] = [behaviour::live(seed), behaviour::live(seed)];
-        assert_eq!((one.tick, one.turns), (other.tick, other.turns));
+        assert_eq!((one.tick, one.turns, one.digest), (other.tick, other.turns, other.digest));
         assert_eq!(one.random.next_of(), other.random.next_of());
+    }
+}
+
+/// With `BLIPMQ_SIM_DIGESTS` prints what a world came to, to compare two states of the broker.
+fn print_digest(kind: &str, seed: u64, world: &world::World) {
+    if std::env::var_os("BLIPMQ_SIM_DIGESTS").is_some() {
+        println!("{kind} {seed:#x} {} {} {:016x}", world.tick, world.turns, world.digest);
     }
 }
 

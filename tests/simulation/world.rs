@@ -67,6 +67,8 @@ pub struct World {
     /// Clients keep a `Record` each, which `nats` looks at, and there is no `truth`.
     pub keeps_records: bool,
     keep_seen: bool,
+    /// Of every byte that clients were sent, see `digest_of`.
+    pub digest: u64,
     /// Names the seed for `log`, and for whoever wants to see a failure again.
     seed_variable: &'static str,
     log: bool,
@@ -107,6 +109,7 @@ impl World {
             at_peace: false,
             keeps_records: false,
             keep_seen: false,
+            digest: 0xcbf2_9ce4_8422_2325,
             seed_variable: "BLIPMQ_SEED",
             log: std::env::var_os("BLIPMQ_SEED").is_some(),
         }
@@ -149,6 +152,14 @@ impl World {
     pub fn note(&self, text: impl FnOnce() -> String) {
         if self.log {
             eprintln!("tick {} turn {}: {}", self.tick, self.turns, text());
+        }
+    }
+
+    /// Adds what a connection is sent to the digest of this world: a change of the broker that is meant
+    /// to change nothing leaves the digests of all seeds as they are.
+    pub fn digest_of(&mut self, wire: usize, bytes: &[u8]) {
+        for byte in (wire as u32).to_le_bytes().iter().chain(bytes) {
+            self.digest = (self.digest ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
         }
     }
 

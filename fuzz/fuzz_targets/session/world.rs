@@ -5,12 +5,17 @@ use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
-use blipmq::broker::letter::{DELIVERIES, LANES, Letter, REQUESTS};
-use blipmq::broker::{Action, Broker, Cluster, ConnectionId, Now, Peer, Wire};
+use blipmq::broker::letter::{LANES, Letter};
+use blipmq::broker::notice::Notice;
+use blipmq::broker::port::Port;
+use blipmq::broker::turn::turn;
+use blipmq::broker::{Broker, Cluster, ConnectionId, Now, Peer, Wire};
 use blipmq::config::{OverflowPolicy, Settings};
 use blipmq::protocol::CoreId;
 use blipmq::protocol::decode::Hello;
 use blipmq::protocol::encode;
+
+use bytes::Bytes;
 
 use crate::reader::Reader;
 
@@ -190,41 +195,19 @@ impl World {
             busy = true;
         }
         busy |= self.hand_over(core);
-        busy |= self.read_mesh(core, DELIVERIES);
-        busy |= self.read_mesh(core, REQUESTS);
         let now = self.now();
-        busy |= self.cores[core].broker.take_in(now);
-        busy |= self.write_mesh(core);
-        let mut gathered = Vec::new();
-        while let Some(id) = self.cores[core].broker.next_ready() {
-            self.cores[core].broker.gather(now, id, &mut gathered);
-            if !gathered.is_empty() {
-                busy = true;
-                let connection = self.of_core(core, id);
-                assert!(connection.in_flight.is_none() && connection.closing.is_none());
-                connection.in_flight = Some(gathered.drain(..).flatten().collect());
-            }
-        }
-        for action in self.cores[core].broker.take_actions().collect::<Vec<_>>() {
-            busy = true;
-            match action {
-                Action::Pause(id) => self.of_core(core, id).paused = true,
-                Action::Resume(id) => self.of_core(core, id).paused = false,
-                Action::Close(id, last) => {
-                    let connection = self.of_core(core, id);
-                    assert!(connection.closing.is_none(), "a connection is closed once");
-                    connection.closing = Some(last.to_vec());
-                }
-            }
-        }
+        let mut outside = Outside {
+            core,
+            cores: self.cores.len(),
+            mesh: &mut self.mesh,
+            letters_max: self.letters_max,
+            connections: &mut self.connections,
+            was_used: false,
+        };
+        busy |= turn(&mut self.cores[core].broker, now, &mut outside);
+        busy |= outside.was_used;
         self.cores[core].broker.audit();
         busy
-    }
-
-    fn of_core(&mut self, core: usize, id: ConnectionId) -> &mut Connection {
-        let connection = &mut self.connections[id.slot as usize];
-        assert!(connection.id == id && connection.core == core && !connection.gone);
-        connection
     }
 
     fn complete_sends(&mut self, core: usize) -> bool {
@@ -280,45 +263,6 @@ impl World {
         busy
     }
 
-    fn lane(&mut self, from: usize, to: usize, lane: usize) -> &mut VecDeque<Letter> {
-        let cores = self.cores.len();
-        &mut self.mesh[(from * cores + to) * LANES + lane]
-    }
-
-    fn read_mesh(&mut self, core: usize, lane: usize) -> bool {
-        let mut busy = false;
-        for from in (0..self.cores.len()).filter(|from| *from != core) {
-            if self.cores[core].broker.wants_letter(lane)
-                && let Some(letter) = self.lane(from, core, lane).pop_front()
-            {
-                busy = true;
-                self.cores[core].broker.letter(CoreId(from as u16), letter);
-            }
-        }
-        busy
-    }
-
-    fn write_mesh(&mut self, core: usize) -> bool {
-        let mut busy = false;
-        for to in 0..self.cores.len() {
-            for lane in [REQUESTS, DELIVERIES] {
-                let to_id = CoreId(to as u16);
-                let Some(letter) = self.cores[core].broker.take_letter(to_id, lane) else {
-                    continue;
-                };
-                assert!(to != core, "a core does not write to itself");
-                if self.lane(core, to, lane).len() < self.letters_max {
-                    self.lane(core, to, lane).push_back(letter);
-                    busy = true;
-                    self.cores[core].broker.letter_sent(to_id, lane);
-                } else {
-                    self.cores[core].broker.keep_letter(to_id, letter);
-                }
-            }
-        }
-        busy
-    }
-
     /// Every peer reads again and time passes: everything drains. Then the broker stops, if it did
     /// not yet, and that ends too.
     pub fn finish(&mut self) {
@@ -346,4 +290,70 @@ impl World {
         self.settle();
         assert!(self.connections.iter().all(|connection| connection.gone), "all are closed");
     }
+}
+
+/// What one core's turn has for an outside.
+struct Outside<'a> {
+    core: usize,
+    cores: usize,
+    mesh: &'a mut [VecDeque<Letter>],
+    letters_max: usize,
+    connections: &'a mut [Connection],
+    was_used: bool,
+}
+
+impl Outside<'_> {
+    fn connection(&mut self, id: ConnectionId) -> &mut Connection {
+        self.was_used = true;
+        let connection = &mut self.connections[id.slot as usize];
+        assert!(connection.id == id && connection.core == self.core && !connection.gone);
+        connection
+    }
+
+    fn lane(&mut self, from: usize, to: usize, lane: usize) -> &mut VecDeque<Letter> {
+        assert!(from != to, "a core does not write to itself");
+        &mut self.mesh[(from * self.cores + to) * LANES + lane]
+    }
+}
+
+impl Port for Outside<'_> {
+    fn send(&mut self, id: ConnectionId, ranges: &mut Vec<Bytes>) {
+        let connection = self.connection(id);
+        assert!(connection.in_flight.is_none() && connection.closing.is_none());
+        connection.in_flight = Some(ranges.drain(..).flatten().collect());
+    }
+
+    fn pause(&mut self, id: ConnectionId) {
+        self.connection(id).paused = true;
+    }
+
+    fn resume(&mut self, id: ConnectionId) {
+        self.connection(id).paused = false;
+    }
+
+    fn close(&mut self, id: ConnectionId, last: Bytes) {
+        let connection = self.connection(id);
+        assert!(connection.closing.is_none(), "a connection is closed once");
+        connection.closing = Some(last.to_vec());
+    }
+
+    fn try_send(&mut self, to: CoreId, lane: usize, message: Letter) -> Result<(), Letter> {
+        let (core, letters_max) = (self.core, self.letters_max);
+        let lane = self.lane(core, to.0.into(), lane);
+        if lane.len() >= letters_max {
+            return Err(message);
+        }
+        lane.push_back(message);
+        self.was_used = true;
+        Ok(())
+    }
+
+    fn try_recv(&mut self, from: CoreId, lane: usize) -> Option<Letter> {
+        let core = self.core;
+        let message = self.lane(from.0.into(), core, lane).pop_front()?;
+        self.was_used = true;
+        Some(message)
+    }
+
+    fn notice(&mut self, _notice: Notice) {}
 }

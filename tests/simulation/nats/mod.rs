@@ -535,11 +535,11 @@ pub fn live(seed: u64) -> NatsWorld {
 #[test]
 fn every_promise_to_nats_holds_for_all_seeds() {
     if let Some(seed) = crate::number_in("BLIPMQ_NATS_SEED") {
-        live(seed);
+        crate::print_digest("nats", seed, &live(seed).world);
         return;
     }
     let first = crate::number_in("BLIPMQ_SIM_FIRST").unwrap_or(0);
     for seed in first..first + crate::number_in("BLIPMQ_SIM_SEEDS").unwrap_or(SEEDS) {
-        live(seed);
+        crate::print_digest("nats", seed, &live(seed).world);
     }
 }
