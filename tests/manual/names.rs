@@ -21,7 +21,8 @@ fn metric_names(text: &str) -> BTreeSet<String> {
 
 /// Those that the broker shows.
 fn families() -> BTreeSet<String> {
-    metric_names(&read("src/server/admin/families.rs"))
+    let files = ["src/server/admin/families.rs", "src/server/admin/families/per_core.rs"];
+    files.iter().flat_map(|file| metric_names(&read(file))).collect()
 }
 
 #[test]
@@ -56,7 +57,7 @@ fn metrics_that_are_named_anywhere_are_those_of_the_broker() {
 
 #[test]
 fn every_reason_for_a_drop_has_its_cause_and_remedy() {
-    let source = read("src/server/admin/families.rs");
+    let source = read("src/server/admin/families/per_core.rs");
     let (_, table) = source.split_once("static REASONS").expect("it is there");
     let (table, _) = table.split_once("];").expect("it ends");
     let reasons: Vec<&str> = table.split('"').skip(1).step_by(2).collect();
@@ -155,7 +156,7 @@ fn texts_that_are_quoted_stand_in_the_source() {
             "src/server/mod.rs",
         ),
         ("cannot serve metrics on ", "src/server/admin.rs"),
-        ("can be reached from other machines", "src/config/problem.rs"),
+        ("can be reached from other machines", "src/config/conflict.rs"),
         ("cannot read configuration", "src/cli/serve.rs"),
         ("expected HELLO as the first frame", "src/protocol/reject.rs"),
         ("maximum connections exceeded", "src/nats/error.rs"),

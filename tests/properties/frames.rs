@@ -1,4 +1,4 @@
-//! Frames whose records say which message they are, and what may be done with such frames.
+//! Frames whose records name their message, and the operations on such frames.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use proptest::prelude::*;
 
 /// Payload bytes that name a message.
 const NAME_LEN: usize = 12;
-/// Written where a CRC would be: it must come out again, or be gone with its flag.
+/// Stands for a CRC: it must stay, or be removed together with its flag.
 const CRC: u32 = 0x0fee_dc4c;
 
 /// The frames of a portion: for each, the padding behind every message's name.
@@ -29,7 +29,7 @@ pub fn named(id: u32) -> Arc<TopicName> {
     Arc::new(TopicName { id: TopicId(id), owner: CoreId(0), name })
 }
 
-/// A portion of this shape, stamped as the broker stamps it.
+/// A portion of this shape, with the sequence and timestamp of the broker.
 pub fn portion(topic: u32, first: u64, shape: &Shape) -> Portion {
     let mut frames = Vec::new();
     let mut sequence = first;
@@ -78,8 +78,8 @@ pub fn frame_len(paddings: &[usize]) -> usize {
     MESSAGES_HEADER_LEN + records.sum::<usize>()
 }
 
-/// Reads a portion as a subscriber would: each frame, how many messages it has. Every message is
-/// the one its sequence says, and the portion's sums are right.
+/// Reads a portion like a subscriber; returns the number of messages of each frame. Checks that every
+/// message is the one of its sequence, and that the sums of the portion are right.
 pub fn read(portion: &Portion) -> Vec<u32> {
     let mut counts = Vec::new();
     let mut sequence = portion.first.0;
@@ -103,7 +103,7 @@ pub fn read(portion: &Portion) -> Vec<u32> {
     counts
 }
 
-/// How many messages the frames have that still carry their CRC.
+/// The number of messages in frames that still carry their CRC.
 fn with_crc(portion: &Portion) -> usize {
     let mut rest = portion.clone();
     let mut count = 0;
@@ -119,7 +119,7 @@ fn with_crc(portion: &Portion) -> usize {
 proptest! {
     #![proptest_config(super::config())]
 
-    /// Goal: a portion cut to its last messages has these, and only a cut frame loses its CRC.
+    /// Goal: a portion cut to its last messages has exactly these, and only a cut frame loses its CRC.
     #[test]
     fn keep_last_keeps_the_last_messages_and_cuts_one_frame_at_most(
         shape in shapes(),
@@ -148,7 +148,7 @@ proptest! {
         }
     }
 
-    /// Goal: a portion taken apart frame by frame is what it was.
+    /// Goal: the frames of a portion together are the portion.
     #[test]
     fn split_frames_are_the_portion(shape in shapes()) {
         let whole = portion(3, 11, &shape);
@@ -167,7 +167,7 @@ proptest! {
         prop_assert_eq!(&bytes[..], &whole.frames[..]);
     }
 
-    /// Goal: a frame cut to its last messages is a right frame of these, without a CRC.
+    /// Goal: a frame cut to its last messages is a valid frame of these, without a CRC.
     #[test]
     fn last_messages_of_a_frame_are_its_last_records(
         paddings in prop::collection::vec(0usize..40, 2..20),

@@ -1,4 +1,4 @@
-//! What a topic keeps, against a list of all its messages.
+//! The messages that a topic retains, compared with a list of all its messages.
 
 use blipmq::broker::log::Log;
 use blipmq::broker::portion::Portion;
@@ -11,27 +11,27 @@ use crate::frames::{self, Shape};
 #[derive(Debug, Clone)]
 enum Step {
     Append(Shape),
-    GiveUpOldest,
-    GiveUpAll,
-    Ask(Start),
+    EvictOldest,
+    EvictAll,
+    Replay(Start),
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let number = prop_oneof![8 => 0u64..60, 1 => Just(u64::MAX)];
     let step = prop_oneof![
         32 => frames::shapes().prop_map(Step::Append),
-        4 => Just(Step::GiveUpOldest),
-        1 => Just(Step::GiveUpAll),
-        8 => number.clone().prop_map(|last| Step::Ask(Start::Last(last))),
-        8 => number.prop_map(|from| Step::Ask(Start::Sequence(from))),
-        4 => Just(Step::Ask(Start::Live)),
+        4 => Just(Step::EvictOldest),
+        1 => Just(Step::EvictAll),
+        8 => number.clone().prop_map(|last| Step::Replay(Start::Last(last))),
+        8 => number.prop_map(|from| Step::Replay(Start::Sequence(from))),
+        4 => Just(Step::Replay(Start::Live)),
     ];
     prop::collection::vec(step, 0..40)
 }
 
-/// How many of the oldest portions go, of those that `start` begins at: the fewest that leave the
-/// bytes within their bound, and no portion that `capacity` messages can do without.
-fn first_kept(portions: &[Portion], start: usize, bounds: &Queues) -> usize {
+/// The first retained portion, from `start` on: as few as possible are evicted to bring the bytes within
+/// their bound, and every portion that the last `topic_capacity` messages do not need.
+fn first_retained(portions: &[Portion], start: usize, bounds: &Queues) -> usize {
     let fits = |from: &usize| {
         let kept = &portions[*from..];
         let bytes: usize = kept.iter().map(|portion| portion.frames.len()).sum();
@@ -42,8 +42,8 @@ fn first_kept(portions: &[Portion], start: usize, bounds: &Queues) -> usize {
     (start..portions.len()).find(fits).unwrap_or(portions.len())
 }
 
-/// Sequences from one to before the other.
-fn run(portions: &[Portion]) -> Vec<u64> {
+/// The sequences of the portions.
+fn sequences(portions: &[Portion]) -> Vec<u64> {
     portions.iter().flat_map(|portion| portion.first.0..portion.next().0).collect()
 }
 
@@ -51,7 +51,7 @@ proptest! {
     #![proptest_config(super::config())]
 
     #[test]
-    fn log_keeps_and_gives_what_a_list_of_all_messages_says(
+    fn a_log_retains_and_replays_what_a_list_of_all_messages_does(
         capacity in prop_oneof![1 => Just(0u32), 9 => 1u32..30],
         bytes in prop_oneof![1 => 0u64..200, 3 => 200u64..3_000],
         steps in steps(),
@@ -68,20 +68,20 @@ proptest! {
                     next = portion.next();
                     log.append(portion.clone(), &bounds);
                     all.push(portion);
-                    start = first_kept(&all, start, &bounds);
+                    start = first_retained(&all, start, &bounds);
                 }
-                Step::GiveUpOldest => {
+                Step::EvictOldest => {
                     log.give_up_oldest();
                     start = (start + 1).min(all.len());
                 }
-                Step::GiveUpAll => {
+                Step::EvictAll => {
                     log.give_up_all();
                     start = all.len();
                 }
-                Step::Ask(asked) => {
+                Step::Replay(asked) => {
                     let kept = log.kept(asked, next);
-                    let there = run(&all[start..]);
-                    let oldest = there.first().copied().unwrap_or(next.0);
+                    let retained = sequences(&all[start..]);
+                    let oldest = retained.first().copied().unwrap_or(next.0);
                     let from = match asked {
                         Start::Live => next.0,
                         Start::Last(last) => next.0 - last.min(next.0 - oldest),
@@ -90,8 +90,8 @@ proptest! {
                     prop_assert_eq!(kept.from.0, from);
                     prop_assert_eq!(kept.next, next);
                     let expected: Vec<u64> =
-                        there.into_iter().filter(|sequence| *sequence >= from).collect();
-                    prop_assert_eq!(run(&kept.portions), expected, "{:?}", asked);
+                        retained.into_iter().filter(|sequence| *sequence >= from).collect();
+                    prop_assert_eq!(sequences(&kept.portions), expected, "{:?}", asked);
                     for portion in &kept.portions {
                         frames::read(portion);
                     }

@@ -1,4 +1,4 @@
-//! Which subscriptions a topic reaches: the cache against a search through all subscriptions.
+//! The subscriptions that a topic reaches: the cache compared with a search through all subscriptions.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ const CONNECTIONS: u32 = 4;
 #[derive(Debug, Clone)]
 enum Step {
     Subscribe { slot: u32, pattern: String, grouped: bool },
-    PutInForce(Index),
+    Activate(Index),
     End(Index, bool),
     Remove(Index),
     Reach(Index),
@@ -30,7 +30,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         4 => (0..CONNECTIONS, patterns(), prop::bool::weighted(0.1)).prop_map(
             |(slot, pattern, grouped)| Step::Subscribe { slot, pattern, grouped }
         ),
-        4 => any::<Index>().prop_map(Step::PutInForce),
+        4 => any::<Index>().prop_map(Step::Activate),
         2 => (any::<Index>(), any::<bool>()).prop_map(|(which, closes)| Step::End(which, closes)),
         2 => any::<Index>().prop_map(Step::Remove),
         6 => any::<Index>().prop_map(Step::Reach),
@@ -46,11 +46,11 @@ struct Known {
     pattern: String,
     grouped: bool,
     state: State,
-    /// Counts those that were put in force.
+    /// The order of activation.
     order: usize,
 }
 
-/// For each connection, its earliest subscription in force that matches.
+/// For each connection, its earliest active subscription that matches.
 fn reached(all: &[Known], topic: &str) -> Vec<SubscriptionIndex> {
     let of_connection = |slot| {
         let matching = all.iter().filter(|known| {
@@ -72,10 +72,10 @@ fn pick(all: &mut [Known], which: Index, wanted: impl Fn(State) -> bool) -> Opti
 proptest! {
     #![proptest_config(super::config())]
 
-    /// Goal: a topic reaches each connection once, under its earliest subscription, whatever comes
-    /// and goes, and whenever it was asked before.
+    /// Goal: a topic reaches each connection once, through its earliest subscription, while subscriptions
+    /// come and go, and regardless of earlier look-ups.
     #[test]
-    fn topic_cache_gives_what_a_search_finds(
+    fn the_topic_cache_gives_the_result_of_a_search(
         names in prop::collection::vec(topics(), 1..6),
         steps in steps(),
     ) {
@@ -99,7 +99,7 @@ proptest! {
                     let (state, order) = (State::Joining, 0);
                     all.push(Known { index, slot, pattern, grouped, state, order });
                 }
-                Step::PutInForce(which) => {
+                Step::Activate(which) => {
                     let wanted = |state| state == State::Joining;
                     if let Some(at) = pick(&mut all, which, wanted) {
                         subscriptions.put_in_force(all[at].index);

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::query::Page;
 
-/// A page of a list, of what the cores answered.
+/// A page of a list, from the answers of the cores.
 pub fn page(page: Page, answer: Answer, unanswered: Vec<usize>) -> Value {
     let rows = answer.rows.into_iter().skip(page.offset).map(|ranked| match ranked.row {
         Row::Connection(row) => connection(&row),
@@ -29,7 +29,7 @@ pub fn page(page: Page, answer: Answer, unanswered: Vec<usize>) -> Value {
 
 fn connection(row: &ConnectionRow) -> Value {
     json!({
-        "connection": name_of(row.core, row.connection),
+        "connection": connection_name(row.core, row.connection),
         "core": row.core.0,
         "address": row.address.to_string(),
         "protocol": protocol(row.protocol),
@@ -62,7 +62,7 @@ fn connection(row: &ConnectionRow) -> Value {
 fn subscription(row: &SubscriptionRow) -> Value {
     let connection = row.connection.as_ref();
     json!({
-        "connection": connection.map(|(connection, ..)| name_of(row.core, *connection)),
+        "connection": connection.map(|(connection, ..)| connection_name(row.core, *connection)),
         "core": row.core.0,
         "address": connection.map(|(_, address, _)| address.to_string()),
         "protocol": connection.map(|(.., wire)| protocol(*wire)),
@@ -106,8 +106,8 @@ fn topic(row: &TopicRow) -> Value {
     })
 }
 
-/// A connection's name: no other has it as long as the broker runs.
-fn name_of(core: CoreId, connection: ConnectionId) -> String {
+/// The name of a connection, unique as long as the broker runs.
+fn connection_name(core: CoreId, connection: ConnectionId) -> String {
     format!("{}-{}-{}", core.0, connection.slot, connection.generation)
 }
 

@@ -1,8 +1,17 @@
-//! Tests of `message`, beside it because of their length.
+//! Messages of one protocol are delivered to clients of the other.
 
+use bytes::{BufMut, BytesMut};
+
+use super::delivery::Decimal;
+use super::framing::put_entry;
 use super::*;
+use crate::limits::{MESSAGES_HEADER_LEN, RECORD_HEADER_LEN};
+use crate::nats::command::Publish;
+use crate::nats::error::Offence;
+use crate::protocol::frame::{FLAG_HEADERS, RECORD_HAS_HEADERS};
+use crate::protocol::messages::{self, Header};
 
-const FOR_ALL: Variant<'static> = Variant { subject: b"a.b", sid: b"s1", headers: true };
+const RECIPIENT: Variant<'static> = Variant { subject: b"a.b", sid: b"s1", headers: true };
 
 fn publish<'a>(reply: Option<&'a [u8]>, headers: &'a [u8], payload: &'a [u8]) -> Publish<'a> {
     Publish { subject: b"a.b", reply, headers, payload }
@@ -11,7 +20,7 @@ fn publish<'a>(reply: Option<&'a [u8]>, headers: &'a [u8], payload: &'a [u8]) ->
 fn frame_of(publish: &Publish<'_>) -> BytesMut {
     let mut frames = BytesMut::new();
     append_frame(&mut frames, publish).expect("it fits");
-    let header = messages::check(&frames, publish.payload.len() as u32).expect("a right frame");
+    let header = messages::check(&frames, publish.payload.len() as u32).expect("a valid frame");
     assert_eq!((header.count, header.frame_len as usize), (1, frames.len()));
     assert_eq!((header.topic, header.subscription, header.sequence), (0, 0, 0));
     assert_eq!((header.timestamp, header.ttl_ms, header.crc), (0, 0, 0));
@@ -26,7 +35,7 @@ fn delivered(frames: &[u8], variant: &Variant<'_>) -> String {
 }
 
 fn round_trip(publish: &Publish<'_>) -> String {
-    delivered(&frame_of(publish), &FOR_ALL)
+    delivered(&frame_of(publish), &RECIPIENT)
 }
 
 /// Names and values, and the payload.
@@ -61,7 +70,7 @@ fn blip_frame(records: &[BlipRecord<'_>]) -> Vec<u8> {
         crc: 0,
     };
     let frame = [&header.to_bytes()[..], &body].concat();
-    messages::check(&frame, 1 << 20).expect("a right frame");
+    messages::check(&frame, 1 << 20).expect("a valid frame");
     frame
 }
 
@@ -99,7 +108,7 @@ fn the_reply_subject_is_the_first_header() {
 }
 
 #[test]
-fn lines_become_headers_if_that_loses_nothing() {
+fn lines_become_headers_if_they_give_the_same_block_again() {
     for (block, names) in [
         (&b"NATS/1.0\r\nA: 1\r\nb-c:  two: \r\nA: \r\n\r\n"[..], vec!["A", "b-c", "A"]),
         (b"NATS/1.0\r\n\r\n", vec!["nats-headers"]),
@@ -144,9 +153,9 @@ fn names_of_255_bytes_are_kept_and_longer_ones_go_with_the_whole_block() {
 }
 
 #[test]
-fn headers_that_no_record_holds_are_refused_and_leave_nothing_behind() {
+fn headers_too_long_for_a_record_are_refused_and_append_nothing() {
     let refused = Err(Offence::MaximumPayloadViolation);
-    // As one verbatim part: 65,535 bytes in all, less the 15 of its entry.
+    // As one unchanged part: 65,535 bytes, less the 15 bytes of its entry.
     let longest = vec![b'x'; 65_520];
     frame_of(&publish(None, &longest, b"x"));
     let mut frames = BytesMut::from(&b"before"[..]);
@@ -171,7 +180,7 @@ fn headers_that_no_record_holds_are_refused_and_leave_nothing_behind() {
 
 #[test]
 fn clients_without_headers_get_the_payload_alone() {
-    let variant = Variant { headers: false, ..FOR_ALL };
+    let variant = Variant { headers: false, ..RECIPIENT };
     let frame = frame_of(&publish(Some(b"r"), b"NATS/1.0\r\nA: 1\r\n\r\n", b"x"));
     assert_eq!(delivered(&frame, &variant), "MSG a.b s1 r 1\\r\\nx\\r\\n");
 }
@@ -187,14 +196,14 @@ fn every_record_of_every_frame_is_delivered_in_order() {
     .concat();
     let z = "z".repeat(100);
     assert_eq!(
-        delivered(&frames, &FOR_ALL),
+        delivered(&frames, &RECIPIENT),
         format!(
             "MSG a.b s1 1\\r\\na\\r\\nMSG a.b s1 0\\r\\n\\r\\nMSG a.b s1 r 2\\r\\nbb\\r\\n\
              MSG a.b s1 1\\r\\nc\\r\\nHMSG a.b s1 18 19\\r\\nNATS/1.0\\r\\nN: v\\r\\n\\r\\nd\\r\\n\
              MSG a.b s1 100\\r\\n{z}\\r\\nMSG a.b s1 100\\r\\n{z}\\r\\n"
         )
     );
-    assert_eq!(delivered(b"", &FOR_ALL), "");
+    assert_eq!(delivered(b"", &RECIPIENT), "");
 }
 
 #[test]
@@ -216,23 +225,23 @@ fn lines_of_any_length_are_written() {
 }
 
 #[test]
-fn an_empty_header_block_is_no_header() {
+fn a_message_with_an_empty_header_block_is_delivered_without_headers() {
     let mut frame = blip_frame(&[(&[(b"N", b"")], b"x")]);
-    // As a BLIP client may write it: the block ends where it begins.
+    // A BLIP client may send a block of length 0.
     frame.truncate(MESSAGES_HEADER_LEN);
     frame.extend_from_slice(&(3 | RECORD_HAS_HEADERS).to_le_bytes());
     frame.extend_from_slice(&[0, 0, b'x']);
     let len = frame.len() as u32;
     frame[..4].copy_from_slice(&len.to_le_bytes());
-    messages::check(&frame, 1).expect("a right frame");
-    assert_eq!(delivered(&frame, &FOR_ALL), "MSG a.b s1 1\\r\\nx\\r\\n");
+    messages::check(&frame, 1).expect("a valid frame");
+    assert_eq!(delivered(&frame, &RECIPIENT), "MSG a.b s1 1\\r\\nx\\r\\n");
 }
 
 #[test]
 fn a_reply_subject_that_would_break_the_line_is_dropped() {
     for reply in [&b""[..], b"a b", b"a\r\nPING", b"a\tb", b"a\x00", b"a\x7f"] {
         let frame = blip_frame(&[(&[(b"reply-to", reply)], b"x")]);
-        assert_eq!(delivered(&frame, &FOR_ALL), "MSG a.b s1 1\\r\\nx\\r\\n");
+        assert_eq!(delivered(&frame, &RECIPIENT), "MSG a.b s1 1\\r\\nx\\r\\n");
     }
 }
 
@@ -240,16 +249,16 @@ fn a_reply_subject_that_would_break_the_line_is_dropped() {
 fn only_the_first_reply_to_is_the_reply_subject() {
     let frame = blip_frame(&[(&[(b"A", b"1"), (b"reply-to", b"r"), (b"reply-to", b"q")], b"x")]);
     assert_eq!(
-        delivered(&frame, &FOR_ALL),
+        delivered(&frame, &RECIPIENT),
         "HMSG a.b s1 r 31 32\\r\\nNATS/1.0\\r\\nA: 1\\r\\nreply-to: q\\r\\n\\r\\nx\\r\\n"
     );
 }
 
 #[test]
-fn names_and_values_that_would_break_the_block_are_made_harmless() {
+fn bytes_of_names_and_values_that_would_break_the_block_are_replaced() {
     let frame = blip_frame(&[(&[(b"a:b\r\nc \x7f", b"v\r\nw: x"), (b"", b"")], b"x")]);
     assert_eq!(
-        delivered(&frame, &FOR_ALL),
+        delivered(&frame, &RECIPIENT),
         "HMSG a.b s1 36 37\\r\\nNATS/1.0\\r\\na_b__c__: v  w: x\\r\\n_: \\r\\n\\r\\nx\\r\\n"
     );
 }
@@ -257,14 +266,14 @@ fn names_and_values_that_would_break_the_block_are_made_harmless() {
 #[test]
 fn a_block_in_parts_is_joined_and_one_among_other_headers_is_a_header() {
     let parts = blip_frame(&[(&[(NATS_HEADERS, b"NATS/1.0\r"), (NATS_HEADERS, b"\n\r\n")], b"x")]);
-    assert_eq!(delivered(&parts, &FOR_ALL), "HMSG a.b s1 12 13\\r\\nNATS/1.0\\r\\n\\r\\nx\\r\\n");
+    assert_eq!(delivered(&parts, &RECIPIENT), "HMSG a.b s1 12 13\\r\\nNATS/1.0\\r\\n\\r\\nx\\r\\n");
     let mixed = blip_frame(&[(&[(b"A", b"1"), (NATS_HEADERS, b"x\r\ny")], b"x")]);
     assert_eq!(
-        delivered(&mixed, &FOR_ALL),
+        delivered(&mixed, &RECIPIENT),
         "HMSG a.b s1 38 39\\r\\nNATS/1.0\\r\\nA: 1\\r\\nnats-headers: x  y\\r\\n\\r\\nx\\r\\n"
     );
     let nothing = blip_frame(&[(&[(NATS_HEADERS, b"")], b"x")]);
-    assert_eq!(delivered(&nothing, &FOR_ALL), "MSG a.b s1 1\\r\\nx\\r\\n");
+    assert_eq!(delivered(&nothing, &RECIPIENT), "MSG a.b s1 1\\r\\nx\\r\\n");
 }
 
 #[test]
