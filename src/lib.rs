@@ -13,7 +13,9 @@ pub mod limits;
 pub mod manual;
 pub mod nats;
 pub mod nkey;
-pub mod protocol;
+
+/// The wire protocol BLIP/1, in a crate of its own: clients need it too.
+pub use blipmq_protocol as protocol;
 
 /// The example of the README compiles.
 #[cfg(all(doctest, feature = "client"))]

@@ -10,10 +10,12 @@
 //! | how frames become bytes | [`encode`] |
 //! | what is inside a MESSAGES frame | [`messages`] |
 //! | which topics and patterns are legal | [`name`] |
+//! | how long things may be | [`limits`] |
 
 pub mod decode;
 pub mod encode;
 pub mod frame;
+pub mod limits;
 pub mod messages;
 pub mod name;
 pub mod reject;
@@ -22,3 +24,8 @@ pub use frame::{
     CoreId, GapReason, Kind, Overflow, RequestId, Sequence, ShardId, Start, SubscriptionId, TopicId,
 };
 pub use reject::Reject;
+
+/// The example of the README runs.
+#[cfg(doctest)]
+#[doc = include_str!("README.md")]
+struct Readme;
