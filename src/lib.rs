@@ -6,8 +6,6 @@
 //! The [`manual`] says how it works and why, and how to run it.
 
 pub mod broker;
-#[cfg(feature = "client")]
-pub mod client;
 pub mod config;
 pub mod limits;
 pub mod manual;
@@ -18,6 +16,6 @@ pub mod nkey;
 pub use blipmq_protocol as protocol;
 
 /// The example of the README compiles.
-#[cfg(all(doctest, feature = "client"))]
+#[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;

@@ -10,13 +10,13 @@ use std::net::Shutdown;
 use std::sync::mpsc;
 use std::time::Duration;
 
-use blipmq::client::{
-    Client, ClientError, ClientOptions, Event, Overflow, PublishOptions, PublishWindow,
-    SubscribeOptions,
-};
 use blipmq::protocol::decode::{ClientFrame, client_frame};
 use blipmq::protocol::name::NameError;
 use blipmq::protocol::{CoreId, GapReason, Kind, Reject, Sequence, TopicId, encode};
+use blipmq_client::{
+    Client, ClientError, ClientOptions, Event, Overflow, PublishOptions, PublishWindow,
+    SubscribeOptions,
+};
 use support::{Connection, MESSAGE_LEN_MAX, Server, delivery, delivery_with_headers};
 
 fn error<T: std::fmt::Debug>(result: Result<T, ClientError>) -> ClientError {
@@ -374,7 +374,7 @@ fn messages_come_with_everything_the_broker_says_of_them() {
 
     let Event::Gap(gap) = client.recv().unwrap() else { panic!("a gap") };
     assert_eq!((&*gap.topic, gap.first, gap.last(), gap.messages), ("orders.eu", 45, 47, 3));
-    assert_eq!(gap.reason, GapReason::Overflow.into());
+    assert_eq!(gap.reason, blipmq_client::GapReason::Overflow);
     assert!(client.try_recv().unwrap().is_none());
     client.close().unwrap();
     server.join();

@@ -5,11 +5,11 @@ mod support;
 
 use std::sync::mpsc;
 
-use blipmq::client::{
+use blipmq::protocol::{Reject, Sequence, TopicId, encode};
+use blipmq_client::{
     Client, ClientError, ClientOptions, Event, GapReason, Messages, Overflow, PublishOptions,
     Published, Start, SubscribeOptions,
 };
-use blipmq::protocol::{Reject, Sequence, TopicId, encode};
 use support::broker::Broker;
 use support::{Connection, Server, delivery, delivery_to};
 

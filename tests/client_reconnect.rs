@@ -6,11 +6,11 @@ mod support;
 
 use std::time::Duration;
 
-use blipmq::client::{
+use blipmq::protocol::{Reject, encode};
+use blipmq_client::{
     Client, ClientError, ClientOptions, Event, GapReason, Messages, PublishOptions,
     ReconnectPolicy, SubscribeOptions, Subscription,
 };
-use blipmq::protocol::{Reject, encode};
 use support::broker::Broker;
 use support::{Connection, Server, delivery, delivery_to};
 

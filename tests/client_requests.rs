@@ -5,7 +5,7 @@ mod support;
 
 use std::time::Duration;
 
-use blipmq::client::{Client, ClientError, Event, PublishOptions};
+use blipmq_client::{Client, ClientError, Event, PublishOptions};
 use support::broker::Broker;
 use support::{Connection, Server, delivery, delivery_with_headers};
 

@@ -6,11 +6,11 @@ mod support;
 
 use std::time::Duration;
 
-use blipmq::client::tokio::Client;
-use blipmq::client::{
+use blipmq::protocol::{Sequence, TopicId, encode};
+use blipmq_client::tokio::Client;
+use blipmq_client::{
     ClientError, ClientOptions, Event, PublishOptions, ReconnectPolicy, SubscribeOptions,
 };
-use blipmq::protocol::{Sequence, TopicId, encode};
 use support::broker::Broker;
 use support::{Connection, Server};
 

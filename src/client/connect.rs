@@ -9,36 +9,36 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::conversation::Conversation;
-use super::events::EventQueue;
-use super::options::Credentials;
-use super::read_buffer::ReadBuffer;
-use super::reconnect::Plan;
-use super::shared::Shared;
-use super::{Client, ClientError, ClientOptions, Inner, ServerError, ServerInfo, reader, writer};
-use crate::limits;
-use crate::protocol::decode::{Hello, ServerFrame, server_frame};
-use crate::protocol::encode;
+use crate::conversation::Conversation;
+use crate::events::EventQueue;
+use crate::options::Credentials;
+use crate::read_buffer::ReadBuffer;
+use crate::reconnect::Plan;
+use crate::shared::Shared;
+use crate::{Client, ClientError, ClientOptions, Inner, ServerError, ServerInfo, reader, writer};
+use blipmq_protocol::decode::{Hello, ServerFrame, server_frame};
+use blipmq_protocol::encode;
+use blipmq_protocol::limits;
 
 /// A server asked for WELCOME may answer with an ERROR, whose text has 16 bits of length.
 const FIRST_FRAME_LEN_MAX: u32 = 70_000;
 /// Longest frame any broker can announce: a length is allocated before its bytes arrive, so what
 /// a server announces is not taken on trust.
-const FRAME_LEN_LIMIT: u32 = limits::frame_len_max(*limits::MESSAGE_LEN_RANGE.end() as u32);
+const FRAME_LEN_LIMIT: u32 = limits::frame_len_max(limits::MESSAGE_LEN_MAX);
 /// An idle connection is probed after this, so that a subscriber learns of a machine that is gone.
 const KEEPALIVE_IDLE: Duration = Duration::from_secs(30);
 /// Time between probes; the system's default number of them (9) then ends the connection.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
 
 /// A connection that was said WELCOME on.
-pub(super) struct Welcomed {
-    pub(super) stream: TcpStream,
+pub(crate) struct Welcomed {
+    pub(crate) stream: TcpStream,
     /// What was read behind WELCOME.
-    pub(super) buffer: ReadBuffer,
-    pub(super) server: ServerInfo,
+    pub(crate) buffer: ReadBuffer,
+    pub(crate) server: ServerInfo,
 }
 
-pub(super) fn connect(options: &ClientOptions, addr: &str) -> Result<Client, ClientError> {
+pub(crate) fn connect(options: &ClientOptions, addr: &str) -> Result<Client, ClientError> {
     // HELLO has 12 bytes beside its header and three lengths; the name has the rest.
     let name_len_max = limits::HELLO_LEN_MAX as usize - limits::FRAME_HEADER_LEN - 8 - 3 * 2;
     if options.name.len() > name_len_max {
@@ -64,7 +64,7 @@ pub(super) fn connect(options: &ClientOptions, addr: &str) -> Result<Client, Cli
 }
 
 /// Connects, and returns when the broker said WELCOME.
-pub(super) fn open(options: &ClientOptions, addr: &str) -> Result<Welcomed, ClientError> {
+pub(crate) fn open(options: &ClientOptions, addr: &str) -> Result<Welcomed, ClientError> {
     let stream = open_socket(options, addr)?;
     let mut buffer = ReadBuffer::new();
     let server = say_hello(options, addr, &stream, &mut buffer)?;
@@ -160,7 +160,7 @@ fn say_hello(
             core: welcome.core.0,
             cores: welcome.cores,
             shards: welcome.shards,
-            message_len_max: welcome.message_len_max.min(*limits::MESSAGE_LEN_RANGE.end() as u32),
+            message_len_max: welcome.message_len_max.min(limits::MESSAGE_LEN_MAX),
             frame_len_max: welcome.frame_len_max.min(FRAME_LEN_LIMIT),
         }),
         ServerFrame::Error { code, text, .. } => {
@@ -174,7 +174,7 @@ fn say_hello(
 }
 
 /// A random number. Not for secrets: for names that must not meet, and for jitter.
-pub(super) fn random() -> u64 {
+pub(crate) fn random() -> u64 {
     // Every state is seeded by the system's randomness.
     RandomState::new().build_hasher().finish()
 }

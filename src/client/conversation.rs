@@ -12,15 +12,15 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::task::Waker;
 
-use hashbrown::HashMap;
+use std::collections::HashMap;
 
-use super::events::Event;
-use super::outgoing::{Outgoing, Place, Record};
-use super::{ClientError, ClientOptions, PublishWindow, ServerError, ServerInfo};
-use crate::limits::MESSAGES_HEADER_LEN;
-use crate::protocol::frame::PROVISIONAL;
-use crate::protocol::{RequestId, TopicId, encode};
+use crate::events::Event;
+use crate::outgoing::{Outgoing, Place, Record};
+use crate::{ClientError, ClientOptions, PublishWindow, ServerError, ServerInfo};
 use acks::PendingAck;
+use blipmq_protocol::frame::PROVISIONAL;
+use blipmq_protocol::limits::MESSAGES_HEADER_LEN;
+use blipmq_protocol::{RequestId, TopicId, encode};
 use requests::Requests;
 use subscriptions::Entry;
 
@@ -29,10 +29,10 @@ mod renewal;
 mod requests;
 mod subscriptions;
 
-pub(super) use acks::{Answer, Taken};
-pub(super) use renewal::Seen;
-pub(super) use requests::{CORRELATION_ID, Request};
-pub(super) use subscriptions::Asked;
+pub(crate) use acks::{Answer, Taken};
+pub(crate) use renewal::Seen;
+pub(crate) use requests::{CORRELATION_ID, Request};
+pub(crate) use subscriptions::Asked;
 
 /// Failures kept for the next `flush`. The first one is what it reports; more would only be counted.
 const FAILURES_MAX: usize = 64;
@@ -43,9 +43,9 @@ const WINDOW_STEPS: u64 = 4;
 const CONFIRM_STEP: Amount = Amount { messages: 1_024, bytes: 256 * 1_024 };
 
 /// One connection's state.
-pub(super) struct Conversation {
-    pub(super) out: Outgoing,
-    pub(super) server: Arc<ServerInfo>,
+pub(crate) struct Conversation {
+    pub(crate) out: Outgoing,
+    pub(crate) server: Arc<ServerInfo>,
     outgoing_bytes_max: usize,
     next_id: u32,
     topics: Vec<Topic>,
@@ -75,18 +75,18 @@ pub(super) struct Conversation {
     failures_dropped: usize,
     failures_reported: usize,
     /// The writer may take what waits: there is a connection, and it takes bytes.
-    pub(super) writable: bool,
+    pub(crate) writable: bool,
     /// Counts connections.
-    pub(super) epoch: u64,
+    pub(crate) epoch: u64,
     /// CLOSE is sent: nothing may be appended behind it, except answers.
-    pub(super) closing: bool,
+    pub(crate) closing: bool,
     /// The first cause of the end; nothing is read or written from here on.
-    pub(super) ended: Option<ClientError>,
+    pub(crate) ended: Option<ClientError>,
     /// Callers and the reader waiting for something of this to change.
-    pub(super) waiting: usize,
+    pub(crate) waiting: usize,
     /// Those of them that wait without a thread.
-    pub(super) wakers: Vec<Waker>,
-    pub(super) writer_sleeps: bool,
+    pub(crate) wakers: Vec<Waker>,
+    pub(crate) writer_sleeps: bool,
 }
 
 struct Topic {
@@ -115,7 +115,7 @@ struct Amount {
 
 impl Conversation {
     /// `token` is random: it makes the client's inbox its own.
-    pub(super) fn new(
+    pub(crate) fn new(
         server: Arc<ServerInfo>,
         options: &ClientOptions,
         token: u64,
@@ -172,7 +172,7 @@ impl Conversation {
     // --- what callers ask for ---
 
     /// Whether anything can be sent any more.
-    pub(super) fn check_open(&self) -> Result<(), ClientError> {
+    pub(crate) fn check_open(&self) -> Result<(), ClientError> {
         match &self.ended {
             Some(ended) => Err(ended.clone()),
             None if self.closing => Err(ClientError::Closed),
@@ -181,7 +181,7 @@ impl Conversation {
     }
 
     /// The number of a topic here; the first time, its OPEN goes out.
-    pub(super) fn open(&mut self, name: &str) -> (usize, Arc<str>) {
+    pub(crate) fn open(&mut self, name: &str) -> (usize, Arc<str>) {
         if let Some((name, index)) = self.topic_of_name.get_key_value(name) {
             self.topics[*index].is_for_replies = false;
             return (*index, name.clone());
@@ -202,7 +202,7 @@ impl Conversation {
     }
 
     /// Everything that waits, for the writer.
-    pub(super) fn take_outgoing(&mut self, batch: &mut Vec<u8>) {
+    pub(crate) fn take_outgoing(&mut self, batch: &mut Vec<u8>) {
         self.out.take(batch);
         self.batches_taken += 1;
         self.written = self.published;
@@ -211,7 +211,7 @@ impl Conversation {
     }
 
     /// Whether a message may be published now, or has to wait for the socket or the window.
-    pub(super) fn has_room(&self) -> bool {
+    pub(crate) fn has_room(&self) -> bool {
         self.out_has_room()
             && self.window.is_none_or(|window| {
                 self.published.messages - self.taken.messages < window.messages
@@ -219,12 +219,12 @@ impl Conversation {
             })
     }
 
-    pub(super) fn out_has_room(&self) -> bool {
+    pub(crate) fn out_has_room(&self) -> bool {
         self.out.len() < self.outgoing_bytes_max
     }
 
     /// Appends a message for the next write; says where its ACK is if it wants one.
-    pub(super) fn publish(
+    pub(crate) fn publish(
         &mut self,
         index: usize,
         record: Record<'_>,
@@ -264,32 +264,32 @@ impl Conversation {
     }
 
     /// Sends a PING behind everything published; `is_ponged` tells when it is answered.
-    pub(super) fn ping(&mut self) -> u64 {
+    pub(crate) fn ping(&mut self) -> u64 {
         self.pings_sent += 1;
         encode::ping(self.out.control(), self.pings_sent);
         self.pings.push_back((self.pings_sent, self.published));
         self.pings_sent
     }
 
-    pub(super) fn is_ponged(&self, ping: u64) -> bool {
+    pub(crate) fn is_ponged(&self, ping: u64) -> bool {
         self.pongs_received >= ping
     }
 
     /// From which failure on a flush that starts now reports.
-    pub(super) fn failures_unreported(&self) -> usize {
+    pub(crate) fn failures_unreported(&self) -> usize {
         self.failures_reported
     }
 
     /// The first failure from `first` on. A flush that overlapped with another one reports what
     /// that one reported too: each caller may have published what was refused.
-    pub(super) fn report_failure(&mut self, first: usize) -> Option<ClientError> {
+    pub(crate) fn report_failure(&mut self, first: usize) -> Option<ClientError> {
         let failure = self.failures.get(first.saturating_sub(self.failures_dropped)).cloned();
         self.failures_reported = self.failures_dropped + self.failures.len();
         failure
     }
 
     /// Sends CLOSE, once, behind everything published.
-    pub(super) fn close(&mut self) {
+    pub(crate) fn close(&mut self) {
         if !self.closing {
             self.closing = true;
             encode::close(self.out.control());
@@ -299,7 +299,7 @@ impl Conversation {
     // --- what the broker answered ---
 
     /// TOPIC that answers an OPEN: the name, shared with the caller's handles.
-    pub(super) fn on_topic(
+    pub(crate) fn on_topic(
         &mut self,
         request: RequestId,
         topic: TopicId,
@@ -322,7 +322,7 @@ impl Conversation {
     }
 
     /// PONG: everything published before its PING is taken.
-    pub(super) fn on_pong(&mut self, opaque: u64) -> Result<(), ClientError> {
+    pub(crate) fn on_pong(&mut self, opaque: u64) -> Result<(), ClientError> {
         match self.pings.pop_front() {
             Some((ping, published)) if ping == opaque => {
                 self.pongs_received = ping;
@@ -337,7 +337,7 @@ impl Conversation {
     }
 
     /// An ERROR that is not fatal: to the call that waits for it, else an event.
-    pub(super) fn on_error(&mut self, about: u32, error: ServerError) -> Option<Event> {
+    pub(crate) fn on_error(&mut self, about: u32, error: ServerError) -> Option<Event> {
         if let Some(index) = self.topic_of_request.remove(&about) {
             let topic = &mut self.topics[index];
             topic.refused = Some(error.clone());
@@ -367,10 +367,10 @@ impl Conversation {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use super::*;
-    use crate::client::SubscribeOptions;
-    use crate::protocol::SubscriptionId;
+    use crate::SubscribeOptions;
+    use blipmq_protocol::SubscriptionId;
 
     pub(super) fn conversation(window: Option<PublishWindow>) -> Conversation {
         let server = ServerInfo {

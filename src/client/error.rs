@@ -7,8 +7,8 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::protocol::Reject;
-use crate::protocol::name::NameError;
+use blipmq_protocol::Reject;
+use blipmq_protocol::name::NameError;
 
 /// An ERROR frame of the broker: a number of PROTOCOL.md section 5 and a text for people.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

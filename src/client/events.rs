@@ -18,9 +18,9 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use super::received::Messages;
-use super::{ClientError, Subscription};
-use crate::protocol;
+use crate::received::Messages;
+use crate::{ClientError, Subscription};
+use blipmq_protocol as protocol;
 
 /// What the broker sent to a client.
 #[derive(Debug, Clone)]
@@ -131,7 +131,7 @@ impl Gap {
     }
 }
 
-pub(super) struct EventQueue {
+pub(crate) struct EventQueue {
     queue: Mutex<Queue>,
     filled: Condvar,
     emptied: Condvar,
@@ -155,7 +155,7 @@ struct Queue {
 }
 
 impl EventQueue {
-    pub(super) fn new(events_max: usize, event_bytes_max: usize) -> EventQueue {
+    pub(crate) fn new(events_max: usize, event_bytes_max: usize) -> EventQueue {
         EventQueue {
             queue: Mutex::default(),
             filled: Condvar::new(),
@@ -170,7 +170,7 @@ impl EventQueue {
     }
 
     /// Moves `events` into the queue; waits while it is full.
-    pub(super) fn push_all(&self, events: &mut Vec<Event>) {
+    pub(crate) fn push_all(&self, events: &mut Vec<Event>) {
         if events.is_empty() {
             return;
         }
@@ -208,7 +208,7 @@ impl EventQueue {
     }
 
     /// The next event. `None` when there is none and `until` is over; `until` `None` waits for ever.
-    pub(super) fn pop(&self, until: Option<Instant>) -> Result<Option<Event>, ClientError> {
+    pub(crate) fn pop(&self, until: Option<Instant>) -> Result<Option<Event>, ClientError> {
         let mut queue = self.lock();
         loop {
             if let Some(found) = self.take(&mut queue) {
@@ -232,7 +232,7 @@ impl EventQueue {
 
     /// The next event, or the end; else `context` is woken when there is one.
     #[cfg(feature = "tokio")]
-    pub(super) fn poll_pop(&self, context: &mut Context<'_>) -> Poll<Result<Event, ClientError>> {
+    pub(crate) fn poll_pop(&self, context: &mut Context<'_>) -> Poll<Result<Event, ClientError>> {
         let mut queue = self.lock();
         match self.take(&mut queue) {
             Some(found) => Poll::Ready(found),
@@ -261,7 +261,7 @@ impl EventQueue {
     }
 
     /// Nobody will receive any more: what is queued goes, and what comes.
-    pub(super) fn discard(&self) {
+    pub(crate) fn discard(&self) {
         let mut queue = self.lock();
         queue.discarding = true;
         queue.events.clear();
@@ -271,17 +271,17 @@ impl EventQueue {
 
     /// The connection is dead, so what can still come is what the socket holds: the reader must
     /// reach its end without waiting for a caller, because callers wait for the reason.
-    pub(super) fn lift_bounds(&self) {
+    pub(crate) fn lift_bounds(&self) {
         self.lock().unbounded = true;
         self.emptied.notify_all();
     }
 
     /// There is a new connection.
-    pub(super) fn restore_bounds(&self) {
+    pub(crate) fn restore_bounds(&self) {
         self.lock().unbounded = false;
     }
 
-    pub(super) fn end(&self, ended: ClientError) {
+    pub(crate) fn end(&self, ended: ClientError) {
         let mut queue = self.lock();
         queue.ended.get_or_insert(ended);
         queue.unbounded = true;
@@ -291,7 +291,7 @@ impl EventQueue {
     }
 
     /// Whether the connection stands still because the caller takes no events.
-    pub(super) fn reader_waits(&self) -> bool {
+    pub(crate) fn reader_waits(&self) -> bool {
         self.lock().reader_waits
     }
 }

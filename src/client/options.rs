@@ -3,44 +3,44 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::error::HeaderError;
-use super::outgoing::Record;
-use super::{Client, ClientError, ReconnectPolicy, connect};
-use crate::limits::TOPIC_LEN_MAX;
-use crate::protocol::{Overflow, Start, encode};
+use crate::error::HeaderError;
+use crate::outgoing::Record;
+use crate::{Client, ClientError, ReconnectPolicy, connect};
+use blipmq_protocol::limits::TOPIC_LEN_MAX;
+use blipmq_protocol::{Overflow, Start, encode};
 
 /// Header that carries the topic to answer on (PROTOCOL.md section 2).
-pub(super) const REPLY_TO: &str = "reply-to";
+pub(crate) const REPLY_TO: &str = "reply-to";
 
 /// How to connect, and the bounds of the connection. Every bound has a default that suits most.
 ///
 /// ```no_run
 /// use std::time::Duration;
-/// use blipmq::client::ClientOptions;
+/// use blipmq_client::ClientOptions;
 ///
 /// let client = ClientOptions::new()
 ///     .name("pricing")
 ///     .connect_timeout(Duration::from_secs(1))
 ///     .connect("127.0.0.1:7878")?;
-/// # Ok::<(), blipmq::client::ClientError>(())
+/// # Ok::<(), blipmq_client::ClientError>(())
 /// ```
 #[derive(Debug, Clone)]
 pub struct ClientOptions {
-    pub(super) name: String,
-    pub(super) connect_timeout: Duration,
-    pub(super) request_timeout: Duration,
-    pub(super) outgoing_bytes_max: usize,
-    pub(super) publish_window: Option<PublishWindow>,
-    pub(super) events_max: usize,
-    pub(super) event_bytes_max: usize,
-    pub(super) crc: bool,
-    pub(super) reconnect: Option<ReconnectPolicy>,
-    pub(super) credentials: Credentials,
+    pub(crate) name: String,
+    pub(crate) connect_timeout: Duration,
+    pub(crate) request_timeout: Duration,
+    pub(crate) outgoing_bytes_max: usize,
+    pub(crate) publish_window: Option<PublishWindow>,
+    pub(crate) events_max: usize,
+    pub(crate) event_bytes_max: usize,
+    pub(crate) crc: bool,
+    pub(crate) reconnect: Option<ReconnectPolicy>,
+    pub(crate) credentials: Credentials,
 }
 
 /// What HELLO brings.
 #[derive(Clone)]
-pub(super) enum Credentials {
+pub(crate) enum Credentials {
     None,
     Token(String),
     Password { user: String, password: String },
@@ -146,8 +146,8 @@ impl ClientOptions {
 
     /// Whether what this client publishes carries a checksum (CRC-32C), which subscribers check
     /// end to end; default no. What it receives it checks in any case: messages whose checksum
-    /// does not match are not delivered, and an [`Event::Gap`](super::Event::Gap) with
-    /// [`GapReason::Corrupt`](super::GapReason::Corrupt) tells which they were.
+    /// does not match are not delivered, and an [`Event::Gap`](crate::Event::Gap) with
+    /// [`GapReason::Corrupt`](crate::GapReason::Corrupt) tells which they were.
     pub fn crc(mut self, crc: bool) -> Self {
         self.crc = crc;
         self
@@ -155,7 +155,7 @@ impl ClientOptions {
 
     /// Connects again when the connection is lost or the broker goes away; default no, and the end
     /// of the connection is then the end of the client. See
-    /// [Reconnecting](super#reconnecting) for what that keeps and what it cannot.
+    /// [Reconnecting](crate#reconnecting) for what that keeps and what it cannot.
     pub fn reconnect(mut self, policy: ReconnectPolicy) -> Self {
         self.reconnect = Some(policy);
         self
@@ -180,7 +180,7 @@ pub struct PublishWindow {
 ///
 /// ```
 /// use std::time::Duration;
-/// use blipmq::client::PublishOptions;
+/// use blipmq_client::PublishOptions;
 ///
 /// let options = PublishOptions::new()
 ///     .ttl(Duration::from_millis(500))
@@ -189,7 +189,7 @@ pub struct PublishWindow {
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct PublishOptions {
-    pub(super) ttl: Option<Duration>,
+    pub(crate) ttl: Option<Duration>,
     headers: Vec<u8>,
     bad_header: Option<HeaderError>,
 }
@@ -229,7 +229,7 @@ impl PublishOptions {
     }
 
     /// A message with these options.
-    pub(super) fn record<'a>(
+    pub(crate) fn record<'a>(
         &'a self,
         payload: &'a [u8],
         wants_ack: bool,
@@ -238,7 +238,7 @@ impl PublishOptions {
     }
 
     /// The header block.
-    pub(super) fn headers(&self) -> Result<&[u8], ClientError> {
+    pub(crate) fn headers(&self) -> Result<&[u8], ClientError> {
         match self.bad_header {
             Some(error) => Err(ClientError::BadHeader(error)),
             None => Ok(&self.headers),
@@ -246,7 +246,7 @@ impl PublishOptions {
     }
 
     /// The field of the wire, where 0 is the broker's default.
-    pub(super) fn ttl_ms(&self) -> Result<u32, ClientError> {
+    pub(crate) fn ttl_ms(&self) -> Result<u32, ClientError> {
         let Some(ttl) = self.ttl else { return Ok(0) };
         match u32::try_from(ttl.as_nanos().div_ceil(1_000_000)) {
             Ok(ttl_ms) if ttl_ms > 0 => Ok(ttl_ms),
@@ -258,7 +258,7 @@ impl PublishOptions {
 /// How a subscription is kept by the broker.
 ///
 /// ```
-/// use blipmq::client::{Overflow, Start, SubscribeOptions};
+/// use blipmq_client::{Overflow, Start, SubscribeOptions};
 ///
 /// // The newest value of each topic, beginning with the one that is there.
 /// let dashboard = SubscribeOptions::new().overflow(Overflow::Latest).start(Start::Last(1));
@@ -267,11 +267,11 @@ impl PublishOptions {
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SubscribeOptions {
-    pub(super) overflow: Overflow,
-    pub(super) capacity: u32,
-    pub(super) start: Start,
-    pub(super) group: Option<Arc<str>>,
-    pub(super) resume: bool,
+    pub(crate) overflow: Overflow,
+    pub(crate) capacity: u32,
+    pub(crate) start: Start,
+    pub(crate) group: Option<Arc<str>>,
+    pub(crate) resume: bool,
 }
 
 impl Default for SubscribeOptions {
@@ -307,16 +307,16 @@ impl SubscribeOptions {
     }
 
     /// Which message to begin with; default is the next one accepted. Kept messages come in
-    /// [`Messages`](super::Messages) whose
-    /// [`subscription`](super::Messages::subscription) is this one; live ones follow them.
+    /// [`Messages`](crate::Messages) whose
+    /// [`subscription`](crate::Messages::subscription) is this one; live ones follow them.
     pub fn start(mut self, start: Start) -> Self {
         self.start = start;
         self
     }
 
     /// Shares the messages with the other members of the group on the same pattern: each goes to
-    /// one of them. They come in [`Messages`](super::Messages) whose
-    /// [`subscription`](super::Messages::subscription) is this one. Empty is no group.
+    /// one of them. They come in [`Messages`](crate::Messages) whose
+    /// [`subscription`](crate::Messages::subscription) is this one. Empty is no group.
     pub fn group(mut self, name: impl Into<Arc<str>>) -> Self {
         self.group = Some(name.into()).filter(|name| !name.is_empty());
         self
@@ -324,13 +324,13 @@ impl SubscribeOptions {
 
     /// After a reconnect, goes on behind the last message received; default no, which begins with
     /// the next one accepted. It takes a [`ClientOptions::reconnect`], and a broker that keeps
-    /// messages. See [Reconnecting](super#reconnecting) for patterns with wildcards.
+    /// messages. See [Reconnecting](crate#reconnecting) for patterns with wildcards.
     pub fn resume(mut self, resume: bool) -> Self {
         self.resume = resume;
         self
     }
 
-    pub(super) fn check(&self) -> Result<(), ClientError> {
+    pub(crate) fn check(&self) -> Result<(), ClientError> {
         match self.group.as_ref().map_or(0, |group| group.len()) {
             len if len > TOPIC_LEN_MAX => {
                 Err(ClientError::GroupTooLong { len, len_max: TOPIC_LEN_MAX })

@@ -9,10 +9,10 @@
 //! - No frame exceeds `FRAME_BYTES_MAX` unless one message alone does.
 //! - A frame asks for one ACK if any of its messages does: asking costs no batching.
 
-use crate::limits::{MESSAGES_HEADER_LEN, RECORD_HEADER_LEN};
-use crate::protocol::frame::{FLAG_ACK, FLAG_CRC, FLAG_HEADERS};
-use crate::protocol::messages::Header;
-use crate::protocol::{Kind, encode};
+use blipmq_protocol::frame::{FLAG_ACK, FLAG_CRC, FLAG_HEADERS};
+use blipmq_protocol::limits::{MESSAGES_HEADER_LEN, RECORD_HEADER_LEN};
+use blipmq_protocol::messages::Header;
+use blipmq_protocol::{Kind, encode};
 
 /// Bytes of a frame that messages share: beyond this the 40 bytes of header are lost in the noise,
 /// and a subscriber would wait longer for the first of them.
@@ -24,7 +24,7 @@ const SHARED_RECORD_MAX: usize = 16 * 1_024;
 const SPARE_BUFFERS_MAX: usize = 16;
 
 /// What waits for the next write.
-pub(super) struct Outgoing {
+pub(crate) struct Outgoing {
     frame_len_max: usize,
     crc: bool,
     sealed: Vec<u8>,
@@ -57,31 +57,31 @@ struct Head {
 
 /// One message to append.
 #[derive(Clone, Copy)]
-pub(super) struct Record<'a> {
+pub(crate) struct Record<'a> {
     /// A header block, or nothing.
-    pub(super) headers: &'a [u8],
-    pub(super) payload: &'a [u8],
-    pub(super) ttl_ms: u32,
-    pub(super) wants_ack: bool,
+    pub(crate) headers: &'a [u8],
+    pub(crate) payload: &'a [u8],
+    pub(crate) ttl_ms: u32,
+    pub(crate) wants_ack: bool,
 }
 
 /// Where a message that wants an ACK finds it: the ACK gives the sequence of a frame's first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Place {
-    pub(super) publish_id: u64,
-    pub(super) index: u16,
+pub(crate) struct Place {
+    pub(crate) publish_id: u64,
+    pub(crate) index: u16,
 }
 
 impl Record<'_> {
     /// Its bytes in a frame.
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         let headers_len = if self.headers.is_empty() { 0 } else { 2 + self.headers.len() };
         RECORD_HEADER_LEN + headers_len + self.payload.len()
     }
 }
 
 impl Outgoing {
-    pub(super) fn new(frame_len_max: u32, crc: bool) -> Outgoing {
+    pub(crate) fn new(frame_len_max: u32, crc: bool) -> Outgoing {
         Outgoing {
             frame_len_max: FRAME_BYTES_MAX.min(frame_len_max as usize),
             crc,
@@ -95,33 +95,33 @@ impl Outgoing {
     }
 
     /// Bytes that wait.
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.sealed.len() + self.open_bytes
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
     /// The last publish id given out.
-    pub(super) fn publish_ids(&self) -> u64 {
+    pub(crate) fn publish_ids(&self) -> u64 {
         self.publish_ids
     }
 
     /// Makes room for a topic; the answer names it from here on.
-    pub(super) fn add_topic(&mut self, topic: u32) -> usize {
+    pub(crate) fn add_topic(&mut self, topic: u32) -> usize {
         self.topics.push(OpenFrame::default());
         self.set_topic(self.topics.len() - 1, topic);
         self.topics.len() - 1
     }
 
     /// The broker gave the id: the frame that is open may already carry it.
-    pub(super) fn set_topic(&mut self, index: usize, topic: u32) {
+    pub(crate) fn set_topic(&mut self, index: usize, topic: u32) {
         self.topics[index].head.topic = topic;
     }
 
     /// Appends one message; if it wants an ACK, says where that will tell of it.
-    pub(super) fn append(&mut self, index: usize, record: Record<'_>) -> Option<Place> {
+    pub(crate) fn append(&mut self, index: usize, record: Record<'_>) -> Option<Place> {
         let record_len = record.len();
         let shares = record_len <= SHARED_RECORD_MAX;
         let frame = &self.topics[index];
@@ -168,20 +168,20 @@ impl Outgoing {
     }
 
     /// Where a control frame is written: behind everything appended so far.
-    pub(super) fn control(&mut self) -> &mut Vec<u8> {
+    pub(crate) fn control(&mut self) -> &mut Vec<u8> {
         self.seal_all();
         &mut self.sealed
     }
 
     /// Everything that waits, in exchange for an empty buffer.
-    pub(super) fn take(&mut self, batch: &mut Vec<u8>) {
+    pub(crate) fn take(&mut self, batch: &mut Vec<u8>) {
         assert!(batch.is_empty());
         self.seal_all();
         std::mem::swap(&mut self.sealed, batch);
     }
 
     /// Everything that waits, for `put_back` over the next connection.
-    pub(super) fn take_unsent(&mut self, frame_len_max: u32) -> Vec<u8> {
+    pub(crate) fn take_unsent(&mut self, frame_len_max: u32) -> Vec<u8> {
         self.seal_all();
         self.frame_len_max = FRAME_BYTES_MAX.min(frame_len_max as usize);
         std::mem::take(&mut self.sealed)
@@ -190,7 +190,7 @@ impl Outgoing {
     /// Appends what `take_unsent` gave: messages to the topic that `number` makes of their old one,
     /// and PINGs. Other control frames were of the connection before. Returns how many messages
     /// have no topic any more.
-    pub(super) fn put_back(&mut self, unsent: Vec<u8>, number: impl Fn(u32) -> Option<u32>) -> u64 {
+    pub(crate) fn put_back(&mut self, unsent: Vec<u8>, number: impl Fn(u32) -> Option<u32>) -> u64 {
         let mut not_sent = 0;
         let mut rest = &unsent[..];
         while let Some(len) = rest.first_chunk::<4>() {
@@ -257,8 +257,8 @@ fn write_header(frame: &mut [u8], head: Head, crc: bool) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::decode::next_frame;
-    use crate::protocol::messages;
+    use blipmq_protocol::decode::next_frame;
+    use blipmq_protocol::messages;
 
     /// Topic and payloads of each frame; a control frame is topic 0.
     fn frames(mut bytes: &[u8]) -> Vec<(u32, Vec<Vec<u8>>)> {
@@ -266,7 +266,7 @@ mod tests {
         while !bytes.is_empty() {
             let frame = next_frame(bytes, u32::MAX).expect("legal").expect("whole");
             bytes = &bytes[frame.len()..];
-            if frame[4] == crate::protocol::Kind::Messages as u8 {
+            if frame[4] == blipmq_protocol::Kind::Messages as u8 {
                 let header = messages::check(frame, u32::MAX).expect("records fit");
                 let payloads = messages::records(frame).map(|record| record.payload.to_vec());
                 found.push((header.topic, payloads.collect()));

@@ -10,32 +10,32 @@ use std::io::{self, Read};
 
 use bytes::{Bytes, BytesMut};
 
-use crate::protocol::Reject;
-use crate::protocol::decode::next_frame;
+use blipmq_protocol::Reject;
+use blipmq_protocol::decode::next_frame;
 
 /// Bytes of one buffer: a read is then a small part of the kernel's copy.
 const BUFFER_LEN: usize = 256 * 1_024;
 /// An empty buffer with less room left is not worth a read.
 const ROOM_MIN: usize = 32 * 1_024;
 
-pub(super) struct ReadBuffer {
+pub(crate) struct ReadBuffer {
     /// The first `filled` bytes are read and not taken; the others are room.
     buffer: BytesMut,
     filled: usize,
 }
 
 impl ReadBuffer {
-    pub(super) fn new() -> ReadBuffer {
+    pub(crate) fn new() -> ReadBuffer {
         ReadBuffer { buffer: BytesMut::zeroed(BUFFER_LEN), filled: 0 }
     }
 
     /// Whether part of a frame was read.
-    pub(super) fn is_within_frame(&self) -> bool {
+    pub(crate) fn is_within_frame(&self) -> bool {
         self.filled > 0
     }
 
     /// The next whole frame, if it was read already.
-    pub(super) fn take_frame(&mut self, frame_len_max: u32) -> Result<Option<Bytes>, Reject> {
+    pub(crate) fn take_frame(&mut self, frame_len_max: u32) -> Result<Option<Bytes>, Reject> {
         let Some(frame) = next_frame(&self.buffer[..self.filled], frame_len_max)? else {
             return Ok(None);
         };
@@ -45,7 +45,7 @@ impl ReadBuffer {
     }
 
     /// Reads once; 0 is the end. Call it when `take_frame`, with the same bound, gave nothing.
-    pub(super) fn fill(&mut self, source: &mut impl Read) -> io::Result<usize> {
+    pub(crate) fn fill(&mut self, source: &mut impl Read) -> io::Result<usize> {
         self.make_room();
         loop {
             match source.read(&mut self.buffer[self.filled..]) {
@@ -75,7 +75,7 @@ impl ReadBuffer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::encode;
+    use blipmq_protocol::encode;
 
     /// Gives at most so many bytes with each read.
     struct Slow<'a>(&'a [u8], usize);

@@ -10,20 +10,20 @@ use std::io;
 use std::net::TcpStream;
 use std::sync::Arc;
 
-use hashbrown::HashMap;
+use std::collections::HashMap;
 
-use super::conversation::{Seen, Taken};
-use super::events::{Event, Gap, GapReason};
-use super::read_buffer::ReadBuffer;
-use super::received::Messages;
-use super::reconnect::{self, Plan};
-use super::shared::{Shared, Wait};
-use super::{ClientError, ServerError, ServerInfo, Subscription};
-use crate::protocol::decode::{ServerFrame, server_frame};
-use crate::protocol::frame::PROVISIONAL;
-use crate::protocol::{SubscriptionId, TopicId, encode};
+use crate::conversation::{Seen, Taken};
+use crate::events::{Event, Gap, GapReason};
+use crate::read_buffer::ReadBuffer;
+use crate::received::Messages;
+use crate::reconnect::{self, Plan};
+use crate::shared::{Shared, Wait};
+use crate::{ClientError, ServerError, ServerInfo, Subscription};
+use blipmq_protocol::decode::{ServerFrame, server_frame};
+use blipmq_protocol::frame::PROVISIONAL;
+use blipmq_protocol::{SubscriptionId, TopicId, encode};
 
-pub(super) fn run(shared: &Shared, mut buffer: ReadBuffer, plan: Option<&Plan>) {
+pub(crate) fn run(shared: &Shared, mut buffer: ReadBuffer, plan: Option<&Plan>) {
     let mut reader = Reader {
         shared,
         topics: HashMap::new(),

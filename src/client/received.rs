@@ -7,17 +7,17 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::Subscription;
-use super::options::REPLY_TO;
-use crate::limits::MESSAGES_HEADER_LEN;
-use crate::protocol::frame::FLAG_CRC;
-use crate::protocol::messages::{self, Header, Headers};
+use crate::Subscription;
+use crate::options::REPLY_TO;
+use blipmq_protocol::frame::FLAG_CRC;
+use blipmq_protocol::limits::MESSAGES_HEADER_LEN;
+use blipmq_protocol::messages::{self, Header, Headers};
 
 /// Messages of one topic that arrived together, in their order. Cheap to clone: the bytes are
 /// shared.
 ///
 /// ```no_run
-/// use blipmq::client::{Client, Event};
+/// use blipmq_client::{Client, Event};
 ///
 /// let client = Client::connect("127.0.0.1:7878")?;
 /// client.subscribe("orders.>", Default::default())?;
@@ -26,15 +26,15 @@ use crate::protocol::messages::{self, Header, Headers};
 ///         println!("{} {}: {:?}", message.topic, message.sequence, message.payload);
 ///     }
 /// }
-/// # Ok::<(), blipmq::client::ClientError>(())
+/// # Ok::<(), blipmq_client::ClientError>(())
 /// ```
 #[derive(Debug, Clone)]
 pub struct Messages {
-    pub(super) topic: Arc<str>,
-    pub(super) subscription: Option<Subscription>,
-    pub(super) header: Header,
+    pub(crate) topic: Arc<str>,
+    pub(crate) subscription: Option<Subscription>,
+    pub(crate) header: Header,
     /// A slice of the reader's buffer, found right by `messages::check`.
-    pub(super) frame: Bytes,
+    pub(crate) frame: Bytes,
 }
 
 impl Messages {
@@ -44,7 +44,7 @@ impl Messages {
     }
 
     /// The one subscription they are for: of a group, or kept messages that a
-    /// [`start`](super::SubscribeOptions::start) asked for. `None` is for every plain subscription
+    /// [`start`](crate::SubscribeOptions::start) asked for. `None` is for every plain subscription
     /// that matches the topic.
     pub fn subscription(&self) -> Option<&Subscription> {
         self.subscription.as_ref()
@@ -90,7 +90,7 @@ impl Messages {
     }
 
     /// Whether the checksum matches, if there is one.
-    pub(super) fn is_intact(&self) -> bool {
+    pub(crate) fn is_intact(&self) -> bool {
         self.header.flags & FLAG_CRC == 0
             || self.header.crc == crc32c::crc32c(&self.frame[MESSAGES_HEADER_LEN..])
     }

@@ -4,10 +4,10 @@
 
 use std::time::Duration;
 
-use super::connect::{self, Welcomed};
-use super::events::Event;
-use super::shared::Shared;
-use super::{ClientError, ClientOptions};
+use crate::connect::{self, Welcomed};
+use crate::events::Event;
+use crate::shared::Shared;
+use crate::{ClientError, ClientOptions};
 
 /// ERROR codes after which another connection can be better: a slow subscriber was ended, too many
 /// connections at once, the server stops.
@@ -18,7 +18,7 @@ const TEMPORARY_CODES: [u16; 3] = [4290, 4291, 5030];
 ///
 /// ```no_run
 /// use std::time::Duration;
-/// use blipmq::client::{ClientOptions, Event, ReconnectPolicy, SubscribeOptions};
+/// use blipmq_client::{ClientOptions, Event, ReconnectPolicy, SubscribeOptions};
 ///
 /// let policy = ReconnectPolicy::new().first_delay(Duration::from_millis(20)).attempts_max(100);
 /// let client = ClientOptions::new().reconnect(policy).connect("127.0.0.1:7878")?;
@@ -35,7 +35,7 @@ const TEMPORARY_CODES: [u16; 3] = [4290, 4291, 5030];
 ///     }
 /// }
 /// # #[allow(unreachable_code)]
-/// # Ok::<(), blipmq::client::ClientError>(())
+/// # Ok::<(), blipmq_client::ClientError>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReconnectPolicy {
@@ -89,14 +89,14 @@ impl ReconnectPolicy {
 }
 
 /// What it takes to connect again.
-pub(super) struct Plan {
-    pub(super) options: ClientOptions,
-    pub(super) addr: String,
-    pub(super) policy: ReconnectPolicy,
+pub(crate) struct Plan {
+    pub(crate) options: ClientOptions,
+    pub(crate) addr: String,
+    pub(crate) policy: ReconnectPolicy,
 }
 
 /// Waits for the next connection, which the caller makes the client's; or says why there is none.
-pub(super) fn next_connection(
+pub(crate) fn next_connection(
     shared: &Shared,
     plan: Option<&Plan>,
     end: ClientError,

@@ -5,22 +5,22 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::conversation::{CORRELATION_ID, Conversation, Request};
-use super::shared::{Shared, Wait};
-use super::{Client, ClientError, Message, OwnedMessage, PublishOptions, Topic};
-use crate::protocol::{SubscriptionId, name};
+use crate::conversation::{CORRELATION_ID, Conversation, Request};
+use crate::shared::{Shared, Wait};
+use crate::{Client, ClientError, Message, OwnedMessage, PublishOptions, Topic};
+use blipmq_protocol::{SubscriptionId, name};
 
 impl Client {
     /// Publishes a request and returns the first reply.
     ///
     /// ```no_run
     /// use std::time::Duration;
-    /// use blipmq::client::Client;
+    /// use blipmq_client::Client;
     ///
     /// let client = Client::connect("127.0.0.1:7878")?;
     /// let reply = client.request("prices.get", "espresso", Duration::from_secs(2))?;
     /// println!("{:?}", reply.payload);
-    /// # Ok::<(), blipmq::client::ClientError>(())
+    /// # Ok::<(), blipmq_client::ClientError>(())
     /// ```
     ///
     /// Fails with [`ClientError::NoReply`] after `timeout`; the request itself then expires too, so
@@ -60,7 +60,7 @@ impl Client {
     }
 
     /// The inbox, which may not be in force yet.
-    pub(super) fn ask_for_inbox(&self) -> Result<SubscriptionId, ClientError> {
+    pub(crate) fn ask_for_inbox(&self) -> Result<SubscriptionId, ClientError> {
         let mut conversation = self.inner.shared.lock_to_send()?;
         let inbox = conversation.ask_for_inbox();
         self.inner.shared.send(conversation);
@@ -70,7 +70,7 @@ impl Client {
     /// Answers a message on the topic that it names in its header `reply-to`.
     ///
     /// ```no_run
-    /// use blipmq::client::{Client, Event};
+    /// use blipmq_client::{Client, Event};
     ///
     /// let client = Client::connect("127.0.0.1:7878")?;
     /// client.subscribe("prices.get", Default::default())?;
@@ -79,7 +79,7 @@ impl Client {
     ///         client.reply(&request, "3.20")?;
     ///     }
     /// }
-    /// # Ok::<(), blipmq::client::ClientError>(())
+    /// # Ok::<(), blipmq_client::ClientError>(())
     /// ```
     ///
     /// It costs no round trip, also the first time. The client keeps some thousand topics it
@@ -111,9 +111,9 @@ impl Client {
 }
 
 /// A request whose slot is free again when this is dropped.
-pub(super) struct PendingRequest {
-    pub(super) shared: Arc<Shared>,
-    pub(super) request: Request,
+pub(crate) struct PendingRequest {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) request: Request,
     topic: Arc<str>,
     timeout: Duration,
 }
@@ -133,7 +133,7 @@ impl PendingRequest {
     }
 
     /// Publishes the request, for which there is room.
-    pub(super) fn begin_in(
+    pub(crate) fn begin_in(
         conversation: &mut Conversation,
         topic: &Topic,
         payload: &[u8],
@@ -157,7 +157,7 @@ impl PendingRequest {
         }
     }
 
-    pub(super) fn failure(&self, failure: ClientError) -> ClientError {
+    pub(crate) fn failure(&self, failure: ClientError) -> ClientError {
         match failure {
             ClientError::Timeout { .. } => {
                 ClientError::NoReply { topic: self.topic.clone(), waited: self.timeout }
@@ -174,7 +174,7 @@ impl Drop for PendingRequest {
 }
 
 /// Where a message wants its reply.
-pub(super) fn reply_topic<'a>(message: &Message<'a>) -> Result<&'a str, ClientError> {
+pub(crate) fn reply_topic<'a>(message: &Message<'a>) -> Result<&'a str, ClientError> {
     let Some(topic) = message.reply_to() else {
         return Err(ClientError::NoReplyTopic { topic: message.topic.to_owned() });
     };
@@ -184,7 +184,7 @@ pub(super) fn reply_topic<'a>(message: &Message<'a>) -> Result<&'a str, ClientEr
 }
 
 /// The options of a reply carry back what the requester finds its request by.
-pub(super) fn reply_options(message: &Message<'_>, options: PublishOptions) -> PublishOptions {
+pub(crate) fn reply_options(message: &Message<'_>, options: PublishOptions) -> PublishOptions {
     match message.header(CORRELATION_ID) {
         Some(number) => options.header(CORRELATION_ID, number),
         None => options,

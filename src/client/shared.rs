@@ -14,47 +14,47 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
-use super::conversation::{Conversation, Seen};
-use super::events::EventQueue;
-use super::{ClientError, ServerInfo};
+use crate::conversation::{Conversation, Seen};
+use crate::events::EventQueue;
+use crate::{ClientError, ServerInfo};
 
-pub(super) struct Shared {
+pub(crate) struct Shared {
     conversation: Mutex<Conversation>,
     /// For callers, and the reader: something of the conversation changed.
     changed: Condvar,
     /// For the writer: there is something to write, or nothing any more.
     writer_wakes: Condvar,
-    pub(super) events: EventQueue,
+    pub(crate) events: EventQueue,
     /// Changes with the conversation's epoch, under its lock.
     stream: Mutex<Arc<TcpStream>>,
-    pub(super) request_timeout: Duration,
+    pub(crate) request_timeout: Duration,
     /// Rises with every read and write, so that a wait can tell slow from stuck.
     moved: AtomicU64,
 }
 
 /// What a call waits for, for the text of its error.
 #[derive(Clone, Copy)]
-pub(super) struct Wait {
-    pub(super) what: &'static str,
+pub(crate) struct Wait {
+    pub(crate) what: &'static str,
     /// Gives up then, whether or not something moves.
-    pub(super) until: Option<Instant>,
+    pub(crate) until: Option<Instant>,
     /// Nothing needs to move: the answer is not the broker's.
-    pub(super) for_others: bool,
+    pub(crate) for_others: bool,
 }
 
 impl Wait {
     /// For an answer of the broker.
-    pub(super) fn new(what: &'static str) -> Wait {
+    pub(crate) fn new(what: &'static str) -> Wait {
         Wait { what, until: None, for_others: false }
     }
 
-    pub(super) fn until(self, until: Option<Instant>) -> Wait {
+    pub(crate) fn until(self, until: Option<Instant>) -> Wait {
         Wait { until, ..self }
     }
 }
 
 impl Shared {
-    pub(super) fn new(
+    pub(crate) fn new(
         conversation: Conversation,
         events: EventQueue,
         stream: TcpStream,
@@ -71,19 +71,19 @@ impl Shared {
         }
     }
 
-    pub(super) fn lock(&self) -> MutexGuard<'_, Conversation> {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Conversation> {
         self.conversation.lock().expect("nothing panics while it holds the conversation")
     }
 
     /// The conversation for a caller that wants to send something.
-    pub(super) fn lock_to_send(&self) -> Result<MutexGuard<'_, Conversation>, ClientError> {
+    pub(crate) fn lock_to_send(&self) -> Result<MutexGuard<'_, Conversation>, ClientError> {
         let conversation = self.lock();
         conversation.check_open()?;
         Ok(conversation)
     }
 
     /// As [`lock_to_send`](Self::lock_to_send), when there is room for a message.
-    pub(super) fn lock_to_publish(&self) -> Result<MutexGuard<'_, Conversation>, ClientError> {
+    pub(crate) fn lock_to_publish(&self) -> Result<MutexGuard<'_, Conversation>, ClientError> {
         let conversation = self.lock_to_send()?;
         if conversation.has_room() {
             return Ok(conversation);
@@ -97,7 +97,7 @@ impl Shared {
     }
 
     /// Ends a turn with the conversation in which something to send was appended.
-    pub(super) fn send(&self, mut conversation: MutexGuard<'_, Conversation>) {
+    pub(crate) fn send(&self, mut conversation: MutexGuard<'_, Conversation>) {
         if std::mem::take(&mut conversation.writer_sleeps) {
             drop(conversation);
             self.writer_wakes.notify_one();
@@ -106,7 +106,7 @@ impl Shared {
 
     /// Ends a turn with the conversation in which somebody may find an answer, and which may have
     /// made something to send.
-    pub(super) fn answer(&self, mut conversation: MutexGuard<'_, Conversation>) {
+    pub(crate) fn answer(&self, mut conversation: MutexGuard<'_, Conversation>) {
         let is_awaited = conversation.waiting > 0;
         let wakes_writer = conversation.writer_sleeps && !conversation.out.is_empty();
         if wakes_writer {
@@ -124,12 +124,12 @@ impl Shared {
     }
 
     /// Something was read or written.
-    pub(super) fn move_on(&self) {
+    pub(crate) fn move_on(&self) {
         self.moved.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Waits until `done` has a result.
-    pub(super) fn wait<'a, T>(
+    pub(crate) fn wait<'a, T>(
         &'a self,
         mut conversation: MutexGuard<'a, Conversation>,
         wait: Wait,
@@ -173,11 +173,11 @@ impl Shared {
 
     /// How often something was read or written.
     #[cfg(feature = "tokio")]
-    pub(super) fn moved(&self) -> u64 {
+    pub(crate) fn moved(&self) -> u64 {
         self.moved.load(Ordering::Relaxed)
     }
 
-    pub(super) fn timeout(&self, what: &'static str, waited: Duration) -> ClientError {
+    pub(crate) fn timeout(&self, what: &'static str, waited: Duration) -> ClientError {
         let remedy = if self.events.reader_waits() {
             "events wait for this client to receive them, and the answer is behind them: receive \
              from another thread, or raise `events_max` and `event_bytes_max`"
@@ -189,7 +189,7 @@ impl Shared {
 
     /// Gives the writer what to write, and where: sleeps until there is something. `None` when
     /// there will never be more.
-    pub(super) fn take_outgoing(&self, batch: &mut Vec<u8>) -> Option<(Arc<TcpStream>, u64)> {
+    pub(crate) fn take_outgoing(&self, batch: &mut Vec<u8>) -> Option<(Arc<TcpStream>, u64)> {
         let mut conversation = self.lock();
         loop {
             if conversation.ended.is_some() {
@@ -209,7 +209,7 @@ impl Shared {
     }
 
     /// The connection of this epoch takes no more bytes.
-    pub(super) fn stop_writing(&self, epoch: u64) {
+    pub(crate) fn stop_writing(&self, epoch: u64) {
         let mut conversation = self.lock();
         if conversation.epoch == epoch {
             conversation.writable = false;
@@ -217,18 +217,18 @@ impl Shared {
         }
     }
 
-    pub(super) fn stream(&self) -> Arc<TcpStream> {
+    pub(crate) fn stream(&self) -> Arc<TcpStream> {
         self.stream.lock().expect("nothing panics while it holds the stream").clone()
     }
 
     /// Ends the current connection, not the client.
-    pub(super) fn shut_down(&self) {
+    pub(crate) fn shut_down(&self) {
         // An error here means that the peer was first.
         let _ = self.stream().shutdown(Shutdown::Both);
     }
 
     /// Goes on over a new connection.
-    pub(super) fn renew(
+    pub(crate) fn renew(
         &self,
         stream: TcpStream,
         server: Arc<ServerInfo>,
@@ -243,7 +243,7 @@ impl Shared {
     }
 
     /// Sleeps; `false` if the caller closes meanwhile.
-    pub(super) fn sleep(&self, delay: Duration) -> bool {
+    pub(crate) fn sleep(&self, delay: Duration) -> bool {
         let until = Instant::now() + delay;
         let mut conversation = self.lock();
         loop {
@@ -257,7 +257,7 @@ impl Shared {
     }
 
     /// Sends CLOSE, once. A client that is not connected ends at once.
-    pub(super) fn close(&self) {
+    pub(crate) fn close(&self) {
         let mut conversation = self.lock();
         conversation.close();
         self.send(conversation);
@@ -267,7 +267,7 @@ impl Shared {
     }
 
     /// Ends the connection for everybody; the first cause is what all are told.
-    pub(super) fn end(&self, cause: ClientError) {
+    pub(crate) fn end(&self, cause: ClientError) {
         let mut conversation = self.lock();
         let cause = conversation.ended.get_or_insert(cause).clone();
         self.answer(conversation);

@@ -1,10 +1,10 @@
 //! The same client with `async` functions, for programs on tokio; feature `tokio`.
 //!
 //! ```no_run
-//! use blipmq::client::Event;
-//! use blipmq::client::tokio::Client;
+//! use blipmq_client::Event;
+//! use blipmq_client::tokio::Client;
 //!
-//! # async fn example() -> Result<(), blipmq::client::ClientError> {
+//! # async fn example() -> Result<(), blipmq_client::ClientError> {
 //! let client = Client::connect("127.0.0.1:7878").await?;
 //! client.subscribe("orders.>", Default::default()).await?;
 //!
@@ -38,11 +38,11 @@ use std::time::{Duration, Instant};
 use ::tokio::task::{consume_budget, spawn_blocking};
 use ::tokio::time::timeout_at;
 
-use super::conversation::{Answer, Conversation};
-use super::outgoing::{Place, Record};
-use super::request::{PendingRequest, reply_options, reply_topic};
-use super::shared::{Shared, Wait};
-use super::{
+use crate::conversation::{Answer, Conversation};
+use crate::outgoing::{Place, Record};
+use crate::request::{PendingRequest, reply_options, reply_topic};
+use crate::shared::{Shared, Wait};
+use crate::{
     ClientError, ClientOptions, Event, Message, OwnedMessage, PublishOptions, Published,
     ServerInfo, SubscribeOptions, Subscription,
 };
@@ -59,7 +59,7 @@ pub struct Client {
 #[derive(Debug)]
 struct Handle {
     /// Taken when this is dropped.
-    client: Option<super::Client>,
+    client: Option<crate::Client>,
 }
 
 impl Drop for Handle {
@@ -92,7 +92,7 @@ impl Client {
         Ok(Client { handle: Arc::new(Handle { client: Some(client) }) })
     }
 
-    fn blocking(&self) -> &super::Client {
+    fn blocking(&self) -> &crate::Client {
         self.handle.client.as_ref().expect("it is taken only by `drop`")
     }
 
@@ -105,13 +105,13 @@ impl Client {
         self.blocking().server_info()
     }
 
-    /// A topic to publish to: see [`Client::topic`](super::Client::topic).
+    /// A topic to publish to: see [`Client::topic`](crate::Client::topic).
     pub fn topic(&self, topic: &str) -> Result<Topic, ClientError> {
         Ok(Topic { topic: self.blocking().topic(topic)? })
     }
 
     /// Returns when the broker has taken everything published before: see
-    /// [`Client::flush`](super::Client::flush).
+    /// [`Client::flush`](crate::Client::flush).
     pub async fn flush(&self) -> Result<(), ClientError> {
         let flush = self.blocking().begin_flush()?;
         let ping = flush.ping;
@@ -121,13 +121,13 @@ impl Client {
     }
 
     /// Subscribes to a pattern and returns when that is in force: see
-    /// [`Client::subscribe`](super::Client::subscribe).
+    /// [`Client::subscribe`](crate::Client::subscribe).
     pub async fn subscribe(
         &self,
         pattern: &str,
         options: SubscribeOptions,
     ) -> Result<Subscription, ClientError> {
-        let asked = super::Asked::ByCall;
+        let asked = crate::Asked::ByCall;
         let subscription = self.blocking().ask_to_subscribe(pattern, options, asked)?;
         let mut asking = Asking { client: self, subscription: Some(subscription.clone()) };
         let answer = self.answer(&subscription, "subscribe").await;
@@ -138,7 +138,7 @@ impl Client {
     }
 
     /// As [`subscribe`](Self::subscribe) without waiting: see
-    /// [`Client::begin_subscribe`](super::Client::begin_subscribe).
+    /// [`Client::begin_subscribe`](crate::Client::begin_subscribe).
     pub fn begin_subscribe(
         &self,
         pattern: &str,
@@ -148,7 +148,7 @@ impl Client {
     }
 
     /// Ends a subscription and returns when the broker has: see
-    /// [`Client::unsubscribe`](super::Client::unsubscribe).
+    /// [`Client::unsubscribe`](crate::Client::unsubscribe).
     pub async fn unsubscribe(&self, subscription: &Subscription) -> Result<(), ClientError> {
         self.blocking().ask_to_unsubscribe(subscription)?;
         self.answer(subscription, "unsubscribe").await
@@ -176,7 +176,7 @@ impl Client {
     }
 
     /// Publishes a request and returns the first reply: see
-    /// [`Client::request`](super::Client::request).
+    /// [`Client::request`](crate::Client::request).
     pub async fn request(
         &self,
         topic: &str,
@@ -210,7 +210,7 @@ impl Client {
         reply.map_err(|failure| pending.failure(failure))
     }
 
-    /// Answers a message on the topic it names: see [`Client::reply`](super::Client::reply).
+    /// Answers a message on the topic it names: see [`Client::reply`](crate::Client::reply).
     pub async fn reply(
         &self,
         message: &Message<'_>,
@@ -238,13 +238,13 @@ impl Client {
     }
 
     /// Asks the broker to send what it has queued for this client and to close: see
-    /// [`Client::begin_close`](super::Client::begin_close).
+    /// [`Client::begin_close`](crate::Client::begin_close).
     pub fn begin_close(&self) {
         self.blocking().begin_close();
     }
 
     /// Closes, and returns when the broker has taken everything published and has closed too: see
-    /// [`Client::close`](super::Client::close).
+    /// [`Client::close`](crate::Client::close).
     pub async fn close(&self) -> Result<(), ClientError> {
         self.shared().events.discard();
         self.shared().close();
@@ -274,7 +274,7 @@ impl Drop for Asking<'_> {
 /// A topic of one client, to publish to. Cheap to clone; from any task.
 #[derive(Clone, Debug)]
 pub struct Topic {
-    topic: super::Topic,
+    topic: crate::Topic,
 }
 
 impl Topic {
@@ -317,7 +317,7 @@ impl Topic {
         let record = options.borrow().record(payload.as_ref(), true)?;
         let (place, answer) = self.publish_record(record).await?.expect("an ACK was asked for");
         let topic = self.topic.clone();
-        Ok(PublishTicket { ticket: super::PublishTicket { topic, place, answer } })
+        Ok(PublishTicket { ticket: crate::PublishTicket { topic, place, answer } })
     }
 
     async fn publish_record(
@@ -336,7 +336,7 @@ impl Topic {
 /// The broker's answer to one message, which may be on the way. Dropping it changes nothing.
 #[derive(Debug)]
 pub struct PublishTicket {
-    ticket: super::PublishTicket,
+    ticket: crate::PublishTicket,
 }
 
 impl PublishTicket {

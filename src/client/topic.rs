@@ -7,18 +7,18 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::conversation::Answer;
-use super::outgoing::{Place, Record};
-use super::shared::{Shared, Wait};
-use super::{ClientError, PublishOptions};
+use crate::conversation::Answer;
+use crate::outgoing::{Place, Record};
+use crate::shared::{Shared, Wait};
+use crate::{ClientError, PublishOptions};
 
 /// A topic of one client, to publish to. Cheap to clone; from any thread. It ends with the last
 /// clone of its client.
 #[derive(Clone)]
 pub struct Topic {
-    pub(super) shared: Arc<Shared>,
-    pub(super) index: usize,
-    pub(super) name: Arc<str>,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) index: usize,
+    pub(crate) name: Arc<str>,
 }
 
 /// Where the broker put a message.
@@ -35,7 +35,7 @@ impl Topic {
     }
 
     /// Publishes one message with the default options; blocks while the outgoing buffer or the
-    /// window is full. `Ok` means that it will be sent; [`Client::flush`](super::Client::flush)
+    /// window is full. `Ok` means that it will be sent; [`Client::flush`](crate::Client::flush)
     /// tells whether the broker took it.
     pub fn publish(&self, payload: impl AsRef<[u8]>) -> Result<(), ClientError> {
         let payload = payload.as_ref();
@@ -47,7 +47,7 @@ impl Topic {
     ///
     /// ```no_run
     /// use std::time::Duration;
-    /// use blipmq::client::{Client, PublishOptions};
+    /// use blipmq_client::{Client, PublishOptions};
     ///
     /// let client = Client::connect("127.0.0.1:7878")?;
     /// let quotes = client.topic("quotes.acme")?;
@@ -58,7 +58,7 @@ impl Topic {
     ///     quotes.publish_with(quote, &json)?;
     /// }
     /// # client.flush()
-    /// # ; Ok::<(), blipmq::client::ClientError>(())
+    /// # ; Ok::<(), blipmq_client::ClientError>(())
     /// ```
     pub fn publish_with(
         &self,
@@ -85,7 +85,7 @@ impl Topic {
     /// Publishes one message without waiting for the broker's answer, which the ticket gets.
     ///
     /// ```no_run
-    /// use blipmq::client::{Client, PublishOptions};
+    /// use blipmq_client::{Client, PublishOptions};
     ///
     /// let client = Client::connect("127.0.0.1:7878")?;
     /// let orders = client.topic("orders.eu")?;
@@ -96,7 +96,7 @@ impl Topic {
     /// for ticket in tickets {
     ///     println!("taken as message {}", ticket.wait()?.sequence);
     /// }
-    /// # Ok::<(), blipmq::client::ClientError>(())
+    /// # Ok::<(), blipmq_client::ClientError>(())
     /// ```
     pub fn begin_publish_acked(
         &self,
@@ -125,9 +125,9 @@ impl fmt::Debug for Topic {
 
 /// The broker's answer to one message, which may be on the way. Dropping it changes nothing.
 pub struct PublishTicket {
-    pub(super) topic: Topic,
-    pub(super) place: Place,
-    pub(super) answer: Answer,
+    pub(crate) topic: Topic,
+    pub(crate) place: Place,
+    pub(crate) answer: Answer,
 }
 
 impl PublishTicket {

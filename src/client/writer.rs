@@ -5,12 +5,12 @@
 use std::io::{ErrorKind, Write};
 use std::net::{Shutdown, TcpStream};
 
-use super::shared::Shared;
+use crate::shared::Shared;
 
 /// A batch with one very large message must not keep its memory for ever.
 const BATCH_KEPT_MAX: usize = 4 << 20;
 
-pub(super) fn run(shared: &Shared) {
+pub(crate) fn run(shared: &Shared) {
     let mut batch = Vec::new();
     while let Some((stream, epoch)) = shared.take_outgoing(&mut batch) {
         if !write(shared, &stream, &batch) {

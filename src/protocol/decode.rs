@@ -8,10 +8,10 @@
 //! - No input panics, and none makes this allocate, except for the text of a [`Reject`].
 
 use super::frame::{self, FLAG_FATAL, GapReason, Kind};
+use super::limits::{FRAME_HEADER_LEN, HELLO_LEN_MAX};
 use super::messages::{self, Header};
 use super::reject::Reject;
 use super::{CoreId, RequestId, Sequence, SubscriptionId, TopicId};
-use super::limits::{FRAME_HEADER_LEN, HELLO_LEN_MAX};
 
 /// The whole frame at the start of `bytes`, or `None` until more bytes arrive.
 pub fn next_frame(bytes: &[u8], frame_len_max: u32) -> Result<Option<&[u8]>, Reject> {

@@ -7,9 +7,9 @@ use bytes::BufMut;
 
 use super::decode::{Hello, Subscribe, Welcome};
 use super::frame::{self, FLAG_FATAL, GapReason, Kind};
+use super::limits::FRAME_HEADER_LEN;
 use super::reject::Reject;
 use super::{CoreId, RequestId, Sequence, SubscriptionId, TopicId};
-use super::limits::FRAME_HEADER_LEN;
 
 /// Bytes of a GAP frame.
 pub const GAP_LEN: usize = FRAME_HEADER_LEN + 4 + 4 + 8 + 8 + 1;

@@ -7,9 +7,9 @@
 //! - Stamping touches offsets 8 to 36 only: `crc` covers what lies behind, and stays valid.
 
 use super::frame::{FLAG_ACK, FLAG_CRC, FLAG_HEADERS, RECORD_HAS_HEADERS};
+use super::limits::{MESSAGES_HEADER_LEN, RECORD_HEADER_LEN};
 use super::reject::Reject;
 use super::{Sequence, TopicId};
-use super::limits::{MESSAGES_HEADER_LEN, RECORD_HEADER_LEN};
 
 const KIND_AT: usize = 4;
 const FLAGS_AT: usize = 5;

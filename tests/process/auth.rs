@@ -4,7 +4,7 @@
 
 use std::process::{Output, Stdio};
 
-use blipmq::client::{ClientError, ClientOptions, Event, SubscribeOptions};
+use blipmq_client::{ClientError, ClientOptions, Event, SubscribeOptions};
 
 use crate::on_one_and_two_cores;
 use crate::support::running::{Broker, Running, TempFile, blipmq, cores};

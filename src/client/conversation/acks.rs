@@ -5,19 +5,19 @@
 
 use std::sync::{Arc, OnceLock};
 
-use super::super::ClientError;
-use super::super::outgoing::Place;
 use super::Conversation;
+use crate::ClientError;
+use crate::outgoing::Place;
 
 /// What became of a frame, once that is known.
-pub(in crate::client) type Answer = Arc<OnceLock<Result<Taken, ClientError>>>;
+pub(crate) type Answer = Arc<OnceLock<Result<Taken, ClientError>>>;
 
 /// What an ACK says.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::client) struct Taken {
+pub(crate) struct Taken {
     /// Of the frame's first message.
-    pub(in crate::client) sequence: u64,
-    pub(in crate::client) messages: u32,
+    pub(crate) sequence: u64,
+    pub(crate) messages: u32,
 }
 
 pub(super) struct PendingAck {
@@ -27,17 +27,13 @@ pub(super) struct PendingAck {
 
 impl Conversation {
     /// The answer that the frame of a message just published gets.
-    pub(in crate::client) fn answer_of(&mut self, topic: usize, place: Place) -> Answer {
+    pub(crate) fn answer_of(&mut self, topic: usize, place: Place) -> Answer {
         let pending = self.acks.entry(place.publish_id);
         pending.or_insert_with(|| PendingAck { topic, answer: Answer::default() }).answer.clone()
     }
 
     /// ACK: a frame was given its sequences.
-    pub(in crate::client) fn on_ack(
-        &mut self,
-        publish_id: u64,
-        taken: Taken,
-    ) -> Result<(), ClientError> {
+    pub(crate) fn on_ack(&mut self, publish_id: u64, taken: Taken) -> Result<(), ClientError> {
         let Some(pending) = self.acks.remove(&publish_id) else {
             let text = format!("ACK for publish {publish_id}, and none was asked for");
             return Err(ClientError::Unexpected(text));

@@ -7,24 +7,24 @@
 
 use std::sync::Arc;
 
-use hashbrown::HashMap;
+use std::collections::HashMap;
 
-use super::super::{ClientError, ServerInfo};
 use super::subscriptions::{Entry, Progress, write_subscribe};
 use super::{Conversation, PROVISIONAL};
-use crate::protocol::{Start, SubscriptionId, name};
+use crate::{ClientError, ServerInfo};
+use blipmq_protocol::{Start, SubscriptionId, name};
 
 /// What was received of a topic in frames for all plain subscriptions, on one connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(in crate::client) struct Seen {
+pub(crate) struct Seen {
     /// The first sequence, 0 for none.
-    pub(in crate::client) first: u64,
+    pub(crate) first: u64,
     /// The sequence after the last.
-    pub(in crate::client) next: u64,
+    pub(crate) next: u64,
 }
 
 impl Seen {
-    pub(in crate::client) fn add(&mut self, first: u64, messages: u64) {
+    pub(crate) fn add(&mut self, first: u64, messages: u64) {
         if self.first == 0 {
             self.first = first;
         }
@@ -34,7 +34,7 @@ impl Seen {
 
 impl Conversation {
     /// The connection has ended and there will be another. Returns how many messages may be lost.
-    pub(in crate::client) fn disconnect(&mut self) -> u64 {
+    pub(crate) fn disconnect(&mut self) -> u64 {
         self.writable = false;
         let messages = self.written.messages - self.taken.messages;
         let lost = ClientError::PossiblyLost { messages };
@@ -61,7 +61,7 @@ impl Conversation {
     }
 
     /// The caller closes while there is no connection: what waits to be sent never is.
-    pub(in crate::client) fn give_up_unsent(&mut self) {
+    pub(crate) fn give_up_unsent(&mut self) {
         let messages = self.published.messages - self.written.messages;
         if messages > 0 {
             self.fail(ClientError::Unsent { messages });
@@ -70,11 +70,7 @@ impl Conversation {
 
     /// A new connection is there: everything that the broker has to know again goes first, then
     /// what waited. `seen` tells what came over the one before.
-    pub(in crate::client) fn renew(
-        &mut self,
-        server: Arc<ServerInfo>,
-        seen: impl Fn(&str) -> Option<Seen>,
-    ) {
+    pub(crate) fn renew(&mut self, server: Arc<ServerInfo>, seen: impl Fn(&str) -> Option<Seen>) {
         let is_same_server = self.server.server_id == server.server_id;
         self.server = server;
         let numbers = self.topics.iter().map(|topic| (topic.id, PROVISIONAL | topic.request));
@@ -124,7 +120,7 @@ impl Conversation {
     }
 
     /// Whether some plain subscription receives the topic.
-    pub(in crate::client) fn receives(&self, topic: &str) -> bool {
+    pub(crate) fn receives(&self, topic: &str) -> bool {
         self.subscriptions.values().any(|entry| {
             entry.options.group.is_none()
                 && matches!(entry.progress, Progress::InForce | Progress::Renewing { .. })
@@ -133,7 +129,7 @@ impl Conversation {
     }
 
     /// What came for one subscription alone.
-    pub(in crate::client) fn saw_addressed(&mut self, id: SubscriptionId, next: u64) {
+    pub(crate) fn saw_addressed(&mut self, id: SubscriptionId, next: u64) {
         if let Some(entry) = self.subscriptions.get_mut(&id.0) {
             entry.next = entry.next.max(Some(next));
         }
@@ -184,13 +180,14 @@ fn matches(pattern: &str, topic: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::outgoing::Record;
-    use super::super::super::{ServerError, SubscribeOptions, Subscription};
-    use super::super::tests::conversation;
-    use super::super::{Asked, PublishWindow};
     use super::*;
-    use crate::protocol::decode::{ClientFrame, client_frame, next_frame};
-    use crate::protocol::{RequestId, TopicId, messages};
+    use crate::PublishWindow;
+    use crate::conversation::Asked;
+    use crate::conversation::tests::conversation;
+    use crate::outgoing::Record;
+    use crate::{ServerError, SubscribeOptions, Subscription};
+    use blipmq_protocol::decode::{ClientFrame, client_frame, next_frame};
+    use blipmq_protocol::{RequestId, TopicId, messages};
 
     const WINDOW: PublishWindow = PublishWindow { messages: 4, bytes: 1 << 20 };
 

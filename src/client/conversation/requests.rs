@@ -13,15 +13,15 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::super::options::PublishOptions;
-use super::super::received::{Messages, OwnedMessage};
-use super::super::{ClientError, SubscribeOptions, Subscription};
 use super::{Asked, Conversation};
-use crate::protocol::SubscriptionId;
-use crate::protocol::frame::PROVISIONAL;
+use crate::options::PublishOptions;
+use crate::received::{Messages, OwnedMessage};
+use crate::{ClientError, SubscribeOptions, Subscription};
+use blipmq_protocol::SubscriptionId;
+use blipmq_protocol::frame::PROVISIONAL;
 
 /// Header that a reply carries back from its request.
-pub(in crate::client) const CORRELATION_ID: &str = "correlation-id";
+pub(crate) const CORRELATION_ID: &str = "correlation-id";
 /// Topics to reply to that stay open, for those who ask again.
 pub(super) const REPLY_TOPICS_MAX: usize = 1_024;
 /// Topics looked at for one to forget, before one more is kept.
@@ -48,7 +48,7 @@ struct Slot {
 
 /// A request under way.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::client) struct Request {
+pub(crate) struct Request {
     slot: usize,
     correlation: u64,
 }
@@ -76,12 +76,12 @@ impl Requests {
 
 impl Conversation {
     /// The slot that a topic is for, if it is one of the inbox.
-    pub(in crate::client) fn inbox_slot(&self, topic: &str) -> Option<usize> {
+    pub(crate) fn inbox_slot(&self, topic: &str) -> Option<usize> {
         topic.strip_prefix(&self.requests.prefix)?.parse().ok()
     }
 
     /// Asks for the inbox, the first time; the answer is due before the first request.
-    pub(in crate::client) fn ask_for_inbox(&mut self) -> SubscriptionId {
+    pub(crate) fn ask_for_inbox(&mut self) -> SubscriptionId {
         if let Some(inbox) = &self.requests.inbox {
             return inbox.id;
         }
@@ -91,10 +91,7 @@ impl Conversation {
     }
 
     /// Whether the inbox is in force; if it was refused, the next request asks again.
-    pub(in crate::client) fn inbox_answer(
-        &mut self,
-        id: SubscriptionId,
-    ) -> Option<Result<(), ClientError>> {
+    pub(crate) fn inbox_answer(&mut self, id: SubscriptionId) -> Option<Result<(), ClientError>> {
         let answer = self.take_answer(id)?;
         if answer.is_err() {
             self.requests.inbox = None;
@@ -103,10 +100,7 @@ impl Conversation {
     }
 
     /// A slot for a request, and the headers that its reply finds it by.
-    pub(in crate::client) fn begin_request(
-        &mut self,
-        options: PublishOptions,
-    ) -> (Request, PublishOptions) {
+    pub(crate) fn begin_request(&mut self, options: PublishOptions) -> (Request, PublishOptions) {
         let requests = &mut self.requests;
         let free = requests.slots.iter().position(|slot| slot.correlation == 0);
         let slot = free.unwrap_or_else(|| {
@@ -123,7 +117,7 @@ impl Conversation {
     }
 
     /// The reply, once; frees the slot.
-    pub(in crate::client) fn take_reply(&mut self, request: Request) -> Option<OwnedMessage> {
+    pub(crate) fn take_reply(&mut self, request: Request) -> Option<OwnedMessage> {
         let slot = &mut self.requests.slots[request.slot];
         let reply = slot.reply.take()?;
         slot.correlation = 0;
@@ -131,7 +125,7 @@ impl Conversation {
     }
 
     /// Nobody waits for the reply any more.
-    pub(in crate::client) fn give_up(&mut self, request: Request) {
+    pub(crate) fn give_up(&mut self, request: Request) {
         let slot = &mut self.requests.slots[request.slot];
         if slot.correlation == request.correlation {
             slot.correlation = 0;
@@ -140,7 +134,7 @@ impl Conversation {
     }
 
     /// Messages to a topic of the inbox.
-    pub(in crate::client) fn on_replies(&mut self, slot: usize, messages: &Messages) {
+    pub(crate) fn on_replies(&mut self, slot: usize, messages: &Messages) {
         let Some(slot) = self.requests.slots.get_mut(slot) else { return };
         for message in messages.iter() {
             let answers = match message.header(CORRELATION_ID) {
@@ -155,7 +149,7 @@ impl Conversation {
     }
 
     /// The topic of a `reply-to`, which stays open for the next reply.
-    pub(in crate::client) fn open_reply_topic(&mut self, name: &str) -> usize {
+    pub(crate) fn open_reply_topic(&mut self, name: &str) -> usize {
         if let Some(index) = self.topic_of_name.get(name) {
             return *index;
         }
@@ -211,10 +205,10 @@ impl Conversation {
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::outgoing::Record;
-    use super::super::tests::conversation;
     use super::*;
-    use crate::protocol::{RequestId, TopicId};
+    use crate::conversation::tests::conversation;
+    use crate::outgoing::Record;
+    use blipmq_protocol::{RequestId, TopicId};
 
     /// Goal: who answers ever new requesters does not grow.
     /// Method: many times the bound, each answered by the broker and written before the next.

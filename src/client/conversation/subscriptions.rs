@@ -1,10 +1,10 @@
 //! SUBSCRIBE, UNSUBSCRIBE and their answers.
 
-use super::super::events::Event;
-use super::super::{ClientError, ServerError, SubscribeOptions, Subscription};
 use super::Conversation;
-use crate::protocol::decode::Subscribe;
-use crate::protocol::{Start, SubscriptionId, encode};
+use crate::events::Event;
+use crate::{ClientError, ServerError, SubscribeOptions, Subscription};
+use blipmq_protocol::decode::Subscribe;
+use blipmq_protocol::{Start, SubscriptionId, encode};
 
 /// One subscription of this connection.
 pub(super) struct Entry {
@@ -17,7 +17,7 @@ pub(super) struct Entry {
 
 /// Who learns what the broker answers to a SUBSCRIBE.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::client) enum Asked {
+pub(crate) enum Asked {
     /// A call that waits for it.
     ByCall,
     /// Whoever receives events.
@@ -41,7 +41,7 @@ pub(super) enum Progress {
 
 impl Conversation {
     /// Sends a SUBSCRIBE.
-    pub(in crate::client) fn subscribe(
+    pub(crate) fn subscribe(
         &mut self,
         pattern: &str,
         options: SubscribeOptions,
@@ -61,10 +61,7 @@ impl Conversation {
     }
 
     /// Sends an UNSUBSCRIBE.
-    pub(in crate::client) fn unsubscribe(
-        &mut self,
-        subscription: &Subscription,
-    ) -> Result<(), ClientError> {
+    pub(crate) fn unsubscribe(&mut self, subscription: &Subscription) -> Result<(), ClientError> {
         match self.subscriptions.get_mut(&subscription.id.0) {
             Some(entry)
                 if entry.subscription.is_same(subscription)
@@ -79,10 +76,7 @@ impl Conversation {
     }
 
     /// The answer to a SUBSCRIBE or UNSUBSCRIBE that a call waits for, once.
-    pub(in crate::client) fn take_answer(
-        &mut self,
-        id: SubscriptionId,
-    ) -> Option<Result<(), ClientError>> {
+    pub(crate) fn take_answer(&mut self, id: SubscriptionId) -> Option<Result<(), ClientError>> {
         let answer = match &self.subscriptions.get(&id.0)?.progress {
             Progress::Asked(_) | Progress::Renewing { .. } | Progress::Ending => return None,
             Progress::InForce => return Some(Ok(())),
@@ -94,14 +88,14 @@ impl Conversation {
     }
 
     /// A caller gave up on its SUBSCRIBE: no messages may come for what it does not know of.
-    pub(in crate::client) fn abandon(&mut self, id: SubscriptionId) {
+    pub(crate) fn abandon(&mut self, id: SubscriptionId) {
         if self.subscriptions.remove(&id.0).is_some() {
             encode::unsubscribe(self.out.control(), id);
         }
     }
 
     /// SUBSCRIBED; an event if no call waits for it.
-    pub(in crate::client) fn on_subscribed(
+    pub(crate) fn on_subscribed(
         &mut self,
         id: SubscriptionId,
     ) -> Result<Option<Event>, ClientError> {
@@ -137,7 +131,7 @@ impl Conversation {
     }
 
     /// UNSUBSCRIBED.
-    pub(in crate::client) fn on_unsubscribed(&mut self, id: SubscriptionId) {
+    pub(crate) fn on_unsubscribed(&mut self, id: SubscriptionId) {
         if let Some(Entry { progress: progress @ Progress::Ending, .. }) =
             self.subscriptions.get_mut(&id.0)
         {
@@ -146,7 +140,7 @@ impl Conversation {
     }
 
     /// The one subscription that a frame is addressed to; `None` if it is known no longer.
-    pub(in crate::client) fn addressed(
+    pub(crate) fn addressed(
         &mut self,
         id: SubscriptionId,
     ) -> Result<Option<Subscription>, ClientError> {

@@ -4,7 +4,7 @@
 //! `async`: a connection is one socket and two threads, a reader and a writer.
 //!
 //! ```no_run
-//! use blipmq::client::{Client, Event};
+//! use blipmq_client::{Client, Event};
 //!
 //! let client = Client::connect("127.0.0.1:7878")?;
 //! client.subscribe("orders.>", Default::default())?;
@@ -22,7 +22,7 @@
 //!     Event::Gap(gap) => println!("missed {} of {}", gap.messages, gap.topic),
 //!     _ => {}
 //! }
-//! # Ok::<(), blipmq::client::ClientError>(())
+//! # Ok::<(), blipmq_client::ClientError>(())
 //! ```
 //!
 //! # Publishing
@@ -86,9 +86,6 @@
 //! - The end of a client is told, with its reason, to every call that waits and every later one.
 //! - Memory is bounded: `outgoing_bytes_max` twice, `event_bytes_max`, one message above each.
 
-// The library half does no I/O, and CI holds it to that; the client is where it does.
-#![allow(clippy::disallowed_methods, clippy::disallowed_types)]
-
 mod connect;
 mod conversation;
 mod error;
@@ -118,10 +115,10 @@ pub use received::{Message, Messages, OwnedMessage};
 pub use reconnect::ReconnectPolicy;
 pub use topic::{PublishTicket, Published, Topic};
 
-pub use crate::protocol::messages::Headers;
-pub use crate::protocol::{Overflow, Start};
+pub use blipmq_protocol::messages::Headers;
+pub use blipmq_protocol::{Overflow, Start};
 
-use crate::protocol::{SubscriptionId, name};
+use blipmq_protocol::{SubscriptionId, name};
 use conversation::Asked;
 use shared::{Shared, Wait};
 
@@ -392,3 +389,8 @@ impl Subscription {
         self.id == other.id && Arc::ptr_eq(&self.pattern, &other.pattern)
     }
 }
+
+/// The example of the README compiles.
+#[cfg(doctest)]
+#[doc = include_str!("README.md")]
+struct Readme;
