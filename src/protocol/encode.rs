@@ -5,11 +5,11 @@
 
 use bytes::BufMut;
 
-use super::decode::{Hello, Subscribe, Welcome};
-use super::frame::{self, FLAG_FATAL, GapReason, Kind};
-use super::limits::FRAME_HEADER_LEN;
-use super::reject::Reject;
-use super::{CoreId, RequestId, Sequence, SubscriptionId, TopicId};
+use crate::decode::{Hello, Subscribe, Welcome};
+use crate::frame::{self, FLAG_FATAL, GapReason, Kind};
+use crate::limits::FRAME_HEADER_LEN;
+use crate::reject::Reject;
+use crate::{CoreId, RequestId, Sequence, SubscriptionId, TopicId};
 
 /// Bytes of a GAP frame.
 pub const GAP_LEN: usize = FRAME_HEADER_LEN + 4 + 4 + 8 + 8 + 1;
@@ -208,8 +208,8 @@ fn cut_to_string16(text: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
-    use super::super::decode::{ClientFrame, ServerFrame, client_frame, next_frame, server_frame};
     use super::*;
+    use crate::decode::{ClientFrame, ServerFrame, client_frame, next_frame, server_frame};
 
     fn whole(bytes: &[u8]) -> &[u8] {
         let frame = next_frame(bytes, u32::MAX).expect("a legal length").expect("a whole frame");
@@ -322,7 +322,7 @@ mod tests {
         let reject = Reject::BadTopic {
             request: 1,
             topic: "é".repeat(40_000),
-            error: super::super::name::NameError::TooLong { len: 80_000 },
+            error: crate::name::NameError::TooLong { len: 80_000 },
         };
         let mut out = Vec::new();
         error(&mut out, &reject);

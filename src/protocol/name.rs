@@ -3,7 +3,7 @@
 //! Called by `broker::session` on every OPEN and SUBSCRIBE, and by the client before it sends one.
 //! Next on the path: `broker::pattern`, which matches what was found legal here.
 
-use super::limits::TOPIC_LEN_MAX;
+use crate::limits::TOPIC_LEN_MAX;
 
 /// Topics below this prefix are the broker's own: clients subscribe, never publish.
 pub const SYSTEM_PREFIX: &str = "$SYS.";

@@ -3,7 +3,7 @@
 //! Made by `decode` and by `broker::session`; `encode::error` writes it. The numbers are those of
 //! PROTOCOL.md section 5.
 
-use super::name::NameError;
+use crate::name::NameError;
 
 /// An offence of a client. Fatal ones close that client's connection after the ERROR frame.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
