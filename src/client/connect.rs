@@ -9,13 +9,14 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::client::Inner;
 use crate::conversation::Conversation;
 use crate::events::EventQueue;
 use crate::options::Credentials;
 use crate::read_buffer::ReadBuffer;
 use crate::reconnect::Plan;
 use crate::shared::Shared;
-use crate::{Client, ClientError, ClientOptions, Inner, ServerError, ServerInfo, reader, writer};
+use crate::{Client, ClientError, ClientOptions, ServerError, ServerInfo, reader, writer};
 use blipmq_protocol::decode::{Hello, ServerFrame, server_frame};
 use blipmq_protocol::encode;
 use blipmq_protocol::limits;

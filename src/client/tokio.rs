@@ -29,23 +29,26 @@
 //! - Every future can be dropped: an event not returned stays, a message is published or is not,
 //!   a subscription nobody waits for any more is ended, a request gives its slot back.
 
-use std::borrow::Borrow;
 use std::future::poll_fn;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use ::tokio::task::{consume_budget, spawn_blocking};
-use ::tokio::time::timeout_at;
 
-use crate::conversation::{Answer, Conversation};
-use crate::outgoing::{Place, Record};
+use crate::conversation::{Asked, Conversation};
 use crate::request::{PendingRequest, reply_options, reply_topic};
 use crate::shared::{Shared, Wait};
 use crate::{
-    ClientError, ClientOptions, Event, Message, OwnedMessage, PublishOptions, Published,
-    ServerInfo, SubscribeOptions, Subscription,
+    ClientError, ClientOptions, Event, Message, OwnedMessage, PublishOptions, ServerInfo,
+    SubscribeOptions, Subscription,
 };
+
+mod topic;
+mod wait;
+
+pub use topic::{PublishTicket, Topic};
+
+use wait::{publish, wait};
 
 /// A connection to a broker. Cheap to clone; every clone is the same connection, from any task.
 ///
@@ -107,7 +110,7 @@ impl Client {
 
     /// A topic to publish to: see [`Client::topic`](crate::Client::topic).
     pub fn topic(&self, topic: &str) -> Result<Topic, ClientError> {
-        Ok(Topic { topic: self.blocking().topic(topic)? })
+        Ok(Topic::of(self.blocking().topic(topic)?))
     }
 
     /// Returns when the broker has taken everything published before: see
@@ -127,7 +130,7 @@ impl Client {
         pattern: &str,
         options: SubscribeOptions,
     ) -> Result<Subscription, ClientError> {
-        let asked = crate::Asked::ByCall;
+        let asked = Asked::ByCall;
         let subscription = self.blocking().ask_to_subscribe(pattern, options, asked)?;
         let mut asking = Asking { client: self, subscription: Some(subscription.clone()) };
         let answer = self.answer(&subscription, "subscribe").await;
@@ -200,7 +203,7 @@ impl Client {
         wait(shared, until, |now| now.inbox_answer(inbox)).await?;
 
         let topic = self.topic(topic)?;
-        let (topic, payload) = (&topic.topic, payload.as_ref());
+        let (topic, payload) = (topic.blocking(), payload.as_ref());
         let pending = publish(shared, |now| {
             PendingRequest::begin_in(now, topic, payload, options.clone(), timeout)
         })
@@ -267,143 +270,6 @@ impl Drop for Asking<'_> {
     fn drop(&mut self) {
         if let Some(subscription) = self.subscription.take() {
             self.client.blocking().abandon(&subscription);
-        }
-    }
-}
-
-/// A topic of one client, to publish to. Cheap to clone; from any task.
-#[derive(Clone, Debug)]
-pub struct Topic {
-    topic: crate::Topic,
-}
-
-impl Topic {
-    /// The topic's name.
-    pub fn name(&self) -> &Arc<str> {
-        self.topic.name()
-    }
-
-    /// Publishes one message with the default options; waits while the outgoing buffer or the
-    /// window is full.
-    pub async fn publish(&self, payload: impl AsRef<[u8]>) -> Result<(), ClientError> {
-        self.publish_with(payload, PublishOptions::new()).await
-    }
-
-    /// As [`publish`](Self::publish), with options.
-    pub async fn publish_with(
-        &self,
-        payload: impl AsRef<[u8]>,
-        options: impl Borrow<PublishOptions>,
-    ) -> Result<(), ClientError> {
-        let record = options.borrow().record(payload.as_ref(), false)?;
-        self.publish_record(record).await.map(|_| ())
-    }
-
-    /// Publishes one message and returns the sequence that the broker gave it.
-    pub async fn publish_acked(
-        &self,
-        payload: impl AsRef<[u8]>,
-        options: impl Borrow<PublishOptions>,
-    ) -> Result<Published, ClientError> {
-        self.begin_publish_acked(payload, options).await?.wait().await
-    }
-
-    /// Publishes one message without waiting for the broker's answer, which the ticket gets.
-    pub async fn begin_publish_acked(
-        &self,
-        payload: impl AsRef<[u8]>,
-        options: impl Borrow<PublishOptions>,
-    ) -> Result<PublishTicket, ClientError> {
-        let record = options.borrow().record(payload.as_ref(), true)?;
-        let (place, answer) = self.publish_record(record).await?.expect("an ACK was asked for");
-        let topic = self.topic.clone();
-        Ok(PublishTicket { ticket: crate::PublishTicket { topic, place, answer } })
-    }
-
-    async fn publish_record(
-        &self,
-        record: Record<'_>,
-    ) -> Result<Option<(Place, Answer)>, ClientError> {
-        let index = self.topic.index;
-        publish(&self.topic.shared, |now| {
-            let place = now.publish(index, record)?;
-            Ok(place.map(|place| (place, now.answer_of(index, place))))
-        })
-        .await
-    }
-}
-
-/// The broker's answer to one message, which may be on the way. Dropping it changes nothing.
-#[derive(Debug)]
-pub struct PublishTicket {
-    ticket: crate::PublishTicket,
-}
-
-impl PublishTicket {
-    /// Waits for the answer.
-    pub async fn wait(&self) -> Result<Published, ClientError> {
-        wait(&self.ticket.topic.shared, Wait::new("publish"), |_| self.ticket.try_wait()).await
-    }
-
-    /// The answer if it is there.
-    pub fn try_wait(&self) -> Option<Result<Published, ClientError>> {
-        self.ticket.try_wait()
-    }
-}
-
-/// Does `publish` once there is room.
-async fn publish<T>(
-    shared: &Shared,
-    mut publish: impl FnMut(&mut Conversation) -> Result<T, ClientError>,
-) -> Result<T, ClientError> {
-    // A broker that takes all at once must not keep the other tasks of the thread waiting.
-    consume_budget().await;
-    let published = wait(shared, Wait::new("publish"), |now| match now.check_open() {
-        Err(end) => Some(Err(end)),
-        Ok(()) => now.has_room().then(|| publish(now)),
-    });
-    let published = published.await?;
-    shared.send(shared.lock());
-    Ok(published)
-}
-
-/// Waits until `done` has a result, as `Shared::wait` does, without a thread.
-async fn wait<T>(
-    shared: &Shared,
-    wait: Wait,
-    mut done: impl FnMut(&mut Conversation) -> Option<Result<T, ClientError>>,
-) -> Result<T, ClientError> {
-    let started = Instant::now();
-    loop {
-        let moved = shared.moved();
-        let answer = poll_fn(|context| {
-            let mut conversation = shared.lock();
-            // The answer first: it may have come just before the end.
-            if let Some(result) = done(&mut conversation) {
-                return Poll::Ready(result);
-            }
-            if let Some(ended) = &conversation.ended {
-                return Poll::Ready(Err(ended.clone()));
-            }
-            let wakers = &mut conversation.wakers;
-            if !wakers.iter().any(|waker| waker.will_wake(context.waker())) {
-                wakers.push(context.waker().clone());
-            }
-            Poll::Pending
-        });
-        let still_until = match wait.for_others {
-            true => None,
-            false => Instant::now().checked_add(shared.request_timeout),
-        };
-        let Some(deadline) = [wait.until, still_until].into_iter().flatten().min() else {
-            return answer.await;
-        };
-        if let Ok(result) = timeout_at(deadline.into(), answer).await {
-            return result;
-        }
-        let is_over = wait.until.is_some_and(|until| until <= Instant::now());
-        if is_over || shared.moved() == moved {
-            return Err(shared.timeout(wait.what, started.elapsed()));
         }
     }
 }
