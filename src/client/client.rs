@@ -32,6 +32,7 @@ pub(crate) struct Inner {
 
 /// What the broker said of itself in WELCOME.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ServerInfo {
     /// Name and version.
     pub server: String,

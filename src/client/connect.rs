@@ -132,7 +132,9 @@ fn say_hello(
     stream.write_all(&hello).map_err(lost)?;
     let started = Instant::now();
     let frame = loop {
-        if let Some(frame) = buffer.take_frame(FIRST_FRAME_LEN_MAX)? {
+        if let Some(frame) =
+            buffer.take_frame(FIRST_FRAME_LEN_MAX).map_err(ClientError::malformed)?
+        {
             break frame;
         }
         let no_welcome =
@@ -154,7 +156,7 @@ fn say_hello(
         }
     };
     stream.set_read_timeout(None).map_err(lost)?;
-    match server_frame(&frame)? {
+    match server_frame(&frame).map_err(ClientError::malformed)? {
         ServerFrame::Welcome(welcome) => Ok(ServerInfo {
             server: welcome.server.into(),
             server_id: welcome.server_id,

@@ -13,6 +13,7 @@ use blipmq_protocol::name::NameError;
 /// An ERROR frame of the broker: a number of PROTOCOL.md section 5 and a text for people.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("error {code}: {text}")]
+#[non_exhaustive]
 pub struct ServerError {
     /// PROTOCOL.md section 5.
     pub code: u16,
@@ -122,7 +123,7 @@ pub enum ClientError {
     },
     /// What arrived is not BLIP/1. The connection is closed, because nothing behind it can be read.
     #[error("the server sent a frame that is not BLIP/1: {0}")]
-    Malformed(#[from] Reject),
+    Malformed(String),
     /// What arrived is BLIP/1, but cannot come here. The connection is closed.
     #[error("the server broke the protocol: {0}")]
     Unexpected(String),
@@ -216,8 +217,15 @@ pub enum ClientError {
     NoThread(Arc<io::Error>),
 }
 
+impl ClientError {
+    pub(crate) fn malformed(reject: Reject) -> ClientError {
+        ClientError::Malformed(reject.to_string())
+    }
+}
+
 /// Why a header does not fit the wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum HeaderError {
     /// More bytes than its length field can say.
     #[error("its name is {name_len} bytes, the limit is 255: shorten it")]

@@ -68,6 +68,7 @@ pub enum Event {
 
 /// Messages of one topic that this client should have received and will not.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Gap {
     /// The topic.
     pub topic: Arc<str>,
@@ -100,8 +101,8 @@ pub enum GapReason {
     Disconnected,
 }
 
-impl From<protocol::GapReason> for GapReason {
-    fn from(reason: protocol::GapReason) -> GapReason {
+impl GapReason {
+    pub(crate) fn of(reason: protocol::GapReason) -> GapReason {
         match reason {
             protocol::GapReason::Overflow => GapReason::Overflow,
             protocol::GapReason::Expired => GapReason::Expired,

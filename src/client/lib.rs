@@ -108,12 +108,14 @@ pub use client::{Client, ServerInfo, Subscription};
 pub use error::{ClientError, HeaderError, ServerError};
 pub use events::{Event, Gap, GapReason};
 pub use options::{ClientOptions, PublishOptions, PublishWindow, SubscribeOptions};
-pub use received::{Message, Messages, OwnedMessage};
+pub use received::{Headers, Message, Messages, OwnedMessage};
 pub use reconnect::ReconnectPolicy;
 pub use topic::{PublishTicket, Published, Topic};
 
-pub use blipmq_protocol::messages::Headers;
+// What the public types above mention of other crates.
+pub use blipmq_protocol::name::NameError;
 pub use blipmq_protocol::{Overflow, Start};
+pub use bytes::Bytes;
 
 /// The example of the README compiles.
 #[cfg(doctest)]

@@ -77,7 +77,7 @@ impl Reader<'_> {
                             return end;
                         }
                     }
-                    Err(reject) => return reject.into(),
+                    Err(reject) => return ClientError::malformed(reject),
                 }
             }
             self.shared.events.push_all(&mut self.events);
@@ -140,7 +140,7 @@ impl Reader<'_> {
     }
 
     fn take(&mut self, frame: bytes::Bytes) -> Result<(), ClientError> {
-        match server_frame(&frame)? {
+        match server_frame(&frame).map_err(ClientError::malformed)? {
             ServerFrame::Messages(header) => {
                 let Known { name: topic, inbox_slot, .. } =
                     self.topic_named(header.topic, "MESSAGES")?;
@@ -175,7 +175,7 @@ impl Reader<'_> {
                 let topic = self.topic_named(id, "GAP")?.name;
                 let Some(subscription) = self.addressed(subscription)? else { return Ok(()) };
                 self.see(id, subscription.as_ref(), first.0, messages);
-                let (first, reason) = (first.0, reason.into());
+                let (first, reason) = (first.0, GapReason::of(reason));
                 self.events.push(Event::Gap(Gap { topic, first, messages, reason, subscription }));
             }
             ServerFrame::Goodbye { reason } => {

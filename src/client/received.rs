@@ -11,7 +11,7 @@ use crate::Subscription;
 use crate::options::REPLY_TO;
 use blipmq_protocol::frame::FLAG_CRC;
 use blipmq_protocol::limits::MESSAGES_HEADER_LEN;
-use blipmq_protocol::messages::{self, Header, Headers};
+use blipmq_protocol::messages::{self, Header};
 
 /// Messages of one topic that arrived together, in their order. Cheap to clone: the bytes are
 /// shared.
@@ -68,7 +68,7 @@ impl Messages {
             sequence: self.header.sequence.wrapping_add(index),
             timestamp_ns: self.header.timestamp,
             ttl,
-            headers: record.headers,
+            headers: Headers(record.headers),
             payload: record.payload,
         })
     }
@@ -84,7 +84,7 @@ impl Messages {
             sequence: message.sequence,
             timestamp_ns: message.timestamp_ns,
             ttl: message.ttl,
-            headers: self.frame.slice_ref(message.headers.block()),
+            headers: self.frame.slice_ref(message.headers.0.block()),
             payload: self.payload_bytes(message),
         }
     }
@@ -166,6 +166,18 @@ impl OwnedMessage {
 
     /// Names and values, in order.
     pub fn headers(&self) -> Headers<'_> {
-        Headers::of(&self.headers)
+        Headers(messages::Headers::of(&self.headers))
+    }
+}
+
+/// The headers of one message: an iterator of names and values, in the publisher's order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Headers<'a>(messages::Headers<'a>);
+
+impl<'a> Iterator for Headers<'a> {
+    type Item = (&'a [u8], &'a [u8]);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.0.next()
     }
 }
