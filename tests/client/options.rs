@@ -1,24 +1,16 @@
 //! What a client can ask for with a message or a subscription: headers, checksums, ACKs, starts,
 //! groups. Against a scripted server, and where the broker serves it, against the real one.
 
-mod support;
-
 use std::sync::mpsc;
 
+use crate::messages;
+use crate::support::broker::Broker;
+use crate::support::{Connection, Server, delivery, delivery_to};
 use blipmq::protocol::{Reject, Sequence, TopicId, encode};
 use blipmq_client::{
-    Client, ClientError, ClientOptions, Event, GapReason, Messages, Overflow, PublishOptions,
-    Published, Start, SubscribeOptions,
+    Client, ClientError, ClientOptions, Event, GapReason, Overflow, PublishOptions, Published,
+    Start, SubscribeOptions,
 };
-use support::broker::Broker;
-use support::{Connection, Server, delivery, delivery_to};
-
-fn messages(client: &Client) -> Messages {
-    match client.recv() {
-        Ok(Event::Messages(messages)) => messages,
-        other => panic!("messages were due, got {other:?}"),
-    }
-}
 
 // --- headers ---
 
@@ -133,7 +125,7 @@ fn each_message_of_a_shared_frame_gets_its_sequence_from_one_ack() {
     });
     let client = Client::connect(&server.addr).unwrap();
     let topic = client.topic("a").unwrap();
-    topic.publish(vec![0; support::MESSAGE_LEN_MAX as usize]).unwrap();
+    topic.publish(vec![0; crate::support::MESSAGE_LEN_MAX as usize]).unwrap();
     let mut tickets = Vec::new();
     for number in 1..=10u8 {
         match number {

@@ -2,17 +2,16 @@
 //!
 //! Delays of the policies here are short to be quick, never to make an order of things.
 
-mod support;
-
 use std::time::Duration;
 
+use crate::messages;
+use crate::support::broker::Broker;
+use crate::support::{Connection, Server, delivery, delivery_to};
 use blipmq::protocol::{Reject, encode};
 use blipmq_client::{
-    Client, ClientError, ClientOptions, Event, GapReason, Messages, PublishOptions,
-    ReconnectPolicy, SubscribeOptions, Subscription,
+    Client, ClientError, ClientOptions, Event, GapReason, PublishOptions, ReconnectPolicy,
+    SubscribeOptions, Subscription,
 };
-use support::broker::Broker;
-use support::{Connection, Server, delivery, delivery_to};
 
 const LONG: Duration = Duration::from_secs(600);
 
@@ -21,14 +20,6 @@ fn connect(addr: &str) -> Client {
         .first_delay(Duration::from_millis(1))
         .delay_max(Duration::from_millis(20));
     ClientOptions::new().reconnect(policy).connect(addr).unwrap()
-}
-
-#[track_caller]
-fn messages(client: &Client) -> Messages {
-    match client.recv() {
-        Ok(Event::Messages(messages)) => messages,
-        other => panic!("messages were due, got {other:?}"),
-    }
 }
 
 /// The events of a connection that ends and the next one; gives what `Disconnected` counted and

@@ -1,13 +1,11 @@
 //! Request and reply: through the real broker, and against a scripted server for what only time
 //! would bring about.
 
-mod support;
-
 use std::time::Duration;
 
+use crate::support::broker::Broker;
+use crate::support::{Connection, Server, delivery, delivery_with_headers};
 use blipmq_client::{Client, ClientError, Event, PublishOptions};
-use support::broker::Broker;
-use support::{Connection, Server, delivery, delivery_with_headers};
 
 const LONG: Duration = Duration::from_secs(60);
 

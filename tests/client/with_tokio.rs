@@ -2,17 +2,15 @@
 //!
 //! Every test runs on a runtime of one thread, on which a blocking call would stop all tasks.
 
-mod support;
-
 use std::time::Duration;
 
+use crate::support::broker::Broker;
+use crate::support::{Connection, Server};
 use blipmq::protocol::{Sequence, TopicId, encode};
 use blipmq_client::tokio::Client;
 use blipmq_client::{
     ClientError, ClientOptions, Event, PublishOptions, ReconnectPolicy, SubscribeOptions,
 };
-use support::broker::Broker;
-use support::{Connection, Server};
 
 const LONG: Duration = Duration::from_secs(60);
 
