@@ -1,11 +1,11 @@
-//! Bytes to frames: finds where a frame ends, checks it against PROTOCOL.md, and reads its fields.
+//! Bytes to frames: finds where a frame ends, checks the frame, and reads its fields.
 //!
-//! Called by `broker::session` for what clients send and by the client for what servers send.
-//! Nothing is copied: a decoded frame borrows from the bytes it was found in.
+//! Used by the broker for the frames of clients and by the client for the frames of servers.
+//! Nothing is copied: a decoded frame borrows from the bytes that it was found in.
 //!
 //! # Always true
-//! - The answer does not depend on where reads split the bytes.
-//! - No input panics, and none makes this allocate, except for the text of a [`Reject`].
+//! - The result does not depend on where reads split the bytes.
+//! - No input causes a panic, and none an allocation, except for the text of a [`Reject`].
 
 use crate::Reject;
 use crate::frame::{self, Kind};
@@ -17,7 +17,7 @@ mod server;
 pub use client::{ClientFrame, Hello, Subscribe, client_frame};
 pub use server::{ServerFrame, Welcome, server_frame};
 
-/// The whole frame at the start of `bytes`, or `None` until more bytes arrive.
+/// Returns the whole frame at the start of `bytes`, or `None` if its end has not arrived yet.
 pub fn next_frame(bytes: &[u8], frame_len_max: u32) -> Result<Option<&[u8]>, Reject> {
     let Some(frame_len) = bytes.first_chunk::<4>() else { return Ok(None) };
     let frame_len = u32::from_le_bytes(*frame_len);
@@ -30,8 +30,8 @@ pub fn next_frame(bytes: &[u8], frame_len_max: u32) -> Result<Option<&[u8]>, Rej
     Ok(bytes.get(..frame_len as usize))
 }
 
-/// The HELLO at the start of `bytes`, or `None` until more bytes arrive. Anything else is not a
-/// BLIP/1 client, and is told so before much of it is kept.
+/// Returns the HELLO at the start of `bytes`, or `None` if its end has not arrived yet. A peer that
+/// begins with anything else is not a BLIP/1 client; it is refused before many bytes are buffered.
 pub fn next_hello(bytes: &[u8]) -> Result<Option<&[u8]>, Reject> {
     let looks_like_hello = |frame: &[u8]| {
         frame.get(4).is_none_or(|kind| *kind == Kind::Hello as u8)
@@ -42,7 +42,7 @@ pub fn next_hello(bytes: &[u8]) -> Result<Option<&[u8]>, Reject> {
                 .all(|(byte, magic)| *byte == magic)
     };
     match next_frame(bytes, HELLO_LEN_MAX) {
-        // Of a whole frame that ends before its magic, what follows it says nothing.
+        // A whole frame may end before the magic. The bytes behind it are not evidence then.
         Ok(found) if looks_like_hello(found.unwrap_or(bytes)) => Ok(found),
         Ok(_) | Err(_) => {
             let found = bytes[..bytes.len().min(12)].escape_ascii().to_string();
@@ -66,7 +66,7 @@ fn kind_of(frame: &[u8]) -> Result<Kind, Reject> {
     Ok(kind)
 }
 
-/// What is left to read of a frame's body.
+/// The part of a frame's body that is still unread.
 struct Body<'a> {
     kind: u8,
     frame_len: u32,

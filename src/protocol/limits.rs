@@ -1,6 +1,6 @@
 //! Every bound that BLIP/1 itself sets.
 //!
-//! What a broker bounds beyond them, and what can be configured, is in `limits` of the broker.
+//! The broker's own bounds, and those that can be configured, are in `blipmq::limits`.
 
 /// Bytes every frame starts with.
 pub const FRAME_HEADER_LEN: usize = 8;
@@ -11,16 +11,16 @@ pub const RECORD_HEADER_LEN: usize = 4;
 
 /// Longest topic or pattern, in bytes of UTF-8.
 pub const TOPIC_LEN_MAX: usize = 1_024;
-/// Longest frame accepted before HELLO: the client is not known yet, so it is given little memory.
+/// Longest frame accepted before HELLO: the client is not known yet, and gets little memory.
 pub const HELLO_LEN_MAX: u32 = 16 * 1_024;
 /// Topic ids are 31 bits on the wire, because the top bit marks a provisional one.
 pub const TOPIC_ID_MAX: u32 = 0x7fff_ffff;
 
-/// Longest payload that any broker may be configured to accept: a frame stays inside one 32-bit
-/// length with room.
+/// Longest payload that any broker can be configured to accept. A frame with such a payload and the
+/// largest header block is still well below the 4 GiB that `frame_len` can express.
 pub const MESSAGE_LEN_MAX: u32 = 256 << 20;
-/// Most bytes a frame with one message adds to its payload: header, record, and the largest
-/// header block (its length is 16 bits).
+/// Most bytes that a frame with one message adds to the payload: header, record, and the largest
+/// header block (its length field has 16 bits).
 pub const FRAME_OVERHEAD_MAX: u64 = (MESSAGES_HEADER_LEN + RECORD_HEADER_LEN + 2 + 65_535) as u64;
 
 const _: () = assert!(HELLO_LEN_MAX as usize > FRAME_HEADER_LEN);

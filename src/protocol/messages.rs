@@ -1,10 +1,10 @@
-//! MESSAGES frames: reading their header, stamping it in place, walking records and frames.
+//! MESSAGES frames: reading the header, stamping the header in place, walking records and frames.
 //!
-//! Called by `broker::session` when a publisher's frame arrives, by `broker::shard` to stamp it,
-//! and by the client on both ends.
+//! Used by the broker when a publisher's frame arrives and when the topic's owner stamps it, and by
+//! the client for what it publishes and receives.
 //!
 //! # Always true
-//! - Stamping touches offsets 8 to 36 only: `crc` covers what lies behind, and stays valid.
+//! - Stamping writes offsets 8 to 36 only: `crc` covers the bytes behind it, and stays valid.
 
 use crate::limits::MESSAGES_HEADER_LEN;
 use crate::{Kind, Sequence, TopicId};
@@ -27,31 +27,36 @@ const TIMESTAMP_AT: usize = 24;
 const TTL_AT: usize = 32;
 const CRC_AT: usize = 36;
 
-/// The first 40 bytes of a MESSAGES frame, as numbers.
+/// The fields of the first 40 bytes of a MESSAGES frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Header {
-    /// Bytes of the whole frame.
+    /// Length of the whole frame.
     pub frame_len: u32,
-    /// ACK, CRC, HEADERS.
+    /// [`FLAG_ACK`](crate::frame::FLAG_ACK), [`FLAG_CRC`](crate::frame::FLAG_CRC) and
+    /// [`FLAG_HEADERS`](crate::frame::FLAG_HEADERS).
     pub flags: u8,
-    /// Messages in the frame.
+    /// Number of messages in the frame.
     pub count: u16,
-    /// Topic id, or a provisional one from a publisher.
+    /// Topic id; from a publisher perhaps a [provisional](crate::frame::PROVISIONAL) one.
     pub topic: u32,
-    /// 0, or the one subscription meant.
+    /// 0 for all plain subscriptions, else the one subscription that the frame is for.
     pub subscription: u32,
-    /// Publish id from a publisher, sequence of the first message to a subscriber.
+    /// From a publisher the publish id, to a subscriber the sequence of the first message.
     pub sequence: u64,
-    /// Nanoseconds since the Unix epoch when the broker accepted it.
+    /// When the broker accepted the frame, in nanoseconds since the Unix epoch.
     pub timestamp: u64,
-    /// Milliseconds to live, 0 for ever.
+    /// Time to live in milliseconds. From a publisher 0 is the server's default, to a subscriber 0
+    /// is for ever.
     pub ttl_ms: u32,
-    /// CRC-32C of everything behind the header, if the flag says so.
+    /// CRC-32C of everything behind the header, if the CRC flag is set.
     pub crc: u32,
 }
 
 impl Header {
-    /// Reads the header of a frame that is at least 40 bytes long.
+    /// Reads the header of a frame.
+    ///
+    /// # Panics
+    /// If the frame is shorter than its header.
     #[inline]
     pub fn read(frame: &[u8]) -> Header {
         Header {
@@ -67,7 +72,7 @@ impl Header {
         }
     }
 
-    /// The 40 bytes of this header.
+    /// Returns the 40 bytes of this header.
     pub fn to_bytes(&self) -> [u8; MESSAGES_HEADER_LEN] {
         let mut bytes = [0; MESSAGES_HEADER_LEN];
         bytes[..4].copy_from_slice(&self.frame_len.to_le_bytes());
@@ -84,21 +89,21 @@ impl Header {
     }
 }
 
-/// What the broker writes into a frame it accepted.
+/// What the broker writes into the header of a frame that it accepted.
 #[derive(Debug, Clone, Copy)]
 pub struct Stamp {
-    /// The topic's real id, also where the publisher wrote a provisional one.
+    /// The topic's id, which may replace a provisional one.
     pub topic: TopicId,
-    /// Sequence of the first message.
+    /// The sequence of the first message.
     pub sequence: Sequence,
-    /// Nanoseconds since the Unix epoch.
+    /// The time of acceptance, in nanoseconds since the Unix epoch.
     pub timestamp: u64,
-    /// What the publisher asked for, or the server's default.
+    /// The time to live that the publisher asked for, or the server's default.
     pub ttl_ms: u32,
 }
 
-/// Stamps every frame of `frames`, which hold whole MESSAGES frames back to back; returns the
-/// sequence after the last message.
+/// Stamps every frame of `frames`, which are whole MESSAGES frames back to back. Returns the sequence
+/// after the last message.
 pub fn stamp(frames: &mut [u8], stamp: Stamp) -> Sequence {
     let mut sequence = stamp.sequence;
     let mut rest = frames;
@@ -116,7 +121,8 @@ pub fn stamp(frames: &mut [u8], stamp: Stamp) -> Sequence {
     sequence
 }
 
-/// Marks every frame of `frames` as of a topic and meant for one subscription.
+/// Writes topic id and subscription into every frame of `frames`, which are whole MESSAGES frames back
+/// to back.
 pub fn address(frames: &mut [u8], topic: TopicId, subscription: u32) {
     let mut rest = frames;
     while !rest.is_empty() {
@@ -127,7 +133,7 @@ pub fn address(frames: &mut [u8], topic: TopicId, subscription: u32) {
     }
 }
 
-/// The first of whole MESSAGES frames lying back to back: its length and how many messages it has.
+/// Returns the length of the first of several whole MESSAGES frames, and its number of messages.
 pub fn first_frame(frames: &[u8]) -> (usize, u32) {
     (u32_at(frames, 0) as usize, u32::from(u16_at(frames, COUNT_AT)))
 }

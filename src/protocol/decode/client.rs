@@ -5,70 +5,70 @@ use crate::frame::{self, Kind};
 use crate::messages::{self, Header};
 use crate::{Reject, RequestId, SubscriptionId};
 
-/// A frame that a client may send.
+/// A frame that a client sends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ClientFrame<'a> {
-    /// The first frame.
+    /// HELLO: the first frame of a connection.
     Hello(Hello<'a>),
-    /// Asks for a topic's id.
+    /// OPEN: asks for the id of a topic.
     Open {
-        /// Chosen by the client.
+        /// Chosen by the client; the answer carries the same number.
         request: RequestId,
-        /// As sent: not checked yet.
+        /// As sent: not checked by [`name`](crate::name) yet.
         topic: &'a str,
     },
-    /// Asks for a pattern's messages.
+    /// SUBSCRIBE: asks for the messages of a pattern.
     Subscribe(Subscribe<'a>),
-    /// Ends a subscription.
+    /// UNSUBSCRIBE: ends a subscription.
     Unsubscribe {
-        /// Chosen by the client.
+        /// The number from its SUBSCRIBE.
         subscription: SubscriptionId,
     },
-    /// Asks for a PONG.
+    /// PING: asks for a PONG.
     Ping {
         /// Returned in the PONG.
         opaque: u64,
     },
-    /// Answers the server's PING.
+    /// PONG: answers the server's PING.
     Pong {
-        /// As in the PING.
+        /// The number from the PING.
         opaque: u64,
     },
-    /// Send what is queued, then close.
+    /// CLOSE: asks the server to send what is queued, then to close.
     Close,
-    /// Messages to publish; the frame itself stays where it was found.
+    /// MESSAGES: messages to publish. The records stay where the frame was found.
     Messages(Header),
 }
 
-/// HELLO.
+/// The fields of HELLO.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Hello<'a> {
-    /// 0 none, 1 token, 2 user and password.
+    /// 0 is none, 1 a token, 2 a user with a password.
     pub auth_kind: u16,
-    /// For logs and pages; may be empty.
+    /// A name for logs and admin pages; may be empty.
     pub client_name: &'a str,
-    /// Token or user.
+    /// The token with auth kind 1, the user with auth kind 2, else empty.
     pub user: &'a str,
-    /// Only with auth kind 2.
+    /// The password with auth kind 2, else empty.
     pub password: &'a str,
 }
 
-/// SUBSCRIBE; the options are as sent, `broker::session` gives them meaning.
+/// The fields of SUBSCRIBE. The options are as sent: their values are not checked yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Subscribe<'a> {
-    /// Chosen by the client.
+    /// Chosen by the client, unique on its connection.
     pub subscription: SubscriptionId,
-    /// See [`frame::Overflow`].
+    /// The byte of an [`Overflow`](frame::Overflow).
     pub overflow: u8,
-    /// See [`frame::Start`].
+    /// The byte of a [`Start`](frame::Start).
     pub start: u8,
-    /// Messages the queue may hold, 0 for the server's default.
+    /// Messages that the queue may hold; 0 is the server's default.
     pub capacity: u32,
-    /// See [`frame::Start`].
+    /// The argument of that start.
     pub start_argument: u64,
-    /// As sent: not checked yet.
+    /// As sent: not checked by [`name`](crate::name) yet.
     pub pattern: &'a str,
-    /// Empty for none.
+    /// Empty if the subscription is not a member of a group.
     pub group: &'a str,
 }
 

@@ -5,106 +5,106 @@ use crate::frame::{FLAG_FATAL, GapReason, Kind};
 use crate::messages::{self, Header};
 use crate::{CoreId, Reject, RequestId, Sequence, SubscriptionId, TopicId};
 
-/// A frame that a server may send.
+/// A frame that a server sends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ServerFrame<'a> {
-    /// Answers HELLO.
+    /// WELCOME: answers HELLO.
     Welcome(Welcome<'a>),
-    /// Names a topic id.
+    /// TOPIC: names a topic id.
     Topic {
-        /// The OPEN answered, 0 if none.
+        /// The OPEN that is answered; 0 if the frame was not asked for.
         request: RequestId,
-        /// The id.
+        /// The id, valid as long as the server runs.
         topic: TopicId,
-        /// The sequence the next message gets.
+        /// The sequence of the topic's next message.
         next_sequence: Sequence,
         /// The core that orders the topic.
         owner: CoreId,
-        /// The topic.
+        /// The name of the topic.
         name: &'a str,
     },
-    /// In force from here on.
+    /// SUBSCRIBED: the subscription is active from here on.
     Subscribed {
-        /// Chosen by the client.
+        /// The number from its SUBSCRIBE.
         subscription: SubscriptionId,
     },
-    /// No message for it follows.
+    /// UNSUBSCRIBED: the subscription has ended, no message for it follows.
     Unsubscribed {
-        /// Chosen by the client.
+        /// The number from its SUBSCRIBE.
         subscription: SubscriptionId,
     },
-    /// A publish was given its sequence.
+    /// ACK: the messages of a frame were accepted and have their sequences.
     Ack {
-        /// The topic.
+        /// The topic of the frame.
         topic: TopicId,
-        /// As the publisher wrote it.
+        /// The publish id that the publisher wrote into the frame.
         publish_id: u64,
-        /// Of the first message.
+        /// The sequence of the first message.
         sequence: Sequence,
-        /// How many were accepted.
+        /// The number of messages accepted.
         messages: u32,
     },
-    /// Messages this subscriber missed.
+    /// GAP: messages that this subscriber missed.
     Gap {
-        /// The topic.
+        /// The topic of the messages.
         topic: TopicId,
-        /// 0, or the one subscription meant.
+        /// 0 for all plain subscriptions, else the one subscription that missed them.
         subscription: u32,
-        /// First one missed.
+        /// The sequence of the first missed message.
         first: Sequence,
-        /// How many.
+        /// The number of messages missed.
         messages: u64,
-        /// Why.
+        /// Why they were missed.
         reason: GapReason,
     },
-    /// What was wrong.
+    /// ERROR: the server refused something.
     Error {
-        /// The connection closes.
+        /// Whether the connection closes.
         fatal: bool,
-        /// Request or subscription concerned, else 0.
+        /// The request or subscription concerned, else 0.
         about: u32,
-        /// PROTOCOL.md section 5.
+        /// One of the protocol's error codes, see [`Reject::code`].
         code: u16,
         /// What happened, the numbers, what to do.
         text: &'a str,
     },
-    /// The server drains.
+    /// GOODBYE: the server is stopping.
     Goodbye {
-        /// Why.
+        /// Why the server stops, for people.
         reason: &'a str,
     },
-    /// Asks for a PONG.
+    /// PING: asks for a PONG.
     Ping {
         /// Returned in the PONG.
         opaque: u64,
     },
-    /// Answers the client's PING.
+    /// PONG: answers the client's PING.
     Pong {
-        /// As in the PING.
+        /// The number from the PING.
         opaque: u64,
     },
-    /// Messages; the frame itself stays where it was found.
+    /// MESSAGES: published messages. The records stay where the frame was found.
     Messages(Header),
 }
 
-/// WELCOME.
+/// The fields of WELCOME.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Welcome<'a> {
-    /// Of the protocol.
+    /// Version of the protocol.
     pub version: u16,
-    /// Serving this connection.
+    /// The core that serves this connection.
     pub core: CoreId,
-    /// Of the broker.
+    /// The number of cores of the broker.
     pub cores: u16,
-    /// Of the broker.
+    /// The number of shards of the broker.
     pub shards: u16,
-    /// Longest payload.
+    /// Longest payload that the broker accepts.
     pub message_len_max: u32,
-    /// Longest frame.
+    /// Longest frame that the broker accepts.
     pub frame_len_max: u32,
-    /// New at every start of the server.
+    /// A number that is new at every start of the server.
     pub server_id: u64,
-    /// Name and version.
+    /// Name and version of the server.
     pub server: &'a str,
 }
 

@@ -1,4 +1,4 @@
-//! Frames cut into smaller ones, and frames handled as one: what the broker does between them.
+//! Frames that are cut, and runs of frames that the broker handles as one.
 
 use super::records::check_records;
 use super::{COUNT_AT, FLAGS_AT, Header, KIND_AT, TOPIC_AT, TTL_AT, u16_at, u32_at};
@@ -6,8 +6,8 @@ use crate::Kind;
 use crate::frame::{FLAG_ACK, FLAG_CRC, RECORD_HAS_HEADERS};
 use crate::limits::{MESSAGES_HEADER_LEN, RECORD_HEADER_LEN};
 
-/// A stamped frame of the last `keep` messages of a stamped frame that has more of them. It has no
-/// CRC: that of the whole frame says nothing of a part, and the broker makes none.
+/// Makes a frame of the last `keep` messages of a stamped frame that has more of them. The new frame
+/// has no CRC: that of the whole frame does not fit a part, and the broker computes none.
 pub fn last_messages(frame: &[u8], keep: u16) -> Vec<u8> {
     let mut header = Header::read(frame);
     let left_out = header.count.checked_sub(keep).expect("a part is cut from a larger frame");
@@ -15,13 +15,13 @@ pub fn last_messages(frame: &[u8], keep: u16) -> Vec<u8> {
     part(header, keep, &frame[end_of(frame, left_out)..])
 }
 
-/// A stamped frame of the first `keep` messages of a stamped frame that has more of them. It has no
-/// CRC, as that of [`last_messages`].
+/// Makes a frame of the first `keep` messages of a stamped frame that has more of them. The new frame
+/// has no CRC, as that of [`last_messages`].
 pub fn first_messages(frame: &[u8], keep: u16) -> Vec<u8> {
     part(Header::read(frame), keep, &frame[MESSAGES_HEADER_LEN..end_of(frame, keep)])
 }
 
-/// Where the first `count` records of a frame end.
+/// Returns the offset at which the first `count` records of a frame end.
 fn end_of(frame: &[u8], count: u16) -> usize {
     (0..count).fold(MESSAGES_HEADER_LEN, |at, _| {
         at + RECORD_HEADER_LEN + (u32_at(frame, at) & !RECORD_HAS_HEADERS) as usize
@@ -37,23 +37,24 @@ fn part(mut header: Header, keep: u16, records: &[u8]) -> Vec<u8> {
     [&header.to_bytes()[..], records].concat()
 }
 
-/// What may join a frame on its way through the broker, see [`run`].
+/// The bounds of a [`run`] of frames.
 #[derive(Debug, Clone, Copy)]
 pub struct RunBounds {
-    /// Of each frame.
+    /// Longest frame.
     pub frame_len_max: u32,
-    /// Of each message.
+    /// Longest payload.
     pub message_len_max: u32,
-    /// Of the whole run.
+    /// Most messages of the whole run.
     pub messages_max: u32,
-    /// Of the whole run.
+    /// Most bytes of the whole run.
     pub bytes_max: usize,
 }
 
-/// The run of frames at the start of `bytes` that differ from the first in nothing but their
-/// messages, so that they can be handled as one: its length and how many messages it has. The
-/// first, with the header `first`, was checked by the caller; the others are here, and one that is
-/// wrong is left for the caller to find.
+/// Finds the run of frames at the start of `bytes` that differ in nothing but their messages, so that
+/// they can be handled as one. Returns the length of the run and its number of messages.
+///
+/// The caller has checked the first frame, with the header `first`. The others are checked here: the
+/// run ends before a frame that is wrong, which the caller then finds.
 pub fn run(bytes: &[u8], first: &Header, bounds: RunBounds) -> (usize, u32) {
     let mut len = first.frame_len as usize;
     let mut messages = u32::from(first.count);

@@ -1,12 +1,12 @@
-//! The records of a MESSAGES frame: checking them once, and walking them after that.
+//! The records of a MESSAGES frame: checked once, walked after that.
 
 use super::Header;
 use crate::frame::{FLAG_HEADERS, RECORD_HAS_HEADERS};
 use crate::limits::{MESSAGES_HEADER_LEN, RECORD_HEADER_LEN};
 use crate::{Kind, Reject};
 
-/// Checks that the records of a whole MESSAGES frame are `count` and end where it ends, and that
-/// no payload is longer than `message_len_max`. Called once per frame, when it arrives.
+/// Checks that a whole MESSAGES frame has `count` records, that the last one ends where the frame does,
+/// and that no payload is longer than `message_len_max`. Called once per frame, on arrival.
 pub fn check(frame: &[u8], message_len_max: u32) -> Result<Header, Reject> {
     if frame.len() < MESSAGES_HEADER_LEN {
         return Err(Reject::BodyMismatch {
@@ -23,7 +23,7 @@ pub fn check(frame: &[u8], message_len_max: u32) -> Result<Header, Reject> {
     Ok(header)
 }
 
-/// The part of [`check`] behind the header. For its numbers a frame has at least the header.
+/// Checks the part of a frame behind its header, which the caller has found to be there.
 pub(super) fn check_records(
     frame: &[u8],
     flags: u8,
@@ -66,7 +66,7 @@ pub(super) fn check_records(
     Ok(())
 }
 
-/// Splits a record with headers into the header block and the payload; `None` if malformed.
+/// Splits a record with headers into header block and payload. `None` if the block is malformed.
 fn split_headers(record: &[u8]) -> Option<(&[u8], &[u8])> {
     let (headers_len, behind) = record.split_first_chunk::<2>()?;
     let (block, payload) = behind.split_at_checked(u16::from_le_bytes(*headers_len) as usize)?;
@@ -80,25 +80,26 @@ fn split_headers(record: &[u8]) -> Option<(&[u8], &[u8])> {
 /// One message of a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Record<'a> {
-    /// The headers, in order.
+    /// The headers, in the publisher's order.
     pub headers: Headers<'a>,
-    /// The payload.
+    /// The payload, which may be empty.
     pub payload: &'a [u8],
 }
 
-/// The headers of one message: an iterator of names and values.
+/// The headers of one message: an iterator over names and values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Headers<'a> {
     block: &'a [u8],
 }
 
 impl<'a> Headers<'a> {
-    /// The headers of a block as [`encode::record_header`](crate::encode::record_header) writes it.
+    /// Returns the headers of a block that [`encode::record_header`](crate::encode::record_header)
+    /// wrote.
     pub fn of(block: &'a [u8]) -> Headers<'a> {
         Headers { block }
     }
 
-    /// The block of those not yet taken.
+    /// Returns the block of the headers that the iterator has not returned yet.
     pub fn block(&self) -> &'a [u8] {
         self.block
     }
@@ -121,7 +122,7 @@ impl<'a> Iterator for Headers<'a> {
     }
 }
 
-/// The records of a frame that [`check`] found right.
+/// Returns the records of a frame that passed [`check`].
 pub fn records(frame: &[u8]) -> impl Iterator<Item = Record<'_>> {
     let mut rest = &frame[MESSAGES_HEADER_LEN..];
     std::iter::from_fn(move || {

@@ -1,4 +1,4 @@
-//! Cutting, joining and addressing frames.
+//! How frames are cut, joined into runs, and addressed.
 
 use super::*;
 use crate::frame::{FLAG_ACK, FLAG_CRC};
