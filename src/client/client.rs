@@ -1,4 +1,4 @@
-//! The blocking face of a connection: what a caller does with it, except publishing.
+//! The client: everything that a caller does with a connection, except publishing.
 //!
 //! Called by the caller's threads. Next on the path: `shared`, then `conversation`.
 
@@ -13,13 +13,15 @@ use crate::conversation::Asked;
 use crate::shared::{Shared, Wait};
 use crate::{ClientError, ClientOptions, Event, SubscribeOptions, Topic};
 
-/// Time that dropping a client waits for what was published to leave and for the broker to close.
+/// Time that dropping a client waits for published messages to leave and for the broker to close.
 const DROP_WAIT: Duration = Duration::from_millis(250);
 
-/// A connection to a broker. Cheap to clone; every clone is the same connection, from any thread.
+/// A connection to a broker. A client is cheap to clone; all clones share the connection, from any
+/// thread.
 ///
-/// Dropping the last clone sends what was published and closes, for which it waits a quarter of a
-/// second at most. [`flush`](Self::flush) or [`close`](Self::close) first where it matters.
+/// Dropping the last clone sends what was published and closes, but waits for that at most a quarter
+/// of a second. Where every message matters, call [`flush`](Self::flush) or [`close`](Self::close)
+/// first.
 #[derive(Clone)]
 pub struct Client {
     pub(crate) inner: Arc<Inner>,
@@ -30,23 +32,23 @@ pub(crate) struct Inner {
     pub(crate) threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
-/// What the broker said of itself in WELCOME.
+/// What the broker announced when the client connected.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ServerInfo {
-    /// Name and version.
+    /// Name and version of the broker.
     pub server: String,
-    /// New at every start of the broker: sequences of topics start over with it.
+    /// A number that is new at every start of the broker. Sequences of topics start over with it.
     pub server_id: u64,
     /// The core that serves this connection.
     pub core: u16,
-    /// Cores of the broker.
+    /// The number of cores of the broker.
     pub cores: u16,
-    /// Shards of the broker.
+    /// The number of shards of the broker.
     pub shards: u16,
-    /// Longest payload it takes.
+    /// Longest payload that the broker accepts.
     pub message_len_max: u32,
-    /// Longest frame it takes.
+    /// Longest frame that the broker accepts.
     pub frame_len_max: u32,
 }
 
@@ -56,14 +58,14 @@ impl Client {
         ClientOptions::new().connect(addr)
     }
 
-    /// What the broker said of itself.
+    /// Returns what the broker announced when the client connected, the last time.
     pub fn server_info(&self) -> Arc<ServerInfo> {
         self.inner.shared.lock().server.clone()
     }
 
-    /// A topic to publish to. Costs no round trip: if the broker refuses the topic, a later
-    /// `publish`, the next [`flush`](Self::flush) and an [`Event::Error`] say so. The same name
-    /// twice is the same topic.
+    /// Opens a topic to publish to, without a round trip: if the broker refuses the topic, a later
+    /// `publish`, the next [`flush`](Self::flush) and an [`Event::Error`] report that. Opening a topic
+    /// again returns a handle of the same one.
     pub fn topic(&self, topic: &str) -> Result<Topic, ClientError> {
         name::check_topic(topic)
             .map_err(|error| ClientError::BadTopic { topic: topic.to_owned(), error })?;
@@ -73,14 +75,14 @@ impl Client {
         Ok(Topic { shared: self.inner.shared.clone(), index, name })
     }
 
-    /// Returns when the broker has taken everything published before, by any thread; an error if
-    /// it refused some of it.
+    /// Returns when the broker has accepted everything published before, by any thread. Fails if the
+    /// broker refused some of it.
     pub fn flush(&self) -> Result<(), ClientError> {
         self.flush_until(None)
     }
 
-    /// As [`flush`](Self::flush), and gives up after `timeout` even if the broker is making
-    /// progress. A later flush covers the same messages.
+    /// Like [`flush`](Self::flush), but fails after `timeout` even if the broker makes progress. A later
+    /// flush covers the same messages.
     pub fn flush_timeout(&self, timeout: Duration) -> Result<(), ClientError> {
         self.flush_until(Instant::now().checked_add(timeout))
     }
@@ -106,9 +108,9 @@ impl Client {
         conversation.report_failure(flush.first_failure).map_or(Ok(()), Err)
     }
 
-    /// Subscribes to a pattern and returns when that is in force: every message accepted from here
-    /// on arrives, or is reported in an [`Event::Gap`]. In patterns `*` stands for one token and
-    /// `>`, at the end, for one or more.
+    /// Subscribes to a pattern and returns when the subscription is active: every message that the
+    /// broker accepts from then on arrives or is reported in an [`Event::Gap`]. In a pattern `*` stands
+    /// for one token and `>`, as the last, for one or more.
     pub fn subscribe(
         &self,
         pattern: &str,
@@ -123,7 +125,7 @@ impl Client {
         answer.map(|()| subscription)
     }
 
-    /// Nobody waits for the answer any more.
+    /// Ends a subscription whose answer nobody waits for any more.
     pub(crate) fn abandon(&self, subscription: &Subscription) {
         let mut conversation = self.inner.shared.lock();
         if conversation.check_open().is_ok() {
@@ -132,7 +134,7 @@ impl Client {
         }
     }
 
-    /// As [`subscribe`](Self::subscribe) without waiting: the answer comes as an
+    /// Like [`subscribe`](Self::subscribe), but does not wait: the answer comes as an
     /// [`Event::Subscribed`], or an [`Event::Error`] with [`ClientError::PatternRefused`], in its
     /// place among the messages.
     pub fn begin_subscribe(
@@ -158,8 +160,8 @@ impl Client {
         Ok(subscription)
     }
 
-    /// Ends a subscription and returns when the broker has: what was sent before may still be
-    /// among the events.
+    /// Ends a subscription and returns when the broker has confirmed that. Messages that the broker sent
+    /// before may still be among the events.
     pub fn unsubscribe(&self, subscription: &Subscription) -> Result<(), ClientError> {
         self.ask_to_unsubscribe(subscription)?;
         self.wait_for_answer(subscription, Wait::new("unsubscribe"))
@@ -180,30 +182,30 @@ impl Client {
         shared.wait(shared.lock(), wait, |now| now.take_answer(subscription.id)).1
     }
 
-    /// The next event; waits for it. After the last one, the reason why the connection ended.
+    /// Waits for the next event. After the last event, fails with the reason why the client ended.
     pub fn recv(&self) -> Result<Event, ClientError> {
         self.inner.shared.events.pop(None).map(|event| event.expect("waits for ever"))
     }
 
-    /// The next event, or `None` after `timeout`.
+    /// Waits for the next event, or returns `None` after `timeout`.
     pub fn recv_timeout(&self, timeout: Duration) -> Result<Option<Event>, ClientError> {
         self.inner.shared.events.pop(Instant::now().checked_add(timeout))
     }
 
-    /// The next event if there is one already.
+    /// Returns the next event if there is one already.
     pub fn try_recv(&self) -> Result<Option<Event>, ClientError> {
         self.recv_timeout(Duration::ZERO)
     }
 
-    /// Asks the broker to send what it has queued for this client and to close. Receive until
-    /// [`ClientError::Closed`] to have all of it. Nothing can be published any more.
+    /// Asks the broker to send what is queued for this client, then to close. Receive until
+    /// [`ClientError::Closed`] to get all of that. Publishing fails from here on.
     pub fn begin_close(&self) {
         self.inner.shared.close();
     }
 
-    /// Closes, and returns when the broker has taken everything published and has closed too.
-    /// Events not received yet are dropped, also for other clones; use
-    /// [`begin_close`](Self::begin_close) to have them.
+    /// Closes the connection, and returns when the broker has accepted everything published and has
+    /// closed too. Events that were not received are dropped, also for other clones; use
+    /// [`begin_close`](Self::begin_close) to get them.
     pub fn close(&self) -> Result<(), ClientError> {
         self.close_until(None)
     }
@@ -243,7 +245,7 @@ impl Inner {
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        // Nobody is left to tell. What must arrive was flushed, or closed, before.
+        // Nobody is left who could be told of a failure. Callers flush or close where that matters.
         let _ = self.close(Instant::now().checked_add(DROP_WAIT));
         // Between two connections the reader may be waiting for the system to connect.
         let is_connected = self.shared.lock().writable;
@@ -265,8 +267,8 @@ impl fmt::Debug for Client {
     }
 }
 
-/// A subscription of one client, to end it with [`Client::unsubscribe`]. Dropping it changes
-/// nothing: its messages come to the client.
+/// A handle of a subscription, for [`Client::unsubscribe`]. Dropping the handle does not end the
+/// subscription: its messages are events of the client.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Subscription {
     pub(crate) id: SubscriptionId,
@@ -274,12 +276,13 @@ pub struct Subscription {
 }
 
 impl Subscription {
-    /// The pattern subscribed to.
+    /// Returns the pattern of the subscription.
     pub fn pattern(&self) -> &Arc<str> {
         &self.pattern
     }
 
-    /// Whether the other handle is of the same client too: then they share one allocation.
+    /// Returns whether both handles are of one subscription of one client: then they share an
+    /// allocation.
     pub(crate) fn is_same(&self, other: &Subscription) -> bool {
         self.id == other.id && Arc::ptr_eq(&self.pattern, &other.pattern)
     }

@@ -1,6 +1,7 @@
 //! A connection from nothing to WELCOME, and its two threads.
 //!
-//! Called by `ClientOptions::connect`, and by `reconnect` for each further one. Next on the path: `reader` and `writer`.
+//! Called by `ClientOptions::connect`, and by `reconnect` for each further connection. Next on the path:
+//! `reader` and `writer`.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io::{self, Write};
@@ -21,26 +22,26 @@ use blipmq_protocol::decode::{Hello, ServerFrame, server_frame};
 use blipmq_protocol::encode;
 use blipmq_protocol::limits;
 
-/// A server asked for WELCOME may answer with an ERROR, whose text has 16 bits of length.
+/// The first frame of a server may be an ERROR, whose text has a length of 16 bits.
 const FIRST_FRAME_LEN_MAX: u32 = 70_000;
-/// Longest frame any broker can announce: a length is allocated before its bytes arrive, so what
-/// a server announces is not taken on trust.
+/// Longest frame that any broker can announce. A frame's memory is allocated before its bytes arrive, so
+/// what a server announces is not taken on trust.
 const FRAME_LEN_LIMIT: u32 = limits::frame_len_max(limits::MESSAGE_LEN_MAX);
-/// An idle connection is probed after this, so that a subscriber learns of a machine that is gone.
+/// Time after which an idle connection is probed, so that a subscriber notices a machine that is gone.
 const KEEPALIVE_IDLE: Duration = Duration::from_secs(30);
 /// Time between probes; the system's default number of them (9) then ends the connection.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
 
-/// A connection that was said WELCOME on.
+/// A connection on which the broker has sent WELCOME.
 pub(crate) struct Welcomed {
     pub(crate) stream: TcpStream,
-    /// What was read behind WELCOME.
+    /// The bytes that were read behind WELCOME.
     pub(crate) buffer: ReadBuffer,
     pub(crate) server: ServerInfo,
 }
 
 pub(crate) fn connect(options: &ClientOptions, addr: &str) -> Result<Client, ClientError> {
-    // HELLO has 12 bytes beside its header and three lengths; the name has the rest.
+    // Beside its header, HELLO has magic, version, auth kind and three lengths; the name has the rest.
     let name_len_max = limits::HELLO_LEN_MAX as usize - limits::FRAME_HEADER_LEN - 8 - 3 * 2;
     if options.name.len() > name_len_max {
         return Err(ClientError::NameTooLong { len: options.name.len(), len_max: name_len_max });
@@ -64,7 +65,7 @@ pub(crate) fn connect(options: &ClientOptions, addr: &str) -> Result<Client, Cli
     Ok(Client { inner: Arc::new(inner) })
 }
 
-/// Connects, and returns when the broker said WELCOME.
+/// Connects, and returns when the broker has sent WELCOME.
 pub(crate) fn open(options: &ClientOptions, addr: &str) -> Result<Welcomed, ClientError> {
     let stream = open_socket(options, addr)?;
     let mut buffer = ReadBuffer::new();
@@ -76,7 +77,7 @@ impl Inner {
     fn start(&self, name: &str, run: impl FnOnce() + Send + 'static) -> Result<(), ClientError> {
         let thread = thread::Builder::new().name(name.to_owned()).spawn(run);
         let thread = thread.map_err(|error| {
-            // The thread that does run must not wait for the one that does not.
+            // The thread that runs must not wait for the one that does not.
             self.shared.end(ClientError::Closed);
             ClientError::NoThread(Arc::new(error))
         })?;
@@ -107,7 +108,7 @@ fn open_socket(options: &ClientOptions, addr: &str) -> Result<TcpStream, ClientE
 }
 
 fn set_up_socket(stream: &TcpStream) -> io::Result<()> {
-    // Batches are made here, by what was published during a write: the kernel need not wait.
+    // The client makes batches itself, of what was published during a write: the kernel need not wait.
     stream.set_nodelay(true)?;
     let keepalive =
         socket2::TcpKeepalive::new().with_time(KEEPALIVE_IDLE).with_interval(KEEPALIVE_INTERVAL);
@@ -176,8 +177,8 @@ fn say_hello(
     }
 }
 
-/// A random number. Not for secrets: for names that must not meet, and for jitter.
+/// Returns a random number. Not for secrets: for names that must not collide, and for jitter.
 pub(crate) fn random() -> u64 {
-    // Every state is seeded by the system's randomness.
+    // Every `RandomState` is seeded by the system's randomness.
     RandomState::new().build_hasher().finish()
 }

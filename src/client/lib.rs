@@ -1,7 +1,7 @@
-//! The blocking Rust client: publish, subscribe, receive, over one TCP connection.
+//! The Rust client of the BlipMQ broker: publish, subscribe and receive over one TCP connection.
 //!
-//! For programs that use a broker, and for the `blipmq` command line. It has no runtime and no
-//! `async`: a connection is one socket and two threads, a reader and a writer.
+//! The client blocks, and needs no runtime: a connection is one socket and two threads, a reader and a
+//! writer.
 //!
 //! ```no_run
 //! use blipmq_client::{Client, Event};
@@ -11,7 +11,7 @@
 //!
 //! let orders = client.topic("orders.eu")?;
 //! orders.publish(b"one espresso")?;
-//! client.flush()?; // the broker has it
+//! client.flush()?; // the broker has accepted the message
 //!
 //! match client.recv()? {
 //!     Event::Messages(messages) => {
@@ -26,65 +26,67 @@
 //! ```
 //!
 //! # Publishing
-//! [`Topic::publish`] appends to a buffer and returns. What is published while the previous write
-//! is under way leaves with the next one, and messages of one topic share frames: the more load,
-//! the larger the batches, without a timer. When the buffer is full, `publish` blocks.
-//! [`Client::flush`] returns when the broker has taken everything published before it.
+//! [`Topic::publish`] appends to a buffer and returns. Messages that are published while the previous
+//! write is under way leave with the next one, and messages of one topic share frames: batches grow
+//! with the load, without a timer. While the buffer is full, `publish` blocks. [`Client::flush`]
+//! returns when the broker has accepted everything published before.
 //!
-//! [`Topic::publish_acked`] tells the sequence a message got; [`Topic::begin_publish_acked`] tells
-//! it later, and messages that ask share frames and ACKs as all do.
+//! [`Topic::publish_acked`] returns the sequence that a message got; [`Topic::begin_publish_acked`]
+//! returns a ticket for it, so that many confirmations can be on the way at once.
 //!
 //! # Receiving
-//! A connection gets a message once, however many of its subscriptions match, so a client has one
-//! stream of [`Event`]s, whose queue is bounded: while it is full the client does not read, and
-//! the broker sees a slow subscriber. **Answers come in the same stream.** A thread that calls
-//! `flush`, `subscribe` or `unsubscribe` while the queue is full, and nobody receives, waits for an
-//! answer behind what it does not take, until `request_timeout` says so. So a client that
-//! both receives much and flushes does so from two threads (it is cheap to clone), or asks with
-//! [`Client::begin_subscribe`]. A client that never subscribes has nothing to receive.
+//! A connection receives a message once, however many of its subscriptions match. So a client has one
+//! stream of [`Event`]s, in a bounded queue: while the queue is full the client does not read, and the
+//! broker sees a slow subscriber.
+//!
+//! **Answers of the broker come in the same stream.** While the queue is full and nobody receives, a
+//! thread that calls `flush`, `subscribe` or `unsubscribe` waits for an answer behind events that
+//! nobody takes, until `request_timeout` ends the call. A client that both receives much and flushes
+//! therefore needs two threads (a client is cheap to clone), or [`Client::begin_subscribe`]. A client
+//! without subscriptions has nothing to receive.
 //!
 //! # Request and reply
-//! [`Client::request`] publishes a message that says where to answer, and waits for the answer;
-//! [`Client::reply`] gives it. Any number of programs can answer; the first reply counts.
+//! [`Client::request`] publishes a message that names a topic for its reply, and waits for the reply;
+//! [`Client::reply`] sends one. Any number of programs can reply; the first reply counts.
 //!
 //! # Reconnecting
-//! With [`ClientOptions::reconnect`] the end of a connection is not the end of the client. What it
-//! keeps, and what it tells:
+//! With [`ClientOptions::reconnect`] the client outlives its connections. What it keeps and reports:
 //!
 //! | of | after a reconnect |
 //! |---|---|
 //! | messages that were not sent yet | they are sent, in their order; `publish` blocks while their bound, `outgoing_bytes_max`, is reached |
-//! | messages sent and not confirmed | never sent again; [`Event::Disconnected`] counts them, and the next [`Client::flush`] and every [`PublishTicket`] of theirs fails with [`ClientError::PossiblyLost`] |
-//! | subscriptions | asked for again; [`Event::Resubscribed`] for each |
-//! | a topic subscribed to with [`SubscribeOptions::resume`] | goes on behind the last message received, or an [`Event::Gap`] tells what is no longer kept |
-//! | a pattern with wildcards, or without `resume` | begins with the next message; when a topic known before has one, an [`Event::Gap`] with [`GapReason::Disconnected`] tells what was missed of it |
-//! | a group | goes on with the next message: the other members had what came meanwhile |
-//! | a broker that was started anew | [`Event::Reconnected`] says so; sequences start over, and subscriptions that resume get all that it has kept since |
-//! | a request under way | its reply may be lost: it ends with its timeout |
+//! | messages that were sent and not confirmed | they are never sent again; [`Event::Disconnected`] counts them, and the next [`Client::flush`] and each [`PublishTicket`] fails with [`ClientError::PossiblyLost`] |
+//! | subscriptions | they are made again, with an [`Event::Resubscribed`] for each |
+//! | a topic subscribed to with [`SubscribeOptions::resume`] | continues behind the last message received; an [`Event::Gap`] reports what is no longer retained |
+//! | a pattern with wildcards, or a subscription without `resume` | begins with the next message; when the next message of a known topic arrives, an [`Event::Gap`] with [`GapReason::Disconnected`] reports what was missed of the topic |
+//! | a group | continues with the next message: the other members received those in between |
+//! | a broker that was restarted | [`Event::Reconnected`] reports that; sequences start over, and subscriptions that resume receive everything retained since |
+//! | a request under way | its reply may be lost: the request ends with its timeout |
 //!
-//! So that little is unconfirmed, a client that reconnects asks for confirmation every 1,024
-//! messages or 256 KiB, or as its window says. Errors that another connection cannot mend, such as
-//! a frame that is not BLIP/1, end the client as ever.
+//! So that few messages are unconfirmed, a client that reconnects asks for confirmation every 1,024
+//! messages or 256 KiB, or as its [`PublishWindow`] says. Errors that another connection cannot mend,
+//! such as a frame that is not BLIP/1, end the client.
 //!
-//! # Without threads that wait
-//! The feature `tokio` has the same client with `async` functions, in the module `tokio`.
+//! # `async`
+//! With the feature `tokio`, the module `tokio` has the same client with `async` functions.
 //!
-//! # Where to read on
+//! # The code
 //!
 //! | to learn | read |
 //! |---|---|
 //! | how a connection begins | `connect` |
 //! | how messages become frames and share them | `outgoing`, `writer` |
-//! | what was asked and answered | `topic`, `conversation` |
+//! | what was asked and answered | `client`, `topic`, `conversation` |
 //! | how a request finds its reply | `request`, `conversation::requests` |
 //! | how bytes become events | `read_buffer`, `reader`, `received`, `events` |
 //! | what survives the end of a connection | `reconnect`, `conversation::renewal` |
 //! | how threads wait for each other | `shared` |
 //!
 //! # Always true
-//! - Messages of one thread to one topic keep their order, also when other threads publish to it.
-//! - The end of a client is told, with its reason, to every call that waits and every later one.
-//! - Memory is bounded: `outgoing_bytes_max` twice, `event_bytes_max`, one message above each.
+//! - Messages of one thread to one topic keep their order, also while other threads publish to the
+//!   topic.
+//! - Every call that waits when the client ends, and every later call, returns the reason of the end.
+//! - Memory is bounded: twice `outgoing_bytes_max`, `event_bytes_max`, and one message above each.
 
 mod client;
 mod connect;
@@ -117,7 +119,7 @@ pub use blipmq_protocol::name::NameError;
 pub use blipmq_protocol::{Overflow, Start};
 pub use bytes::Bytes;
 
-/// The example of the README compiles.
+/// Compiles the example of the README.
 #[cfg(doctest)]
 #[doc = include_str!("README.md")]
 struct Readme;

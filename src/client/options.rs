@@ -1,4 +1,4 @@
-//! What a caller can choose, and the defaults.
+//! The options of connections, messages and subscriptions, with their defaults.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,10 +9,10 @@ use crate::{Client, ClientError, ReconnectPolicy, connect};
 use blipmq_protocol::limits::TOPIC_LEN_MAX;
 use blipmq_protocol::{Overflow, Start, encode};
 
-/// Header that carries the topic to answer on (PROTOCOL.md section 2).
+/// The header that names the topic for the reply, as BLIP/1 defines it.
 pub(crate) const REPLY_TO: &str = "reply-to";
 
-/// How to connect, and the bounds of the connection. Every bound has a default that suits most.
+/// How to connect, and the bounds of the connection. The defaults suit most programs.
 ///
 /// ```no_run
 /// use std::time::Duration;
@@ -38,7 +38,7 @@ pub struct ClientOptions {
     pub(crate) credentials: Credentials,
 }
 
-/// What HELLO brings.
+/// The credentials that HELLO carries.
 #[derive(Clone)]
 pub(crate) enum Credentials {
     None,
@@ -74,105 +74,105 @@ impl Default for ClientOptions {
 }
 
 impl ClientOptions {
-    /// The defaults.
+    /// Returns the defaults.
     pub fn new() -> ClientOptions {
         ClientOptions::default()
     }
 
-    /// What the broker's logs and pages call this client; default none.
+    /// Names the client for the broker's logs and admin pages; default none.
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = name.into();
         self
     }
 
-    /// The token that the broker wants (`[auth] token`); default none. It goes over the wire as it
-    /// is. Wrong or missing credentials are refused with 4010.
+    /// Sets the token that the broker requires (`[auth] token`); default none. The token is sent in
+    /// clear text. The broker refuses wrong or missing credentials with error 4010.
     pub fn token(mut self, token: impl Into<String>) -> Self {
         self.credentials = Credentials::Token(token.into());
         self
     }
 
-    /// The user to connect as (`[[auth.users]]`), in place of a token. As for a token, the password
-    /// goes over the wire as it is.
+    /// Sets the user to connect as (`[[auth.users]]`), instead of a token. The password is sent in clear
+    /// text too.
     pub fn user(mut self, user: impl Into<String>, password: impl Into<String>) -> Self {
         self.credentials = Credentials::Password { user: user.into(), password: password.into() };
         self
     }
 
-    /// How long connecting may take, WELCOME included, per address of the host; default 5 s.
+    /// Bounds the time for connecting, WELCOME included, per address of the host; default 5 s.
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.connect_timeout = timeout;
         self
     }
 
-    /// How long a call waits while nothing moves on the connection; default 30 s. A call that
-    /// waits long because much is under way does not fail.
+    /// Bounds the time that a call waits while no byte moves on the connection; default 30 s. A call
+    /// that waits long because much is under way does not fail.
     pub fn request_timeout(mut self, timeout: Duration) -> Self {
         self.request_timeout = timeout;
         self
     }
 
-    /// Published bytes that may wait for the socket before `publish` blocks; default 1 MiB. As
-    /// much again may be in the hands of the writing thread.
+    /// Bounds the published bytes that wait for the socket; `publish` blocks at the bound. Default
+    /// 1 MiB. The writing thread may hold as many bytes again.
     pub fn outgoing_bytes_max(mut self, bytes: usize) -> Self {
         self.outgoing_bytes_max = bytes.max(1);
         self
     }
 
-    /// Bounds what is published and not yet known to be taken by the broker; default none, which
-    /// leaves it to TCP. A window keeps a fast publisher from running ahead of fast subscribers.
+    /// Bounds the messages that are published and not yet confirmed by the broker; default none, so
+    /// that TCP alone bounds them. A window keeps a fast publisher from running ahead of fast
+    /// subscribers.
     ///
-    /// The broker's word comes in the same stream as messages do. A client that subscribes too
-    /// must receive from another thread than the one that publishes.
+    /// Confirmations come in the same stream as messages. A client that also subscribes must not
+    /// receive from the thread that publishes.
     pub fn publish_window(mut self, window: PublishWindow) -> Self {
         self.publish_window =
             Some(PublishWindow { messages: window.messages.max(1), bytes: window.bytes.max(1) });
         self
     }
 
-    /// Events received and not taken by the caller before the client stops reading, so that the
-    /// broker sees a slow subscriber; default 1,024. A frame of many messages is one event.
+    /// Bounds the events that wait for the caller; default 1,024. At the bound the client stops reading,
+    /// and the broker sees a slow subscriber. A frame of many messages is one event.
     pub fn events_max(mut self, events: usize) -> Self {
         self.events_max = events.max(1);
         self
     }
 
-    /// As [`events_max`](Self::events_max), in bytes of frames; default 4 MiB. One frame above it
-    /// is still taken, alone.
+    /// Like [`events_max`](Self::events_max), in bytes of frames; default 4 MiB. A single frame above
+    /// the bound is still received, alone.
     pub fn event_bytes_max(mut self, bytes: usize) -> Self {
         self.event_bytes_max = bytes.max(1);
         self
     }
 
-    /// Whether what this client publishes carries a checksum (CRC-32C), which subscribers check
-    /// end to end; default no. What it receives it checks in any case: messages whose checksum
-    /// does not match are not delivered, and an [`Event::Gap`](crate::Event::Gap) with
+    /// Adds a checksum (CRC-32C) to published frames, which subscribers check end to end; default no.
+    /// Checksums of received frames are checked in any case: messages whose checksum does not match
+    /// are not delivered, and an [`Event::Gap`](crate::Event::Gap) with
     /// [`GapReason::Corrupt`](crate::GapReason::Corrupt) tells which they were.
     pub fn crc(mut self, crc: bool) -> Self {
         self.crc = crc;
         self
     }
 
-    /// Connects again when the connection is lost or the broker goes away; default no, and the end
-    /// of the connection is then the end of the client. See
-    /// [Reconnecting](crate#reconnecting) for what that keeps and what it cannot.
+    /// Reconnects when the connection is lost or the broker stops; default no, and the end of the
+    /// connection is the end of the client. See [Reconnecting](crate#reconnecting) for what survives.
     pub fn reconnect(mut self, policy: ReconnectPolicy) -> Self {
         self.reconnect = Some(policy);
         self
     }
 
-    /// Connects to `host:port` and returns when the broker said WELCOME.
+    /// Connects to `host:port` and returns when the broker has welcomed the client.
     pub fn connect(&self, addr: &str) -> Result<Client, ClientError> {
         connect::connect(self, addr)
     }
 }
 
-/// What may be published before the broker said that it took it; whichever is reached first.
+/// How much may be published and not confirmed: `publish` blocks when either bound is reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PublishWindow {
-    /// Messages.
+    /// Number of messages.
     pub messages: u64,
-    /// Bytes of payload. One message above it is still sent, alone.
+    /// Bytes of payload. A single message above the bound is still sent, alone.
     pub bytes: u64,
 }
 
@@ -195,21 +195,22 @@ pub struct PublishOptions {
 }
 
 impl PublishOptions {
-    /// The defaults.
+    /// Returns the defaults.
     pub fn new() -> PublishOptions {
         PublishOptions::default()
     }
 
-    /// The message is not delivered later than this after the broker took it; default is the
-    /// broker's `delivery.default_ttl_ms`. Parts of a millisecond count as a whole one.
+    /// Limits the time to live: the message is not delivered later than this after the broker accepted
+    /// it. The default is the broker's `delivery.default_ttl_ms`. The time is rounded up to
+    /// milliseconds.
     pub fn ttl(mut self, ttl: Duration) -> Self {
         self.ttl = Some(ttl);
         self
     }
 
-    /// Adds a header; a name may come more than once. A name has 255 bytes at most, a value
-    /// 65,535, and all headers of a message together 65,535 with 3 more for each: what is beyond
-    /// is told when the message is published.
+    /// Adds a header; a name may occur more than once. A name has at most 255 bytes, a value 65,535,
+    /// and all headers of a message together 65,535, with 3 more for each header. Publishing fails if
+    /// a limit is exceeded.
     pub fn header(mut self, name: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Self {
         let (name, value) = (name.as_ref(), value.as_ref());
         let block_len = self.headers.len() + 3 + name.len() + value.len();
@@ -223,12 +224,12 @@ impl PublishOptions {
         self
     }
 
-    /// Names the topic on which an answer is awaited, in the header `reply-to`.
+    /// Names the topic for the reply, in the header `reply-to`.
     pub fn reply_to(self, topic: impl AsRef<str>) -> Self {
         self.header(REPLY_TO, topic.as_ref())
     }
 
-    /// A message with these options.
+    /// Makes a message with these options.
     pub(crate) fn record<'a>(
         &'a self,
         payload: &'a [u8],
@@ -237,7 +238,7 @@ impl PublishOptions {
         Ok(Record { headers: self.headers()?, payload, ttl_ms: self.ttl_ms()?, wants_ack })
     }
 
-    /// The header block.
+    /// Returns the header block.
     pub(crate) fn headers(&self) -> Result<&[u8], ClientError> {
         match self.bad_header {
             Some(error) => Err(ClientError::BadHeader(error)),
@@ -245,7 +246,7 @@ impl PublishOptions {
         }
     }
 
-    /// The field of the wire, where 0 is the broker's default.
+    /// Returns the field of the frame, where 0 is the broker's default.
     pub(crate) fn ttl_ms(&self) -> Result<u32, ClientError> {
         let Some(ttl) = self.ttl else { return Ok(0) };
         match u32::try_from(ttl.as_nanos().div_ceil(1_000_000)) {
@@ -255,12 +256,12 @@ impl PublishOptions {
     }
 }
 
-/// How a subscription is kept by the broker.
+/// How the broker queues and starts a subscription.
 ///
 /// ```
 /// use blipmq_client::{Overflow, Start, SubscribeOptions};
 ///
-/// // The newest value of each topic, beginning with the one that is there.
+/// // The newest value of each topic, beginning with the last one published.
 /// let dashboard = SubscribeOptions::new().overflow(Overflow::Latest).start(Start::Last(1));
 /// // One of several workers that share the messages.
 /// let worker = SubscribeOptions::new().group("billing").overflow(Overflow::Block);
@@ -287,26 +288,26 @@ impl Default for SubscribeOptions {
 }
 
 impl SubscribeOptions {
-    /// The defaults.
+    /// Returns the defaults.
     pub fn new() -> SubscribeOptions {
         SubscribeOptions::default()
     }
 
-    /// What the broker does when the subscription's queue is full; default is its
+    /// Sets what the broker does when the queue of the subscription is full; default is the broker's
     /// `queues.overflow_policy`.
     pub fn overflow(mut self, overflow: Overflow) -> Self {
         self.overflow = overflow;
         self
     }
 
-    /// Messages the queue may hold; default, and most, is the broker's
-    /// `queues.subscriber_capacity`.
+    /// Bounds the messages in the queue; the broker's `queues.subscriber_capacity` is the default and
+    /// the most.
     pub fn capacity(mut self, messages: u32) -> Self {
         self.capacity = messages;
         self
     }
 
-    /// Which message to begin with; default is the next one accepted. Kept messages come in
+    /// Sets the message to begin with; default is the next one accepted. Retained messages come in
     /// [`Messages`](crate::Messages) whose
     /// [`subscription`](crate::Messages::subscription) is this one; live ones follow them.
     pub fn start(mut self, start: Start) -> Self {
@@ -314,16 +315,16 @@ impl SubscribeOptions {
         self
     }
 
-    /// Shares the messages with the other members of the group on the same pattern: each goes to
-    /// one of them. They come in [`Messages`](crate::Messages) whose
-    /// [`subscription`](crate::Messages::subscription) is this one. Empty is no group.
+    /// Shares the messages with the other members of the group on the same pattern: each message goes
+    /// to one member. They come in [`Messages`](crate::Messages) whose
+    /// [`subscription`](crate::Messages::subscription) is this one. An empty name is no group.
     pub fn group(mut self, name: impl Into<Arc<str>>) -> Self {
         self.group = Some(name.into()).filter(|name| !name.is_empty());
         self
     }
 
-    /// After a reconnect, goes on behind the last message received; default no, which begins with
-    /// the next one accepted. It takes a [`ClientOptions::reconnect`], and a broker that keeps
+    /// Continues behind the last message received after a reconnect; default no, which begins with the
+    /// next message accepted. Resuming takes a [`ClientOptions::reconnect`] and a broker that retains
     /// messages. See [Reconnecting](crate#reconnecting) for patterns with wildcards.
     pub fn resume(mut self, resume: bool) -> Self {
         self.resume = resume;

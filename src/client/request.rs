@@ -1,4 +1,4 @@
-//! Request and reply: a message that names a topic of this client's inbox, and the answer to it.
+//! Request and reply: a message that names a topic of this client's inbox, and the reply to it.
 //!
 //! Called by the caller's threads. Next on the path: `conversation::requests`.
 
@@ -23,10 +23,11 @@ impl Client {
     /// # Ok::<(), blipmq_client::ClientError>(())
     /// ```
     ///
-    /// Fails with [`ClientError::NoReply`] after `timeout`; the request itself then expires too, so
-    /// that nobody works for nothing. A reply never reaches another request than its own. Replies
-    /// do not become events, but come in the same stream: the same thread need not receive, but
-    /// somebody must, if this client has subscriptions.
+    /// Fails with [`ClientError::NoReply`] after `timeout`. The request itself expires at that time too,
+    /// so that no replier works for nothing. A reply never reaches a request other than its own.
+    ///
+    /// Replies are not events, but come in the same stream: if this client has subscriptions, another
+    /// thread has to receive meanwhile.
     pub fn request(
         &self,
         topic: &str,
@@ -36,7 +37,8 @@ impl Client {
         self.request_with(topic, payload, PublishOptions::new(), timeout)
     }
 
-    /// As [`request`](Self::request), with options; its own time to live wins over the timeout's.
+    /// Like [`request`](Self::request), with options. A time to live among them replaces that of the
+    /// timeout.
     pub fn request_with(
         &self,
         topic: &str,
@@ -59,7 +61,7 @@ impl Client {
         reply.map_err(|failure| pending.failure(failure))
     }
 
-    /// The inbox, which may not be in force yet.
+    /// Returns the subscription of the inbox, which may not be active yet.
     pub(crate) fn ask_for_inbox(&self) -> Result<SubscriptionId, ClientError> {
         let mut conversation = self.inner.shared.lock_to_send()?;
         let inbox = conversation.ask_for_inbox();
@@ -67,7 +69,7 @@ impl Client {
         Ok(inbox)
     }
 
-    /// Answers a message on the topic that it names in its header `reply-to`.
+    /// Replies to a message, on the topic that its header `reply-to` names.
     ///
     /// ```no_run
     /// use blipmq_client::{Client, Event};
@@ -82,8 +84,8 @@ impl Client {
     /// # Ok::<(), blipmq_client::ClientError>(())
     /// ```
     ///
-    /// It costs no round trip, also the first time. The client keeps some thousand topics it
-    /// replied to open, and forgets the oldest then.
+    /// A reply costs no round trip, not even the first one to a topic. The client keeps about a thousand
+    /// reply topics open and forgets the oldest ones.
     pub fn reply(
         &self,
         message: &Message<'_>,
@@ -92,7 +94,7 @@ impl Client {
         self.reply_with(message, payload, PublishOptions::new())
     }
 
-    /// As [`reply`](Self::reply), with options.
+    /// Like [`reply`](Self::reply), with options.
     pub fn reply_with(
         &self,
         message: &Message<'_>,
@@ -110,7 +112,7 @@ impl Client {
     }
 }
 
-/// A request whose slot is free again when this is dropped.
+/// A request under way. Dropping it frees its slot.
 pub(crate) struct PendingRequest {
     pub(crate) shared: Arc<Shared>,
     pub(crate) request: Request,
@@ -132,7 +134,7 @@ impl PendingRequest {
         Ok(pending)
     }
 
-    /// Publishes the request, for which there is room.
+    /// Publishes the request; the caller has found room for it.
     pub(crate) fn begin_in(
         conversation: &mut Conversation,
         topic: &Topic,
@@ -173,7 +175,7 @@ impl Drop for PendingRequest {
     }
 }
 
-/// Where a message wants its reply.
+/// Returns the topic that a message names for its reply.
 pub(crate) fn reply_topic<'a>(message: &Message<'a>) -> Result<&'a str, ClientError> {
     let Some(topic) = message.reply_to() else {
         return Err(ClientError::NoReplyTopic { topic: message.topic.to_owned() });
@@ -183,7 +185,7 @@ pub(crate) fn reply_topic<'a>(message: &Message<'a>) -> Result<&'a str, ClientEr
     Ok(topic)
 }
 
-/// The options of a reply carry back what the requester finds its request by.
+/// Adds the header by which the requester finds its request.
 pub(crate) fn reply_options(message: &Message<'_>, options: PublishOptions) -> PublishOptions {
     match message.header(CORRELATION_ID) {
         Some(number) => options.header(CORRELATION_ID, number),

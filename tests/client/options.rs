@@ -49,7 +49,7 @@ fn header_that_does_not_fit_is_refused_before_sending() {
     let topic = client.topic("a").unwrap();
     let refused = topic.publish_with("x", PublishOptions::new().header("n".repeat(256), ""));
     let told = refused.expect_err("it must fail").to_string();
-    assert_eq!(told, "bad header: its name is 256 bytes, the limit is 255: shorten it");
+    assert_eq!(told, "bad header: its name has 256 bytes, the limit is 255: shorten it");
     client.close().unwrap();
     assert!(server.join().is_empty());
 }
