@@ -4,8 +4,9 @@
 //! answer, by `writer` for what to send.
 //!
 //! # Always true
-//! - Requests and subscriptions take their numbers from one counter, so an ERROR names one thing.
-//! - PINGs are numbered upwards, so one PONG answers for everything sent before its PING.
+//! - Requests and subscriptions take their numbers from one counter, so the number in an ERROR is
+//!   unambiguous.
+//! - PINGs are numbered upwards, so one PONG confirms everything that was sent before its PING.
 //! - A topic that the broker refused takes no further message.
 
 use std::collections::VecDeque;
@@ -36,15 +37,15 @@ pub(crate) use renewal::Seen;
 pub(crate) use requests::{CORRELATION_ID, Request};
 pub(crate) use subscriptions::Asked;
 
-/// Failures kept for the next `flush`. The first one is what it reports; more would only be counted.
+/// Failures kept for the next `flush`, which reports the first one.
 const FAILURES_MAX: usize = 64;
-/// A window is acknowledged in this many steps, so that sending does not stop while a PONG travels.
+/// A window is confirmed in this many steps, so that sending does not stop while a PONG travels.
 const WINDOW_STEPS: u64 = 4;
 
-/// A client that reconnects must know what arrived: it asks after this much.
+/// A client that reconnects must know what arrived: each time after this amount it sends a PING.
 const CONFIRM_STEP: Amount = Amount { messages: 1_024, bytes: 256 * 1_024 };
 
-/// One connection's state.
+/// The state of one connection.
 pub(crate) struct Conversation {
     pub(crate) out: Outgoing,
     pub(crate) server: Arc<ServerInfo>,
@@ -54,39 +55,39 @@ pub(crate) struct Conversation {
     topic_of_name: HashMap<Arc<str>, usize>,
     topic_of_request: HashMap<u32, usize>,
     subscriptions: HashMap<u32, Entry>,
-    /// Frames that an ACK is due for, by publish id.
+    /// Frames whose ACK is due, by publish id.
     acks: HashMap<u64, PendingAck>,
     requests: Requests,
-    /// How often the writer took what waited.
+    /// The number of batches that the writer has taken.
     batches_taken: u64,
     window: Option<PublishWindow>,
-    /// How much is sent between two PINGs of the client's own, if it does that.
+    /// The amount between two PINGs that confirm messages without a `flush`, if there are any.
     ping_step: Option<Amount>,
     published: Amount,
-    /// What the writer took, and what a PONG confirmed.
+    /// The amounts that the writer has taken, and that PONGs have confirmed.
     written: Amount,
     taken: Amount,
-    /// PINGs without PONG, and what was published before each.
+    /// PINGs without PONG, and the amount published before each.
     pings: VecDeque<(u64, Amount)>,
     pings_sent: u64,
     pings_written: u64,
     publish_ids_written: u64,
     pongs_received: u64,
-    /// What went wrong without a call to tell it to; counted from the start of the connection.
+    /// Failures that no call was waiting for, counted from the start of the connection.
     failures: VecDeque<ClientError>,
     failures_dropped: usize,
     failures_reported: usize,
-    /// The writer may take what waits: there is a connection, and it takes bytes.
+    /// Whether the writer may take a batch: there is a connection, and its socket takes bytes.
     pub(crate) writable: bool,
-    /// Counts connections.
+    /// The number of the connection.
     pub(crate) epoch: u64,
-    /// CLOSE is sent: nothing may be appended behind it, except answers.
+    /// Whether CLOSE was sent: nothing but answers may follow it.
     pub(crate) closing: bool,
-    /// The first cause of the end; nothing is read or written from here on.
+    /// The first cause of the end; nothing is read or written after it.
     pub(crate) ended: Option<ClientError>,
-    /// Callers and the reader waiting for something of this to change.
+    /// Threads that wait for a change of this state.
     pub(crate) waiting: usize,
-    /// Those of them that wait without a thread.
+    /// Wakers of tasks that wait for a change of this state.
     pub(crate) wakers: Vec<Waker>,
     pub(crate) writer_sleeps: bool,
 }
@@ -94,12 +95,12 @@ pub(crate) struct Conversation {
 struct Topic {
     name: Arc<str>,
     request: u32,
-    /// 0 until the broker gave one.
+    /// 0 until the broker has named it.
     id: u32,
     refused: Option<ServerError>,
-    /// Opened to reply, and no caller has a handle of it.
+    /// Whether the topic was opened for replies only, and no caller has a handle of it.
     is_for_replies: bool,
-    /// The batch that its last message went into.
+    /// The batch that the last message went into.
     published_in: u64,
 }
 
@@ -116,7 +117,7 @@ struct Amount {
 }
 
 impl Conversation {
-    /// `token` is random: it makes the client's inbox its own.
+    /// `token` is random, so that no two clients share an inbox.
     pub(crate) fn new(
         server: Arc<ServerInfo>,
         options: &ClientOptions,
@@ -171,9 +172,9 @@ impl Conversation {
         id
     }
 
-    // --- what callers ask for ---
+    // --- requests of callers ---
 
-    /// Whether anything can be sent any more.
+    /// Fails if nothing can be sent any more.
     pub(crate) fn check_open(&self) -> Result<(), ClientError> {
         match &self.ended {
             Some(ended) => Err(ended.clone()),
@@ -182,7 +183,7 @@ impl Conversation {
         }
     }
 
-    /// The number of a topic here; the first time, its OPEN goes out.
+    /// Returns the index of a topic. The first time, its OPEN is sent.
     pub(crate) fn open(&mut self, name: &str) -> (usize, Arc<str>) {
         if let Some((name, index)) = self.topic_of_name.get_key_value(name) {
             self.topics[*index].is_for_replies = false;
@@ -191,7 +192,7 @@ impl Conversation {
         let request = self.take_id();
         let name: Arc<str> = name.into();
         self.write_open(request, &name);
-        // Messages need not wait for the id: the broker knows the request until then.
+        // Messages need not wait for the id: until then they carry the request, as a provisional id.
         let index = self.out.add_topic(PROVISIONAL | request);
         self.topics.push(Topic::new(name.clone(), request));
         self.topic_of_name.insert(name.clone(), index);
@@ -203,7 +204,7 @@ impl Conversation {
         encode::open(self.out.control(), RequestId(request), name);
     }
 
-    /// Everything that waits, for the writer.
+    /// Takes everything that waits to be written.
     pub(crate) fn take_outgoing(&mut self, batch: &mut Vec<u8>) {
         self.out.take(batch);
         self.batches_taken += 1;
@@ -212,7 +213,7 @@ impl Conversation {
         self.publish_ids_written = self.out.publish_ids();
     }
 
-    /// Whether a message may be published now, or has to wait for the socket or the window.
+    /// Returns whether a message may be published, or has to wait for the socket or the window.
     pub(crate) fn has_room(&self) -> bool {
         self.out_has_room()
             && self.window.is_none_or(|window| {
@@ -225,7 +226,7 @@ impl Conversation {
         self.out.len() < self.outgoing_bytes_max
     }
 
-    /// Appends a message for the next write; says where its ACK is if it wants one.
+    /// Appends a message for the next write. If the message wants an ACK, returns where to find it.
     pub(crate) fn publish(
         &mut self,
         index: usize,
@@ -242,9 +243,9 @@ impl Conversation {
         self.published.messages += 1;
         self.published.bytes += record.payload.len() as u64;
         if let Some(step) = self.ping_step {
-            let told = self.pings.back().map_or(self.taken, |(_, published)| *published);
-            if self.published.messages - told.messages >= step.messages
-                || self.published.bytes - told.bytes >= step.bytes
+            let pinged = self.pings.back().map_or(self.taken, |(_, published)| *published);
+            if self.published.messages - pinged.messages >= step.messages
+                || self.published.bytes - pinged.bytes >= step.bytes
             {
                 self.ping();
             }
@@ -265,7 +266,7 @@ impl Conversation {
         Ok(())
     }
 
-    /// Sends a PING behind everything published; `is_ponged` tells when it is answered.
+    /// Sends a PING behind everything published. `is_ponged` returns whether the PING is answered.
     pub(crate) fn ping(&mut self) -> u64 {
         self.pings_sent += 1;
         encode::ping(self.out.control(), self.pings_sent);
@@ -277,13 +278,13 @@ impl Conversation {
         self.pongs_received >= ping
     }
 
-    /// From which failure on a flush that starts now reports.
+    /// Returns the number of the first failure that a flush that starts now reports.
     pub(crate) fn failures_unreported(&self) -> usize {
         self.failures_reported
     }
 
-    /// The first failure from `first` on. A flush that overlapped with another one reports what
-    /// that one reported too: each caller may have published what was refused.
+    /// Returns the first failure from `first` on. Flushes that overlap report the same failure: each
+    /// caller may have published what was refused.
     pub(crate) fn report_failure(&mut self, first: usize) -> Option<ClientError> {
         let failure = self.failures.get(first.saturating_sub(self.failures_dropped)).cloned();
         self.failures_reported = self.failures_dropped + self.failures.len();
@@ -298,9 +299,9 @@ impl Conversation {
         }
     }
 
-    // --- what the broker answered ---
+    // --- answers of the broker ---
 
-    /// TOPIC that answers an OPEN: the name, shared with the caller's handles.
+    /// Handles a TOPIC that answers an OPEN. Returns the name, shared with the caller's handles.
     pub(crate) fn on_topic(
         &mut self,
         request: RequestId,
@@ -323,7 +324,7 @@ impl Conversation {
         Ok(asked.clone())
     }
 
-    /// PONG: everything published before its PING is taken.
+    /// Handles a PONG: the broker has accepted everything published before its PING.
     pub(crate) fn on_pong(&mut self, opaque: u64) -> Result<(), ClientError> {
         match self.pings.pop_front() {
             Some((ping, published)) if ping == opaque => {
@@ -338,7 +339,7 @@ impl Conversation {
         }
     }
 
-    /// An ERROR that is not fatal: to the call that waits for it, else an event.
+    /// Handles an ERROR that is not fatal. Returns an event if no call waits for the answer.
     pub(crate) fn on_error(&mut self, about: u32, error: ServerError) -> Option<Event> {
         if let Some(index) = self.topic_of_request.remove(&about) {
             let topic = &mut self.topics[index];
@@ -350,11 +351,11 @@ impl Conversation {
         if self.subscriptions.contains_key(&about) {
             return self.on_pattern_refused(about, error);
         }
-        // UNSUBSCRIBE crossed with the refusal of its SUBSCRIBE, which was told already.
+        // UNSUBSCRIBE crossed with the refusal of its SUBSCRIBE, which is reported already.
         if error.code == 4040 && about != 0 && about < self.next_id {
             return None;
         }
-        // Whatever it is, a flush must not call it success.
+        // Whatever was refused, a flush must not report success.
         Some(self.fail(ClientError::RequestRefused(error)))
     }
 

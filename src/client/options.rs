@@ -148,7 +148,7 @@ impl ClientOptions {
     /// Adds a checksum (CRC-32C) to published frames, which subscribers check end to end; default no.
     /// Checksums of received frames are checked in any case: messages whose checksum does not match
     /// are not delivered, and an [`Event::Gap`](crate::Event::Gap) with
-    /// [`GapReason::Corrupt`](crate::GapReason::Corrupt) tells which they were.
+    /// [`GapReason::Corrupt`](crate::GapReason::Corrupt) reports them.
     pub fn crc(mut self, crc: bool) -> Self {
         self.crc = crc;
         self
@@ -365,8 +365,8 @@ mod tests {
             (0, 65_533, HeaderError::BlockTooLong { block_len: 65_536 }),
         ] {
             let refused = options(name, value);
-            let told = refused.headers().expect_err("it is beyond");
-            assert!(matches!(told, ClientError::BadHeader(error) if error == expected), "{told}");
+            let failure = refused.headers().expect_err("it is beyond");
+            assert!(matches!(failure, ClientError::BadHeader(error) if error == expected), "{failure}");
         }
     }
 }

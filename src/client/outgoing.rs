@@ -1,13 +1,13 @@
-//! Published messages to MESSAGES frames: what is published while a write is under way shares
-//! frames, one open frame per topic.
+//! Published messages to MESSAGES frames: messages that are published during a write share frames, one
+//! open frame per topic.
 //!
-//! Called by `conversation`, under its lock; what is taken here goes to `writer`.
+//! Called by `conversation`, under its lock. Next on the path: `writer`.
 //!
 //! # Always true
-//! - Messages of one topic leave in the order they were appended in.
-//! - A control frame leaves behind everything appended before it: open frames are sealed first.
+//! - Messages of one topic leave in the order in which they were appended.
+//! - A control frame leaves after everything that was appended before: open frames are sealed first.
 //! - No frame exceeds `FRAME_BYTES_MAX` unless one message alone does.
-//! - A frame asks for one ACK if any of its messages does: asking costs no batching.
+//! - A frame asks for one ACK if any of its messages does: ACKs do not make batches smaller.
 
 use blipmq_protocol::frame::{FLAG_ACK, FLAG_CRC, FLAG_HEADERS};
 use blipmq_protocol::limits::{MESSAGES_HEADER_LEN, RECORD_HEADER_LEN};
@@ -17,58 +17,58 @@ use blipmq_protocol::{Kind, encode};
 #[cfg(test)]
 mod tests;
 
-/// Bytes of a frame that messages share: beyond this the 40 bytes of header are lost in the noise,
-/// and a subscriber would wait longer for the first of them.
+/// Most bytes of a frame that messages share: beyond that the 40 bytes of header do not matter any
+/// more, and a subscriber would wait longer for the first message.
 const FRAME_BYTES_MAX: usize = 64 * 1_024;
-/// A longer record gets a frame of its own: sharing one would copy it twice to save 40 bytes.
+/// A longer record gets a frame of its own: sharing would copy the record twice to save 40 bytes.
 const SHARED_RECORD_MAX: usize = 16 * 1_024;
-/// Buffers of sealed frames kept for the next open ones. Few topics are open at once in most
-/// clients, and a client of very many must not keep 64 KiB for each.
+/// Buffers of sealed frames that are kept for further ones. Most clients have few open frames at once,
+/// and a client with very many topics must not keep 64 KiB for each.
 const SPARE_BUFFERS_MAX: usize = 16;
 
-/// What waits for the next write.
+/// The frames that wait for the next write.
 pub(crate) struct Outgoing {
     frame_len_max: usize,
     crc: bool,
     sealed: Vec<u8>,
     topics: Vec<OpenFrame>,
-    /// Topics whose frame is open, in the order they were opened in.
+    /// Topics whose frame is open, in the order of opening.
     open: Vec<usize>,
     open_bytes: usize,
     spare: Vec<Vec<u8>>,
     publish_ids: u64,
 }
 
-/// The frame that a topic's next message joins. Without messages, `bytes` is empty.
+/// The frame that the next message of a topic joins. `bytes` is empty without messages.
 #[derive(Default)]
 struct OpenFrame {
     head: Head,
     bytes: Vec<u8>,
 }
 
-/// What of a frame's header the publisher writes.
+/// The fields of a frame's header that the publisher writes.
 #[derive(Default, Clone, Copy)]
 struct Head {
-    /// Provisional until the broker gave the id.
+    /// Provisional until the broker has named the id.
     topic: u32,
     count: u16,
     ttl_ms: u32,
     flags: u8,
-    /// 0 if no message of the frame asks for an ACK.
+    /// 0 if no message of the frame wants an ACK.
     publish_id: u64,
 }
 
-/// One message to append.
+/// A message to append.
 #[derive(Clone, Copy)]
 pub(crate) struct Record<'a> {
-    /// A header block, or nothing.
+    /// A header block, or empty.
     pub(crate) headers: &'a [u8],
     pub(crate) payload: &'a [u8],
     pub(crate) ttl_ms: u32,
     pub(crate) wants_ack: bool,
 }
 
-/// Where a message that wants an ACK finds it: the ACK gives the sequence of a frame's first.
+/// Where the ACK of a message is found. An ACK has the sequence of the frame's first message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Place {
     pub(crate) publish_id: u64,
@@ -76,7 +76,7 @@ pub(crate) struct Place {
 }
 
 impl Record<'_> {
-    /// Its bytes in a frame.
+    /// Returns the length of the record in a frame.
     pub(crate) fn len(&self) -> usize {
         let headers_len = if self.headers.is_empty() { 0 } else { 2 + self.headers.len() };
         RECORD_HEADER_LEN + headers_len + self.payload.len()
@@ -97,7 +97,7 @@ impl Outgoing {
         }
     }
 
-    /// Bytes that wait.
+    /// Returns the number of bytes that wait.
     pub(crate) fn len(&self) -> usize {
         self.sealed.len() + self.open_bytes
     }
@@ -106,24 +106,24 @@ impl Outgoing {
         self.len() == 0
     }
 
-    /// The last publish id given out.
+    /// Returns the last publish id that was used.
     pub(crate) fn publish_ids(&self) -> u64 {
         self.publish_ids
     }
 
-    /// Makes room for a topic; the answer names it from here on.
+    /// Adds a topic and returns its index.
     pub(crate) fn add_topic(&mut self, topic: u32) -> usize {
         self.topics.push(OpenFrame::default());
         self.set_topic(self.topics.len() - 1, topic);
         self.topics.len() - 1
     }
 
-    /// The broker gave the id: the frame that is open may already carry it.
+    /// Sets the id that a topic's open frame and further ones carry.
     pub(crate) fn set_topic(&mut self, index: usize, topic: u32) {
         self.topics[index].head.topic = topic;
     }
 
-    /// Appends one message; if it wants an ACK, says where that will tell of it.
+    /// Appends one message. If the message wants an ACK, returns where to find it.
     pub(crate) fn append(&mut self, index: usize, record: Record<'_>) -> Option<Place> {
         let record_len = record.len();
         let shares = record_len <= SHARED_RECORD_MAX;
@@ -170,29 +170,29 @@ impl Outgoing {
         place
     }
 
-    /// Where a control frame is written: behind everything appended so far.
+    /// Returns where to append a control frame: behind everything appended so far.
     pub(crate) fn control(&mut self) -> &mut Vec<u8> {
         self.seal_all();
         &mut self.sealed
     }
 
-    /// Everything that waits, in exchange for an empty buffer.
+    /// Takes everything that waits, in exchange for an empty buffer.
     pub(crate) fn take(&mut self, batch: &mut Vec<u8>) {
         assert!(batch.is_empty());
         self.seal_all();
         std::mem::swap(&mut self.sealed, batch);
     }
 
-    /// Everything that waits, for `put_back` over the next connection.
+    /// Takes everything that waits, for `put_back` on the next connection.
     pub(crate) fn take_unsent(&mut self, frame_len_max: u32) -> Vec<u8> {
         self.seal_all();
         self.frame_len_max = FRAME_BYTES_MAX.min(frame_len_max as usize);
         std::mem::take(&mut self.sealed)
     }
 
-    /// Appends what `take_unsent` gave: messages to the topic that `number` makes of their old one,
-    /// and PINGs. Other control frames were of the connection before. Returns how many messages
-    /// have no topic any more.
+    /// Appends what `take_unsent` returned: PINGs, and messages, whose old topic id `number` translates.
+    /// Other control frames belonged to the connection before. Returns the number of messages whose
+    /// topic does not exist any more.
     pub(crate) fn put_back(&mut self, unsent: Vec<u8>, number: impl Fn(u32) -> Option<u32>) -> u64 {
         let mut not_sent = 0;
         let mut rest = &unsent[..];
@@ -222,7 +222,7 @@ impl Outgoing {
     }
 
     fn seal(&mut self, index: usize) {
-        // The topic being published to was most likely opened last.
+        // A full frame is most likely the one that was opened last.
         let at = self.open.iter().rposition(|open| *open == index).expect("the frame is open");
         self.open.remove(at);
         self.move_to_sealed(index);
@@ -241,7 +241,7 @@ impl Outgoing {
     }
 }
 
-/// Fills the room left for it in front of the records.
+/// Fills the room for the header in front of the records.
 fn write_header(frame: &mut [u8], head: Head, crc: bool) {
     let header = Header {
         frame_len: u32::try_from(frame.len()).expect("the message was checked against WELCOME"),

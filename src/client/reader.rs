@@ -1,10 +1,10 @@
-//! The reading thread: each frame of the broker to the call that waits for it, or to the events.
+//! The reading thread: passes each frame of the broker to the call that waits for it, or to the events.
 //!
 //! Started by `connect`. Next on the path: `events`, `conversation`.
 //!
 //! # Always true
-//! - What the broker sent first is seen first: events before an answer are queued before it.
-//! - The reason why the connection ended is found here, and only here.
+//! - Callers see frames in the broker's order: the events before an answer are queued before it.
+//! - The reason for the end of a connection is found here, and only here.
 
 use std::io;
 use std::net::TcpStream;
@@ -46,9 +46,9 @@ pub(crate) fn run(shared: &Shared, mut buffer: ReadBuffer, plan: Option<&Plan>) 
 struct Reader<'a> {
     shared: &'a Shared,
     topics: HashMap<u32, Known>,
-    /// Of topics not named yet since a reconnect: the sequence after the last one received.
+    /// For topics that no TOPIC has named since a reconnect: the sequence after the last one received.
     before: HashMap<Arc<str>, u64>,
-    /// Found in the buffer and not queued yet: one lock of the queue serves many.
+    /// Events that are not queued yet: the queue is locked once for many.
     events: Vec<Event>,
     goodbye: Option<Arc<str>>,
 }
@@ -57,10 +57,11 @@ struct Reader<'a> {
 #[derive(Clone)]
 struct Known {
     name: Arc<str>,
-    /// Its messages are replies.
+    /// The slot that the messages reply to, if the topic belongs to the inbox.
     inbox_slot: Option<usize>,
     seen: Seen,
-    /// What came of it before the reconnect reached so far, until it is known what came since.
+    /// The sequence after the last one that came before the reconnect, until the next message shows
+    /// what was missed.
     before: Option<u64>,
 }
 
@@ -96,13 +97,13 @@ impl Reader<'_> {
         }
     }
 
-    /// Goes on over a new connection.
+    /// Continues over a new connection.
     fn renew(&mut self, stream: TcpStream, server: ServerInfo) {
         let same_server = self.shared.lock().server.server_id == server.server_id;
         let topics = std::mem::take(&mut self.topics);
         let mut seen = HashMap::new();
         for known in topics.into_values().filter(|known| known.inbox_slot.is_none()) {
-            // Also what was not heard of over the connection that ended.
+            // Also topics from which nothing came over the connection that ended.
             let next = if known.seen.first > 0 { Some(known.seen.next) } else { known.before };
             self.before.extend(next.map(|next| (known.name.clone(), next)));
             seen.insert(known.name, known.seen);
@@ -115,12 +116,12 @@ impl Reader<'_> {
         self.events.push(Event::Reconnected { same_server });
     }
 
-    /// Notes what came of a topic, and tells what did not come because there was no connection.
+    /// Notes which messages of a topic came, and reports those missed while there was no connection.
     fn see(&mut self, id: u32, subscription: Option<&Subscription>, first: u64, messages: u64) {
         let Some(known) = self.topics.get_mut(&id) else { return };
         let before = known.before.take();
         if let Some(subscription) = subscription {
-            // It was resumed: the broker tells what is missing.
+            // The subscription was resumed, and the broker reports what is missing.
             let next = first.saturating_add(messages);
             self.shared.lock().saw_addressed(subscription.id, next);
             return;
@@ -226,7 +227,7 @@ impl Reader<'_> {
             // Nothing follows CLOSE.
             ServerFrame::Ping { .. } if conversation.closing => {}
             ServerFrame::Ping { opaque } => {
-                // A server that pings without reading waits for itself, and fills nothing here.
+                // A server that pings without reading only waits for itself: PONGs are bounded.
                 let wait = Wait::new("answer a PING");
                 let (mut conversation, room) = self
                     .shared
@@ -250,8 +251,8 @@ impl Reader<'_> {
         Ok(())
     }
 
-    /// Whom a frame is for: `Some(None)` for all plain subscriptions, `None` for one that its caller
-    /// knows no longer.
+    /// Returns the subscription that a frame is for: `Some(None)` for all plain subscriptions, `None` for
+    /// one that has ended.
     fn addressed(&self, subscription: u32) -> Result<Option<Option<Subscription>>, ClientError> {
         match subscription {
             0 => Ok(Some(None)),

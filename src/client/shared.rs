@@ -1,12 +1,13 @@
-//! What callers, the reading thread and the writing thread share, and how they wait for each other.
+//! The state that callers, the reading thread and the writing thread share, and how they wait for each
+//! other.
 //!
-//! Called by all three. Two locks, never held together by one that waits: the conversation and the
-//! queue of events.
+//! Called by all three. There are two locks, of the conversation and of the queue of events; no thread
+//! waits while holding both.
 //!
 //! # Always true
-//! - A wait ends: with its answer, with the end of the connection, or when nothing moved for
+//! - A wait ends: with its answer, with the end of the client, or when no byte moved for
 //!   `request_timeout`.
-//! - The writer is woken only when it sleeps: while it writes, publishing costs no system call.
+//! - The writer is woken only if it sleeps: while it writes, publishing costs no system call.
 
 use std::net::{Shutdown, TcpStream};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -20,30 +21,31 @@ use crate::{ClientError, ServerInfo};
 
 pub(crate) struct Shared {
     conversation: Mutex<Conversation>,
-    /// For callers, and the reader: something of the conversation changed.
+    /// Wakes callers and the reader when the conversation has changed.
     changed: Condvar,
-    /// For the writer: there is something to write, or nothing any more.
+    /// Wakes the writer when there is something to write, or will never be.
     writer_wakes: Condvar,
     pub(crate) events: EventQueue,
-    /// Changes with the conversation's epoch, under its lock.
+    /// Changes together with the conversation's epoch, under its lock.
     stream: Mutex<Arc<TcpStream>>,
     pub(crate) request_timeout: Duration,
-    /// Rises with every read and write, so that a wait can tell slow from stuck.
+    /// Counts reads and writes, so that a wait can distinguish slow from stuck.
     moved: AtomicU64,
 }
 
-/// What a call waits for, for the text of its error.
+/// How a call waits.
 #[derive(Clone, Copy)]
 pub(crate) struct Wait {
+    /// The call, for the text of its error.
     pub(crate) what: &'static str,
-    /// Gives up then, whether or not something moves.
+    /// When to give up, whether or not bytes move.
     pub(crate) until: Option<Instant>,
-    /// Nothing needs to move: the answer is not the broker's.
+    /// Whether the answer comes from another client, so that no byte needs to move.
     pub(crate) for_others: bool,
 }
 
 impl Wait {
-    /// For an answer of the broker.
+    /// Waits for an answer of the broker.
     pub(crate) fn new(what: &'static str) -> Wait {
         Wait { what, until: None, for_others: false }
     }
@@ -75,14 +77,14 @@ impl Shared {
         self.conversation.lock().expect("nothing panics while it holds the conversation")
     }
 
-    /// The conversation for a caller that wants to send something.
+    /// Locks the conversation for a caller that sends something.
     pub(crate) fn lock_to_send(&self) -> Result<MutexGuard<'_, Conversation>, ClientError> {
         let conversation = self.lock();
         conversation.check_open()?;
         Ok(conversation)
     }
 
-    /// As [`lock_to_send`](Self::lock_to_send), when there is room for a message.
+    /// Like [`lock_to_send`](Self::lock_to_send), and waits until there is room for a message.
     pub(crate) fn lock_to_publish(&self) -> Result<MutexGuard<'_, Conversation>, ClientError> {
         let conversation = self.lock_to_send()?;
         if conversation.has_room() {
@@ -96,7 +98,7 @@ impl Shared {
         room.map(|()| conversation)
     }
 
-    /// Ends a turn with the conversation in which something to send was appended.
+    /// Unlocks the conversation after something to send was appended.
     pub(crate) fn send(&self, mut conversation: MutexGuard<'_, Conversation>) {
         if std::mem::take(&mut conversation.writer_sleeps) {
             drop(conversation);
@@ -104,8 +106,8 @@ impl Shared {
         }
     }
 
-    /// Ends a turn with the conversation in which somebody may find an answer, and which may have
-    /// made something to send.
+    /// Unlocks the conversation after a change that others may wait for, and that may have appended
+    /// something to send.
     pub(crate) fn answer(&self, mut conversation: MutexGuard<'_, Conversation>) {
         let is_awaited = conversation.waiting > 0;
         let wakes_writer = conversation.writer_sleeps && !conversation.out.is_empty();
@@ -123,7 +125,7 @@ impl Shared {
         }
     }
 
-    /// Something was read or written.
+    /// Notes that bytes were read or written.
     pub(crate) fn move_on(&self) {
         self.moved.fetch_add(1, Ordering::Relaxed);
     }
@@ -139,7 +141,7 @@ impl Shared {
         let mut moved = self.moved.load(Ordering::Relaxed);
         let mut still_since = started;
         loop {
-            // The answer first: it may have come just before the end.
+            // The answer comes first: it may have arrived just before the end.
             if let Some(result) = done(&mut conversation) {
                 return (conversation, result);
             }
@@ -171,7 +173,7 @@ impl Shared {
         }
     }
 
-    /// How often something was read or written.
+    /// Returns the number of reads and writes.
     #[cfg(feature = "tokio")]
     pub(crate) fn moved(&self) -> u64 {
         self.moved.load(Ordering::Relaxed)
@@ -182,13 +184,13 @@ impl Shared {
             "events wait for this client to receive them, and the answer is behind them: receive \
              from another thread, or raise `events_max` and `event_bytes_max`"
         } else {
-            "check that the broker runs and is reached, or raise the timeout"
+            "check that the broker runs and can be reached, or raise the timeout"
         };
         ClientError::Timeout { what, waited, remedy }
     }
 
-    /// Gives the writer what to write, and where: sleeps until there is something. `None` when
-    /// there will never be more.
+    /// Takes the next batch for the writer, and returns where to write it; sleeps until there is one.
+    /// Returns `None` when there will never be another.
     pub(crate) fn take_outgoing(&self, batch: &mut Vec<u8>) -> Option<(Arc<TcpStream>, u64)> {
         let mut conversation = self.lock();
         loop {
@@ -208,7 +210,7 @@ impl Shared {
         }
     }
 
-    /// The connection of this epoch takes no more bytes.
+    /// Notes that the connection of this epoch takes no more bytes.
     pub(crate) fn stop_writing(&self, epoch: u64) {
         let mut conversation = self.lock();
         if conversation.epoch == epoch {
@@ -221,13 +223,13 @@ impl Shared {
         self.stream.lock().expect("nothing panics while it holds the stream").clone()
     }
 
-    /// Ends the current connection, not the client.
+    /// Ends the current connection, but not the client.
     pub(crate) fn shut_down(&self) {
-        // An error here means that the peer was first.
+        // An error here means that the peer has closed first.
         let _ = self.stream().shutdown(Shutdown::Both);
     }
 
-    /// Goes on over a new connection.
+    /// Continues over a new connection.
     pub(crate) fn renew(
         &self,
         stream: TcpStream,
@@ -242,7 +244,7 @@ impl Shared {
         self.answer(conversation);
     }
 
-    /// Sleeps; `false` if the caller closes meanwhile.
+    /// Sleeps; returns `false` if the caller closes meanwhile.
     pub(crate) fn sleep(&self, delay: Duration) -> bool {
         let until = Instant::now() + delay;
         let mut conversation = self.lock();
@@ -261,12 +263,12 @@ impl Shared {
         let mut conversation = self.lock();
         conversation.close();
         self.send(conversation);
-        // Also who sleeps or waits for room.
+        // Threads that sleep or wait for room have to see that, too.
         self.changed.notify_all();
         self.answer(self.lock());
     }
 
-    /// Ends the connection for everybody; the first cause is what all are told.
+    /// Ends the client. Every call reports the first cause.
     pub(crate) fn end(&self, cause: ClientError) {
         let mut conversation = self.lock();
         let cause = conversation.ended.get_or_insert(cause).clone();

@@ -1,4 +1,4 @@
-//! The same client with `async` functions, for programs on tokio; feature `tokio`.
+//! The client with `async` functions, for programs on tokio.
 //!
 //! ```no_run
 //! use blipmq_client::Event;
@@ -20,14 +20,14 @@
 //! # Ok(()) }
 //! ```
 //!
-//! It is a thin face of the blocking client: a connection has the same two threads, which read and
-//! write, and the same state. Only how a caller waits differs, so batching, windows, requests and
-//! reconnecting are not written twice. What the blocking functions say of themselves holds here too.
+//! This client is a thin layer over the blocking one: a connection has the same two threads, which read
+//! and write, and the same state. Only how a caller waits differs, so that batching, windows, requests
+//! and reconnecting exist once. The documentation of the blocking functions holds here, too.
 //!
 //! # Always true
-//! - No function blocks the runtime's threads. Those that never wait are not `async`.
-//! - Every future can be dropped: an event not returned stays, a message is published or is not,
-//!   a subscription nobody waits for any more is ended, a request gives its slot back.
+//! - No function blocks a thread of the runtime. Functions that never wait are not `async`.
+//! - Every future can be dropped: an event that was not returned stays, a message is published or not,
+//!   a subscription that nobody waits for any more is ended, a request frees its slot.
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -50,10 +50,11 @@ pub use topic::{PublishTicket, Topic};
 
 use wait::{publish, wait};
 
-/// A connection to a broker. Cheap to clone; every clone is the same connection, from any task.
+/// A connection to a broker. A client is cheap to clone; all clones share the connection, from any
+/// task.
 ///
-/// Dropping the last clone sends what was published and closes, in the background.
-/// [`flush`](Self::flush) or [`close`](Self::close) first where it matters.
+/// Dropping the last clone sends what was published and closes, in the background. Where every message
+/// matters, call [`flush`](Self::flush) or [`close`](Self::close) first.
 #[derive(Clone, Debug)]
 pub struct Client {
     handle: Arc<Handle>,
@@ -61,15 +62,15 @@ pub struct Client {
 
 #[derive(Debug)]
 struct Handle {
-    /// Taken when this is dropped.
+    /// `None` only while this is dropped.
     client: Option<crate::Client>,
 }
 
 impl Drop for Handle {
     fn drop(&mut self) {
         let client = self.client.take();
-        // The end of a client waits a little for the broker, which no task may. Without a thread
-        // for it, it is dropped with the closure, here.
+        // The end of a client waits a little for the broker, which no task may do. If no thread can be
+        // started, the client is dropped here, with the closure.
         let _ = std::thread::Builder::new().name("blipmq-drop".to_owned()).spawn(|| drop(client));
     }
 }
@@ -80,14 +81,14 @@ impl Client {
         Client::connect_with(ClientOptions::new(), addr).await
     }
 
-    /// Connects to `host:port` and returns when the broker said WELCOME.
+    /// Connects to `host:port` and returns when the broker has welcomed the client.
     ///
     /// # Panics
     /// Outside a tokio runtime.
     pub async fn connect_with(options: ClientOptions, addr: &str) -> Result<Client, ClientError> {
         let addr = addr.to_owned();
         let connecting = spawn_blocking(move || options.connect(&addr)).await;
-        // The runtime ends, or somebody's panic is passed on.
+        // Either the runtime ends, or a panic is passed on.
         let client = connecting.map_err(|error| match error.try_into_panic() {
             Ok(panic) => std::panic::resume_unwind(panic),
             Err(_) => ClientError::Closed,
@@ -96,24 +97,24 @@ impl Client {
     }
 
     fn blocking(&self) -> &crate::Client {
-        self.handle.client.as_ref().expect("it is taken only by `drop`")
+        self.handle.client.as_ref().expect("only `drop` takes the client")
     }
 
     fn shared(&self) -> &Arc<Shared> {
         &self.blocking().inner.shared
     }
 
-    /// What the broker said of itself.
+    /// Returns what the broker announced when the client connected, the last time.
     pub fn server_info(&self) -> Arc<ServerInfo> {
         self.blocking().server_info()
     }
 
-    /// A topic to publish to: see [`Client::topic`](crate::Client::topic).
+    /// Opens a topic to publish to: see [`Client::topic`](crate::Client::topic).
     pub fn topic(&self, topic: &str) -> Result<Topic, ClientError> {
         Ok(Topic::of(self.blocking().topic(topic)?))
     }
 
-    /// Returns when the broker has taken everything published before: see
+    /// Returns when the broker has accepted everything published before: see
     /// [`Client::flush`](crate::Client::flush).
     pub async fn flush(&self) -> Result<(), ClientError> {
         let flush = self.blocking().begin_flush()?;
@@ -123,7 +124,7 @@ impl Client {
         self.blocking().end_flush(flush)
     }
 
-    /// Subscribes to a pattern and returns when that is in force: see
+    /// Subscribes to a pattern and returns when the subscription is active: see
     /// [`Client::subscribe`](crate::Client::subscribe).
     pub async fn subscribe(
         &self,
@@ -140,7 +141,7 @@ impl Client {
         answer.map(|()| subscription)
     }
 
-    /// As [`subscribe`](Self::subscribe) without waiting: see
+    /// Like [`subscribe`](Self::subscribe), but does not wait: see
     /// [`Client::begin_subscribe`](crate::Client::begin_subscribe).
     pub fn begin_subscribe(
         &self,
@@ -150,7 +151,7 @@ impl Client {
         self.blocking().begin_subscribe(pattern, options)
     }
 
-    /// Ends a subscription and returns when the broker has: see
+    /// Ends a subscription and returns when the broker has confirmed that: see
     /// [`Client::unsubscribe`](crate::Client::unsubscribe).
     pub async fn unsubscribe(&self, subscription: &Subscription) -> Result<(), ClientError> {
         self.blocking().ask_to_unsubscribe(subscription)?;
@@ -166,14 +167,14 @@ impl Client {
         wait(self.shared(), Wait::new(what), |now| now.take_answer(id)).await
     }
 
-    /// The next event; waits for it. After the last one, the reason why the client ended.
+    /// Waits for the next event. After the last event, fails with the reason why the client ended.
     pub async fn recv(&self) -> Result<Event, ClientError> {
-        // A queue that never runs empty must not keep the other tasks of the thread waiting.
+        // A queue that never becomes empty must not keep the other tasks of the thread waiting.
         consume_budget().await;
         poll_fn(|context| self.shared().events.poll_pop(context)).await
     }
 
-    /// The next event if there is one already.
+    /// Returns the next event if there is one already.
     pub fn try_recv(&self) -> Result<Option<Event>, ClientError> {
         self.blocking().try_recv()
     }
@@ -189,7 +190,7 @@ impl Client {
         self.request_with(topic, payload, PublishOptions::new(), timeout).await
     }
 
-    /// As [`request`](Self::request), with options.
+    /// Like [`request`](Self::request), with options.
     pub async fn request_with(
         &self,
         topic: &str,
@@ -213,7 +214,7 @@ impl Client {
         reply.map_err(|failure| pending.failure(failure))
     }
 
-    /// Answers a message on the topic it names: see [`Client::reply`](crate::Client::reply).
+    /// Replies to a message, on the topic that it names: see [`Client::reply`](crate::Client::reply).
     pub async fn reply(
         &self,
         message: &Message<'_>,
@@ -222,7 +223,7 @@ impl Client {
         self.reply_with(message, payload, PublishOptions::new()).await
     }
 
-    /// As [`reply`](Self::reply), with options.
+    /// Like [`reply`](Self::reply), with options.
     pub async fn reply_with(
         &self,
         message: &Message<'_>,
@@ -240,13 +241,14 @@ impl Client {
         .map(|_| ())
     }
 
-    /// Asks the broker to send what it has queued for this client and to close: see
+    /// Asks the broker to send what is queued for this client, then to close: see
     /// [`Client::begin_close`](crate::Client::begin_close).
     pub fn begin_close(&self) {
         self.blocking().begin_close();
     }
 
-    /// Closes, and returns when the broker has taken everything published and has closed too: see
+    /// Closes the connection, and returns when the broker has accepted everything published and has
+    /// closed too: see
     /// [`Client::close`](crate::Client::close).
     pub async fn close(&self) -> Result<(), ClientError> {
         self.shared().events.discard();
@@ -260,7 +262,8 @@ impl Client {
     }
 }
 
-/// A subscription whose answer somebody waits for; dropped before, nobody does any more.
+/// A subscription whose answer a task waits for. Dropping this before the answer ends the
+/// subscription.
 struct Asking<'a> {
     client: &'a Client,
     subscription: Option<Subscription>,

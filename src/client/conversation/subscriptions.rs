@@ -6,30 +6,30 @@ use crate::{ClientError, ServerError, SubscribeOptions, Subscription};
 use blipmq_protocol::decode::Subscribe;
 use blipmq_protocol::{Start, SubscriptionId, encode};
 
-/// One subscription of this connection.
+/// A subscription of this client.
 pub(super) struct Entry {
     pub(super) subscription: Subscription,
     pub(super) options: SubscribeOptions,
     pub(super) progress: Progress,
-    /// The sequence after the last that came for it alone, or that it was resumed at.
+    /// The sequence after the last frame for this subscription alone, or the one to resume at.
     pub(super) next: Option<u64>,
 }
 
-/// Who learns what the broker answers to a SUBSCRIBE.
+/// How the answer to a SUBSCRIBE is reported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Asked {
-    /// A call that waits for it.
+    /// To the call that waits for the answer.
     ByCall,
-    /// Whoever receives events.
+    /// As an event.
     ForEvent,
 }
 
-/// How far a subscription is.
+/// The state of a subscription.
 #[derive(Debug)]
 pub(super) enum Progress {
     Asked(Asked),
-    InForce,
-    /// Asked for again over a new connection.
+    Active,
+    /// Asked for again, over a new connection.
     Renewing {
         resumed: bool,
     },
@@ -75,11 +75,11 @@ impl Conversation {
         Ok(())
     }
 
-    /// The answer to a SUBSCRIBE or UNSUBSCRIBE that a call waits for, once.
+    /// Takes the answer to a SUBSCRIBE or UNSUBSCRIBE that a call waits for.
     pub(crate) fn take_answer(&mut self, id: SubscriptionId) -> Option<Result<(), ClientError>> {
         let answer = match &self.subscriptions.get(&id.0)?.progress {
             Progress::Asked(_) | Progress::Renewing { .. } | Progress::Ending => return None,
-            Progress::InForce => return Some(Ok(())),
+            Progress::Active => return Some(Ok(())),
             Progress::Ended => Ok(()),
             Progress::Refused(error) => Err(error.clone()),
         };
@@ -87,14 +87,14 @@ impl Conversation {
         Some(answer.map_err(|error| ClientError::PatternRefused { pattern, error }))
     }
 
-    /// A caller gave up on its SUBSCRIBE: no messages may come for what it does not know of.
+    /// Ends a subscription whose caller gave up, and has no handle of it.
     pub(crate) fn abandon(&mut self, id: SubscriptionId) {
         if self.subscriptions.remove(&id.0).is_some() {
             encode::unsubscribe(self.out.control(), id);
         }
     }
 
-    /// SUBSCRIBED; an event if no call waits for it.
+    /// Handles SUBSCRIBED. Returns an event if no call waits for the answer.
     pub(crate) fn on_subscribed(
         &mut self,
         id: SubscriptionId,
@@ -102,7 +102,7 @@ impl Conversation {
         let was_asked = self.was_asked(id);
         match self.subscriptions.get_mut(&id.0) {
             Some(Entry { subscription, progress: progress @ Progress::Asked(_), .. }) => {
-                let asked = std::mem::replace(progress, Progress::InForce);
+                let asked = std::mem::replace(progress, Progress::Active);
                 Ok(match asked {
                     Progress::Asked(Asked::ForEvent) => {
                         Some(Event::Subscribed(subscription.clone()))
@@ -113,16 +113,16 @@ impl Conversation {
             Some(Entry {
                 subscription, progress: progress @ Progress::Renewing { .. }, ..
             }) => {
-                let Progress::Renewing { resumed } = std::mem::replace(progress, Progress::InForce)
+                let Progress::Renewing { resumed } = std::mem::replace(progress, Progress::Active)
                 else {
-                    unreachable!("it was just matched")
+                    unreachable!("the pattern has just matched")
                 };
                 let subscription = subscription.clone();
                 let is_inbox = self.requests.is_inbox(id);
                 Ok((!is_inbox).then_some(Event::Resubscribed { subscription, resumed }))
             }
             Some(Entry { progress: Progress::Ending, .. }) => Ok(None),
-            // Its caller gave up, or has already asked for its end.
+            // The caller gave up, or has already unsubscribed.
             None if was_asked => Ok(None),
             _ => Err(ClientError::Unexpected(format!(
                 "SUBSCRIBED answers subscription {id}, which was not asked for"
@@ -130,7 +130,7 @@ impl Conversation {
         }
     }
 
-    /// UNSUBSCRIBED.
+    /// Handles UNSUBSCRIBED.
     pub(crate) fn on_unsubscribed(&mut self, id: SubscriptionId) {
         if let Some(Entry { progress: progress @ Progress::Ending, .. }) =
             self.subscriptions.get_mut(&id.0)
@@ -139,7 +139,7 @@ impl Conversation {
         }
     }
 
-    /// The one subscription that a frame is addressed to; `None` if it is known no longer.
+    /// Returns the subscription that a frame is addressed to; `None` if it has ended.
     pub(crate) fn addressed(
         &mut self,
         id: SubscriptionId,
@@ -158,7 +158,7 @@ impl Conversation {
         id.0 != 0 && id.0 < self.next_id
     }
 
-    /// An ERROR about a subscription: to the call that waits for it, else an event.
+    /// Handles an ERROR about a subscription. Returns an event if no call waits for the answer.
     pub(super) fn on_pattern_refused(&mut self, about: u32, error: ServerError) -> Option<Event> {
         let entry = self.subscriptions.get_mut(&about)?;
         let pattern = entry.subscription.pattern.clone();
@@ -168,7 +168,7 @@ impl Conversation {
                 return None;
             }
             progress @ Progress::Renewing { resumed: true } if error.code == 4220 => {
-                // A broker that keeps nothing to begin with: better live than not at all.
+                // The broker retains nothing to resume from: live messages are better than none.
                 *progress = Progress::Renewing { resumed: false };
                 write_subscribe(self.out.control(), entry, Start::Live);
                 return None;

@@ -4,7 +4,7 @@ use super::*;
 use blipmq_protocol::decode::next_frame;
 use blipmq_protocol::messages;
 
-/// Topic and payloads of each frame; a control frame is topic 0.
+/// Returns topic and payloads of each frame; a control frame has topic 0.
 fn frames(mut bytes: &[u8]) -> Vec<(u32, Vec<Vec<u8>>)> {
     let mut found = Vec::new();
     while !bytes.is_empty() {

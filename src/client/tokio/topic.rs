@@ -1,4 +1,4 @@
-//! A topic to publish to, and the answers to publishing, with `async` functions.
+//! A topic to publish to, and the confirmations of messages, with `async` functions.
 
 use std::borrow::Borrow;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use crate::outgoing::{Place, Record};
 use crate::shared::Wait;
 use crate::{ClientError, PublishOptions, Published};
 
-/// A topic of one client, to publish to. Cheap to clone; from any task.
+/// A topic to publish to, from any task. A topic is cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Topic {
     topic: crate::Topic,
@@ -24,7 +24,7 @@ impl Topic {
         &self.topic
     }
 
-    /// The topic's name.
+    /// Returns the name of the topic.
     pub fn name(&self) -> &Arc<str> {
         self.topic.name()
     }
@@ -35,7 +35,7 @@ impl Topic {
         self.publish_with(payload, PublishOptions::new()).await
     }
 
-    /// As [`publish`](Self::publish), with options.
+    /// Like [`publish`](Self::publish), with options.
     pub async fn publish_with(
         &self,
         payload: impl AsRef<[u8]>,
@@ -45,7 +45,7 @@ impl Topic {
         self.publish_record(record).await.map(|_| ())
     }
 
-    /// Publishes one message and returns the sequence that the broker gave it.
+    /// Publishes one message and returns the sequence that the broker gave to it.
     pub async fn publish_acked(
         &self,
         payload: impl AsRef<[u8]>,
@@ -54,7 +54,7 @@ impl Topic {
         self.begin_publish_acked(payload, options).await?.wait().await
     }
 
-    /// Publishes one message without waiting for the broker's answer, which the ticket gets.
+    /// Publishes one message, and returns a ticket for the broker's confirmation without waiting for it.
     pub async fn begin_publish_acked(
         &self,
         payload: impl AsRef<[u8]>,
@@ -79,19 +79,20 @@ impl Topic {
     }
 }
 
-/// The broker's answer to one message, which may be on the way. Dropping it changes nothing.
+/// A ticket for the broker's confirmation of one message. Dropping the ticket has no effect on the
+/// message.
 #[derive(Debug)]
 pub struct PublishTicket {
     ticket: crate::PublishTicket,
 }
 
 impl PublishTicket {
-    /// Waits for the answer.
+    /// Waits for the confirmation.
     pub async fn wait(&self) -> Result<Published, ClientError> {
         wait(&self.ticket.topic.shared, Wait::new("publish"), |_| self.ticket.try_wait()).await
     }
 
-    /// The answer if it is there.
+    /// Returns the confirmation if it has arrived.
     pub fn try_wait(&self) -> Option<Result<Published, ClientError>> {
         self.ticket.try_wait()
     }

@@ -1,4 +1,4 @@
-//! How a task waits: as `Shared::wait` does, without a thread.
+//! How a task waits: like `Shared::wait`, without blocking a thread.
 
 use std::future::poll_fn;
 use std::task::Poll;
@@ -11,12 +11,12 @@ use crate::ClientError;
 use crate::conversation::Conversation;
 use crate::shared::{Shared, Wait};
 
-/// Does `publish` once there is room.
+/// Calls `publish` once there is room.
 pub(super) async fn publish<T>(
     shared: &Shared,
     mut publish: impl FnMut(&mut Conversation) -> Result<T, ClientError>,
 ) -> Result<T, ClientError> {
-    // A broker that takes all at once must not keep the other tasks of the thread waiting.
+    // Publishing that never waits must not keep the other tasks of the thread waiting.
     consume_budget().await;
     let published = wait(shared, Wait::new("publish"), |now| match now.check_open() {
         Err(end) => Some(Err(end)),
@@ -27,7 +27,7 @@ pub(super) async fn publish<T>(
     Ok(published)
 }
 
-/// Waits until `done` has a result, as `Shared::wait` does, without a thread.
+/// Waits until `done` returns a result, like `Shared::wait`.
 pub(super) async fn wait<T>(
     shared: &Shared,
     wait: Wait,
@@ -38,7 +38,7 @@ pub(super) async fn wait<T>(
         let moved = shared.moved();
         let answer = poll_fn(|context| {
             let mut conversation = shared.lock();
-            // The answer first: it may have come just before the end.
+            // The answer comes first: it may have arrived just before the end.
             if let Some(result) = done(&mut conversation) {
                 return Poll::Ready(result);
             }
