@@ -366,7 +366,10 @@ mod tests {
         ] {
             let refused = options(name, value);
             let failure = refused.headers().expect_err("it is beyond");
-            assert!(matches!(failure, ClientError::BadHeader(error) if error == expected), "{failure}");
+            assert!(
+                matches!(failure, ClientError::BadHeader(error) if error == expected),
+                "{failure}"
+            );
         }
     }
 }

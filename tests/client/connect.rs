@@ -1,4 +1,4 @@
-//! The begin and the end of a connection.
+//! How a connection begins and ends.
 
 use std::io::Write;
 use std::net::Shutdown;
@@ -11,10 +11,10 @@ use blipmq_client::{Client, ClientError, ClientOptions, Event};
 use crate::support::{Connection, MESSAGE_LEN_MAX, Server, delivery};
 use crate::{error, payloads};
 
-// --- the begin ---
+// --- connecting ---
 
 #[test]
-fn connect_returns_what_the_broker_said_of_itself() {
+fn connect_returns_what_the_broker_announced() {
     let server = Server::start(Connection::until_close);
     let client = Client::connect(&server.addr).unwrap();
     let info = client.server_info();
@@ -25,8 +25,8 @@ fn connect_returns_what_the_broker_said_of_itself() {
 }
 
 #[test]
-fn refused_connection_names_the_address_and_what_to_do() {
-    // A port that was free a moment ago, with nobody listening.
+fn error_of_a_refused_connection_names_the_address_and_a_remedy() {
+    // A port that was free a moment ago, on which nothing listens.
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let addr = listener.local_addr().unwrap().to_string();
     drop(listener);
@@ -36,12 +36,12 @@ fn refused_connection_names_the_address_and_what_to_do() {
 }
 
 #[test]
-fn address_that_is_none_is_refused_before_connecting() {
+fn malformed_address_is_refused_before_connecting() {
     assert!(matches!(error(Client::connect("no-port")), ClientError::BadAddress { .. }));
 }
 
 #[test]
-fn fatal_error_instead_of_welcome_is_told_with_its_code() {
+fn fatal_error_instead_of_welcome_is_reported_with_its_code() {
     let server = Server::raw(|mut connection| {
         connection.next();
         connection.send(|out| {
@@ -67,7 +67,7 @@ fn server_of_another_protocol_is_a_clear_error() {
 }
 
 #[test]
-fn server_that_never_says_welcome_is_given_up_on() {
+fn connect_gives_up_on_a_server_that_never_sends_welcome() {
     let (done, wait) = mpsc::channel::<()>();
     let server = Server::raw(move |_connection| wait.recv());
     let options = ClientOptions::new().connect_timeout(Duration::from_millis(20));
@@ -76,10 +76,10 @@ fn server_that_never_says_welcome_is_given_up_on() {
     let _ = server.join();
 }
 
-// --- the end ---
+// --- the end of a connection ---
 
 #[test]
-fn close_gives_what_was_queued_to_who_keeps_receiving() {
+fn close_delivers_queued_messages_to_a_client_that_keeps_receiving() {
     let server = Server::start(|mut connection| {
         connection.accept_subscribe();
         let frame = connection.next().expect("CLOSE");
@@ -97,7 +97,7 @@ fn close_gives_what_was_queued_to_who_keeps_receiving() {
 }
 
 #[test]
-fn dropping_a_client_sends_what_was_published_and_close() {
+fn dropping_a_client_sends_published_messages_and_close() {
     let server = Server::start(Connection::serve_publisher);
     let client = Client::connect(&server.addr).unwrap();
     let topic = client.topic("a").unwrap();
@@ -108,7 +108,7 @@ fn dropping_a_client_sends_what_was_published_and_close() {
 }
 
 #[test]
-fn goodbye_is_an_event_and_the_reason_of_the_end() {
+fn goodbye_is_an_event_and_the_reason_for_the_end() {
     let server = Server::start(|mut connection| {
         connection.accept_subscribe();
         connection.name_topic(7, "a");
@@ -126,7 +126,7 @@ fn goodbye_is_an_event_and_the_reason_of_the_end() {
 }
 
 #[test]
-fn connection_lost_is_told_to_a_flush_and_a_subscribe_that_wait_and_to_later_calls() {
+fn lost_connection_fails_a_waiting_flush_a_waiting_subscribe_and_later_calls() {
     let server = Server::start(|mut connection| {
         // PING and SUBSCRIBE come from two threads, in either order.
         connection.next();
@@ -148,10 +148,10 @@ fn connection_lost_is_told_to_a_flush_and_a_subscribe_that_wait_and_to_later_cal
     server.join();
 }
 
-/// Goal: a publisher that the broker ended learns why, not that its write failed.
-/// Method: the broker says ERROR, then closes with published bytes unread, so writes fail.
+/// Goal: a publisher whose connection the broker ended gets the reason, not a failed write.
+/// Method: the broker sends ERROR, then closes with published bytes unread, so that writes fail.
 #[test]
-fn fatal_error_is_what_a_publisher_is_told_although_its_writes_fail() {
+fn publisher_whose_writes_fail_gets_the_fatal_error_of_the_broker() {
     let server = Server::start(|mut connection| {
         connection.expect_open();
         connection.send(|out| encode::error(out, &Reject::NoMessages));
@@ -171,7 +171,7 @@ fn fatal_error_is_what_a_publisher_is_told_although_its_writes_fail() {
 }
 
 #[test]
-fn every_frame_that_is_wrong_or_out_of_place_ends_the_connection_with_its_reason() {
+fn every_malformed_or_unexpected_frame_ends_the_connection_with_its_reason() {
     let mut bad_flags = Vec::new();
     encode::pong(&mut bad_flags, 1);
     bad_flags[5] = 1;

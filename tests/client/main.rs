@@ -1,17 +1,17 @@
-//! The client against a scripted server, and against the real broker where that serves the case.
+//! The client against a scripted server, and against the real broker where the broker can play the part.
 //!
 //! | to learn | read |
 //! |---|---|
-//! | how a connection begins and ends, and what is a protocol error | `connect` |
+//! | how a connection begins and ends, protocol errors | `connect` |
 //! | batches, order, windows, refusals | `publish` |
 //! | subscriptions, events, bounds of the event queue | `receive` |
 //! | headers, checksums, ACKs, starts, groups | `options` |
 //! | requests and replies | `requests` |
 //! | what survives the end of a connection | `reconnect` |
-//! | the same with `async` functions | `with_tokio` |
+//! | the client with `async` functions | `with_tokio` |
 //!
-//! Nothing here sleeps or looks at a clock: frames that one side sends only after it saw those of
-//! the other make the order of events.
+//! No test sleeps or reads a clock: one side sends a frame only after it has seen that of the other, and
+//! this makes the order of events.
 
 #[path = "../support/mod.rs"]
 mod support;
@@ -37,7 +37,7 @@ fn refusal(about: u32) -> Reject {
     Reject::SystemTopic { request: about, topic: "$SYS.a".to_owned() }
 }
 
-/// The next event, which must be messages.
+/// Receives the next event, which must be messages.
 #[track_caller]
 fn messages(client: &Client) -> Messages {
     match client.recv() {
@@ -46,7 +46,7 @@ fn messages(client: &Client) -> Messages {
     }
 }
 
-/// The payloads of the next event, which must be messages.
+/// Receives the payloads of the next event, which must be messages.
 #[track_caller]
 fn payloads(client: &Client) -> Vec<Vec<u8>> {
     messages(client).iter().map(|message| message.payload.to_vec()).collect()

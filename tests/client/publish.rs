@@ -13,7 +13,7 @@ use crate::support::{Connection, MESSAGE_LEN_MAX, Server};
 use crate::{error, refusal};
 
 #[test]
-fn publish_needs_no_answer_to_open_and_uses_the_id_once_known() {
+fn publish_does_not_wait_for_the_answer_to_open_and_uses_the_id_once_known() {
     let server = Server::start(|mut connection| {
         let (request, name) = connection.expect_open();
         assert_eq!(name, "orders.eu");
@@ -43,9 +43,9 @@ fn publish_needs_no_answer_to_open_and_uses_the_id_once_known() {
     server.join();
 }
 
-/// Goal: what is published during a write shares frames, and each topic keeps its order.
-/// Method: a message larger than any socket buffer holds the writer until the server reads, which
-/// it does when everything is published. So there are two batches at most.
+/// Goal: messages that are published during a write share frames, and each topic keeps its order.
+/// Method: a message larger than any socket buffer holds the writer until the server reads, and the
+/// server reads when everything is published. So there are at most two batches.
 #[test]
 fn messages_published_during_a_write_share_frames() {
     let (published, all_published) = mpsc::channel();
@@ -86,7 +86,7 @@ fn messages_published_during_a_write_share_frames() {
 }
 
 #[test]
-fn order_of_each_thread_survives_publishing_from_several() {
+fn order_of_each_thread_survives_publishing_from_several_threads() {
     let server = Server::start(Connection::serve_publisher);
     let client = ClientOptions::new().outgoing_bytes_max(4_096).connect(&server.addr).unwrap();
     let topic = client.topic("a").unwrap();
@@ -111,8 +111,8 @@ fn order_of_each_thread_survives_publishing_from_several() {
     assert_eq!(next, [5_000; 4]);
 }
 
-/// Goal: no more than the window is ever unacknowledged.
-/// Method: the server answers a PING only when no more can come, and counts.
+/// Goal: the unconfirmed messages never exceed the window.
+/// Method: the server counts messages, and answers a PING only when no more can come.
 #[test]
 fn publisher_never_gets_further_ahead_than_its_window() {
     const WINDOW: u64 = 8;
@@ -165,8 +165,8 @@ fn refused_topic_fails_flush_and_later_publishes_with_the_brokers_text() {
     let client = Client::connect(&server.addr).unwrap();
     let topic = client.topic("$SYS.a").unwrap();
     topic.publish(b"x").unwrap();
-    let told = error(client.flush()).to_string();
-    assert!(told.starts_with("the broker refused topic `$SYS.a`: error 4030: "), "{told}");
+    let failure = error(client.flush()).to_string();
+    assert!(failure.starts_with("the broker refused topic `$SYS.a`: error 4030: "), "{failure}");
     assert!(matches!(error(topic.publish(b"x")), ClientError::TopicRefused { .. }));
     assert!(matches!(client.recv(), Ok(Event::Error(ClientError::TopicRefused { .. }))));
     client.flush().expect("nothing new was refused");
@@ -175,7 +175,7 @@ fn refused_topic_fails_flush_and_later_publishes_with_the_brokers_text() {
 }
 
 #[test]
-fn what_the_broker_would_refuse_for_sure_is_refused_before_sending() {
+fn what_every_broker_would_refuse_is_refused_before_sending() {
     let server = Server::start(|mut connection| {
         connection.expect_open();
         assert_eq!(connection.next().expect("CLOSE")[4], Kind::Close as u8);

@@ -1,4 +1,4 @@
-//! Subscribing, and receiving what comes.
+//! Subscriptions and received events.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::support::{Server, delivery_with_headers};
 use crate::{error, payloads, refusal};
 
 #[test]
-fn subscription_is_asked_for_with_its_options_and_ended() {
+fn subscribe_sends_its_options_and_unsubscribe_ends_the_subscription() {
     let server = Server::start(|mut connection| {
         let subscription = connection.expect_subscribe(|subscribe| {
             assert_eq!((subscribe.pattern, subscribe.group), ("orders.>", ""));
@@ -34,7 +34,7 @@ fn subscription_is_asked_for_with_its_options_and_ended() {
 }
 
 #[test]
-fn refused_subscription_is_told_to_its_caller_or_comes_as_an_event() {
+fn refused_subscription_fails_its_call_or_comes_as_an_event() {
     let server = Server::start(|mut connection| {
         for _ in 0..2 {
             let subscription = connection.expect_subscribe(|_| {});
@@ -62,7 +62,7 @@ fn refused_subscription_is_told_to_its_caller_or_comes_as_an_event() {
 }
 
 #[test]
-fn messages_come_with_everything_the_broker_says_of_them() {
+fn messages_carry_all_that_the_broker_sent_with_them() {
     let server = Server::start(|mut connection| {
         connection.accept_subscribe();
         connection.name_topic(7, "orders.eu");
@@ -101,8 +101,8 @@ fn messages_come_with_everything_the_broker_says_of_them() {
     server.join();
 }
 
-/// Goal: a caller that comes late, behind a queue of few events and bytes, misses nothing.
-/// Method: the server sends far more than the bounds; the caller begins when all of it is on its
+/// Goal: a caller that receives late, from a queue of few events and bytes, misses nothing.
+/// Method: the server sends far more than the bounds; the caller begins when all of that is on its
 /// way, or the socket is full.
 #[test]
 fn bounded_event_queue_loses_nothing() {
@@ -125,10 +125,10 @@ fn bounded_event_queue_loses_nothing() {
     server.join();
 }
 
-/// Goal: a flush behind a full event queue tells the caller what to do instead of hanging.
+/// Goal: a flush behind a full event queue fails with a remedy instead of hanging.
 /// Method: more events than the bound are sent before the PONG, and nobody receives.
 #[test]
-fn flush_behind_events_that_nobody_receives_says_so() {
+fn flush_behind_events_that_nobody_receives_names_the_cause() {
     let server = Server::start(|mut connection| {
         connection.accept_subscribe();
         connection.name_topic(7, "a");
@@ -141,10 +141,10 @@ fn flush_behind_events_that_nobody_receives_says_so() {
     });
     let client = ClientOptions::new().events_max(2).connect(&server.addr).unwrap();
     client.subscribe("a", Default::default()).unwrap();
-    // Until the events have arrived, a short flush fails for want of an answer alone.
+    // Before the events have arrived, a short flush fails because the answer is missing.
     loop {
-        let told = error(client.flush_timeout(Duration::from_millis(10))).to_string();
-        if told.contains("events wait for this client to receive them") {
+        let failure = error(client.flush_timeout(Duration::from_millis(10))).to_string();
+        if failure.contains("events wait for this client to receive them") {
             break;
         }
     }
