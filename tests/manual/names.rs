@@ -44,7 +44,8 @@ fn metrics_that_are_named_anywhere_are_those_of_the_broker() {
     let families = families();
     let texts = CHAPTERS.iter().map(|name| (*name, chapter(name)));
     for (place, text) in texts.chain([("README.md", read("README.md"))]) {
-        for name in metric_names(&text) {
+        // A crate's name looks like that of a metric.
+        for name in metric_names(&text).into_iter().filter(|name| name != "blipmq_client") {
             // Of a histogram, and beginnings that a command looks for.
             let family = name.trim_end_matches("_bucket");
             let is_known = families.contains(family);
