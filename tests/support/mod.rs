@@ -1,6 +1,6 @@
 //! A BLIP/1 server that does what a test's script says, to drive the client into every corner.
 //!
-//! Used by `client` and `cli.rs`. The script runs in a thread with the connection; what it
+//! Used by `client.rs` and `cli.rs`. The script runs in a thread with the connection; what it
 //! panics of fails the test when the server is joined.
 
 #![allow(dead_code, reason = "each test binary uses its part")]
