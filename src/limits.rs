@@ -1,21 +1,16 @@
 //! Every bound of the broker, and the relations between bounds.
 //!
 //! A configurable bound has its default and its allowed range here; `config` checks the range and names
-//! it in the error. A fixed bound has its reason beside it.
+//! it in the error. A fixed bound has its reason beside it. The bounds of the wire protocol are those
+//! of `protocol::limits`.
 
 use std::ops::RangeInclusive;
 
-/// Bytes of the header of every frame.
-pub const FRAME_HEADER_LEN: usize = 8;
-/// Bytes of a MESSAGES frame before its first record.
-pub const MESSAGES_HEADER_LEN: usize = 40;
-/// Bytes of a record before its payload or headers.
-pub const RECORD_HEADER_LEN: usize = 4;
-
-/// Longest topic or pattern, in bytes of UTF-8.
-pub const TOPIC_LEN_MAX: usize = 1_024;
-/// Longest frame accepted before HELLO: a client that has not logged in gets little memory.
-pub const HELLO_LEN_MAX: u32 = 16 * 1_024;
+#[doc(inline)]
+pub use crate::protocol::limits::{
+    FRAME_HEADER_LEN, FRAME_OVERHEAD_MAX, HELLO_LEN_MAX, MESSAGE_LEN_MAX, MESSAGES_HEADER_LEN,
+    RECORD_HEADER_LEN, TOPIC_ID_MAX, TOPIC_LEN_MAX, frame_len_max,
+};
 
 /// Longest line of a NATS client without its end, as in nats-server.
 pub const NATS_CONTROL_LINE_MAX: usize = 4_096;
@@ -26,8 +21,6 @@ pub const CORES_MAX: usize = 256;
 pub const CPU_NUMBER_MAX: usize = 1_023;
 /// Shards one broker can have.
 pub const SHARDS_MAX: u16 = 4_096;
-/// Topic ids are 31 bits on the wire, because the top bit marks a provisional one.
-pub const TOPIC_ID_MAX: u32 = 0x7fff_ffff;
 
 /// `server.max_connections`
 pub const CONNECTIONS_DEFAULT: u32 = 10_000;
@@ -35,8 +28,8 @@ pub const CONNECTIONS_DEFAULT: u32 = 10_000;
 pub const CONNECTIONS_RANGE: RangeInclusive<u64> = 1..=1_000_000;
 /// `server.max_message_size_bytes`
 pub const MESSAGE_LEN_DEFAULT: u32 = 1 << 20;
-/// `server.max_message_size_bytes`; the upper end keeps a frame inside one 32-bit length with room.
-pub const MESSAGE_LEN_RANGE: RangeInclusive<u64> = 1..=(256 << 20);
+/// `server.max_message_size_bytes`
+pub const MESSAGE_LEN_RANGE: RangeInclusive<u64> = 1..=MESSAGE_LEN_MAX as u64;
 /// `server.auth_timeout_ms`
 pub const AUTH_TIMEOUT_MS_DEFAULT: u32 = 5_000;
 /// `server.drain_timeout_ms`
@@ -145,16 +138,4 @@ pub const LINGER_MS: u64 = 2_000;
 
 const _: () = assert!(CORES_MAX <= CPU_NUMBER_MAX + 1);
 const _: () = assert!(SEND_RANGES_MAX <= 1_024);
-const _: () = assert!(HELLO_LEN_MAX as usize > FRAME_HEADER_LEN);
 const _: () = assert!(INGEST_BATCH_BYTES_MAX <= INGEST_BYTES_PER_TURN);
-const _: () = assert!(*MESSAGE_LEN_RANGE.end() + FRAME_OVERHEAD_MAX < TOPIC_ID_MAX as u64);
-
-/// Most bytes a frame with one message adds to its payload: header, record, and the largest
-/// header block (its length is 16 bits).
-pub const FRAME_OVERHEAD_MAX: u64 = (MESSAGES_HEADER_LEN + RECORD_HEADER_LEN + 2 + 65_535) as u64;
-
-/// Longest frame for a given longest message: room for one such message with the largest header block,
-/// and so for many small messages.
-pub const fn frame_len_max(message_len_max: u32) -> u32 {
-    message_len_max + FRAME_OVERHEAD_MAX as u32
-}

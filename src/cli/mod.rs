@@ -27,7 +27,7 @@ use std::io::Write;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use blipmq::client::{Client, ClientError, ClientOptions};
+use blipmq_client::{Client, ClientError, ClientOptions};
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
 /// A thread-per-core publish/subscribe broker for Linux on io_uring.

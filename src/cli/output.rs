@@ -6,7 +6,7 @@ use std::io::{self, Write};
 
 use base64::display::Base64Display;
 use base64::engine::general_purpose::STANDARD;
-use blipmq::client::Message;
+use blipmq_client::Message;
 use clap::ValueEnum;
 
 /// What a line shows.

@@ -1,6 +1,6 @@
 //! `blipmq pub`: one message from the command line or a file, or one for each line of stdin.
 //!
-//! Called by `cli`. Next on the path: `blipmq::client`.
+//! Called by `cli`. Next on the path: `blipmq_client`.
 //!
 //! # Always true
 //! - Exit status 0 means that the broker took every message.
@@ -14,7 +14,7 @@ use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use blipmq::client::{ClientError, ClientOptions, PublishOptions, PublishWindow, Topic};
+use blipmq_client::{ClientError, ClientOptions, PublishOptions, PublishWindow, Topic};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressFinish, ProgressStyle};
 

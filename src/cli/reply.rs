@@ -1,7 +1,7 @@
 //! `blipmq reply`: answers each request of a pattern with a text, with itself, or with what a
 //! command prints.
 //!
-//! Called by `cli`. Next on the path: `blipmq::client`.
+//! Called by `cli`. Next on the path: `blipmq_client`.
 //!
 //! # Always true
 //! - A command that fails is answered too, with what happened: the requester need not wait.
@@ -10,8 +10,8 @@ use std::io::Write;
 use std::process::{Command, Stdio};
 use std::thread;
 
-use blipmq::client::SubscribeOptions;
-use blipmq::client::{Client, ClientError, ClientOptions, Event, Message, PublishOptions};
+use blipmq_client::SubscribeOptions;
+use blipmq_client::{Client, ClientError, ClientOptions, Event, Message, PublishOptions};
 use clap::Args;
 
 use super::{Outcome, Server, tell};

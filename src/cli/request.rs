@@ -1,11 +1,11 @@
 //! `blipmq request`: one request, and its reply on stdout.
 //!
-//! Called by `cli`. Next on the path: `blipmq::client`.
+//! Called by `cli`. Next on the path: `blipmq_client`.
 
 use std::io::{self, Read, Write};
 use std::time::Duration;
 
-use blipmq::client::ClientOptions;
+use blipmq_client::ClientOptions;
 use clap::Args;
 
 use super::reply::ERROR_HEADER;

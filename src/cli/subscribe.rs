@@ -8,9 +8,7 @@
 
 use std::io::{self, BufWriter, StdoutLock, Write};
 
-use blipmq::client::{
-    Client, ClientError, ClientOptions, Event, Overflow, Start, SubscribeOptions,
-};
+use blipmq_client::{Client, ClientError, ClientOptions, Event, Overflow, Start, SubscribeOptions};
 use clap::{Args, ValueEnum};
 
 use super::output::{self, Format};

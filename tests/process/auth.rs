@@ -4,7 +4,7 @@
 
 use std::process::{Output, Stdio};
 
-use blipmq::client::{ClientError, ClientOptions, Event, SubscribeOptions};
+use blipmq_client::{ClientError, ClientOptions, Event, SubscribeOptions};
 
 use crate::on_one_and_two_cores;
 use crate::support::running::{Broker, Running, TempFile, blipmq, cores};
@@ -107,7 +107,7 @@ fn commands_take_credentials_from_flags_and_the_environment() {
         String::from_utf8(stderr).expect("UTF-8 output")
     };
     let error = failure(blipmq(&["pub", "a", "x", "--server", &addr]));
-    assert!(error.contains("4010") && error.contains("wants to know who connects"), "{error}");
+    assert!(error.contains("4010") && error.contains("requires authentication"), "{error}");
     let mut wrong = blipmq(&["pub", "a", "x", "--server", &addr, "--user", "eu"]);
     wrong.env("BLIPMQ_PASSWORD", "wr0ng");
     let error = failure(wrong);

@@ -165,7 +165,7 @@ fn user(name: &str, password: &str) -> String {
 }
 
 fn connections_of_removed_or_changed_users_are_closed_and_others_stay(cores: &str) {
-    use blipmq::client::{ClientError, ClientOptions};
+    use blipmq_client::{ClientError, ClientOptions};
     let users = |eu: &str| format!("{}{}{eu}", user("stays", "1"), user("us", "2"));
     let reloadable = Reloadable::start(cores, &users(&user("eu", "3")));
     let broker = &reloadable.broker;

@@ -1,6 +1,6 @@
 //! Credentials and permissions of NATS clients. Users are the same as for BLIP/1.
 
-use blipmq::client::{ClientOptions, Event};
+use blipmq_client::{ClientOptions, Event};
 use data_encoding::{BASE32_NOPAD, BASE64, BASE64URL_NOPAD};
 use ed25519_dalek::{Signer, SigningKey};
 use serde_json::json;

@@ -4,9 +4,9 @@ use std::collections::HashMap;
 use std::thread;
 use std::time::Instant;
 
-use blipmq::client::{Client, Event};
 use blipmq::protocol::decode::{ServerFrame, Subscribe};
 use blipmq::protocol::encode;
+use blipmq_client::{Client, Event};
 
 use super::both::{Fields, records, take};
 use super::on_one_and_two_cores;

@@ -1,17 +1,15 @@
-//! Request and reply: through the real broker, and against a scripted server for what only time
-//! would bring about.
-
-mod support;
+//! Requests and replies: through the real broker, and with a scripted server where the case is a matter
+//! of timing.
 
 use std::time::Duration;
 
-use blipmq::client::{Client, ClientError, Event, PublishOptions};
-use support::broker::Broker;
-use support::{Connection, Server, delivery, delivery_with_headers};
+use crate::support::broker::Broker;
+use crate::support::{Connection, Server, delivery, delivery_with_headers};
+use blipmq_client::{Client, ClientError, Event, PublishOptions};
 
 const LONG: Duration = Duration::from_secs(60);
 
-/// Answers `requests` of them with the request and `suffix`.
+/// Replies to so many requests, with the payload of the request and `suffix`.
 fn reply_to(client: &Client, mut requests: usize, suffix: &[u8]) {
     while requests > 0 {
         let Event::Messages(messages) = client.recv().unwrap() else { panic!("messages") };
@@ -49,7 +47,7 @@ fn each_of_many_requests_at_once_gets_its_own_reply() {
 }
 
 #[test]
-fn one_connection_can_ask_and_answer_itself() {
+fn one_connection_can_reply_to_its_own_requests() {
     let broker = Broker::start();
     let client = Client::connect(&broker.addr).unwrap();
     client.subscribe("a", Default::default()).unwrap();
@@ -62,17 +60,17 @@ fn one_connection_can_ask_and_answer_itself() {
 }
 
 #[test]
-fn request_that_nobody_answers_says_so() {
+fn request_without_a_reply_fails_with_its_timeout() {
     let broker = Broker::start();
     let client = Client::connect(&broker.addr).unwrap();
-    let told = client.request("nobody", "x", Duration::from_millis(20)).unwrap_err();
-    assert!(matches!(told, ClientError::NoReply { .. }), "{told}");
-    assert!(told.to_string().starts_with("no reply to the request to `nobody` within 20 ms"));
+    let failure = client.request("nobody", "x", Duration::from_millis(20)).unwrap_err();
+    assert!(matches!(failure, ClientError::NoReply { .. }), "{failure}");
+    assert!(failure.to_string().starts_with("no reply to the request to `nobody` within 20 ms"));
     client.close().unwrap();
 }
 
 #[test]
-fn message_without_reply_to_cannot_be_answered() {
+fn reply_to_a_message_without_reply_topic_is_refused() {
     let broker = Broker::start();
     let client = Client::connect(&broker.addr).unwrap();
     client.subscribe("a", Default::default()).unwrap();
@@ -88,7 +86,7 @@ fn message_without_reply_to_cannot_be_answered() {
     assert!(matches!(refused[1], ClientError::BadTopic { .. }));
 }
 
-/// Takes a request; gives its reply topic and number.
+/// Expects a request. Returns its reply topic and its number.
 fn expect_request(connection: &mut Connection) -> (String, Vec<u8>) {
     let request = connection.expect_messages();
     let topic = String::from_utf8(request.header_value("reply-to")).unwrap();
@@ -96,8 +94,8 @@ fn expect_request(connection: &mut Connection) -> (String, Vec<u8>) {
 }
 
 /// Goal: the reply to a request that was given up never answers a later one on the same topic.
-/// Method: the server answers the first request, which has timed out, only when it has the second;
-/// with and without the number that a replier carries back.
+/// Method: the server replies to the first request, which has timed out, after it has received the
+/// second one; with and without the number that a replier repeats.
 #[test]
 fn late_reply_answers_no_later_request() {
     let server = Server::start(|mut connection| {
@@ -119,7 +117,7 @@ fn late_reply_answers_no_later_request() {
         connection.until_close();
     });
     let client = Client::connect(&server.addr).unwrap();
-    // As long as the inbox is not there, a short request fails before it is sent.
+    // Before the inbox is active, a short request fails without being sent.
     while !matches!(
         client.request("a", "x", Duration::from_millis(20)),
         Err(ClientError::NoReply { .. })
@@ -130,7 +128,7 @@ fn late_reply_answers_no_later_request() {
 }
 
 #[test]
-fn reply_of_a_program_that_knows_reply_to_alone_is_taken() {
+fn reply_of_a_program_that_knows_reply_to_alone_is_accepted() {
     let server = Server::start(|mut connection| {
         connection.accept_subscribe();
         connection.accept_open(3);

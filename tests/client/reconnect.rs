@@ -1,18 +1,17 @@
-//! What survives the end of a connection, and what is told of the rest.
+//! What survives the end of a connection, and how the rest is reported.
 //!
-//! Delays of the policies here are short to be quick, never to make an order of things.
-
-mod support;
+//! The policies have short delays to make the tests fast; no order of events depends on them.
 
 use std::time::Duration;
 
-use blipmq::client::{
-    Client, ClientError, ClientOptions, Event, GapReason, Messages, PublishOptions,
-    ReconnectPolicy, SubscribeOptions, Subscription,
-};
+use crate::messages;
+use crate::support::broker::Broker;
+use crate::support::{Connection, Server, delivery, delivery_to};
 use blipmq::protocol::{Reject, encode};
-use support::broker::Broker;
-use support::{Connection, Server, delivery, delivery_to};
+use blipmq_client::{
+    Client, ClientError, ClientOptions, Event, GapReason, PublishOptions, ReconnectPolicy,
+    SubscribeOptions, Subscription,
+};
 
 const LONG: Duration = Duration::from_secs(600);
 
@@ -23,16 +22,8 @@ fn connect(addr: &str) -> Client {
     ClientOptions::new().reconnect(policy).connect(addr).unwrap()
 }
 
-#[track_caller]
-fn messages(client: &Client) -> Messages {
-    match client.recv() {
-        Ok(Event::Messages(messages)) => messages,
-        other => panic!("messages were due, got {other:?}"),
-    }
-}
-
-/// The events of a connection that ends and the next one; gives what `Disconnected` counted and
-/// whether the server is the same.
+/// Receives the events of a reconnect. Returns the messages that `Disconnected` counted, and whether the
+/// server is the same.
 #[track_caller]
 fn reconnected(client: &Client) -> (u64, bool) {
     let unconfirmed = match client.recv() {
@@ -55,10 +46,10 @@ fn resubscribed(client: &Client) -> (Subscription, bool) {
 
 // --- subscriptions ---
 
-/// Goal: nothing is missed or comes twice over a lost connection.
-/// Method: the next connection replays what was published between, under another topic id.
+/// Goal: a lost connection neither loses nor repeats a message.
+/// Method: the next connection replays the messages published meanwhile, under another topic id.
 #[test]
-fn subscription_that_resumes_goes_on_behind_the_last_message() {
+fn subscription_that_resumes_continues_behind_the_last_message() {
     let server = Server::listening(|listener| {
         let mut connection = listener.accept();
         connection.welcome();
@@ -84,16 +75,16 @@ fn subscription_that_resumes_goes_on_behind_the_last_message() {
     assert_eq!(messages(&client).len(), 2);
     assert_eq!(reconnected(&client), (0, true));
     assert_eq!(resubscribed(&client), (subscription.clone(), true));
-    let kept = messages(&client);
-    assert_eq!(kept.subscription(), Some(&subscription));
-    assert_eq!(kept.iter().next().unwrap().sequence, 3);
+    let retained = messages(&client);
+    assert_eq!(retained.subscription(), Some(&subscription));
+    assert_eq!(retained.iter().next().unwrap().sequence, 3);
     assert_eq!(messages(&client).iter().next().unwrap().sequence, 4);
     client.close().unwrap();
     server.join();
 }
 
 #[test]
-fn what_a_pattern_missed_is_told_with_the_next_message_of_each_topic_known() {
+fn messages_that_a_pattern_missed_are_reported_with_the_next_message_of_each_known_topic() {
     let server = Server::listening(|listener| {
         let mut connection = listener.accept();
         connection.welcome();
@@ -125,7 +116,7 @@ fn what_a_pattern_missed_is_told_with_the_next_message_of_each_topic_known() {
     assert_eq!(gap.reason, GapReason::Disconnected);
     assert_eq!(messages(&client).iter().next().unwrap().sequence, 5);
 
-    // The second time nothing of `a.x` is missed, and the server says again what it said of the other.
+    // The second time no message of `a.x` is missed, and the server repeats the one of `a.new`.
     assert_eq!(reconnected(&client), (0, true));
     assert!(!resubscribed(&client).1);
     assert_eq!(messages(&client).len(), 1);
@@ -135,7 +126,7 @@ fn what_a_pattern_missed_is_told_with_the_next_message_of_each_topic_known() {
 }
 
 #[test]
-fn broker_that_was_started_anew_is_told_and_serves_what_was_subscribed_and_opened_before() {
+fn restarted_broker_is_reported_and_serves_the_subscriptions_and_topics_of_before() {
     let broker = Broker::start();
     let client = connect(&broker.addr);
     let server_id = client.server_info().server_id;
@@ -160,8 +151,8 @@ fn broker_that_was_started_anew_is_told_and_serves_what_was_subscribed_and_opene
 
 // --- publishing ---
 
-/// Goal: what was sent and not confirmed is reported once and not sent again; what is published
-/// meanwhile arrives.
+/// Goal: unconfirmed messages are reported once and not sent again; messages published meanwhile
+/// arrive.
 #[test]
 fn unconfirmed_messages_are_reported_and_later_ones_arrive() {
     let server = Server::listening(|listener| {
@@ -177,18 +168,18 @@ fn unconfirmed_messages_are_reported_and_later_ones_arrive() {
     let client = connect(&server.addr);
     let topic = client.topic("a").unwrap();
     let ticket = topic.begin_publish_acked("lost?", PublishOptions::new()).unwrap();
-    let told = client.flush().unwrap_err();
-    assert!(matches!(told, ClientError::PossiblyLost { messages: 1 }), "{told}");
+    let failure = client.flush().unwrap_err();
+    assert!(matches!(failure, ClientError::PossiblyLost { messages: 1 }), "{failure}");
     assert!(matches!(ticket.wait(), Err(ClientError::PossiblyLost { messages: 1 })));
     topic.publish("arrives").unwrap();
-    client.flush().expect("what is lost was told");
+    client.flush().expect("the loss is reported already");
     assert_eq!(reconnected(&client), (1, true));
     client.close().unwrap();
     assert_eq!(server.join(), [("a".to_owned(), b"arrives".to_vec())]);
 }
 
 #[test]
-fn closing_while_there_is_no_connection_says_what_was_not_sent() {
+fn closing_without_a_connection_reports_the_messages_that_were_not_sent() {
     let server = Server::start(drop);
     let policy = ReconnectPolicy::new().first_delay(LONG).delay_max(LONG);
     let client = ClientOptions::new().reconnect(policy).connect(&server.addr).unwrap();
@@ -202,12 +193,12 @@ fn closing_while_there_is_no_connection_says_what_was_not_sent() {
 // --- the end ---
 
 #[test]
-fn client_ends_with_the_last_failure_when_its_attempts_are_over() {
+fn client_ends_with_the_last_failure_after_its_last_attempt() {
     let server = Server::start(drop);
     let policy = ReconnectPolicy::new().first_delay(Duration::from_millis(1)).attempts_max(3);
     let options = ClientOptions::new().reconnect(policy);
     let client = options.connect(&server.addr).unwrap();
-    // With the script its listener ends, so nobody takes the next connection.
+    // The listener ends with the script, so that the next connection is refused.
     assert!(matches!(client.recv(), Ok(Event::Disconnected { .. })));
     assert!(matches!(
         client.recv(),
@@ -217,7 +208,7 @@ fn client_ends_with_the_last_failure_when_its_attempts_are_over() {
 }
 
 #[test]
-fn refusal_that_lasts_ends_the_client_and_one_that_passes_does_not() {
+fn permanent_refusal_ends_the_client_and_a_temporary_one_does_not() {
     let server = Server::listening(|listener| {
         let mut connection = listener.accept();
         connection.welcome();

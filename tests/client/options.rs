@@ -1,29 +1,20 @@
-//! What a client can ask for with a message or a subscription: headers, checksums, ACKs, starts,
-//! groups. Against a scripted server, and where the broker serves it, against the real one.
-
-mod support;
+//! Options of messages and subscriptions: headers, checksums, ACKs, starts, groups.
 
 use std::sync::mpsc;
 
-use blipmq::client::{
-    Client, ClientError, ClientOptions, Event, GapReason, Messages, Overflow, PublishOptions,
-    Published, Start, SubscribeOptions,
-};
+use crate::messages;
+use crate::support::broker::Broker;
+use crate::support::{Connection, Server, delivery, delivery_to};
 use blipmq::protocol::{Reject, Sequence, TopicId, encode};
-use support::broker::Broker;
-use support::{Connection, Server, delivery, delivery_to};
-
-fn messages(client: &Client) -> Messages {
-    match client.recv() {
-        Ok(Event::Messages(messages)) => messages,
-        other => panic!("messages were due, got {other:?}"),
-    }
-}
+use blipmq_client::{
+    Client, ClientError, ClientOptions, Event, GapReason, Overflow, PublishOptions, Published,
+    Start, SubscribeOptions,
+};
 
 // --- headers ---
 
 #[test]
-fn headers_travel_through_the_broker_as_they_were_published() {
+fn headers_pass_through_the_broker_unchanged() {
     let broker = Broker::start();
     let client = ClientOptions::new().crc(true).connect(&broker.addr).unwrap();
     client.subscribe("orders.*", Default::default()).unwrap();
@@ -56,8 +47,8 @@ fn header_that_does_not_fit_is_refused_before_sending() {
     let client = Client::connect(&server.addr).unwrap();
     let topic = client.topic("a").unwrap();
     let refused = topic.publish_with("x", PublishOptions::new().header("n".repeat(256), ""));
-    let told = refused.expect_err("it must fail").to_string();
-    assert_eq!(told, "bad header: its name is 256 bytes, the limit is 255: shorten it");
+    let failure = refused.expect_err("it must fail").to_string();
+    assert_eq!(failure, "bad header: its name has 256 bytes, the limit is 255: shorten it");
     client.close().unwrap();
     assert!(server.join().is_empty());
 }
@@ -65,7 +56,7 @@ fn header_that_does_not_fit_is_refused_before_sending() {
 // --- checksums ---
 
 #[test]
-fn messages_whose_checksum_does_not_match_are_told_as_a_gap_and_the_next_arrive() {
+fn messages_with_a_wrong_checksum_become_a_gap_and_the_next_ones_arrive() {
     let server = Server::start(|mut connection| {
         connection.accept_subscribe();
         connection.name_topic(7, "a");
@@ -92,7 +83,7 @@ fn messages_whose_checksum_does_not_match_are_told_as_a_gap_and_the_next_arrive(
 }
 
 #[test]
-fn checksum_is_of_everything_behind_the_header() {
+fn checksum_covers_everything_behind_the_header() {
     let server = Server::start(|mut connection| {
         connection.accept_open(7);
         let published = connection.expect_messages();
@@ -108,8 +99,8 @@ fn checksum_is_of_everything_behind_the_header() {
 
 // --- ACK ---
 
-/// Goal: messages that share a frame share its ACK, and each learns its own sequence.
-/// Method: a large message holds the writer until all are published; one of them asks for nothing.
+/// Goal: messages that share a frame share its ACK, and each ticket gets its own sequence.
+/// Method: a large message holds the writer until all are published; one of them wants no ACK.
 #[test]
 fn each_message_of_a_shared_frame_gets_its_sequence_from_one_ack() {
     let (published, all_published) = mpsc::channel();
@@ -133,7 +124,7 @@ fn each_message_of_a_shared_frame_gets_its_sequence_from_one_ack() {
     });
     let client = Client::connect(&server.addr).unwrap();
     let topic = client.topic("a").unwrap();
-    topic.publish(vec![0; support::MESSAGE_LEN_MAX as usize]).unwrap();
+    topic.publish(vec![0; crate::support::MESSAGE_LEN_MAX as usize]).unwrap();
     let mut tickets = Vec::new();
     for number in 1..=10u8 {
         match number {
@@ -154,7 +145,7 @@ fn each_message_of_a_shared_frame_gets_its_sequence_from_one_ack() {
 }
 
 #[test]
-fn publish_of_a_refused_topic_or_one_not_taken_fails_where_it_is_waited_for() {
+fn refused_or_rejected_message_fails_the_call_that_waits_for_its_ack() {
     let server = Server::start(|mut connection| {
         let (request, topic) = connection.expect_open();
         connection.expect_messages();
@@ -214,7 +205,7 @@ fn every_option_of_a_subscription_reaches_the_broker() {
 }
 
 #[test]
-fn frames_for_one_subscription_say_which_and_those_of_an_ended_one_are_dropped() {
+fn messages_for_one_subscription_name_it_and_those_for_an_ended_one_are_dropped() {
     let server = Server::start(|mut connection| {
         let replaying = connection.accept_subscribe();
         let ended = connection.accept_subscribe();
@@ -230,7 +221,7 @@ fn frames_for_one_subscription_say_which_and_those_of_an_ended_one_are_dropped()
                 3,
                 blipmq::protocol::GapReason::NoLongerKept,
             );
-            out.extend_from_slice(&delivery_to(replaying, delivery(7, 4, &[b"kept"])));
+            out.extend_from_slice(&delivery_to(replaying, delivery(7, 4, &[b"retained"])));
             out.extend_from_slice(&delivery_to(ended, delivery(7, 4, &[b"late"])));
             out.extend_from_slice(&delivery(7, 5, &[b"live"]));
             out.extend_from_slice(&delivery_to(
@@ -248,8 +239,11 @@ fn frames_for_one_subscription_say_which_and_those_of_an_ended_one_are_dropped()
 
     let Event::Gap(gap) = client.recv().unwrap() else { panic!("a gap") };
     assert_eq!((gap.subscription.as_ref(), gap.last()), (Some(&replaying), 3));
-    let kept = messages(&client);
-    assert_eq!((kept.subscription(), kept.iter().next().unwrap().sequence), (Some(&replaying), 4));
+    let retained = messages(&client);
+    assert_eq!(
+        (retained.subscription(), retained.iter().next().unwrap().sequence),
+        (Some(&replaying), 4)
+    );
     let live = messages(&client);
     assert_eq!((live.subscription(), live.iter().next().unwrap().sequence), (None, 5));
     let end = client.recv().expect_err("it must fail").to_string();

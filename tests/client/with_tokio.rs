@@ -1,18 +1,16 @@
-//! The client with `async` functions: the same behaviour, and that it never blocks its thread.
+//! The client with `async` functions behaves like the blocking one, and never blocks its thread.
 //!
-//! Every test runs on a runtime of one thread, on which a blocking call would stop all tasks.
-
-mod support;
+//! Every test has a runtime of one thread, on which a blocking call would stop all tasks.
 
 use std::time::Duration;
 
-use blipmq::client::tokio::Client;
-use blipmq::client::{
+use crate::support::broker::Broker;
+use crate::support::{Connection, Server};
+use blipmq::protocol::{Sequence, TopicId, encode};
+use blipmq_client::tokio::Client;
+use blipmq_client::{
     ClientError, ClientOptions, Event, PublishOptions, ReconnectPolicy, SubscribeOptions,
 };
-use blipmq::protocol::{Sequence, TopicId, encode};
-use support::broker::Broker;
-use support::{Connection, Server};
 
 const LONG: Duration = Duration::from_secs(60);
 
@@ -23,7 +21,7 @@ fn run<T>(test: impl Future<Output = T>) -> T {
 /// Goal: a publisher that waits for room and a subscriber share one thread.
 /// Method: a buffer of a few messages, many of them, one task each.
 #[test]
-fn messages_go_round_through_the_broker_on_one_thread() {
+fn messages_pass_through_the_broker_and_back_on_one_thread() {
     const MESSAGES: u64 = 5_000;
     let broker = Broker::start();
     run(async {
@@ -89,7 +87,7 @@ fn many_requests_at_once_get_their_replies_and_one_given_up_frees_its_slot() {
 }
 
 #[test]
-fn acked_publishes_learn_their_sequences_and_share_frames() {
+fn acked_messages_get_their_sequences_and_share_frames() {
     let server = Server::start(|mut connection| {
         connection.accept_open(7);
         let mut sequence = 1;
@@ -120,7 +118,7 @@ fn acked_publishes_learn_their_sequences_and_share_frames() {
 }
 
 #[test]
-fn wait_that_nothing_answers_ends_with_a_timeout_and_a_dropped_one_ends_its_subscription() {
+fn wait_without_an_answer_times_out_and_a_dropped_subscribe_ends_its_subscription() {
     let server = Server::start(|mut connection| {
         connection.expect_ping();
         let dropped = connection.expect_subscribe(|_| {});
@@ -139,7 +137,7 @@ fn wait_that_nothing_answers_ends_with_a_timeout_and_a_dropped_one_ends_its_subs
 }
 
 #[test]
-fn reconnect_is_seen_by_tasks_that_wait() {
+fn tasks_that_wait_see_a_reconnect() {
     let server = Server::listening(|listener| {
         let mut connection = listener.accept();
         connection.welcome();
@@ -167,7 +165,7 @@ fn reconnect_is_seen_by_tasks_that_wait() {
 }
 
 #[test]
-fn dropping_the_last_clone_sends_what_was_published() {
+fn dropping_the_last_clone_sends_published_messages() {
     let server = Server::start(Connection::serve_publisher);
     run(async {
         let client = Client::connect(&server.addr).await.unwrap();
