@@ -34,6 +34,7 @@ pub mod operations;
 pub mod performance;
 pub mod profiling;
 pub mod protocol;
+pub mod protocol_session;
 pub mod simulator;
 pub mod troubleshooting;
 pub mod tuning;

@@ -14,6 +14,7 @@ mod commands;
 mod help;
 mod names;
 mod numbers;
+mod protocol;
 
 use std::path::Path;
 
