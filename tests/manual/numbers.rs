@@ -182,12 +182,12 @@ fn the_table_of_profiles_is_what_their_files_say() {
         ("messages a subscription may have queued", |settings| {
             grouped(settings.queues.subscriber_capacity.into())
         }),
-        ("messages of one send", |settings| grouped(settings.delivery.max_batch.into())),
-        ("messages a topic keeps", |settings| grouped(settings.queues.topic_capacity.into())),
+        ("messages per send", |settings| grouped(settings.delivery.max_batch.into())),
+        ("messages that a topic retains", |settings| grouped(settings.queues.topic_capacity.into())),
         ("longest message", |settings| {
             format!("{} MiB", settings.server.max_message_size_bytes >> 20)
         }),
-        ("a stall at 10,000 messages/s is survived for", |settings| {
+        ("a stall at 10,000 messages/s loses nothing for", |settings| {
             let seconds = f64::from(settings.queues.subscriber_capacity) / 10_000.0;
             // One digit that counts.
             let digits = if seconds < 0.1 { 2 } else { 1 };
