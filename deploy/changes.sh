@@ -1,10 +1,10 @@
 # shellcheck shell=bash
-# Sourced by the scripts beside it that change kernel settings: changes them, remembers what they
-# were before, and puts that back.
+# Sourced by the scripts in this folder that change kernel settings: changes settings, records their
+# old values, and restores them.
 #
-# Each script has a file of its own in STATE_DIR (default /run/blipmq, which like the settings
-# themselves lasts until the next boot). A line is a kind, a name and the value before, with tabs
-# between. The value before the first change stays, however often a script runs again.
+# Each script has its own file in STATE_DIR (default /run/blipmq, which lasts until the next boot, as
+# the settings do). A line is a kind, a name and the old value, separated by tabs. The recorded value is
+# the one before the first change, however often a script runs.
 
 name=$(basename "$0")
 readonly name
@@ -18,8 +18,8 @@ fail() {
     exit "${2:-1}"
 }
 
-# Reads the command line of a script that takes at most one thing, called $1, beside the options that
-# all have: leaves it in `given`, or undoes and exits.
+# Reads the command line of a script that takes the common options and at most one argument, which
+# help texts call $1. Leaves the argument in `given`, or undoes all changes and exits.
 given=""
 take_arguments() {
     local what=$1 undo=false argument
@@ -41,11 +41,11 @@ take_arguments() {
     undo_and_exit
 }
 
-# Writes down what something was, before it is changed for the first time.
+# Records an old value, before the first change.
 remember() {
     local kind=$1 what=$2 before=$3
     if [ -e "$state" ] && grep -qF "$kind	$what	" "$state"; then return; fi
-    # The folder may be there already, for the pid files of numa-instances.sh.
+    # The folder may exist already, for the pid files of numa-instances.sh.
     { mkdir -p "$state_dir" && printf '%s\t%s\t%s\n' "$kind" "$what" "$before" >>"$state"; } ||
         fail "cannot write down in $state what was before, so nothing is changed; run as root"
 }
@@ -64,7 +64,7 @@ change_file() {
         return
     fi
     remember file "$file" "$before"
-    # The group, because a file that cannot be opened is told by the shell itself.
+    # The braces also catch the error of the shell itself for a file that cannot be opened.
     { echo "$value" >"$file"; } 2>/dev/null && return
     forget file "$file"
     return 1
@@ -96,7 +96,7 @@ put_back() {
     esac
 }
 
-# Puts everything back, the last change first, and ends the script.
+# Restores everything, the last change first, and ends the script.
 undo_and_exit() {
     if [ ! -e "$state" ]; then
         echo "nothing to undo: $state is not there"

@@ -60,7 +60,7 @@ if $undo; then
     exit 0
 fi
 
-# Writes what stdin has, unless the file is there; a file that is not whole never has its name.
+# Writes stdin to a file, unless the file exists. An incomplete file never has the final name.
 make() {
     local file=$secrets/$1
     if [ -e "$file" ]; then
@@ -79,10 +79,10 @@ make() {
 
 random_hex() { head -c "$1" /dev/urandom | od -An -v -tx1 | tr -d ' \n'; }
 
-# The address that only the container itself reaches becomes one that Prometheus reaches.
+# Replaces an address that only the container reaches by one that Prometheus reaches.
 configuration() {
     sed -e '/^\[metrics\]$/,$ {
-        /^# Others need/d
+        /^# Access from outside/d
         s/^bind_addr = .*/bind_addr = "0.0.0.0:9090"\ntoken = "'"$1"'"/
     }' "$here/container.toml"
 }

@@ -45,7 +45,7 @@ readonly transparent=$sysfs/kernel/mm/transparent_hugepage/enabled
     fail "$reserved is missing: this kernel has no huge pages of 2 MiB (CONFIG_HUGETLBFS)"
 
 transparent_mode() {
-    # The mode in force stands in brackets: always [madvise] never.
+    # The active mode is in brackets: always [madvise] never.
     if [ -e "$transparent" ]; then
         sed -E 's/.*\[(.*)\].*/\1/' "$transparent"
     else
@@ -74,7 +74,7 @@ if [ "$already" -eq "$pages" ]; then
 else
     available_kib=$(awk '$1 == "MemAvailable:" { print $2 }' "${MEMINFO:-/proc/meminfo}")
     wanted_kib=$(((pages - already) * 2048))
-    # The kernel would try, and push everything else out of memory on the way.
+    # The kernel would try, and would push everything else out of memory.
     [ "$wanted_kib" -le "${available_kib:-0}" ] ||
         fail "$pages pages need $((wanted_kib / 1024)) MiB more, $((${available_kib:-0} / 1024)) MiB are available; ask for fewer"
     set_value "$reserved" "$already" "$pages"
@@ -85,7 +85,7 @@ if [ ! -e "$transparent" ]; then
 elif [ "$(transparent_mode)" = madvise ]; then
     echo "transparent huge pages are at madvise already"
 else
-    # Not "always": that gives every program's small mappings 2 MiB each, and stalls to find them.
+    # Not "always": that gives the small mappings of every program 2 MiB each, and stalls to find such pages.
     set_value "$transparent" "$(transparent_mode)" madvise
 fi
 

@@ -43,7 +43,7 @@ readonly cgroups=$sysfs/fs/cgroup
 expanded() {
     local part cpu
     local -a numbers=()
-    # systemd puts spaces between, the kernel commas.
+    # systemd separates by spaces, the kernel by commas.
     for part in ${1//,/ }; do
         [[ "$part" =~ ^([0-9]{1,5})(-([0-9]{1,5}))?$ ]] || return 1
         for ((cpu = 10#${BASH_REMATCH[1]}; cpu <= 10#${BASH_REMATCH[3]:-${BASH_REMATCH[1]}}; cpu++)); do
@@ -58,7 +58,7 @@ unmasked() {
     local index bit value
     IFS=, read -ra groups <<<"$1"
     for ((index = 0; index < ${#groups[@]}; index++)); do
-        # The last group is that of CPUs 0 to 31.
+        # The last group has CPUs 0 to 31.
         value=$((16#${groups[${#groups[@]} - 1 - index]}))
         for ((bit = 0; bit < 32; bit++)); do
             if ((value >> bit & 1)); then numbers+=($((index * 32 + bit))); fi
@@ -86,7 +86,7 @@ mask_of() {
     local -a groups=() used
     for cpu in "$@"; do groups[cpu / 32]=$((${groups[cpu / 32]:-0} | 1 << cpu % 32)); done
     used=("${!groups[@]}")
-    # Zeros lead in all groups but the first, as the kernel prints them.
+    # All groups but the first have leading zeros, as the kernel prints them.
     text=$(printf %x "${groups[${used[-1]}]}")
     for ((index = used[-1] - 1; index >= 0; index--)); do
         text+=$(printf ,%08x "${groups[index]:-0}")
@@ -94,7 +94,7 @@ mask_of() {
     echo "$text"
 }
 
-# Of the CPUs given, those that stay: without the isolated ones. All others, if none would.
+# The given CPUs without the isolated ones; if none remain, all other CPUs.
 remaining() {
     local cpu
     local -a staying=()
@@ -106,7 +106,7 @@ remaining() {
 
 # --- what is changed ---
 
-# The value a file of CPUs should have, empty if it is fine as it is: by "list" or by "mask".
+# The value that a file of CPUs should have, as "list" or "mask"; empty if the file is right already.
 wanted_value() {
     local form=$1 now=$2 cpus staying
     if [ "$form" = list ]; then cpus=$(expanded "$now"); else cpus=$(unmasked "$now"); fi
@@ -120,7 +120,7 @@ wanted_value() {
 interrupts() {
     local file now value moved=0 fine=0 bound=0
     for file in "$procfs"/irq/*/smp_affinity_list; do
-        # An interrupt may go while this runs.
+        # An interrupt may disappear while this runs.
         { now=$(<"$file"); } 2>/dev/null || continue
         value=$(wanted_value list "$now")
         if [ -z "$value" ]; then
@@ -162,7 +162,7 @@ slices_of_systemd() {
     for unit in system.slice user.slice machine.slice init.scope; do
         [ "$(systemctl show --property=LoadState --value "$unit")" = loaded ] || continue
         now=$(systemctl show --property=AllowedCPUs --value "$unit")
-        # Empty is every CPU.
+        # Empty means every CPU.
         value=$(wanted_value list "${now:-$online}")
         if [ -z "$value" ]; then
             echo "processes: $unit is elsewhere already"

@@ -96,7 +96,7 @@ while [ $# -gt 0 ]; do
     shift
 done
 if [ -z "$command" ]; then
-    # A dry run with nothing else shows the usual thing.
+    # A dry run without a command shows a start.
     $dry_run || fail "say start, stop or status; see --help" 2
     command=start
 fi
@@ -122,7 +122,7 @@ read -ra nodes_with_cpu <<<"$(expanded "$(cat "$node_root/has_cpu")")"
 read -ra nodes_with_memory <<<"$(expanded "$(cat "$node_root/has_memory")")"
 usable=()
 for node in "${nodes_with_cpu[@]}"; do
-    # A node without memory of its own cannot be bound to.
+    # A broker cannot bind to a node without memory.
     if contains "$node" "${nodes_with_memory[@]}"; then usable+=("$node"); fi
 done
 
@@ -154,7 +154,7 @@ for file in "$config_dir"/node*.toml; do
     fi
 done
 
-# The pid of a node's broker, if it runs. The number alone may long belong to another process.
+# The pid of a node's broker, if it runs. The recorded number may belong to another process by now.
 pid_of() {
     local pid
     pid=$(cat "$(pid_file_of "$1")" 2>/dev/null) || return 1
@@ -188,7 +188,7 @@ start_one() {
     setsid "${line[@]}" </dev/null >>"$(log_of "$node")" 2>&1 &
     pid=$!
     echo "$pid" >"$(pid_file_of "$node")"
-    # What is wrong with a port or a limit shows within moments.
+    # Problems with a port or a limit show within moments.
     for _ in $(seq $((watch * 10))); do
         sleep 0.1
         if ! kill -0 "$pid" 2>/dev/null; then
@@ -205,7 +205,7 @@ start() {
         fail "numactl is not installed; install it (apt-get install numactl, dnf install numactl)"
     find_binary
     if ! $dry_run; then
-        # All files before any start: half of the brokers is worse than none.
+        # Check all files before any start: half of the brokers are worse than none.
         for node in "${nodes[@]}"; do
             "$binary" check-config "$(config_of "$node")" >/dev/null ||
                 fail "nothing was started: $(config_of "$node") is not valid, see above"

@@ -28,7 +28,7 @@ take_arguments "file" "$@"
 file=${given:-$(dirname "${BASH_SOURCE[0]}")/sysctl.d/60-blipmq.conf}
 [ -r "$file" ] || fail "cannot read $file"
 
-# Number by number the larger of both: a setting may have several, like net.ipv4.tcp_rmem.
+# The larger of both values, number by number: a setting may have several, as net.ipv4.tcp_rmem has.
 larger() {
     local -a now wanted
     local index
@@ -40,7 +40,7 @@ larger() {
     echo "${wanted[*]}"
 }
 
-# The whole file first: half of it is worse than none.
+# Read the whole file first: half of the settings are worse than none.
 keys=() values=()
 while IFS= read -r line; do
     [[ "$line" =~ ^[[:space:]]*([#\;]|$) ]] && continue
