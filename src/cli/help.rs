@@ -129,7 +129,7 @@ fn show(text: &str) -> Outcome {
     if !pager.is_empty() && io::stdout().is_terminal() && page(&pager, text) {
         return Ok(());
     }
-    ignore_nobody_reading(io::stdout().lock().write_all(text.as_bytes()))
+    ignore_closed_pipe(io::stdout().lock().write_all(text.as_bytes()))
 }
 
 /// Runs the pager; `false` if the shell does not find it.
@@ -143,7 +143,7 @@ fn page(pager: &str, text: &str) -> bool {
     child.wait().is_ok_and(|status| status.code() != Some(NOT_FOUND))
 }
 
-fn ignore_nobody_reading(written: io::Result<()>) -> Outcome {
+fn ignore_closed_pipe(written: io::Result<()>) -> Outcome {
     match written {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         written => written.map_err(|error| format!("cannot write to stdout: {error}")),

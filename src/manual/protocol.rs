@@ -24,7 +24,8 @@
 //! count without being MESSAGES, or has a body that does not end exactly at `frame_len`. So is a frame
 //! of a kind that only servers send, if a client sends it. The broker answers a malformed frame with a
 //! fatal ERROR 4000, and a frame longer than the `frame_len_max` of WELCOME with a fatal ERROR 4130, as
-//! soon as it has seen the length. Where TCP splits the bytes never matters.
+//! soon as it has seen the length. Where TCP splits the bytes never matters. After a fatal ERROR the
+//! server closes this connection, and no other one.
 //!
 //! `string16` is a u16 length, then that many bytes of UTF-8. Text that is not UTF-8 is malformed.
 //!
@@ -89,7 +90,7 @@
 //!      u32              subscription; 0 as in MESSAGES
 //!      u64              first missed sequence
 //!      u64              messages missed
-//!      u8               reason: 1 overflow, 2 expired, 3 not retained, 4 conflated
+//!      u8               reason: 1 to 4, see "Sequences and GAPs"
 //! 0x8e ERROR            server: flag bit 0 is "fatal, the connection closes"
 //!      u32              request or subscription concerned; else 0
 //!      u16              code: see "Error codes"
@@ -113,8 +114,9 @@
 //! - No HELLO within `server.auth_timeout_ms` is 4010.
 //! - A broker without `[auth]` refuses auth kinds 1 and 2 with a fatal 4010, because it could not check
 //!   the credentials and a client must not believe that it did. A broker with `[auth]` refuses kind 0.
-//! - Wrong credentials are a fatal 4010. The text does not say whether the user or the password was
-//!   wrong. Users with an nkey connect over NATS only, since HELLO has nothing to sign.
+//! - The broker compares auth kind 1 with `[auth] token`, and kind 2 with user and password of
+//!   `[[auth.users]]`. Wrong credentials are a fatal 4010. The text does not say whether the user or the
+//!   password was wrong. Users with an nkey connect over NATS only, since HELLO has nothing to sign.
 //!
 //! # Topics and patterns
 //!
@@ -147,11 +149,13 @@
 //!
 //! ```text
 //! u16              length of the header block
-//! header block     repeated: u8 length of a name, name, u16 length of a value, value
+//! header block     headers, back to back: u8 length of the name, name,
+//!                  u16 length of the value, value
 //! payload          the rest of the record
 //! ```
 //!
-//! The header `reply-to` carries the topic to answer on. The broker looks at no other name.
+//! Names and values are any bytes. The header `reply-to` carries the topic to answer on. Between BLIP/1
+//! clients the broker interprets no name; [`nats`](super::nats) says what NATS clients get.
 //!
 //! The broker checks every frame: the records end exactly at `frame_len`, header blocks are whole (else
 //! 4000), and no payload is longer than `message_len_max` (else 4130). The broker neither checks nor
@@ -168,8 +172,8 @@
 //! - If an OPEN is refused, the frames under its provisional id are refused with it, by that one ERROR.
 //!   The metrics count them. A provisional id without an OPEN is 4040.
 //! - A request number may be used again after its TOPIC or ERROR. While its OPEN is pending, a second
-//!   OPEN is 4090 and the first one goes on. The broker remembers 1,000,000 numbers of a connection;
-//!   more are 4291.
+//!   OPEN is 4090 and the first one goes on. The broker remembers 1,000,000 numbers of a connection; a
+//!   further number is 4291, like an OPEN beyond `limits.max_topics`.
 //! - A connection may use a topic id that any TOPIC named to it, also an unsolicited one. Any other id
 //!   is 4040, even if the topic exists.
 //! - Each frame with flag bit 0 gets one ACK when the topic's owner has assigned its sequences. ACKs of
@@ -183,8 +187,9 @@
 //!
 //! # Subscribing
 //!
-//! A subscription number must not be in use on the connection (4090). `overflow` says what happens when
-//! the subscription's queue is full:
+//! A subscription number must not be in use on the connection (4090). More subscriptions than
+//! `limits.max_subscriptions_per_connection` are 4291. `overflow` says what happens when the
+//! subscription's queue is full:
 //!
 //! | overflow | when the queue is full |
 //! |---|---|
@@ -208,6 +213,13 @@
 //!
 //! # Sequences and GAPs
 //!
+//! | reason of a GAP | the messages were not delivered because |
+//! |---|---|
+//! | 1 overflow | the subscription's queue was full |
+//! | 2 expired | their time to live was over |
+//! | 3 no longer retained | the topic's log no longer has them |
+//! | 4 conflated | a newer message of the topic took their place |
+//!
 //! - The sequence of a topic starts at 1 and rises by one per message, in one order that all subscribers
 //!   see. If a subscriber's messages skip sequences, a GAP has reported them first: silent loss is a
 //!   defect. Sequences live as long as the server process; a new server id means a restart.
@@ -224,7 +236,7 @@
 //! - Time to live counts from the moment the broker received the frame. An expired message has its
 //!   sequence: a GAP with reason 2 reports it if a subscription wanted it.
 //! - One GAP may cover messages of several frames; the broker may merge consecutive gaps of one topic
-//!   and one reason.
+//!   and one reason. The `subscription` of a GAP is that of the messages that the GAP stands for.
 //! - A subscriber that is behind by more than 16,384 separate gaps is disconnected with 4290, because
 //!   the broker can no longer report in full what was lost.
 //!
