@@ -1,4 +1,4 @@
-//! How a message travels through the broker, room by room, and what slows its publisher down.
+//! How a message gets through the broker, room by room, and what holds it back.
 //!
 //! # Two halves, one direction
 //!

@@ -7,10 +7,11 @@
 //! A client subscribes to `orders.*`, publishes two messages in one frame to `orders.eu`, receives that
 //! frame, and makes a mistake. The server has one core and the default configuration. After CLOSE the
 //! server ends the connection. A test sends these bytes to a broker and compares its answers with these.
+//! Flags 5 of MESSAGES ask for an ACK (bit 0) and announce headers (bit 2).
 //!
 //! ```text
 //! client sends HELLO
-//!   1a 00 00 00 01 00 00 00             | frame_len 26, kind 0x01, flags 0, count 0
+//!   1a 00 00 00 01 00 00 00             | frame_len 26, kind 0x01
 //!   42 4c 49 50                         | magic
 //!   01 00 00 00                         | version 1, auth kind 0
 //!   04 00 64 65 6d 6f                   | client name "demo"
@@ -27,7 +28,7 @@
 //! client sends SUBSCRIBE
 //!   28 00 00 00 03 00 00 00             | frame_len 40, kind 0x03
 //!   01 00 00 00                         | subscription 1
-//!   01 00 00 00                         | overflow 1 (drop_oldest), start 0 (live)
+//!   01 00 00 00                         | overflow 1, start 0 (live)
 //!   64 00 00 00 00 00 00 00 00 00 00 00 | capacity 100, start argument 0
 //!   08 00 6f 72 64 65 72 73 2e 2a       | pattern "orders.*"
 //!   00 00                               | no group
@@ -44,14 +45,14 @@
 //!   01 00 00 00 00 00 00 00 00 00       | next sequence 1, ordered by core 0
 //!   09 00 6f 72 64 65 72 73 2e 65 75    | topic "orders.eu"
 //! client sends MESSAGES
-//!   5a 00 00 00 10 05 02 00             | frame_len 90, wants an ACK, headers; 2 messages
-//!   01 00 00 80 00 00 00 00             | provisional id of request 1; subscription 0
+//!   5a 00 00 00 10 05 02 00             | frame_len 90, flags 5, 2 messages
+//!   01 00 00 80 00 00 00 00             | provisional id, subscription 0
 //!   07 00 00 00 00 00 00 00             | publish id 7
 //!   00 00 00 00 00 00 00 00             | timestamp 0
-//!   00 00 00 00 00 00 00 00             | ttl_ms 0 (the default: for ever), no crc
+//!   00 00 00 00 00 00 00 00             | ttl_ms 0, no crc
 //!   0c 00 00 00 6f 6e 65 20 65 73 70 72 | 12 bytes: "one espresso"
 //!   65 73 73 6f
-//!   1e 00 00 80 19 00                   | 30 bytes with headers, of which 25 headers
+//!   1e 00 00 80 19 00                   | 30 bytes, of which 25 of headers
 //!   08 72 65 70 6c 79 2d 74 6f          | name "reply-to"
 //!   0e 00 6f 72 64 65 72 73 2e 72 65 70 | value "orders.replies"
 //!   6c 69 65 73
@@ -61,14 +62,14 @@
 //!   01 00 00 00 07 00 00 00 00 00 00 00 | topic id 1, publish id 7
 //!   01 00 00 00 00 00 00 00 02 00 00 00 | first sequence 1, 2 messages
 //! server sends MESSAGES
-//!   5a 00 00 00 10 05 02 00             | frame_len 90, wants an ACK, headers; 2 messages
-//!   01 00 00 00 00 00 00 00             | topic id 1; subscription 0: a live frame
+//!   5a 00 00 00 10 05 02 00             | frame_len 90, flags 5, 2 messages
+//!   01 00 00 00 00 00 00 00             | topic id 1, subscription 0 (live)
 //!   01 00 00 00 00 00 00 00             | sequence of the first message: 1
 //!   c9 43 35 a4 10 e6 ec 18             | timestamp, nanoseconds since 1970
-//!   00 00 00 00 00 00 00 00             | ttl_ms 0 (the default: for ever), no crc
+//!   00 00 00 00 00 00 00 00             | ttl_ms 0, no crc
 //!   0c 00 00 00 6f 6e 65 20 65 73 70 72 | 12 bytes: "one espresso"
 //!   65 73 73 6f
-//!   1e 00 00 80 19 00                   | 30 bytes with headers, of which 25 headers
+//!   1e 00 00 80 19 00                   | 30 bytes, of which 25 of headers
 //!   08 72 65 70 6c 79 2d 74 6f          | name "reply-to"
 //!   0e 00 6f 72 64 65 72 73 2e 72 65 70 | value "orders.replies"
 //!   6c 69 65 73
