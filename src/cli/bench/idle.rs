@@ -17,11 +17,12 @@ use super::json;
 use super::options::{Cpus, parse_cpus, parse_secs, pids_of};
 use super::process::{self, Cpu, Machine, Snapshot};
 use super::progress::Progress;
+use super::setup::{pin, raise_open_files};
 use super::summary::{Unit, median};
 use super::table;
 use super::target::{Protocol, Target};
 use super::worker::Strays;
-use super::{print, raise_open_files, round};
+use super::{print, round};
 
 /// Between the last connection and the first look at what idling costs.
 const SETTLE: Duration = Duration::from_millis(300);
@@ -86,7 +87,7 @@ impl Idle {
         if self.subs_per_conn > 1 && self.urls.iter().any(|url| url.protocol == Protocol::Raw) {
             return Err("a mirror has one topic per connection: take --subs-per-conn 1".to_owned());
         }
-        round::pin(self.cpu.as_ref().map_or(&[], |cpus| &cpus.0))?;
+        pin(self.cpu.as_ref().map_or(&[], |cpus| &cpus.0))?;
         raise_open_files();
         let pids = pids_of(&self.pids, self.urls.len())?;
         let pids: Vec<u32> = pids.into_iter().flatten().collect();

@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 use super::account::Trouble;
 use super::process::Machine;
 use super::round::{Load, Round};
+use super::shared::Pace;
 use super::summary::{Measured, NUMBERS};
-use super::worker::Pace;
 
 pub fn of(mode: &str, command: &str, load: &Load, machine: &Machine, all: &[Measured]) -> Value {
     let (window, rate) = match load.pace {

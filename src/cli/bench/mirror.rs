@@ -20,7 +20,7 @@ use rustix::event::epoll;
 use super::super::Outcome;
 use super::connect::RAW_GREETING_LEN;
 use super::options::{Cpus, parse_cpus};
-use super::round;
+use super::setup::{pin, raise_open_files};
 
 const EVENTS_MAX: usize = 256;
 const LISTENER_TOKEN: u64 = u64::MAX;
@@ -43,8 +43,8 @@ pub struct Mirror {
 impl Mirror {
     /// Until it is killed.
     pub fn run(self) -> Outcome {
-        round::pin(&self.cpu.map(|cpus| cpus.0).unwrap_or_default())?;
-        super::raise_open_files();
+        pin(&self.cpu.map(|cpus| cpus.0).unwrap_or_default())?;
+        raise_open_files();
         let cannot_listen = |error: std::io::Error| {
             format!("cannot listen on {}: {error}; is another running there?", self.bind)
         };

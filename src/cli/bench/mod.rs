@@ -21,6 +21,7 @@ mod account;
 mod blip;
 mod codec;
 mod connect;
+mod connections;
 mod hgrm;
 mod idle;
 mod json;
@@ -34,9 +35,12 @@ mod progress;
 mod publisher;
 mod redis;
 mod round;
+mod setup;
+mod shared;
 mod summary;
 mod table;
 mod target;
+mod watch;
 mod worker;
 
 use std::io::Write;
@@ -49,8 +53,9 @@ use self::options::{Common, Latency, Rtt, Throughput};
 use self::process::Machine;
 use self::progress::Progress;
 use self::round::Load;
+use self::setup::{pin, raise_open_files};
+use self::shared::Pace;
 use self::summary::Measured;
-use self::worker::Pace;
 use super::{Outcome, tell};
 
 pub const EXAMPLES: &str = "Examples:
@@ -105,7 +110,7 @@ impl Bench {
 }
 
 fn measure(mode: &str, load: Load, common: Common) -> Outcome {
-    round::pin(&load.cpus)?;
+    pin(&load.cpus)?;
     raise_open_files();
     let pids = common.pids()?;
     let targets = common.urls.iter().zip(pids);
@@ -121,15 +126,6 @@ fn measure(mode: &str, load: Load, common: Common) -> Outcome {
         }
     }
     report(mode, &load, &common, &all)
-}
-
-/// Each connection is an open file; the limit at the start is for programs that use `select`.
-fn raise_open_files() {
-    use rustix::process::{Resource, getrlimit, setrlimit};
-    let mut limit = getrlimit(Resource::Nofile);
-    limit.current = limit.maximum;
-    // What is too few shows when a connection cannot be opened.
-    let _ = setrlimit(Resource::Nofile, limit);
 }
 
 fn report(mode: &str, load: &Load, common: &Common, all: &[Measured]) -> Outcome {

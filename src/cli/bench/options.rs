@@ -10,8 +10,8 @@ use clap::{Args, value_parser};
 
 use super::account::HEADER_LEN;
 use super::round::Load;
+use super::shared::Pace;
 use super::target::Target;
-use super::worker::Pace;
 
 /// Rounds of each target when several are compared.
 const ROUNDS_OF_SEVERAL: usize = 5;

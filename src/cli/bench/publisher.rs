@@ -14,7 +14,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use super::account::{HEADER_LEN, Header};
 use super::codec::Envelope;
 use super::connect::Connection;
-use super::worker::{Pace, Shared, Strays};
+use super::shared::{Pace, Shared};
+use super::worker::Strays;
 
 /// Bytes gathered before they are written.
 const OUT_BYTES: usize = 256 * 1_024;

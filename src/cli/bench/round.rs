@@ -14,22 +14,19 @@ use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 
-use super::account::{Account, Trouble};
-use super::codec::Envelope;
-use super::connect::{Connection, Role, buffer_len};
+use super::account::Trouble;
+use super::connect::{Connection, buffer_len};
+use super::connections::{check_mirror, open_bystanders, open_publishers, open_subscribers};
 use super::plan::Plan;
-use super::process::{self, Cpu, Snapshot};
+use super::process::Cpu;
 use super::progress::Progress;
-use super::publisher::{Lane, Lateness, Publisher};
-use super::target::{Protocol, Target};
-use super::worker::{self, Counters, Done, Pace, Shared, Subscriber, Times, Worker};
+use super::publisher::{Lateness, Publisher};
+use super::setup::pin;
+use super::shared::{Counters, Pace, Shared, Times};
+use super::target::Target;
+use super::watch::{Measured, STALL, watch};
+use super::worker::{self, Done, Subscriber, Worker};
 
-/// Between two looks at the counters: a point of the plot.
-const TICK: Duration = Duration::from_millis(100);
-/// A closed loop in which nothing arrives for so long will not go on.
-const STALL: Duration = Duration::from_secs(10);
-/// What did not arrive so long after the last that did is missing.
-const DRAIN: Duration = Duration::from_secs(2);
 /// Troubles told one by one.
 const TROUBLES_TOLD: usize = 5;
 /// From the last connection to the first message.
@@ -143,76 +140,6 @@ pub fn run_name() -> String {
     format!("{:08x}", RandomState::new().build_hasher().finish() as u32)
 }
 
-/// A mirror knows no frames: two publishers of a topic would cut into each other's.
-fn check_mirror(target: &Target, load: &Load) -> Result<(), String> {
-    if target.protocol != Protocol::Raw {
-        return Ok(());
-    }
-    if load.publishers != load.topics || load.subscribers < load.topics || load.patterns > 0 {
-        return Err(format!(
-            "{target}: a mirror has one topic per connection and one publisher per topic: give as \
-             many --pubs as --topics ({} and {}), at least as many --subs ({}), and no --patterns",
-            load.publishers, load.topics, load.subscribers
-        ));
-    }
-    Ok(())
-}
-
-fn open_bystanders(target: &Target, load: &Load, plan: &Plan) -> Result<Vec<Connection>, String> {
-    // Not below any topic that is published to.
-    let root = &plan.topics[0];
-    let mut connections = Vec::new();
-    if load.patterns > 0 {
-        let patterns: Vec<String> =
-            (0..load.patterns).map(|number| format!("{root}.none{number}.*")).collect();
-        connections.push(Connection::open(target, Role::Patterns(&patterns))?.0);
-    }
-    for number in 0..load.idle_connections {
-        let topic = [format!("{root}.idle.{number}")];
-        connections.push(Connection::open(target, Role::Subscribe(&topic))?.0);
-    }
-    Ok(connections)
-}
-
-fn open_subscribers(target: &Target, load: &Load, plan: &Plan) -> Result<Vec<Subscriber>, String> {
-    let mut subscribers = Vec::with_capacity(plan.subscribers);
-    for number in 0..plan.subscribers {
-        let topics = plan.topics_of_subscriber(number).into_iter();
-        let topics: Vec<String> = topics.map(|topic| plan.topics[topic].clone()).collect();
-        let (connection, _) = Connection::open(target, Role::Subscribe(&topics))?;
-        let cells = plan.cells_of(number);
-        let account = Account::new(load.payload_len, plan.streams.len(), &cells);
-        subscribers.push(Subscriber { number, connection, account });
-    }
-    Ok(subscribers)
-}
-
-fn open_publishers(target: &Target, load: &Load, plan: &Plan) -> Result<Vec<Publisher>, String> {
-    let mut publishers = Vec::with_capacity(plan.publishers);
-    // Other protocols than ours have one message in each command.
-    let batch = if target.protocol == Protocol::Blip { load.batch } else { 1 };
-    for number in 0..plan.publishers {
-        let streams = plan.streams_of(number);
-        let topics = streams.iter().map(|stream| plan.streams[*stream].topic);
-        let topics: Vec<String> = topics.map(|topic| plan.topics[topic].clone()).collect();
-        let (connection, ids) = Connection::open(target, Role::Publish(&topics))?;
-        let lanes = streams.into_iter().zip(topics.iter().zip(ids)).map(|(number, (topic, id))| {
-            let stream = &plan.streams[number];
-            let envelope = Envelope::new(target.protocol, topic, id, load.payload_len, batch);
-            let window = match load.pace {
-                Pace::Window(window) => (window / stream.publishers as u32).max(batch as u32),
-                Pace::RoundTrip | Pace::Rate { .. } => 1,
-            };
-            Lane::new(number, stream.cells.clone(), window, envelope)
-        });
-        let lanes = lanes.collect();
-        let publisher =
-            Publisher::new(number, plan.publishers, connection, lanes, load.payload_len, batch);
-        publishers.push(publisher);
-    }
-    Ok(publishers)
-}
-
 /// Deals connections out to threads: those of equal number, which are often pairs, share one.
 fn start_threads(
     load: &Load,
@@ -251,135 +178,6 @@ fn start_threads(
             .map_err(|error| format!("cannot start a thread: {error}; take fewer --threads"))
     };
     workers.into_iter().map(start).collect()
-}
-
-/// Binds the calling thread, and those it starts, to CPUs.
-pub fn pin(cpus: &[usize]) -> Result<(), String> {
-    if cpus.is_empty() {
-        return Ok(());
-    }
-    let mut set = rustix::thread::CpuSet::new();
-    for cpu in cpus {
-        if *cpu >= rustix::thread::CpuSet::MAX_CPU {
-            return Err(format!(
-                "there is no CPU {cpu}: the highest is the one `nproc --all` says"
-            ));
-        }
-        set.set(*cpu);
-    }
-    rustix::thread::sched_setaffinity(None, &set).map_err(|error| {
-        format!("cannot run on CPU {cpus:?}: {error}; does this process have it? See `taskset -p`")
-    })
-}
-
-/// What was read at one instant.
-struct Mark {
-    at: Instant,
-    published: u64,
-    delivered: u64,
-    broker: Option<Snapshot>,
-    generator: Snapshot,
-}
-
-impl Mark {
-    fn now(shared: &Shared, pid: Option<u32>) -> Result<Mark, String> {
-        Ok(Mark {
-            at: Instant::now(),
-            published: shared.sum(|counters| &counters.published),
-            delivered: shared.sum(|counters| &counters.delivered),
-            broker: pid.map(Snapshot::of).transpose()?,
-            generator: Snapshot::of(std::process::id())?,
-        })
-    }
-}
-
-/// What was measured while the threads ran.
-struct Measured {
-    begin: Mark,
-    end: Mark,
-    series: Vec<(f64, f64)>,
-    resident_bytes: Option<u64>,
-}
-
-/// Sees to the time; returns when all has arrived, or nothing comes any more. `None` is a stall.
-fn watch(
-    target: &Target,
-    load: &Load,
-    pid: Option<u32>,
-    shared: &Shared,
-    progress: &Progress,
-) -> Result<Option<Measured>, String> {
-    let at = |ns| shared.epoch + Duration::from_nanos(ns);
-    let mut last = (Instant::now(), 0);
-    // Whether nothing came for so long.
-    let mut is_quiet = |limit: Duration| {
-        let delivered = shared.sum(|counters| &counters.delivered);
-        if delivered != last.1 {
-            last = (Instant::now(), delivered);
-        }
-        last.0.elapsed() >= limit
-    };
-    let failed = || shared.threads.iter().any(|thread| thread.failed.load(Ordering::Acquire));
-    let open_loop = matches!(load.pace, Pace::Rate { .. });
-    let mut begin = None;
-    let mut series = Vec::new();
-    let mut tick = (at(shared.times.start), 0);
-    loop {
-        let now = Instant::now();
-        let (next, is_end) = match &begin {
-            None => (at(shared.times.measure), false),
-            Some(_) => (at(shared.times.stop), true),
-        };
-        if now < next {
-            thread::sleep(TICK.min(next - now));
-        } else if !is_end {
-            begin = Some(Mark::now(shared, pid)?);
-            tick = (Instant::now(), shared.sum(|counters| &counters.delivered));
-            continue;
-        }
-        let begun = begin.as_ref().map_or(now, |mark: &Mark| mark.at);
-        let seconds = tick.0.elapsed().as_secs_f64();
-        let delivered = shared.sum(|counters| &counters.delivered);
-        if seconds >= TICK.as_secs_f64() / 2.0 {
-            let rate = (delivered - tick.1) as f64 / seconds;
-            if begin.is_some() {
-                series.push((begun.elapsed().as_secs_f64(), rate));
-            }
-            progress.show(target, rate);
-            tick = (Instant::now(), delivered);
-        }
-        if failed() || (!open_loop && is_quiet(STALL)) {
-            break;
-        }
-        if is_end && now >= next {
-            break;
-        }
-    }
-    let Some(begin) = begin.filter(|_| Instant::now() >= at(shared.times.stop)) else {
-        return Ok(None);
-    };
-    let end = Mark::now(shared, pid)?;
-    let resident_bytes = pid.and_then(process::resident_bytes);
-    let mut quiet_since = (Instant::now(), u64::MAX);
-    while !failed() {
-        let publishing = |thread: &Counters| thread.publishing.load(Ordering::Acquire);
-        let owed = shared.sum(|counters| &counters.owed);
-        let settled = shared.sum(|counters| &counters.settled);
-        let published = !shared.threads.iter().any(publishing);
-        if published && settled >= owed {
-            // What comes twice comes late: the last may be such.
-            thread::sleep(Duration::from_millis(20));
-            break;
-        }
-        if settled != quiet_since.1 {
-            quiet_since = (Instant::now(), settled);
-        }
-        if published && quiet_since.0.elapsed() >= DRAIN {
-            break;
-        }
-        thread::sleep(Duration::from_millis(2));
-    }
-    Ok(Some(Measured { begin, end, series, resident_bytes }))
 }
 
 fn sent_by_stream(plan: &Plan, done: &[Done]) -> Vec<u64> {

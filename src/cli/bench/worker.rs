@@ -8,100 +8,24 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use hdrhistogram::Histogram;
 use rustix::buffer::spare_capacity;
-use rustix::event::{EventfdFlags, Timespec, epoll, eventfd};
+use rustix::event::{Timespec, epoll};
 
 use super::account::Account;
 use super::codec::{Answer, Sink};
 use super::connect::Connection;
 use super::publisher::Publisher;
+use super::shared::{Counters, Pace, Shared};
 
 /// Events taken at once.
 const EVENTS_MAX: usize = 512;
 /// How long it sleeps when nothing is due: others wake it, this is for what nobody foresaw.
 const IDLE_SLEEP: Duration = Duration::from_millis(100);
 const WAKE_TOKEN: u64 = u64::MAX;
-
-/// When messages are published.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Pace {
-    /// As long as a topic has fewer than this many on the way.
-    Window(u32),
-    /// One at a time; the next when all have it.
-    RoundTrip,
-    /// By the clock.
-    Rate { messages_per_s: u64, spin: bool },
-}
-
-/// Nanoseconds on the generator's clock.
-#[derive(Debug, Clone, Copy)]
-pub struct Times {
-    pub start: u64,
-    pub measure: u64,
-    pub stop: u64,
-}
-
-/// What the threads of one round share.
-#[derive(Debug)]
-pub struct Shared {
-    pub epoch: Instant,
-    pub pace: Pace,
-    pub times: Times,
-    /// By cell: the next sequence its subscriber waits for.
-    pub cells: Vec<AtomicU32>,
-    pub ended: AtomicBool,
-    pub threads: Vec<Counters>,
-}
-
-/// What one thread tells the others.
-#[derive(Debug)]
-pub struct Counters {
-    pub published: AtomicU64,
-    /// Deliveries that what it published must lead to.
-    pub owed: AtomicU64,
-    pub delivered: AtomicU64,
-    /// Deliveries that need not be waited for any more: in order, or missing.
-    pub settled: AtomicU64,
-    pub publishing: AtomicBool,
-    pub failed: AtomicBool,
-    asleep: AtomicBool,
-    waker: OwnedFd,
-}
-
-impl Counters {
-    pub fn new() -> Result<Counters, String> {
-        let waker = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK);
-        let waker = waker.map_err(|error| format!("cannot make an eventfd: {error}"))?;
-        Ok(Counters {
-            published: AtomicU64::new(0),
-            owed: AtomicU64::new(0),
-            delivered: AtomicU64::new(0),
-            settled: AtomicU64::new(0),
-            publishing: AtomicBool::new(true),
-            failed: AtomicBool::new(false),
-            asleep: AtomicBool::new(false),
-            waker,
-        })
-    }
-
-    pub fn wake(&self) {
-        let _ = rustix::io::write(&self.waker, &1u64.to_ne_bytes());
-    }
-}
-
-impl Shared {
-    pub fn now_ns(&self) -> u64 {
-        self.epoch.elapsed().as_nanos() as u64
-    }
-
-    pub fn sum(&self, counter: impl Fn(&Counters) -> &AtomicU64) -> u64 {
-        self.threads.iter().map(|thread| counter(thread).load(Ordering::Relaxed)).sum()
-    }
-}
 
 /// A connection that takes messages.
 #[derive(Debug)]
