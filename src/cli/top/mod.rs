@@ -17,6 +17,7 @@
 //!   it events.
 
 mod input;
+mod navigation;
 mod once;
 mod poll;
 mod rates;

@@ -19,7 +19,8 @@ use ratatui::layout::{Constraint, Layout, Rect, Size};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Clear, Paragraph, Wrap};
 
-use super::state::{State, View};
+use super::navigation::View;
+use super::state::State;
 use super::text;
 use crate::cli::admin::model::Gauges;
 pub use lists::fill;

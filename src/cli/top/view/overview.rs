@@ -12,8 +12,9 @@ use super::lists;
 use super::table::{self, Column};
 use super::theme::Theme;
 use crate::cli::admin::model::{Core, Limit};
+use crate::cli::top::navigation::Sort;
 use crate::cli::top::rates::{CoreRates, REASONS, Rates, SHARES, since_start};
-use crate::cli::top::state::{Sort, State};
+use crate::cli::top::state::State;
 use crate::cli::top::text;
 
 /// Rates and latency; limits stand beside them on wide screens, else below.

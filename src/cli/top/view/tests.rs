@@ -13,8 +13,9 @@ use ratatui::style::Color;
 use super::theme::Theme;
 use crate::cli::admin::model::Printable;
 use crate::cli::top::input::Action;
+use crate::cli::top::navigation::View;
 use crate::cli::top::samples;
-use crate::cli::top::state::{State, View};
+use crate::cli::top::state::State;
 
 const SMALL: Size = Size { width: 80, height: 24 };
 const LARGE: Size = Size { width: 160, height: 50 };
