@@ -3,19 +3,17 @@
 //! Runs are short and small: nothing here looks at how fast anything is.
 
 mod fakes;
+mod faults;
+mod mirror;
 #[path = "../support/mod.rs"]
 mod support;
 
-use std::io::{BufRead, BufReader, Write};
-use std::net::{TcpListener, TcpStream};
-use std::process::{ChildStdout, Output, Stdio};
+use std::process::Output;
 
-use serde_json::Value;
-
-use blipmq::protocol::{GapReason, Sequence, TopicId, encode, messages};
 use fakes::Deed;
-use support::Server;
-use support::running::{Broker, Running, TempFile, blipmq, cores};
+use mirror::Mirror;
+use serde_json::Value;
+use support::running::{Broker, TempFile, blipmq, cores};
 
 /// Short enough for a test, long enough for some messages.
 const SHORT: [&str; 4] = ["--secs", "0.2", "--warmup", "0.1"];
@@ -66,26 +64,6 @@ fn assert_counts(round: &Value, subscribers: u64) {
 
 fn broker() -> Broker {
     Broker::start(&cores(1).expect("every machine has one"))
-}
-
-/// A mirror that is killed when dropped.
-struct Mirror {
-    url: String,
-    stdout: BufReader<ChildStdout>,
-    _running: Running,
-}
-
-impl Mirror {
-    fn start() -> Mirror {
-        let mut command = blipmq(&["bench", "mirror", "--bind", "127.0.0.1:0"]);
-        command.stdout(Stdio::piped());
-        let mut running = Running::start(command);
-        let mut stdout = BufReader::new(running.child.stdout.take().expect("it is piped"));
-        let mut ready = String::new();
-        stdout.read_line(&mut ready).expect("its words are UTF-8");
-        let (_, addr) = ready.trim().split_once(" is ready on ").expect("it says where");
-        Mirror { url: format!("raw://{addr}"), stdout, _running: running }
-    }
 }
 
 // --- what is counted ---
@@ -230,35 +208,6 @@ fn neither_busy_is_told_if_the_numbers_say_so_and_never_by_the_clock() {
     broker.stop();
 }
 
-#[test]
-fn mirror_tells_what_it_sent_in_how_many_sends() {
-    let mut mirror = Mirror::start();
-    let document = measured(&[&mirror.url, "--subs", "3"]);
-    let mut line = String::new();
-    mirror.stdout.read_line(&mut line).expect("its words are UTF-8");
-    let numbers = line.split(|letter: char| !letter.is_ascii_digit());
-    let numbers: Vec<u64> = numbers.filter_map(|digits| digits.parse().ok()).collect();
-    let &[received, reads, sent, sends] = &numbers[..] else { panic!("{line}") };
-    let messages = number(&document["targets"][0]["rounds"][0]["total_messages"]);
-    assert!(received >= 64 * messages && reads > 0, "{line}");
-    assert_eq!((sent, sends), (3 * received, 3 * reads));
-}
-
-#[test]
-fn mirror_goes_on_when_subscribers_and_strangers_go() {
-    let mirror = Mirror::start();
-    for _ in 0..2 {
-        let words = [&mirror.url, "--pubs", "2", "--topics", "2", "--subs", "4"];
-        let document = measured(&words);
-        assert_counts(&document["targets"][0]["rounds"][0], 2);
-        let mut stranger = TcpStream::connect(&mirror.url["raw://".len()..]).expect("it listens");
-        stranger.write_all(b"GET / HTTP/1.1\r\n\r\n").expect("it reads");
-    }
-    let output = bench(&[&mirror.url, "--pubs", "2"]);
-    assert_eq!(output.status.code(), Some(1));
-    assert!(stderr(&output).contains("one publisher per topic"), "{}", stderr(&output));
-}
-
 // --- other protocols ---
 
 #[test]
@@ -287,119 +236,7 @@ fn logins_are_sent_and_wrong_ones_are_told() {
     }
 }
 
-// --- what is wrong ---
-
-#[test]
-fn lost_doubled_and_swapped_messages_are_found() {
-    let rows = [
-        (Deed::Drop, "missing", "1 message missing"),
-        (Deed::Double, "duplicates", "1 message doubled"),
-        (Deed::Swap, "out_of_order", "1 message out of order"),
-    ];
-    for (deed, key, words) in rows {
-        let url = format!("nats://{}", fakes::nats(deed));
-        let options = ["latency", &url, "--rate", "500", "--json"];
-        let output = bench(&[&options[..], &SHORT].concat());
-        assert_eq!(output.status.code(), Some(1), "{deed:?}");
-        let told = stderr(&output);
-        assert!(told.contains("NOT CLEAN") && told.contains(words), "{deed:?}: {told}");
-        let document = document(&output);
-        assert_eq!(document["clean"], false);
-        let trouble = document["targets"][0]["rounds"][0]["trouble"].as_object().cloned();
-        for (kind, count) in trouble.expect("it is told") {
-            assert_eq!(number(&count), u64::from(kind == key), "{deed:?}: {kind}");
-        }
-        let url = format!("nats://{}", fakes::nats(deed));
-        let output = bench(&[&["latency", &url, "--rate", "500"], &SHORT[..]].concat());
-        assert!(stdout(&output).contains("NOT CLEAN"), "{deed:?}: {}", stdout(&output));
-    }
-}
-
-/// Goal: what a broker says it dropped is told, and is not all that is looked at.
-/// Method: a scripted broker drops the tenth message and says so, and the twentieth and does not.
-#[test]
-fn gaps_that_the_broker_tells_are_counted_beside_what_is_missing() {
-    let server = Server::listening(|listener| {
-        let mut subscriber = listener.accept();
-        subscriber.welcome();
-        subscriber.accept_subscribe();
-        let mut publisher = listener.accept();
-        publisher.welcome();
-        publisher.accept_open(7);
-        let mut sequence = 0;
-        while let Some(frame) = publisher.next() {
-            for record in messages::records(&frame) {
-                sequence += 1;
-                match sequence {
-                    10 => subscriber.send(|out| {
-                        let (topic, first) = (TopicId(7), Sequence(sequence));
-                        encode::gap(out, topic, 0, first, 1, GapReason::Overflow);
-                    }),
-                    20 => {}
-                    _ => subscriber.deliver(7, sequence, &[record.payload]),
-                }
-            }
-        }
-    });
-    let url = format!("blip://{}", server.addr);
-    let output = bench(&[&["latency", &url, "--rate", "500", "--json"], &SHORT[..]].concat());
-    assert_eq!(output.status.code(), Some(1), "{}", stdout(&output));
-    let document = document(&output);
-    let trouble = &document["targets"][0]["rounds"][0]["trouble"];
-    assert_eq!((number(&trouble["missing"]), number(&trouble["told_gaps"])), (2, 1), "{trouble}");
-    assert!(stderr(&output).contains("the broker says it dropped"), "{}", stderr(&output));
-    server.join();
-}
-
-#[test]
-fn broker_that_dies_is_told_with_what_had_arrived() {
-    let url = format!("nats://{}", fakes::nats(Deed::Die));
-    let output = bench(&[&url, "--secs", "30"]);
-    assert_eq!(output.status.code(), Some(1));
-    assert!(stderr(&output).contains("deliveries had arrived"), "{}", stderr(&output));
-    assert!(output.stdout.is_empty());
-}
-
-#[test]
-fn stall_ends_with_who_waits_for_what() {
-    let url = format!("nats://{}", fakes::nats(Deed::Swallow));
-    let output = bench(&[&url, "--secs", "60", "--window", "4"]);
-    assert_eq!(output.status.code(), Some(1));
-    let told = stderr(&output);
-    assert!(told.contains("subscriber 0 waits for message 9 of publisher 0 on bench."), "{told}");
-    assert!(told.contains("9 of 13 deliveries had arrived"), "{told}");
-}
-
-#[test]
-fn targets_that_are_no_brokers_are_told_in_a_line() {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let addr = listener.local_addr().expect("it listens").to_string();
-    std::thread::spawn(move || {
-        for stream in listener.incoming() {
-            let answer = b"HTTP/1.1 400 Bad Request\r\n\r\n";
-            let _ = stream.expect("a connection").write_all(answer);
-        }
-    });
-    let (broker, nats) = (broker(), fakes::nats(Deed::Deliver));
-    let rows = [
-        (format!("blip://{addr}"), "no BLIP/1"),
-        (format!("nats://{addr}"), "no NATS"),
-        (format!("redis://{addr}"), "no Redis"),
-        (format!("raw://{addr}"), "is it a mirror?"),
-        (format!("blip://{nats}"), "use nats://"),
-        (format!("redis://{}", broker.addr), "use blip://"),
-    ];
-    for (url, expected) in rows {
-        let output = bench(&[&url]);
-        assert_eq!(output.status.code(), Some(1), "{url}");
-        let told = stderr(&output);
-        assert!(told.starts_with("blipmq: ") && told.lines().count() == 1, "{url}: {told}");
-        assert!(told.contains(expected), "{url}: {told}");
-    }
-    broker.stop();
-    let output = bench(&["blip://127.0.0.1:1"]);
-    assert!(stderr(&output).contains("start one with `blipmq`"), "{}", stderr(&output));
-}
+// --- the command line ---
 
 #[test]
 fn command_lines_out_of_range_are_refused_with_the_range() {
