@@ -56,7 +56,7 @@ use self::round::Load;
 use self::setup::{pin, raise_open_files};
 use self::shared::Pace;
 use self::summary::Measured;
-use super::{Outcome, tell};
+use super::{Outcome, print_stderr};
 
 pub const EXAMPLES: &str = "Examples:
   blipmq bench blip://127.0.0.1:7878                         messages per second, one to one
@@ -210,11 +210,11 @@ fn say_notes(load: &Load, all: &[Measured]) {
     for measured in all {
         let target = &measured.target;
         match measured.generator_was_bottleneck() {
-            Some(true) => tell(format_args!(
+            Some(true) => print_stderr(format_args!(
                 "{target}: the load generator was the bottleneck: its busiest thread had no time \
                  left, the broker's had; try --threads, --batch or fewer --subs"
             )),
-            None => tell(format_args!(
+            None => print_stderr(format_args!(
                 "{target}: the load generator may have been the bottleneck: its busiest thread had \
                  no time left; --pid tells whether the broker had"
             )),
@@ -222,7 +222,7 @@ fn say_notes(load: &Load, all: &[Measured]) {
         }
         let is_throughput = matches!(load.pace, Pace::Window(_));
         if is_throughput && measured.neither_was_busy() == Some(true) {
-            tell(format_args!(
+            print_stderr(format_args!(
                 "{target}: neither the generator nor the broker had a whole core: rates say \
                  little, CPU per message still compares; is the machine shared, or the --window \
                  small?"
@@ -233,7 +233,7 @@ fn say_notes(load: &Load, all: &[Measured]) {
         if late * 100 > total {
             let max = measured.rounds.iter().map(|round| round.lateness.max_ns).max();
             let max_ms = max.unwrap_or(0) as f64 / 1_000_000.0;
-            tell(format_args!(
+            print_stderr(format_args!(
                 "{target}: the generator fell behind its schedule: {late} of {total} messages were \
                  sent more than 1 ms late, at most {max_ms:.1} ms, which is in their latency; take \
                  a smaller --rate or more --threads"
@@ -241,7 +241,7 @@ fn say_notes(load: &Load, all: &[Measured]) {
         }
     }
     if all.iter().any(|measured| measured.pid.is_none()) {
-        tell(format_args!(
+        print_stderr(format_args!(
             "without --pid it is not known what the broker used of CPU and memory; give one --pid \
              for each URL, in order"
         ));
