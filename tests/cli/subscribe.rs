@@ -125,7 +125,7 @@ fn gaps_and_the_brokers_goodbye_are_on_stderr_and_the_end_is_a_failure() {
     assert_eq!(
         stderr(&output),
         "missed 3 messages of orders.eu, 2 to 4: queue overflow\n\
-         the broker says goodbye: draining\n\
+         the broker sent GOODBYE: draining\n\
          blipmq: the broker closed the connection after saying goodbye: draining\n"
     );
     server.join();

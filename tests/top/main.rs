@@ -104,7 +104,7 @@ fn tokens_are_sent_from_the_command_line_and_from_the_environment() {
 fn a_token_that_is_missing_or_wrong_is_told_apart() {
     let fake = Fake::start(|_| Reply::Http(401, r#"{"error":"a token is wanted"}"#.to_owned()));
     let output = once(&fake.url);
-    assert_fails(&output, "wants a token (401: a token is wanted)");
+    assert_fails(&output, "requires a token (401: a token is wanted)");
     assert_fails(&output, "BLIPMQ_METRICS_TOKEN");
     let output = top(&fake.url, &["--once", "--token", "wrong"]).output().expect("it starts");
     assert_fails(&output, "refuses the token (401: a token is wanted)");
@@ -135,9 +135,9 @@ fn what_is_no_blipmq_is_told_to_be_none() {
     };
     let raw = |bytes: &'static [u8]| Fake::start(move |_| Reply::Raw(bytes.to_vec()));
     let rows = [
-        (http("<html>\x1b[2Jhello</html>"), "no JSON but <html>\\u{1b}[2Jhello</html>"),
-        (http(""), "no JSON but nothing"),
-        (http("{\"name\": \"blip"), "no JSON but"),
+        (http("<html>\x1b[2Jhello</html>"), "the answer is not JSON: <html>\\u{1b}[2Jhello</html>"),
+        (http(""), "the answer is not JSON: (empty)"),
+        (http("{\"name\": \"blip"), "the answer is not JSON"),
         (http("[1, 2]"), "invalid"),
         (http("{\"name\": \"blipmq\"}"), "missing field `version`"),
         (Fake::start(|_| Reply::Http(404, "no such page".to_owned())), "404, no such page"),
@@ -154,7 +154,7 @@ fn what_is_no_blipmq_is_told_to_be_none() {
         }
         raw => raw,
     });
-    assert_fails(&once(&other.url), "it calls itself `other`");
+    assert_fails(&once(&other.url), "its name is `other`");
 }
 
 #[test]
