@@ -1,44 +1,45 @@
-//! Brokers that lose, repeat or swap messages, die or stall, and targets that are no brokers.
+//! Faulty brokers, which lose, duplicate or swap messages, die or stall; and targets that are not
+//! brokers.
 
 use std::io::Write;
 use std::net::TcpListener;
 
 use blipmq::protocol::{GapReason, Sequence, TopicId, encode, messages};
 
-use crate::fakes::{self, Deed};
+use crate::fakes::{self, Fault};
 use crate::support::Server;
 use crate::{SHORT, bench, broker, document, number, stderr, stdout};
 
 #[test]
-fn lost_doubled_and_swapped_messages_are_found() {
+fn lost_duplicated_and_swapped_messages_are_found() {
     let rows = [
-        (Deed::Drop, "missing", "1 message missing"),
-        (Deed::Double, "duplicates", "1 message doubled"),
-        (Deed::Swap, "out_of_order", "1 message out of order"),
+        (Fault::Drop, "missing", "1 message missing"),
+        (Fault::Duplicate, "duplicates", "1 message duplicated"),
+        (Fault::Swap, "out_of_order", "1 message out of order"),
     ];
-    for (deed, key, words) in rows {
-        let url = format!("nats://{}", fakes::nats(deed));
+    for (fault, key, words) in rows {
+        let url = format!("nats://{}", fakes::nats(fault));
         let options = ["latency", &url, "--rate", "500", "--json"];
         let output = bench(&[&options[..], &SHORT].concat());
-        assert_eq!(output.status.code(), Some(1), "{deed:?}");
-        let told = stderr(&output);
-        assert!(told.contains("NOT CLEAN") && told.contains(words), "{deed:?}: {told}");
+        assert_eq!(output.status.code(), Some(1), "{fault:?}");
+        let error = stderr(&output);
+        assert!(error.contains("NOT CLEAN") && error.contains(words), "{fault:?}: {error}");
         let document = document(&output);
         assert_eq!(document["clean"], false);
         let trouble = document["targets"][0]["rounds"][0]["trouble"].as_object().cloned();
-        for (kind, count) in trouble.expect("it is told") {
-            assert_eq!(number(&count), u64::from(kind == key), "{deed:?}: {kind}");
+        for (kind, count) in trouble.expect("counts of faults") {
+            assert_eq!(number(&count), u64::from(kind == key), "{fault:?}: {kind}");
         }
-        let url = format!("nats://{}", fakes::nats(deed));
+        let url = format!("nats://{}", fakes::nats(fault));
         let output = bench(&[&["latency", &url, "--rate", "500"], &SHORT[..]].concat());
-        assert!(stdout(&output).contains("NOT CLEAN"), "{deed:?}: {}", stdout(&output));
+        assert!(stdout(&output).contains("NOT CLEAN"), "{fault:?}: {}", stdout(&output));
     }
 }
 
-/// Goal: what a broker says it dropped is told, and is not all that is looked at.
-/// Method: a scripted broker drops the tenth message and says so, and the twentieth and does not.
+/// Goal: drops that the broker reports are counted in addition to drops that it hides.
+/// Method: a scripted broker drops the tenth message with a GAP, and the twentieth without one.
 #[test]
-fn gaps_that_the_broker_tells_are_counted_beside_what_is_missing() {
+fn gaps_reported_by_the_broker_are_counted_beside_missing_messages() {
     let server = Server::listening(|listener| {
         let mut subscriber = listener.accept();
         subscriber.welcome();
@@ -67,13 +68,13 @@ fn gaps_that_the_broker_tells_are_counted_beside_what_is_missing() {
     let document = document(&output);
     let trouble = &document["targets"][0]["rounds"][0]["trouble"];
     assert_eq!((number(&trouble["missing"]), number(&trouble["told_gaps"])), (2, 1), "{trouble}");
-    assert!(stderr(&output).contains("the broker says it dropped"), "{}", stderr(&output));
+    assert!(stderr(&output).contains("1 message reported as dropped"), "{}", stderr(&output));
     server.join();
 }
 
 #[test]
-fn broker_that_dies_is_told_with_what_had_arrived() {
-    let url = format!("nats://{}", fakes::nats(Deed::Die));
+fn broker_that_dies_is_reported_with_the_deliveries_so_far() {
+    let url = format!("nats://{}", fakes::nats(Fault::Die));
     let output = bench(&[&url, "--secs", "30"]);
     assert_eq!(output.status.code(), Some(1));
     assert!(stderr(&output).contains("deliveries had arrived"), "{}", stderr(&output));
@@ -81,17 +82,17 @@ fn broker_that_dies_is_told_with_what_had_arrived() {
 }
 
 #[test]
-fn stall_ends_with_who_waits_for_what() {
-    let url = format!("nats://{}", fakes::nats(Deed::Swallow));
+fn stall_is_reported_with_the_subscriber_and_the_message_it_waits_for() {
+    let url = format!("nats://{}", fakes::nats(Fault::DropAll));
     let output = bench(&[&url, "--secs", "60", "--window", "4"]);
     assert_eq!(output.status.code(), Some(1));
-    let told = stderr(&output);
-    assert!(told.contains("subscriber 0 waits for message 9 of publisher 0 on bench."), "{told}");
-    assert!(told.contains("9 of 13 deliveries had arrived"), "{told}");
+    let error = stderr(&output);
+    assert!(error.contains("subscriber 0 waits for message 9 of publisher 0 on bench."), "{error}");
+    assert!(error.contains("9 of 13 deliveries had arrived"), "{error}");
 }
 
 #[test]
-fn targets_that_are_no_brokers_are_told_in_a_line() {
+fn targets_that_are_not_brokers_are_reported_in_one_line() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let addr = listener.local_addr().expect("it listens").to_string();
     std::thread::spawn(move || {
@@ -100,7 +101,7 @@ fn targets_that_are_no_brokers_are_told_in_a_line() {
             let _ = stream.expect("a connection").write_all(answer);
         }
     });
-    let (broker, nats) = (broker(), fakes::nats(Deed::Deliver));
+    let (broker, nats) = (broker(), fakes::nats(Fault::None));
     let rows = [
         (format!("blip://{addr}"), "no BLIP/1"),
         (format!("nats://{addr}"), "no NATS"),
@@ -112,9 +113,9 @@ fn targets_that_are_no_brokers_are_told_in_a_line() {
     for (url, expected) in rows {
         let output = bench(&[&url]);
         assert_eq!(output.status.code(), Some(1), "{url}");
-        let told = stderr(&output);
-        assert!(told.starts_with("blipmq: ") && told.lines().count() == 1, "{url}: {told}");
-        assert!(told.contains(expected), "{url}: {told}");
+        let error = stderr(&output);
+        assert!(error.starts_with("blipmq: ") && error.lines().count() == 1, "{url}: {error}");
+        assert!(error.contains(expected), "{url}: {error}");
     }
     broker.stop();
     let output = bench(&["blip://127.0.0.1:1"]);

@@ -1,6 +1,6 @@
-//! `blipmq bench`: what it counts, what it writes, and what it finds wrong.
+//! `blipmq bench`: its counts, its output, and the faults it detects.
 //!
-//! Runs are short and small: nothing here looks at how fast anything is.
+//! Runs are short and small; no test depends on speed.
 
 mod fakes;
 mod faults;
@@ -10,12 +10,12 @@ mod support;
 
 use std::process::Output;
 
-use fakes::Deed;
+use fakes::Fault;
 use mirror::Mirror;
 use serde_json::Value;
 use support::running::{Broker, TempFile, blipmq, cores};
 
-/// Short enough for a test, long enough for some messages.
+/// Options of a run that is short, but long enough for some messages.
 const SHORT: [&str; 4] = ["--secs", "0.2", "--warmup", "0.1"];
 
 fn bench(words: &[&str]) -> Output {
@@ -35,7 +35,7 @@ fn document(output: &Output) -> Value {
     serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", stderr(output)))
 }
 
-/// Runs it with --json, and for a short time; it must succeed.
+/// Runs bench briefly with --json, and asserts that the run was clean.
 #[track_caller]
 fn measured(words: &[&str]) -> Value {
     let output = bench(&[words, &SHORT, &["--json"]].concat());
@@ -46,10 +46,10 @@ fn measured(words: &[&str]) -> Value {
 }
 
 fn number(value: &Value) -> u64 {
-    value.as_u64().unwrap_or_else(|| panic!("{value} is no whole number"))
+    value.as_u64().unwrap_or_else(|| panic!("{value} is not a whole number"))
 }
 
-/// Every message of a round went to so many subscribers.
+/// Asserts that every message of a round reached every subscriber of its topic.
 #[track_caller]
 fn assert_counts(round: &Value, subscribers: u64) {
     let messages = number(&round["total_messages"]);
@@ -57,19 +57,19 @@ fn assert_counts(round: &Value, subscribers: u64) {
     assert_eq!(number(&round["total_deliveries"]), messages * subscribers, "{round:#}");
     assert_eq!(round["total_deliveries_expected"], round["total_deliveries"]);
     assert!(number(&round["messages"]) <= messages);
-    for (kind, count) in round["trouble"].as_object().expect("it is told") {
+    for (kind, count) in round["trouble"].as_object().expect("counts of faults") {
         assert_eq!(number(count), 0, "{kind}");
     }
 }
 
 fn broker() -> Broker {
-    Broker::start(&cores(1).expect("every machine has one"))
+    Broker::start(&cores(1).expect("at least one core"))
 }
 
-// --- what is counted ---
+// --- counts ---
 
 #[test]
-fn throughput_is_the_mode_without_a_mode_and_counts_every_delivery() {
+fn throughput_is_the_default_mode_and_counts_every_delivery() {
     let broker = broker();
     let url = format!("blip://{}", broker.addr);
     let pid = broker.pid().to_string();
@@ -87,7 +87,7 @@ fn throughput_is_the_mode_without_a_mode_and_counts_every_delivery() {
 }
 
 #[test]
-fn every_shape_is_delivered_whole() {
+fn every_message_of_every_shape_is_delivered() {
     let broker = broker();
     let url = format!("blip://{}", broker.addr);
     let rows: [(&[&str], u64); 6] = [
@@ -106,7 +106,7 @@ fn every_shape_is_delivered_whole() {
 }
 
 #[test]
-fn latency_is_measured_of_each_message_and_written_to_files() {
+fn latency_of_each_message_is_measured_and_written_to_files() {
     let broker = broker();
     let url = format!("blip://{}", broker.addr);
     let (hgrm, plot) = (TempFile::new("bench.hgrm", b""), TempFile::new("bench.svg", b""));
@@ -116,10 +116,10 @@ fn latency_is_measured_of_each_message_and_written_to_files() {
     assert_eq!(document["parameters"]["rate_per_s"], 2_000);
     let round = &document["targets"][0]["rounds"][0];
     assert_counts(round, 2);
-    // 0.3 s at 2,000 a second are 600 messages; fewer only where the machine was busy.
+    // 0.3 s at 2,000 messages per second: 600 messages, or fewer on a busy machine.
     assert!(number(&round["total_messages"]) <= 600);
     let samples = number(&round["latency_samples"]);
-    assert!(samples > 0 && samples <= 2 * 400, "two deliveries of each in 0.2 s: {samples}");
+    assert!(samples > 0 && samples <= 2 * 400, "two deliveries per message in 0.2 s: {samples}");
     let text = std::fs::read_to_string(&hgrm.0).expect("it was written");
     let last = text.lines().rfind(|line| !line.starts_with('#')).expect("there are rows");
     let total = last.split_whitespace().nth(2).expect("a count");
@@ -144,7 +144,7 @@ fn round_trips_wait_for_every_subscriber() {
 }
 
 #[test]
-fn idle_connections_are_counted_against_the_process() {
+fn memory_of_idle_connections_is_measured() {
     let broker = broker();
     let (url, pid) = (format!("blip://{}", broker.addr), broker.pid().to_string());
     let words = ["idle", &url, "--pid", &pid, "--idle-conns", "20", "--subs-per-conn", "300"];
@@ -187,11 +187,11 @@ fn targets_are_measured_in_turn_and_compared_with_the_first() {
 }
 
 #[test]
-fn neither_busy_is_told_if_the_numbers_say_so_and_never_by_the_clock() {
+fn neither_busy_is_reported_if_it_was_measured_and_never_for_latency() {
     let broker = broker();
     let (url, pid) = (format!("blip://{}", broker.addr), broker.pid().to_string());
-    // One on the way at a time: each waits for the other, unless the broker polls meanwhile, or the
-    // machine is busy with others. What is told has to be what was measured.
+    // With one message in flight, generator and broker wait for each other, unless the broker polls
+    // or the machine is busy. So the note must agree with the measured CPU use, whatever that is.
     let words = [&url, "--pid", &pid, "--window", "1", "--json"];
     let output = bench(&[&words[..], &SHORT].concat());
     let target = &document(&output)["targets"][0];
@@ -199,9 +199,10 @@ fn neither_busy_is_told_if_the_numbers_say_so_and_never_by_the_clock() {
     let neither = has_time_left("generator_busiest_thread_percent")
         && has_time_left("broker_busiest_thread_percent");
     assert_eq!(target["neither_was_busy"], neither, "{target:#}");
-    let told = stderr(&output).contains("neither the generator nor the broker had a whole core");
-    assert_eq!(told, neither, "{}", stderr(&output));
-    // By the clock nobody is meant to be busy.
+    let has_note =
+        stderr(&output).contains("neither the generator nor the broker used a whole core");
+    assert_eq!(has_note, neither, "{}", stderr(&output));
+    // On a schedule, neither is expected to be busy.
     let words = ["latency", &url, "--pid", &pid, "--rate", "100"];
     let output = bench(&[&words[..], &SHORT].concat());
     assert!(!stderr(&output).contains("neither"), "{}", stderr(&output));
@@ -211,9 +212,9 @@ fn neither_busy_is_told_if_the_numbers_say_so_and_never_by_the_clock() {
 // --- other protocols ---
 
 #[test]
-fn other_brokers_are_spoken_to_in_their_protocol() {
+fn nats_and_redis_brokers_are_measured_in_their_protocols() {
     for url in
-        [format!("nats://{}", fakes::nats(Deed::Deliver)), format!("redis://{}", fakes::redis())]
+        [format!("nats://{}", fakes::nats(Fault::None)), format!("redis://{}", fakes::redis())]
     {
         for words in [&["throughput"][..], &["latency", "--rate", "500"], &["rtt"]] {
             let window = if words[0] == "throughput" { &["--window", "16"][..] } else { &[] };
@@ -224,15 +225,18 @@ fn other_brokers_are_spoken_to_in_their_protocol() {
 }
 
 #[test]
-fn logins_are_sent_and_wrong_ones_are_told() {
+fn logins_are_sent_and_refusals_are_reported() {
     let addr = fakes::redis_with_password();
     let url = format!("redis://:{}@{addr}", fakes::PASSWORD);
     let document = measured(&["rtt", &url]);
-    assert!(!document["targets"].to_string().contains(fakes::PASSWORD), "it is a secret");
-    for (login, told) in [("", "NOAUTH"), (":no@", "WRONGPASS")] {
+    assert!(
+        !document["targets"].to_string().contains(fakes::PASSWORD),
+        "passwords are not printed"
+    );
+    for (login, expected) in [("", "NOAUTH"), (":no@", "WRONGPASS")] {
         let output = bench(&[&format!("redis://{login}{addr}")]);
         assert_eq!(output.status.code(), Some(1));
-        assert!(stderr(&output).contains(told), "{}", stderr(&output));
+        assert!(stderr(&output).contains(expected), "{}", stderr(&output));
     }
 }
 

@@ -1,4 +1,4 @@
-//! `blipmq bench mirror`, and what a publisher leaves in its output.
+//! `blipmq bench mirror`: its traffic and the statistics it prints.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
@@ -7,7 +7,7 @@ use std::process::{ChildStdout, Stdio};
 use crate::support::running::{Running, blipmq};
 use crate::{assert_counts, bench, measured, number, stderr};
 
-/// A mirror that is killed when dropped.
+/// A running mirror, killed when dropped.
 pub struct Mirror {
     pub url: String,
     stdout: BufReader<ChildStdout>,
@@ -21,18 +21,18 @@ impl Mirror {
         let mut running = Running::start(command);
         let mut stdout = BufReader::new(running.child.stdout.take().expect("it is piped"));
         let mut ready = String::new();
-        stdout.read_line(&mut ready).expect("its words are UTF-8");
-        let (_, addr) = ready.trim().split_once(" is ready on ").expect("it says where");
+        stdout.read_line(&mut ready).expect("a line of UTF-8");
+        let (_, addr) = ready.trim().split_once(" is ready on ").expect("an address");
         Mirror { url: format!("raw://{addr}"), stdout, _running: running }
     }
 }
 
 #[test]
-fn mirror_tells_what_it_sent_in_how_many_sends() {
+fn mirror_prints_the_bytes_and_sends_of_each_publisher() {
     let mut mirror = Mirror::start();
     let document = measured(&[&mirror.url, "--subs", "3"]);
     let mut line = String::new();
-    mirror.stdout.read_line(&mut line).expect("its words are UTF-8");
+    mirror.stdout.read_line(&mut line).expect("a line of UTF-8");
     let numbers = line.split(|letter: char| !letter.is_ascii_digit());
     let numbers: Vec<u64> = numbers.filter_map(|digits| digits.parse().ok()).collect();
     let &[received, reads, sent, sends] = &numbers[..] else { panic!("{line}") };
@@ -42,7 +42,7 @@ fn mirror_tells_what_it_sent_in_how_many_sends() {
 }
 
 #[test]
-fn mirror_goes_on_when_subscribers_and_strangers_go() {
+fn mirror_survives_subscribers_and_unknown_clients_that_disconnect() {
     let mirror = Mirror::start();
     for _ in 0..2 {
         let words = [&mirror.url, "--pubs", "2", "--topics", "2", "--subs", "4"];

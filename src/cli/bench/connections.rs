@@ -1,8 +1,7 @@
-//! All connections of a round: publishers, subscribers, and those beside the load.
+//! Opens the connections of a round: publishers, subscribers and bystanders.
 //!
-//! Called by `round`. Next on the path: `connect`, for each of them.
+//! Called by `round`. Next on the path: `connect`, for each connection.
 
-use super::account::Account;
 use super::codec::Envelope;
 use super::connect::{Connection, Role};
 use super::plan::Plan;
@@ -10,9 +9,11 @@ use super::publisher::{Lane, Publisher};
 use super::round::Load;
 use super::shared::Pace;
 use super::target::{Protocol, Target};
+use super::tracker::SequenceTracker;
 use super::worker::Subscriber;
 
-/// A mirror knows no frames: two publishers of a topic would cut into each other's.
+/// Refuses loads that a mirror cannot carry: a mirror has no frames, so the bytes of two publishers
+/// of one topic would mix.
 pub fn check_mirror(target: &Target, load: &Load) -> Result<(), String> {
     if target.protocol != Protocol::Raw {
         return Ok(());
@@ -27,12 +28,13 @@ pub fn check_mirror(target: &Target, load: &Load) -> Result<(), String> {
     Ok(())
 }
 
+/// Opens the connections whose subscriptions never match: patterns, and idle connections.
 pub fn open_bystanders(
     target: &Target,
     load: &Load,
     plan: &Plan,
 ) -> Result<Vec<Connection>, String> {
-    // Not below any topic that is published to.
+    // Tokens below a topic that is published to: none of these subscriptions matches it.
     let root = &plan.topics[0];
     let mut connections = Vec::new();
     if load.patterns > 0 {
@@ -58,8 +60,8 @@ pub fn open_subscribers(
         let topics: Vec<String> = topics.map(|topic| plan.topics[topic].clone()).collect();
         let (connection, _) = Connection::open(target, Role::Subscribe(&topics))?;
         let cells = plan.cells_of(number);
-        let account = Account::new(load.payload_len, plan.streams.len(), &cells);
-        subscribers.push(Subscriber { number, connection, account });
+        let tracker = SequenceTracker::new(load.payload_len, plan.streams.len(), &cells);
+        subscribers.push(Subscriber { number, connection, tracker });
     }
     Ok(subscribers)
 }
@@ -70,7 +72,7 @@ pub fn open_publishers(
     plan: &Plan,
 ) -> Result<Vec<Publisher>, String> {
     let mut publishers = Vec::with_capacity(plan.publishers);
-    // Other protocols than ours have one message in each command.
+    // Only BLIP/1 has several messages in a frame.
     let batch = if target.protocol == Protocol::Blip { load.batch } else { 1 };
     for number in 0..plan.publishers {
         let streams = plan.streams_of(number);

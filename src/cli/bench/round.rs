@@ -1,11 +1,11 @@
-//! One round: connections are opened, threads publish and take for a while, and the books close.
+//! One round: opens the connections, runs the threads for a while, and sums up their results.
 //!
-//! Called by `mod` for each target in turn. Next on the path: `worker`, a thread each.
+//! Called by `mod` for each target in turn. Next on the path: `worker`, once per thread.
 //!
 //! # Always true
-//! - Nothing is published before every subscription is in force.
-//! - Rates and CPU time are of the same stretch: both are read at its two ends.
-//! - Every message that was published is accounted for, also those before and after the stretch.
+//! - Nothing is published before every subscription is active.
+//! - Rates and CPU times cover the same period: both are read at its begin and its end.
+//! - Every published message is accounted for, also before and after that period.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -14,7 +14,6 @@ use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 
-use super::account::Trouble;
 use super::connect::{Connection, buffer_len};
 use super::connections::{check_mirror, open_bystanders, open_publishers, open_subscribers};
 use super::plan::Plan;
@@ -24,15 +23,16 @@ use super::publisher::{Lateness, Publisher};
 use super::setup::pin;
 use super::shared::{Counters, Pace, Shared, Times};
 use super::target::Target;
-use super::watch::{Measured, STALL, watch};
-use super::worker::{self, Done, Subscriber, Worker};
+use super::tracker::Faults;
+use super::watch::{Measured, STALL_TIMEOUT, watch};
+use super::worker::{self, Subscriber, Worker, WorkerResult};
 
-/// Troubles told one by one.
-const TROUBLES_TOLD: usize = 5;
-/// From the last connection to the first message.
+/// The most faults that are described individually.
+const FAULT_TEXTS_MAX: usize = 5;
+/// The time between the start of the threads and the first message.
 const HEAD_START: Duration = Duration::from_millis(20);
 
-/// What every round does.
+/// The load that every round generates.
 #[derive(Debug, Clone)]
 pub struct Load {
     pub publishers: usize,
@@ -49,14 +49,15 @@ pub struct Load {
     pub cpus: Vec<usize>,
 }
 
-/// What a round found.
+/// The result of a round.
 #[derive(Debug)]
 pub struct Round {
-    /// How long was measured.
+    /// The length of the measurement.
     pub seconds: f64,
     pub payload_len: usize,
-    /// In that time.
+    /// Messages published during the measurement.
     pub published: u64,
+    /// Messages delivered during the measurement.
     pub delivered: u64,
     pub broker: Option<Cpu>,
     pub resident_bytes: Option<u64>,
@@ -66,16 +67,17 @@ pub struct Round {
     /// Seconds since the measurement began, and deliveries per second until then.
     pub series: Vec<(f64, f64)>,
     pub lateness: Lateness,
-    /// Over the whole round.
+    /// Counts over the whole round.
     pub totals: Totals,
-    pub trouble: Trouble,
-    /// Where the trouble was.
-    pub troubles: Vec<String>,
+    pub faults: Faults,
+    /// The first faults, each with its place.
+    pub fault_texts: Vec<String>,
 }
 
 #[derive(Debug, Clone, Copy)]
 pub struct Totals {
     pub published: u64,
+    /// Deliveries that the published messages must lead to.
     pub owed: u64,
     pub delivered: u64,
 }
@@ -105,49 +107,50 @@ pub fn run(
         threads,
     });
     let threads = start_threads(load, &shared, publishers, subscribers, bystanders)?;
-    let watched = watch(target, load, pid, &shared, progress);
+    let watched = watch(target, pid, &shared, progress);
     shared.ended.store(true, Ordering::Release);
     shared.threads.iter().for_each(Counters::wake);
-    let done = threads.into_iter().map(|thread| match thread.join() {
-        Ok(done) => done,
+    let results = threads.into_iter().map(|thread| match thread.join() {
+        Ok(result) => result,
         Err(panic) => std::panic::resume_unwind(panic),
     });
-    let done: Vec<Done> = done.collect();
+    let results: Vec<WorkerResult> = results.collect();
     let totals = Totals {
         published: shared.sum(|counters| &counters.published),
         owed: shared.sum(|counters| &counters.owed),
         delivered: shared.sum(|counters| &counters.delivered),
     };
     let arrived = format!("{} of {} deliveries had arrived", totals.delivered, totals.owed);
-    if let Some(failure) = done.iter().find_map(|done| done.failure.as_ref()) {
+    if let Some(failure) = results.iter().find_map(|result| result.failure.as_ref()) {
         return Err(format!("{target}: {failure}; {arrived}"));
     }
-    let sent = sent_by_stream(&plan, &done);
+    let sent = sent_per_stream(&plan, &results);
     let Some(measured) = watched? else {
-        let waits = who_waits(&plan, &shared, &sent);
-        let stall_s = STALL.as_secs();
+        let waiting = describe_stall(&plan, &shared, &sent);
+        let stall_s = STALL_TIMEOUT.as_secs();
         return Err(format!(
-            "{target}: nothing was delivered for {stall_s} s: {waits}; {arrived}. Does the broker \
-             drop messages? A smaller --window keeps fewer of them on the way"
+            "{target}: nothing was delivered for {stall_s} s: {waiting}; {arrived}. Does the broker \
+             drop messages? With a smaller --window, fewer messages are in flight"
         ));
     };
-    Ok(close(&plan, load, measured, done, &sent, totals))
+    Ok(summarize(&plan, load, measured, &results, &sent, totals))
 }
 
-/// Topics of one round are not those of another, nor of another generator.
+/// Returns a random name, so that rounds and generators never share topics.
 pub fn run_name() -> String {
     use std::hash::{BuildHasher, Hasher, RandomState};
     format!("{:08x}", RandomState::new().build_hasher().finish() as u32)
 }
 
-/// Deals connections out to threads: those of equal number, which are often pairs, share one.
+/// Distributes the connections over the threads and starts them. A publisher and a subscriber of
+/// the same number, which are often a pair, share a thread.
 fn start_threads(
     load: &Load,
     shared: &Arc<Shared>,
     publishers: Vec<Publisher>,
     subscribers: Vec<Subscriber>,
     bystanders: Vec<Connection>,
-) -> Result<Vec<JoinHandle<Done>>, String> {
+) -> Result<Vec<JoinHandle<WorkerResult>>, String> {
     let unit_len = load.batch * (load.payload_len + 64);
     let mut workers: Vec<Worker> = (0..load.threads)
         .map(|number| Worker {
@@ -171,7 +174,7 @@ fn start_threads(
         thread::Builder::new()
             .name(format!("bench-{}", worker.number))
             .spawn(move || {
-                // The command line was checked with the same CPUs.
+                // Cannot fail: `pin` succeeded for the same CPUs at the start.
                 cpu.map(|cpu| pin(&[cpu]));
                 worker.run()
             })
@@ -180,20 +183,21 @@ fn start_threads(
     workers.into_iter().map(start).collect()
 }
 
-fn sent_by_stream(plan: &Plan, done: &[Done]) -> Vec<u64> {
+fn sent_per_stream(plan: &Plan, results: &[WorkerResult]) -> Vec<u64> {
     let mut sent = vec![0; plan.streams.len()];
-    let lanes = done.iter().flat_map(|done| &done.publishers).flat_map(|one| &one.lanes);
+    let publishers = results.iter().flat_map(|result| &result.publishers);
+    let lanes = publishers.flat_map(|publisher| &publisher.lanes);
     lanes.for_each(|lane| sent[lane.stream as usize] = lane.sent);
     sent
 }
 
-/// The first cell that waits for something.
-fn who_waits(plan: &Plan, shared: &Shared, sent: &[u64]) -> String {
+/// Describes the first subscriber that waits for a message.
+fn describe_stall(plan: &Plan, shared: &Shared, sent: &[u64]) -> String {
     for (stream, sent) in plan.streams.iter().zip(sent) {
         for cell in stream.cells.clone() {
             let waits_for = shared.cells[cell].load(Ordering::Relaxed);
             if waits_for != *sent as u32 {
-                let (subscriber, stream) = plan.name_of(cell);
+                let (subscriber, stream) = plan.subscriber_and_stream(cell);
                 return format!(
                     "subscriber {subscriber} waits for message {waits_for} of publisher {} on {}, \
                      which has sent {sent}",
@@ -202,54 +206,35 @@ fn who_waits(plan: &Plan, shared: &Shared, sent: &[u64]) -> String {
             }
         }
     }
-    "every subscriber has all that was sent, and publishers send no more".to_owned()
+    "every subscriber has received all messages, and no publisher sends more".to_owned()
 }
 
-fn close(
+fn summarize(
     plan: &Plan,
     load: &Load,
     measured: Measured,
-    done: Vec<Done>,
+    results: &[WorkerResult],
     sent: &[u64],
     totals: Totals,
 ) -> Round {
     let mut latency = worker::histogram();
-    let (mut trouble, mut troubles) = (Trouble::default(), Vec::new());
     let mut lateness = Lateness::default();
-    let mut told = |trouble: &Trouble, place: String| {
-        if troubles.len() < TROUBLES_TOLD {
-            troubles.push(format!("{} {place}", trouble.words()));
-        }
-    };
-    let stream_of = |cell: u32| plan.streams.partition_point(|one| one.cells.end <= cell as usize);
-    for done in &done {
-        latency.add(&done.latency).expect("they have the same bounds");
-        for publisher in &done.publishers {
+    let mut report = FaultReport::default();
+    for result in results {
+        latency.add(&result.latency).expect("all histograms have the same bounds");
+        for publisher in &result.publishers {
             lateness.messages += publisher.lateness.messages;
             lateness.max_ns = lateness.max_ns.max(publisher.lateness.max_ns);
         }
-        for subscriber in &done.subscribers {
-            let (of_cells, rest) = subscriber.account.close(|cell| sent[stream_of(cell)] as u32);
-            for (cell, of_cell) in of_cells {
-                trouble.add(&of_cell);
-                let (subscriber, stream) = plan.name_of(cell as usize);
-                let (publisher, topic) = (stream.publisher, &plan.topics[stream.topic]);
-                told(
-                    &of_cell,
-                    format!("at subscriber {subscriber} from publisher {publisher} on {topic}"),
-                );
-            }
-            if !rest.is_none() {
-                trouble.add(&rest);
-                told(&rest, format!("at subscriber {}", subscriber.number));
-            }
+        for subscriber in &result.subscribers {
+            report.add_subscriber(plan, subscriber, sent);
         }
-        if done.strays > 0 {
-            let strays = Trouble { strangers: done.strays, ..Trouble::default() };
-            trouble.add(&strays);
-            told(&strays, "at connections that subscribed to none of them".to_owned());
+        if result.strays > 0 {
+            let strays = Faults { strays: result.strays, ..Faults::default() };
+            report.add(&strays, || "at connections without a matching subscription".to_owned());
         }
     }
+    let FaultReport { faults, texts: fault_texts } = report;
     let Measured { begin, end, series, resident_bytes } = measured;
     Round {
         seconds: end.at.duration_since(begin.at).as_secs_f64(),
@@ -263,7 +248,39 @@ fn close(
         series,
         lateness,
         totals,
-        trouble,
-        troubles,
+        faults,
+        fault_texts,
+    }
+}
+
+/// The sum of all faults, and descriptions of the first ones.
+#[derive(Default)]
+struct FaultReport {
+    faults: Faults,
+    texts: Vec<String>,
+}
+
+impl FaultReport {
+    fn add(&mut self, faults: &Faults, place: impl Fn() -> String) {
+        self.faults.add(faults);
+        if self.texts.len() < FAULT_TEXTS_MAX {
+            self.texts.push(format!("{} {}", faults.describe(), place()));
+        }
+    }
+
+    fn add_subscriber(&mut self, plan: &Plan, subscriber: &Subscriber, sent: &[u64]) {
+        let stream_index =
+            |cell: u32| plan.streams.partition_point(|stream| stream.cells.end <= cell as usize);
+        let (by_cell, rest) = subscriber.tracker.finish(|cell| sent[stream_index(cell)] as u32);
+        for (cell, faults) in by_cell {
+            let (number, stream) = plan.subscriber_and_stream(cell as usize);
+            let (publisher, topic) = (stream.publisher, &plan.topics[stream.topic]);
+            self.add(&faults, || {
+                format!("at subscriber {number} from publisher {publisher} on {topic}")
+            });
+        }
+        if !rest.is_empty() {
+            self.add(&rest, || format!("at subscriber {}", subscriber.number));
+        }
     }
 }

@@ -1,8 +1,8 @@
-//! What this process sets for itself before it measures: its CPUs, and its limit of open files.
+//! Prepares this process for measuring: its CPUs and its limit of open files.
 //!
 //! Called by `mod`, `idle` and `mirror`, and by `round` for each thread.
 
-/// Binds the calling thread, and those it starts, to CPUs.
+/// Pins the calling thread, and the threads it starts later, to CPUs.
 pub fn pin(cpus: &[usize]) -> Result<(), String> {
     if cpus.is_empty() {
         return Ok(());
@@ -10,22 +10,21 @@ pub fn pin(cpus: &[usize]) -> Result<(), String> {
     let mut set = rustix::thread::CpuSet::new();
     for cpu in cpus {
         if *cpu >= rustix::thread::CpuSet::MAX_CPU {
-            return Err(format!(
-                "there is no CPU {cpu}: the highest is the one `nproc --all` says"
-            ));
+            return Err(format!("there is no CPU {cpu}: `nproc --all` prints how many there are"));
         }
         set.set(*cpu);
     }
     rustix::thread::sched_setaffinity(None, &set).map_err(|error| {
-        format!("cannot run on CPU {cpus:?}: {error}; does this process have it? See `taskset -p`")
+        format!("cannot run on CPUs {cpus:?}: {error}; are they allowed? See `taskset -p`")
     })
 }
 
-/// Each connection is an open file; the limit at the start is for programs that use `select`.
+/// Raises the limit of open files to its maximum: each connection is an open file, and the default
+/// is low for the sake of programs that use `select`.
 pub fn raise_open_files() {
     use rustix::process::{Resource, getrlimit, setrlimit};
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;
-    // What is too few shows when a connection cannot be opened.
+    // If the limit is still too low, opening a connection fails with advice.
     let _ = setrlimit(Resource::Nofile, limit);
 }

@@ -1,6 +1,6 @@
-//! What the threads of one round share: the pace, the times, and the counters of each.
+//! State shared by the threads of a round: pace, times, and the counters of each thread.
 //!
-//! Made by `round`; read by `worker`, `publisher` and `watch`.
+//! Created by `round`; used by `worker`, `publisher` and `watch`.
 
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
@@ -11,15 +11,15 @@ use rustix::event::{EventfdFlags, eventfd};
 /// When messages are published.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pace {
-    /// As long as a topic has fewer than this many on the way.
+    /// Whenever a topic has fewer than this many messages in flight.
     Window(u32),
-    /// One at a time; the next when all have it.
+    /// One message at a time; the next when all subscribers have received it.
     RoundTrip,
-    /// By the clock.
+    /// On a schedule.
     Rate { messages_per_s: u64, spin: bool },
 }
 
-/// Nanoseconds on the generator's clock.
+/// The times of a round, in nanoseconds on the generator's clock.
 #[derive(Debug, Clone, Copy)]
 pub struct Times {
     pub start: u64,
@@ -27,26 +27,26 @@ pub struct Times {
     pub stop: u64,
 }
 
-/// What the threads of one round share.
+/// The state shared by the threads of one round.
 #[derive(Debug)]
 pub struct Shared {
     pub epoch: Instant,
     pub pace: Pace,
     pub times: Times,
-    /// By cell: the next sequence its subscriber waits for.
+    /// By cell: the next sequence that the subscriber expects.
     pub cells: Vec<AtomicU32>,
     pub ended: AtomicBool,
     pub threads: Vec<Counters>,
 }
 
-/// What one thread tells the others.
+/// The counters and flags of one thread, read by the others.
 #[derive(Debug)]
 pub struct Counters {
     pub published: AtomicU64,
-    /// Deliveries that what it published must lead to.
+    /// Deliveries that the messages published by this thread must lead to.
     pub owed: AtomicU64,
     pub delivered: AtomicU64,
-    /// Deliveries that need not be waited for any more: in order, or missing.
+    /// Deliveries whose outcome is known: in order, or missing.
     pub settled: AtomicU64,
     pub publishing: AtomicBool,
     pub failed: AtomicBool,
@@ -57,7 +57,7 @@ pub struct Counters {
 impl Counters {
     pub fn new() -> Result<Counters, String> {
         let waker = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK);
-        let waker = waker.map_err(|error| format!("cannot make an eventfd: {error}"))?;
+        let waker = waker.map_err(|error| format!("cannot create an eventfd: {error}"))?;
         Ok(Counters {
             published: AtomicU64::new(0),
             owed: AtomicU64::new(0),

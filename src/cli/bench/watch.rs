@@ -1,6 +1,6 @@
-//! The time of a round while its threads run: begin, end, and what drains after that.
+//! The course of a round while its threads run: warm-up, measurement, and the drain at the end.
 //!
-//! Called by `round`, in the thread that started the others.
+//! Called by `round`, on the thread that started the workers.
 
 use std::sync::atomic::Ordering;
 use std::thread;
@@ -8,18 +8,19 @@ use std::time::{Duration, Instant};
 
 use super::process::{self, Snapshot};
 use super::progress::Progress;
-use super::round::Load;
 use super::shared::{Counters, Pace, Shared};
 use super::target::Target;
 
-/// Between two looks at the counters: a point of the plot.
-const TICK: Duration = Duration::from_millis(100);
-/// A closed loop in which nothing arrives for so long will not go on.
-pub const STALL: Duration = Duration::from_secs(10);
-/// What did not arrive so long after the last that did is missing.
-const DRAIN: Duration = Duration::from_secs(2);
+/// The time between two samples of the counters; each sample is a point of the plot.
+const SAMPLE_INTERVAL: Duration = Duration::from_millis(100);
+/// A closed loop without a delivery for this long is stalled for good.
+pub const STALL_TIMEOUT: Duration = Duration::from_secs(10);
+/// Deliveries that are still missing this long after the last one count as missing.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long to wait for duplicates, which arrive after the last expected delivery.
+const DUPLICATES_TIMEOUT: Duration = Duration::from_millis(20);
 
-/// What was read at one instant.
+/// The counters and CPU times at one instant.
 pub struct Mark {
     pub at: Instant,
     pub published: u64,
@@ -40,91 +41,127 @@ impl Mark {
     }
 }
 
-/// What was measured while the threads ran.
+/// The measurements of one round.
 pub struct Measured {
     pub begin: Mark,
     pub end: Mark,
+    /// Seconds since `begin`, and deliveries per second at that time.
     pub series: Vec<(f64, f64)>,
     pub resident_bytes: Option<u64>,
 }
 
-/// Sees to the time; returns when all has arrived, or nothing comes any more. `None` is a stall.
+/// Measures a round and waits for its last deliveries. Returns `None` if the load stalled or a
+/// thread failed before the end.
 pub fn watch(
     target: &Target,
-    load: &Load,
     pid: Option<u32>,
     shared: &Shared,
     progress: &Progress,
 ) -> Result<Option<Measured>, String> {
     let at = |ns| shared.epoch + Duration::from_nanos(ns);
-    let mut last = (Instant::now(), 0);
-    // Whether nothing came for so long.
-    let mut is_quiet = |limit: Duration| {
-        let delivered = shared.sum(|counters| &counters.delivered);
-        if delivered != last.1 {
-            last = (Instant::now(), delivered);
-        }
-        last.0.elapsed() >= limit
+    let mut sampler = Sampler {
+        target,
+        shared,
+        progress,
+        last_sample: (at(shared.times.start), 0),
+        last_delivery: (Instant::now(), 0),
+        series: Vec::new(),
     };
-    let failed = || shared.threads.iter().any(|thread| thread.failed.load(Ordering::Acquire));
-    let open_loop = matches!(load.pace, Pace::Rate { .. });
-    let mut begin = None;
-    let mut series = Vec::new();
-    let mut tick = (at(shared.times.start), 0);
-    loop {
-        let now = Instant::now();
-        let (next, is_end) = match &begin {
-            None => (at(shared.times.measure), false),
-            Some(_) => (at(shared.times.stop), true),
-        };
-        if now < next {
-            thread::sleep(TICK.min(next - now));
-        } else if !is_end {
-            begin = Some(Mark::now(shared, pid)?);
-            tick = (Instant::now(), shared.sum(|counters| &counters.delivered));
-            continue;
-        }
-        let begun = begin.as_ref().map_or(now, |mark: &Mark| mark.at);
-        let seconds = tick.0.elapsed().as_secs_f64();
-        let delivered = shared.sum(|counters| &counters.delivered);
-        if seconds >= TICK.as_secs_f64() / 2.0 {
-            let rate = (delivered - tick.1) as f64 / seconds;
-            if begin.is_some() {
-                series.push((begun.elapsed().as_secs_f64(), rate));
-            }
-            progress.show(target, rate);
-            tick = (Instant::now(), delivered);
-        }
-        if failed() || (!open_loop && is_quiet(STALL)) {
-            break;
-        }
-        if is_end && now >= next {
-            break;
-        }
-    }
-    let Some(begin) = begin.filter(|_| Instant::now() >= at(shared.times.stop)) else {
+    if !sampler.run_until(at(shared.times.measure), None) {
         return Ok(None);
-    };
+    }
+    let begin = Mark::now(shared, pid)?;
+    sampler.last_sample = (Instant::now(), sampler.delivered());
+    if !sampler.run_until(at(shared.times.stop), Some(begin.at)) {
+        return Ok(None);
+    }
     let end = Mark::now(shared, pid)?;
     let resident_bytes = pid.and_then(process::resident_bytes);
-    let mut quiet_since = (Instant::now(), u64::MAX);
-    while !failed() {
-        let publishing = |thread: &Counters| thread.publishing.load(Ordering::Acquire);
+    drain(shared);
+    Ok(Some(Measured { begin, end, series: sampler.series, resident_bytes }))
+}
+
+/// Samples the deliveries of all threads at regular intervals.
+struct Sampler<'a> {
+    target: &'a Target,
+    shared: &'a Shared,
+    progress: &'a Progress,
+    /// The instant of the last sample, and the deliveries until then.
+    last_sample: (Instant, u64),
+    /// The instant at which the number of deliveries last changed, and that number.
+    last_delivery: (Instant, u64),
+    series: Vec<(f64, f64)>,
+}
+
+impl Sampler<'_> {
+    /// Samples until `end`. Returns whether `end` was reached before a failure or a stall. Samples
+    /// are recorded if the measurement has begun.
+    fn run_until(&mut self, end: Instant, begun: Option<Instant>) -> bool {
+        loop {
+            let now = Instant::now();
+            if now < end {
+                thread::sleep(SAMPLE_INTERVAL.min(end - now));
+            }
+            self.sample(begun);
+            if now >= end || has_failed(self.shared) || self.check_stall() {
+                return Instant::now() >= end;
+            }
+        }
+    }
+
+    fn sample(&mut self, begun: Option<Instant>) {
+        let seconds = self.last_sample.0.elapsed().as_secs_f64();
+        if seconds < SAMPLE_INTERVAL.as_secs_f64() / 2.0 {
+            return;
+        }
+        let delivered = self.delivered();
+        let rate = (delivered - self.last_sample.1) as f64 / seconds;
+        if let Some(begun) = begun {
+            self.series.push((begun.elapsed().as_secs_f64(), rate));
+        }
+        self.progress.show_rate(self.target, rate);
+        self.last_sample = (Instant::now(), delivered);
+    }
+
+    /// Notes new deliveries, and returns whether a closed loop has stalled.
+    fn check_stall(&mut self) -> bool {
+        if matches!(self.shared.pace, Pace::Rate { .. }) {
+            return false;
+        }
+        let delivered = self.delivered();
+        if delivered != self.last_delivery.1 {
+            self.last_delivery = (Instant::now(), delivered);
+        }
+        self.last_delivery.0.elapsed() >= STALL_TIMEOUT
+    }
+
+    fn delivered(&self) -> u64 {
+        self.shared.sum(|counters| &counters.delivered)
+    }
+}
+
+fn has_failed(shared: &Shared) -> bool {
+    shared.threads.iter().any(|thread| thread.failed.load(Ordering::Acquire))
+}
+
+/// Waits until all deliveries are settled, or no further one is settled for [`DRAIN_TIMEOUT`].
+fn drain(shared: &Shared) {
+    let mut last_change = (Instant::now(), u64::MAX);
+    while !has_failed(shared) {
+        let is_publishing = |thread: &Counters| thread.publishing.load(Ordering::Acquire);
         let owed = shared.sum(|counters| &counters.owed);
         let settled = shared.sum(|counters| &counters.settled);
-        let published = !shared.threads.iter().any(publishing);
-        if published && settled >= owed {
-            // What comes twice comes late: the last may be such.
-            thread::sleep(Duration::from_millis(20));
-            break;
+        let all_published = !shared.threads.iter().any(is_publishing);
+        if all_published && settled >= owed {
+            thread::sleep(DUPLICATES_TIMEOUT);
+            return;
         }
-        if settled != quiet_since.1 {
-            quiet_since = (Instant::now(), settled);
+        if settled != last_change.1 {
+            last_change = (Instant::now(), settled);
         }
-        if published && quiet_since.0.elapsed() >= DRAIN {
-            break;
+        if all_published && last_change.0.elapsed() >= DRAIN_TIMEOUT {
+            return;
         }
         thread::sleep(Duration::from_millis(2));
     }
-    Ok(Some(Measured { begin, end, series, resident_bytes }))
 }
