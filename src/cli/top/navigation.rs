@@ -1,6 +1,6 @@
-//! The views of the screen, and the orders each can be sorted by.
+//! The views of the screen and their sort orders.
 //!
-//! Read by `input`, `state` and `view`.
+//! Used by `input`, `state` and `view`.
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum View {
@@ -10,19 +10,19 @@ pub enum View {
     Connections,
 }
 
-/// An order of rows.
+/// A sort order of rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Sort {
-    /// What the API calls it.
+    /// The name of the order in the admin API.
     pub key: &'static str,
     pub descending: bool,
 }
 
-pub const fn falling(key: &'static str) -> Sort {
+pub const fn descending(key: &'static str) -> Sort {
     Sort { key, descending: true }
 }
 
-pub const fn rising(key: &'static str) -> Sort {
+pub const fn ascending(key: &'static str) -> Sort {
     Sort { key, descending: false }
 }
 
@@ -38,53 +38,61 @@ impl View {
         }
     }
 
-    /// The first is where it begins. Those of the overview are of the cores, and sorted here.
+    /// Returns the sort orders of the view, the default first. The overview sorts the cores, which
+    /// happens in this process; the broker sorts the other lists.
     pub fn sorts(self) -> &'static [Sort] {
         match self {
             View::Overview => {
                 const {
                     &[
-                        rising("core"),
-                        falling("load"),
-                        falling("published"),
-                        falling("delivered"),
-                        falling("lost"),
-                        falling("connections"),
+                        ascending("core"),
+                        descending("load"),
+                        descending("published"),
+                        descending("delivered"),
+                        descending("lost"),
+                        descending("connections"),
                     ]
                 }
             }
             View::Subscribers => {
                 const {
                     &[
-                        falling("lag"),
-                        falling("dropped"),
-                        falling("queued_bytes"),
-                        falling("queued_messages"),
-                        falling("delivered"),
+                        descending("lag"),
+                        descending("dropped"),
+                        descending("queued_bytes"),
+                        descending("queued_messages"),
+                        descending("delivered"),
                     ]
                 }
             }
             View::Topics => {
-                const { &[falling("rate"), falling("published"), falling("kept_bytes"), rising("name")] }
+                const {
+                    &[
+                        descending("rate"),
+                        descending("published"),
+                        descending("kept_bytes"),
+                        ascending("name"),
+                    ]
+                }
             }
             View::Connections => {
                 const {
                     &[
-                        falling("queued_bytes"),
-                        falling("queued_messages"),
-                        falling("lag"),
-                        falling("dropped"),
-                        falling("published"),
-                        falling("delivered"),
-                        falling("subscriptions"),
-                        falling("age"),
+                        descending("queued_bytes"),
+                        descending("queued_messages"),
+                        descending("lag"),
+                        descending("dropped"),
+                        descending("published"),
+                        descending("delivered"),
+                        descending("subscriptions"),
+                        descending("age"),
                     ]
                 }
             }
         }
     }
 
-    pub fn moved(self, by: usize) -> View {
+    pub fn cycle(self, by: usize) -> View {
         View::ALL[(self as usize + by) % View::ALL.len()]
     }
 }
