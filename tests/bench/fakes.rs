@@ -38,7 +38,7 @@ type Serve = fn(&Mutex<Hub>, TcpStream) -> Option<()>;
 /// Starts a broker and returns its address.
 fn start(fault: Fault, serve: Serve) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let addr = listener.local_addr().expect("it listens").to_string();
+    let addr = listener.local_addr().expect("a listening socket").to_string();
     let hub = Hub { fault, count: 0, held: None, subscribers: vec![], connections: vec![] };
     let hub = Arc::new(Mutex::new(hub));
     std::thread::spawn(move || {

@@ -94,7 +94,7 @@ fn stall_is_reported_with_the_subscriber_and_the_message_it_waits_for() {
 #[test]
 fn targets_that_are_not_brokers_are_reported_in_one_line() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let addr = listener.local_addr().expect("it listens").to_string();
+    let addr = listener.local_addr().expect("a listening socket").to_string();
     std::thread::spawn(move || {
         for stream in listener.incoming() {
             let answer = b"HTTP/1.1 400 Bad Request\r\n\r\n";

@@ -19,7 +19,7 @@ use support::running::{Broker, TempFile, blipmq, cores};
 const SHORT: [&str; 4] = ["--secs", "0.2", "--warmup", "0.1"];
 
 fn bench(words: &[&str]) -> Output {
-    blipmq(&[&["bench"], words].concat()).output().expect("it starts")
+    blipmq(&[&["bench"], words].concat()).output().expect("blipmq starts")
 }
 
 fn stderr(output: &Output) -> String {
@@ -120,12 +120,12 @@ fn latency_of_each_message_is_measured_and_written_to_files() {
     assert!(number(&round["total_messages"]) <= 600);
     let samples = number(&round["latency_samples"]);
     assert!(samples > 0 && samples <= 2 * 400, "two deliveries per message in 0.2 s: {samples}");
-    let text = std::fs::read_to_string(&hgrm.0).expect("it was written");
-    let last = text.lines().rfind(|line| !line.starts_with('#')).expect("there are rows");
+    let text = std::fs::read_to_string(&hgrm.0).expect("a written file");
+    let last = text.lines().rfind(|line| !line.starts_with('#')).expect("rows");
     let total = last.split_whitespace().nth(2).expect("a count");
     assert_eq!(total.parse(), Ok(samples), "{text}");
     assert!(text.contains("#[Max     ="), "{text}");
-    let svg = std::fs::read_to_string(&plot.0).expect("it was written");
+    let svg = std::fs::read_to_string(&plot.0).expect("a written file");
     assert!(svg.starts_with("<svg ") && svg.ends_with("</svg>\n"));
     assert_eq!(svg.matches("<polyline").count(), 2);
     broker.stop();
@@ -173,8 +173,8 @@ fn targets_are_measured_in_turn_and_compared_with_the_first() {
     }
     for scheme in ["blip", "raw"] {
         let file = format!("{}.{scheme}", hgrm.path());
-        assert!(std::fs::read_to_string(&file).expect("it was written").contains("Percentile"));
-        std::fs::remove_file(file).expect("it is ours");
+        assert!(std::fs::read_to_string(&file).expect("a written file").contains("Percentile"));
+        std::fs::remove_file(file).expect("a file of this test");
     }
     let output = bench(&[&words[..4], &SHORT].concat());
     let table = stdout(&output);
@@ -195,7 +195,8 @@ fn neither_busy_is_reported_if_it_was_measured_and_never_for_latency() {
     let words = [&url, "--pid", &pid, "--window", "1", "--json"];
     let output = bench(&[&words[..], &SHORT].concat());
     let target = &document(&output)["targets"][0];
-    let has_time_left = |key: &str| target["median"][key].as_f64().expect("it was measured") < 90.0;
+    let has_time_left =
+        |key: &str| target["median"][key].as_f64().expect("a measured value") < 90.0;
     let neither = has_time_left("generator_busiest_thread_percent")
         && has_time_left("broker_busiest_thread_percent");
     assert_eq!(target["neither_was_busy"], neither, "{target:#}");

@@ -19,7 +19,7 @@ impl Mirror {
         let mut command = blipmq(&["bench", "mirror", "--bind", "127.0.0.1:0"]);
         command.stdout(Stdio::piped());
         let mut running = Running::start(command);
-        let mut stdout = BufReader::new(running.child.stdout.take().expect("it is piped"));
+        let mut stdout = BufReader::new(running.child.stdout.take().expect("a pipe"));
         let mut ready = String::new();
         stdout.read_line(&mut ready).expect("a line of UTF-8");
         let (_, addr) = ready.trim().split_once(" is ready on ").expect("an address");
@@ -48,8 +48,9 @@ fn mirror_survives_subscribers_and_unknown_clients_that_disconnect() {
         let words = [&mirror.url, "--pubs", "2", "--topics", "2", "--subs", "4"];
         let document = measured(&words);
         assert_counts(&document["targets"][0]["rounds"][0], 2);
-        let mut stranger = TcpStream::connect(&mirror.url["raw://".len()..]).expect("it listens");
-        stranger.write_all(b"GET / HTTP/1.1\r\n\r\n").expect("it reads");
+        let mut stranger =
+            TcpStream::connect(&mirror.url["raw://".len()..]).expect("a listening socket");
+        stranger.write_all(b"GET / HTTP/1.1\r\n\r\n").expect("a reader");
     }
     let output = bench(&[&mirror.url, "--pubs", "2"]);
     assert_eq!(output.status.code(), Some(1));

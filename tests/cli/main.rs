@@ -1,4 +1,4 @@
-//! The command line: what it understands, what it prints, and its exit status.
+//! The command line: its options, its output and its exit status.
 
 mod publish;
 mod request;
@@ -12,15 +12,15 @@ use std::process::{Output, Stdio};
 use support::running::blipmq;
 
 fn run(words: &[&str]) -> Output {
-    blipmq(words).output().expect("it starts")
+    blipmq(words).output().expect("blipmq starts")
 }
 
 fn run_with_stdin(words: &[&str], stdin: &[u8]) -> Output {
     let mut command = blipmq(words);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().expect("it starts");
-    child.stdin.take().expect("it is piped").write_all(stdin).expect("it reads");
-    child.wait_with_output().expect("it ends")
+    let mut child = command.spawn().expect("blipmq starts");
+    child.stdin.take().expect("a pipe").write_all(stdin).expect("a reader");
+    child.wait_with_output().expect("blipmq exits")
 }
 
 fn stderr(output: &Output) -> String {
@@ -32,24 +32,24 @@ fn assert_status(output: &Output, status: i32) {
     assert_eq!(output.status.code(), Some(status), "{}", stderr(output));
 }
 
-/// A failure is one line on stderr, that says `expected`, and nothing on stdout.
+/// Asserts that a failure is one line on stderr that contains `expected`, and that stdout is empty.
 #[track_caller]
 fn assert_fails(output: &Output, expected: &str) {
     assert_status(output, 1);
-    let told = stderr(output);
-    assert!(told.starts_with("blipmq: ") && told.lines().count() == 1, "{told}");
-    assert!(told.contains(expected), "{told}");
+    let error = stderr(output);
+    assert!(error.starts_with("blipmq: ") && error.lines().count() == 1, "{error}");
+    assert!(error.contains(expected), "{error}");
     assert!(output.stdout.is_empty());
 }
 
-/// An address where nobody listens.
-fn nobody() -> String {
+/// Returns an address without a listener.
+fn unused_addr() -> String {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("it listens").to_string()
+    listener.local_addr().expect("a listening socket").to_string()
 }
 
 #[test]
-fn command_lines_that_cannot_be_understood_have_status_2() {
+fn invalid_command_lines_have_status_2() {
     let rows: [&[&str]; 19] = [
         &["frobnicate"],
         &["--bind", "not-an-address"],
@@ -91,8 +91,8 @@ fn version_and_help_are_on_stdout_with_status_0() {
 }
 
 #[test]
-fn no_broker_is_told_with_the_address_and_what_to_do() {
-    let addr = nobody();
+fn a_missing_broker_is_reported_with_its_address_and_a_remedy() {
+    let addr = unused_addr();
     for words in [&["pub", "a", "x", "--server", &addr][..], &["sub", "a", "--server", &addr]] {
         assert_fails(&run(words), &format!("cannot connect to {addr}"));
         assert!(stderr(&run(words)).contains("start one with `blipmq`"));
@@ -100,14 +100,14 @@ fn no_broker_is_told_with_the_address_and_what_to_do() {
 }
 
 #[test]
-fn server_is_taken_from_the_environment() {
-    let addr = nobody();
+fn server_comes_from_the_environment() {
+    let addr = unused_addr();
     let output = blipmq(&["pub", "a", "x"]).env("BLIPMQ_SERVER", &addr).output().expect("runs");
     assert_fails(&output, &format!("cannot connect to {addr}"));
 }
 
 #[test]
-fn configuration_that_cannot_be_read_is_a_failure_that_names_the_file() {
+fn an_unreadable_configuration_is_a_failure_that_names_the_file() {
     for words in [
         &["check-config", "/nonexistent/blipmq.toml"][..],
         &["serve", "--config", "/nonexistent/blipmq.toml"],
@@ -120,7 +120,7 @@ fn configuration_that_cannot_be_read_is_a_failure_that_names_the_file() {
 #[test]
 fn check_config_prints_every_setting() {
     let file = format!("{}/cli-check-config.toml", env!("CARGO_TARGET_TMPDIR"));
-    std::fs::write(&file, "").expect("the folder is for tests");
+    std::fs::write(&file, "").expect("a writable folder");
     let output = run(&["check-config", &file]);
     assert_status(&output, 0);
     let printed = String::from_utf8(output.stdout).expect("UTF-8");

@@ -6,7 +6,7 @@ use crate::support::{Connection, Server};
 use crate::{assert_fails, assert_status, run, run_with_stdin, stderr};
 
 #[test]
-fn message_of_the_command_line_is_taken_before_it_ends_with_status_0() {
+fn message_of_the_command_line_is_published_before_the_exit() {
     let server = Server::start(Connection::serve_publisher);
     let words = ["pub", "orders.eu", "one espresso", "--server", &server.addr];
     assert_status(&run(&words), 0);
@@ -14,7 +14,7 @@ fn message_of_the_command_line_is_taken_before_it_ends_with_status_0() {
 }
 
 #[test]
-fn every_line_of_stdin_is_a_message_byte_for_byte() {
+fn every_line_of_stdin_is_an_unchanged_message() {
     let server = Server::start(Connection::serve_publisher);
     let stdin = b"plain\n\n\xff\x00binary\r\nlast without newline";
     assert_status(&run_with_stdin(&["pub", "a", "--server", &server.addr], stdin), 0);
@@ -33,22 +33,22 @@ fn empty_stdin_publishes_nothing_and_succeeds() {
 #[test]
 fn file_is_one_message_with_its_newlines() {
     let file = format!("{}/cli-file.bin", env!("CARGO_TARGET_TMPDIR"));
-    std::fs::write(&file, b"two\nlines\n").expect("the folder is for tests");
+    std::fs::write(&file, b"two\nlines\n").expect("a writable folder");
     let server = Server::start(Connection::serve_publisher);
     assert_status(&run(&["pub", "a", "--file", &file, "--server", &server.addr]), 0);
     assert_eq!(server.join(), [("a".to_owned(), b"two\nlines\n".to_vec())]);
 }
 
-/// Goal: a long file arrives whole, in order, through the window.
-/// Method: many times the window, through the pipe.
+/// Goal: a long input arrives completely and in order through the window.
+/// Method: many times the window, through a pipe.
 #[test]
-fn long_input_arrives_whole_and_in_order() {
+fn long_input_arrives_completely_and_in_order() {
     let server = Server::start(Connection::serve_publisher);
     let lines: Vec<String> = (0..50_000).map(|number| number.to_string()).collect();
     let stdin = lines.join("\n");
     let output = run_with_stdin(&["pub", "a", "--server", &server.addr], stdin.as_bytes());
     assert_status(&output, 0);
-    assert_eq!(stderr(&output), "", "no progress bar where nobody looks");
+    assert_eq!(stderr(&output), "", "a progress bar needs a terminal");
     let taken = server.join();
     assert_eq!(taken.len(), lines.len());
     assert!(taken.iter().zip(&lines).all(|((_, payload), line)| payload == line.as_bytes()));
@@ -72,7 +72,7 @@ fn headers_and_checksums_of_the_command_line_are_published() {
 }
 
 #[test]
-fn topic_that_the_broker_refuses_is_a_failure_with_its_text() {
+fn topic_refused_by_the_broker_is_a_failure_with_the_reason() {
     let server = Server::start(|mut connection| {
         let (request, topic) = connection.expect_open();
         connection.expect_messages();
@@ -89,7 +89,7 @@ fn topic_that_the_broker_refuses_is_a_failure_with_its_text() {
 }
 
 #[test]
-fn topic_with_a_wildcard_is_a_failure_that_says_where() {
+fn topic_with_a_wildcard_is_a_failure_with_its_position() {
     let server = Server::start(Connection::until_close);
     let output = run(&["pub", "a.*", "x", "--server", &server.addr]);
     assert_fails(&output, "token 2 is a wildcard");

@@ -9,8 +9,8 @@ use crate::support::running::blipmq;
 use crate::support::{self, Connection, Server, delivery_with_headers};
 use crate::{assert_fails, assert_status, run, stderr};
 
-/// A broker for one subscriber: `send` says what comes once topic 7 is named.
-fn publisher_to_one(
+/// Starts a scripted broker for one subscriber: accepts its patterns, names topic 7, and runs `send`.
+fn broker_for_one(
     patterns: usize,
     send: impl FnOnce(&mut Connection) + Send + 'static,
 ) -> Server<()> {
@@ -24,8 +24,8 @@ fn publisher_to_one(
 }
 
 #[test]
-fn payloads_are_lines_and_count_ends_with_status_0() {
-    let server = publisher_to_one(1, |connection| {
+fn payloads_are_lines_and_count_exits_with_status_0() {
+    let server = broker_for_one(1, |connection| {
         connection.deliver(7, 1, &[b"one", b"\xff", b"three", b"four"]);
         while connection.next().is_some() {}
     });
@@ -37,9 +37,9 @@ fn payloads_are_lines_and_count_ends_with_status_0() {
 }
 
 #[test]
-fn several_patterns_are_each_told_unless_quiet() {
+fn each_of_several_patterns_is_reported_unless_quiet() {
     for (quiet, expected) in [(false, "subscribed to a\nsubscribed to b.*\n"), (true, "")] {
-        let server = publisher_to_one(2, |connection| {
+        let server = broker_for_one(2, |connection| {
             connection.deliver(7, 1, &[b"x"]);
             while connection.next().is_some() {}
         });
@@ -55,7 +55,7 @@ fn several_patterns_are_each_told_unless_quiet() {
 }
 
 #[test]
-fn json_and_hex_show_where_a_message_stands() {
+fn json_and_hex_show_topic_and_sequence() {
     let header: [(&[u8], &[u8]); 1] = [(b"reply-to", b"\xff")];
     let rows = [
         (
@@ -67,7 +67,7 @@ fn json_and_hex_show_where_a_message_stands() {
         ("hex", "orders.eu 41 78\n"),
     ];
     for (format, expected) in rows {
-        let server = publisher_to_one(1, move |connection| {
+        let server = broker_for_one(1, move |connection| {
             connection.send(|out| {
                 out.extend_from_slice(&delivery_with_headers(7, 41, &header, b"x"));
             });
@@ -97,12 +97,16 @@ fn options_reach_the_broker() {
     ];
     for (words, expected) in rows {
         let server = Server::start(move |mut connection| {
-            connection.expect_subscribe(|asked| {
-                let asked = format!(
+            connection.expect_subscribe(|subscribe| {
+                let subscribe = format!(
                     "overflow {}, capacity {}, start {} {}, group `{}`",
-                    asked.overflow, asked.capacity, asked.start, asked.start_argument, asked.group
+                    subscribe.overflow,
+                    subscribe.capacity,
+                    subscribe.start,
+                    subscribe.start_argument,
+                    subscribe.group
                 );
-                assert_eq!(asked, expected);
+                assert_eq!(subscribe, expected);
             });
         });
         assert_status(&run(&[&["sub", "a", "--server", &server.addr], words].concat()), 1);
@@ -111,8 +115,8 @@ fn options_reach_the_broker() {
 }
 
 #[test]
-fn gaps_and_the_brokers_goodbye_are_on_stderr_and_the_end_is_a_failure() {
-    let server = publisher_to_one(1, |connection| {
+fn gaps_and_goodbye_are_on_stderr_and_a_closed_connection_is_a_failure() {
+    let server = broker_for_one(1, |connection| {
         connection.deliver(7, 1, &[b"x"]);
         connection.send(|out| {
             encode::gap(out, TopicId(7), 0, Sequence(2), 3, GapReason::Overflow);
@@ -132,7 +136,7 @@ fn gaps_and_the_brokers_goodbye_are_on_stderr_and_the_end_is_a_failure() {
 }
 
 #[test]
-fn pattern_that_the_broker_refuses_is_a_failure() {
+fn pattern_refused_by_the_broker_is_a_failure() {
     let server = Server::start(|mut connection| {
         let subscription = connection.expect_subscribe(|_| {}).0;
         let (what, remedy) = ("subscriptions", "end some");
@@ -145,19 +149,19 @@ fn pattern_that_the_broker_refuses_is_a_failure() {
     server.join();
 }
 
-/// Goal: `blipmq sub ... | head` ends quietly.
-/// Method: nobody reads its stdout; the server sends until the client is gone.
+/// Goal: `blipmq sub ... | head` exits quietly.
+/// Method: stdout is a closed pipe; the server sends until the client disconnects.
 #[test]
-fn output_that_nobody_reads_ends_it_with_status_0() {
-    let server = publisher_to_one(1, |connection| {
+fn closed_output_exits_with_status_0() {
+    let server = broker_for_one(1, |connection| {
         let frame = support::delivery(7, 1, &[b"x"]);
         while connection.stream.write_all(&frame).is_ok() {}
     });
     let mut command = blipmq(&["sub", "a", "--quiet", "--server", &server.addr]);
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().expect("it starts");
+    let mut child = command.spawn().expect("blipmq starts");
     drop(child.stdout.take());
-    let output = child.wait_with_output().expect("it ends");
+    let output = child.wait_with_output().expect("blipmq exits");
     assert_status(&output, 0);
     assert_eq!(stderr(&output), "");
     server.join();

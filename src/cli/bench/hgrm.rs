@@ -57,7 +57,8 @@ mod tests {
     #[test]
     fn text_has_ascending_values_up_to_the_maximum_and_a_footer() {
         let mut latency = worker::histogram();
-        (1..=1_000u64).for_each(|micros| latency.record(micros * 1_000).expect("it fits"));
+        (1..=1_000u64)
+            .for_each(|micros| latency.record(micros * 1_000).expect("a value within the bounds"));
         let text = text(&latency);
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(
@@ -71,10 +72,10 @@ mod tests {
             .map(|row| row.split_whitespace().map(|word| word.parse().expect("a number")).collect())
             .collect();
         assert!(numbers.is_sorted_by(|a, b| a[0] <= b[0] && a[1] <= b[1] && a[2] <= b[2]));
-        let last = numbers.last().expect("there are rows");
+        let last = numbers.last().expect("rows");
         assert!(last.len() == 3 && last[1] == 1.0 && last[2] == 1_000.0, "{last:?}");
         assert!((last[0] - 1_000.0).abs() < 1.0, "{last:?}");
-        let median = numbers.iter().find(|row| row[1] >= 0.5).expect("there is one");
+        let median = numbers.iter().find(|row| row[1] >= 0.5).expect("the median");
         assert!((median[0] - 500.0).abs() < 1.0 && median[3] == 2.0, "{median:?}");
         assert!(footer[0].starts_with("#[Mean    =      500."), "{footer:?}");
         assert!(footer[1].contains("Total count    =         1000]"), "{footer:?}");

@@ -196,7 +196,8 @@ fn values(costs: &Cost) -> Vec<f64> {
 
 fn medians(rounds: &[Cost]) -> Vec<f64> {
     let all: Vec<Vec<f64>> = rounds.iter().map(values).collect();
-    let of = |at| median(all.iter().map(|values| values[at]).collect()).expect("there are rounds");
+    let of =
+        |at| median(all.iter().map(|values| values[at]).collect()).expect("at least one round");
     (0..NUMBERS.len()).map(of).collect()
 }
 

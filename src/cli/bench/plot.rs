@@ -257,7 +257,7 @@ mod tests {
     #[test]
     fn plots_are_well_formed_with_a_line_per_target_in_each_panel() {
         let mut latency = worker::histogram();
-        (1..5_000u64).for_each(|ns| latency.record(ns * 777).expect("it fits"));
+        (1..5_000u64).for_each(|ns| latency.record(ns * 777).expect("a value within the bounds"));
         let series = [(0.1, 1_000.0), (0.2, 1_200.0)];
         let line =
             |name: &str| Line { name: name.to_owned(), latency: latency.clone(), series: &series };
@@ -273,7 +273,7 @@ mod tests {
         let line = Line { name: "x".to_owned(), latency: worker::histogram(), series: &[] };
         assert_well_formed(&svg("t", &[line]));
         let mut latency = worker::histogram();
-        latency.record(1).expect("it fits");
+        latency.record(1).expect("a value within the bounds");
         let line = Line { name: "x".to_owned(), latency, series: &[(0.0, 0.0)] };
         assert_well_formed(&svg("t", &[line]));
     }

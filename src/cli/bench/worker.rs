@@ -107,7 +107,7 @@ impl Running {
         let mut events = Vec::with_capacity(EVENTS_MAX);
         while !shared.ended.load(Ordering::Acquire) {
             let sleep = self.publish(&epoll, shared, counters)?;
-            let timeout = Timespec::try_from(sleep).expect("it is short");
+            let timeout = Timespec::try_from(sleep).expect("a short sleep");
             match epoll::wait(&epoll, spare_capacity(&mut events), Some(&timeout)) {
                 Ok(_) | Err(rustix::io::Errno::INTR) => {}
                 Err(error) => return Err(cannot(error)),
