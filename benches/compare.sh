@@ -77,8 +77,8 @@ unclean=0
 found=0
 $dry_run || : >"$out/runs.tsv"
 
-# wanted NAME
-wanted() {
+# begin_run NAME: prepares a run; fails if --only excludes the run.
+begin_run() {
     [ -z "$only" ] || [[ ",$only," == *",$1,"* ]] || return 1
     found=$((found + 1))
     say "$1"
@@ -108,7 +108,7 @@ rivals() {
     local name=$1 title=$2 targets chunk=$mirror_chunk bytes_per_send=0 bytes_per_delivery=0
     local extra=()
     shift 2
-    wanted "$name" || return 0
+    begin_run "$name" || return 0
     if [ "$1" = throughput ]; then
         sample_sends "$@"
         [[ "$name" != fan* ]] || chunk=$(chunk_of "$bytes_per_send")
@@ -127,7 +127,7 @@ rivals() {
 # would make new connections look cheap.
 idle() {
     local targets round name
-    wanted idle || return 0
+    begin_run idle || return 0
     for ((round = 1; round <= (rounds < 3 ? rounds : 3); round++)); do
         name=idle_$round
         start_rivals
@@ -150,7 +150,7 @@ measure() {
 batch() {
     local name=$1 title=$2
     shift 2
-    wanted "$name" || return 0
+    begin_run "$name" || return 0
     start_blip "$broker_cpus"
     measure "$name" "$title" blip throughput --batch 4 "$@"
 }
@@ -159,7 +159,7 @@ batch() {
 over_nats() {
     local name=$1 title=$2 targets=blip
     shift 2
-    wanted "$name" || return 0
+    begin_run "$name" || return 0
     start_blip_for_nats "$broker_cpus"
     if $with_nats; then start_nats "$broker_cpus"; targets+=,nats; fi
     measure "$name" "$title" "$targets" "$@"
@@ -169,7 +169,7 @@ over_nats() {
 executors() {
     local name=$1 title=$2
     shift 2
-    wanted "$name" || return 0
+    begin_run "$name" || return 0
     start_blip "$broker_cpus"
     start_blip "$broker_cpus,$gen_cpus"
     measure "$name" "$title" "1 executor,2 executors" throughput "$@"

@@ -132,8 +132,8 @@ point() {
         "$bytes_per_send" "$bytes_per_delivery" "${sent% *}" "${sent#* }" >>"$raw/runs.tsv"
 }
 
-# wanted CURVE
-wanted() {
+# select_curve CURVE: counts the curve; fails if --only excludes the curve.
+select_curve() {
     [ -z "$only" ] || [[ ",$only," == *",$1,"* ]] || return 1
     found=$((found + 1))
 }
@@ -143,19 +143,19 @@ points() {
     if $quick; then echo "$1"; else echo "$2"; fi
 }
 
-if wanted subs; then
+if select_curve subs; then
     for n in $(points "1 8 64" "1 2 4 8 16 32 64 128 256 512 1024"); do
         point subs "$n" "Subscribers of one topic, 64 B" true --subs "$n" --size 64
     done
 fi
-if wanted size; then
+if select_curve size; then
     for n in $(points "16 1024 65536" "16 64 256 1024 4096 16384 65536"); do
         # The messages in flight to a subscriber stay below the 64 MiB of its queue.
         window=$((4194304 / n < 1024 ? 4194304 / n : 1024))
         point size "$n" "Bytes of a message, 1:8" true --subs 8 --size "$n" --window "$window"
     done
 fi
-if wanted topics; then
+if select_curve topics; then
     for n in $(points "1 100 10000" "1 10 100 1000 10000 100000"); do
         # The same number of messages in flight at every point, but at least one per topic.
         window=$((1024 / n > 0 ? 1024 / n : 1))
@@ -163,19 +163,19 @@ if wanted topics; then
             --topics "$n" --size 64 --window "$window"
     done
 fi
-if wanted pairs; then
+if select_curve pairs; then
     for n in $(points "1 8" "1 2 4 8 16 32 64"); do
         point pairs "$n" "Pairs of a publisher and a subscriber, a topic each, 64 B" true \
             --pubs "$n" --subs "$n" --topics "$n" --size 64
     done
 fi
-if wanted patterns; then
+if select_curve patterns; then
     for n in $(points "0 1000" "0 1 10 100 1000 10000"); do
         point patterns "$n" "Pattern subscriptions that match nothing, 1:8, 64 B" false \
             --patterns "$n" --subs 8 --size 64
     done
 fi
-if wanted idle; then
+if select_curve idle; then
     for n in $(points "0 200" "0 1 10 100 1000 10000"); do
         if [ "$n" -gt $((connections_max - 100)) ]; then
             say "idle $n is skipped: \`ulimit -Hn\` is $open_files"

@@ -13,7 +13,7 @@ use super::codec::{Answer, Envelope, Sink, describe_unexpected};
 /// A longer frame must be another protocol: the generator never sends that much.
 const FRAME_LEN_MAX: usize = 1 << 30;
 
-pub fn read(bytes: &[u8], sink: &mut impl Sink) -> Result<usize, String> {
+pub fn decode_frames(bytes: &[u8], sink: &mut impl Sink) -> Result<usize, String> {
     let mut rest = bytes;
     while let Some(frame_len) = rest.first_chunk::<4>() {
         let frame_len = u32::from_le_bytes(*frame_len) as usize;

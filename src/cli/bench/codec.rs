@@ -58,11 +58,11 @@ impl Codec {
 
     /// Passes whole units to `sink` and returns their length in bytes. An error is one that the
     /// broker sent, or says that the bytes belong to another protocol.
-    pub fn read(&mut self, bytes: &[u8], sink: &mut impl Sink) -> Result<usize, String> {
+    pub fn decode(&mut self, bytes: &[u8], sink: &mut impl Sink) -> Result<usize, String> {
         match self {
-            Codec::Blip => blip::read(bytes, sink),
-            Codec::Nats(reader) => reader.read(bytes, sink),
-            Codec::Redis(reader) => reader.read(bytes, sink),
+            Codec::Blip => blip::decode_frames(bytes, sink),
+            Codec::Nats(reader) => reader.decode(bytes, sink),
+            Codec::Redis(reader) => reader.decode(bytes, sink),
         }
     }
 }
@@ -137,21 +137,21 @@ pub mod tests {
     pub fn assert_decoded(protocol: Protocol, bytes: &[u8], expected: &[&str]) {
         for cut in 0..=bytes.len() {
             let (mut codec, mut recorder) = (Codec::new(protocol), Recorder::default());
-            let consumed = codec.read(&bytes[..cut], &mut recorder).expect("legal bytes");
+            let consumed = codec.decode(&bytes[..cut], &mut recorder).expect("legal bytes");
             assert!(consumed <= cut);
-            let rest = codec.read(&bytes[consumed..], &mut recorder).expect("legal bytes");
+            let rest = codec.decode(&bytes[consumed..], &mut recorder).expect("legal bytes");
             assert_eq!(consumed + rest, bytes.len(), "cut at {cut}");
             assert_eq!(recorder.0, expected, "cut at {cut}");
         }
         let (mut codec, mut recorder, mut from) = (Codec::new(protocol), Recorder::default(), 0);
         for to in 0..=bytes.len() {
-            from += codec.read(&bytes[from..to], &mut recorder).expect("legal bytes");
+            from += codec.decode(&bytes[from..to], &mut recorder).expect("legal bytes");
         }
         assert_eq!(recorder.0, expected, "in single bytes");
     }
 
     pub fn refusal(protocol: Protocol, bytes: &[u8]) -> String {
-        Codec::new(protocol).read(bytes, &mut Recorder::default()).expect_err("an error")
+        Codec::new(protocol).decode(bytes, &mut Recorder::default()).expect_err("an error")
     }
 
     /// Encodes a whole publish, as a publisher does.

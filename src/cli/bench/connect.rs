@@ -116,7 +116,7 @@ impl Connection {
 
     /// Decodes the bytes that [`read`](Self::read) put into a buffer.
     pub fn decode(&mut self, bytes: &[u8], sink: &mut impl Sink) -> Result<(), String> {
-        let consumed = self.codec.read(bytes, sink)?;
+        let consumed = self.codec.decode(bytes, sink)?;
         self.carry.clear();
         self.carry.extend_from_slice(&bytes[consumed..]);
         Ok(())

@@ -190,8 +190,8 @@ fn numbers(values: &[f64]) -> Value {
     Value::Object(pairs.map(|((key, ..), value)| ((*key).to_owned(), json!(value))).collect())
 }
 
-fn values(costs: &Cost) -> Vec<f64> {
-    NUMBERS.iter().map(|(.., of)| of(costs)).collect()
+fn values(cost: &Cost) -> Vec<f64> {
+    NUMBERS.iter().map(|(.., of)| of(cost)).collect()
 }
 
 fn medians(rounds: &[Cost]) -> Vec<f64> {

@@ -18,7 +18,7 @@ pub struct Reader {
 }
 
 impl Reader {
-    pub fn read(&mut self, bytes: &[u8], sink: &mut impl Sink) -> Result<usize, String> {
+    pub fn decode(&mut self, bytes: &[u8], sink: &mut impl Sink) -> Result<usize, String> {
         let mut rest = bytes;
         loop {
             let behind = match rest.strip_prefix(&self.line[..]) {

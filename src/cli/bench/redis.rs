@@ -19,7 +19,7 @@ pub struct Reader {
 }
 
 impl Reader {
-    pub fn read(&mut self, bytes: &[u8], sink: &mut impl Sink) -> Result<usize, String> {
+    pub fn decode(&mut self, bytes: &[u8], sink: &mut impl Sink) -> Result<usize, String> {
         let mut rest = bytes;
         while !rest.is_empty() {
             if let Some(behind) = rest.strip_prefix(&self.head[..])

@@ -178,7 +178,7 @@ fn start_threads(
                 cpu.map(|cpu| pin(&[cpu]));
                 worker.run()
             })
-            .map_err(|error| format!("cannot start a thread: {error}; take fewer --threads"))
+            .map_err(|error| format!("cannot start a thread: {error}; use fewer --threads"))
     };
     workers.into_iter().map(start).collect()
 }

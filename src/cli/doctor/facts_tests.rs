@@ -23,7 +23,7 @@ impl TempTree {
 
     fn create_parent(&self, path: &str) -> PathBuf {
         let path = self.0.join(path);
-        std::fs::create_dir_all(path.parent().expect("it is in the tree")).expect("a folder");
+        std::fs::create_dir_all(path.parent().expect("a path in the tree")).expect("a folder");
         path
     }
 

@@ -188,7 +188,7 @@ mod tests {
         facts.transparent_huge_pages = Ok("always".to_owned());
         facts.huge_pages = Ok(HugePages { reserved: 64, free: 0 });
         let fix = transparent_huge_pages(&facts).fix.expect("a fix");
-        assert_eq!(fix, "deploy/hugepages.sh 64", "what is reserved stays reserved");
+        assert_eq!(fix, "deploy/hugepages.sh 64", "the number of reserved pages stays");
     }
 
     #[test]

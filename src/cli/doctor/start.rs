@@ -104,7 +104,7 @@ fn locked_memory(facts: &Facts) -> Check {
         wanted: format!("{} or more ({per_core} for each of {cores} cores)", bytes(needed)),
         why: "rings are locked memory; with less the broker refuses to start",
     };
-    let found = limit_found(facts.locked_memory, bytes);
+    let found = format_hard_limit(facts.locked_memory, bytes);
     match facts.locked_memory.enough {
         true => about.ok(found),
         false => about.fail(
@@ -127,7 +127,7 @@ fn open_files(facts: &Facts, settings: &Settings) -> Check {
         wanted: format!("{needed} or more (server.max_connections = {connections})"),
         why: "each connection is an open file; with fewer the broker refuses to start",
     };
-    let found = limit_found(facts.open_files, |files| files.to_string());
+    let found = format_hard_limit(facts.open_files, |files| files.to_string());
     match facts.open_files.enough {
         true => about.ok(found),
         false => {
@@ -144,7 +144,7 @@ fn open_files(facts: &Facts, settings: &Settings) -> Check {
 }
 
 /// Formats the hard limit, because the broker raises its soft limit up to that.
-fn limit_found(limit: Limit, print: impl Fn(u64) -> String) -> String {
+fn format_hard_limit(limit: Limit, print: impl Fn(u64) -> String) -> String {
     match limit.hard {
         Limit::UNLIMITED => "unlimited".to_owned(),
         hard => print(hard),

@@ -223,7 +223,7 @@ mod tests {
     use super::*;
     use crate::cli::top::samples;
 
-    fn shown(before: Poll, now: Poll) -> String {
+    fn once_text(before: Poll, now: Poll) -> String {
         let waited = Duration::from_secs(1);
         let earlier = (&before.status, &before.cores);
         let rates =
@@ -240,7 +240,7 @@ mod tests {
 
     #[test]
     fn output_is_complete_and_without_control_characters() {
-        let text = shown(samples::poll(2, 1), samples::poll(2, 2));
+        let text = once_text(samples::poll(2, 1), samples::poll(2, 2));
         for expected in [
             "BlipMQ 0.1.0 ready, up 3 h 12 min, pid 4242, server id 9F3A5C7E12B4D680\n",
             "blip 127.0.0.1:7878, nats 127.0.0.1:4222, metrics 127.0.0.1:9090\n",
@@ -261,7 +261,7 @@ mod tests {
 
     #[test]
     fn an_idle_broker_has_empty_lists_and_no_latency() {
-        let text = shown(samples::empty(1), samples::empty(2));
+        let text = once_text(samples::empty(1), samples::empty(2));
         assert!(text.contains("nats off"), "{text}");
         assert!(text.contains("slowest 0 of 0 subscriptions:"), "{text}");
         assert!(text.contains("  p50                          -             -\n"), "{text}");

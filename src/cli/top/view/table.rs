@@ -102,7 +102,7 @@ mod tests {
         Column::number("WIDE", 6, |row: &(&str, u64)| row.1.to_string()).from(30),
     ];
 
-    fn shown(screen: u16) -> Vec<String> {
+    fn text_lines(screen: u16) -> Vec<String> {
         let rows = [("a", 7), ("a long name", 123_456)].into_iter();
         let lines = lines(&COLUMNS, rows, screen, Theme { has_colour: false });
         lines.iter().map(Line::to_string).collect()
@@ -110,19 +110,19 @@ mod tests {
 
     #[test]
     fn one_column_takes_the_rest_and_no_cell_is_wider_than_its_column() {
-        assert_eq!(shown(12), ["NAME       N", "a          7", "a long… 123…"]);
+        assert_eq!(text_lines(12), ["NAME       N", "a          7", "a long… 123…"]);
     }
 
     #[test]
     fn columns_for_wide_screens_are_hidden_on_narrow_ones() {
-        assert_eq!(shown(30)[1], format!("a{}7      7", " ".repeat(21)));
-        assert!(!shown(29)[0].contains("WIDE"));
+        assert_eq!(text_lines(30)[1], format!("a{}7      7", " ".repeat(21)));
+        assert!(!text_lines(29)[0].contains("WIDE"));
     }
 
     #[test]
     fn narrow_screens_cause_no_panic() {
         for screen in 0..12 {
-            assert_eq!(shown(screen).len(), 3);
+            assert_eq!(text_lines(screen).len(), 3);
         }
     }
 }
