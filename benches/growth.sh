@@ -30,7 +30,7 @@ JSON below growth/, into a folder.
   --dry-run         print what would be done, change nothing
   --help            this text
 
-Exit status: 0 every run succeeded and was clean, 1 not so, 2 an invalid command line.
+Exit status: 0 every run succeeded and was clean, 1 otherwise, 2 an invalid command line.
 END
 }
 

@@ -26,7 +26,7 @@ with the same number of messages in flight; throughput with half of the profile'
   --dry-run         print what would be done, change nothing
   --help            this text
 
-Exit status: 0 every run succeeded and was clean, 1 not so, 2 an invalid command line.
+Exit status: 0 every run succeeded and was clean, 1 otherwise, 2 an invalid command line.
 END
 }
 

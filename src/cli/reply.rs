@@ -43,7 +43,7 @@ pub struct Reply {
     /// Share the requests with all subscribers of this group and pattern: each request goes to one.
     #[arg(long, value_name = "NAME")]
     group: Option<String>,
-    /// Do not print on stderr when the subscription is active.
+    /// Do not report on stderr that the subscription is active.
     #[arg(long)]
     quiet: bool,
     #[command(flatten)]

@@ -60,7 +60,7 @@ pub struct Subscribe {
     /// Share the messages with all subscribers of this group and pattern: each message goes to one.
     #[arg(long, value_name = "NAME")]
     group: Option<String>,
-    /// Do not print on stderr when a subscription is active.
+    /// Do not report on stderr that a subscription is active.
     #[arg(long)]
     quiet: bool,
     #[command(flatten)]

@@ -67,10 +67,10 @@ pub const EXAMPLES: &str = "Examples:
   blipmq bench idle --idle-conns 5000 --pid $(pidof blipmq) blip://127.0.0.1:7878
   blipmq bench --subs 48 blip://127.0.0.1:7878 nats://127.0.0.1:4222 redis://127.0.0.1:6379
                                                              compare: five rounds each, in turn
-  blipmq bench mirror --bind 127.0.0.1:7900                  a mirror, as the floor: raw://127.0.0.1:7900
+  blipmq bench mirror --bind 127.0.0.1:7900                  run a mirror for raw://127.0.0.1:7900, as the floor
 
 The default mode is `throughput`; `blipmq bench MODE --help` lists the options of each mode.
-Exit status: 0 every message arrived once and in order, 1 not so, or a failure, 2 an invalid command
+Exit status: 0 every message arrived once and in order, 1 otherwise or on a failure, 2 an invalid command
 line.";
 
 /// Put load on a broker, check every message, and report throughput and latency.
