@@ -1,4 +1,4 @@
-//! The queue of one subscription: in and out, and at its bound.
+//! The queue of one subscription: enqueue and take, and enqueue at the bound.
 
 use std::hint::black_box;
 use std::sync::Arc;
@@ -83,7 +83,7 @@ pub fn bench(criterion: &mut Criterion) {
                     assert_eq!(outcome.dropped_oldest + outcome.dropped_new, 1);
                 }
                 assert_eq!(queue.messages(), u64::from(BOUNDS.messages_max));
-                assert_eq!(queue.gap_runs(), 1, "what is missing is one run");
+                assert_eq!(queue.gap_runs(), 1, "all missing messages are one run");
             });
         });
     }

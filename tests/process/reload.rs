@@ -305,7 +305,7 @@ fn the_reload_command_signals_no_process_that_is_not_a_broker(cores: &str) {
     let own = std::process::id().to_string();
     let (status, _, errors) = reload_command(&broker, &["--pid", &own]);
     assert_eq!(status, 1);
-    assert!(errors.contains(&own) && errors.contains("no blipmq"), "{errors}");
+    assert!(errors.contains(&own) && errors.contains("not blipmq"), "{errors}");
     let none = (1..)
         .map(|pid| (1 << 22) - pid)
         .find(|pid| !std::path::Path::new(&format!("/proc/{pid}")).exists());
