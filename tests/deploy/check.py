@@ -5,7 +5,8 @@ The scripts are tested by tests/deploy/main.rs and linted by shellcheck. This is
 Python, since most of it is reading YAML and JSON, and it is here, since deploy/ is what operators copy.
 
 It prints one line for each check: "ok", "FAILED" or, if a tool could not be had, "SKIPPED: NAME: REASON",
-which .ci/run repeats. The exit status is 1 if one failed. With a NAME only that check is made.
+which .ci/run repeats. The exit status is 1 if one failed. With a NAME only that check is made; with
+--prepare none is, and what they need is fetched.
 
 Tools come from PyPI and Debian, see tools.py. The broker is target/debug/blipmq, or what BLIPMQ names.
 """
@@ -24,8 +25,20 @@ except ImportError as error:
     sys.exit(0)
 
 
+def prepare():
+    """Fetches what the checks would fetch one by one. What cannot be had is for the checks to report."""
+    for fetch in (tools.promtool, running.runc, written.docker_seccomp, written.docker_compose):
+        try:
+            fetch()
+        except (tools.Skipped, tools.Failed) as reason:
+            print(reason, flush=True)
+
+
 def main():
     chosen = sys.argv[1:]
+    if chosen == ["--prepare"]:
+        prepare()
+        return 0
     checks = written.ALL + running.ALL
     unknown = set(chosen) - {check.__name__ for check in checks}
     if unknown:
