@@ -1,5 +1,5 @@
-//! What may break a rule, each with its reason. These lists only shrink: an entry that nothing needs
-//! fails its test, and a new entry is a thing to be argued for in its commit.
+//! Exceptions from the rules, each with its reason. These lists only shrink: an exception without need
+//! fails its test, and the commit of a new one has to argue for it.
 
 use crate::lengths::{LongFile, LongFunction};
 use crate::names::Allowed;
@@ -81,8 +81,8 @@ pub const RUNTIMES: &[Allowed] =
 /// Names of protocols in the broker, outside its frontends.
 pub const PROTOCOLS: &[Allowed] = &[];
 
-/// Files and folders of the broker from before it had rooms. Rules of rooms leave them out; what is
-/// moved into a room is struck from here, and from then on the rules bind it.
+/// Files and folders of the broker from the time before its rooms. The rules of rooms leave them out; a
+/// file that moves into a room is struck from this list, and is bound by the rules from then on.
 pub const FLAT: &[&str] = &[
     "src/broker/audit.rs",
     "src/broker/auth.rs",

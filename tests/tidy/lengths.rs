@@ -6,13 +6,13 @@ use crate::tokens::{Kind, Token, code};
 pub const FUNCTION_LINES_MAX: usize = 70;
 pub const FILE_LINES_MAX: usize = 400;
 
-/// A file that may be longer than others, and why.
+/// An exception: a file that may be longer, and the reason.
 pub type LongFile = (&'static str, &'static str);
-/// A function that may be longer than others: its file, its name, and why.
+/// An exception: the file of a function that may be longer, its name, and the reason.
 pub type LongFunction = (&'static str, &'static str, &'static str);
 
-/// Functions of more than [`FUNCTION_LINES_MAX`] lines that `allowed` does not name, counted from
-/// `fn` to the closing brace; and what `allowed` names without need.
+/// Functions of more than [`FUNCTION_LINES_MAX`] lines without an exception, counted from `fn` to the
+/// closing brace; and exceptions without need.
 pub fn long_functions(files: &[File], allowed: &[LongFunction]) -> Vec<String> {
     let mut needed = vec![false; allowed.len()];
     let mut found = Vec::new();
@@ -35,8 +35,8 @@ pub fn long_functions(files: &[File], allowed: &[LongFunction]) -> Vec<String> {
     found
 }
 
-/// Files of more than [`FILE_LINES_MAX`] lines that `allowed` does not name; and what `allowed` names
-/// without need, so that the list can only shrink.
+/// Files of more than [`FILE_LINES_MAX`] lines without an exception; and exceptions without need, so
+/// that the list can only shrink.
 pub fn long_files(files: &[File], allowed: &[LongFile]) -> Vec<String> {
     let mut found = Vec::new();
     for file in files {

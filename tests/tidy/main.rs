@@ -31,9 +31,9 @@ fn file(path: &str, text: &str) -> File {
     File { path: path.to_owned(), text: text.to_owned() }
 }
 
-const FOLDERS: [&str; 6] = ["benches", "examples", "executors", "fuzz", "src", "tests"];
+const FOLDERS: [&str; 7] = ["benches", "deploy", "examples", "executors", "fuzz", "src", "tests"];
 
-/// What is written by hand there.
+/// Endings of files that people write.
 const ENDINGS: [&str; 7] = [".css", ".html", ".js", ".mjs", ".py", ".rs", ".sh"];
 
 /// All source files and manifests of the repository, sorted by path.
@@ -48,7 +48,7 @@ fn files() -> Vec<File> {
     paths.iter().map(|path| file(path, &text(path))).collect()
 }
 
-/// What is built or found by a run, and is none of the repository's source.
+/// Folders of what a build or a run leaves behind.
 const NOT_SOURCE: [&str; 5] = ["target", "corpus", "artifacts", "coverage", "node_modules"];
 
 fn add_paths(root: &Path, folder: &str, paths: &mut Vec<String>) {
@@ -68,7 +68,7 @@ fn add_paths(root: &Path, folder: &str, paths: &mut Vec<String>) {
     }
 }
 
-/// Fails with all that a rule found.
+/// Fails with everything that a rule found.
 fn none(rule: &str, found: &[String]) {
     assert!(found.is_empty(), "{rule}\n{}\n", found.join("\n"));
 }
@@ -108,7 +108,7 @@ fn files_of_rooms() -> Vec<File> {
     files().into_iter().filter(|file| !is_flat(file)).collect()
 }
 
-/// The graph of the broker's rooms. What is not in a room yet may be used by rooms.
+/// The graph of the broker's rooms. A room may use files that are in no room yet.
 fn graph_of_rooms() -> rooms::Graph {
     let mut graph = rooms::graph(&files(), BROKER, &["broker"]);
     let rooms = rooms::graph(&files_of_rooms(), BROKER, &["broker"]);

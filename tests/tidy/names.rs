@@ -1,4 +1,5 @@
-//! Names that stay in one folder: of runtimes in `executors/`, of protocols in their frontends.
+//! Names that stay in one folder: those of runtimes in `executors/`, those of protocols in their
+//! frontends.
 
 use crate::File;
 use crate::tokens::{Kind, Token, code, tokens};
@@ -8,11 +9,11 @@ pub const RUNTIMES: [&str; 3] = ["glommio", "io_uring", "libc"];
 /// Protocols, as parts of identifiers.
 pub const PROTOCOLS: [&str; 2] = ["blip", "nats"];
 
-/// A name that a file may have all the same, and why: path, name, reason.
+/// An exception: a path, the name that this file may have, and the reason.
 pub type Allowed = (&'static str, &'static str, &'static str);
 
 /// Uses of a runtime's crate outside `executors/`: in paths, imports and manifests, and as a text.
-/// Comments may name them, and so may functions: io_uring is also what Linux calls the feature.
+/// Comments and functions may have such a name: Linux itself calls the feature io_uring.
 pub fn runtimes(files: &[File], allowed: &[Allowed]) -> Vec<String> {
     // The rule itself has them as texts.
     let may_name =
@@ -51,15 +52,15 @@ pub fn protocols(files: &[File], folder: &str, allowed: &[Allowed]) -> Vec<Strin
     unless_allowed(hits, allowed)
 }
 
-/// A name where it may not be.
+/// A name in a forbidden place.
 struct Hit<'a> {
     file: &'a File,
-    /// 0 if it is in the path.
+    /// 0 for a name in the path.
     line: usize,
     name: &'static str,
 }
 
-/// What is left of `hits`, and what of `allowed` no hit needs.
+/// The hits that no exception allows, and the exceptions that allow no hit.
 fn unless_allowed(hits: Vec<Hit>, allowed: &[Allowed]) -> Vec<String> {
     let mut needed = vec![false; allowed.len()];
     let mut found = Vec::new();

@@ -3,25 +3,25 @@
 
 use crate::tokens::{Kind, Token, code};
 
-/// A path from the root of the crate, and where it was found.
+/// A path from the root of the crate, and its place.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Found {
     /// Modules, then perhaps an item; a glob ends with the module.
     pub path: Vec<String>,
-    /// What the file calls its end, where the path was imported.
+    /// The name under which the file imports the end of the path.
     pub alias: Option<String>,
     pub line: usize,
 }
 
-/// What one file says of the crate's modules.
+/// The uses and the test modules of one file.
 #[derive(Debug, Default)]
 pub struct Said {
     pub paths: Vec<Found>,
-    /// Modules declared for tests alone, and the files that hold them.
+    /// Modules that are declared for tests alone.
     pub test_modules: Vec<Vec<String>>,
 }
 
-/// Reads a file that holds the module `module`, whose modules within are `inner`.
+/// Reads the file of the module `module`. Paths of its `use` lines may begin with the modules `inner`.
 pub fn read(text: &str, module: &[String], inner: &[String]) -> Said {
     let code = code(text);
     let mut reader = Reader {
@@ -44,7 +44,7 @@ struct Reader<'a> {
     at: usize,
     /// The module that the code at `at` is in.
     module: Vec<String>,
-    /// Modules that paths may begin with as they are.
+    /// Modules with which an imported path may begin.
     inner: &'a [String],
     /// The depths at which modules within the file began.
     inline: Vec<usize>,

@@ -1,21 +1,21 @@
-//! Rooms: the modules directly below one module, each with all that is in it. Who uses whom is
-//! read from the paths in their files, and has to form no cycle.
+//! Rooms: the modules directly below one module, each with everything inside. The paths in their files
+//! say which room uses which; these uses must form no cycle.
 //!
 //! The module above (`mod.rs` or `lib.rs`) puts the rooms together and may use all of them. A name
-//! that it passes on from a room counts as that room's.
+//! that the module above re-exports from a room counts as that room's.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::File;
 use crate::paths::{self, Found};
 
-/// Lines that a room has to describe itself.
+/// The number of lines in which a room describes itself.
 pub const DOC_LINES: std::ops::RangeInclusive<usize> = 3..=20;
 
-/// The name of the module above, where a room uses something that the module has for itself.
+/// Stands for the module above, where a room uses an item of that module itself.
 pub const ABOVE: &str = "(the module above)";
 
-/// Which room uses which, and the first place where it does.
+/// For each room the rooms that it uses, each with the first place of such a use.
 pub type Graph = BTreeMap<String, BTreeMap<String, String>>;
 
 /// The graph of the rooms in `folder`, which holds the module `module` of its crate.
@@ -40,7 +40,7 @@ pub fn graph(files: &[File], folder: &str, module: &[&str]) -> Graph {
     let of_tests: Vec<&Vec<String>> =
         read.iter().flat_map(|(.., said)| &said.test_modules).collect();
     let above = read.iter().filter(|(_, inner, _)| inner.is_empty());
-    let passed_on = passed_on(above.flat_map(|(.., said)| &said.paths), &module, &rooms);
+    let re_exported = re_exported(above.flat_map(|(.., said)| &said.paths), &module, &rooms);
     let mut graph = Graph::new();
     for (file, inner, said) in &read {
         let whole = [&module[..], inner].concat();
@@ -51,7 +51,7 @@ pub fn graph(files: &[File], folder: &str, module: &[&str]) -> Graph {
         let uses = graph.entry(room.clone()).or_default();
         for found in &said.paths {
             let Some(rest) = found.path.strip_prefix(&module[..]) else { continue };
-            let used = used_room(rest, &rooms, &passed_on);
+            let used = used_room(rest, &rooms, &re_exported);
             if used != room.as_str() {
                 let place = format!("{}:{}", file.path, found.line);
                 uses.entry(used.to_owned()).or_insert(place);
@@ -68,7 +68,7 @@ fn crates_below<'a>(files: &'a [File], folder: &str) -> Vec<&'a str> {
     manifests.filter(below).collect()
 }
 
-/// The module of a file, from `folder` on; none if the file is elsewhere or no part of a module.
+/// The module of a file, from `folder` on; none for a file that is elsewhere or is no Rust.
 fn inner_module(file: &File, folder: &str) -> Option<Vec<String>> {
     let inside = file.path.strip_prefix(folder)?.strip_prefix('/')?.strip_suffix(".rs")?;
     let mut names: Vec<String> = inside.split('/').map(str::to_owned).collect();
@@ -78,8 +78,8 @@ fn inner_module(file: &File, folder: &str) -> Option<Vec<String>> {
     Some(names)
 }
 
-/// Names that the module above has from a room, and that room.
-fn passed_on<'a>(
+/// The names that the module above imports from a room, each with that room.
+fn re_exported<'a>(
     found: impl Iterator<Item = &'a Found>,
     module: &[String],
     rooms: &BTreeSet<String>,
@@ -95,13 +95,13 @@ fn passed_on<'a>(
 fn used_room<'a>(
     path: &'a [String],
     rooms: &'a BTreeSet<String>,
-    passed_on: &'a BTreeMap<String, String>,
+    re_exported: &'a BTreeMap<String, String>,
 ) -> &'a str {
     let Some(first) = path.first() else { return ABOVE };
-    rooms.get(first).or_else(|| passed_on.get(first)).map_or(ABOVE, String::as_str)
+    rooms.get(first).or_else(|| re_exported.get(first)).map_or(ABOVE, String::as_str)
 }
 
-/// The shortest cycle of the graph, as its rooms with the places where each uses the next.
+/// The shortest cycle of the graph: its rooms, and the place where each uses the next.
 pub fn cycle(graph: &Graph) -> Option<String> {
     let shortest = graph.keys().filter_map(|room| cycle_from(graph, room)).min_by_key(Vec::len)?;
     let steps = shortest.iter().zip(shortest.iter().cycle().skip(1));
@@ -129,8 +129,8 @@ fn cycle_from<'a>(graph: &'a Graph, begin: &'a String) -> Option<Vec<&'a String>
     None
 }
 
-/// Uses of `forbidden` rooms, or of the module above itself, by other rooms. Each of `above` puts
-/// rooms together as the module above does, and may use all.
+/// Uses of the module above by rooms. The rooms in `above` belong to that module in this respect: they
+/// may use all other rooms, and no other room may use them.
 pub fn uses_of_above(graph: &Graph, above: &[&str]) -> Vec<String> {
     let mut found = Vec::new();
     for (room, uses) in graph.iter().filter(|(room, _)| !above.contains(&room.as_str())) {
@@ -143,7 +143,7 @@ pub fn uses_of_above(graph: &Graph, above: &[&str]) -> Vec<String> {
     found
 }
 
-/// Rooms of `folder` whose own file begins with too few or too many lines about the room.
+/// Rooms of `folder` whose first file begins with too few or too many lines about the room.
 pub fn undescribed(files: &[File], folder: &str) -> Vec<String> {
     let mut found = Vec::new();
     for file in files {
@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_passed_on_by_the_module_above_counts_as_its_rooms() {
+    fn a_name_that_the_module_above_re_exports_counts_as_the_rooms() {
         let graph = graph_of(&[
             ("mod.rs", "pub use a::Long as Short; pub use self::a::deep::Deep;"),
             ("a/mod.rs", "use super::b::B;"),
@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn rooms_use_neither_what_is_above_nor_each_other_through_it() {
+    fn uses_of_the_module_above_and_of_the_turn_are_found() {
         let graph = graph_of(&[
             ("mod.rs", "pub struct Broker;"),
             ("a.rs", "use super::Broker;"),

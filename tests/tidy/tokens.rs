@@ -1,7 +1,7 @@
-//! Tokens of Rust source: enough of the grammar that braces in strings, `fn` in comments and quotes
-//! in lifetimes mislead no rule.
+//! Tokens of Rust source: enough of the grammar that a brace in a string, `fn` in a comment or the quote
+//! of a lifetime misleads no rule.
 
-/// What a token is.
+/// The sort of a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// An identifier or a keyword.
@@ -12,7 +12,7 @@ pub enum Kind {
     /// A character or a byte.
     Char,
     Lifetime,
-    /// Of a line or nested, documentation included.
+    /// A comment of one line or a nested one, documentation included.
     Comment,
     /// One character of punctuation.
     Mark,
@@ -65,7 +65,7 @@ pub fn code(text: &str) -> Vec<Token<'_>> {
     tokens(text).into_iter().filter(|token| token.kind != Kind::Comment).collect()
 }
 
-/// The token that `rest` begins with: its kind and its length in bytes.
+/// Returns the kind of the token that `rest` begins with, and its length in bytes.
 fn token(rest: &str, first: char) -> (Kind, usize) {
     match first {
         '/' if rest.starts_with("//") => (Kind::Comment, rest.find('\n').unwrap_or(rest.len())),
@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn characters_are_told_from_lifetimes() {
+    fn characters_and_lifetimes_are_not_mixed_up() {
         for text in ["'{'", r"'\''", r"'\\'", r"'\u{1f600}'", "'é'", "b'{'", r"b'\''"] {
             assert_eq!(pieces(text), [(Kind::Char, text)]);
         }
