@@ -168,7 +168,9 @@ differential() {
 # --- fuzzing ---
 
 readonly fuzz_targets=(decode session config pattern nats)
-readonly fuzz_host=x86_64-unknown-linux-gnu
+# With a target, the flags below are for the fuzz targets and not for build scripts.
+fuzz_host=$(rustc -vV | sed -n 's/^host: //p')
+readonly fuzz_host
 
 # With the flags of `cargo fuzz`, which therefore need not be compiled itself. Sanitizers are nightly
 # features of rustc; RUSTC_BOOTSTRAP lets the stable one have them. In the profile of tests, with
