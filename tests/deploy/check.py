@@ -5,7 +5,8 @@ tests/deploy/main.rs tests the scripts, and shellcheck lints them. These checks 
 them read YAML and JSON, and not in deploy/, since operators copy that folder.
 
 The program prints one line for each check: "ok", "FAILED" or, if a tool is not available, "SKIPPED: NAME:
-REASON", which .ci/run repeats. The exit status is 1 if a check failed. With a NAME only that check runs.
+REASON", which .ci/run repeats. The exit status is 1 if a check failed. With a NAME only that check runs; with
+--prepare no check runs, and the tools are fetched.
 
 Tools come from PyPI and Debian, see tools.py. The broker is target/debug/blipmq, or $BLIPMQ.
 """
@@ -25,9 +26,21 @@ except ImportError as error:
     sys.exit(0)
 
 
+def prepare():
+    """Fetches what the checks would fetch one by one. What cannot be had is for the checks to report."""
+    for fetch in (tools.promtool, running.runc, written.docker_seccomp, written.docker_compose):
+        try:
+            fetch()
+        except (tools.Skipped, tools.Failed) as reason:
+            print(reason, flush=True)
+
+
 def main():
     chosen = sys.argv[1:]
-    checks = written.ALL + running.ALL + containers.ALL
+    if chosen == ["--prepare"]:
+        prepare()
+        return 0
+    checks = written.ALL + running.ALL
     unknown = set(chosen) - {check.__name__ for check in checks}
     if unknown:
         sys.exit(f"check.py: no check {', '.join(unknown)}: {' '.join(check.__name__ for check in checks)}")

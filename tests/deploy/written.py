@@ -72,11 +72,19 @@ def unit_is_accepted_and_hardened():
         expect(float(found[1]) <= EXPOSURE_MAX, f"the exposure is {found[1]}, over {EXPOSURE_MAX}")
 
 
+def docker_seccomp():
+    upstream = "usr/share/gocode/src/github.com/docker/docker/profiles/seccomp/default.json"
+    return debian("golang-github-docker-docker-dev", upstream, suite="trixie")
+
+
+def docker_compose():
+    return debian("docker-compose", "usr/libexec/docker/cli-plugins/docker-compose", suite="trixie")
+
+
 def seccomp_is_docker_s_and_io_uring():
     script = DEPLOY / "make-seccomp.py"
     must([sys.executable, script, "--check"])
-    upstream = "usr/share/gocode/src/github.com/docker/docker/profiles/seccomp/default.json"
-    file = debian("golang-github-docker-docker-dev", upstream, suite="trixie")
+    file = docker_seccomp()
     status, said = run([sys.executable, script, "--check", file])
     if status != 0 and "another version" in said:
         raise Skipped(f"with Debian's copy: {said.strip()}")
@@ -97,7 +105,7 @@ def seccomp_is_docker_s_and_io_uring():
 
 
 def compose_is_understood_and_hardened():
-    compose = debian("docker-compose", "usr/libexec/docker/cli-plugins/docker-compose", suite="trixie")
+    compose = docker_compose()
     status, said = run([compose, "version"])
     if status != 0:
         raise Skipped(f"Debian's docker-compose does not run here: {said.strip()[:100]}")

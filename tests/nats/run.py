@@ -213,6 +213,7 @@ def arguments():
         "--client", action="append", choices=names, help="this one alone; can be said repeatedly"
     )
     parser.add_argument("--prepare", action="store_true", help="install clients, run nothing")
+    parser.add_argument("--compile", action="store_true", help="install and compile them, run nothing")
     return parser.parse_args()
 
 
@@ -222,6 +223,8 @@ def main():
     try:
         for client in clients:
             client.prepare()
+        if chosen.compile:
+            return 0 if all(client.build() for client in clients) else 1
         if chosen.prepare:
             return 0
         environment = broker(chosen.server)
