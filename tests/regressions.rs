@@ -3,11 +3,12 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
-use blipmq::broker::overflow::is_nearly_full;
-use blipmq::broker::portion::Portion;
-use blipmq::broker::queue::{Bounds, Queue};
-use blipmq::broker::topic::TopicName;
-use blipmq::broker::{Broker, Cluster, ConnectionId, Now, Peer, Wire};
+use blipmq::broker::delivery::overflow::is_nearly_full;
+use blipmq::broker::delivery::queue::{Bounds, Queue};
+use blipmq::broker::message::{Slice, TopicName};
+use blipmq::broker::port::InMemory;
+use blipmq::broker::turn::turn;
+use blipmq::broker::{Broker, Cluster, ConnectionId, Now, Peer, Protocol, Slot};
 use blipmq::config::Settings;
 use blipmq::protocol::decode::{Hello, ServerFrame, Subscribe};
 use blipmq::protocol::frame::PROVISIONAL;
@@ -16,7 +17,7 @@ use blipmq::protocol::{CoreId, RequestId, Sequence, SubscriptionId, TopicId, dec
 
 /// The tests do not depend on the peer.
 const PEER: Peer =
-    Peer { protocol: Wire::Blip, address: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 1) };
+    Peer { protocol: Protocol::Blip, address: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 1) };
 
 /// A HELLO too short for its magic was refused with 4000 or 4001, depending on whether more bytes had
 /// arrived.
@@ -34,7 +35,7 @@ fn a_short_queue_is_nearly_full_before_it_is_full() {
     let (id, owner) = (TopicId(1), CoreId(0));
     let topic = Arc::new(TopicName { id, owner, name: "full".into() });
     for messages_max in 1..100 {
-        let full = Portion {
+        let full = Slice {
             topic: topic.clone(),
             subscription: 0,
             first: Sequence(1),
@@ -51,32 +52,33 @@ fn a_short_queue_is_nearly_full_before_it_is_full() {
 }
 
 const NOW: Now = Now { monotonic_ns: 1, unix_ns: 1 };
-const CLIENT: ConnectionId = ConnectionId { slot: 0, generation: 0 };
+const CLIENT: ConnectionId = ConnectionId { slot: Slot(0), generation: 0 };
 
 /// A broker of one core, and one client that has sent HELLO.
-fn broker_with_a_client() -> Broker {
+fn broker_with_a_client() -> (Broker, InMemory) {
     let mut broker = Broker::new(CoreId(0), Cluster::new(1, 7, Arc::default()), Arc::default());
+    let mut port = InMemory::default();
     broker.connected(NOW, CLIENT, PEER, true);
     let mut hello = Vec::new();
     let hello_fields = Hello { auth_kind: 0, client_name: "", user: "", password: "" };
     encode::hello(&mut hello, &hello_fields);
-    take_in(&mut broker, &hello);
-    broker
+    take_in(&mut broker, &mut port, &hello);
+    (broker, port)
 }
 
-fn take_in(broker: &mut Broker, bytes: &[u8]) {
+/// Hands bytes to the broker; what it sends stays under way.
+fn take_in(broker: &mut Broker, port: &mut InMemory, bytes: &[u8]) {
     broker.received(NOW, CLIENT, bytes);
-    while broker.take_in(NOW) {}
+    while turn(broker, NOW, port) {}
     broker.audit();
 }
 
-/// Gathers one send; the socket is busy until `sent`.
-fn send(broker: &mut Broker) -> Vec<u8> {
-    let mut gathered = Vec::new();
-    if let Some(connection) = broker.next_ready() {
-        broker.gather(NOW, connection, &mut gathered);
-    }
-    gathered.concat()
+/// Completes the send under way; returns the next one, which is under way then.
+fn send(broker: &mut Broker, port: &mut InMemory) -> Vec<u8> {
+    port.sends.clear();
+    broker.sent(NOW, CLIENT);
+    while turn(broker, NOW, port) {}
+    port.sends.drain(..).flat_map(|(_, ranges)| ranges.concat()).collect()
 }
 
 fn subscribe(id: u32, start: u8) -> Vec<u8> {
@@ -114,20 +116,20 @@ fn publish() -> Vec<u8> {
 /// live messages of the new one overtook those of the old one.
 #[test]
 fn messages_of_an_ended_subscription_come_before_those_of_a_later_one_with_a_replay() {
-    let mut broker = broker_with_a_client();
+    let (mut broker, mut port) = broker_with_a_client();
+    assert_eq!(port.sends.len(), 1, "WELCOME is under way");
     let mut open = Vec::new();
     encode::open(&mut open, RequestId(1), "a");
-    take_in(&mut broker, &[open, subscribe(1, 0)].concat());
-    assert!(!send(&mut broker).is_empty(), "WELCOME is under way");
-    take_in(&mut broker, &publish());
+    take_in(&mut broker, &mut port, &[open, subscribe(1, 0)].concat());
+    take_in(&mut broker, &mut port, &publish());
     let mut unsubscribe = Vec::new();
     encode::unsubscribe(&mut unsubscribe, SubscriptionId(1));
-    take_in(&mut broker, &[unsubscribe, subscribe(2, 1)].concat());
-    take_in(&mut broker, &publish());
+    take_in(&mut broker, &mut port, &[unsubscribe, subscribe(2, 1)].concat());
+    take_in(&mut broker, &mut port, &publish());
+    assert_eq!(port.sends.len(), 1, "everything else is queued behind WELCOME");
     let mut received = Vec::new();
     loop {
-        broker.sent(NOW, CLIENT);
-        let sent = send(&mut broker);
+        let sent = send(&mut broker, &mut port);
         if sent.is_empty() {
             break;
         }
@@ -149,6 +151,7 @@ fn messages_of_an_ended_subscription_come_before_those_of_a_later_one_with_a_rep
 /// A broker of one core with NATS clients, numbered from 0.
 struct Nats {
     broker: Broker,
+    port: InMemory,
     clients: Vec<ConnectionId>,
 }
 
@@ -156,12 +159,13 @@ impl Nats {
     fn new(config: &str) -> Nats {
         let settings = Settings::parse("test.toml", config).expect("legal");
         let cluster = Cluster::new(1, 7, Arc::new(settings));
-        Nats { broker: Broker::new(CoreId(0), cluster, Arc::default()), clients: Vec::new() }
+        let broker = Broker::new(CoreId(0), cluster, Arc::default());
+        Nats { broker, port: InMemory::default(), clients: Vec::new() }
     }
 
     fn connect(&mut self, options: &str) -> usize {
-        let client = ConnectionId { slot: self.clients.len() as u32, generation: 0 };
-        self.broker.connected(NOW, client, Peer { protocol: Wire::Nats, ..PEER }, true);
+        let client = ConnectionId { slot: Slot(self.clients.len() as u32), generation: 0 };
+        self.broker.connected(NOW, client, Peer { protocol: Protocol::Nats, ..PEER }, true);
         self.clients.push(client);
         let number = self.clients.len() - 1;
         let connect = format!("CONNECT {{\"verbose\":false,\"pedantic\":false,{options}}}\r\n");
@@ -172,19 +176,27 @@ impl Nats {
     /// Sends text on a connection; returns the bytes that this connection is sent once the text has taken
     /// effect.
     fn exchange(&mut self, number: usize, text: &str) -> String {
-        self.broker.received(NOW, self.clients[number], text.as_bytes());
-        while self.broker.take_in(NOW) {}
-        self.broker.audit();
+        self.say(number, text);
         let mut received = Vec::new();
-        while let Some(connection) = self.broker.next_ready() {
-            let mut gathered = Vec::new();
-            self.broker.gather(NOW, connection, &mut gathered);
-            self.broker.sent(NOW, connection);
-            if connection == self.clients[number] {
-                received.extend(gathered.concat());
+        loop {
+            for (connection, ranges) in std::mem::take(&mut self.port.sends) {
+                self.broker.sent(NOW, connection);
+                if connection == self.clients[number] {
+                    received.extend(ranges.concat());
+                }
+            }
+            let busy = turn(&mut self.broker, NOW, &mut self.port);
+            if !busy && self.port.sends.is_empty() {
+                return String::from_utf8(received).expect("text");
             }
         }
-        String::from_utf8(received).expect("text")
+    }
+
+    /// Sends text on a connection; what follows stays under way.
+    fn say(&mut self, number: usize, text: &str) {
+        self.broker.received(NOW, self.clients[number], text.as_bytes());
+        while turn(&mut self.broker, NOW, &mut self.port) {}
+        self.broker.audit();
     }
 
     /// Sends text on a connection; returns the subjects of the 503s that it is sent.
@@ -281,7 +293,9 @@ fn the_last_member_of_a_group_is_sent_its_queued_messages_after_unsub() {
     let member = nats.connect(r#""echo":true"#);
     assert!(nats.exchange(member, "SUB a q 1\r\nPING\r\n").contains("PONG"));
     let publisher = nats.connect(r#""echo":true"#);
-    nats.broker.received(NOW, nats.clients[publisher], b"PUB a 1\r\nx\r\n");
-    while nats.broker.take_in(NOW) {}
-    assert_eq!(nats.exchange(member, "UNSUB 1\r\nPING\r\n"), "MSG a 1 1\r\nx\r\nPONG\r\n");
+    // The socket is busy with this PONG, so the message is queued.
+    nats.say(member, "PING\r\n");
+    nats.say(publisher, "PUB a 1\r\nx\r\n");
+    nats.say(member, "UNSUB 1\r\n");
+    assert_eq!(nats.exchange(member, "PING\r\n"), "PONG\r\nMSG a 1 1\r\nx\r\nPONG\r\n");
 }

@@ -14,7 +14,7 @@ use std::fmt;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 
-use blipmq::broker::Wire;
+use blipmq::broker::Protocol;
 use blipmq::config::Settings;
 use executors::listener::{self, Purpose};
 
@@ -25,7 +25,7 @@ pub struct Endpoint {
     /// The name in the ready line.
     title: &'static str,
     /// The protocol that is spoken there.
-    frontend: Wire,
+    frontend: Protocol,
     /// The words of the error when the address cannot be listened on.
     purpose: Purpose,
     /// The configured address, `None` if the endpoint is disabled.
@@ -37,14 +37,14 @@ pub static ENDPOINTS: [Endpoint; 2] = [
     Endpoint {
         name: "blip",
         title: "BLIP",
-        frontend: Wire::Blip,
+        frontend: Protocol::Blip,
         purpose: Purpose { of: "clients", change: "--bind or `[server] bind_addr`" },
         address: |settings| Some(settings.server.bind_addr),
     },
     Endpoint {
         name: "nats",
         title: "NATS",
-        frontend: Wire::Nats,
+        frontend: Protocol::Nats,
         purpose: Purpose {
             of: "NATS clients",
             change: "--nats-bind or `[nats] bind_addr`, or do without NATS: `[nats] enabled = false`",
@@ -63,7 +63,7 @@ pub struct Listener {
     /// The bound address: the port that the system chose if the settings say port 0.
     pub address: SocketAddr,
     /// The protocol of the connections that this listener accepts.
-    pub frontend: Wire,
+    pub frontend: Protocol,
 }
 
 /// The listeners of a broker that starts.
@@ -147,14 +147,14 @@ mod tests {
         static ANOTHER: Endpoint = Endpoint {
             name: "another",
             title: "another",
-            frontend: Wire::Blip,
+            frontend: Protocol::Blip,
             purpose: Purpose { of: "other clients", change: "nothing" },
             address: |_| Some(ANY_PORT),
         };
         ENDPOINTS.iter().chain([&ANOTHER]).collect()
     }
 
-    fn frontends(bound: &Bound) -> Vec<(&'static str, Wire)> {
+    fn frontends(bound: &Bound) -> Vec<(&'static str, Protocol)> {
         bound.rows.iter().map(|listener| (listener.name, listener.frontend)).collect()
     }
 
@@ -164,9 +164,9 @@ mod tests {
     fn a_row_behind_a_disabled_one_keeps_its_own_protocol_and_address() {
         for nats_enabled in [true, false] {
             let bound = Bound::bind(endpoints_and_another(), &settings(nats_enabled)).unwrap();
-            let mut expected = vec![("blip", Wire::Blip), ("another", Wire::Blip)];
+            let mut expected = vec![("blip", Protocol::Blip), ("another", Protocol::Blip)];
             if nats_enabled {
-                expected.insert(1, ("nats", Wire::Nats));
+                expected.insert(1, ("nats", Protocol::Nats));
             }
             assert_eq!(frontends(&bound), expected);
             let sockets = bound.sockets.iter().map(|socket| socket.local_addr().unwrap());

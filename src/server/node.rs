@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::SystemTime;
 
+use blipmq::broker::Protocol;
 use blipmq::broker::counters::Counters;
 use blipmq::broker::memory::Memory;
 use blipmq::config::Settings;
@@ -116,6 +117,6 @@ pub fn connections(counters: &Counters) -> u64 {
 
 /// NATS connections open now.
 pub fn nats_connections(counters: &Counters) -> u64 {
-    let closed = counters.nats_connections_closed.get();
-    counters.nats_connections_opened.get().saturating_sub(closed)
+    let closed = counters.closed_by(Protocol::Nats as usize).get();
+    counters.opened_by(Protocol::Nats as usize).get().saturating_sub(closed)
 }

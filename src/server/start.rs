@@ -11,7 +11,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, SystemTime};
 
-use blipmq::broker::{Broker, Cluster, SERVER_NAME, Wire};
+use blipmq::broker::{Broker, Cluster, Protocol, SERVER_NAME};
 use blipmq::config::Settings;
 use blipmq::limits;
 use blipmq::protocol::CoreId;
@@ -20,6 +20,7 @@ use executors::{placement, preflight};
 
 use super::admin::{AdminHandle, AdminServer};
 use super::control::{self, Control};
+use super::desk::Desk;
 use super::listeners::{Addresses, Bound, ENDPOINTS, Listener};
 use super::node::{Core, Node};
 use super::relay::Relay;
@@ -81,8 +82,8 @@ fn new_cluster(
     // The system seeds RandomState: enough to tell one start from another.
     let server_id = RandomState::new().build_hasher().finish();
     let mut cluster = Cluster::new(cores as u16, server_id, settings);
-    if let Some(nats) = listeners.iter().find(|listener| listener.frontend == Wire::Nats) {
-        cluster.nats_addr = nats.address;
+    if let Some(nats) = listeners.iter().find(|listener| listener.frontend == Protocol::Nats) {
+        cluster.advertised_addr = nats.address;
     }
     rustix::rand::getrandom(&mut cluster.nonce_key, rustix::rand::GetRandomFlags::empty())
         .map_err(|error| format!("the system gives no random bytes: {error}"))?;
@@ -94,7 +95,7 @@ fn new_plan(cpus: Vec<usize>, sockets: Vec<TcpListener>, settings: &Settings) ->
         cpus,
         listeners: sockets,
         connections_max: settings.server.max_connections,
-        letters_max: limits::MESH_LETTERS_MAX,
+        messages_max: limits::MESH_LETTERS_MAX,
         linger: Duration::from_millis(limits::LINGER_MS),
         busy_poll: Duration::from_micros(settings.server.busy_poll_us.into()),
     }
@@ -110,13 +111,14 @@ fn launch_cores(
     let (senders, receivers) = control::channels(cores.len());
     // Each core takes its own receiver, on its own thread.
     let receivers: Arc<[_]> = receivers.into_iter().map(|end| Mutex::new(Some(end))).collect();
-    let (cluster, cores, listeners) = (cluster.clone(), cores.to_vec(), listeners.clone());
+    let protocols: Arc<[Protocol]> = listeners.iter().map(|listener| listener.frontend).collect();
+    let (cluster, cores) = (cluster.clone(), cores.to_vec());
     let executors = launch(plan, move |core| {
         let Core { counters, turns, .. } = cores[core].clone();
         let broker = Broker::new(CoreId(core as u16), cluster.clone(), counters);
         let commands = receivers[core].lock().expect("taking one does not panic").take();
         let commands = commands.expect("a core is made once");
-        Relay::new(broker, listeners.clone(), commands, turns)
+        Relay { broker, protocols: protocols.clone(), beside: Desk::new(commands, turns) }
     })?;
     let wake = executors.wake_handle();
     let control = Control::new(senders, move |core| wake.wake(core));

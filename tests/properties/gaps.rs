@@ -1,6 +1,7 @@
 //! Runs of missed messages, compared with a list of them.
 
-use blipmq::broker::gaps::{Gap, Gaps};
+use blipmq::broker::delivery::gaps::Gaps;
+use blipmq::broker::message::Gap;
 use blipmq::protocol::{GapReason, Sequence};
 use proptest::prelude::*;
 

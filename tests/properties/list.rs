@@ -2,10 +2,9 @@
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 
-use blipmq::broker::gaps::Gap;
-use blipmq::broker::overflow::Outcome;
-use blipmq::broker::portion::Portion;
-use blipmq::broker::queue::Bounds;
+use blipmq::broker::delivery::overflow::Outcome;
+use blipmq::broker::delivery::queue::Bounds;
+use blipmq::broker::message::{Gap, Slice};
 use blipmq::config::OverflowPolicy;
 use blipmq::protocol::GapReason;
 
@@ -180,7 +179,7 @@ impl List {
     }
 
     fn conflate(&mut self, mut new: VecDeque<Frame>, shape: &Shape, outcome: &mut Outcome) {
-        let mut last = new.pop_back().expect("a portion has a frame");
+        let mut last = new.pop_back().expect("a slice has a frame");
         let before_last = Frame { messages: last.messages - 1, ..last.clone() };
         let padding = *shape.last().and_then(|frame| frame.last()).expect("a message");
         last = Frame {
@@ -216,11 +215,11 @@ impl List {
     }
 
     /// Records messages that the reader received.
-    pub fn took(&mut self, portion: &Portion) {
-        for messages in frames::read(portion) {
+    pub fn took(&mut self, slice: &Slice) {
+        for messages in frames::read(slice) {
             let from = if self.replay.is_empty() { &mut self.frames } else { &mut self.replay };
             let frame = from.pop_front().expect("what is handed out was queued");
-            assert_eq!((frame.topic, frame.messages), (portion.topic.id.0, u64::from(messages)));
+            assert_eq!((frame.topic, frame.messages), (slice.topic.id.0, u64::from(messages)));
             self.reported(frame.topic, frame.first, frame.messages);
         }
     }

@@ -1,7 +1,7 @@
 //! The messages that a topic retains, compared with a list of all its messages.
 
-use blipmq::broker::log::Log;
-use blipmq::broker::portion::Portion;
+use blipmq::broker::message::Slice;
+use blipmq::broker::topics::Log;
 use blipmq::config::Queues;
 use blipmq::protocol::{Sequence, Start};
 use proptest::prelude::*;
@@ -29,22 +29,21 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec(step, 0..40)
 }
 
-/// The first retained portion, from `start` on: as few as possible are evicted to bring the bytes within
-/// their bound, and every portion that the last `topic_capacity` messages do not need.
-fn first_retained(portions: &[Portion], start: usize, bounds: &Queues) -> usize {
+/// The first retained slice, from `start` on: as few as possible are evicted to bring the bytes within
+/// their bound, and every slice that the last `topic_capacity` messages do not need.
+fn first_retained(slices: &[Slice], start: usize, bounds: &Queues) -> usize {
     let fits = |from: &usize| {
-        let kept = &portions[*from..];
-        let bytes: usize = kept.iter().map(|portion| portion.frames.len()).sum();
-        let behind_first: u64 =
-            kept.iter().skip(1).map(|portion| u64::from(portion.messages)).sum();
+        let kept = &slices[*from..];
+        let bytes: usize = kept.iter().map(|slice| slice.frames.len()).sum();
+        let behind_first: u64 = kept.iter().skip(1).map(|slice| u64::from(slice.messages)).sum();
         bytes as u64 <= bounds.topic_bytes && behind_first < u64::from(bounds.topic_capacity)
     };
-    (start..portions.len()).find(fits).unwrap_or(portions.len())
+    (start..slices.len()).find(fits).unwrap_or(slices.len())
 }
 
-/// The sequences of the portions.
-fn sequences(portions: &[Portion]) -> Vec<u64> {
-    portions.iter().flat_map(|portion| portion.first.0..portion.next().0).collect()
+/// The sequences of the slices.
+fn sequences(slices: &[Slice]) -> Vec<u64> {
+    slices.iter().flat_map(|slice| slice.first.0..slice.next().0).collect()
 }
 
 proptest! {
@@ -59,27 +58,27 @@ proptest! {
         let bounds =
             Queues { topic_capacity: capacity, topic_bytes: bytes, ..Queues::default() };
         let mut log = Log::default();
-        let (mut all, mut start) = (Vec::<Portion>::new(), 0);
+        let (mut all, mut start) = (Vec::<Slice>::new(), 0);
         let mut next = Sequence(1);
         for step in steps {
             match step {
                 Step::Append(shape) => {
-                    let portion = frames::portion(1, next.0, &shape);
-                    next = portion.next();
-                    log.append(portion.clone(), &bounds);
-                    all.push(portion);
+                    let slice = frames::slice(1, next.0, &shape);
+                    next = slice.next();
+                    log.append(slice.clone(), &bounds);
+                    all.push(slice);
                     start = first_retained(&all, start, &bounds);
                 }
                 Step::EvictOldest => {
-                    log.give_up_oldest();
+                    log.evict_oldest();
                     start = (start + 1).min(all.len());
                 }
                 Step::EvictAll => {
-                    log.give_up_all();
+                    log.evict_all();
                     start = all.len();
                 }
                 Step::Replay(asked) => {
-                    let kept = log.kept(asked, next);
+                    let kept = log.since(asked, next);
                     let retained = sequences(&all[start..]);
                     let oldest = retained.first().copied().unwrap_or(next.0);
                     let from = match asked {
@@ -91,14 +90,14 @@ proptest! {
                     prop_assert_eq!(kept.next, next);
                     let expected: Vec<u64> =
                         retained.into_iter().filter(|sequence| *sequence >= from).collect();
-                    prop_assert_eq!(sequences(&kept.portions), expected, "{:?}", asked);
-                    for portion in &kept.portions {
-                        frames::read(portion);
+                    prop_assert_eq!(sequences(&kept.slices), expected, "{:?}", asked);
+                    for slice in &kept.slices {
+                        frames::read(slice);
                     }
                 }
             }
-            prop_assert_eq!(log.portions(), all.len() - start);
-            prop_assert_eq!(log.first(), all.get(start).map(|portion| portion.first));
+            prop_assert_eq!(log.slices(), all.len() - start);
+            prop_assert_eq!(log.first(), all.get(start).map(|slice| slice.first));
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The queue of a subscription compared with a plain list, for each policy.
 
-use blipmq::broker::overflow;
-use blipmq::broker::queue::{Bounds, Entry, Queue};
+use blipmq::broker::delivery::overflow;
+use blipmq::broker::delivery::queue::{Bounds, Entry, Queue};
 use blipmq::config::OverflowPolicy;
 use blipmq::protocol::GapReason;
 use proptest::prelude::*;
@@ -74,14 +74,14 @@ impl Both {
 
     fn replay(&mut self, topic: usize, missing: bool, shape: &Shape) {
         let (id, first) = (topic as u32 + 1, self.next[topic]);
-        let portion = frames::portion(id, first, shape);
-        self.next[topic] = portion.next().0;
+        let slice = frames::slice(id, first, shape);
+        self.next[topic] = slice.next().0;
         self.queue.push_replay(if missing {
-            self.list.miss_replay(id, first, u64::from(portion.messages));
-            Entry::Gap(portion.gap(GapReason::NoLongerKept))
+            self.list.miss_replay(id, first, u64::from(slice.messages));
+            Entry::Gap(slice.gap(GapReason::NoLongerKept))
         } else {
             self.list.push_replay(id, first, shape);
-            Entry::Portion(portion)
+            Entry::Slice(slice)
         });
     }
 
@@ -89,21 +89,20 @@ impl Both {
         match step {
             Step::Enqueue(topic, shape) => {
                 let (id, first) = (*topic as u32 + 1, self.next[*topic]);
-                let portion = frames::portion(id, first, shape);
-                let outcome =
-                    overflow::enqueue(&mut self.queue, &portion, self.policy, self.bounds);
+                let slice = frames::slice(id, first, shape);
+                let outcome = overflow::enqueue(&mut self.queue, &slice, self.policy, self.bounds);
                 assert_eq!(outcome, self.list.enqueue(id, first, shape));
                 self.disconnected |= outcome.disconnects;
                 if !outcome.disconnects {
-                    self.next[*topic] = portion.next().0;
+                    self.next[*topic] = slice.next().0;
                 }
             }
             Step::Miss(topic, messages) => {
                 let id = *topic as u32 + 1;
                 let shape = vec![vec![0; *messages as usize]];
-                let portion = frames::portion(id, self.next[*topic], &shape);
+                let slice = frames::slice(id, self.next[*topic], &shape);
                 self.list.miss(id, self.next[*topic], *messages, GapReason::Expired);
-                self.queue.miss(portion.gap(GapReason::Expired));
+                self.queue.miss(slice.gap(GapReason::Expired));
                 self.next[*topic] += messages;
             }
             Step::Take { messages_max, bytes_max, over_budget } => {
@@ -116,10 +115,10 @@ impl Both {
 
     fn take(&mut self, messages_max: u32, bytes_max: usize, over_budget: bool) -> bool {
         match self.queue.take_next(messages_max, bytes_max, over_budget) {
-            Some(Entry::Portion(portion)) => {
-                let fits = portion.messages <= messages_max && portion.frames.len() <= bytes_max;
-                assert!(fits || (over_budget && portion.is_one_frame()), "a budget is kept");
-                self.list.took(&portion);
+            Some(Entry::Slice(slice)) => {
+                let fits = slice.messages <= messages_max && slice.frames.len() <= bytes_max;
+                assert!(fits || (over_budget && slice.is_one_frame()), "a budget is kept");
+                self.list.took(&slice);
                 true
             }
             Some(Entry::Gap(gap)) => {

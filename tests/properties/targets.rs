@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use blipmq::broker::groups::GroupName;
-use blipmq::broker::pattern;
-use blipmq::broker::queue::Bounds;
-use blipmq::broker::subscriptions::{State, SubscriptionIndex, Subscriptions};
-use blipmq::broker::topic::TopicName;
+use blipmq::broker::delivery::queue::Bounds;
+use blipmq::broker::delivery::subscriptions::{SubscriptionIndex, Subscriptions};
+use blipmq::broker::delivery::{NewSubscription, State};
+use blipmq::broker::message::TopicName;
+use blipmq::broker::{ConnectionId, Slot, pattern};
 use blipmq::config::OverflowPolicy;
-use blipmq::protocol::{CoreId, SubscriptionId, TopicId};
+use blipmq::protocol::{CoreId, Start, SubscriptionId, TopicId};
 use proptest::prelude::*;
 use proptest::sample::Index;
 
@@ -55,7 +55,7 @@ fn reached(all: &[Known], topic: &str) -> Vec<SubscriptionIndex> {
     let of_connection = |slot| {
         let matching = all.iter().filter(|known| {
             known.slot == slot
-                && known.state == State::InForce
+                && known.state == State::Active
                 && !known.grouped
                 && pattern::matches(&known.pattern, topic)
         });
@@ -88,13 +88,19 @@ proptest! {
         for (number, step) in (1..).zip(steps) {
             match step {
                 Step::Subscribe { slot, pattern, grouped } => {
-                    let shared: Arc<str> = pattern.as_str().into();
-                    let (id, policy) = (SubscriptionId(number), OverflowPolicy::DropOldest);
-                    let index = subscriptions.insert(slot, id, shared.clone(), policy, bounds);
-                    if grouped {
-                        let group = GroupName { pattern: shared, group: "g".into() };
-                        subscriptions.get(index).group = Some(group);
-                    }
+                    let index = subscriptions.insert(NewSubscription {
+                        connection: ConnectionId { slot: Slot(slot), generation: 0 },
+                        id: SubscriptionId(number),
+                        name: None,
+                        pattern: pattern.as_str().into(),
+                        group: grouped.then(|| "g".into()),
+                        start: Start::Live,
+                        policy: OverflowPolicy::DropOldest,
+                        bounds,
+                        filter: None,
+                        is_active_at_once: false,
+                        is_sent_each: false,
+                    });
                     prop_assert!(all.iter().all(|known| known.index != index));
                     let (state, order) = (State::Joining, 0);
                     all.push(Known { index, slot, pattern, grouped, state, order });
@@ -102,14 +108,14 @@ proptest! {
                 Step::Activate(which) => {
                     let wanted = |state| state == State::Joining;
                     if let Some(at) = pick(&mut all, which, wanted) {
-                        subscriptions.put_in_force(all[at].index);
-                        all[at].state = State::InForce;
+                        subscriptions.activate(all[at].index);
+                        all[at].state = State::Active;
                         all[at].order = number as usize;
                     }
                 }
                 Step::End(which, closes) => {
                     let state = if closes { State::Closing } else { State::Ending };
-                    let wanted = |state| matches!(state, State::InForce | State::Joining);
+                    let wanted = |state| matches!(state, State::Active | State::Joining);
                     if let Some(at) = pick(&mut all, which, wanted) {
                         subscriptions.end(all[at].index, state);
                         all[at].state = state;

@@ -12,7 +12,9 @@ use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
-use blipmq::broker::{Action, Broker, Cluster, ConnectionId, Now, Peer};
+use blipmq::broker::port::InMemory;
+use blipmq::broker::turn::turn;
+use blipmq::broker::{Broker, Cluster, ConnectionId, Now, Peer, Slot};
 use blipmq::config::Settings;
 use blipmq::protocol::{CoreId, decode, encode};
 use rows::{Expected, Row, Send};
@@ -21,7 +23,7 @@ use support::wire::{Frame, Printer, Wire};
 
 /// The rows do not depend on the peer.
 const PEER: Peer = Peer {
-    protocol: blipmq::broker::Wire::Blip,
+    protocol: blipmq::broker::Protocol::Blip,
     address: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 1),
 };
 
@@ -185,7 +187,7 @@ impl Solo {
     }
 
     fn id(connection: u8) -> ConnectionId {
-        ConnectionId { slot: u32::from(connection), generation: 0 }
+        ConnectionId { slot: Slot(u32::from(connection)), generation: 0 }
     }
 
     fn connect(&mut self, connection: u8) {
@@ -197,7 +199,7 @@ impl Solo {
     }
 
     fn output(&mut self, connection: ConnectionId) -> &mut Output {
-        self.connections.get_mut(&(connection.slot as u8)).expect("a connected connection")
+        self.connections.get_mut(&(connection.slot.0 as u8)).expect("a connected connection")
     }
 
     /// Runs turns until there is nothing left to do.
@@ -205,30 +207,19 @@ impl Solo {
         loop {
             self.turns += 1;
             let now = self.now();
-            let mut busy = self.broker.take_in(now);
-            let mut in_flight = Vec::new();
-            while let Some(connection) = self.broker.next_ready() {
-                let mut gathered = Vec::new();
-                self.broker.gather(now, connection, &mut gathered);
-                if !gathered.is_empty() {
-                    in_flight.push(connection);
-                }
-                for bytes in gathered {
-                    self.output(connection).bytes.extend_from_slice(&bytes);
-                }
-            }
-            for connection in in_flight {
+            let mut port = InMemory::default();
+            let mut busy = turn(&mut self.broker, now, &mut port);
+            for (connection, ranges) in port.sends {
                 busy = true;
+                self.output(connection).bytes.extend(ranges.concat());
                 self.broker.sent(now, connection);
             }
-            for action in self.broker.take_actions().collect::<Vec<_>>() {
+            for (connection, last) in port.closes {
                 busy = true;
-                if let Action::Close(connection, last) = action {
-                    let output = self.output(connection);
-                    output.bytes.extend_from_slice(&last);
-                    output.closed = true;
-                    self.broker.closed(connection);
-                }
+                let output = self.output(connection);
+                output.bytes.extend_from_slice(&last);
+                output.closed = true;
+                self.broker.closed(connection);
             }
             if !busy {
                 return;

@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 use super::Delivery;
 use super::announcements::{Announcement, Waiter};
 use super::effects::{Effect, Request, Work};
-use super::groups::{GroupName, Joins};
+use super::groups::Joins;
 use super::queue::Bounds;
 use super::subscription::{State, SubscriptionRef};
 use super::subscriptions::SubscriptionIndex;
@@ -75,11 +75,10 @@ impl Delivery {
 
     /// Adds a subscription. Returns whether its connection has to wait for what other cores have to
     /// say of it: [`Effect::Known`] follows then.
-    pub fn subscribe(&mut self, mut new: NewSubscription) -> (SubscriptionIndex, bool) {
+    pub fn subscribe(&mut self, new: NewSubscription) -> (SubscriptionIndex, bool) {
         let (connection, pattern, start) = (new.connection, new.pattern.clone(), new.start);
         let (policy, bounds, filter) = (new.policy, new.bounds, new.filter.clone());
         let (at_once, shares) = (new.is_active_at_once, new.is_sent_each);
-        let group = new.group.take();
         let index = self.subscriptions.insert(new);
         let place = self.outlets.add(connection.slot, index);
         let subscription = self.subscriptions.get(index);
@@ -88,9 +87,7 @@ impl Delivery {
         if subscription.hears_of_gaps() {
             self.cluster.gap_listeners.fetch_add(1, Ordering::Relaxed);
         }
-        if let Some(group) = group {
-            let name = GroupName { pattern, group };
-            subscription.group = Some(Box::new(name.clone()));
+        if let Some(name) = subscription.group.as_deref().cloned() {
             let member = subscription.reference(index);
             let capacity = bounds.messages_max;
             let sharing = shares.then_some(connection);

@@ -3,6 +3,7 @@
 //! Changed by `subscribe` and what follows from it; read by `fan_out` for every slice and by `pull` for
 //! every send. Which of them a topic reaches is in `reach`.
 
+use super::groups::GroupName;
 use super::overflow::Lost;
 use super::queue::Queue;
 use super::reach::Reach;
@@ -39,6 +40,8 @@ impl Subscriptions {
     /// Adds a subscription that is not active yet.
     pub fn insert(&mut self, new: NewSubscription) -> SubscriptionIndex {
         self.last_number += 1;
+        let pattern = new.pattern.clone();
+        let group = new.group.map(|group| Box::new(GroupName { pattern, group }));
         let subscription = Box::new(Subscription {
             connection: new.connection,
             place: 0,
@@ -64,7 +67,7 @@ impl Subscriptions {
             bounds: new.bounds,
             queue: Queue::default(),
             filter: new.filter,
-            group: None,
+            group,
             joining: None,
             blocking: None,
         });

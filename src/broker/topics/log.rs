@@ -133,7 +133,7 @@ mod tests {
         (log, next)
     }
 
-    fn ranges(kept: &Kept) -> Vec<(u64, u64)> {
+    fn ranges(kept: &Retained) -> Vec<(u64, u64)> {
         kept.slices.iter().map(|slice| (slice.first.0, slice.next().0 - 1)).collect()
     }
 

@@ -128,7 +128,8 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::broker::{Cluster, Peer, Wire};
+    use crate::broker::connections::Action;
+    use crate::broker::{Cluster, ConnectionId, Peer, Protocol};
     use crate::config::Settings;
     use crate::protocol::CoreId;
 
@@ -149,22 +150,23 @@ mod tests {
     }
 
     fn id(slot: u32) -> ConnectionId {
-        ConnectionId { slot, generation: 1 }
+        ConnectionId { slot: Slot(slot), generation: 1 }
     }
 
     /// A broker that stops with so many NATS clients, which need no HELLO; what it was told is sent.
     fn stopping(settings: Settings, connections: u32, server_id: u64) -> Broker {
         let cluster = Cluster::new(1, server_id, Arc::new(settings));
         let mut broker = Broker::new(CoreId(0), cluster, Arc::default());
-        let peer = Peer { protocol: Wire::Nats, address: ([127, 0, 0, 1], 1).into() };
+        let peer = Peer { protocol: Protocol::Nats, address: ([127, 0, 0, 1], 1).into() };
         for slot in 0..connections {
             broker.connected(at(0), id(slot), peer, true);
         }
         broker.stop(at(0));
         broker.take_in(at(0));
         let mut gathered = Vec::new();
-        while let Some(connection) = broker.next_ready() {
-            broker.gather(at(0), connection, &mut gathered);
+        while let Some(connection) = broker.connections.next_ready() {
+            let (frontends, mut doors) = broker.open_doors(at(0));
+            frontends.gather(&mut doors, connection.slot, &mut gathered);
             gathered.clear();
             broker.sent(at(0), connection);
         }
@@ -173,8 +175,9 @@ mod tests {
 
     fn closed(broker: &mut Broker, now: Now) -> Vec<u32> {
         broker.take_in(now);
-        let closes = broker.take_actions().filter_map(|action| match action {
-            Action::Close(connection, _) => Some(connection.slot),
+        let actions = broker.connections.take_actions().into_iter();
+        let closes = actions.filter_map(|action| match action {
+            Action::Close(connection, _) => Some(connection.slot.0),
             _ => None,
         });
         closes.collect()

@@ -107,7 +107,7 @@ fn send(broker: &mut Broker, now: Now, port: &mut impl Port) {
 impl Broker {
     /// Serves this turn's input: what connections sent, what other cores sent, what was left over.
     /// Returns whether there is more to do at once.
-    fn take_in(&mut self, now: Now) -> bool {
+    pub(super) fn take_in(&mut self, now: Now) -> bool {
         self.sent_nothing = false;
         let (frontends, doors) = self.open_doors(now);
         frontends.count_latencies(&doors);

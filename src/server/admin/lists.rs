@@ -1,8 +1,8 @@
 //! Lists as JSON: connections, subscriptions, topics.
 
+use blipmq::broker::connections::{Hold, Phase};
 use blipmq::broker::inspect::{Answer, ConnectionRow, Row, State, SubscriptionRow, TopicRow};
-use blipmq::broker::session::{Paused, Phase};
-use blipmq::broker::{ConnectionId, Wire};
+use blipmq::broker::{ConnectionId, Protocol};
 use blipmq::config::Choice;
 use blipmq::protocol::CoreId;
 use serde_json::{Value, json};
@@ -33,18 +33,18 @@ fn connection(row: &ConnectionRow) -> Value {
         "core": row.core.0,
         "address": row.address.to_string(),
         "protocol": protocol(row.protocol),
-        "nats_client_id": row.nats_client_id,
+        "nats_client_id": row.client_number,
         "state": match row.phase {
             Phase::AwaitHello => "hello",
             Phase::Open => "open",
             Phase::Finishing => "finishing",
             Phase::Closing => "closing",
         },
-        "paused": row.paused.map(|why| match why {
-            Paused::Answers => "answers",
-            Paused::Mesh(_) => "mesh",
-            Paused::Blocked(_) => "blocked",
-            Paused::Fence => "fence",
+        "paused": row.held_for.map(|why| match why {
+            Hold::Answers => "answers",
+            Hold::Mesh(_) => "mesh",
+            Hold::Blocked(_) => "blocked",
+            Hold::Fence => "fence",
         }),
         "age_seconds": seconds(row.age_ns),
         "subscriptions": row.subscriptions,
@@ -72,7 +72,7 @@ fn subscription(row: &SubscriptionRow) -> Value {
         "overflow": row.policy.name(),
         "state": match row.state {
             State::Joining => "joining",
-            State::InForce => "in_force",
+            State::Active => "in_force",
             State::Ending => "ending",
         },
         "queued_messages": row.queued.messages,
@@ -99,8 +99,8 @@ fn topic(row: &TopicRow) -> Value {
         "rate_per_second": row.rate_per_second,
         "published_messages": row.published_messages,
         "published_bytes": row.published_bytes,
-        "kept_messages": row.kept_messages,
-        "kept_bytes": row.kept_bytes,
+        "kept_messages": row.retained_messages,
+        "kept_bytes": row.retained_bytes,
         "blocked": row.blocked,
         "idle_seconds": row.idle_ns.map(seconds),
     })
@@ -108,13 +108,13 @@ fn topic(row: &TopicRow) -> Value {
 
 /// The name of a connection, unique as long as the broker runs.
 fn connection_name(core: CoreId, connection: ConnectionId) -> String {
-    format!("{}-{}-{}", core.0, connection.slot, connection.generation)
+    format!("{}-{}-{}", core.0, connection.slot.0, connection.generation)
 }
 
-fn protocol(wire: Wire) -> &'static str {
+fn protocol(wire: Protocol) -> &'static str {
     match wire {
-        Wire::Blip => "blip",
-        Wire::Nats => "nats",
+        Protocol::Blip => "blip",
+        Protocol::Nats => "nats",
     }
 }
 

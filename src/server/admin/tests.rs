@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Receiver;
 use std::time::SystemTime;
 
-use blipmq::broker::Wire;
+use blipmq::broker::Protocol;
 use blipmq::broker::inspect::Answer;
 use blipmq::broker::memory::Memory;
 use blipmq::config::{Secret, Settings};
@@ -25,7 +25,7 @@ fn node_of(settings: Settings) -> (Arc<Node>, Vec<Receiver<Command>>) {
     let (senders, receivers) = control::channels(2);
     let cores = [5, 7].map(|cpu| Core { cpu, counters: Arc::default(), turns: Arc::default() });
     let address = SocketAddr::from(([127, 0, 0, 1], 7));
-    let blip = Listener { name: "blip", title: "BLIP", address, frontend: Wire::Blip };
+    let blip = Listener { name: "blip", title: "BLIP", address, frontend: Protocol::Blip };
     let node = Node {
         server_id: 0xab,
         started: SystemTime::now(),

@@ -1,5 +1,7 @@
 //! No counter is forgotten, read twice or put under another's name, neither for Prometheus nor as JSON.
 
+use blipmq::broker::Protocol;
+
 use super::*;
 
 /// A node whose core 1 has counted a number of its own in every counter, and whose core 0 nothing.
@@ -35,8 +37,8 @@ fn counted() -> Served {
         (22, &counters.refused_for_memory_messages),
         (23, &counters.publishers_blocked),
         (24, &counters.evicted_portions),
-        (50, &counters.nats_connections_opened),
-        (15, &counters.nats_connections_closed),
+        (50, counters.opened_by(Protocol::Nats as usize)),
+        (15, counters.closed_by(Protocol::Nats as usize)),
         (25, &counters.no_responders),
         (30, &counters.logins_refused),
         (31, &counters.blocked_topics),
