@@ -16,7 +16,7 @@
 //!
 //! | core | what happens | where |
 //! |---|---|---|
-//! | A | the kernel receives into a buffer of the core's ring of buffers | `executors`: `ring`, `buffer` |
+//! | A | the kernel receives into a buffer of the core's ring of buffers | `executors`: `ring::data`, `ring::buffers` |
 //! | A | the driver hands the bytes to its service | `executors`: `driver` |
 //! | A | whole frames are found; what is left of a frame is kept with the connection | [`broker::receive`](crate::broker::receive), [`protocol::decode`](crate::protocol::decode) |
 //! | A | lengths, records and header blocks are checked | [`protocol::messages`](crate::protocol::messages) |
@@ -28,7 +28,7 @@
 //! | C | one reference goes into the queue of each subscription that matches | [`broker::fan_out`](crate::broker::fan_out), [`broker::subscriptions`](crate::broker::subscriptions) |
 //! | C | or, at the bound of that queue, a gap | [`broker::overflow`](crate::broker::overflow), [`broker::queue`](crate::broker::queue), [`broker::gaps`](crate::broker::gaps) |
 //! | C | what is queued for a connection becomes one vectored send | [`broker::flush`](crate::broker::flush) |
-//! | C | the sends of all connections go to the kernel with one system call | `executors`: `io`, `ring` |
+//! | C | the sends of all connections go to the kernel with one system call | `executors`: `io`, `ring::data` |
 //!
 //! After the copy into its batch a message is never copied again in user space: stamping writes
 //! into the batch, and queues, letters and sends refer to it.
@@ -66,7 +66,7 @@
 //! |---|---|---|
 //! | a socket that is free has more to send than its last send took | nothing new is taken in on that core until it was sent | [`Broker::wants_input`](crate::broker::Broker::wants_input) |
 //! | this turn took in a quarter of `queues.subscriber_capacity`, or [`INGEST_BYTES_PER_TURN`](crate::limits::INGEST_BYTES_PER_TURN) | whole frames wait with their connections, arrivals in their buffers | [`broker::ingest`](crate::broker::ingest) |
-//! | all receive buffers of a core are waiting | the kernel keeps the bytes, and TCP slows the senders | `executors`: `buffer` |
+//! | all receive buffers of a core are waiting | the kernel keeps the bytes, and TCP slows the senders | `executors`: `ring::buffers` |
 //! | another core's channel is full | letters are kept and grow | [`broker::mesh`](crate::broker::mesh) |
 //! | kept requests reach [`MESH_OUTGOING_BYTES_MAX`](crate::limits::MESH_OUTGOING_BYTES_MAX) | connections that publish to that core are not read | [`broker::publish`](crate::broker::publish) |
 //! | kept deliveries reach it | requests of other cores are not read, which fills their channels in turn | [`broker::mesh`](crate::broker::mesh) |

@@ -1,12 +1,17 @@
 //! The simulator: how the promises are proven, and how well.
 //!
-//! `tests/simulation/` runs whole brokers, several cores each, in one thread and from one seed. The
-//! broker does no I/O, so its turns, its clock, its mesh and its clients can all be simulated; its
-//! `main.rs` maps questions to files.
+//! `tests/simulation/` runs whole brokers, several cores each, in one thread and from one seed. Each
+//! core is the code of the server: the relay, the turn of the broker, and the driver, the mesh and the
+//! sockets of `executors`, over a ring of which the simulator plays the kernel
+//! (`executors::simulated`). Its `main.rs` maps questions to files.
 //!
 //! # What it simulates
 //!
 //! - One to four cores. A mesh whose letters are late and whose lanes fill up, never out of order.
+//! - A kernel that takes sends in parts and completes them late, that carries out cancels late and
+//!   before or after what they cancel, that ends receives and sends with errors or for no reason, and
+//!   that has one receive buffer or many.
+//! - Cores that sleep: only what would wake a real one wakes them.
 //! - Connections whose bytes are split anywhere, that stall, vanish, shut one half, come back, and
 //!   send what must be refused; socket buffers from one byte on.
 //! - Publishers with and without ACK, TTL and CRC, one or several messages a frame, under real and
@@ -33,7 +38,7 @@
 //! ```
 //!
 //! A failure prints the last line with its seed. About 15,000 seeds a minute run on a busy 2-core
-//! machine; a build with `--no-default-features` has all that it needs.
+//! machine.
 //!
 //! # Does it find bugs?
 //!
@@ -65,8 +70,9 @@
 //!
 //! # What it does not cover
 //!
-//! - `executors`, `server` and the kernel: sockets, rings and real threads are tested with the real
-//!   binary.
+//! - The data ring, the loop that sleeps on glommio, and the kernel: sockets and real threads are
+//!   tested with real executors (`executors/tests/`) and with the real binary. How connections are
+//!   dealt to cores: `executors/tests/simulated.rs`.
 //! - Authentication, and records with headers.
 //! - The exact moment at which a subscriber with `disconnect` goes, and how far a blocking queue
 //!   exceeds its bound, in random worlds: scenarios look at those.
