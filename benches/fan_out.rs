@@ -1,5 +1,5 @@
-//! One core without I/O: frames of one publisher to many subscribers, gathered and sent. The time
-//! is per delivered message, without the kernel's part.
+//! Fan-out on one core without I/O: frames of one publisher to many subscribers. The time is per
+//! delivered message and excludes the kernel.
 
 use criterion::{BenchmarkId, Criterion, Throughput};
 

@@ -1,5 +1,5 @@
-//! What an operator's question costs a core: one slice of it, which is as long as messages may have to
-//! wait for it, and all of it, per connection.
+//! The cost of an operator's question to a core: of one slice, which is the longest that messages wait
+//! for it, and of the whole question, per connection.
 
 use blipmq::broker::inspect::{ConnectionsBy, Inspection, List, Question, SubscriptionsBy};
 use criterion::{Criterion, Throughput};
@@ -25,7 +25,10 @@ pub fn bench(criterion: &mut Criterion) {
         group.bench_function(format!("slice_of_{name}"), |bencher| {
             bencher.iter(|| {
                 let mut inspection = Inspection::new(question);
-                assert!(!broker.inspect(now, &mut inspection), "it takes more than one slice");
+                assert!(
+                    !broker.inspect(now, &mut inspection),
+                    "the question needs more than one slice"
+                );
                 inspection
             });
         });

@@ -1,9 +1,9 @@
-//! Benchmarks of the broker's parts, without sockets. Each checks its own answer.
+//! Benchmarks of the broker's parts, without sockets. Each benchmark checks its result.
 //!
-//! `cargo bench` runs all, `cargo bench -- fan_out` one group. With `BLIPMQ_QUICK_BENCH=1` samples
-//! are so few and short that the numbers mean nothing: it only shows that every benchmark runs.
+//! `cargo bench` runs all groups, `cargo bench -- fan_out` only one. With `BLIPMQ_QUICK_BENCH=1` there
+//! are so few and short samples that the numbers mean nothing, only that every benchmark runs.
 //!
-//! One binary for all: linking with LTO takes longer than most of the measuring.
+//! All benchmarks are in one binary, because linking with LTO takes longer than most of them.
 
 mod decode;
 mod fan_out;

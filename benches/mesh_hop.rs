@@ -1,4 +1,4 @@
-//! From core to core: a message whose topic another core owns, without threads; and letters
+//! From core to core: a message whose topic another core owns, without threads; and mesh messages
 //! through the channels between two threads.
 
 use std::thread;
@@ -13,7 +13,7 @@ pub fn bench(criterion: &mut Criterion) {
     threads(criterion);
 }
 
-/// Publisher and subscriber on core 0, the topic on core 1: there and back.
+/// Publisher and subscriber are on core 0, the topic on core 1: each message goes there and back.
 fn brokers(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("mesh_hop");
     for messages in [1, 64] {
@@ -21,7 +21,7 @@ fn brokers(criterion: &mut Criterion) {
         let topic = (0..)
             .map(|number| format!("topic{number}"))
             .find(|name| world.cluster.core_of(world.cluster.shard_of_name(name)).0 == 1)
-            .expect("half of all names");
+            .expect("core 1 owns half of all names");
         let publisher = world.connect(0);
         let id = world.open(0, publisher, &topic);
         let subscriber = world.connect(0);
@@ -53,7 +53,7 @@ fn threads(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("mesh_hop");
     group.throughput(Throughput::Elements(1));
     group.bench_function("letters_between_threads", |bencher| {
-        bencher.iter_custom(|letters| {
+        bencher.iter_custom(|messages_sent| {
             let wakers: Arc<[_]> =
                 (0..2).map(|_| Arc::new(Waker::new().expect("an eventfd"))).collect();
             let mut ends = build::<u64>(wakers, 1, 16);
@@ -61,24 +61,24 @@ fn threads(criterion: &mut Criterion) {
             let start = std::time::Instant::now();
             let receiving = thread::spawn(move || {
                 let mut expected = 0;
-                while expected < letters {
+                while expected < messages_sent {
                     match receiver.try_recv(0, 0) {
-                        Some(letter) => {
-                            assert_eq!(letter, expected);
+                        Some(message) => {
+                            assert_eq!(message, expected);
                             expected += 1;
                         }
                         None => thread::yield_now(),
                     }
                 }
             });
-            for letter in 0..letters {
-                let mut letter = letter;
-                while let Err(back) = sender.try_send(1, 0, letter) {
-                    letter = back;
+            for message in 0..messages_sent {
+                let mut message = message;
+                while let Err(back) = sender.try_send(1, 0, message) {
+                    message = back;
                     thread::yield_now();
                 }
             }
-            receiving.join().expect("every letter arrives in order");
+            receiving.join().expect("every message arrives in order");
             start.elapsed()
         });
     });

@@ -1,4 +1,4 @@
-//! The codec of NATS: commands out of a buffer, a frame for each message, and back to lines.
+//! The NATS codec: parses commands from a buffer, appends frames, and encodes frames as lines.
 
 use std::hint::black_box;
 
@@ -22,9 +22,9 @@ pub fn bench(criterion: &mut Criterion) {
                 let mut rest = black_box(bytes.as_slice());
                 let mut payload_bytes = 0;
                 while let Some((command, consumed)) =
-                    command::parse(rest, BOUNDS).expect("only right ones")
+                    command::parse(rest, BOUNDS).expect("a valid command")
                 {
-                    let Command::Publish(publish) = command else { panic!("only messages") };
+                    let Command::Publish(publish) = command else { panic!("expected PUB") };
                     payload_bytes += publish.payload.len();
                     rest = &rest[consumed..];
                 }
@@ -41,7 +41,8 @@ pub fn bench(criterion: &mut Criterion) {
             bencher.iter(|| {
                 frames.clear();
                 for _ in 0..MESSAGES {
-                    message::append_frame(&mut frames, black_box(&publish)).expect("it fits");
+                    message::append_frame(&mut frames, black_box(&publish))
+                        .expect("a message within the bounds");
                 }
             });
         });

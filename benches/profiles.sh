@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The three profiles in config/, on this machine, in turn: what each gains and what it gives for it.
+# Compares the three profiles in config/, on this machine, in turn: the gain and the price of each.
 set -euo pipefail
 
 me=profiles.sh
@@ -12,21 +12,21 @@ usage() {
 Usage: benches/profiles.sh [OPTIONS]
 
 Measures blipmq with config/high-throughput.toml, mixed.toml and low-latency.toml in the same shapes
-with the same generator, in turn, each pinned to one CPU and fresh for every shape: as fast as it goes
-with the same number of messages on the way; the same with half of each one's queue on the way; and
+with the same generator, in turn, each pinned to one CPU and restarted for every shape: throughput
+with the same number of messages in flight; throughput with half of the profile's queue in flight; and
 2,000 messages per second to 48 subscribers. Writes record.md, table.md and raw JSON into a folder.
 
   --rounds N        rounds of each profile in each shape (default: 5)
-  --secs N          seconds that are measured in a round (default: 2)
+  --secs N          length of the measurement in a round, in seconds (default: 2)
   --out DIR         the folder (default: benches/records/DATE-CPU/profiles)
-  --quick           1 round of 0.3 s: whether it works, not how fast it is
+  --quick           1 round of 0.3 s: a test of the script, not of speed
   --broker-cpu N    CPU of the brokers (default: 0)
   --gen-cpu N       CPU of the generator (default: 1)
   --port-base N     the first of 6 ports of 127.0.0.1 to use (default: 18200)
   --dry-run         print what would be done, change nothing
   --help            this text
 
-Exit status: 0 all was measured and clean, 1 not so, 2 a command line that is not understood.
+Exit status: 0 every run succeeded and was clean, 1 otherwise, 2 an invalid command line.
 END
 }
 
@@ -71,7 +71,7 @@ begin
 unclean=0
 $dry_run || : >"$out/runs.tsv"
 
-# capacity_of PROFILE: messages one subscription may have queued with it.
+# capacity_of PROFILE: prints the queue capacity of a subscription.
 capacity_of() {
     if $dry_run; then
         echo 2048
@@ -80,7 +80,7 @@ capacity_of() {
     fi
 }
 
-# measure NAME TITLE TARGETS ARGUMENTS...: those that were started, and a line of the table.
+# measure NAME TITLE TARGETS ARGUMENTS...: measures the started brokers and appends a line to runs.tsv.
 measure() {
     local name=$1 title=$2 targets=$3
     shift 3
@@ -88,7 +88,7 @@ measure() {
     $dry_run || printf '%s\t%s\t%s\n' "$name" "$title" "$targets" >>"$out/runs.tsv"
 }
 
-# same NAME TITLE ARGUMENTS...: all profiles with the same load, in turn.
+# same NAME TITLE ARGUMENTS...: measures all profiles with the same load, in turn.
 same() {
     local name=$1 title=$2 profile
     shift 2
@@ -100,7 +100,7 @@ same() {
     stop_all
 }
 
-# own NAME TITLE ARGUMENTS...: each with half of its own queue on the way, in turn.
+# own NAME TITLE ARGUMENTS...: measures each profile with half of its own queue in flight, in turn.
 own() {
     local name=$1 title=$2 profile round capacity
     shift 2
@@ -108,7 +108,7 @@ own() {
     for ((round = 1; round <= rounds; round++)); do
         for profile in "${profiles[@]}"; do
             capacity=$(capacity_of "$profile")
-            [ "$capacity" -ge 2 ] || fail "config/$profile.toml leaves no room to measure"
+            [ "$capacity" -ge 2 ] || fail "config/$profile.toml has a queue too small to measure"
             start_blip "$broker_cpus" --config "config/$profile.toml"
             measure "${name}_${profile}_$round" "$title" "$profile" "$@" --rounds 1 \
                 --window $((capacity / 2))
@@ -117,7 +117,7 @@ own() {
     done
 }
 
-# The smallest queue is 256: more on the way would be lost there.
+# The smallest queue has 256 messages: with more in flight, messages would be dropped.
 same same128 "1:48, 64 B, 128 on the way" throughput --subs 48 --size 64 --window 128
 own half "1:48, 64 B, half a queue on the way" throughput --subs 48 --size 64
 same rate2000 "2,000/s to 48, 256 B" latency --rate 2000 --subs 48 --size 256
@@ -130,10 +130,10 @@ $dry_run && exit 0
     echo
     limits_of_record
     echo
-    echo "\`table.md\` has the numbers; each \`.json\` is what \`blipmq bench\` told of one run, with its"
-    echo "command; \`runs.tsv\` says which is which."
+    echo "\`table.md\` has the numbers; each \`.json\` is the output of \`blipmq bench\` for one run, with"
+    echo "its command; \`runs.tsv\` lists the runs."
 } >"$out/record.md"
-python3 benches/report.py profiles "$out" || fail "the table could not be made, see above"
+python3 benches/report.py profiles "$out" || fail "creating the table failed, see above"
 cat "$out/table.md"
 say "written to $out in $SECONDS s"
 [ "$unclean" -eq 0 ] || fail "$unclean runs were not clean, see above and the table"

@@ -1,11 +1,11 @@
-"""Tables and plots of what the scripts here measured: report.py compare|growth|profiles DIR
+"""Makes tables and plots from the measurements of the scripts here: report.py compare|growth|profiles DIR
 
-Reads runs.tsv, which says what each JSON document of `blipmq bench` is, and the documents; writes
-Markdown and SVG beside them. Needs Python 3.11 and nothing else. Tests: report_test.py.
+Reads runs.tsv, which describes each JSON document of `blipmq bench`, and the documents; writes Markdown
+and SVG beside them. Needs only Python 3.11. Tests: report_test.py.
 
 Always true:
-- What was not measured is shown as "-", never as a zero.
-- What was not clean is said in its row.
+- A value that was not measured is shown as "-", never as a zero.
+- A run that was not clean is marked in its row.
 """
 
 import json
@@ -22,7 +22,7 @@ RATE = "deliveries_per_s"
 
 @dataclass
 class Run:
-    """A line of runs.tsv, and the document it names."""
+    """A line of runs.tsv, and its document."""
 
     name: str
     title: str
@@ -39,19 +39,19 @@ class Run:
         return self.document["mode"] if self.document else "failed"
 
     def target(self, name):
-        """What was measured of a target, if it was."""
+        """Returns the results of a target, or None."""
         if self.document is None or name not in self.targets:
             return None
         return self.document["targets"][self.targets.index(name)]
 
     def values(self, name, key):
-        """Of all rounds that have it."""
+        """Returns the values of a key, of all rounds that have the key."""
         rounds = (self.target(name) or {"rounds": []})["rounds"]
         return [one[key] for one in rounds if one.get(key) is not None]
 
 
 def read_runs(text, load):
-    """The lines of a runs.tsv; `load` gives the document of a name, or None."""
+    """Parses a runs.tsv; `load` returns the document of a name, or None."""
     runs = []
     for line in text.splitlines():
         name, title, targets, *numbers = line.split("\t")
@@ -82,11 +82,11 @@ def load_from(folder):
     return load
 
 
-# --- numbers as people read them ---
+# --- formats of numbers ---
 
 
 def digits(value):
-    """Three that count."""
+    """Formats a number with three significant digits."""
     if abs(value) >= 99.95 or value == 0:
         return f"{value:,.0f}"
     return f"{value:.1f}" if abs(value) >= 9.995 else f"{value:.2f}"
@@ -112,7 +112,7 @@ def size(value):
 
 
 def spread(values, show=digits):
-    """The median, and between what it lies."""
+    """Formats the median with the minimum and the maximum."""
     if not values:
         return "-"
     middle = show(statistics.median(values))
@@ -126,7 +126,7 @@ def median(values, show):
 
 
 def ratios(above, below):
-    """Of each round: its two sides were measured one after the other."""
+    """Returns the ratio of each round, whose two sides were measured one after the other."""
     return [a / b for a, b in zip(above, below) if b > 0]
 
 
@@ -136,31 +136,31 @@ def ratio(above, below):
 
 
 def table(header, rows):
-    """A Markdown table; the first column is text, the others are numbers."""
+    """Formats a Markdown table; the first column is text, the others are numbers."""
     lines = [header, ["---"] + ["--:"] * (len(header) - 1), *rows]
     return "".join("| " + " | ".join(row) + " |\n" for row in lines)
 
 
 def clean(run, names=None):
-    """Whether all was delivered once and in order; who was not."""
+    """Returns "yes" if every message was delivered once and in order, else the targets that failed."""
     if run.document is None:
         return "FAILED"
     names = names or run.targets
-    # Idle connections are checked too, and what is wrong there leaves no document.
-    dirty = [name for name in names if not (run.target(name) or {}).get("clean", True)]
-    return "NOT CLEAN: " + ", ".join(dirty) if dirty else "yes"
+    # Idle connections are checked too; a fault there leaves no document.
+    unclean = [name for name in names if not (run.target(name) or {}).get("clean", True)]
+    return "NOT CLEAN: " + ", ".join(unclean) if unclean else "yes"
 
 
 def limited_by(run, names=None):
-    """Who had no time left, of those where it was not the broker."""
+    """Returns what limited the throughput: the broker, or for which targets the generator or neither."""
     if run.mode != "throughput":
         return "-"
     found = []
     for word, key in [("generator", "generator_was_bottleneck"), ("neither", "neither_was_busy")]:
         all_names = names or run.targets
-        those = [name for name in all_names if (run.target(name) or {}).get(key)]
-        if those:
-            found.append(f"{word}: {', '.join(those)}")
+        limited = [name for name in all_names if (run.target(name) or {}).get(key)]
+        if limited:
+            found.append(f"{word}: {', '.join(limited)}")
     return "; ".join(found) or "broker"
 
 
@@ -168,7 +168,7 @@ def limited_by(run, names=None):
 
 
 def names_of(runs):
-    """All targets, in the order they come in."""
+    """Returns all targets, in order of their first run."""
     return list(dict.fromkeys(name for run in runs for name in run.targets))
 
 
@@ -190,7 +190,7 @@ def cpu_table(runs):
 
 
 def chunk_table(runs):
-    """Whether the floor sent the same bytes in the same chunks."""
+    """Shows whether the floor sent the same bytes in the same chunks."""
     header = ["shape", "blip: bytes per send", "bytes per delivery", "floor: chunk at most"]
     header += ["bytes per send"]
     rows = []
@@ -221,7 +221,7 @@ def latency_table(runs):
 
 
 def idle_table(runs):
-    """Each run is one round with fresh brokers."""
+    """Formats the idle runs, each of which is one round with fresh brokers."""
     header = ["shape", "broker", "memory per connection", "memory before", "CPU", "clean"]
     rows = []
     for name in names_of(runs):
@@ -264,7 +264,7 @@ def batch_table(runs, single):
 
 
 def nats_table(runs):
-    """Both brokers in the protocol of NATS."""
+    """Compares both brokers over the NATS protocol."""
     header = ["shape", "blip", "nats", "nats / blip", "deliveries/s: blip", "nats"]
     header += ["p50: blip", "nats", "p99: blip", "nats", "clean", "limited by"]
     rows = []
@@ -274,7 +274,7 @@ def nats_table(runs):
         row += [median(run.values(name, RATE), count) for name in ("blip", "nats")]
         for key in ("latency_p50_us", "latency_p99_us"):
             for name in ("blip", "nats"):
-                # A throughput run has queues on the way by design: its latency says nothing.
+                # A throughput run fills queues by design, so its latency means nothing.
                 timed = run.values(name, key) if run.mode in ("latency", "rtt") else []
                 row.append(median(timed, micros))
         rows.append([*row, clean(run), limited_by(run)])
@@ -294,13 +294,13 @@ def executors_table(runs):
 
 
 def compare(runs):
-    """The text of table.md."""
+    """Returns the text of table.md."""
     batch = [run for run in runs if run.name.startswith("batch_")]
     cores = [run for run in runs if run.name.startswith("cores_")]
     idle = [run for run in runs if run.name.startswith("idle")]
     nats = [run for run in runs if run.name.startswith("nats_")]
     others = [run for run in runs if run not in [*batch, *cores, *idle, *nats]]
-    # A round trip's CPU time is mostly going to sleep and waking up.
+    # The CPU time of a round trip is mostly that of sleeping and waking up.
     loads = [run for run in others if run.mode in ("throughput", "latency", "failed")]
     timed = [run for run in others if run.mode in ("latency", "rtt")]
     sends = [run for run in others if run.mode == "throughput"]
@@ -308,13 +308,13 @@ def compare(runs):
     if loads:
         parts.append(
             "## Broker CPU per delivery, in nanoseconds\n\n"
-            "Medians, with the least and the most of the rounds; ratios are medians of the rounds'"
-            " ratios, as rounds of all brokers were run in turn.\n\n" + cpu_table(loads)
+            "Medians, with the minimum and the maximum of the rounds; a ratio is the median of the rounds'"
+            " ratios, because the brokers took turns in each round.\n\n" + cpu_table(loads)
         )
     if nats:
         parts.append(
-            "## In the protocol of NATS, CPU-ns per delivery\n\n"
-            "The same generator speaks it to both brokers.\n\n" + nats_table(nats)
+            "## Over the NATS protocol, CPU-ns per delivery\n\n"
+            "The same generator measures both brokers.\n\n" + nats_table(nats)
         )
     if timed:
         parts.append("## Latency\n\nMedians of the rounds.\n\n" + latency_table(timed))
@@ -322,24 +322,24 @@ def compare(runs):
         parts.append("## Idle connections, one subscription each\n\n" + idle_table(idle))
     if batch:
         single = {run.name: run for run in others}
-        parts.append("## blipmq, several messages in a frame\n\n" + batch_table(batch, single))
+        parts.append("## blipmq, several messages per frame\n\n" + batch_table(batch, single))
     if cores:
         parts.append(
-            "## blipmq, CPU-ns per delivery of one executor and of two\n\n"
-            "The second executor runs on the generator's CPU: rates say little here.\n\n"
+            "## blipmq, CPU-ns per delivery with one executor and with two\n\n"
+            "The second executor shares the generator's CPU, so rates mean little here.\n\n"
             + executors_table(cores)
         )
     if sends:
         parts.append(
             "## What the floor sends\n\n"
-            "Frames as blipmq's, in a fan-out in chunks of the mean size of blipmq's sends, which"
-            " are those of a short run before, by its metrics.\n\n"
+            "The floor sends the same frames as blipmq; in a fan-out, in chunks of the mean size of"
+            " blipmq's sends, which a short run before measured by blipmq's metrics.\n\n"
             + chunk_table(sends)
         )
     return "\n".join(parts)
 
 
-# --- plots: the colours and lines of `blipmq bench --plot` ---
+# --- plots, in the style of `blipmq bench --plot` ---
 
 COLOURS = ["#0a84c6", "#e07b00", "#16a085", "#c2478f", "#8c7ae6", "#a0783c"]
 WIDTH, LEFT, RIGHT = 900, 90, 20
@@ -374,7 +374,7 @@ def legend(names):
 
 
 def bars(title, runs):
-    """A group for each shape, each with a scale of its own from zero: who costs how much there."""
+    """Draws a group of bars per shape, each with its own scale from zero."""
     names, left, bar, y = names_of(runs), 190, 15, 70
     body = legend(names)
     for run in runs:
@@ -401,21 +401,21 @@ def log_steps(low, high):
     return [10.0**power for power in range(first, max(last, first + 1) + 1)]
 
 
-def nice_step(step):
-    """1, 2 or 5 times a power of ten, at least `step`."""
+def round_step(step):
+    """Rounds a step up to 1, 2 or 5 times a power of ten."""
     power = 10.0 ** math.floor(math.log10(step))
     return next((f * power for f in (1, 2, 5) if f * power >= step * 0.999), 10 * power)
 
 
 def lines(title, x_name, series, show_x=count):
-    """CPU-ns per delivery over a number; `series` is a name to points (x, ns)."""
+    """Draws CPU-ns per delivery over a number; `series` maps names to points (x, ns)."""
     top, height = 70, 280
     bottom, right = top + height, WIDTH - RIGHT
-    points = [point for those in series.values() for point in those]
+    points = [point for line in series.values() for point in line]
     body = legend(series)
     if not points:
         return svg(bottom + 60, title, body + f'<text x="{LEFT}" y="{top + 40}">nothing was measured</text>\n')
-    # Steps of x are steps of a factor; none at all stands a factor before the first.
+    # The x axis is logarithmic; zero is drawn one decade before the first other value.
     xs = sorted({x for x, _ in points})
     above_zero = [x for x in xs if x > 0] or [1]
     x_first = min(above_zero) / (10 if 0 in xs else 1)
@@ -425,7 +425,7 @@ def lines(title, x_name, series, show_x=count):
     if by_factor:
         ticks = log_steps(low, high)
     else:
-        step = nice_step(max(high, 1e-9) / 5)
+        step = round_step(max(high, 1e-9) / 5)
         ticks = [step * at for at in range(math.ceil(high / step - 1e-9) + 1)]
 
     def place_x(x):
@@ -456,11 +456,11 @@ def lines(title, x_name, series, show_x=count):
         f'<text transform="translate(18 {(top + bottom) / 2}) rotate(-90)" text-anchor="middle">'
         "CPU-ns per delivery</text>\n"
     )
-    for at, those in enumerate(series.values()):
+    for at, line in enumerate(series.values()):
         colour = COLOURS[at % len(COLOURS)]
-        path = " ".join(f"{place_x(x):.1f},{place_y(ns):.1f}" for x, ns in those)
+        path = " ".join(f"{place_x(x):.1f},{place_y(ns):.1f}" for x, ns in line)
         body += f'<polyline class="line" stroke="{colour}" points="{path}"/>\n'
-        for x, ns in those:
+        for x, ns in line:
             body += f'<circle cx="{place_x(x):.1f}" cy="{place_y(ns):.1f}" r="2.5" fill="{colour}"/>\n'
     return svg(bottom + 60, title, body)
 
@@ -470,7 +470,7 @@ def lines(title, x_name, series, show_x=count):
 
 @dataclass
 class Curve:
-    """Runs of one shape that differ in one number: their names are CURVE.NUMBER."""
+    """Runs of one shape that differ in one number; their names are CURVE.NUMBER."""
 
     name: str
     points: list[tuple[int, Run]] = field(default_factory=list)
@@ -487,7 +487,7 @@ class Curve:
         return size(x).replace(".00", "").replace(".0 ", " ") if self.name == "size" else f"{x:,}"
 
     def series(self):
-        """Points to draw of each target."""
+        """Returns the points of each target."""
         found = {}
         for name in names_of(self.runs):
             values = [(x, run.values(name, CPU)) for x, run in self.points]
@@ -519,7 +519,7 @@ def curve_table(curve):
         row = [curve.show_x(x), *(spread(run.values(name, CPU)) for name in names)]
         if "floor" in names:
             row.append(ratio(cpu, run.values("floor", CPU)))
-        # Not of the same rounds: of medians.
+        # The runs have no common rounds, so this ratio is one of medians.
         both = cpu and base and statistics.median(base) > 0
         row.append(f"{digits(statistics.median(cpu) / statistics.median(base))}x" if both else "-")
         row += [median(run.values(name, RATE), count) for name in brokers]
@@ -529,12 +529,12 @@ def curve_table(curve):
 
 
 def growth(curves):
-    """The tables of growth.md."""
+    """Returns the tables of growth.md."""
     parts = []
     for curve in curves:
         parts.append(
-            f"## {curve.title}\n\nCPU-ns per delivery: medians, with the least and the most of the"
-            f" rounds.\n\n{curve_table(curve)}\n![{curve.title}](growth-{curve.name}.svg)\n"
+            f"## {curve.title}\n\nCPU-ns per delivery: medians, with the minimum and the maximum of"
+            f" the rounds.\n\n{curve_table(curve)}\n![{curve.title}](growth-{curve.name}.svg)\n"
         )
     return "\n".join(parts)
 
@@ -543,28 +543,28 @@ def growth(curves):
 
 
 def profiles_table(runs):
-    """Of runs with one title; each has one profile, or all."""
+    """Formats runs with the same title; each has one profile, or all."""
     header = ["profile", "CPU-ns per delivery", "deliveries/s", "p50", "p99", "broker memory"]
     header += ["clean", "limited by"]
     rows = []
     for name in names_of(runs):
-        those = [run for run in runs if name in run.targets]
+        own = [run for run in runs if name in run.targets]
 
         def values(key):
-            return [value for run in those for value in run.values(name, key)]
+            return [value for run in own for value in run.values(name, key)]
 
         row = [name, spread(values(CPU)), median(values(RATE), count)]
         row += [median(values(f"latency_{key}_us"), micros) for key in ("p50", "p99")]
         row.append(median(values("broker_resident_bytes"), size))
-        trouble = [clean(run, [name]) for run in those if clean(run, [name]) != "yes"]
-        limits = dict.fromkeys(limited_by(run, [name]) for run in those)
-        rows.append([*row, trouble[0] if trouble else "yes", "; ".join(limits)])
+        faults = [clean(run, [name]) for run in own if clean(run, [name]) != "yes"]
+        limits = dict.fromkeys(limited_by(run, [name]) for run in own)
+        rows.append([*row, faults[0] if faults else "yes", "; ".join(limits)])
     return table(header, rows)
 
 
 def profiles(runs):
-    """The text of table.md, a table for each title."""
-    parts = ["Medians of the rounds, with the least and the most of CPU time."]
+    """Returns the text of table.md, with a table per title."""
+    parts = ["Medians of the rounds, for CPU time with the minimum and the maximum."]
     for title in dict.fromkeys(run.title for run in runs):
         parts.append(f"## {title}\n\n" + profiles_table([run for run in runs if run.title == title]))
     return "\n\n".join(part.rstrip("\n") for part in parts) + "\n"
@@ -592,7 +592,7 @@ def main(arguments):
     for curve in curves:
         picture = lines(curve.title, curve.name, curve.series(), curve.show_x)
         (folder / f"growth-{curve.name}.svg").write_text(picture)
-    # Behind what growth.sh has written there: where and with what it was measured.
+    # Appended to the description of the measurement, which growth.sh has written.
     with (folder / "growth.md").open("a") as text:
         text.write("\n" + growth(curves))
     return 0

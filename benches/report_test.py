@@ -12,7 +12,7 @@ import report
 
 
 def document(targets, mode="throughput"):
-    """As `blipmq bench --json` prints it: `targets` are lists of rounds."""
+    """Builds a document as `blipmq bench --json` prints it; `targets` are lists of rounds."""
     return {
         "mode": mode,
         "targets": [
@@ -36,7 +36,7 @@ def run(name, targets, found, **more):
 
 
 def cells(table):
-    """Rows of a Markdown table without its head, as lists."""
+    """Splits a Markdown table without its head into rows of cells."""
     lines = [line for line in table.splitlines() if line.startswith("|")]
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
 
@@ -47,7 +47,7 @@ def assert_xml(svg):
 
 
 class Numbers(unittest.TestCase):
-    def test_three_digits_and_a_unit(self):
+    def test_numbers_have_three_digits_and_a_unit(self):
         self.assertEqual(report.digits(0), "0")
         self.assertEqual(report.digits(1234.5), "1,234")
         self.assertEqual(report.digits(99.96), "100")
@@ -57,7 +57,7 @@ class Numbers(unittest.TestCase):
         self.assertEqual(report.micros(1500), "1.50 ms")
         self.assertEqual(report.size(1536), "1.50 KiB")
 
-    def test_spread_is_median_least_and_most(self):
+    def test_spread_is_median_minimum_and_maximum(self):
         self.assertEqual(report.spread([30, 10, 20]), "20.0 (10.0-30.0)")
         self.assertEqual(report.spread([10]), "10.0")
         self.assertEqual(report.spread([]), "-")
@@ -70,20 +70,20 @@ class Numbers(unittest.TestCase):
 
 
 class Runs(unittest.TestCase):
-    def test_lines_name_documents_and_their_targets(self):
+    def test_lines_are_parsed_with_their_documents(self):
         text = "a\t1:1, 64 B\tblip,floor\t4096\t4000\t108.0\t800\t2\nb\tB\tblip\n"
         found = report.read_runs(text, {"a": document([rounds(1), rounds(2)])}.get)
         self.assertEqual(found[0].values("floor", report.CPU), [2])
         self.assertEqual((found[0].chunk, found[0].floor_bytes, found[0].floor_sends), (4096, 800, 2))
         self.assertEqual((found[1].mode, found[1].values("blip", report.CPU)), ("failed", []))
 
-    def test_what_was_not_clean_is_named(self):
+    def test_unclean_targets_are_named(self):
         one = run("a", "blip,nats", document([rounds(1), rounds(1, clean=False)]))
         self.assertEqual(report.clean(one), "NOT CLEAN: nats")
         self.assertEqual(report.clean(one, ["blip"]), "yes")
         self.assertEqual(report.clean(run("a", "blip", None)), "FAILED")
 
-    def test_who_had_no_time_left_is_named(self):
+    def test_limits_other_than_the_broker_are_named(self):
         found = document([rounds(1), rounds(1), rounds(1)])
         found["targets"][1]["generator_was_bottleneck"] = True
         found["targets"][2]["neither_was_busy"] = True
@@ -101,7 +101,7 @@ class Compare(unittest.TestCase):
         self.assertEqual(row[:4], ["1:48", "11.0 (10.0-12.0)", "44.0 (40.0-48.0)", "11.0 (10.0-12.0)"])
         self.assertEqual(row[4:], ["1.00x", "4.00x", "1.00 M", "1.00 M", "yes", "broker"])
 
-    def test_a_rival_that_is_not_there_leaves_no_zeros(self):
+    def test_a_missing_rival_has_dashes_instead_of_zeros(self):
         runs = [
             run("a", "blip,redis", document([rounds(1), rounds(2)])),
             run("b", "blip", document([rounds(1)])),
@@ -111,7 +111,7 @@ class Compare(unittest.TestCase):
         self.assertEqual([row[2] for row in rows], ["2.00", "-", "-"])
         self.assertEqual(rows[2][-2:], ["FAILED", "-"])
 
-    def test_idle_runs_are_rounds_of_one(self):
+    def test_idle_runs_are_single_rounds(self):
         def idle(bytes_each):
             one = {"resident_bytes_per_connection": bytes_each, "cpu_percent": 0.01}
             return document([[{**one, "resident_bytes_before": 1024}]], "idle")
@@ -122,7 +122,7 @@ class Compare(unittest.TestCase):
         [row] = cells(report.idle_table([*runs, run("idle_4", "blip", None)]))
         self.assertEqual(row[-1], "FAILED")
 
-    def test_all_parts_are_there(self):
+    def test_report_has_all_parts(self):
         timed = rounds(9, latency_p50_us=50.0, latency_p99_us=1500.0, latency_p999_us=None)
         runs = [
             run("one", "blip,floor", document([rounds(8), rounds(4)]), floor_bytes=90, floor_sends=9),
@@ -141,7 +141,7 @@ class Compare(unittest.TestCase):
         self.assertIn("| nats_one | 100 | 300 | 3.00x |", text)
         self.assertIn("| nats_rtt | 9.00 | - | - | 1.00 M | - | 50.0 us | - | 1.50 ms | - |", text)
         self.assertIn("| cores_one | 8.00 | 10.0 | 1.25x |", text)
-        # A bar and its number for each target that has one.
+        # A bar and its number for each measured target.
         svg = report.bars("<t>", runs[:2])
         assert_xml(svg)
         self.assertEqual((svg.count("<rect"), svg.count(" ns</text>")), (3, 3))
@@ -156,13 +156,13 @@ class Growth(unittest.TestCase):
         [curve] = report.curves_of(runs)
         return curve
 
-    def test_rows_tell_how_cost_grew_from_the_first(self):
+    def test_rows_have_ratios_to_the_first_point(self):
         rows = cells(report.curve_table(self.curve()))
         self.assertEqual([row[0] for row in rows], ["0", "1", "100"])
         self.assertEqual([row[4] for row in rows], ["1.00x", "2.00x", "4.00x"])
         self.assertEqual([row[3] for row in rows], ["1.00x", "2.00x", "4.00x"])
 
-    def test_a_failed_point_is_a_row_and_no_point_of_the_plot(self):
+    def test_a_failed_point_is_in_the_table_and_not_in_the_plot(self):
         curve = self.curve()
         curve.points.append((200, run("idle.200", "1 executor,floor", None)))
         self.assertEqual(cells(report.curve_table(curve))[3][-2:], ["FAILED", "-"])
@@ -175,12 +175,12 @@ class Growth(unittest.TestCase):
         self.assertEqual((many.count("<polyline"), many.count("<circle")), (2, 6))
         assert_xml(report.lines("t", "x", {}))
         assert_xml(report.lines("t", "x", {"one": [(0, 5.0)]}))
-        # Over a wide range by factors.
+        # A wide range has a logarithmic axis.
         wide = report.lines("t", "x", {"one": [(1, 5.0), (1024, 9000.0)]})
         assert_xml(wide)
         self.assertIn(">10,000<", wide)
 
-    def test_sizes_are_shown_as_such(self):
+    def test_sizes_are_shown_with_units(self):
         curve = report.Curve("size")
         self.assertEqual([curve.show_x(x) for x in (16, 1024, 65536)], ["16 B", "1 KiB", "64 KiB"])
 
@@ -203,13 +203,13 @@ class Profiles(unittest.TestCase):
         rows = cells(first)
         self.assertEqual([row[0] for row in rows], ["high-throughput", "mixed", "low-latency"])
         self.assertEqual(rows[1][1:6], ["20.0", "1.00 M", "200 us", "1.50 ms", "1.00 MiB"])
-        # Rounds of a profile alone are runs of their own.
+        # Each round of a single profile is a run of its own.
         self.assertEqual(
             [(row[0], row[1], row[3]) for row in cells(second)],
             [("mixed", "20.0 (20.0-20.0)", "-"), ("low-latency", "40.0 (40.0-40.0)", "-")],
         )
 
-    def test_one_run_that_failed_or_lost_something_is_told_in_its_row(self):
+    def test_a_failed_or_unclean_run_is_marked_in_its_row(self):
         runs = self.runs()
         runs[1].document = None
         runs[3].document["targets"][0]["clean"] = False
@@ -245,7 +245,7 @@ class Files(unittest.TestCase):
             self.assertEqual(report.main(["profiles", name]), 0)
             self.assertIn("| mixed | 5.00 |", (folder / "table.md").read_text())
 
-    def test_what_is_not_understood_is_told(self):
+    def test_an_invalid_command_line_prints_the_usage(self):
         with contextlib.redirect_stderr(io.StringIO()) as stderr:
             self.assertEqual(report.main(["both", "."]), 2)
         self.assertIn("usage", stderr.getvalue())

@@ -6,11 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use blipmq::broker::counters::{Counter, Counters};
-use blipmq::broker::letter::{LANES, Letter};
-use blipmq::broker::notice::Notice;
+use blipmq::broker::mesh::{LANES, Message};
 use blipmq::broker::port::Port;
 use blipmq::broker::turn::turn;
-use blipmq::broker::{Broker, Cluster, ConnectionId, Now, Peer, Wire};
+use blipmq::broker::{Broker, Cluster, ConnectionId, Notice, Now, Peer, Protocol, Slot};
 use blipmq::config::Settings;
 use blipmq::protocol::decode::{Hello, Subscribe};
 use blipmq::protocol::messages::Header;
@@ -20,7 +19,7 @@ use criterion::Criterion;
 
 /// Who it is changes nothing here.
 const PEER: Peer =
-    Peer { protocol: Wire::Blip, address: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 1) };
+    Peer { protocol: Protocol::Blip, address: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 1) };
 
 /// Payload of every message: small, as most are.
 pub const PAYLOAD_LEN: usize = 64;
@@ -68,7 +67,7 @@ pub struct World {
     counters: Vec<Arc<Counters>>,
     slots: Vec<u32>,
     /// By `(from * cores + to) * LANES + lane`.
-    lanes: Vec<VecDeque<Letter>>,
+    lanes: Vec<VecDeque<Message>>,
     sending: Vec<(usize, ConnectionId)>,
 }
 
@@ -97,7 +96,7 @@ impl World {
 
     /// A connection that has said HELLO.
     pub fn connect(&mut self, core: usize) -> ConnectionId {
-        let connection = ConnectionId { slot: self.slots[core], generation: 0 };
+        let connection = ConnectionId { slot: Slot(self.slots[core]), generation: 0 };
         self.slots[core] += 1;
         self.brokers[core].connected(self.now, connection, PEER, true);
         let mut bytes = BytesMut::new();
@@ -189,7 +188,7 @@ impl World {
 struct Outside<'a> {
     core: usize,
     cores: usize,
-    lanes: &'a mut [VecDeque<Letter>],
+    lanes: &'a mut [VecDeque<Message>],
     sending: &'a mut Vec<(usize, ConnectionId)>,
 }
 
@@ -211,12 +210,12 @@ impl Port for Outside<'_> {
         panic!("nobody leaves here");
     }
 
-    fn try_send(&mut self, to: CoreId, lane: usize, message: Letter) -> Result<(), Letter> {
+    fn try_send(&mut self, to: CoreId, lane: usize, message: Message) -> Result<(), Message> {
         self.lanes[(self.core * self.cores + usize::from(to.0)) * LANES + lane].push_back(message);
         Ok(())
     }
 
-    fn try_recv(&mut self, from: CoreId, lane: usize) -> Option<Letter> {
+    fn try_recv(&mut self, from: CoreId, lane: usize) -> Option<Message> {
         self.lanes[(usize::from(from.0) * self.cores + self.core) * LANES + lane].pop_front()
     }
 

@@ -1,4 +1,4 @@
-//! Which subscriptions a topic reaches, among few and many.
+//! Finds the subscriptions that match a topic, among few and many.
 
 use std::hint::black_box;
 
@@ -15,7 +15,7 @@ pub fn bench(criterion: &mut Criterion) {
                 matcher.insert(&format!("orders.eu.{number}.{ending}"), number);
             }
             let topics: Vec<(String, u32)> = (0..64)
-                // Spread over all subscriptions, so that the cache holds what it would hold.
+                // Spread over all subscriptions, so that the CPU's caches are used realistically.
                 .map(|step| (step * 7_919) % subscriptions)
                 .map(|number| (format!("orders.eu.{number}.new"), number))
                 .collect();

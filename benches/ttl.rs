@@ -1,5 +1,5 @@
-//! Messages with a time to live: those that are in time, and those that expire in a queue and are
-//! told as a gap.
+//! Messages with a time to live: messages in time, and messages that expire in a queue and are reported
+//! as a gap.
 
 use criterion::{BenchmarkId, Criterion, Throughput};
 

@@ -1,10 +1,10 @@
 # shellcheck shell=bash
-# Sourced by the scripts beside it that change kernel settings: changes them, remembers what they
-# were before, and puts that back.
+# Sourced by the scripts in this folder that change kernel settings: changes settings, records the
+# earlier values, and restores them.
 #
-# Each script has a file of its own in STATE_DIR (default /run/blipmq, which like the settings
-# themselves lasts until the next boot). A line is a kind, a name and the value before, with tabs
-# between. The value before the first change stays, however often a script runs again.
+# Each script has a state file in STATE_DIR (default /run/blipmq, which like the settings lasts until
+# the next boot). A line is a kind, a name and the earlier value, separated by tabs. The value from
+# before the first change stays, however often a script runs.
 
 name=$(basename "$0")
 readonly name
@@ -18,8 +18,8 @@ fail() {
     exit "${2:-1}"
 }
 
-# Reads the command line of a script that takes at most one thing, called $1, beside the options that
-# all have: leaves it in `given`, or undoes and exits.
+# Reads the command line of a script with the common options and at most one argument, described by $1:
+# sets `given`, or undoes the changes and exits.
 given=""
 take_arguments() {
     local what=$1 undo=false argument
@@ -37,17 +37,17 @@ take_arguments() {
         esac
     done
     $undo || return 0
-    [ -z "$given" ] || fail "--undo takes no $what, it knows what was changed" 2
+    [ -z "$given" ] || fail "--undo takes no $what, it restores all recorded changes" 2
     undo_and_exit
 }
 
-# Writes down what something was, before it is changed for the first time.
+# Records the value from before the first change.
 remember() {
     local kind=$1 what=$2 before=$3
     if [ -e "$state" ] && grep -qF "$kind	$what	" "$state"; then return; fi
     # The folder may be there already, for the pid files of numa-instances.sh.
     { mkdir -p "$state_dir" && printf '%s\t%s\t%s\n' "$kind" "$what" "$before" >>"$state"; } ||
-        fail "cannot write down in $state what was before, so nothing is changed; run as root"
+        fail "cannot record the earlier settings in $state, so nothing is changed; run as root"
 }
 
 forget() {
@@ -64,17 +64,17 @@ change_file() {
         return
     fi
     remember file "$file" "$before"
-    # The group, because a file that cannot be opened is told by the shell itself.
+    # In a group, because the shell itself reports a file that cannot be opened.
     { echo "$value" >"$file"; } 2>/dev/null && return
     forget file "$file"
     return 1
 }
 
-put_back() {
+restore() {
     local kind=$1 what=$2 before=$3
     case "$kind" in
         file)
-            # Interrupts and control groups come and go.
+            # Interrupts and control groups may be gone.
             if [ ! -e "$what" ]; then
                 echo "$what is gone, left alone"
             elif $dry_run; then
@@ -96,7 +96,7 @@ put_back() {
     esac
 }
 
-# Puts everything back, the last change first, and ends the script.
+# Restores all settings, the last change first, and ends the script.
 undo_and_exit() {
     if [ ! -e "$state" ]; then
         echo "nothing to undo: $state is not there"
@@ -107,8 +107,8 @@ undo_and_exit() {
     mapfile -t lines < <(tac "$state")
     for line in "${lines[@]}"; do
         IFS=$'\t' read -r kind what before <<<"$line"
-        put_back "$kind" "$what" "$before" && continue
-        echo "$name: could not put \"$before\" back to $what" >&2
+        restore "$kind" "$what" "$before" && continue
+        echo "$name: cannot restore \"$before\" in $what" >&2
         failed=$((failed + 1))
     done
     $dry_run && exit 0

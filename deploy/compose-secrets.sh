@@ -9,18 +9,18 @@ usage() {
     cat <<'EOF'
 Usage: compose-secrets.sh [--dry-run] [--undo]
 
-Makes what deploy/compose.yaml hands to its containers, in the folder secrets/ beside it:
+Makes the secrets that deploy/compose.yaml mounts into its containers, in the folder secrets/ beside it:
 
-  metrics-token            what Prometheus brings to the broker: 256 random bits
+  metrics-token            the token of Prometheus for the broker: 256 random bits
   blipmq.toml              deploy/container.toml with that token, and metrics for all of the network
   grafana-admin-password   of the user "admin": 128 random bits
 
-What is there stays: running it again changes nothing, so a token can be given, and blipmq.toml edited.
-The folder lets only its owner in; the files in it are readable by the users that containers run as,
-who get at them by a mount of their own.
+Existing files stay: a second run changes nothing, so you can bring your own token and edit blipmq.toml.
+Only the owner can enter the folder; its files are readable by the users of the containers, which have
+them mounted.
 
   --dry-run   print what would be done, change nothing
-  --undo      remove these three files, and the folder if nothing else is in it
+  --undo      remove these three files, and the folder if it is empty then
   --help      this text
 
 Environment: SECRETS (default secrets/ beside this script), for tests.
@@ -60,7 +60,7 @@ if $undo; then
     exit 0
 fi
 
-# Writes what stdin has, unless the file is there; a file that is not whole never has its name.
+# Writes stdin to the file unless it exists; a partly written file never has the final name.
 make() {
     local file=$secrets/$1
     if [ -e "$file" ]; then
@@ -79,10 +79,10 @@ make() {
 
 random_hex() { head -c "$1" /dev/urandom | od -An -v -tx1 | tr -d ' \n'; }
 
-# The address that only the container itself reaches becomes one that Prometheus reaches.
+# Prints container.toml with the token, and with an address of metrics that Prometheus can reach.
 configuration() {
     sed -e '/^\[metrics\]$/,$ {
-        /^# Others need/d
+        /^# Access from other machines/d
         s/^bind_addr = .*/bind_addr = "0.0.0.0:9090"\ntoken = "'"$1"'"/
     }' "$here/container.toml"
 }

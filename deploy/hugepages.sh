@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Reserves huge pages of 2 MiB and lets programs ask for transparent ones.
+# Reserves huge pages of 2 MiB, and lets programs ask for transparent huge pages.
 set -euo pipefail
 
 # shellcheck source-path=SCRIPTDIR source=changes.sh
@@ -13,10 +13,10 @@ Usage: hugepages.sh [--dry-run] [PAGES]
        hugepages.sh [--dry-run] --undo
 
 Reserves PAGES huge pages of 2 MiB (default ${PAGES_DEFAULT}, which is 1 GiB; 0 gives them back),
-sets transparent huge pages to "madvise", and shows both before and after. Needs root.
+sets transparent huge pages to "madvise", and shows both settings before and after. Needs root.
 
   --dry-run   print what would be done, change nothing; needs no root
-  --undo      put both back to what they were before the first run since the boot
+  --undo      restore both settings from before the first run since the boot
   --help      this text
 
 The broker's allocator takes reserved pages when it is started with
@@ -25,7 +25,7 @@ Reserved memory is not available for anything else. All of this lasts until the 
 it, put vm.nr_hugepages = PAGES into /etc/sysctl.d and transparent_hugepage=madvise on the kernel's
 command line.
 
-What was before is in /run/blipmq/hugepages.before until it is undone.
+Until --undo the earlier settings are in /run/blipmq/hugepages.before.
 
 Environment: SYSFS (default /sys), MEMINFO (default /proc/meminfo) and STATE_DIR (default
 /run/blipmq), for tests.
@@ -45,7 +45,7 @@ readonly transparent=$sysfs/kernel/mm/transparent_hugepage/enabled
     fail "$reserved is missing: this kernel has no huge pages of 2 MiB (CONFIG_HUGETLBFS)"
 
 transparent_mode() {
-    # The mode in force stands in brackets: always [madvise] never.
+    # The active mode is in brackets: always [madvise] never.
     if [ -e "$transparent" ]; then
         sed -E 's/.*\[(.*)\].*/\1/' "$transparent"
     else
@@ -74,7 +74,7 @@ if [ "$already" -eq "$pages" ]; then
 else
     available_kib=$(awk '$1 == "MemAvailable:" { print $2 }' "${MEMINFO:-/proc/meminfo}")
     wanted_kib=$(((pages - already) * 2048))
-    # The kernel would try, and push everything else out of memory on the way.
+    # The kernel would try, and reclaim the memory of everything else for it.
     [ "$wanted_kib" -le "${available_kib:-0}" ] ||
         fail "$pages pages need $((wanted_kib / 1024)) MiB more, $((${available_kib:-0} / 1024)) MiB are available; ask for fewer"
     set_value "$reserved" "$already" "$pages"

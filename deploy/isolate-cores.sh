@@ -10,25 +10,25 @@ usage() {
 Usage: isolate-cores.sh [--dry-run] CPUS
        isolate-cores.sh [--dry-run] --undo
 
-Leaves CPUS, a list like 2-7 or 2,3,10-11, to the broker that is started on them, and moves what it
-can of everything else to the other CPUs. Needs root.
+Reserves CPUS, a list like 2-7 or 2,3,10-11, for the broker that is started on them, and moves as much
+other work as possible to the other CPUs. Needs root.
 
-  interrupts    /proc/irq/*/smp_affinity_list, and default_smp_affinity for those to come
+  interrupts    /proc/irq/*/smp_affinity_list, and default_smp_affinity for new ones
   work queues   /sys/devices/virtual/workqueue/cpumask
   processes     AllowedCPUs of system.slice, user.slice, machine.slice and init.scope under systemd,
-                else cpuset.cpus of each control group at the top but blipmq*
+                else cpuset.cpus of each top-level control group but blipmq*
   frequency     the governor "performance" on CPUS
 
   --dry-run   print what would be done, change nothing; needs no root
-  --undo      put back everything that this script changed since the boot
+  --undo      restore all settings that this script changed since the boot
   --help      this text
 
-A second run with the same CPUS changes what has come since; for other CPUS say --undo first. All of
-it lasts until the next boot; what was before is in /run/blipmq/isolate-cores.before. What only the
-kernel's command line can do is printed at the end.
+A second run with the same CPUS also moves work that has started since; for other CPUS run --undo first.
+The changes last until the next boot; the earlier settings are in /run/blipmq/isolate-cores.before. The
+script ends by printing the settings that only the kernel's command line can make.
 
-The broker has to be where it may use CPUS: blipmq.service is, as it is in a slice of its own. Leave
-at least the CPUs that serve the network card to the rest.
+The broker must be allowed to use CPUS, as blipmq.service is in its own slice. Leave at least the CPUs
+that serve the network card to other work.
 
 Environment: SYSFS (default /sys), PROCFS (default /proc), RUN (default /run) and STATE_DIR (default
 /run/blipmq), for tests.
@@ -94,7 +94,7 @@ mask_of() {
     echo "$text"
 }
 
-# Of the CPUs given, those that stay: without the isolated ones. All others, if none would.
+# The given CPUs without the isolated ones; all other CPUs if none remain.
 remaining() {
     local cpu
     local -a staying=()
@@ -104,9 +104,9 @@ remaining() {
     if [ ${#staying[@]} -gt 0 ]; then echo "${staying[*]}"; else echo "${others[*]}"; fi
 }
 
-# --- what is changed ---
+# --- changes ---
 
-# The value a file of CPUs should have, empty if it is fine as it is: by "list" or by "mask".
+# The new value of a file of CPUs, as a "list" or a "mask"; empty if the present one is fine.
 wanted_value() {
     local form=$1 now=$2 cpus staying
     if [ "$form" = list ]; then cpus=$(expanded "$now"); else cpus=$(unmasked "$now"); fi
@@ -120,7 +120,7 @@ wanted_value() {
 interrupts() {
     local file now value moved=0 fine=0 bound=0
     for file in "$procfs"/irq/*/smp_affinity_list; do
-        # An interrupt may go while this runs.
+        # An interrupt may disappear meanwhile.
         { now=$(<"$file"); } 2>/dev/null || continue
         value=$(wanted_value list "$now")
         if [ -z "$value" ]; then
@@ -134,7 +134,7 @@ interrupts() {
     echo "interrupts: $moved $($dry_run && echo to move || echo moved), $fine elsewhere already," \
         "$bound that the kernel keeps where they are"
     if pgrep -x irqbalance >/dev/null 2>&1; then
-        echo "irqbalance runs and will move them back: put IRQBALANCE_BANNED_CPULIST=$list into" \
+        echo "irqbalance is running and would move them back: put IRQBALANCE_BANNED_CPULIST=$list into" \
             "/etc/default/irqbalance (or /etc/sysconfig/irqbalance) and restart it"
     fi
 }
@@ -153,7 +153,7 @@ mask_file() {
     elif change_file "$file" "$now" "$value"; then
         $dry_run || echo "$title: moved to CPUs $(list_of "${others[@]}")"
     else
-        fail "cannot write $value to $file; run as root on the machine itself, not in a container; --undo puts back what was changed"
+        fail "cannot write $value to $file; run as root on the machine itself, not in a container; --undo restores what was changed"
     fi
 }
 
@@ -171,7 +171,7 @@ slices_of_systemd() {
         else
             remember slice "$unit" "$now"
             systemctl set-property --runtime "$unit" "AllowedCPUs=$value" ||
-                fail "systemd does not set AllowedCPUs of $unit, see above; --undo puts back what was changed"
+                fail "systemd does not set AllowedCPUs of $unit, see above; --undo restores what was changed"
             echo "processes: $unit moved to CPUs $value"
         fi
     done
@@ -186,7 +186,7 @@ control_groups() {
         value=$(wanted_value list "${now:-$online}")
         [ -n "$value" ] || continue
         change_file "$file" "$now" "$value" ||
-            fail "cannot write $value to $file; run as root; --undo puts back what was changed"
+            fail "cannot write $value to $file; run as root; --undo restores what was changed"
     done
     echo "processes: $found control groups with CPUs of their own, now all elsewhere"
 }
@@ -216,14 +216,14 @@ governors() {
         elif change_file "$file" "$now" performance; then
             changed=$((changed + 1))
         else
-            fail "cannot write performance to $file; run as root; --undo puts back what was changed"
+            fail "cannot write performance to $file; run as root; --undo restores what was changed"
         fi
     done
     echo "frequency: $changed CPUs $($dry_run && echo to set || echo set) to performance, $fine were" \
         "already, $without have no governor"
 }
 
-# A CPU whose other thread does other work is not alone.
+# Warns of isolated CPUs whose sibling thread does other work.
 siblings() {
     local cpu sibling together
     for cpu in "${isolated[@]}"; do
@@ -245,7 +245,7 @@ this to it (GRUB_CMDLINE_LINUX in /etc/default/grub, then update-grub or grub2-m
 
     isolcpus=managed_irq,domain,$list nohz_full=$list rcu_nocbs=$list irqaffinity=$rest
 
-With isolcpus no process is on these CPUs unless it is put there: start the broker under
+With isolcpus no process runs on these CPUs unless it is pinned to them: start the broker under
 "taskset -c $list", or with CPUAffinity=$list in blipmq.service.
 EOT
 }
@@ -254,7 +254,7 @@ EOT
 
 take_arguments "list of CPUs" "$@"
 list=$given
-[ -n "$list" ] || fail "say which CPUs, like 2-7; see --help" 2
+[ -n "$list" ] || fail "give a list of CPUs, like 2-7; see --help" 2
 asked=""
 if [[ "$list" != *" "* ]]; then asked=$(expanded "$list" | tr ' ' '\n' | sort -nu || true); fi
 [[ "$asked" == *[0-9]* ]] || fail "\"$list\" is not a list of CPUs; write 2-7 or 2,3,10-11" 2
@@ -266,7 +266,7 @@ read -ra online_cpus <<<"$(expanded "$online")"
 declare -A is_online=() is_isolated=()
 for cpu in "${online_cpus[@]}"; do is_online[$cpu]=yes; done
 for cpu in "${isolated[@]}"; do
-    [ -n "${is_online[$cpu]:-}" ] || fail "CPU $cpu is not online, these are: $online"
+    [ -n "${is_online[$cpu]:-}" ] || fail "CPU $cpu is not online, the online CPUs are $online"
     is_isolated[$cpu]=yes
 done
 others=()
@@ -274,13 +274,13 @@ for cpu in "${online_cpus[@]}"; do
     if [ -z "${is_isolated[$cpu]:-}" ]; then others+=("$cpu"); fi
 done
 [ ${#others[@]} -gt 0 ] ||
-    fail "CPUs $list are all there are; everything else needs at least one, so leave one out"
+    fail "CPUs $list are all CPUs; other work needs at least one, so leave one out"
 readonly list online isolated others
 
 if [ -e "$state" ]; then
     earlier=$(sed -n 's/^cpus\tisolated\t//p' "$state")
     [ "$earlier" = "$list" ] ||
-        fail "CPUs $earlier are isolated already; say --undo first, then CPUs $list"
+        fail "CPUs $earlier are isolated already; run --undo first, then isolate CPUs $list"
 fi
 if ! $dry_run; then
     [ -w "$procfs/irq/default_smp_affinity" ] ||
@@ -290,7 +290,7 @@ fi
 
 echo "CPUs $list for the broker, $(list_of "${others[@]}") for everything else"
 interrupts
-mask_file "interrupts to come" "$procfs/irq/default_smp_affinity"
+mask_file "new interrupts" "$procfs/irq/default_smp_affinity"
 mask_file "work queues" "$sysfs/devices/virtual/workqueue/cpumask"
 processes
 governors

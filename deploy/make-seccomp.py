@@ -1,19 +1,19 @@
 #!/usr/bin/env python3
-"""Makes the seccomp profiles for containers out of Docker's default one.
+"""Makes the seccomp profiles for containers from Docker's default profile.
 
     deploy/make-seccomp.py default.json            writes both profiles
-    deploy/make-seccomp.py --check default.json    tells whether they are what would be written
-    deploy/make-seccomp.py --check                 the same without Docker's: by its checksum
+    deploy/make-seccomp.py --check default.json    checks that both profiles are up to date
+    deploy/make-seccomp.py --check                 the same without default.json, by its checksum
 
-Docker's default has not allowed io_uring since Docker 25, and BlipMQ is made of it. What is written:
+Docker's default has not allowed io_uring since Docker 25, and BlipMQ needs it. The profiles:
 
     deploy/seccomp.json              Docker's default and one rule more, for Docker, Podman, Compose
     deploy/kubernetes/seccomp.json   the same for Kubernetes, whose runtimes read the plain form only:
-                                     rules for capabilities are left out, as the pod has none,
-                                     and so are architectures that BlipMQ does not run on
+                                     without rules for capabilities, as the pod has none, and
+                                     without architectures that BlipMQ does not run on
 
-default.json is profiles/seccomp/default.json of moby 26.1.5; deploy/seccomp.NOTICE tells of its
-origin and licence. To go on to a later one, run this with it and put its checksum below.
+default.json is profiles/seccomp/default.json of moby 26.1.5; deploy/seccomp.NOTICE has its origin and
+licence. To move to a later version, run this script with it and put its checksum below.
 """
 
 import argparse
@@ -26,7 +26,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 DOCKER = HERE / "seccomp.json"
 KUBERNETES = HERE / "kubernetes" / "seccomp.json"
 
-# SHA-256 of Docker's profile, as `canonical` writes it: how it is indented does not count.
+# SHA-256 of Docker's profile in the form of `canonical`, so that indentation does not count.
 UPSTREAM_SHA256 = "885442dc08f21f8d60f99ea43d59af88b1c529103815fe24bbf9ce998d3a609d"
 
 OURS = {
@@ -34,7 +34,7 @@ OURS = {
     "action": "SCMP_ACT_ALLOW",
     "comment": "added for BlipMQ: everything else is the default profile of Docker 26.1.5",
 }
-# What BlipMQ runs on, as Docker and as libseccomp call it.
+# The architectures of BlipMQ, by the names of Docker and of libseccomp.
 ARCHITECTURES = {"amd64": "SCMP_ARCH_X86_64", "arm64": "SCMP_ARCH_AARCH64"}
 
 
@@ -47,12 +47,12 @@ def checksum(profile):
 
 
 def for_docker(upstream):
-    """Docker's own format: rules with conditions that the engine decides on."""
+    """Docker's own format: rules with conditions that the engine evaluates."""
     return {**upstream, "syscalls": [*upstream["syscalls"], OURS]}
 
 
 def without_ours(profile):
-    """Docker's default again, out of what `for_docker` made of it."""
+    """Docker's default profile, recovered from the result of `for_docker`."""
     return {**profile, "syscalls": [rule for rule in profile["syscalls"] if rule != OURS]}
 
 
@@ -67,8 +67,8 @@ def applies(rule):
 
 
 def for_kubernetes(docker):
-    """The format of OCI. A runtime that reads it skips `includes` and `excludes` without a word, and
-    so would allow to everybody what Docker allows to CAP_SYS_ADMIN: they have to be decided here."""
+    """The format of OCI. Its runtimes ignore `includes` and `excludes`, and so would allow every process
+    what Docker allows with CAP_SYS_ADMIN only: the conditions are evaluated here."""
     rules = [
         {key: value for key, value in rule.items() if key not in ("includes", "excludes", "comment")}
         for rule in docker["syscalls"]
@@ -106,7 +106,7 @@ def main():
         if checksum(upstream) != UPSTREAM_SHA256:
             refuse(f"{DOCKER} without our rule is not Docker's default: {checksum(upstream)}")
     else:
-        parser.error("name Docker's default.json, or say --check")
+        parser.error("give Docker's default.json, or --check")
     docker = for_docker(upstream)
     for file, profile in ((DOCKER, docker), (KUBERNETES, for_kubernetes(docker))):
         text = json.dumps(profile, indent=2) + "\n"
@@ -114,7 +114,7 @@ def main():
             file.write_text(text)
             print(f"wrote {file}")
         elif file.read_text() != text:
-            refuse(f"{file} is not what this script makes of Docker's default; run it without --check")
+            refuse(f"{file} is not what this script makes from Docker's default; run it without --check")
     if options.check:
         print("seccomp.json and kubernetes/seccomp.json are Docker's default and io_uring")
 

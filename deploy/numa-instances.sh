@@ -11,15 +11,15 @@ Usage: numa-instances.sh [OPTIONS] start|stop|status
 
 Runs one broker per NUMA node of this machine:
     numactl --cpunodebind=N --membind=N blipmq --config config/nodeN.toml
-Each is a broker of its own with its own ports; topics are not shared between them.
+Each instance is a broker of its own with its own ports; instances share no topics.
 
-  start    starts what does not run yet, after checking every configuration file
-  stop     sends SIGTERM, and waits until all that was accepted is delivered
+  start    starts the brokers that do not run yet, after checking every configuration file
+  stop     sends SIGTERM, and waits until accepted messages are delivered
   status   one line per node; exit status 0 if all run, 3 if not
 
-  --undo             the same as stop: nothing else of the machine is changed by a start
+  --undo             the same as stop: a start changes nothing else on the machine
 
-  --nodes LIST       these nodes only, like 0,2-3 (default: all nodes with cores and memory)
+  --nodes LIST       only these nodes, like 0,2-3 (default: all nodes with cores and memory)
   --config-dir DIR   where node0.toml, node1.toml ... are (default: config/ beside deploy/)
   --binary FILE      the broker (default: blipmq in PATH, else target/release/blipmq)
   --run-dir DIR      pid files and logs (default: /run/blipmq for root, else
@@ -96,8 +96,8 @@ while [ $# -gt 0 ]; do
     shift
 done
 if [ -z "$command" ]; then
-    # A dry run with nothing else shows the usual thing.
-    $dry_run || fail "say start, stop or status; see --help" 2
+    # A dry run without a command shows a start.
+    $dry_run || fail "give a command: start, stop or status; see --help" 2
     command=start
 fi
 [[ "$watch" =~ ^[0-9]{1,6}$ ]] || fail "--watch $watch is not a whole number of seconds" 2
@@ -116,19 +116,19 @@ fi
 
 readonly node_root=${SYSFS:-/sys}/devices/system/node
 if [ ! -e "$node_root/has_cpu" ] || [ ! -e "$node_root/has_memory" ]; then
-    fail "$node_root says nothing: this kernel knows no NUMA nodes; run \"blipmq --config FILE\" instead"
+    fail "$node_root is empty: this kernel has no NUMA nodes; run \"blipmq --config FILE\" instead"
 fi
 read -ra nodes_with_cpu <<<"$(expanded "$(cat "$node_root/has_cpu")")"
 read -ra nodes_with_memory <<<"$(expanded "$(cat "$node_root/has_memory")")"
 usable=()
 for node in "${nodes_with_cpu[@]}"; do
-    # A node without memory of its own cannot be bound to.
+    # Memory cannot be bound to a node without memory.
     if contains "$node" "${nodes_with_memory[@]}"; then usable+=("$node"); fi
 done
 
 nodes=("${usable[@]}")
 if [ -n "$nodes_asked" ]; then
-    # Assigned on its own, so that a bad list ends the script.
+    # A separate assignment, so that a bad list ends the script.
     list=$(expanded "$nodes_asked")
     read -ra nodes <<<"$list"
     for node in "${nodes[@]}"; do
@@ -137,7 +137,7 @@ if [ -n "$nodes_asked" ]; then
     done
 fi
 
-[ -d "$config_dir" ] || fail "$config_dir is not a folder; name the one with node0.toml by --config-dir"
+[ -d "$config_dir" ] || fail "$config_dir is not a folder; give the folder with node0.toml as --config-dir"
 config_dir=$(cd "$config_dir" && pwd)
 config_of() { echo "$config_dir/node$1.toml"; }
 pid_file_of() { echo "$run_dir/node$1.pid"; }
@@ -154,7 +154,8 @@ for file in "$config_dir"/node*.toml; do
     fi
 done
 
-# The pid of a node's broker, if it runs. The number alone may long belong to another process.
+# The pid of a node's running broker. The command line is compared, because the pid may have been
+# reused.
 pid_of() {
     local pid
     pid=$(cat "$(pid_file_of "$1")" 2>/dev/null) || return 1
@@ -170,7 +171,7 @@ find_binary() {
     fi
     $dry_run && return
     [ -x "$binary" ] ||
-        fail "there is no program $binary; build it (cargo build --release), or name it by --binary"
+        fail "there is no program $binary; build it (cargo build --release), or give it as --binary"
 }
 
 start_one() {
@@ -188,13 +189,13 @@ start_one() {
     setsid "${line[@]}" </dev/null >>"$(log_of "$node")" 2>&1 &
     pid=$!
     echo "$pid" >"$(pid_file_of "$node")"
-    # What is wrong with a port or a limit shows within moments.
+    # A problem with a port or a limit shows within moments.
     for _ in $(seq $((watch * 10))); do
         sleep 0.1
         if ! kill -0 "$pid" 2>/dev/null; then
             rm -f "$(pid_file_of "$node")"
             tail -n 5 "$(log_of "$node")" >&2
-            fail "node $node: the broker ended at once; its last words are above, all of them in $(log_of "$node")"
+            fail "node $node: the broker ended at once; the end of its log is above, all of it in $(log_of "$node")"
         fi
     done
     echo "node $node: started, pid $pid, log $(log_of "$node")"
@@ -205,7 +206,7 @@ start() {
         fail "numactl is not installed; install it (apt-get install numactl, dnf install numactl)"
     find_binary
     if ! $dry_run; then
-        # All files before any start: half of the brokers is worse than none.
+        # All files are checked before any start: half of the brokers are worse than none.
         for node in "${nodes[@]}"; do
             "$binary" check-config "$(config_of "$node")" >/dev/null ||
                 fail "nothing was started: $(config_of "$node") is not valid, see above"
@@ -233,7 +234,7 @@ stop() {
         deadline=$((SECONDS + stop_timeout))
         while pid_of "$node" >/dev/null && [ "$SECONDS" -lt "$deadline" ]; do sleep 0.1; done
         if pid_of "$node" >/dev/null; then
-            echo "node $node: pid $pid still runs after $stop_timeout s; wait, or end it by: kill -KILL $pid" >&2
+            echo "node $node: pid $pid still runs after $stop_timeout s; wait, or kill it: kill -KILL $pid" >&2
             failed=1
         else
             rm -f "$(pid_file_of "$node")"

@@ -10,15 +10,15 @@ usage() {
 Usage: sysctl.sh [--dry-run] [FILE]
        sysctl.sh [--dry-run] --undo
 
-Sets what FILE says (default: sysctl.d/60-blipmq.conf beside this script), in force until the next
-boot, but lowers nothing: where the machine has more already, that stays. Needs root.
+Applies the settings of FILE (default: sysctl.d/60-blipmq.conf beside this script) until the next boot.
+Lowers nothing: a larger value of the machine stays. Needs root.
 
   --dry-run   print what would be done, change nothing; needs no root
-  --undo      put back what was before the first run since the boot
+  --undo      restore the settings from before the first run since the boot
   --help      this text
 
 To keep the settings copy the file to /etc/sysctl.d; every boot reads it. To undo that, remove it
-there. What was before is in /run/blipmq/sysctl.before until it is undone.
+there. Until --undo the earlier settings are in /run/blipmq/sysctl.before.
 
 Environment: PROCFS (default /proc) and STATE_DIR (default /run/blipmq), for tests.
 EOF2
@@ -28,7 +28,7 @@ take_arguments "file" "$@"
 file=${given:-$(dirname "${BASH_SOURCE[0]}")/sysctl.d/60-blipmq.conf}
 [ -r "$file" ] || fail "cannot read $file"
 
-# Number by number the larger of both: a setting may have several, like net.ipv4.tcp_rmem.
+# The larger value, number by number: a setting may have several numbers, like net.ipv4.tcp_rmem.
 larger() {
     local -a now wanted
     local index
@@ -40,7 +40,7 @@ larger() {
     echo "${wanted[*]}"
 }
 
-# The whole file first: half of it is worse than none.
+# Reads the whole file before any change: half of the settings are worse than none.
 keys=() values=()
 while IFS= read -r line; do
     [[ "$line" =~ ^[[:space:]]*([#\;]|$) ]] && continue
@@ -53,7 +53,7 @@ for index in "${!keys[@]}"; do
     key=${keys[index]}
     path=${PROCFS:-/proc}/sys/${key//.//}
     if [ ! -e "$path" ]; then
-        echo "$key is not to be seen from in here, left alone"
+        echo "$key is not visible in this namespace, left alone"
         continue
     fi
     read -ra now <"$path"
@@ -63,6 +63,6 @@ for index in "${!keys[@]}"; do
     elif change_file "$path" "${now[*]}" "$value"; then
         $dry_run || echo "$key was ${now[*]}, is $value"
     else
-        fail "cannot write $value to $path; run as root on the machine itself, not in a container; --undo puts back what was changed"
+        fail "cannot write $value to $path; run as root on the machine itself, not in a container; --undo restores what was changed"
     fi
 done

@@ -1,26 +1,28 @@
 //! The configuration: TOML text to checked settings.
 //!
-//! Called by the command line at start. The broker gets [`Settings`] and never sees the text.
-//! Reading the file is the caller's part: text comes in, settings or a [`ConfigError`] go out.
+//! Called by the command line at the start. The broker gets [`Settings`] and never sees the text.
+//! The caller reads the file: text comes in, settings or a [`ConfigError`] go out.
 //!
 //! | to learn | read |
 //! |---|---|
 //! | which keys there are, their ranges and meaning | [`keys`] |
 //! | how text becomes settings | `parse` |
-//! | what can be wrong with a file, and the words for it | [`problem`] |
-//! | who may connect, and how secrets are kept out of texts | [`auth`], `parse/users` |
+//! | which problems a file can have, and their error texts | [`problem`] |
+//! | which keys conflict with each other | [`conflict`] |
+//! | which clients may connect, and how secrets are kept out of texts | [`auth`], `parse/users` |
 //! | how a list of cores is written | [`cores`] |
-//! | what a reload changes, and what only a restart does | [`change`] |
+//! | what a reload changes, and what only a restart changes | [`change`] |
 //! | how settings become text again | `print` |
 //!
 //! # Always true
 //! - A key is described once, in [`keys::KEYS`]; parsing, printing and error texts follow from it.
-//! - All that is wrong with a file is reported at once, one line each.
-//! - What [`Settings`] prints parses to the same settings, but for secrets, which it does not print:
-//!   what stands in their place is refused.
+//! - All problems of a file are reported at once, one line each.
+//! - Printed [`Settings`] parse to the same settings, but for secrets: their printed placeholder is
+//!   refused.
 
 pub mod auth;
 pub mod change;
+pub mod conflict;
 pub mod cores;
 pub mod keys;
 mod parse;
@@ -33,10 +35,11 @@ use crate::limits;
 
 pub use auth::{Auth, Login, Secret, User};
 pub use change::Change;
+pub use conflict::Conflict;
 pub use cores::{parse_cores, parse_cores_or_all};
-pub use problem::{ConfigError, Conflict};
+pub use problem::ConfigError;
 
-/// Everything that can be configured, checked. `Settings::default()` is what an empty file means.
+/// The checked configuration. `Settings::default()` is the meaning of an empty file.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Settings {
     /// `[server]`
@@ -58,7 +61,7 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Checked settings from the text of a configuration file. `file_name` is for error texts only.
+    /// Parses and checks the text of a configuration file. `file_name` is for error texts only.
     ///
     /// ```
     /// use blipmq::config::Settings;
@@ -76,32 +79,32 @@ impl Settings {
         parse::parse(file_name, text)
     }
 
-    /// Keys that are each in range but not possible together.
+    /// Keys that are each in range and conflict with each other.
     ///
-    /// `parse` has checked this; check again after flags have changed settings.
+    /// `parse` returns settings without conflicts; check again after flags have changed settings.
     pub fn conflicts(&self) -> Vec<Conflict> {
-        problem::conflicts(self)
+        conflict::conflicts(self)
     }
 }
 
 /// `[server]`
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Server {
-    /// Where clients connect.
+    /// The address at which BLIP/1 clients connect.
     pub bind_addr: SocketAddr,
-    /// CPU numbers to run on, ascending; `None` is every one this process is allowed.
+    /// CPU numbers to run on, ascending; `None` means every CPU that this process may use.
     pub cores: Option<Vec<usize>>,
     /// Connections at once, over all cores.
     pub max_connections: u32,
-    /// Longest payload.
+    /// Longest payload of a message.
     pub max_message_size_bytes: u32,
     /// Time from connecting to HELLO.
     pub auth_timeout_ms: u32,
-    /// Time a stop may take to deliver what was accepted.
+    /// Time a stop may take to deliver accepted messages.
     pub drain_timeout_ms: u32,
     /// Time over which a stop spreads the closing of connections.
     pub drain_spread_ms: u32,
-    /// Time a core that expects an arrival looks for it before it sleeps; 0 is never.
+    /// Time a core that expects an arrival polls for it before it sleeps; 0 means not at all.
     pub busy_poll_us: u32,
 }
 
@@ -123,15 +126,15 @@ impl Default for Server {
 /// `[nats]`
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Nats {
-    /// Whether NATS clients are served at all.
+    /// Whether NATS clients are served.
     pub enabled: bool,
-    /// Where they connect.
+    /// The address at which NATS clients connect.
     pub bind_addr: SocketAddr,
-    /// Messages one of their subscriptions may have queued.
+    /// Messages that one subscription of a NATS client may have queued.
     pub subscriber_capacity: u32,
     /// Silence after which a client is sent PING.
     pub ping_interval_ms: u32,
-    /// Unanswered PINGs after which it is closed.
+    /// Unanswered PINGs after which a client is disconnected.
     pub pings_max: u32,
 }
 
@@ -149,16 +152,16 @@ impl Default for Nats {
 
 /// A setting that is one of a few words.
 pub trait Choice: Copy + PartialEq + 'static {
-    /// Every one, as files write it.
+    /// Every choice, with its name in files.
     const NAMES: &'static [(&'static str, Self)];
 
-    /// As files write it.
+    /// The name in files.
     fn name(self) -> &'static str {
         let named = Self::NAMES.iter().find(|(_, choice)| *choice == self);
         named.expect("every choice has a name").0
     }
 
-    /// The one that files write so.
+    /// The choice with this name.
     fn named(name: &str) -> Option<Self> {
         Self::NAMES.iter().find(|(known, _)| *known == name).map(|(_, choice)| *choice)
     }
@@ -167,9 +170,9 @@ pub trait Choice: Copy + PartialEq + 'static {
 /// What happens to a subscription's messages when its queue is full.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OverflowPolicy {
-    /// `drop_oldest`: its oldest queued messages go.
+    /// `drop_oldest`: the oldest queued messages are dropped.
     DropOldest,
-    /// `drop_new`: new messages are not queued until there is room.
+    /// `drop_new`: new messages are dropped until there is room.
     DropNew,
     /// `block`: the topic's publishers wait until there is room.
     Block,
@@ -192,19 +195,19 @@ impl Choice for OverflowPolicy {
 /// `[queues]`
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Queues {
-    /// Messages a topic keeps for replay.
+    /// Messages a topic retains for replay.
     pub topic_capacity: u32,
-    /// Bytes a topic keeps for replay.
+    /// Bytes a topic retains for replay.
     pub topic_bytes: u64,
-    /// After this time without messages a topic gives up what it keeps.
+    /// Time without messages after which the retained messages of a topic are evicted.
     pub topic_idle_timeout_ms: u32,
     /// Messages one subscription may have queued.
     pub subscriber_capacity: u32,
     /// Bytes one subscription may have queued.
     pub subscriber_bytes: u64,
-    /// For subscriptions that choose none.
+    /// The policy of subscriptions that choose none.
     pub overflow_policy: OverflowPolicy,
-    /// Time publishers wait for a subscriber that takes nothing.
+    /// Time that publishers wait for a subscriber that reads nothing.
     pub block_timeout_ms: u32,
 }
 
@@ -227,9 +230,9 @@ impl Default for Queues {
 pub struct Delivery {
     /// Messages gathered per connection and turn.
     pub max_batch: u32,
-    /// Shards that topics are hashed to; 0 is twice the cores.
+    /// Shards that topics are hashed to; 0 means twice the cores.
     pub fanout_shards: u16,
-    /// For messages that say 0; 0 is for ever.
+    /// The time to live of messages that say 0; 0 means that they do not expire.
     pub default_ttl_ms: u32,
 }
 
@@ -263,11 +266,11 @@ impl Default for Limits {
 /// `[metrics]`
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Metrics {
-    /// Whether the page is served at all.
+    /// Whether the admin pages are served.
     pub enabled: bool,
-    /// Where Prometheus fetches it.
+    /// The address of the admin pages.
     pub bind_addr: SocketAddr,
-    /// What whoever reads it has to bring.
+    /// The token that requests must carry.
     pub token: Option<Secret>,
 }
 
@@ -278,18 +281,18 @@ impl Default for Metrics {
     }
 }
 
-/// How much is logged.
+/// How much is logged. Each level includes those before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogLevel {
-    /// What keeps the broker from working.
+    /// Failures that keep the broker from working.
     Error,
-    /// And what an operator should look at.
+    /// Conditions that an operator should look at.
     Warn,
-    /// And changes of state.
+    /// Changes of state.
     Info,
-    /// And every connection.
+    /// Every connection.
     Debug,
-    /// And whatever else there is.
+    /// All other events.
     Trace,
 }
 
@@ -303,7 +306,7 @@ impl Choice for LogLevel {
     ];
 }
 
-/// What a line of the log looks like.
+/// The format of a line of the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogFormat {
     /// For people.
@@ -320,9 +323,9 @@ impl Choice for LogFormat {
 /// `[logging]`
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Logging {
-    /// How much is logged.
+    /// The least severe level that is logged.
     pub level: LogLevel,
-    /// What a line looks like.
+    /// The format of a line.
     pub format: LogFormat,
 }
 

@@ -6,16 +6,16 @@
 //! The [`manual`] says how it works and why, and how to run it.
 
 pub mod broker;
-#[cfg(feature = "client")]
-pub mod client;
 pub mod config;
 pub mod limits;
 pub mod manual;
 pub mod nats;
 pub mod nkey;
-pub mod protocol;
+
+/// The wire protocol BLIP/1, in a crate of its own: clients need it too.
+pub use blipmq_protocol as protocol;
 
 /// The example of the README compiles.
-#[cfg(all(doctest, feature = "client"))]
+#[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;

@@ -1,23 +1,18 @@
-//! Every bound of the broker, and how the bounds relate.
+//! Every bound of the broker, and the relations between bounds.
 //!
-//! A bound that can be configured has its default and its allowed range here; `config` checks the
-//! range and names it in its error. A bound that is fixed has its reason beside it.
+//! A configurable bound has its default and its allowed range here; `config` checks the range and names
+//! it in the error. A fixed bound has its reason beside it. The bounds of the wire protocol are those
+//! of `protocol::limits`.
 
 use std::ops::RangeInclusive;
 
-/// Bytes every frame starts with.
-pub const FRAME_HEADER_LEN: usize = 8;
-/// Bytes of a MESSAGES frame before its first record.
-pub const MESSAGES_HEADER_LEN: usize = 40;
-/// Bytes of a record before its payload or headers.
-pub const RECORD_HEADER_LEN: usize = 4;
+#[doc(inline)]
+pub use crate::protocol::limits::{
+    FRAME_HEADER_LEN, FRAME_OVERHEAD_MAX, HELLO_LEN_MAX, MESSAGE_LEN_MAX, MESSAGES_HEADER_LEN,
+    RECORD_HEADER_LEN, TOPIC_ID_MAX, TOPIC_LEN_MAX, frame_len_max,
+};
 
-/// Longest topic or pattern, in bytes of UTF-8.
-pub const TOPIC_LEN_MAX: usize = 1_024;
-/// Longest frame accepted before HELLO was: nobody is known yet, so little memory is given.
-pub const HELLO_LEN_MAX: u32 = 16 * 1_024;
-
-/// Longest line of a NATS client without its end: as nats-server has it.
+/// Longest line of a NATS client without its end, as in nats-server.
 pub const NATS_CONTROL_LINE_MAX: usize = 4_096;
 
 /// Cores one broker can run on: the width of a `CoreSet`.
@@ -26,8 +21,6 @@ pub const CORES_MAX: usize = 256;
 pub const CPU_NUMBER_MAX: usize = 1_023;
 /// Shards one broker can have.
 pub const SHARDS_MAX: u16 = 4_096;
-/// Topic ids are 31 bits on the wire, because the top bit marks a provisional one.
-pub const TOPIC_ID_MAX: u32 = 0x7fff_ffff;
 
 /// `server.max_connections`
 pub const CONNECTIONS_DEFAULT: u32 = 10_000;
@@ -35,40 +28,41 @@ pub const CONNECTIONS_DEFAULT: u32 = 10_000;
 pub const CONNECTIONS_RANGE: RangeInclusive<u64> = 1..=1_000_000;
 /// `server.max_message_size_bytes`
 pub const MESSAGE_LEN_DEFAULT: u32 = 1 << 20;
-/// `server.max_message_size_bytes`; the upper end keeps a frame inside one 32-bit length with room.
-pub const MESSAGE_LEN_RANGE: RangeInclusive<u64> = 1..=(256 << 20);
+/// `server.max_message_size_bytes`
+pub const MESSAGE_LEN_RANGE: RangeInclusive<u64> = 1..=MESSAGE_LEN_MAX as u64;
 /// `server.auth_timeout_ms`
 pub const AUTH_TIMEOUT_MS_DEFAULT: u32 = 5_000;
 /// `server.drain_timeout_ms`
 pub const DRAIN_TIMEOUT_MS_DEFAULT: u32 = 10_000;
-/// `server.drain_spread_ms`: a broker with 10,000 clients sends 5 of them away each millisecond.
+/// `server.drain_spread_ms`: a broker with 10,000 clients closes 5 connections each millisecond.
 pub const DRAIN_SPREAD_MS_DEFAULT: u32 = 2_000;
-/// `server.drain_spread_ms`; 0 closes every connection as soon as it has everything.
+/// `server.drain_spread_ms`; 0 closes every connection as soon as it has received everything.
 pub const DRAIN_SPREAD_MS_RANGE: RangeInclusive<u64> = 0..=3_600_000;
-/// A stop spreads the closing of few connections over less: so long for each. That many clients a
-/// second any broker takes in again.
+/// The most that a stop spreads the closing of connections over, for each connection: every broker can
+/// accept clients that reconnect at this rate.
 pub const DRAIN_SPREAD_NS_EACH: u64 = 1_000_000;
-/// `server.busy_poll_us`: about what sleeping and being woken costs of a CPU, so that to look in
-/// vain at most doubles it.
+/// `server.busy_poll_us`: about the CPU time of a sleep and a wake-up, so that polling in vain at most
+/// doubles that cost.
 pub const BUSY_POLL_US_DEFAULT: u32 = 40;
 /// `server.busy_poll_us`; 0 means never.
 pub const BUSY_POLL_US_RANGE: RangeInclusive<u64> = 0..=1_000;
 /// Range of every timeout.
 pub const TIMEOUT_MS_RANGE: RangeInclusive<u64> = 1..=3_600_000;
 
-/// `nats.subscriber_capacity`, in messages. NATS has no GAP: what is dropped its client can only
-/// guess, so there is room for as much as it expects: `queues.subscriber_bytes` are what nats-server gives.
+/// `nats.subscriber_capacity`, in messages. NATS has no GAP, so a client cannot know which messages were
+/// dropped; the queue is therefore as large as clients expect: `queues.subscriber_bytes` is the bound of
+/// nats-server.
 pub const NATS_SUBSCRIBER_CAPACITY_DEFAULT: u32 = 1_048_576;
-/// `nats.ping_interval_ms`: that of nats-server.
+/// `nats.ping_interval_ms`, as in nats-server.
 pub const PING_INTERVAL_MS_DEFAULT: u32 = 120_000;
-/// `nats.pings_max`: that of nats-server.
+/// `nats.pings_max`, as in nats-server.
 pub const PINGS_DEFAULT: u32 = 2;
 /// `nats.pings_max`
 pub const PINGS_RANGE: RangeInclusive<u64> = 1..=1_000;
 
 /// `queues.topic_capacity`, in messages.
 pub const TOPIC_CAPACITY_DEFAULT: u32 = 10_000;
-/// `queues.topic_capacity`; 0 keeps none.
+/// `queues.topic_capacity`; 0 retains none.
 pub const TOPIC_CAPACITY_RANGE: RangeInclusive<u64> = 0..=16_777_216;
 /// `queues.topic_bytes`
 pub const TOPIC_BYTES_DEFAULT: u64 = 16 << 20;
@@ -102,27 +96,28 @@ pub const MEMORY_DEFAULT: u64 = 2 << 30;
 pub const MEMORY_RANGE: RangeInclusive<u64> = (1 << 20)..=(1 << 50);
 /// `limits.max_topics`, over all cores.
 pub const TOPICS_DEFAULT: u32 = 1_000_000;
-/// `limits.max_topics`; the upper half of all ids is for topics that are not kept.
+/// `limits.max_topics`; the upper half of all ids is for ephemeral topics.
 pub const TOPICS_RANGE: RangeInclusive<u64> = 1..=TOPIC_ID_MAX as u64 / 2;
 /// `limits.max_subscriptions_per_connection`
 pub const SUBSCRIPTIONS_DEFAULT: u32 = 100_000;
 /// `limits.max_subscriptions_per_connection`
 pub const SUBSCRIPTIONS_RANGE: RangeInclusive<u64> = 1..=16_777_216;
-/// OPENs a connection may have made that are remembered by request number.
+/// OPENs of one connection that are remembered by request number.
 pub const OPENS_PER_CONNECTION_MAX: usize = 1_000_000;
 
-/// Bytes one vectored send gathers at most, unless a single frame is larger: beyond this the
-/// system call is a small part of the copy.
+/// Bytes one vectored send gathers at most, unless a single frame is larger: beyond this the system call
+/// costs little compared to the copy.
 pub const SEND_BYTES_MAX: usize = 256 * 1_024;
 /// Ranges one vectored send gathers at most; the kernel's own bound (UIO_MAXIOV) is 1,024.
 pub const SEND_RANGES_MAX: usize = 512;
-/// Bytes of answers (TOPIC, PONG, ERROR ...) a connection may have waiting. Above it the
-/// connection is not read until it takes some: a client that asks without listening slows itself.
+/// Bytes of answers (TOPIC, PONG, ERROR ...) that may wait for a connection. Above this the connection is
+/// not read until the client reads some: a client that asks without reading slows itself.
 pub const ANSWER_BYTES_MAX: usize = 64 * 1_024;
-/// Requests of one connection that may wait for another core's answer before it is not read.
+/// Requests of one connection that may wait for another core's answer. At this number the connection is
+/// not read.
 pub const PENDING_REQUESTS_MAX: u32 = 4_096;
-/// Runs of missed messages remembered for one subscription that cannot be told yet. A subscriber
-/// that is behind by more distinct runs is disconnected: what it lost could not be told in full.
+/// Runs of missed messages remembered for one subscription that cannot be reported yet. A subscriber that
+/// is behind by more runs is disconnected, because its losses could no longer be reported in full.
 pub const GAP_RUNS_MAX: usize = 16_384;
 
 /// Bytes of frames one ingest batch gathers before it is closed.
@@ -130,28 +125,17 @@ pub const INGEST_BATCH_BYTES_MAX: usize = 128 * 1_024;
 /// Bytes of frames a core takes in between two fan-outs.
 pub const INGEST_BYTES_PER_TURN: usize = 512 * 1_024;
 
-/// Mesh: letters in flight per ordered pair of cores and lane. One letter is what a core had for
-/// another in one turn, so this bounds turns, and the next bound bytes.
+/// Mesh messages in flight per ordered pair of cores and lane. One mesh message has all that a core had
+/// for another in one turn, so this bounds turns, and the next bound bytes.
 pub const MESH_LETTERS_MAX: usize = 16;
-/// Mesh: bytes a core keeps for another whose channel is full before it stops reading what feeds it.
+/// Bytes a core holds for another core whose channel is full, before it stops reading the connections
+/// that feed them.
 pub const MESH_OUTGOING_BYTES_MAX: usize = 1 << 20;
 
-/// After its last byte a connection is kept this long for the peer to read it and close: closing
-/// at once would let a reset overtake the last ERROR.
+/// Time that a connection stays open after its last byte, for the peer to read and close: closing at once
+/// would let a reset overtake the last ERROR.
 pub const LINGER_MS: u64 = 2_000;
 
 const _: () = assert!(CORES_MAX <= CPU_NUMBER_MAX + 1);
 const _: () = assert!(SEND_RANGES_MAX <= 1_024);
-const _: () = assert!(HELLO_LEN_MAX as usize > FRAME_HEADER_LEN);
 const _: () = assert!(INGEST_BATCH_BYTES_MAX <= INGEST_BYTES_PER_TURN);
-const _: () = assert!(*MESSAGE_LEN_RANGE.end() + FRAME_OVERHEAD_MAX < TOPIC_ID_MAX as u64);
-
-/// Most bytes a frame with one message adds to its payload: header, record, and the largest
-/// header block (its length is 16 bits).
-pub const FRAME_OVERHEAD_MAX: u64 = (MESSAGES_HEADER_LEN + RECORD_HEADER_LEN + 2 + 65_535) as u64;
-
-/// Longest frame for a given longest message: room for one such message with the largest header
-/// block, which also lets small messages share a frame.
-pub const fn frame_len_max(message_len_max: u32) -> u32 {
-    message_len_max + FRAME_OVERHEAD_MAX as u32
-}

@@ -2,13 +2,13 @@
 //!
 //! | to learn | read |
 //! |---|---|
-//! | what the commands are | `cli` |
-//! | how the broker meets sockets | `server` |
+//! | which commands exist and what each does | `cli` |
+//! | how the broker is connected to sockets | `server` |
 
 mod cli;
 mod server;
 
-// Messages are allocated on one core and freed on another, which mimalloc does well.
+// Messages are allocated on one core and freed on another: a pattern that mimalloc handles well.
 #[cfg(feature = "mimalloc")]
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

@@ -1,12 +1,12 @@
-//! Nkeys: the text NATS writes Ed25519 public keys in, and signatures made with them.
+//! Nkeys: the notation of NATS for Ed25519 public keys, and signatures made with them.
 //!
 //! Used by `config`, which reads a user's nkey, and by `broker::auth`, which checks a signature.
-//! A public nkey is base32 of: one byte of kind, 32 of key, 2 of CRC-16/XMODEM.
+//! A public nkey is the base32 of 1 byte of kind, 32 bytes of key, and 2 bytes of CRC-16/XMODEM.
 
 use data_encoding::{BASE32_NOPAD, BASE64_NOPAD, BASE64URL_NOPAD};
 use ed25519_dalek::{Signature, VerifyingKey};
 
-/// Kind and key and checksum.
+/// Bytes of kind, key and checksum.
 const DECODED_LEN: usize = 1 + 32 + 2;
 /// The kind byte of a user's public nkey: its text begins with `U`.
 const USER: u8 = 20 << 3;
@@ -19,25 +19,27 @@ pub struct UserNkey {
 }
 
 impl UserNkey {
-    /// Reads `U...`; the error says what is wrong and what to do, and repeats nothing of the text.
+    /// Parses `U...`. The error says what is wrong and what to do, and repeats nothing of the text.
     pub fn parse(text: &str) -> Result<UserNkey, &'static str> {
         match text.bytes().next() {
-            None => return Err("it is empty; give a user's public nkey, which begins with U"),
+            None => {
+                return Err("the nkey is empty; give a user's public nkey, which begins with U");
+            }
             Some(b'S') => {
-                return Err("it is a seed, which is secret: give the public nkey, which begins \
-                            with U (`nk -inkey FILE -pubout` prints it), and change the seed if \
+                return Err("this is a seed, which is secret: give the public nkey, which begins \
+                            with U (`nk -inkey FILE -pubout` prints it), and replace the seed if \
                             others may have seen this file");
             }
             Some(b'A' | b'O' | b'N' | b'C' | b'X' | b'P') => {
                 return Err(
-                    "it is not the key of a user: give a user's public nkey, which begins \
+                    "this is not the key of a user: give a user's public nkey, which begins \
                             with U",
                 );
             }
             Some(_) => {}
         }
-        const BAD: &str = "it is not an nkey: give a user's public nkey, U and 55 more characters, \
-                           letter by letter as `nk -gen user -pubout` printed it";
+        const BAD: &str = "this is not an nkey: give a user's public nkey, U and 55 more characters, \
+                           exactly as `nk -gen user -pubout` printed it";
         let decoded = BASE32_NOPAD.decode(text.as_bytes()).map_err(|_| BAD)?;
         let decoded: [u8; DECODED_LEN] = decoded.try_into().map_err(|_| BAD)?;
         let (body, checksum) = decoded.split_at(DECODED_LEN - 2);
@@ -49,12 +51,13 @@ impl UserNkey {
         Ok(UserNkey { text: text.to_owned(), key })
     }
 
-    /// As it was written.
+    /// The nkey as text.
     pub fn as_str(&self) -> &str {
         &self.text
     }
 
-    /// Whether `signature`, in either base64 and with or without padding, is of these bytes.
+    /// Whether the key has signed these bytes. `signature` is base64 in either alphabet, with or without
+    /// padding.
     pub fn has_signed(&self, bytes: &[u8], signature: &str) -> bool {
         let signature = signature.trim_end_matches('=').as_bytes();
         let decoded = BASE64URL_NOPAD.decode(signature).or_else(|_| BASE64_NOPAD.decode(signature));
@@ -115,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn a_signature_counts_in_either_base64_and_for_its_bytes_and_key_alone() {
+    fn a_signature_is_valid_in_either_base64_and_for_its_bytes_and_key_alone() {
         let signer = SigningKey::from_bytes(&[7; 32]);
         let nkey = UserNkey::parse(&text_of(USER, &signer.verifying_key().to_bytes())).unwrap();
         let signature = signer.sign(b"nonce").to_bytes();

@@ -64,11 +64,11 @@ fn node_files_differ_in_their_ports_alone_and_leave_cores_to_numactl() {
 #[test]
 fn examples_of_the_readme_parse() {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("README.md");
-    let readme = fs::read_to_string(path).expect("it is there");
+    let readme = fs::read_to_string(path).expect("an existing file");
     let examples: Vec<&str> = readme.split("```toml\n").skip(1).collect();
     assert!(examples.len() >= 2);
     for example in examples {
-        let (example, _) = example.split_once("```").expect("it ends");
+        let (example, _) = example.split_once("```").expect("the end of the example");
         Settings::parse("README.md", example).unwrap_or_else(|error| panic!("{example}\n{error}"));
     }
 }
@@ -88,7 +88,7 @@ fn every_file_in_config_parses() {
 #[test]
 fn the_readme_marks_the_keys_that_need_a_restart_and_no_others() {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("README.md");
-    let readme = fs::read_to_string(path).expect("it is there");
+    let readme = fs::read_to_string(path).expect("an existing file");
     for key in &KEYS {
         let start = format!("| `[{}] {}` ", key.table, key.name);
         let row = readme.lines().find(|line| line.starts_with(&start)).expect(&start);
@@ -100,7 +100,7 @@ fn the_readme_marks_the_keys_that_need_a_restart_and_no_others() {
 #[test]
 fn the_manual_says_of_every_key_when_it_applies() {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("src/manual/operations.rs");
-    let chapter = fs::read_to_string(path).expect("it is there");
+    let chapter = fs::read_to_string(path).expect("an existing file");
     for applies in [Applies::Restart, Applies::NewSubscriptions] {
         let keys = KEYS.iter().filter(|key| key.applies == applies);
         let keys: Vec<String> = keys.map(|key| format!("`{}.{}`", key.table, key.name)).collect();

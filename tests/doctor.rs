@@ -1,4 +1,4 @@
-//! `blipmq doctor`: what it says of this machine, and of machines that are made for it.
+//! `blipmq doctor`: its reports on this machine and on simulated ones.
 
 mod support;
 
@@ -9,11 +9,11 @@ use std::process::{Command, Output};
 use serde_json::Value;
 use support::running::{Broker, TempFile, blipmq, cores};
 
-/// Ports that are always free.
+/// Addresses that are always free.
 const FREE: &str = "[server]\nbind_addr = \"127.0.0.1:0\"\n[nats]\nbind_addr = \"127.0.0.1:0\"\n\
                     [metrics]\nbind_addr = \"127.0.0.1:0\"\n";
 
-/// A file with [`FREE`] and these lines in `[server]`.
+/// Creates a configuration file with [`FREE`] and further lines in `[server]`.
 fn config(server: &str) -> TempFile {
     let text = FREE.replace("[server]\n", &format!("[server]\n{server}\n"));
     TempFile::new("doctor.toml", text.as_bytes())
@@ -24,14 +24,14 @@ fn doctor(config: &TempFile, words: &[&str]) -> Command {
 }
 
 fn run(mut command: Command) -> Output {
-    command.output().expect("it starts")
+    command.output().expect("blipmq starts")
 }
 
 fn text(bytes: &[u8]) -> String {
-    String::from_utf8(bytes.to_vec()).expect("it is UTF-8")
+    String::from_utf8(bytes.to_vec()).expect("UTF-8")
 }
 
-/// Name and status of each line that is a check.
+/// Returns the name and the status of each check in a text report.
 fn statuses(report: &str) -> Vec<(String, String)> {
     let checks = report.lines().filter(|line| !line.starts_with(' ') && line.contains("  "));
     checks
@@ -52,7 +52,7 @@ fn check<'a>(report: &'a Value, name: &str) -> &'a Value {
     checks.iter().find(|check| check["name"] == name).unwrap_or_else(|| panic!("no {name}"))
 }
 
-/// A machine below a folder, gone when dropped.
+/// The files of a simulated machine, removed when dropped.
 struct Tree(PathBuf);
 
 impl Tree {
@@ -63,7 +63,7 @@ impl Tree {
         std::fs::create_dir_all(&root).expect("a folder can be made");
         for (path, text) in files {
             let path = root.join(path);
-            std::fs::create_dir_all(path.parent().expect("a folder")).expect("it can be made");
+            std::fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
             std::fs::write(path, text).expect("a file can be written");
         }
         Tree(root)
@@ -81,33 +81,34 @@ impl Drop for Tree {
 }
 
 #[test]
-fn this_machine_which_runs_brokers_has_no_failures_and_both_outputs_say_the_same() {
+fn this_machine_has_no_failures_and_both_outputs_agree() {
     let config = config("max_connections = 100");
     let plain = run(doctor(&config, &[]));
     assert_eq!(plain.status.code(), Some(0), "{}", text(&plain.stdout));
     assert_eq!(text(&plain.stderr), "");
-    let said = text(&plain.stdout);
-    assert!(!said.contains('\x1b'), "colours are for terminals: {said:?}");
+    let report_text = text(&plain.stdout);
+    assert!(!report_text.contains('\x1b'), "colours are for terminals: {report_text:?}");
 
     let output = run(doctor(&config, &["--json"]));
     assert_eq!((output.status.code(), text(&output.stderr).as_str()), (Some(0), ""));
     let report = json(&output);
     let checks = report["checks"].as_array().expect("a list");
-    let same = checks.iter().map(|check| {
+    let from_json = checks.iter().map(|check| {
         let of = |key: &str| check[key].as_str().expect(key).to_owned();
         for key in ["found", "wanted", "why"] {
             assert!(!of(key).is_empty(), "{check}");
         }
-        let line = said.lines().find(|line| line.split_whitespace().nth(1) == Some(&of("name")));
-        assert!(line.expect("it is there").contains(&of("found")), "{check}");
-        let fixed = check["fix"].as_str().map(|fix| said.contains(&format!("fix: {fix}\n")));
+        let line =
+            report_text.lines().find(|line| line.split_whitespace().nth(1) == Some(&of("name")));
+        assert!(line.expect("a line of the check").contains(&of("found")), "{check}");
+        let fixed = check["fix"].as_str().map(|fix| report_text.contains(&format!("fix: {fix}\n")));
         match of("status").as_str() {
             "OK" | "UNKNOWN" => assert_eq!(fixed, None, "{check}"),
             _ => assert_eq!(fixed, Some(true), "{check}"),
         }
         (of("name"), of("status"))
     });
-    assert_eq!(statuses(&said), same.collect::<Vec<_>>());
+    assert_eq!(statuses(&report_text), from_json.collect::<Vec<_>>());
     let counted = |status: &str| checks.iter().filter(|check| check["status"] == status).count();
     for (key, status) in [("ok", "OK"), ("warn", "WARN"), ("fail", "FAIL"), ("unknown", "UNKNOWN")]
     {
@@ -130,15 +131,15 @@ fn a_machine_with_a_failure_has_status_1_and_one_line_on_stderr() {
     );
     let config = config("");
     let output = run(doctor(&config, &["--root", tree.path()]));
-    let (said, told) = (text(&output.stdout), text(&output.stderr));
-    assert_eq!(output.status.code(), Some(1), "{said}");
-    assert!(told.starts_with("blipmq: 2 of ") && told.lines().count() == 1, "{told}");
+    let (report_text, error) = (text(&output.stdout), text(&output.stderr));
+    assert_eq!(output.status.code(), Some(1), "{report_text}");
+    assert!(error.starts_with("blipmq: 2 of ") && error.lines().count() == 1, "{error}");
     let kernel = "FAIL     kernel                  5.15.0-91-generic         wanted 6.1 or later\n         \
                   why: ";
-    assert!(said.starts_with(kernel), "{said}");
-    assert!(said.contains("fix: sysctl -w kernel.io_uring_disabled=0\n"), "{said}");
-    assert!(said.contains("WARN     net.core.somaxconn      128 "), "{said}");
-    assert!(said.contains("UNKNOWN  net.core.rmem_max       cannot read "), "{said}");
+    assert!(report_text.starts_with(kernel), "{report_text}");
+    assert!(report_text.contains("fix: sysctl -w kernel.io_uring_disabled=0\n"), "{report_text}");
+    assert!(report_text.contains("WARN     net.core.somaxconn      128 "), "{report_text}");
+    assert!(report_text.contains("UNKNOWN  net.core.rmem_max       cannot read "), "{report_text}");
 
     let output = run(doctor(&config, &["--root", tree.path(), "--json"]));
     assert_eq!(output.status.code(), Some(1));
@@ -146,7 +147,7 @@ fn a_machine_with_a_failure_has_status_1_and_one_line_on_stderr() {
 }
 
 #[test]
-fn warnings_and_what_is_unknown_fail_nothing() {
+fn warnings_and_unknown_facts_are_not_failures() {
     let tree = Tree::new(
         "slow",
         &[
@@ -156,15 +157,22 @@ fn warnings_and_what_is_unknown_fail_nothing() {
         ],
     );
     let output = run(doctor(&config(""), &["--root", tree.path()]));
-    let said = text(&output.stdout);
-    assert_eq!((output.status.code(), text(&output.stderr).as_str()), (Some(0), ""), "{said}");
-    assert!(said.contains("WARN     net.ipv4.tcp_wmem "), "{said}");
-    assert!(said.contains("fix: deploy/hugepages.sh 0\n"), "{said}");
-    assert!(said.ends_with(" UNKNOWN\n") && said.contains(", 2 WARN, 0 FAIL, "), "{said}");
+    let report_text = text(&output.stdout);
+    assert_eq!(
+        (output.status.code(), text(&output.stderr).as_str()),
+        (Some(0), ""),
+        "{report_text}"
+    );
+    assert!(report_text.contains("WARN     net.ipv4.tcp_wmem "), "{report_text}");
+    assert!(report_text.contains("fix: deploy/hugepages.sh 0\n"), "{report_text}");
+    assert!(
+        report_text.ends_with(" UNKNOWN\n") && report_text.contains(", 2 WARN, 0 FAIL, "),
+        "{report_text}"
+    );
 }
 
 #[test]
-fn more_connections_than_a_process_can_have_files_are_a_failure_with_both_numbers() {
+fn more_connections_than_possible_files_are_a_failure_with_both_numbers() {
     let tree = Tree::new("files", &[("proc/sys/fs/nr_open", "65536\n")]);
     let output =
         run(doctor(&config("max_connections = 100000"), &["--root", tree.path(), "--json"]));
@@ -176,9 +184,9 @@ fn more_connections_than_a_process_can_have_files_are_a_failure_with_both_number
     assert!(wanted.contains("server.max_connections = 100000"), "{wanted}");
 }
 
-/// Whether a process may have more files than its limit is for the kernel to say: root may.
+/// The kernel decides whether a process may exceed its limit: root may.
 #[test]
-fn doctor_and_the_start_agree_about_open_files() {
+fn doctor_and_a_start_agree_on_open_files() {
     let file = config("max_connections = 1000000");
     let limited = |command: &str| {
         let mut limited = Command::new("sh");
@@ -212,16 +220,16 @@ fn a_core_that_is_not_allowed_is_a_failure() {
 }
 
 #[test]
-fn a_port_that_another_program_has_is_a_failure_and_one_a_broker_serves_is_not() {
+fn a_port_of_another_program_is_a_failure_and_one_of_a_broker_is_not() {
     let Some(cores) = cores(1) else { return };
     let broker = Broker::start(&cores);
-    let nats = broker.nats.expect("it serves NATS too");
+    let nats = broker.nats.expect("a NATS address");
     let other = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let text = format!(
         "[server]\nbind_addr = \"{}\"\n[nats]\nbind_addr = \"{nats}\"\n[metrics]\n\
          bind_addr = \"{}\"\n",
         broker.addr,
-        other.local_addr().expect("it listens"),
+        other.local_addr().expect("a listening socket"),
     );
     let file = TempFile::new("doctor.toml", text.as_bytes());
     let output = run(doctor(&file, &["--json"]));
@@ -232,15 +240,15 @@ fn a_port_that_another_program_has_is_a_failure_and_one_a_broker_serves_is_not()
         assert_eq!(check(&report, key)["found"], served, "{report}");
         assert_eq!(check(&report, key)["status"], "OK");
     }
-    let taken = check(&report, "metrics.bind_addr");
-    assert_eq!(taken["status"], "FAIL");
-    let found = taken["found"].as_str().expect("a text");
+    let in_use = check(&report, "metrics.bind_addr");
+    assert_eq!(in_use["status"], "FAIL");
+    let found = in_use["found"].as_str().expect("a text");
     assert!(found.ends_with(&format!(", pid {}", std::process::id())), "{found}");
     broker.stop();
 }
 
 #[test]
-fn a_configuration_that_is_wrong_is_told_before_anything_is_checked() {
+fn an_invalid_configuration_is_reported_before_any_check() {
     let file = TempFile::new("doctor.toml", b"[server]\nmax_connections = 0\n");
     let output = run(doctor(&file, &[]));
     assert_eq!(output.status.code(), Some(1));
@@ -249,7 +257,7 @@ fn a_configuration_that_is_wrong_is_told_before_anything_is_checked() {
 }
 
 #[test]
-fn help_tells_the_exit_status_and_hides_what_is_for_tests() {
+fn help_explains_the_exit_status_and_hides_the_option_for_tests() {
     let output = run(blipmq(&["doctor", "--help"]));
     let help = text(&output.stdout);
     assert_eq!(output.status.code(), Some(0));

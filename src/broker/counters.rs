@@ -94,10 +94,10 @@ pub struct Counters {
     pub connections_opened: Counter,
     /// Connections that ended.
     pub connections_closed: Counter,
-    /// Of the first, those of NATS clients.
-    pub nats_connections_opened: Counter,
-    /// Of the second, those of NATS clients.
-    pub nats_connections_closed: Counter,
+    /// Of the first, by protocol, see [`Counters::opened_by`].
+    opened_by_protocol: [Counter; PROTOCOLS_MAX],
+    /// Of the second, likewise.
+    closed_by_protocol: [Counter; PROTOCOLS_MAX],
     /// Subscriptions in force now.
     pub subscriptions: Counter,
     /// Topics this core owns now.
@@ -108,7 +108,20 @@ pub struct Counters {
     pub mesh_full: Counter,
 }
 
+/// Protocols there may be.
+const PROTOCOLS_MAX: usize = 8;
+
 impl Counters {
+    /// Connections of a protocol this core was given.
+    pub fn opened_by(&self, protocol: usize) -> &Counter {
+        &self.opened_by_protocol[protocol]
+    }
+
+    /// Connections of a protocol that ended.
+    pub fn closed_by(&self, protocol: usize) -> &Counter {
+        &self.closed_by_protocol[protocol]
+    }
+
     /// Times a queue with this policy was full when messages came.
     pub fn overflows_of(&self, policy: OverflowPolicy) -> &Counter {
         &self.queue_overflows[policy as usize]

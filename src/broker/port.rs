@@ -10,9 +10,9 @@
 
 use bytes::Bytes;
 
-use super::ConnectionId;
-use super::letter::Letter;
-use super::notice::Notice;
+use super::frontends::notice::Notice;
+use super::ids::ConnectionId;
+use super::mesh::Message;
 use crate::protocol::CoreId;
 
 /// The outside of one core, as its turn needs it.
@@ -30,11 +30,56 @@ pub trait Port {
     fn close(&mut self, connection: ConnectionId, last: Bytes);
 
     /// Hands a message to a lane to another core, or returns it if the lane is full.
-    fn try_send(&mut self, to: CoreId, lane: usize, message: Letter) -> Result<(), Letter>;
+    fn try_send(&mut self, to: CoreId, lane: usize, message: Message) -> Result<(), Message>;
 
     /// Takes the next message of a lane from another core.
-    fn try_recv(&mut self, from: CoreId, lane: usize) -> Option<Letter>;
+    fn try_recv(&mut self, from: CoreId, lane: usize) -> Option<Message>;
 
     /// Logs what an operator may want to hear of.
     fn notice(&mut self, notice: Notice);
+}
+
+/// A port without an outside: it keeps what a broker of one core hands out, for tests and for programs
+/// that embed such a broker.
+#[derive(Debug, Default)]
+pub struct InMemory {
+    /// Sends in their order; `Broker::sent` completes each.
+    pub sends: Vec<(ConnectionId, Vec<Bytes>)>,
+    /// Connections that were closed, with their last bytes; `Broker::closed` completes each.
+    pub closes: Vec<(ConnectionId, Bytes)>,
+    /// Connections whose input is not wanted at the moment.
+    pub paused: Vec<ConnectionId>,
+    /// What an operator may want to hear of.
+    pub notices: Vec<Notice>,
+}
+
+impl Port for InMemory {
+    fn send(&mut self, connection: ConnectionId, ranges: &mut Vec<Bytes>) {
+        self.sends.push((connection, std::mem::take(ranges)));
+    }
+
+    fn pause(&mut self, connection: ConnectionId) {
+        self.paused.push(connection);
+    }
+
+    fn resume(&mut self, connection: ConnectionId) {
+        self.paused.retain(|paused| *paused != connection);
+    }
+
+    fn close(&mut self, connection: ConnectionId, last: Bytes) {
+        self.closes.push((connection, last));
+    }
+
+    fn try_send(&mut self, _: CoreId, _: usize, message: Message) -> Result<(), Message> {
+        // There is no other core; what is meant for one would wait for ever.
+        Err(message)
+    }
+
+    fn try_recv(&mut self, _: CoreId, _: usize) -> Option<Message> {
+        None
+    }
+
+    fn notice(&mut self, notice: Notice) {
+        self.notices.push(notice);
+    }
 }

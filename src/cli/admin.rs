@@ -1,12 +1,12 @@
 //! A blocking client of the broker's admin API: JSON over HTTP, on the address of the metrics.
 //!
-//! Called by `top` and `reload`. What the answers hold is in `model`.
+//! Called by `top` and `reload`. The types of the answers are in `model`.
 //!
 //! # Always true
-//! - Only GET is sent, to the address that was named: no proxy, no redirect, so a token goes nowhere
-//!   else.
-//! - An answer takes at most [`TIMEOUT`] and [`ANSWER_LEN_MAX`] bytes, whoever gives it.
-//! - Text of the answers is [`model::Printable`]: no control character of it reaches a terminal.
+//! - Requests are GET and go to the given address only: no proxy and no redirect, so that a token
+//!   never reaches another host.
+//! - An answer is limited to [`TIMEOUT`] and [`ANSWER_LEN_MAX`] bytes, whatever program sends it.
+//! - Text in answers is [`model::Printable`]: its control characters never reach a terminal.
 
 pub mod model;
 
@@ -20,21 +20,22 @@ use thiserror::Error;
 use ureq::Agent;
 use ureq::http::header::AUTHORIZATION;
 
-use model::{Configured, Connection, Cores, Page, Printable, Status, Subscription, Topic};
+use model::{ConfigurationStatus, Connection, Cores, Page, Printable, Status, Subscription, Topic};
 
-/// The whole of a request. The broker itself waits a second for cores that do not answer.
+/// The time limit of a whole request. The broker itself waits a second for a core that does not
+/// answer.
 pub const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// 1,000 rows with names of 64 KiB fit; whatever sends more is no BlipMQ.
+/// The limit of an answer: 1,000 rows with names of 64 KiB fit, and BlipMQ never sends more.
 const ANSWER_LEN_MAX: u64 = 64 << 20;
 
-/// Characters of a foreign answer that are shown.
+/// The most characters of an unexpected answer that an error quotes.
 const QUOTE_LEN_MAX: usize = 120;
 
-/// Where the admin API is, and what it wants to see.
+/// The address of the admin API and its token.
 #[derive(Debug, Args)]
 pub struct AdminArgs {
-    /// Where the broker serves its metrics, `[metrics] bind_addr`: a URL, or host:port.
+    /// The address of the broker's metrics and admin API, `[metrics] bind_addr`: a URL or host:port.
     #[arg(
         long,
         value_name = "URL",
@@ -43,46 +44,46 @@ pub struct AdminArgs {
         value_parser = parse_base
     )]
     metrics: String,
-    /// The value of `[metrics] token`, if it is set. Others on this machine see what is on a command
-    /// line, and not what is in the environment.
+    /// The value of `[metrics] token`, if set. Other users of this machine can see command lines but
+    /// not environment variables.
     #[arg(long, env = "BLIPMQ_METRICS_TOKEN", hide_env_values = true, value_parser = parse_token)]
     token: Option<String>,
 }
 
-/// Why an answer was not had.
+/// Why a request to the admin API failed.
 #[derive(Debug, Error)]
 pub enum AdminError {
     #[error(
         "cannot reach {base}: {reason}; is the broker running, with `[metrics] enabled = true` and \
-         this `bind_addr`? Name another address with --metrics"
+         this `bind_addr`? Give another address with --metrics"
     )]
     Unreachable { base: String, reason: String },
     #[error(
-        "{base} wants a token (401: {told}); give the value of `[metrics] token` in \
+        "{base} requires a token (401: {reason}); give the value of `[metrics] token` in \
          BLIPMQ_METRICS_TOKEN or with --token"
     )]
-    TokenMissing { base: String, told: String },
+    TokenMissing { base: String, reason: String },
     #[error(
-        "{base} refuses the token (401: {told}); the value of `[metrics] token` in the broker's \
-         configuration is wanted"
+        "{base} refuses the token (401: {reason}); give the value of `[metrics] token` from the \
+         broker's configuration"
     )]
-    TokenWrong { base: String, told: String },
-    #[error("{url} answered {status}: {told}")]
-    Refused { url: String, status: u16, told: String },
+    TokenWrong { base: String, reason: String },
+    #[error("{url} answered {status}: {reason}")]
+    Refused { url: String, status: u16, reason: String },
     #[error(
         "{url} does not answer like this version of BlipMQ: {why}; is it the address of \
          `[metrics] bind_addr`, and is the broker as new as this command ({version})?",
         version = env!("CARGO_PKG_VERSION")
     )]
-    Foreign { url: String, why: String },
+    Unexpected { url: String, why: String },
 }
 
-/// One broker's admin API.
+/// A client of one broker's admin API.
 pub struct Admin {
     agent: Agent,
-    /// Without a slash at the end.
+    /// The URL before the path, without a slash at the end.
     base: String,
-    /// Such as `Bearer secret`.
+    /// The value of the Authorization header, such as `Bearer secret`.
     authorization: Option<String>,
 }
 
@@ -112,32 +113,32 @@ impl Admin {
         let status: Status = self.get(path)?;
         match &*status.name {
             "blipmq" => Ok(status),
-            name => Err(self.foreign(path, format!("it calls itself `{name}`"))),
+            name => Err(self.unexpected(path, format!("its name is `{name}`"))),
         }
     }
 
-    /// Of the status what `reload` needs.
-    pub fn configured(&self) -> Result<Configured, AdminError> {
+    /// Returns the part of the status that `reload` needs.
+    pub fn configuration(&self) -> Result<ConfigurationStatus, AdminError> {
         self.get("/api/v1/status")
     }
 
     pub fn cores(&self) -> Result<Cores, AdminError> {
         let path = "/api/v1/cores";
         let cores: Cores = self.get(path)?;
-        cores.check().map_err(|why| self.foreign(path, why))?;
+        cores.check().map_err(|why| self.unexpected(path, why))?;
         Ok(cores)
     }
 
     pub fn connections(&self, query: &Query) -> Result<Page<Connection>, AdminError> {
-        self.get(&query.of("connections"))
+        self.get(&query.path("connections"))
     }
 
     pub fn subscriptions(&self, query: &Query) -> Result<Page<Subscription>, AdminError> {
-        self.get(&query.of("subscriptions"))
+        self.get(&query.path("subscriptions"))
     }
 
     pub fn topics(&self, query: &Query) -> Result<Page<Topic>, AdminError> {
-        self.get(&query.of("topics"))
+        self.get(&query.path("topics"))
     }
 
     fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, AdminError> {
@@ -145,56 +146,57 @@ impl Admin {
         if let Some(authorization) = &self.authorization {
             request = request.header(AUTHORIZATION, authorization);
         }
-        let mut answer = request.call().map_err(|error| self.failed(path, error))?;
+        let mut answer = request.call().map_err(|error| self.request_error(path, error))?;
         let body = answer.body_mut().with_config().limit(ANSWER_LEN_MAX).read_to_vec();
-        let body = body.map_err(|error| self.failed(path, error))?;
+        let body = body.map_err(|error| self.request_error(path, error))?;
         match answer.status().as_u16() {
             200 => serde_json::from_slice(&body).map_err(|error| {
-                // A page that is no JSON at all is not worth a line and column.
+                // Line and column of the error only help if the answer is JSON at all.
                 match error.classify() {
-                    serde_json::error::Category::Data => self.foreign(path, error.to_string()),
-                    _ => self.foreign(path, format!("it sent no JSON but {}", quote(&body))),
+                    serde_json::error::Category::Data => self.unexpected(path, error.to_string()),
+                    _ => self.unexpected(path, format!("the answer is not JSON: {}", quote(&body))),
                 }
             }),
             401 => {
-                let (base, told) = (self.base.clone(), told(&body));
+                let (base, reason) = (self.base.clone(), error_text(&body));
                 Err(match self.authorization {
-                    Some(_) => AdminError::TokenWrong { base, told },
-                    None => AdminError::TokenMissing { base, told },
+                    Some(_) => AdminError::TokenWrong { base, reason },
+                    None => AdminError::TokenMissing { base, reason },
                 })
             }
-            404 => Err(self.foreign(path, format!("404, {}", told(&body)))),
+            404 => Err(self.unexpected(path, format!("404, {}", error_text(&body)))),
             status => {
                 let url = format!("{}{path}", self.base);
-                Err(AdminError::Refused { url, status, told: told(&body) })
+                Err(AdminError::Refused { url, status, reason: error_text(&body) })
             }
         }
     }
 
-    fn failed(&self, path: &str, error: ureq::Error) -> AdminError {
+    fn request_error(&self, path: &str, error: ureq::Error) -> AdminError {
         let reason = match error {
-            // Listens, and speaks something else: hung up, or sent what is no HTTP.
+            // Something listens there that does not speak HTTP.
             ureq::Error::Io(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
-                return self.foreign(path, "it closed without an answer".to_owned());
+                return self
+                    .unexpected(path, "it closed the connection without an answer".to_owned());
             }
             ureq::Error::Io(error) => error.to_string(),
             ureq::Error::Timeout(_) => format!("no answer within {} s", TIMEOUT.as_secs()),
-            ureq::Error::HostNotFound => "there is no such host".to_owned(),
-            ureq::Error::ConnectionFailed => "nothing took the connection".to_owned(),
-            other => return self.foreign(path, other.to_string()),
+            ureq::Error::HostNotFound => "no such host".to_owned(),
+            ureq::Error::ConnectionFailed => "the connection failed".to_owned(),
+            other => return self.unexpected(path, other.to_string()),
         };
         AdminError::Unreachable { base: self.base.clone(), reason }
     }
 
-    fn foreign(&self, path: &str, why: String) -> AdminError {
-        AdminError::Foreign {
+    fn unexpected(&self, path: &str, why: String) -> AdminError {
+        AdminError::Unexpected {
             url: format!("{}{path}", self.base),
             why: Printable::new(&why).into(),
         }
     }
 }
 
-/// Which part of a list is asked for, and in which order.
+/// The range of a list to request, and its order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Query {
     pub sort: &'static str,
@@ -204,15 +206,15 @@ pub struct Query {
 }
 
 impl Query {
-    fn of(&self, list: &str) -> String {
+    fn path(&self, list: &str) -> String {
         let Query { sort, offset, limit, .. } = self;
         let order = if self.descending { "desc" } else { "asc" };
         format!("/api/v1/{list}?sort={sort}&order={order}&limit={limit}&offset={offset}")
     }
 }
 
-/// What an answer that is no success says: its `error`, or its first line.
-fn told(body: &[u8]) -> String {
+/// Returns the text of an error answer: its member `error`, or its first line.
+fn error_text(body: &[u8]) -> String {
     #[derive(Deserialize)]
     struct Refusal {
         error: Printable,
@@ -225,23 +227,22 @@ fn told(body: &[u8]) -> String {
 
 fn quote(body: &[u8]) -> String {
     let text = String::from_utf8_lossy(body);
-    let line = text.trim().lines().next().unwrap_or("nothing");
+    let line = text.trim().lines().next().unwrap_or("(empty)");
     let short: String = line.chars().take(QUOTE_LEN_MAX).collect();
     Printable::new(&short).into()
 }
 
-/// `host:port` or a URL as the broker's first line tells it, to what paths are put behind.
+/// Parses `host:port`, or a URL as in the broker's first line of output, into a base for paths.
 fn parse_base(text: &str) -> Result<String, String> {
     let with_scheme = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
     let rest = match with_scheme.split_once("://") {
         Some(("http", rest)) => rest,
         Some((scheme, _)) => {
             return Err(format!(
-                "`{scheme}` is not spoken here, only http: let a tunnel or a proxy on this machine \
-                 do the rest"
+                "`{scheme}` is not supported, only http: use a tunnel or a proxy on this machine"
             ));
         }
-        None => unreachable!("a scheme was put before it"),
+        None => unreachable!("a scheme was prepended"),
     };
     let rest = rest.trim_end_matches('/');
     let rest = rest.strip_suffix("/metrics").unwrap_or(rest).trim_end_matches('/');
@@ -260,7 +261,7 @@ fn parse_base(text: &str) -> Result<String, String> {
 fn parse_token(text: &str) -> Result<String, String> {
     match text.bytes().all(|byte| (0x21..=0x7e).contains(&byte)) && !text.is_empty() {
         true => Ok(text.to_owned()),
-        false => Err("a token has visible ASCII characters only, and at least one".to_owned()),
+        false => Err("a token consists of one or more visible ASCII characters".to_owned()),
     }
 }
 
@@ -269,7 +270,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_are_taken_as_people_write_them() {
+    fn addresses_are_accepted_in_every_usual_form() {
         for text in [
             "http://127.0.0.1:9090",
             "127.0.0.1:9090",
@@ -305,16 +306,16 @@ mod tests {
     }
 
     #[test]
-    fn refusals_are_quoted_short_and_without_control_characters() {
-        assert_eq!(told(br#"{"error":"no such sort"}"#), "no such sort");
-        assert_eq!(told(b"\x1b[31mred\nsecond"), "\\u{1b}[31mred");
-        assert_eq!(told(b""), "nothing");
-        assert_eq!(told("x".repeat(1_000).as_bytes()).len(), QUOTE_LEN_MAX);
+    fn error_answers_are_shortened_and_without_control_characters() {
+        assert_eq!(error_text(br#"{"error":"no such sort"}"#), "no such sort");
+        assert_eq!(error_text(b"\x1b[31mred\nsecond"), "\\u{1b}[31mred");
+        assert_eq!(error_text(b""), "(empty)");
+        assert_eq!(error_text("x".repeat(1_000).as_bytes()).len(), QUOTE_LEN_MAX);
     }
 
     #[test]
-    fn queries_name_sort_order_and_part() {
+    fn queries_contain_sort_order_and_range() {
         let query = Query { sort: "lag", descending: false, offset: 20, limit: 10 };
-        assert_eq!(query.of("topics"), "/api/v1/topics?sort=lag&order=asc&limit=10&offset=20");
+        assert_eq!(query.path("topics"), "/api/v1/topics?sort=lag&order=asc&limit=10&offset=20");
     }
 }

@@ -1,4 +1,4 @@
-//! `blipmq check-config`: whether a file is valid, and every setting it leads to.
+//! `blipmq check-config`: validates a configuration file and prints the resulting settings.
 //!
 //! Called by `cli`.
 
@@ -9,10 +9,10 @@ use clap::Args;
 
 use super::{Outcome, serve};
 
-/// Check a configuration file and print every setting it leads to.
+/// Check a configuration file and print the resulting settings.
 #[derive(Debug, Args)]
 pub struct CheckConfig {
-    /// The file.
+    /// The configuration file.
     file: PathBuf,
 }
 
@@ -21,7 +21,7 @@ impl CheckConfig {
         let settings = serve::read_settings(&self.file)?;
         let text = format!("{} is valid\n\n{settings}", self.file.display());
         match io::stdout().lock().write_all(text.as_bytes()) {
-            // Whoever reads has seen enough.
+            // The reader closed the pipe early, as `head` does.
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
             written => written.map_err(|error| format!("cannot write to stdout: {error}")),
         }

@@ -1,10 +1,10 @@
 //! `blipmq help TOPIC`: prints a chapter of the manual.
 //!
-//! Called by `cli` with what clap has not taken: it answers `help` and `help COMMAND` itself. Next on
-//! the path: `chapter`, which makes plain text of the source of a chapter.
+//! Called by `cli` for command lines that clap does not recognise; clap answers `help` and
+//! `help COMMAND`. Next on the path: `chapter`, which turns the source of a chapter into plain text.
 //!
 //! # Always true
-//! - What is printed is the text that `cargo doc` shows: there is no second one to keep up.
+//! - The printed text is the text that `cargo doc` shows: there is no second copy to maintain.
 //! - No topic has the name of a command.
 
 mod chapter;
@@ -17,39 +17,55 @@ use clap::error::ErrorKind;
 
 use super::Outcome;
 
-/// The word that lists the topics.
+/// The argument that lists the topics.
 const LIST: &str = "topics";
-/// What a shell ends with if there is no such command.
+/// Exit status of a shell that does not find a command.
 const NOT_FOUND: i32 = 127;
 
-/// A chapter of the manual that can be asked for.
+/// A topic of `blipmq help`: a chapter of the manual, in one or more files.
 struct Topic {
     name: &'static str,
-    source: &'static str,
+    sources: &'static [&'static str],
 }
 
-/// Chapters for whoever runs a broker or writes a client for it, in the order to read them.
+impl Topic {
+    fn title(&self) -> String {
+        chapter::title(self.sources[0])
+    }
+
+    fn text(&self) -> String {
+        self.sources.iter().map(|source| chapter::text(source)).collect::<Vec<_>>().join("\n")
+    }
+}
+
+/// The chapters for operators and for authors of clients, in the order to read them.
 const TOPICS: &[Topic] = &[
-    Topic { name: "tuning", source: include_str!("../manual/tuning.rs") },
-    Topic { name: "operations", source: include_str!("../manual/operations.rs") },
-    Topic { name: "capacity", source: include_str!("../manual/capacity.rs") },
-    Topic { name: "numa", source: include_str!("../manual/numa.rs") },
-    Topic { name: "metrics", source: include_str!("../manual/metrics.rs") },
-    Topic { name: "troubleshooting", source: include_str!("../manual/troubleshooting.rs") },
-    Topic { name: "profiling", source: include_str!("../manual/profiling.rs") },
-    Topic { name: "performance", source: include_str!("../manual/performance.rs") },
-    Topic { name: "nats", source: include_str!("../manual/nats.rs") },
-    Topic { name: "protocol", source: include_str!("../manual/protocol.rs") },
-    Topic { name: "architecture", source: include_str!("../manual/architecture.rs") },
-    Topic { name: "decisions", source: include_str!("../manual/decisions.rs") },
+    Topic { name: "tuning", sources: &[include_str!("../manual/tuning.rs")] },
+    Topic { name: "operations", sources: &[include_str!("../manual/operations.rs")] },
+    Topic { name: "capacity", sources: &[include_str!("../manual/capacity.rs")] },
+    Topic { name: "numa", sources: &[include_str!("../manual/numa.rs")] },
+    Topic { name: "metrics", sources: &[include_str!("../manual/metrics.rs")] },
+    Topic { name: "troubleshooting", sources: &[include_str!("../manual/troubleshooting.rs")] },
+    Topic { name: "profiling", sources: &[include_str!("../manual/profiling.rs")] },
+    Topic { name: "performance", sources: &[include_str!("../manual/performance.rs")] },
+    Topic { name: "nats", sources: &[include_str!("../manual/nats.rs")] },
+    Topic {
+        name: "protocol",
+        sources: &[
+            include_str!("../manual/protocol.rs"),
+            include_str!("../manual/protocol_session.rs"),
+        ],
+    },
+    Topic { name: "architecture", sources: &[include_str!("../manual/architecture.rs")] },
+    Topic { name: "decisions", sources: &[include_str!("../manual/decisions.rs")] },
 ];
 
-/// What stands below the help of all commands.
+/// The text below the help of all commands.
 pub fn after_help(examples: &str) -> String {
     format!("{examples}\n\nThe manual, by `blipmq help TOPIC`:\n{}", list().trim_end())
 }
 
-/// Answers a command line that clap has not taken: `help` with a topic, which is no command.
+/// Answers a command line that clap does not recognise: `help` with a topic instead of a command.
 pub fn answer(error: clap::Error, command: Command) -> Outcome {
     let words: Vec<String> =
         std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
@@ -60,26 +76,26 @@ pub fn answer(error: clap::Error, command: Command) -> Outcome {
                 && !asked.iter().any(|word| word.starts_with('-')) =>
         {
             match TOPICS.iter().find(|topic| asked == [topic.name]) {
-                Some(topic) => show(&chapter::text(topic.source)),
+                Some(topic) => show(&topic.text()),
                 None if asked == [LIST] => {
                     show(&format!("{}\nblipmq help TOPIC prints one.\n", list()))
                 }
                 None => unknown(command, asked),
             }
         }
-        // Asked for help or version, or not understood: clap has the words and the status.
+        // Help, version, or a mistake: clap has the text and the status.
         _ => error.exit(),
     }
 }
 
-/// Status 2, as with every command line that cannot be understood.
+/// Ends with status 2, as for every command line that is wrong.
 fn unknown(mut command: Command, asked: &[&str]) -> ! {
     command.build();
-    let told = find(&command, asked).expect_err("clap did not find it either");
-    command.error(ErrorKind::InvalidSubcommand, told).exit()
+    let text = find(&command, asked).expect_err("clap did not find it either");
+    command.error(ErrorKind::InvalidSubcommand, text).exit()
 }
 
-/// Whether a command, or one below it, has these names.
+/// Looks for a command, and commands below it, by these names. The error is for the user.
 fn find(command: &Command, words: &[&str]) -> Result<(), String> {
     let Some((word, rest)) = words.split_first() else { return Ok(()) };
     if let Some(found) = command.find_subcommand(word) {
@@ -93,7 +109,7 @@ fn find(command: &Command, words: &[&str]) -> Result<(), String> {
     })
 }
 
-/// The name that was probably meant.
+/// The known name that is most like `word`, if any is like it.
 fn nearest(command: &Command, is_first: bool, word: &str) -> Option<String> {
     let commands = command.get_subcommands().map(Command::get_name);
     let topics = TOPICS.iter().map(|topic| topic.name).chain([LIST]).filter(|_| is_first);
@@ -102,35 +118,32 @@ fn nearest(command: &Command, is_first: bool, word: &str) -> Option<String> {
     (distance <= known.chars().count() / 2).then(|| known.to_owned())
 }
 
-/// A line for each topic.
+/// One line per topic.
 fn list() -> String {
-    TOPICS
-        .iter()
-        .map(|topic| format!("  {:<17}{}\n", topic.name, chapter::title(topic.source)))
-        .collect()
+    TOPICS.iter().map(|topic| format!("  {:<17}{}\n", topic.name, topic.title())).collect()
 }
 
-/// Through `$PAGER`, if there is one and somebody looks; else as it is.
+/// Prints through `$PAGER` if that is set and stdout is a terminal, else directly.
 fn show(text: &str) -> Outcome {
     let pager = std::env::var("PAGER").unwrap_or_default();
     if !pager.is_empty() && io::stdout().is_terminal() && page(&pager, text) {
         return Ok(());
     }
-    ignore_nobody_reading(io::stdout().lock().write_all(text.as_bytes()))
+    ignore_closed_pipe(io::stdout().lock().write_all(text.as_bytes()))
 }
 
-/// Whether the pager could be had.
+/// Runs the pager; `false` if the shell does not find it.
 fn page(pager: &str, text: &str) -> bool {
     let started = Process::new("sh").args(["-c", pager]).stdin(Stdio::piped()).spawn();
     let Ok(mut child) = started else { return false };
     let mut stdin = child.stdin.take().expect("it is piped");
-    // A pager that was left before the end does not read the rest.
+    // A user who quits the pager early leaves the rest unread.
     let _ = stdin.write_all(text.as_bytes());
     drop(stdin);
     child.wait().is_ok_and(|status| status.code() != Some(NOT_FOUND))
 }
 
-fn ignore_nobody_reading(written: io::Result<()>) -> Outcome {
+fn ignore_closed_pipe(written: io::Result<()>) -> Outcome {
     match written {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         written => written.map_err(|error| format!("cannot write to stdout: {error}")),
@@ -146,8 +159,10 @@ mod tests {
     use super::super::CommandLine;
     use super::*;
 
-    /// Chapters for whoever changes the code, who has `cargo doc` at hand.
+    /// Chapters for developers of the broker, who have `cargo doc` at hand.
     const NOT_TOPICS: [&str; 2] = ["simulator", "fuzzing"];
+    /// Files that are printed behind the first file of their topic.
+    const SECOND_PARTS: [&str; 1] = ["protocol_session"];
 
     #[test]
     fn every_chapter_of_the_manual_is_a_topic_or_is_for_developers() {
@@ -160,8 +175,10 @@ mod tests {
             })
             .filter(|name| name != "mod")
             .collect();
-        let known = TOPICS.iter().map(|topic| topic.name).chain(NOT_TOPICS);
+        let known = TOPICS.iter().map(|topic| topic.name).chain(NOT_TOPICS).chain(SECOND_PARTS);
         assert_eq!(chapters, known.map(str::to_owned).collect());
+        let parts = TOPICS.iter().map(|topic| topic.sources.len() - 1).sum::<usize>();
+        assert_eq!(parts, SECOND_PARTS.len());
     }
 
     #[test]
@@ -180,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn words_that_are_nearly_right_are_told_what_was_meant() {
+    fn nearly_right_words_get_a_suggestion() {
         let mut command = CommandLine::command();
         command.build();
         for (words, meant) in [

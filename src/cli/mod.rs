@@ -1,12 +1,12 @@
-//! The command line: what can be typed, and which file does it.
+//! The command line: the commands and their shared options.
 //!
-//! Called by `main`. Each command is a file of this folder; `serve` goes on to `server`, the others
-//! use the library's client.
+//! Called by `main`. Each command has a file in this folder. `serve` continues in `server`; the
+//! other commands use the library's client or the admin API.
 //!
 //! # Always true
-//! - Exit status 0 is success, 1 a failure, 2 a command line that cannot be understood.
+//! - Exit status 0 is success, 1 a failure, 2 an invalid command line.
 //! - A failure is one line on stderr: what happened, the numbers, what to do.
-//! - Stdout carries nothing but what was asked for.
+//! - Stdout carries only the output that the user asked for.
 
 mod admin;
 mod bench;
@@ -27,12 +27,12 @@ use std::io::Write;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use blipmq::client::{Client, ClientError, ClientOptions};
+use blipmq_client::{Client, ClientError, ClientOptions};
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
 /// A thread-per-core publish/subscribe broker for Linux on io_uring.
 ///
-/// Without a command it serves, on 127.0.0.1:7878 unless told otherwise.
+/// Without a command, blipmq runs a broker, by default on 127.0.0.1:7878.
 #[derive(Debug, Parser)]
 #[command(
     name = "blipmq",
@@ -40,17 +40,17 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
     args_conflicts_with_subcommands = true,
     after_help = help::after_help("Examples:
   blipmq                                     run a broker with the defaults
-  blipmq --bind 0.0.0.0:7878 --cores 2-5     run it for others, on four CPUs
-  blipmq sub 'orders.>'                      print messages as they come
-  blipmq pub orders.eu 'one espresso'        publish one
-  blipmq request prices.get espresso         ask, and print the reply
+  blipmq --bind 0.0.0.0:7878 --cores 2-5     accept remote clients, on four CPUs
+  blipmq sub 'orders.>'                      print messages as they arrive
+  blipmq pub orders.eu 'one espresso'        publish a message
+  blipmq request prices.get espresso         send a request and print its reply
   blipmq bench blip://127.0.0.1:7878         measure a broker
   blipmq top                                 watch a broker in the terminal
   blipmq check-config /etc/blipmq.toml       check a file before a reload or a restart
-  blipmq reload                              make a broker read its file again
+  blipmq reload                              make a broker reread its configuration
   blipmq doctor                              check this machine before a start
 
-Exit status: 0 success, 1 failure, 2 a command line that cannot be understood.")
+Exit status: 0 success, 1 failure, 2 an invalid command line.")
 )]
 struct CommandLine {
     #[command(flatten)]
@@ -66,32 +66,32 @@ enum Command {
     /// Publish messages to a topic.
     #[command(name = "pub", after_help = publish::EXAMPLES)]
     Publish(publish::Publish),
-    /// Print the messages of one or more patterns.
+    /// Print the messages that match one or more patterns.
     #[command(name = "sub", after_help = subscribe::EXAMPLES)]
     Subscribe(subscribe::Subscribe),
     /// Publish a request and print its reply.
     #[command(after_help = request::EXAMPLES)]
     Request(request::Request),
-    /// Answer the requests of a pattern.
+    /// Answer requests on a topic or pattern.
     #[command(after_help = reply::EXAMPLES)]
     Reply(reply::Reply),
-    /// Load a broker, check every message, and tell how fast it was.
+    /// Put load on a broker, check every message, and report throughput and latency.
     #[command(after_help = bench::EXAMPLES)]
     Bench(Box<bench::Bench>),
     /// Watch a broker: rates, latency, cores, slowest subscribers, topics, limits.
     #[command(after_help = top::EXAMPLES)]
     Top(top::Top),
-    /// Check a configuration file and print every setting it leads to.
+    /// Check a configuration file and print the resulting settings.
     CheckConfig(check_config::CheckConfig),
-    /// Make a broker read its configuration again, and tell what it applied.
+    /// Make a broker reread its configuration, and report what changed.
     #[command(after_help = reload::EXAMPLES)]
     Reload(reload::Reload),
-    /// Check this machine against what the broker needs and what the tuning guide advises.
+    /// Check this machine against the broker's needs and the tuning guide's advice.
     #[command(after_help = doctor::NOTES)]
     Doctor(doctor::Doctor),
 }
 
-/// Which broker to talk to.
+/// The address and the login of the broker that a client command connects to.
 #[derive(Debug, Args)]
 struct Server {
     /// The broker's host:port.
@@ -102,14 +102,14 @@ struct Server {
         default_value = "127.0.0.1:7878"
     )]
     addr: String,
-    /// The token it wants, if it wants one.
+    /// The token, if the broker requires one.
     #[arg(long, env = "BLIPMQ_TOKEN", hide_env_values = true, conflicts_with = "user")]
     token: Option<String>,
     /// The user to connect as.
     #[arg(long, value_name = "NAME", env = "BLIPMQ_USER", requires = "password")]
     user: Option<String>,
-    /// The password of the user. Others on this machine see what is on a command line, and not
-    /// what is in the environment.
+    /// The user's password. Other users of this machine can see command lines but not environment
+    /// variables.
     #[arg(long, env = "BLIPMQ_PASSWORD", hide_env_values = true, requires = "user")]
     password: Option<String>,
 }
@@ -126,18 +126,18 @@ impl Server {
     }
 }
 
-/// What a command gives back: its failure as the line that stderr gets.
+/// The result of a command; the error is the line for stderr.
 type Outcome = Result<(), String>;
 
 pub fn run() -> ExitCode {
     let command_line = match CommandLine::try_parse() {
         Ok(command_line) => command_line,
-        // Topics of the manual are no commands.
-        Err(error) => return status_of(help::answer(error, CommandLine::command())),
+        // `help` also takes chapters of the manual, which are not commands.
+        Err(error) => return finish(help::answer(error, CommandLine::command())),
     };
     let outcome = match command_line.command.unwrap_or(Command::Serve(command_line.serve)) {
         Command::Serve(serve) => match serve.settings() {
-            Ok(settings) => return crate::server::run(settings, serve.source()),
+            Ok(settings) => return crate::server::run(settings, serve.into_source()),
             Err(failure) => Err(failure),
         },
         Command::Publish(publish) => publish.run(),
@@ -150,26 +150,26 @@ pub fn run() -> ExitCode {
         Command::Reload(reload) => reload.run(),
         Command::Doctor(doctor) => doctor.run(),
     };
-    status_of(outcome)
+    finish(outcome)
 }
 
-/// Tells a failure.
-fn status_of(outcome: Outcome) -> ExitCode {
+/// Prints a failure on stderr and returns the exit status.
+fn finish(outcome: Outcome) -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            tell(format_args!("blipmq: {failure}"));
+            print_stderr(format_args!("blipmq: {failure}"));
             ExitCode::FAILURE
         }
     }
 }
 
-/// Says a line on stderr. Nobody may be reading it, which `eprintln` would panic of.
-fn tell(line: std::fmt::Arguments<'_>) {
+/// Prints a line on stderr. Unlike `eprintln`, it does not panic if stderr is closed.
+fn print_stderr(line: std::fmt::Arguments<'_>) {
     let _ = writeln!(std::io::stderr(), "{line}");
 }
 
-/// Reads `500ms`, `2s`, `5m`, `1h`, or plain milliseconds.
+/// Parses `500ms`, `2s`, `5m`, `1h`, or a number of milliseconds.
 fn parse_duration(text: &str) -> Result<Duration, String> {
     let digits_len = text.find(|character: char| !character.is_ascii_digit());
     let (number, unit) = text.split_at(digits_len.unwrap_or(text.len()));
@@ -182,8 +182,8 @@ fn parse_duration(text: &str) -> Result<Duration, String> {
     };
     let number: u64 = number
         .parse()
-        .map_err(|_| "give a whole number and a unit, as in 500ms or 2s".to_owned())?;
-    let duration_ms = number.checked_mul(unit_ms).ok_or("it is longer than can be counted")?;
+        .map_err(|_| "give a whole number with a unit, as in 500ms or 2s".to_owned())?;
+    let duration_ms = number.checked_mul(unit_ms).ok_or("the duration is too long")?;
     Ok(Duration::from_millis(duration_ms))
 }
 
@@ -208,9 +208,9 @@ mod tests {
     }
 
     #[test]
-    fn flags_of_serve_are_taken_with_and_without_the_command() {
+    fn flags_of_serve_work_with_and_without_the_command() {
         for words in [&["blipmq", "--cores", "1,2"][..], &["blipmq", "serve", "--cores", "1,2"]] {
-            let command_line = CommandLine::try_parse_from(words).expect("it is understood");
+            let command_line = CommandLine::try_parse_from(words).expect("a valid command line");
             let serve = match command_line.command {
                 Some(Command::Serve(serve)) => serve,
                 None => command_line.serve,

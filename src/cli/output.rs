@@ -1,4 +1,4 @@
-//! One message to one line of output.
+//! Formats of `blipmq sub`: a message as one line.
 //!
 //! Called by `subscribe`.
 
@@ -6,13 +6,13 @@ use std::io::{self, Write};
 
 use base64::display::Base64Display;
 use base64::engine::general_purpose::STANDARD;
-use blipmq::client::Message;
+use blipmq_client::Message;
 use clap::ValueEnum;
 
-/// What a line shows.
+/// The format of a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Format {
-    /// The payload, byte for byte.
+    /// The payload, unchanged.
     Payload,
     /// A JSON object: topic, sequence, timestamp in nanoseconds, payload.
     Json,
@@ -20,7 +20,7 @@ pub enum Format {
     Hex,
 }
 
-/// Writes a message and a newline.
+/// Writes a message in a format, and a newline.
 pub fn write(out: &mut impl Write, format: Format, message: &Message<'_>) -> io::Result<()> {
     match format {
         Format::Payload => out.write_all(message.payload)?,
@@ -42,7 +42,7 @@ fn write_json(out: &mut impl Write, message: &Message<'_>) -> io::Result<()> {
     }
     let mut headers = message.headers.peekable();
     if headers.peek().is_some() {
-        // An array, because order counts and a name may come twice.
+        // An array, because the order matters and a name may occur twice.
         out.write_all(b",\"headers\":[")?;
         for (index, (name, value)) in headers.enumerate() {
             out.write_all(if index == 0 { b"{" } else { b",{" })?;
@@ -58,7 +58,8 @@ fn write_json(out: &mut impl Write, message: &Message<'_>) -> io::Result<()> {
     out.write_all(b"}")
 }
 
-/// JSON has no bytes: what is not UTF-8 goes by another key, in base64.
+/// Writes bytes as a JSON member. JSON has no byte strings: bytes that are not UTF-8 are written
+/// in base64, under the key `<key>_base64`.
 fn write_bytes(out: &mut impl Write, key: &str, bytes: &[u8]) -> io::Result<()> {
     match std::str::from_utf8(bytes) {
         Ok(text) => {
@@ -93,16 +94,16 @@ mod tests {
             payload,
         };
         let mut out = Vec::new();
-        write(&mut out, format, &message).expect("a vector takes all");
+        write(&mut out, format, &message).expect("writing to a vector succeeds");
         String::from_utf8(out).expect("these formats are UTF-8")
     }
 
     #[test]
-    fn json_is_text_where_the_payload_is_and_base64_where_it_is_not() {
+    fn json_has_utf_8_payloads_as_text_and_others_in_base64() {
         let text = line(Format::Json, "né\n".as_bytes());
         let bytes = line(Format::Json, &[0xff, 0x00, 0x01]);
-        let text: serde_json::Value = serde_json::from_str(&text).expect("it is JSON");
-        let bytes: serde_json::Value = serde_json::from_str(&bytes).expect("it is JSON");
+        let text: serde_json::Value = serde_json::from_str(&text).expect("valid JSON");
+        let bytes: serde_json::Value = serde_json::from_str(&bytes).expect("valid JSON");
         assert_eq!(text["topic"], "a.\"b");
         assert_eq!(text["sequence"], 7);
         assert_eq!(text["timestamp"], 1_700_000_000_000_000_001u64);
@@ -113,13 +114,13 @@ mod tests {
     }
 
     #[test]
-    fn hex_has_two_digits_for_every_byte() {
+    fn hex_has_two_digits_per_byte() {
         assert_eq!(line(Format::Hex, &[0x00, 0x0f, 0xff]), "a.\"b 7 000fff\n");
         assert_eq!(line(Format::Hex, &[]), "a.\"b 7 \n");
     }
 
     #[test]
-    fn payload_is_written_byte_for_byte() {
+    fn payload_is_written_unchanged() {
         assert_eq!(line(Format::Payload, b"x\r"), "x\r\n");
     }
 }

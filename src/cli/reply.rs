@@ -1,47 +1,49 @@
-//! `blipmq reply`: answers each request of a pattern with a text, with itself, or with what a
-//! command prints.
+//! `blipmq reply`: answers each request on a pattern with a fixed text, with the request itself, or
+//! with the output of a command.
 //!
-//! Called by `cli`. Next on the path: `blipmq::client`.
+//! Called by `cli`. Next on the path: `blipmq_client`.
 //!
 //! # Always true
-//! - A command that fails is answered too, with what happened: the requester need not wait.
+//! - A failing command is answered too, with the reason in a header: no requester waits in vain.
 
 use std::io::Write;
 use std::process::{Command, Stdio};
 use std::thread;
 
-use blipmq::client::SubscribeOptions;
-use blipmq::client::{Client, ClientError, ClientOptions, Event, Message, PublishOptions};
+use blipmq_client::SubscribeOptions;
+use blipmq_client::{Client, ClientError, ClientOptions, Event, Message, PublishOptions};
 use clap::Args;
 
-use super::{Outcome, Server, tell};
+use super::{Outcome, Server, print_stderr};
 
 pub const EXAMPLES: &str = "Examples:
-  blipmq reply prices.get --text 3.20              the same reply to each request
-  blipmq reply 'echo.>' --echo                     the request itself
-  blipmq reply jobs.upper --exec 'tr a-z A-Z'      a shell command: request in, reply out
-  blipmq reply jobs.upper --exec 'tr a-z A-Z' --group upper   one of several that share the work
+  blipmq reply prices.get --text 3.20              send the same reply to each request
+  blipmq reply 'echo.>' --echo                     send each request back
+  blipmq reply jobs.upper --exec 'tr a-z A-Z'      run a shell command: stdin is the request,
+                                                   stdout the reply
+  blipmq reply jobs.upper --exec 'tr a-z A-Z' --group upper   share the requests with other members
 
-A command finds the topic in the environment as BLIPMQ_TOPIC. If it fails, the reply says so in the
-header `error`. Messages that name no topic to reply to are told on stderr and not answered.";
+A command gets the topic in the environment variable BLIPMQ_TOPIC. If the command fails, the reply
+has the reason in the header `error`. Messages without a reply topic are reported on stderr and not
+answered.";
 
-/// Header of a reply that says why there is none.
+/// The header with the reason why a request failed.
 pub const ERROR_HEADER: &str = "error";
 
-/// Answer the requests of a pattern.
+/// Answer requests on a topic or pattern.
 #[derive(Debug, Args)]
 pub struct Reply {
     /// The topic or pattern of the requests.
     pattern: String,
     #[command(flatten)]
     answer: Answer,
-    /// End after so many requests.
+    /// Exit after N requests.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     count: Option<u64>,
-    /// Share the requests with others that name the same group and pattern: each goes to one.
+    /// Share the requests with all subscribers of this group and pattern: each request goes to one.
     #[arg(long, value_name = "NAME")]
     group: Option<String>,
-    /// Do not say on stderr when the subscription is in force.
+    /// Do not report on stderr that the subscription is active.
     #[arg(long)]
     quiet: bool,
     #[command(flatten)]
@@ -54,7 +56,7 @@ struct Answer {
     /// Reply with this text.
     #[arg(long, value_name = "TEXT")]
     text: Option<String>,
-    /// Reply with what this shell command prints; it reads the request from stdin.
+    /// Reply with the output of this shell command, which gets the request on stdin.
     #[arg(long, value_name = "COMMAND")]
     exec: Option<String>,
     /// Reply with the request.
@@ -75,7 +77,7 @@ impl Reply {
         }
         client.subscribe(&self.pattern, options)?;
         if !self.quiet {
-            tell(format_args!("replying to {}", self.pattern));
+            print_stderr(format_args!("replying to {}", self.pattern));
         }
         let mut left = self.count.unwrap_or(u64::MAX);
         loop {
@@ -90,11 +92,11 @@ impl Reply {
                     }
                 }
                 Event::Gap(gap) => {
-                    tell(format_args!("missed {} requests: {}", gap.messages, gap.reason));
+                    print_stderr(format_args!("missed {} requests: {}", gap.messages, gap.reason));
                 }
-                Event::Error(error) => tell(format_args!("{error}")),
+                Event::Error(error) => print_stderr(format_args!("{error}")),
                 Event::Goodbye { reason } => {
-                    tell(format_args!("the broker says goodbye: {reason}"));
+                    print_stderr(format_args!("the broker sent GOODBYE: {reason}"));
                 }
                 _ => {}
             }
@@ -104,27 +106,27 @@ impl Reply {
     fn reply(&self, client: &Client, message: &Message<'_>) -> Result<(), ClientError> {
         if message.reply_to().is_none() {
             let (topic, sequence) = (message.topic, message.sequence);
-            tell(format_args!("message {sequence} of {topic} names no topic to reply to"));
+            print_stderr(format_args!("message {sequence} of {topic} has no reply topic"));
             return Ok(());
         }
         let mut options = PublishOptions::new();
         let answer = match (&self.answer.text, &self.answer.exec) {
             (Some(text), _) => text.as_bytes().to_vec(),
             (None, Some(command)) => execute(command, message).unwrap_or_else(|failure| {
-                tell(format_args!("{failure}"));
+                print_stderr(format_args!("{failure}"));
                 options = PublishOptions::new().header(ERROR_HEADER, failure);
                 Vec::new()
             }),
             (None, None) => message.payload.to_vec(),
         };
         match client.reply_with(message, answer, options) {
-            // What one requester asked for, or the size of one answer, ends nothing.
+            // A bad reply topic or an oversized reply concerns one request: the others go on.
             Err(
                 refused @ (ClientError::BadTopic { .. }
                 | ClientError::TopicRefused { .. }
                 | ClientError::MessageTooLong { .. }),
             ) => {
-                tell(format_args!("no reply: {refused}"));
+                print_stderr(format_args!("no reply: {refused}"));
                 Ok(())
             }
             replied => replied,
@@ -137,11 +139,11 @@ fn execute(command: &str, message: &Message<'_>) -> Result<Vec<u8>, String> {
     shell.args(["-c", command]).env("BLIPMQ_TOPIC", message.topic);
     shell.stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut child = shell.spawn().map_err(|error| format!("cannot start `sh`: {error}"))?;
-    let mut stdin = child.stdin.take().expect("it is piped");
+    let mut stdin = child.stdin.take().expect("stdin is piped");
     let output = thread::scope(|scope| {
-        // From another thread: a command may print before it has read all.
+        // In a thread of its own: a command may write output before it has read all its input.
         scope.spawn(move || {
-            // A command need not read its input.
+            // An error is fine: the command may exit without reading its input.
             let _ = stdin.write_all(message.payload);
         });
         child.wait_with_output()

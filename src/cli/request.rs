@@ -1,32 +1,32 @@
-//! `blipmq request`: one request, and its reply on stdout.
+//! `blipmq request`: sends one request and prints its reply on stdout.
 //!
-//! Called by `cli`. Next on the path: `blipmq::client`.
+//! Called by `cli`. Next on the path: `blipmq_client`.
 
 use std::io::{self, Read, Write};
 use std::time::Duration;
 
-use blipmq::client::ClientOptions;
+use blipmq_client::ClientOptions;
 use clap::Args;
 
 use super::reply::ERROR_HEADER;
 use super::{Outcome, Server, parse_duration};
 
 pub const EXAMPLES: &str = "Examples:
-  blipmq request prices.get espresso            prints the reply
-  blipmq request jobs.resize < photo.jpg        the whole of stdin is the request
+  blipmq request prices.get espresso            print the reply
+  blipmq request jobs.resize < photo.jpg        send all of stdin as the request
   blipmq request prices.get tea --timeout 500ms
 
-It ends with status 1 when nobody replies in time, or when the reply says that it failed.";
+Exit status 1: no reply arrived in time, or the replier reported a failure.";
 
 /// Publish a request and print its reply.
 #[derive(Debug, Args)]
 pub struct Request {
     /// The topic, such as prices.get; no wildcards.
     topic: String,
-    /// The request; without it the whole of stdin.
+    /// The request; without it, all of stdin.
     #[arg(allow_negative_numbers = true)]
     message: Option<String>,
-    /// How long to wait for the reply: 500ms, 2s, or plain milliseconds.
+    /// How long to wait for the reply: 500ms, 2s, or a number of milliseconds.
     #[arg(long, value_name = "DURATION", default_value = "2s", value_parser = parse_duration)]
     timeout: Duration,
     #[command(flatten)]

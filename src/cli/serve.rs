@@ -1,6 +1,6 @@
-//! `blipmq serve`: flags and the configuration file to settings.
+//! `blipmq serve`: turns flags and the configuration file into settings.
 //!
-//! Called by `cli`, for `blipmq` without a command too. Next on the path: `server::run`.
+//! Called by `cli`, also for `blipmq` without a command. Next on the path: `server::run`.
 
 use std::net::SocketAddr;
 use std::path::{self, Path, PathBuf};
@@ -10,27 +10,27 @@ use clap::Args;
 
 use crate::server::reload::Source;
 
-/// Run a broker. Flags win over the file.
+/// Run a broker. Flags override the configuration file.
 #[derive(Debug, Args)]
 pub struct Serve {
-    /// The configuration file; without one every setting has its default.
+    /// The configuration file; without it, every setting has its default.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Where clients connect (`server.bind_addr`).
+    /// The address for clients (`server.bind_addr`).
     #[arg(long, value_name = "ADDR")]
     bind: Option<SocketAddr>,
-    /// Where NATS clients connect (`nats.bind_addr`).
+    /// The address for NATS clients (`nats.bind_addr`).
     #[arg(long, value_name = "ADDR")]
     nats_bind: Option<SocketAddr>,
-    /// Where Prometheus fetches metrics (`metrics.bind_addr`).
+    /// The address for metrics and the admin API (`metrics.bind_addr`).
     #[arg(long, value_name = "ADDR")]
     metrics_bind: Option<SocketAddr>,
-    /// CPUs to run on (`server.cores`), such as 0-3,6 or all.
+    /// The CPUs to run on (`server.cores`), such as 0-3,6 or all.
     #[arg(long, value_name = "LIST", value_parser = parse_cores)]
     cores: Option<Cores>,
 }
 
-/// A list in one argument; clap would take a bare `Vec` for many arguments.
+/// A list given as one argument; clap would read a plain `Vec` as several arguments.
 #[derive(Debug, Clone)]
 struct Cores(Option<Vec<usize>>);
 
@@ -39,9 +39,9 @@ fn parse_cores(text: &str) -> Result<Cores, String> {
 }
 
 impl Serve {
-    /// What a reload reads again.
-    pub fn source(self) -> Source {
-        // As it is shown to others, who may be in another folder.
+    /// Converts the flags into the source that a reload reads settings from.
+    pub fn into_source(self) -> Source {
+        // Absolute, because operators who see the path may be in another folder.
         let absolute = |file: &PathBuf| path::absolute(file).unwrap_or_else(|_| file.clone());
         let file = self.config.as_ref().map(absolute);
         Source { file, read: Box::new(move || self.settings()) }
@@ -64,7 +64,7 @@ impl Serve {
         if let Some(Cores(cores)) = &self.cores {
             settings.server.cores = cores.clone();
         }
-        // The file was checked alone; flags can bring it into conflict with itself.
+        // The file was checked on its own; together with flags its settings may conflict.
         match settings.conflicts().first() {
             Some(conflict) => Err(conflict.to_string()),
             None => Ok(settings),
@@ -72,7 +72,7 @@ impl Serve {
     }
 }
 
-/// Reads a configuration file: the library half parses text, and does no I/O.
+/// Reads and checks a configuration file. The library half only parses text and does no I/O.
 pub fn read_settings(file: &Path) -> Result<Settings, String> {
     let name = file.display().to_string();
     let text = std::fs::read_to_string(file).map_err(|error| {

@@ -1,66 +1,64 @@
-//! `blipmq sub`: one line on stdout for each message of the patterns.
+//! `blipmq sub`: prints one line on stdout per message.
 //!
 //! Called by `cli`. Next on the path: `output`, which writes a message.
 //!
 //! # Always true
-//! - What is printed is flushed before waiting for more: nobody waits for a full buffer.
-//! - Missed messages are told on stderr, never on stdout.
+//! - Output is flushed before each wait: no message stays in the buffer while no other arrives.
+//! - Missed messages are reported on stderr, never on stdout.
 
 use std::io::{self, BufWriter, StdoutLock, Write};
 
-use blipmq::client::{
-    Client, ClientError, ClientOptions, Event, Overflow, Start, SubscribeOptions,
-};
+use blipmq_client::{Client, ClientError, ClientOptions, Event, Overflow, Start, SubscribeOptions};
 use clap::{Args, ValueEnum};
 
 use super::output::{self, Format};
-use super::{Outcome, Server, tell};
+use super::{Outcome, Server, print_stderr};
 
 pub const EXAMPLES: &str = "Examples:
-  blipmq sub orders.eu                       payloads, a line each
-  blipmq sub 'orders.*' 'payments.>'         `*` is one token, `>` is all that follow
+  blipmq sub orders.eu                       print payloads, one per line
+  blipmq sub 'orders.*' 'payments.>'         `*` is one token, `>` one or more at the end
   blipmq sub 'orders.>' --format json        with topic, sequence and timestamp (ns)
   blipmq sub orders.eu --count 1             wait for one message
-  blipmq sub 'prices.*' --overflow latest --last 1   the newest value of each, from now on
+  blipmq sub 'prices.*' --overflow latest --last 1   always the newest value of each topic
   blipmq sub jobs.mail --group mailers --overflow block   one of several workers
-  blipmq sub orders.eu --from 1200           kept messages from sequence 1200, then live ones
+  blipmq sub orders.eu --from 1200           retained messages from sequence 1200, then live ones
 
-It ends with status 0 after --count messages, with status 1 when the broker closes.";
+Exit status: 0 after --count messages, 1 if the broker closes the connection.";
 
-/// Bytes of output gathered at most before they are written.
-const OUTPUT_BYTES: usize = 64 * 1_024;
+/// The size of the output buffer.
+const OUTPUT_BUFFER_BYTES: usize = 64 * 1_024;
 
-/// Print the messages of one or more patterns.
+/// Print the messages that match one or more patterns.
 #[derive(Debug, Args)]
 pub struct Subscribe {
-    /// Topics or patterns: `*` stands for one token, `>` at the end for one or more.
+    /// Topics or patterns: `*` matches one token, `>` at the end one or more.
     #[arg(required = true, value_name = "PATTERN")]
     patterns: Vec<String>,
-    /// What a line shows: the payload as it is; a JSON object; or topic, sequence and payload in
+    /// The format of a line: the unchanged payload; a JSON object; or topic, sequence and payload in
     /// hexadecimal.
     #[arg(long, value_enum, default_value_t = Format::Payload)]
     format: Format,
-    /// End after so many messages.
+    /// Exit after N messages.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     count: Option<u64>,
-    /// What the broker does when messages come faster than this prints; default is the broker's
-    /// `queues.overflow_policy`.
+    /// What the broker does when messages arrive faster than this command prints them; the default
+    /// is the broker's `queues.overflow_policy`.
     #[arg(long, value_enum, value_name = "POLICY")]
-    overflow: Option<OverflowChoice>,
-    /// Messages the broker may keep for this; default, and most, is its
-    /// `queues.subscriber_capacity`.
+    overflow: Option<OverflowArg>,
+    /// How many messages the broker may queue for this subscription; the default and the maximum
+    /// are its `queues.subscriber_capacity`.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     capacity: Option<u32>,
-    /// Begin with so many kept messages of each topic, at most.
+    /// Start with at most N retained messages of each topic.
     #[arg(long, value_name = "N", conflicts_with = "from")]
     last: Option<u64>,
-    /// Begin with the kept message of this sequence, or the oldest after it.
+    /// Start with the retained message of this sequence, or the oldest one after it.
     #[arg(long, value_name = "SEQUENCE")]
     from: Option<u64>,
-    /// Share the messages with others that name the same group and pattern: each goes to one.
+    /// Share the messages with all subscribers of this group and pattern: each message goes to one.
     #[arg(long, value_name = "NAME")]
     group: Option<String>,
-    /// Do not say on stderr when a subscription is in force.
+    /// Do not report on stderr that a subscription is active.
     #[arg(long)]
     quiet: bool,
     #[command(flatten)]
@@ -69,34 +67,34 @@ pub struct Subscribe {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 #[value(rename_all = "snake_case")]
-enum OverflowChoice {
-    /// The oldest that wait are lost.
+enum OverflowArg {
+    /// The oldest queued messages are dropped.
     DropOldest,
-    /// New ones are lost until there is room.
+    /// New messages are dropped until there is room.
     DropNew,
-    /// Publishers of the topic wait until there is room.
+    /// Publishers of the topic are paused until there is room.
     Block,
     /// The broker closes the connection.
     Disconnect,
-    /// Only the newest of each topic waits.
+    /// Only the newest message of each topic stays queued.
     Latest,
 }
 
-impl From<OverflowChoice> for Overflow {
-    fn from(choice: OverflowChoice) -> Overflow {
+impl From<OverflowArg> for Overflow {
+    fn from(choice: OverflowArg) -> Overflow {
         match choice {
-            OverflowChoice::DropOldest => Overflow::DropOldest,
-            OverflowChoice::DropNew => Overflow::DropNew,
-            OverflowChoice::Block => Overflow::Block,
-            OverflowChoice::Disconnect => Overflow::Disconnect,
-            OverflowChoice::Latest => Overflow::Latest,
+            OverflowArg::DropOldest => Overflow::DropOldest,
+            OverflowArg::DropNew => Overflow::DropNew,
+            OverflowArg::Block => Overflow::Block,
+            OverflowArg::Disconnect => Overflow::Disconnect,
+            OverflowArg::Latest => Overflow::Latest,
         }
     }
 }
 
-/// Why printing ended before its time.
+/// Why printing stopped before --count was reached.
 enum Stop {
-    /// Whoever read the output has seen enough.
+    /// The reader closed the pipe early, as `head` does.
     OutputClosed,
     Failed(String),
 }
@@ -120,9 +118,9 @@ impl Subscribe {
     pub fn run(self) -> Outcome {
         let options = ClientOptions::new().name("blipmq sub");
         let client = self.server.connect(options).map_err(|error| error.to_string())?;
-        let mut out = BufWriter::with_capacity(OUTPUT_BYTES, io::stdout().lock());
+        let mut out = BufWriter::with_capacity(OUTPUT_BUFFER_BYTES, io::stdout().lock());
         let printed = self.print(&client, &mut out);
-        // What came before a failure is not less true for it.
+        // Messages that arrived before a failure are printed too.
         let flushed = out.flush().map_err(Stop::from);
         match printed.and(flushed) {
             Ok(()) | Err(Stop::OutputClosed) => Ok(()),
@@ -153,7 +151,8 @@ impl Subscribe {
     fn print(&self, client: &Client, out: &mut BufWriter<StdoutLock<'_>>) -> Result<(), Stop> {
         let options = self.options();
         for pattern in &self.patterns {
-            // Not `subscribe`: while it waited nobody would take the messages of the ones before.
+            // Not `subscribe`: while it waited for one pattern, messages of the earlier patterns
+            // would not be received.
             client.begin_subscribe(pattern, options.clone())?;
         }
         let mut left = self.count.unwrap_or(u64::MAX);
@@ -175,7 +174,7 @@ impl Subscribe {
                         }
                     }
                 }
-                Event::Gap(gap) => tell(format_args!(
+                Event::Gap(gap) => print_stderr(format_args!(
                     "missed {} messages of {}, {} to {}: {}",
                     gap.messages,
                     gap.topic,
@@ -184,10 +183,10 @@ impl Subscribe {
                     gap.reason
                 )),
                 Event::Subscribed(subscription) if !self.quiet => {
-                    tell(format_args!("subscribed to {}", subscription.pattern()));
+                    print_stderr(format_args!("subscribed to {}", subscription.pattern()));
                 }
                 Event::Goodbye { reason } => {
-                    tell(format_args!("the broker says goodbye: {reason}"));
+                    print_stderr(format_args!("the broker sent GOODBYE: {reason}"));
                 }
                 Event::Error(error) => return Err(error.into()),
                 _ => {}

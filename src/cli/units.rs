@@ -1,13 +1,13 @@
-//! Numbers with units, as people read them.
+//! Numbers with units, rounded for readers.
 //!
 //! Called by the reports of `bench`, and by `top`.
 
-/// Three digits and k, M or G.
+/// Formats a count with three significant digits and k, M or G.
 pub fn count(value: f64) -> String {
     scaled(value, &[(1e9, " G"), (1e6, " M"), (1e3, " k")], "")
 }
 
-/// Microseconds as us, ms or s.
+/// Formats microseconds as us, ms or s.
 pub fn micros(value: f64) -> String {
     scaled(value, &[(1e6, " s"), (1e3, " ms")], " us")
 }
@@ -25,7 +25,7 @@ fn scaled(value: f64, units: &[(f64, &str)], unit: &str) -> String {
     }
 }
 
-/// Three digits that count.
+/// Formats a number with three significant digits.
 pub fn digits(value: f64) -> String {
     match value.abs() {
         size if size >= 99.95 || value == 0.0 => format!("{value:.0}"),

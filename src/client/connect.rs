@@ -1,6 +1,7 @@
 //! A connection from nothing to WELCOME, and its two threads.
 //!
-//! Called by `ClientOptions::connect`, and by `reconnect` for each further one. Next on the path: `reader` and `writer`.
+//! Called by `ClientOptions::connect`, and by `reconnect` for each further connection. Next on the path:
+//! `reader` and `writer`.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io::{self, Write};
@@ -9,37 +10,38 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::conversation::Conversation;
-use super::events::EventQueue;
-use super::options::Credentials;
-use super::read_buffer::ReadBuffer;
-use super::reconnect::Plan;
-use super::shared::Shared;
-use super::{Client, ClientError, ClientOptions, Inner, ServerError, ServerInfo, reader, writer};
-use crate::limits;
-use crate::protocol::decode::{Hello, ServerFrame, server_frame};
-use crate::protocol::encode;
+use crate::client::Inner;
+use crate::conversation::Conversation;
+use crate::events::EventQueue;
+use crate::options::Credentials;
+use crate::read_buffer::ReadBuffer;
+use crate::reconnect::Plan;
+use crate::shared::Shared;
+use crate::{Client, ClientError, ClientOptions, ServerError, ServerInfo, reader, writer};
+use blipmq_protocol::decode::{Hello, ServerFrame, server_frame};
+use blipmq_protocol::encode;
+use blipmq_protocol::limits;
 
-/// A server asked for WELCOME may answer with an ERROR, whose text has 16 bits of length.
+/// The first frame of a server may be an ERROR, whose text has a length of 16 bits.
 const FIRST_FRAME_LEN_MAX: u32 = 70_000;
-/// Longest frame any broker can announce: a length is allocated before its bytes arrive, so what
-/// a server announces is not taken on trust.
-const FRAME_LEN_LIMIT: u32 = limits::frame_len_max(*limits::MESSAGE_LEN_RANGE.end() as u32);
-/// An idle connection is probed after this, so that a subscriber learns of a machine that is gone.
+/// Longest frame that any broker can announce. A frame's memory is allocated before its bytes arrive, so
+/// what a server announces is not taken on trust.
+const FRAME_LEN_LIMIT: u32 = limits::frame_len_max(limits::MESSAGE_LEN_MAX);
+/// Time after which an idle connection is probed, so that a subscriber notices a machine that is gone.
 const KEEPALIVE_IDLE: Duration = Duration::from_secs(30);
 /// Time between probes; the system's default number of them (9) then ends the connection.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
 
-/// A connection that was said WELCOME on.
-pub(super) struct Welcomed {
-    pub(super) stream: TcpStream,
-    /// What was read behind WELCOME.
-    pub(super) buffer: ReadBuffer,
-    pub(super) server: ServerInfo,
+/// A connection on which the broker has sent WELCOME.
+pub(crate) struct Welcomed {
+    pub(crate) stream: TcpStream,
+    /// The bytes that were read behind WELCOME.
+    pub(crate) buffer: ReadBuffer,
+    pub(crate) server: ServerInfo,
 }
 
-pub(super) fn connect(options: &ClientOptions, addr: &str) -> Result<Client, ClientError> {
-    // HELLO has 12 bytes beside its header and three lengths; the name has the rest.
+pub(crate) fn connect(options: &ClientOptions, addr: &str) -> Result<Client, ClientError> {
+    // Beside its header, HELLO has magic, version, auth kind and three lengths; the name has the rest.
     let name_len_max = limits::HELLO_LEN_MAX as usize - limits::FRAME_HEADER_LEN - 8 - 3 * 2;
     if options.name.len() > name_len_max {
         return Err(ClientError::NameTooLong { len: options.name.len(), len_max: name_len_max });
@@ -63,8 +65,8 @@ pub(super) fn connect(options: &ClientOptions, addr: &str) -> Result<Client, Cli
     Ok(Client { inner: Arc::new(inner) })
 }
 
-/// Connects, and returns when the broker said WELCOME.
-pub(super) fn open(options: &ClientOptions, addr: &str) -> Result<Welcomed, ClientError> {
+/// Connects, and returns when the broker has sent WELCOME.
+pub(crate) fn open(options: &ClientOptions, addr: &str) -> Result<Welcomed, ClientError> {
     let stream = open_socket(options, addr)?;
     let mut buffer = ReadBuffer::new();
     let server = say_hello(options, addr, &stream, &mut buffer)?;
@@ -75,7 +77,7 @@ impl Inner {
     fn start(&self, name: &str, run: impl FnOnce() + Send + 'static) -> Result<(), ClientError> {
         let thread = thread::Builder::new().name(name.to_owned()).spawn(run);
         let thread = thread.map_err(|error| {
-            // The thread that does run must not wait for the one that does not.
+            // The thread that runs must not wait for the one that does not.
             self.shared.end(ClientError::Closed);
             ClientError::NoThread(Arc::new(error))
         })?;
@@ -106,7 +108,7 @@ fn open_socket(options: &ClientOptions, addr: &str) -> Result<TcpStream, ClientE
 }
 
 fn set_up_socket(stream: &TcpStream) -> io::Result<()> {
-    // Batches are made here, by what was published during a write: the kernel need not wait.
+    // The client makes batches itself, of what was published during a write: the kernel need not wait.
     stream.set_nodelay(true)?;
     let keepalive =
         socket2::TcpKeepalive::new().with_time(KEEPALIVE_IDLE).with_interval(KEEPALIVE_INTERVAL);
@@ -131,7 +133,9 @@ fn say_hello(
     stream.write_all(&hello).map_err(lost)?;
     let started = Instant::now();
     let frame = loop {
-        if let Some(frame) = buffer.take_frame(FIRST_FRAME_LEN_MAX)? {
+        if let Some(frame) =
+            buffer.take_frame(FIRST_FRAME_LEN_MAX).map_err(ClientError::malformed)?
+        {
             break frame;
         }
         let no_welcome =
@@ -153,14 +157,14 @@ fn say_hello(
         }
     };
     stream.set_read_timeout(None).map_err(lost)?;
-    match server_frame(&frame)? {
+    match server_frame(&frame).map_err(ClientError::malformed)? {
         ServerFrame::Welcome(welcome) => Ok(ServerInfo {
             server: welcome.server.into(),
             server_id: welcome.server_id,
             core: welcome.core.0,
             cores: welcome.cores,
             shards: welcome.shards,
-            message_len_max: welcome.message_len_max.min(*limits::MESSAGE_LEN_RANGE.end() as u32),
+            message_len_max: welcome.message_len_max.min(limits::MESSAGE_LEN_MAX),
             frame_len_max: welcome.frame_len_max.min(FRAME_LEN_LIMIT),
         }),
         ServerFrame::Error { code, text, .. } => {
@@ -173,8 +177,8 @@ fn say_hello(
     }
 }
 
-/// A random number. Not for secrets: for names that must not meet, and for jitter.
-pub(super) fn random() -> u64 {
-    // Every state is seeded by the system's randomness.
+/// Returns a random number. Not for secrets: for names that must not collide, and for jitter.
+pub(crate) fn random() -> u64 {
+    // Every `RandomState` is seeded by the system's randomness.
     RandomState::new().build_hasher().finish()
 }

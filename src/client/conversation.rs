@@ -4,23 +4,24 @@
 //! answer, by `writer` for what to send.
 //!
 //! # Always true
-//! - Requests and subscriptions take their numbers from one counter, so an ERROR names one thing.
-//! - PINGs are numbered upwards, so one PONG answers for everything sent before its PING.
+//! - Requests and subscriptions take their numbers from one counter, so the number in an ERROR is
+//!   unambiguous.
+//! - PINGs are numbered upwards, so one PONG confirms everything that was sent before its PING.
 //! - A topic that the broker refused takes no further message.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::task::Waker;
 
-use hashbrown::HashMap;
+use std::collections::HashMap;
 
-use super::events::Event;
-use super::outgoing::{Outgoing, Place, Record};
-use super::{ClientError, ClientOptions, PublishWindow, ServerError, ServerInfo};
-use crate::limits::MESSAGES_HEADER_LEN;
-use crate::protocol::frame::PROVISIONAL;
-use crate::protocol::{RequestId, TopicId, encode};
+use crate::events::Event;
+use crate::outgoing::{Outgoing, Place, Record};
+use crate::{ClientError, ClientOptions, PublishWindow, ServerError, ServerInfo};
 use acks::PendingAck;
+use blipmq_protocol::frame::PROVISIONAL;
+use blipmq_protocol::limits::MESSAGES_HEADER_LEN;
+use blipmq_protocol::{RequestId, TopicId, encode};
 use requests::Requests;
 use subscriptions::Entry;
 
@@ -28,76 +29,78 @@ mod acks;
 mod renewal;
 mod requests;
 mod subscriptions;
+#[cfg(test)]
+mod tests;
 
-pub(super) use acks::{Answer, Taken};
-pub(super) use renewal::Seen;
-pub(super) use requests::{CORRELATION_ID, Request};
-pub(super) use subscriptions::Asked;
+pub(crate) use acks::{Answer, Taken};
+pub(crate) use renewal::Seen;
+pub(crate) use requests::{CORRELATION_ID, Request};
+pub(crate) use subscriptions::Asked;
 
-/// Failures kept for the next `flush`. The first one is what it reports; more would only be counted.
+/// Failures kept for the next `flush`, which reports the first one.
 const FAILURES_MAX: usize = 64;
-/// A window is acknowledged in this many steps, so that sending does not stop while a PONG travels.
+/// A window is confirmed in this many steps, so that sending does not stop while a PONG travels.
 const WINDOW_STEPS: u64 = 4;
 
-/// A client that reconnects must know what arrived: it asks after this much.
+/// A client that reconnects must know what arrived: each time after this amount it sends a PING.
 const CONFIRM_STEP: Amount = Amount { messages: 1_024, bytes: 256 * 1_024 };
 
-/// One connection's state.
-pub(super) struct Conversation {
-    pub(super) out: Outgoing,
-    pub(super) server: Arc<ServerInfo>,
+/// The state of one connection.
+pub(crate) struct Conversation {
+    pub(crate) out: Outgoing,
+    pub(crate) server: Arc<ServerInfo>,
     outgoing_bytes_max: usize,
     next_id: u32,
     topics: Vec<Topic>,
     topic_of_name: HashMap<Arc<str>, usize>,
     topic_of_request: HashMap<u32, usize>,
     subscriptions: HashMap<u32, Entry>,
-    /// Frames that an ACK is due for, by publish id.
+    /// Frames whose ACK is due, by publish id.
     acks: HashMap<u64, PendingAck>,
     requests: Requests,
-    /// How often the writer took what waited.
+    /// The number of batches that the writer has taken.
     batches_taken: u64,
     window: Option<PublishWindow>,
-    /// How much is sent between two PINGs of the client's own, if it does that.
+    /// The amount between two PINGs that confirm messages without a `flush`, if there are any.
     ping_step: Option<Amount>,
     published: Amount,
-    /// What the writer took, and what a PONG confirmed.
+    /// The amounts that the writer has taken, and that PONGs have confirmed.
     written: Amount,
     taken: Amount,
-    /// PINGs without PONG, and what was published before each.
+    /// PINGs without PONG, and the amount published before each.
     pings: VecDeque<(u64, Amount)>,
     pings_sent: u64,
     pings_written: u64,
     publish_ids_written: u64,
     pongs_received: u64,
-    /// What went wrong without a call to tell it to; counted from the start of the connection.
+    /// Failures that no call was waiting for, counted from the start of the connection.
     failures: VecDeque<ClientError>,
     failures_dropped: usize,
     failures_reported: usize,
-    /// The writer may take what waits: there is a connection, and it takes bytes.
-    pub(super) writable: bool,
-    /// Counts connections.
-    pub(super) epoch: u64,
-    /// CLOSE is sent: nothing may be appended behind it, except answers.
-    pub(super) closing: bool,
-    /// The first cause of the end; nothing is read or written from here on.
-    pub(super) ended: Option<ClientError>,
-    /// Callers and the reader waiting for something of this to change.
-    pub(super) waiting: usize,
-    /// Those of them that wait without a thread.
-    pub(super) wakers: Vec<Waker>,
-    pub(super) writer_sleeps: bool,
+    /// Whether the writer may take a batch: there is a connection, and its socket takes bytes.
+    pub(crate) writable: bool,
+    /// The number of the connection.
+    pub(crate) epoch: u64,
+    /// Whether CLOSE was sent: nothing but answers may follow it.
+    pub(crate) closing: bool,
+    /// The first cause of the end; nothing is read or written after it.
+    pub(crate) ended: Option<ClientError>,
+    /// Threads that wait for a change of this state.
+    pub(crate) waiting: usize,
+    /// Wakers of tasks that wait for a change of this state.
+    pub(crate) wakers: Vec<Waker>,
+    pub(crate) writer_sleeps: bool,
 }
 
 struct Topic {
     name: Arc<str>,
     request: u32,
-    /// 0 until the broker gave one.
+    /// 0 until the broker has named it.
     id: u32,
     refused: Option<ServerError>,
-    /// Opened to reply, and no caller has a handle of it.
+    /// Whether the topic was opened for replies only, and no caller has a handle of it.
     is_for_replies: bool,
-    /// The batch that its last message went into.
+    /// The batch that the last message went into.
     published_in: u64,
 }
 
@@ -114,8 +117,8 @@ struct Amount {
 }
 
 impl Conversation {
-    /// `token` is random: it makes the client's inbox its own.
-    pub(super) fn new(
+    /// `token` is random, so that no two clients share an inbox.
+    pub(crate) fn new(
         server: Arc<ServerInfo>,
         options: &ClientOptions,
         token: u64,
@@ -169,10 +172,10 @@ impl Conversation {
         id
     }
 
-    // --- what callers ask for ---
+    // --- requests of callers ---
 
-    /// Whether anything can be sent any more.
-    pub(super) fn check_open(&self) -> Result<(), ClientError> {
+    /// Fails if nothing can be sent any more.
+    pub(crate) fn check_open(&self) -> Result<(), ClientError> {
         match &self.ended {
             Some(ended) => Err(ended.clone()),
             None if self.closing => Err(ClientError::Closed),
@@ -180,8 +183,8 @@ impl Conversation {
         }
     }
 
-    /// The number of a topic here; the first time, its OPEN goes out.
-    pub(super) fn open(&mut self, name: &str) -> (usize, Arc<str>) {
+    /// Returns the index of a topic. The first time, its OPEN is sent.
+    pub(crate) fn open(&mut self, name: &str) -> (usize, Arc<str>) {
         if let Some((name, index)) = self.topic_of_name.get_key_value(name) {
             self.topics[*index].is_for_replies = false;
             return (*index, name.clone());
@@ -189,7 +192,7 @@ impl Conversation {
         let request = self.take_id();
         let name: Arc<str> = name.into();
         self.write_open(request, &name);
-        // Messages need not wait for the id: the broker knows the request until then.
+        // Messages need not wait for the id: until then they carry the request, as a provisional id.
         let index = self.out.add_topic(PROVISIONAL | request);
         self.topics.push(Topic::new(name.clone(), request));
         self.topic_of_name.insert(name.clone(), index);
@@ -201,8 +204,8 @@ impl Conversation {
         encode::open(self.out.control(), RequestId(request), name);
     }
 
-    /// Everything that waits, for the writer.
-    pub(super) fn take_outgoing(&mut self, batch: &mut Vec<u8>) {
+    /// Takes everything that waits to be written.
+    pub(crate) fn take_outgoing(&mut self, batch: &mut Vec<u8>) {
         self.out.take(batch);
         self.batches_taken += 1;
         self.written = self.published;
@@ -210,8 +213,8 @@ impl Conversation {
         self.publish_ids_written = self.out.publish_ids();
     }
 
-    /// Whether a message may be published now, or has to wait for the socket or the window.
-    pub(super) fn has_room(&self) -> bool {
+    /// Returns whether a message may be published, or has to wait for the socket or the window.
+    pub(crate) fn has_room(&self) -> bool {
         self.out_has_room()
             && self.window.is_none_or(|window| {
                 self.published.messages - self.taken.messages < window.messages
@@ -219,12 +222,12 @@ impl Conversation {
             })
     }
 
-    pub(super) fn out_has_room(&self) -> bool {
+    pub(crate) fn out_has_room(&self) -> bool {
         self.out.len() < self.outgoing_bytes_max
     }
 
-    /// Appends a message for the next write; says where its ACK is if it wants one.
-    pub(super) fn publish(
+    /// Appends a message for the next write. If the message wants an ACK, returns where to find it.
+    pub(crate) fn publish(
         &mut self,
         index: usize,
         record: Record<'_>,
@@ -240,9 +243,9 @@ impl Conversation {
         self.published.messages += 1;
         self.published.bytes += record.payload.len() as u64;
         if let Some(step) = self.ping_step {
-            let told = self.pings.back().map_or(self.taken, |(_, published)| *published);
-            if self.published.messages - told.messages >= step.messages
-                || self.published.bytes - told.bytes >= step.bytes
+            let pinged = self.pings.back().map_or(self.taken, |(_, published)| *published);
+            if self.published.messages - pinged.messages >= step.messages
+                || self.published.bytes - pinged.bytes >= step.bytes
             {
                 self.ping();
             }
@@ -263,43 +266,43 @@ impl Conversation {
         Ok(())
     }
 
-    /// Sends a PING behind everything published; `is_ponged` tells when it is answered.
-    pub(super) fn ping(&mut self) -> u64 {
+    /// Sends a PING behind everything published. `is_ponged` returns whether the PING is answered.
+    pub(crate) fn ping(&mut self) -> u64 {
         self.pings_sent += 1;
         encode::ping(self.out.control(), self.pings_sent);
         self.pings.push_back((self.pings_sent, self.published));
         self.pings_sent
     }
 
-    pub(super) fn is_ponged(&self, ping: u64) -> bool {
+    pub(crate) fn is_ponged(&self, ping: u64) -> bool {
         self.pongs_received >= ping
     }
 
-    /// From which failure on a flush that starts now reports.
-    pub(super) fn failures_unreported(&self) -> usize {
+    /// Returns the number of the first failure that a flush that starts now reports.
+    pub(crate) fn failures_unreported(&self) -> usize {
         self.failures_reported
     }
 
-    /// The first failure from `first` on. A flush that overlapped with another one reports what
-    /// that one reported too: each caller may have published what was refused.
-    pub(super) fn report_failure(&mut self, first: usize) -> Option<ClientError> {
+    /// Returns the first failure from `first` on. Flushes that overlap report the same failure: each
+    /// caller may have published what was refused.
+    pub(crate) fn report_failure(&mut self, first: usize) -> Option<ClientError> {
         let failure = self.failures.get(first.saturating_sub(self.failures_dropped)).cloned();
         self.failures_reported = self.failures_dropped + self.failures.len();
         failure
     }
 
     /// Sends CLOSE, once, behind everything published.
-    pub(super) fn close(&mut self) {
+    pub(crate) fn close(&mut self) {
         if !self.closing {
             self.closing = true;
             encode::close(self.out.control());
         }
     }
 
-    // --- what the broker answered ---
+    // --- answers of the broker ---
 
-    /// TOPIC that answers an OPEN: the name, shared with the caller's handles.
-    pub(super) fn on_topic(
+    /// Handles a TOPIC that answers an OPEN. Returns the name, shared with the caller's handles.
+    pub(crate) fn on_topic(
         &mut self,
         request: RequestId,
         topic: TopicId,
@@ -321,8 +324,8 @@ impl Conversation {
         Ok(asked.clone())
     }
 
-    /// PONG: everything published before its PING is taken.
-    pub(super) fn on_pong(&mut self, opaque: u64) -> Result<(), ClientError> {
+    /// Handles a PONG: the broker has accepted everything published before its PING.
+    pub(crate) fn on_pong(&mut self, opaque: u64) -> Result<(), ClientError> {
         match self.pings.pop_front() {
             Some((ping, published)) if ping == opaque => {
                 self.pongs_received = ping;
@@ -336,8 +339,8 @@ impl Conversation {
         }
     }
 
-    /// An ERROR that is not fatal: to the call that waits for it, else an event.
-    pub(super) fn on_error(&mut self, about: u32, error: ServerError) -> Option<Event> {
+    /// Handles an ERROR that is not fatal. Returns an event if no call waits for the answer.
+    pub(crate) fn on_error(&mut self, about: u32, error: ServerError) -> Option<Event> {
         if let Some(index) = self.topic_of_request.remove(&about) {
             let topic = &mut self.topics[index];
             topic.refused = Some(error.clone());
@@ -348,11 +351,11 @@ impl Conversation {
         if self.subscriptions.contains_key(&about) {
             return self.on_pattern_refused(about, error);
         }
-        // UNSUBSCRIBE crossed with the refusal of its SUBSCRIBE, which was told already.
+        // UNSUBSCRIBE crossed with the refusal of its SUBSCRIBE, which is reported already.
         if error.code == 4040 && about != 0 && about < self.next_id {
             return None;
         }
-        // Whatever it is, a flush must not call it success.
+        // Whatever was refused, a flush must not report success.
         Some(self.fail(ClientError::RequestRefused(error)))
     }
 
@@ -363,144 +366,5 @@ impl Conversation {
         }
         self.failures.push_back(failure.clone());
         Event::Error(failure)
-    }
-}
-
-#[cfg(test)]
-pub(super) mod tests {
-    use super::*;
-    use crate::client::SubscribeOptions;
-    use crate::protocol::SubscriptionId;
-
-    pub(super) fn conversation(window: Option<PublishWindow>) -> Conversation {
-        let server = ServerInfo {
-            server: String::new(),
-            server_id: 1,
-            core: 0,
-            cores: 1,
-            shards: 1,
-            message_len_max: 1 << 19,
-            frame_len_max: 1 << 20,
-        };
-        let mut options = ClientOptions::new().outgoing_bytes_max(1_000);
-        options.publish_window = window;
-        Conversation::new(Arc::new(server), &options, 1)
-    }
-
-    fn plain(payload: &[u8]) -> Record<'_> {
-        Record { headers: b"", payload, ttl_ms: 0, wants_ack: false }
-    }
-
-    fn refusal() -> ServerError {
-        ServerError { code: 4030, text: "not here".to_owned() }
-    }
-
-    #[test]
-    fn same_name_is_the_same_topic_and_opened_once() {
-        let mut conversation = conversation(None);
-        let (first, name) = conversation.open("orders.eu");
-        let opened_len = conversation.out.len();
-        assert_eq!(conversation.open("orders.eu"), (first, name));
-        assert_eq!(conversation.out.len(), opened_len);
-        assert_ne!(conversation.open("orders.us").0, first);
-    }
-
-    #[test]
-    fn room_ends_where_outgoing_bytes_reach_their_bound() {
-        let mut conversation = conversation(None);
-        let (topic, _) = conversation.open("a");
-        conversation.publish(topic, plain(&[0; 2_000])).unwrap();
-        assert!(!conversation.has_room());
-        conversation.out.take(&mut Vec::new());
-        assert!(conversation.has_room());
-    }
-
-    #[test]
-    fn window_is_pinged_in_quarters_and_opened_by_pongs() {
-        let window = PublishWindow { messages: 8, bytes: 1_000 };
-        let mut conversation = conversation(Some(window));
-        let (topic, _) = conversation.open("a");
-        for _ in 0..8 {
-            assert!(conversation.has_room());
-            conversation.publish(topic, plain(b"x")).unwrap();
-        }
-        assert!(!conversation.has_room());
-        assert_eq!(conversation.pings_sent, 4);
-        conversation.on_pong(1).unwrap();
-        assert!(conversation.has_room());
-        conversation.publish(topic, plain(b"x")).unwrap();
-        conversation.publish(topic, plain(b"x")).unwrap();
-        assert!(!conversation.has_room());
-    }
-
-    #[test]
-    fn one_message_above_the_window_is_sent_alone_and_pinged() {
-        let window = PublishWindow { messages: 8, bytes: 100 };
-        let mut conversation = conversation(Some(window));
-        let (topic, _) = conversation.open("a");
-        assert!(conversation.has_room());
-        conversation.publish(topic, plain(&[0; 500])).unwrap();
-        assert!(!conversation.has_room());
-        conversation.on_pong(1).unwrap();
-        conversation.out.take(&mut Vec::new());
-        assert!(conversation.has_room());
-    }
-
-    #[test]
-    fn refused_topic_fails_the_next_flush_once_and_every_publish() {
-        let mut conversation = conversation(None);
-        let (topic, _) = conversation.open("a");
-        conversation.publish(topic, plain(b"x")).unwrap();
-        let (early, late) =
-            (conversation.failures_unreported(), conversation.failures_unreported());
-        assert!(matches!(
-            conversation.on_error(1, refusal()),
-            Some(Event::Error(ClientError::TopicRefused { .. }))
-        ));
-        for first in [early, late] {
-            let failure = conversation.report_failure(first);
-            assert!(matches!(failure, Some(ClientError::TopicRefused { .. })), "{failure:?}");
-        }
-        let next = conversation.failures_unreported();
-        assert!(conversation.report_failure(next).is_none());
-        let error = conversation.publish(topic, plain(b"x")).unwrap_err();
-        assert_eq!(error.to_string(), "the broker refused topic `a`: error 4030: not here");
-    }
-
-    #[test]
-    fn failures_are_bounded_and_the_latest_are_kept() {
-        let mut conversation = conversation(None);
-        for code in 0..=FAILURES_MAX as u16 + 1 {
-            conversation.on_error(0, ServerError { code, text: String::new() });
-        }
-        let first = conversation.failures_unreported();
-        assert!(matches!(
-            conversation.report_failure(first),
-            Some(ClientError::RequestRefused(ServerError { code: 2, .. }))
-        ));
-        let first = conversation.failures_unreported();
-        assert!(conversation.report_failure(first).is_none());
-    }
-
-    #[test]
-    fn abandoned_subscription_is_ended_and_its_late_answer_is_no_offence() {
-        let mut conversation = conversation(None);
-        let subscription = conversation.subscribe("a.>", SubscribeOptions::new(), Asked::ByCall);
-        let asked_len = conversation.out.len();
-        conversation.abandon(subscription.id);
-        assert!(conversation.out.len() > asked_len);
-        assert!(conversation.on_subscribed(subscription.id).unwrap().is_none());
-        assert!(conversation.on_subscribed(SubscriptionId(99)).is_err());
-    }
-
-    #[test]
-    fn answers_to_nothing_are_offences() {
-        let mut conversation = conversation(None);
-        assert!(conversation.on_pong(1).is_err());
-        conversation.ping();
-        assert!(conversation.on_pong(2).is_err());
-        assert!(conversation.on_topic(RequestId(1), TopicId(1), "a").is_err());
-        conversation.open("a");
-        assert!(conversation.on_topic(RequestId(1), TopicId(1), "b").is_err());
     }
 }

@@ -1,12 +1,12 @@
-//! What the broker sent, on its way from the reading thread to the caller: a bounded queue.
+//! Events on their way from the reading thread to the caller: a bounded queue.
 //!
-//! Filled by `reader`, emptied by the caller through `Client::recv` and its kin. When it is full
-//! the reader waits, the socket fills, and the broker sees a slow subscriber: what that loses is
-//! told in GAP frames, and memory here stays bounded.
+//! Filled by `reader`, emptied by the caller through `Client::recv` and its relatives. While the queue
+//! is full the reader waits, the socket fills, and the broker sees a slow subscriber: GAP frames
+//! report what such a subscriber loses, and memory here stays bounded.
 //!
 //! # Always true
 //! - Events come out in the order the broker sent them.
-//! - The end of the connection comes behind the last event, and then for ever.
+//! - The end of the connection comes behind the last event, and again for every later call.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -18,9 +18,9 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use super::received::Messages;
-use super::{ClientError, Subscription};
-use crate::protocol;
+use crate::received::Messages;
+use crate::{ClientError, Subscription};
+use blipmq_protocol as protocol;
 
 /// What the broker sent to a client.
 #[derive(Debug, Clone)]
@@ -28,56 +28,60 @@ use crate::protocol;
 pub enum Event {
     /// Messages of one topic, in their order.
     Messages(Messages),
-    /// Messages this client should have received and will not.
+    /// Messages that this client should have received and will not.
     Gap(Gap),
-    /// A subscription asked for with `begin_subscribe` is in force.
+    /// A subscription that `begin_subscribe` asked for is active.
     Subscribed(Subscription),
-    /// The connection has ended, and the client connects again: see `ClientOptions::reconnect`.
+    /// The connection has ended, and the client reconnects: see
+    /// [`ClientOptions::reconnect`](crate::ClientOptions::reconnect).
     Disconnected {
-        /// Why it ended.
+        /// Why the connection ended.
         cause: ClientError,
-        /// Messages that were sent and not confirmed: the broker may or may not have them. The
-        /// next `flush` reports them too.
+        /// The number of messages that were sent and not confirmed: the broker may or may not have
+        /// them. The next `flush` reports them too.
         unconfirmed: u64,
     },
-    /// The client is connected again. What it subscribed to is asked for again; an
+    /// The client is connected again, and asks for its subscriptions again. An
     /// [`Event::Resubscribed`] for each follows.
     Reconnected {
-        /// The same broker process: its sequences go on. Else they start over with 1, and what the
-        /// other had kept is gone.
+        /// Whether the broker is the same process. If not, sequences start over with 1, and the
+        /// messages that the other process retained are gone.
         same_server: bool,
     },
-    /// A subscription is in force again after a reconnect.
+    /// A subscription is active again after a reconnect.
     Resubscribed {
-        /// Which.
+        /// The subscription.
         subscription: Subscription,
-        /// It goes on where it was, and what the broker keeps no longer is told in a gap. Else what
-        /// was published meanwhile is missing; see [`GapReason::Disconnected`].
+        /// Whether the subscription continues behind its last message; a gap reports what the broker no
+        /// longer retains. If not, the messages published meanwhile are missing, see
+        /// [`GapReason::Disconnected`].
         resumed: bool,
     },
-    /// The broker refused something no call waits for; the connection goes on. When 1,024 events
-    /// wait already these are dropped, for clients that never receive: `flush` reports them too.
+    /// The broker refused something that no call waits for; the connection continues. While the event
+    /// queue is full, these events are dropped, for the sake of clients that never receive: `flush`
+    /// reports the same errors.
     Error(ClientError),
-    /// The broker is draining. What it has queued follows, then the connection ends: reconnect
-    /// elsewhere or later.
+    /// The broker is stopping. The messages in its queues follow, then the connection ends: reconnect
+    /// later, or to another broker.
     Goodbye {
-        /// What the broker said.
+        /// The broker's reason.
         reason: Arc<str>,
     },
 }
 
 /// Messages of one topic that this client should have received and will not.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Gap {
-    /// The topic.
+    /// The topic of the messages.
     pub topic: Arc<str>,
-    /// Sequence of the first one missed.
+    /// The sequence of the first missed message.
     pub first: u64,
-    /// How many.
+    /// The number of missed messages.
     pub messages: u64,
-    /// Why.
+    /// Why they were missed.
     pub reason: GapReason,
-    /// The one subscription that missed them; `None` for all plain ones that match the topic.
+    /// The subscription that missed them; `None` for every plain subscription that matches the topic.
     pub subscription: Option<Subscription>,
 }
 
@@ -85,23 +89,23 @@ pub struct Gap {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum GapReason {
-    /// The subscription's queue was full.
+    /// The queue of the subscription was full.
     Overflow,
-    /// Their time to live was over.
+    /// The time to live of the messages was over.
     Expired,
-    /// The topic's log keeps them no longer.
+    /// The topic no longer retains the messages.
     NoLongerKept,
-    /// A newer message took their place.
+    /// A newer message of the topic took the place of the messages.
     Conflated,
-    /// They arrived, and their checksum does not match.
+    /// The messages arrived, but their checksum does not match.
     Corrupt,
-    /// They were published while there was no connection. The client tells it when the topic's next
-    /// message arrives.
+    /// The messages were published while there was no connection. The client reports them when the
+    /// next message of the topic arrives.
     Disconnected,
 }
 
-impl From<protocol::GapReason> for GapReason {
-    fn from(reason: protocol::GapReason) -> GapReason {
+impl GapReason {
+    pub(crate) fn of(reason: protocol::GapReason) -> GapReason {
         match reason {
             protocol::GapReason::Overflow => GapReason::Overflow,
             protocol::GapReason::Expired => GapReason::Expired,
@@ -125,13 +129,13 @@ impl fmt::Display for GapReason {
 }
 
 impl Gap {
-    /// Sequence of the last one missed.
+    /// Returns the sequence of the last missed message.
     pub fn last(&self) -> u64 {
         self.first.saturating_add(self.messages.saturating_sub(1))
     }
 }
 
-pub(super) struct EventQueue {
+pub(crate) struct EventQueue {
     queue: Mutex<Queue>,
     filled: Condvar,
     emptied: Condvar,
@@ -144,18 +148,18 @@ struct Queue {
     events: VecDeque<Event>,
     bytes: usize,
     receivers_wait: usize,
-    /// Receivers that wait without a thread.
+    /// Wakers of tasks that wait to receive.
     wakers: Vec<Waker>,
     reader_waits: bool,
-    /// The bounds no longer hold: the connection is dead, and what is left of it is little.
+    /// The bounds are lifted: the connection is dead, and only the socket's last bytes can follow.
     unbounded: bool,
-    /// Nobody will receive any more.
+    /// Nobody receives any more.
     discarding: bool,
     ended: Option<ClientError>,
 }
 
 impl EventQueue {
-    pub(super) fn new(events_max: usize, event_bytes_max: usize) -> EventQueue {
+    pub(crate) fn new(events_max: usize, event_bytes_max: usize) -> EventQueue {
         EventQueue {
             queue: Mutex::default(),
             filled: Condvar::new(),
@@ -169,8 +173,8 @@ impl EventQueue {
         self.queue.lock().expect("nothing panics while it holds the queue")
     }
 
-    /// Moves `events` into the queue; waits while it is full.
-    pub(super) fn push_all(&self, events: &mut Vec<Event>) {
+    /// Moves `events` into the queue; waits while the queue is full.
+    pub(crate) fn push_all(&self, events: &mut Vec<Event>) {
         if events.is_empty() {
             return;
         }
@@ -207,8 +211,8 @@ impl EventQueue {
         queue.wakers.drain(..).for_each(Waker::wake);
     }
 
-    /// The next event. `None` when there is none and `until` is over; `until` `None` waits for ever.
-    pub(super) fn pop(&self, until: Option<Instant>) -> Result<Option<Event>, ClientError> {
+    /// Waits for the next event until `until`, or without a bound. Returns `None` at that time.
+    pub(crate) fn pop(&self, until: Option<Instant>) -> Result<Option<Event>, ClientError> {
         let mut queue = self.lock();
         loop {
             if let Some(found) = self.take(&mut queue) {
@@ -230,9 +234,9 @@ impl EventQueue {
         }
     }
 
-    /// The next event, or the end; else `context` is woken when there is one.
+    /// Returns the next event or the end; otherwise the queue wakes `context` when there is one.
     #[cfg(feature = "tokio")]
-    pub(super) fn poll_pop(&self, context: &mut Context<'_>) -> Poll<Result<Event, ClientError>> {
+    pub(crate) fn poll_pop(&self, context: &mut Context<'_>) -> Poll<Result<Event, ClientError>> {
         let mut queue = self.lock();
         match self.take(&mut queue) {
             Some(found) => Poll::Ready(found),
@@ -250,7 +254,7 @@ impl EventQueue {
             return queue.ended.clone().map(Err);
         };
         queue.bytes -= bytes_of(&event);
-        // At half, not at once: else the two threads would hand over with every event.
+        // At half, not at once: otherwise the two threads would take turns with every event.
         if queue.reader_waits
             && queue.events.len() <= self.events_max / 2
             && queue.bytes <= self.event_bytes_max / 2
@@ -260,8 +264,8 @@ impl EventQueue {
         Some(Ok(event))
     }
 
-    /// Nobody will receive any more: what is queued goes, and what comes.
-    pub(super) fn discard(&self) {
+    /// Drops the queued events and all further ones, because nobody receives any more.
+    pub(crate) fn discard(&self) {
         let mut queue = self.lock();
         queue.discarding = true;
         queue.events.clear();
@@ -269,19 +273,20 @@ impl EventQueue {
         self.emptied.notify_all();
     }
 
-    /// The connection is dead, so what can still come is what the socket holds: the reader must
-    /// reach its end without waiting for a caller, because callers wait for the reason.
-    pub(super) fn lift_bounds(&self) {
+    /// Lifts the bounds. The connection is dead, so that only the bytes in the socket can still come.
+    /// The reader must get to their end without waiting for a caller, because callers wait for the
+    /// reason of the end.
+    pub(crate) fn lift_bounds(&self) {
         self.lock().unbounded = true;
         self.emptied.notify_all();
     }
 
-    /// There is a new connection.
-    pub(super) fn restore_bounds(&self) {
+    /// Restores the bounds for a new connection.
+    pub(crate) fn restore_bounds(&self) {
         self.lock().unbounded = false;
     }
 
-    pub(super) fn end(&self, ended: ClientError) {
+    pub(crate) fn end(&self, ended: ClientError) {
         let mut queue = self.lock();
         queue.ended.get_or_insert(ended);
         queue.unbounded = true;
@@ -290,8 +295,8 @@ impl EventQueue {
         queue.wakers.drain(..).for_each(Waker::wake);
     }
 
-    /// Whether the connection stands still because the caller takes no events.
-    pub(super) fn reader_waits(&self) -> bool {
+    /// Returns whether the connection is stalled because the caller takes no events.
+    pub(crate) fn reader_waits(&self) -> bool {
         self.lock().reader_waits
     }
 }

@@ -1,46 +1,46 @@
-//! What a caller can choose, and the defaults.
+//! The options of connections, messages and subscriptions, with their defaults.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::error::HeaderError;
-use super::outgoing::Record;
-use super::{Client, ClientError, ReconnectPolicy, connect};
-use crate::limits::TOPIC_LEN_MAX;
-use crate::protocol::{Overflow, Start, encode};
+use crate::error::HeaderError;
+use crate::outgoing::Record;
+use crate::{Client, ClientError, ReconnectPolicy, connect};
+use blipmq_protocol::limits::TOPIC_LEN_MAX;
+use blipmq_protocol::{Overflow, Start, encode};
 
-/// Header that carries the topic to answer on (PROTOCOL.md section 2).
-pub(super) const REPLY_TO: &str = "reply-to";
+/// The header that names the topic for the reply, as BLIP/1 defines it.
+pub(crate) const REPLY_TO: &str = "reply-to";
 
-/// How to connect, and the bounds of the connection. Every bound has a default that suits most.
+/// How to connect, and the bounds of the connection. The defaults suit most programs.
 ///
 /// ```no_run
 /// use std::time::Duration;
-/// use blipmq::client::ClientOptions;
+/// use blipmq_client::ClientOptions;
 ///
 /// let client = ClientOptions::new()
 ///     .name("pricing")
 ///     .connect_timeout(Duration::from_secs(1))
 ///     .connect("127.0.0.1:7878")?;
-/// # Ok::<(), blipmq::client::ClientError>(())
+/// # Ok::<(), blipmq_client::ClientError>(())
 /// ```
 #[derive(Debug, Clone)]
 pub struct ClientOptions {
-    pub(super) name: String,
-    pub(super) connect_timeout: Duration,
-    pub(super) request_timeout: Duration,
-    pub(super) outgoing_bytes_max: usize,
-    pub(super) publish_window: Option<PublishWindow>,
-    pub(super) events_max: usize,
-    pub(super) event_bytes_max: usize,
-    pub(super) crc: bool,
-    pub(super) reconnect: Option<ReconnectPolicy>,
-    pub(super) credentials: Credentials,
+    pub(crate) name: String,
+    pub(crate) connect_timeout: Duration,
+    pub(crate) request_timeout: Duration,
+    pub(crate) outgoing_bytes_max: usize,
+    pub(crate) publish_window: Option<PublishWindow>,
+    pub(crate) events_max: usize,
+    pub(crate) event_bytes_max: usize,
+    pub(crate) crc: bool,
+    pub(crate) reconnect: Option<ReconnectPolicy>,
+    pub(crate) credentials: Credentials,
 }
 
-/// What HELLO brings.
+/// The credentials that HELLO carries.
 #[derive(Clone)]
-pub(super) enum Credentials {
+pub(crate) enum Credentials {
     None,
     Token(String),
     Password { user: String, password: String },
@@ -74,105 +74,105 @@ impl Default for ClientOptions {
 }
 
 impl ClientOptions {
-    /// The defaults.
+    /// Returns the defaults.
     pub fn new() -> ClientOptions {
         ClientOptions::default()
     }
 
-    /// What the broker's logs and pages call this client; default none.
+    /// Names the client for the broker's logs and admin pages; default none.
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = name.into();
         self
     }
 
-    /// The token that the broker wants (`[auth] token`); default none. It goes over the wire as it
-    /// is. Wrong or missing credentials are refused with 4010.
+    /// Sets the token that the broker requires (`[auth] token`); default none. The token is sent in
+    /// clear text. The broker refuses wrong or missing credentials with error 4010.
     pub fn token(mut self, token: impl Into<String>) -> Self {
         self.credentials = Credentials::Token(token.into());
         self
     }
 
-    /// The user to connect as (`[[auth.users]]`), in place of a token. As for a token, the password
-    /// goes over the wire as it is.
+    /// Sets the user to connect as (`[[auth.users]]`), instead of a token. The password is sent in clear
+    /// text too.
     pub fn user(mut self, user: impl Into<String>, password: impl Into<String>) -> Self {
         self.credentials = Credentials::Password { user: user.into(), password: password.into() };
         self
     }
 
-    /// How long connecting may take, WELCOME included, per address of the host; default 5 s.
+    /// Bounds the time for connecting, WELCOME included, per address of the host; default 5 s.
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.connect_timeout = timeout;
         self
     }
 
-    /// How long a call waits while nothing moves on the connection; default 30 s. A call that
-    /// waits long because much is under way does not fail.
+    /// Bounds the time that a call waits while no byte moves on the connection; default 30 s. A call
+    /// that waits long because much is under way does not fail.
     pub fn request_timeout(mut self, timeout: Duration) -> Self {
         self.request_timeout = timeout;
         self
     }
 
-    /// Published bytes that may wait for the socket before `publish` blocks; default 1 MiB. As
-    /// much again may be in the hands of the writing thread.
+    /// Bounds the published bytes that wait for the socket; `publish` blocks at the bound. Default
+    /// 1 MiB. The writing thread may hold as many bytes again.
     pub fn outgoing_bytes_max(mut self, bytes: usize) -> Self {
         self.outgoing_bytes_max = bytes.max(1);
         self
     }
 
-    /// Bounds what is published and not yet known to be taken by the broker; default none, which
-    /// leaves it to TCP. A window keeps a fast publisher from running ahead of fast subscribers.
+    /// Bounds the messages that are published and not yet confirmed by the broker; default none, so
+    /// that TCP alone bounds them. A window keeps a fast publisher from running ahead of fast
+    /// subscribers.
     ///
-    /// The broker's word comes in the same stream as messages do. A client that subscribes too
-    /// must receive from another thread than the one that publishes.
+    /// Confirmations come in the same stream as messages. A client that also subscribes must not
+    /// receive from the thread that publishes.
     pub fn publish_window(mut self, window: PublishWindow) -> Self {
         self.publish_window =
             Some(PublishWindow { messages: window.messages.max(1), bytes: window.bytes.max(1) });
         self
     }
 
-    /// Events received and not taken by the caller before the client stops reading, so that the
-    /// broker sees a slow subscriber; default 1,024. A frame of many messages is one event.
+    /// Bounds the events that wait for the caller; default 1,024. At the bound the client stops reading,
+    /// and the broker sees a slow subscriber. A frame of many messages is one event.
     pub fn events_max(mut self, events: usize) -> Self {
         self.events_max = events.max(1);
         self
     }
 
-    /// As [`events_max`](Self::events_max), in bytes of frames; default 4 MiB. One frame above it
-    /// is still taken, alone.
+    /// Like [`events_max`](Self::events_max), in bytes of frames; default 4 MiB. A single frame above
+    /// the bound is still received, alone.
     pub fn event_bytes_max(mut self, bytes: usize) -> Self {
         self.event_bytes_max = bytes.max(1);
         self
     }
 
-    /// Whether what this client publishes carries a checksum (CRC-32C), which subscribers check
-    /// end to end; default no. What it receives it checks in any case: messages whose checksum
-    /// does not match are not delivered, and an [`Event::Gap`](super::Event::Gap) with
-    /// [`GapReason::Corrupt`](super::GapReason::Corrupt) tells which they were.
+    /// Adds a checksum (CRC-32C) to published frames, which subscribers check end to end; default no.
+    /// Checksums of received frames are checked in any case: messages whose checksum does not match
+    /// are not delivered, and an [`Event::Gap`](crate::Event::Gap) with
+    /// [`GapReason::Corrupt`](crate::GapReason::Corrupt) reports them.
     pub fn crc(mut self, crc: bool) -> Self {
         self.crc = crc;
         self
     }
 
-    /// Connects again when the connection is lost or the broker goes away; default no, and the end
-    /// of the connection is then the end of the client. See
-    /// [Reconnecting](super#reconnecting) for what that keeps and what it cannot.
+    /// Reconnects when the connection is lost or the broker stops; default no, and the end of the
+    /// connection is the end of the client. See [Reconnecting](crate#reconnecting) for what survives.
     pub fn reconnect(mut self, policy: ReconnectPolicy) -> Self {
         self.reconnect = Some(policy);
         self
     }
 
-    /// Connects to `host:port` and returns when the broker said WELCOME.
+    /// Connects to `host:port` and returns when the broker has welcomed the client.
     pub fn connect(&self, addr: &str) -> Result<Client, ClientError> {
         connect::connect(self, addr)
     }
 }
 
-/// What may be published before the broker said that it took it; whichever is reached first.
+/// How much may be published and not confirmed: `publish` blocks when either bound is reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PublishWindow {
-    /// Messages.
+    /// Number of messages.
     pub messages: u64,
-    /// Bytes of payload. One message above it is still sent, alone.
+    /// Bytes of payload. A single message above the bound is still sent, alone.
     pub bytes: u64,
 }
 
@@ -180,7 +180,7 @@ pub struct PublishWindow {
 ///
 /// ```
 /// use std::time::Duration;
-/// use blipmq::client::PublishOptions;
+/// use blipmq_client::PublishOptions;
 ///
 /// let options = PublishOptions::new()
 ///     .ttl(Duration::from_millis(500))
@@ -189,27 +189,28 @@ pub struct PublishWindow {
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct PublishOptions {
-    pub(super) ttl: Option<Duration>,
+    pub(crate) ttl: Option<Duration>,
     headers: Vec<u8>,
     bad_header: Option<HeaderError>,
 }
 
 impl PublishOptions {
-    /// The defaults.
+    /// Returns the defaults.
     pub fn new() -> PublishOptions {
         PublishOptions::default()
     }
 
-    /// The message is not delivered later than this after the broker took it; default is the
-    /// broker's `delivery.default_ttl_ms`. Parts of a millisecond count as a whole one.
+    /// Limits the time to live: the message is not delivered later than this after the broker accepted
+    /// it. The default is the broker's `delivery.default_ttl_ms`. The time is rounded up to
+    /// milliseconds.
     pub fn ttl(mut self, ttl: Duration) -> Self {
         self.ttl = Some(ttl);
         self
     }
 
-    /// Adds a header; a name may come more than once. A name has 255 bytes at most, a value
-    /// 65,535, and all headers of a message together 65,535 with 3 more for each: what is beyond
-    /// is told when the message is published.
+    /// Adds a header; a name may occur more than once. A name has at most 255 bytes, a value 65,535,
+    /// and all headers of a message together 65,535, with 3 more for each header. Publishing fails if
+    /// a limit is exceeded.
     pub fn header(mut self, name: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Self {
         let (name, value) = (name.as_ref(), value.as_ref());
         let block_len = self.headers.len() + 3 + name.len() + value.len();
@@ -223,13 +224,13 @@ impl PublishOptions {
         self
     }
 
-    /// Names the topic on which an answer is awaited, in the header `reply-to`.
+    /// Names the topic for the reply, in the header `reply-to`.
     pub fn reply_to(self, topic: impl AsRef<str>) -> Self {
         self.header(REPLY_TO, topic.as_ref())
     }
 
-    /// A message with these options.
-    pub(super) fn record<'a>(
+    /// Makes a message with these options.
+    pub(crate) fn record<'a>(
         &'a self,
         payload: &'a [u8],
         wants_ack: bool,
@@ -237,16 +238,16 @@ impl PublishOptions {
         Ok(Record { headers: self.headers()?, payload, ttl_ms: self.ttl_ms()?, wants_ack })
     }
 
-    /// The header block.
-    pub(super) fn headers(&self) -> Result<&[u8], ClientError> {
+    /// Returns the header block.
+    pub(crate) fn headers(&self) -> Result<&[u8], ClientError> {
         match self.bad_header {
             Some(error) => Err(ClientError::BadHeader(error)),
             None => Ok(&self.headers),
         }
     }
 
-    /// The field of the wire, where 0 is the broker's default.
-    pub(super) fn ttl_ms(&self) -> Result<u32, ClientError> {
+    /// Returns the field of the frame, where 0 is the broker's default.
+    pub(crate) fn ttl_ms(&self) -> Result<u32, ClientError> {
         let Some(ttl) = self.ttl else { return Ok(0) };
         match u32::try_from(ttl.as_nanos().div_ceil(1_000_000)) {
             Ok(ttl_ms) if ttl_ms > 0 => Ok(ttl_ms),
@@ -255,23 +256,23 @@ impl PublishOptions {
     }
 }
 
-/// How a subscription is kept by the broker.
+/// How the broker queues and starts a subscription.
 ///
 /// ```
-/// use blipmq::client::{Overflow, Start, SubscribeOptions};
+/// use blipmq_client::{Overflow, Start, SubscribeOptions};
 ///
-/// // The newest value of each topic, beginning with the one that is there.
+/// // The newest value of each topic, beginning with the last one published.
 /// let dashboard = SubscribeOptions::new().overflow(Overflow::Latest).start(Start::Last(1));
 /// // One of several workers that share the messages.
 /// let worker = SubscribeOptions::new().group("billing").overflow(Overflow::Block);
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SubscribeOptions {
-    pub(super) overflow: Overflow,
-    pub(super) capacity: u32,
-    pub(super) start: Start,
-    pub(super) group: Option<Arc<str>>,
-    pub(super) resume: bool,
+    pub(crate) overflow: Overflow,
+    pub(crate) capacity: u32,
+    pub(crate) start: Start,
+    pub(crate) group: Option<Arc<str>>,
+    pub(crate) resume: bool,
 }
 
 impl Default for SubscribeOptions {
@@ -287,50 +288,50 @@ impl Default for SubscribeOptions {
 }
 
 impl SubscribeOptions {
-    /// The defaults.
+    /// Returns the defaults.
     pub fn new() -> SubscribeOptions {
         SubscribeOptions::default()
     }
 
-    /// What the broker does when the subscription's queue is full; default is its
+    /// Sets what the broker does when the queue of the subscription is full; default is the broker's
     /// `queues.overflow_policy`.
     pub fn overflow(mut self, overflow: Overflow) -> Self {
         self.overflow = overflow;
         self
     }
 
-    /// Messages the queue may hold; default, and most, is the broker's
-    /// `queues.subscriber_capacity`.
+    /// Bounds the messages in the queue; the broker's `queues.subscriber_capacity` is the default and
+    /// the most.
     pub fn capacity(mut self, messages: u32) -> Self {
         self.capacity = messages;
         self
     }
 
-    /// Which message to begin with; default is the next one accepted. Kept messages come in
-    /// [`Messages`](super::Messages) whose
-    /// [`subscription`](super::Messages::subscription) is this one; live ones follow them.
+    /// Sets the message to begin with; default is the next one accepted. Retained messages come in
+    /// [`Messages`](crate::Messages) whose
+    /// [`subscription`](crate::Messages::subscription) is this one; live ones follow them.
     pub fn start(mut self, start: Start) -> Self {
         self.start = start;
         self
     }
 
-    /// Shares the messages with the other members of the group on the same pattern: each goes to
-    /// one of them. They come in [`Messages`](super::Messages) whose
-    /// [`subscription`](super::Messages::subscription) is this one. Empty is no group.
+    /// Shares the messages with the other members of the group on the same pattern: each message goes
+    /// to one member. They come in [`Messages`](crate::Messages) whose
+    /// [`subscription`](crate::Messages::subscription) is this one. An empty name is no group.
     pub fn group(mut self, name: impl Into<Arc<str>>) -> Self {
         self.group = Some(name.into()).filter(|name| !name.is_empty());
         self
     }
 
-    /// After a reconnect, goes on behind the last message received; default no, which begins with
-    /// the next one accepted. It takes a [`ClientOptions::reconnect`], and a broker that keeps
-    /// messages. See [Reconnecting](super#reconnecting) for patterns with wildcards.
+    /// Continues behind the last message received after a reconnect; default no, which begins with the
+    /// next message accepted. Resuming takes a [`ClientOptions::reconnect`] and a broker that retains
+    /// messages. See [Reconnecting](crate#reconnecting) for patterns with wildcards.
     pub fn resume(mut self, resume: bool) -> Self {
         self.resume = resume;
         self
     }
 
-    pub(super) fn check(&self) -> Result<(), ClientError> {
+    pub(crate) fn check(&self) -> Result<(), ClientError> {
         match self.group.as_ref().map_or(0, |group| group.len()) {
             len if len > TOPIC_LEN_MAX => {
                 Err(ClientError::GroupTooLong { len, len_max: TOPIC_LEN_MAX })
@@ -364,8 +365,11 @@ mod tests {
             (0, 65_533, HeaderError::BlockTooLong { block_len: 65_536 }),
         ] {
             let refused = options(name, value);
-            let told = refused.headers().expect_err("it is beyond");
-            assert!(matches!(told, ClientError::BadHeader(error) if error == expected), "{told}");
+            let failure = refused.headers().expect_err("it is beyond");
+            assert!(
+                matches!(failure, ClientError::BadHeader(error) if error == expected),
+                "{failure}"
+            );
         }
     }
 }

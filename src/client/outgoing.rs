@@ -1,87 +1,90 @@
-//! Published messages to MESSAGES frames: what is published while a write is under way shares
-//! frames, one open frame per topic.
+//! Published messages to MESSAGES frames: messages that are published during a write share frames, one
+//! open frame per topic.
 //!
-//! Called by `conversation`, under its lock; what is taken here goes to `writer`.
+//! Called by `conversation`, under its lock. Next on the path: `writer`.
 //!
 //! # Always true
-//! - Messages of one topic leave in the order they were appended in.
-//! - A control frame leaves behind everything appended before it: open frames are sealed first.
+//! - Messages of one topic leave in the order in which they were appended.
+//! - A control frame leaves after everything that was appended before: open frames are sealed first.
 //! - No frame exceeds `FRAME_BYTES_MAX` unless one message alone does.
-//! - A frame asks for one ACK if any of its messages does: asking costs no batching.
+//! - A frame asks for one ACK if any of its messages does: ACKs do not make batches smaller.
 
-use crate::limits::{MESSAGES_HEADER_LEN, RECORD_HEADER_LEN};
-use crate::protocol::frame::{FLAG_ACK, FLAG_CRC, FLAG_HEADERS};
-use crate::protocol::messages::Header;
-use crate::protocol::{Kind, encode};
+use blipmq_protocol::frame::{FLAG_ACK, FLAG_CRC, FLAG_HEADERS};
+use blipmq_protocol::limits::{MESSAGES_HEADER_LEN, RECORD_HEADER_LEN};
+use blipmq_protocol::messages::Header;
+use blipmq_protocol::{Kind, encode};
 
-/// Bytes of a frame that messages share: beyond this the 40 bytes of header are lost in the noise,
-/// and a subscriber would wait longer for the first of them.
+#[cfg(test)]
+mod tests;
+
+/// Most bytes of a frame that messages share: beyond that the 40 bytes of header do not matter any
+/// more, and a subscriber would wait longer for the first message.
 const FRAME_BYTES_MAX: usize = 64 * 1_024;
-/// A longer record gets a frame of its own: sharing one would copy it twice to save 40 bytes.
+/// A longer record gets a frame of its own: sharing would copy the record twice to save 40 bytes.
 const SHARED_RECORD_MAX: usize = 16 * 1_024;
-/// Buffers of sealed frames kept for the next open ones. Few topics are open at once in most
-/// clients, and a client of very many must not keep 64 KiB for each.
+/// Buffers of sealed frames that are kept for further ones. Most clients have few open frames at once,
+/// and a client with very many topics must not keep 64 KiB for each.
 const SPARE_BUFFERS_MAX: usize = 16;
 
-/// What waits for the next write.
-pub(super) struct Outgoing {
+/// The frames that wait for the next write.
+pub(crate) struct Outgoing {
     frame_len_max: usize,
     crc: bool,
     sealed: Vec<u8>,
     topics: Vec<OpenFrame>,
-    /// Topics whose frame is open, in the order they were opened in.
+    /// Topics whose frame is open, in the order of opening.
     open: Vec<usize>,
     open_bytes: usize,
     spare: Vec<Vec<u8>>,
     publish_ids: u64,
 }
 
-/// The frame that a topic's next message joins. Without messages, `bytes` is empty.
+/// The frame that the next message of a topic joins. `bytes` is empty without messages.
 #[derive(Default)]
 struct OpenFrame {
     head: Head,
     bytes: Vec<u8>,
 }
 
-/// What of a frame's header the publisher writes.
+/// The fields of a frame's header that the publisher writes.
 #[derive(Default, Clone, Copy)]
 struct Head {
-    /// Provisional until the broker gave the id.
+    /// Provisional until the broker has named the id.
     topic: u32,
     count: u16,
     ttl_ms: u32,
     flags: u8,
-    /// 0 if no message of the frame asks for an ACK.
+    /// 0 if no message of the frame wants an ACK.
     publish_id: u64,
 }
 
-/// One message to append.
+/// A message to append.
 #[derive(Clone, Copy)]
-pub(super) struct Record<'a> {
-    /// A header block, or nothing.
-    pub(super) headers: &'a [u8],
-    pub(super) payload: &'a [u8],
-    pub(super) ttl_ms: u32,
-    pub(super) wants_ack: bool,
+pub(crate) struct Record<'a> {
+    /// A header block, or empty.
+    pub(crate) headers: &'a [u8],
+    pub(crate) payload: &'a [u8],
+    pub(crate) ttl_ms: u32,
+    pub(crate) wants_ack: bool,
 }
 
-/// Where a message that wants an ACK finds it: the ACK gives the sequence of a frame's first.
+/// Where the ACK of a message is found. An ACK has the sequence of the frame's first message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Place {
-    pub(super) publish_id: u64,
-    pub(super) index: u16,
+pub(crate) struct Place {
+    pub(crate) publish_id: u64,
+    pub(crate) index: u16,
 }
 
 impl Record<'_> {
-    /// Its bytes in a frame.
-    pub(super) fn len(&self) -> usize {
+    /// Returns the length of the record in a frame.
+    pub(crate) fn len(&self) -> usize {
         let headers_len = if self.headers.is_empty() { 0 } else { 2 + self.headers.len() };
         RECORD_HEADER_LEN + headers_len + self.payload.len()
     }
 }
 
 impl Outgoing {
-    pub(super) fn new(frame_len_max: u32, crc: bool) -> Outgoing {
+    pub(crate) fn new(frame_len_max: u32, crc: bool) -> Outgoing {
         Outgoing {
             frame_len_max: FRAME_BYTES_MAX.min(frame_len_max as usize),
             crc,
@@ -94,34 +97,34 @@ impl Outgoing {
         }
     }
 
-    /// Bytes that wait.
-    pub(super) fn len(&self) -> usize {
+    /// Returns the number of bytes that wait.
+    pub(crate) fn len(&self) -> usize {
         self.sealed.len() + self.open_bytes
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// The last publish id given out.
-    pub(super) fn publish_ids(&self) -> u64 {
+    /// Returns the last publish id that was used.
+    pub(crate) fn publish_ids(&self) -> u64 {
         self.publish_ids
     }
 
-    /// Makes room for a topic; the answer names it from here on.
-    pub(super) fn add_topic(&mut self, topic: u32) -> usize {
+    /// Adds a topic and returns its index.
+    pub(crate) fn add_topic(&mut self, topic: u32) -> usize {
         self.topics.push(OpenFrame::default());
         self.set_topic(self.topics.len() - 1, topic);
         self.topics.len() - 1
     }
 
-    /// The broker gave the id: the frame that is open may already carry it.
-    pub(super) fn set_topic(&mut self, index: usize, topic: u32) {
+    /// Sets the id that a topic's open frame and further ones carry.
+    pub(crate) fn set_topic(&mut self, index: usize, topic: u32) {
         self.topics[index].head.topic = topic;
     }
 
-    /// Appends one message; if it wants an ACK, says where that will tell of it.
-    pub(super) fn append(&mut self, index: usize, record: Record<'_>) -> Option<Place> {
+    /// Appends one message. If the message wants an ACK, returns where to find it.
+    pub(crate) fn append(&mut self, index: usize, record: Record<'_>) -> Option<Place> {
         let record_len = record.len();
         let shares = record_len <= SHARED_RECORD_MAX;
         let frame = &self.topics[index];
@@ -167,30 +170,30 @@ impl Outgoing {
         place
     }
 
-    /// Where a control frame is written: behind everything appended so far.
-    pub(super) fn control(&mut self) -> &mut Vec<u8> {
+    /// Returns where to append a control frame: behind everything appended so far.
+    pub(crate) fn control(&mut self) -> &mut Vec<u8> {
         self.seal_all();
         &mut self.sealed
     }
 
-    /// Everything that waits, in exchange for an empty buffer.
-    pub(super) fn take(&mut self, batch: &mut Vec<u8>) {
+    /// Takes everything that waits, in exchange for an empty buffer.
+    pub(crate) fn take(&mut self, batch: &mut Vec<u8>) {
         assert!(batch.is_empty());
         self.seal_all();
         std::mem::swap(&mut self.sealed, batch);
     }
 
-    /// Everything that waits, for `put_back` over the next connection.
-    pub(super) fn take_unsent(&mut self, frame_len_max: u32) -> Vec<u8> {
+    /// Takes everything that waits, for `put_back` on the next connection.
+    pub(crate) fn take_unsent(&mut self, frame_len_max: u32) -> Vec<u8> {
         self.seal_all();
         self.frame_len_max = FRAME_BYTES_MAX.min(frame_len_max as usize);
         std::mem::take(&mut self.sealed)
     }
 
-    /// Appends what `take_unsent` gave: messages to the topic that `number` makes of their old one,
-    /// and PINGs. Other control frames were of the connection before. Returns how many messages
-    /// have no topic any more.
-    pub(super) fn put_back(&mut self, unsent: Vec<u8>, number: impl Fn(u32) -> Option<u32>) -> u64 {
+    /// Appends what `take_unsent` returned: PINGs, and messages, whose old topic id `number` translates.
+    /// Other control frames belonged to the connection before. Returns the number of messages whose
+    /// topic does not exist any more.
+    pub(crate) fn put_back(&mut self, unsent: Vec<u8>, number: impl Fn(u32) -> Option<u32>) -> u64 {
         let mut not_sent = 0;
         let mut rest = &unsent[..];
         while let Some(len) = rest.first_chunk::<4>() {
@@ -219,7 +222,7 @@ impl Outgoing {
     }
 
     fn seal(&mut self, index: usize) {
-        // The topic being published to was most likely opened last.
+        // A full frame is most likely the one that was opened last.
         let at = self.open.iter().rposition(|open| *open == index).expect("the frame is open");
         self.open.remove(at);
         self.move_to_sealed(index);
@@ -238,7 +241,7 @@ impl Outgoing {
     }
 }
 
-/// Fills the room left for it in front of the records.
+/// Fills the room for the header in front of the records.
 fn write_header(frame: &mut [u8], head: Head, crc: bool) {
     let header = Header {
         frame_len: u32::try_from(frame.len()).expect("the message was checked against WELCOME"),
@@ -252,160 +255,4 @@ fn write_header(frame: &mut [u8], head: Head, crc: bool) {
         crc: if crc { crc32c::crc32c(&frame[MESSAGES_HEADER_LEN..]) } else { 0 },
     };
     frame[..MESSAGES_HEADER_LEN].copy_from_slice(&header.to_bytes());
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::protocol::decode::next_frame;
-    use crate::protocol::messages;
-
-    /// Topic and payloads of each frame; a control frame is topic 0.
-    fn frames(mut bytes: &[u8]) -> Vec<(u32, Vec<Vec<u8>>)> {
-        let mut found = Vec::new();
-        while !bytes.is_empty() {
-            let frame = next_frame(bytes, u32::MAX).expect("legal").expect("whole");
-            bytes = &bytes[frame.len()..];
-            if frame[4] == crate::protocol::Kind::Messages as u8 {
-                let header = messages::check(frame, u32::MAX).expect("records fit");
-                let payloads = messages::records(frame).map(|record| record.payload.to_vec());
-                found.push((header.topic, payloads.collect()));
-            } else {
-                found.push((0, Vec::new()));
-            }
-        }
-        found
-    }
-
-    fn plain(payload: &[u8], ttl_ms: u32) -> Record<'_> {
-        Record { headers: b"", payload, ttl_ms, wants_ack: false }
-    }
-
-    fn taken(outgoing: &mut Outgoing) -> Vec<u8> {
-        let expected = outgoing.len();
-        let mut batch = Vec::new();
-        outgoing.take(&mut batch);
-        assert_eq!(batch.len(), expected, "`len` counts what `take` gives");
-        assert!(outgoing.is_empty());
-        batch
-    }
-
-    #[test]
-    fn messages_of_interleaved_topics_share_one_frame_per_topic() {
-        let mut outgoing = Outgoing::new(1 << 20, false);
-        let (a, b) = (outgoing.add_topic(7), outgoing.add_topic(9));
-        for number in 0..3u8 {
-            outgoing.append(a, plain(&[number], 0));
-            outgoing.append(b, plain(&[number, number], 0));
-        }
-        let expected = vec![
-            (7, vec![vec![0], vec![1], vec![2]]),
-            (9, vec![vec![0, 0], vec![1, 1], vec![2, 2]]),
-        ];
-        assert_eq!(frames(&taken(&mut outgoing)), expected);
-    }
-
-    #[test]
-    fn control_frame_leaves_behind_what_was_appended_before_it() {
-        let mut outgoing = Outgoing::new(1 << 20, false);
-        let a = outgoing.add_topic(7);
-        outgoing.append(a, plain(b"before", 0));
-        encode::ping(outgoing.control(), 1);
-        outgoing.append(a, plain(b"after", 0));
-        let expected = vec![(7, vec![b"before".to_vec()]), (0, vec![]), (7, vec![b"after".into()])];
-        assert_eq!(frames(&taken(&mut outgoing)), expected);
-    }
-
-    #[test]
-    fn another_time_to_live_starts_another_frame() {
-        let mut outgoing = Outgoing::new(1 << 20, false);
-        let a = outgoing.add_topic(7);
-        for ttl_ms in [0, 0, 50, 50, 0] {
-            outgoing.append(a, plain(b"x", ttl_ms));
-        }
-        let batch = taken(&mut outgoing);
-        let counts: Vec<usize> = frames(&batch).iter().map(|(_, sent)| sent.len()).collect();
-        assert_eq!(counts, [2, 2, 1]);
-        assert_eq!(Header::read(&batch).ttl_ms, 0);
-    }
-
-    #[test]
-    fn large_message_goes_alone_and_in_its_place() {
-        let mut outgoing = Outgoing::new(1 << 20, false);
-        let a = outgoing.add_topic(7);
-        let large = vec![b'l'; SHARED_RECORD_MAX + 1];
-        outgoing.append(a, plain(b"1", 0));
-        outgoing.append(a, plain(&large, 0));
-        outgoing.append(a, plain(b"2", 0));
-        let expected = vec![(7, vec![b"1".to_vec()]), (7, vec![large]), (7, vec![b"2".to_vec()])];
-        assert_eq!(frames(&taken(&mut outgoing)), expected);
-    }
-
-    #[test]
-    fn frame_ends_at_its_bounds_in_bytes_and_in_messages() {
-        let mut outgoing = Outgoing::new(1_000, false);
-        let a = outgoing.add_topic(7);
-        for _ in 0..100 {
-            outgoing.append(a, plain(&[0; 96], 0));
-        }
-        let sent = frames(&taken(&mut outgoing));
-        assert!(sent.iter().all(|(_, payloads)| payloads.len() <= 9), "40 + 9 * 100 <= 1,000");
-        assert_eq!(sent.iter().map(|(_, payloads)| payloads.len()).sum::<usize>(), 100);
-
-        let mut outgoing = Outgoing::new(1 << 20, false);
-        let a = outgoing.add_topic(7);
-        for _ in 0..40_000 {
-            outgoing.append(a, plain(b"", 0));
-        }
-        let sent = frames(&taken(&mut outgoing));
-        assert_eq!(sent.iter().map(|(_, payloads)| payloads.len()).sum::<usize>(), 40_000);
-        assert_eq!(sent.len(), 3, "64 KiB hold 16,374 records without payload");
-    }
-
-    #[test]
-    fn messages_that_want_an_ack_share_a_frame_with_those_that_do_not() {
-        let mut outgoing = Outgoing::new(1 << 20, false);
-        let a = outgoing.add_topic(7);
-        let asking = Record { wants_ack: true, ..plain(b"x", 0) };
-        assert_eq!(outgoing.append(a, plain(b"x", 0)), None);
-        let place = |publish_id, index| Some(Place { publish_id, index });
-        assert_eq!(outgoing.append(a, asking), place(1, 1));
-        assert_eq!(outgoing.append(a, asking), place(1, 2));
-        let batch = taken(&mut outgoing);
-        let header = Header::read(&batch);
-        assert_eq!((header.count, header.flags, header.sequence), (3, FLAG_ACK, 1));
-        let large = vec![0; SHARED_RECORD_MAX];
-        assert_eq!(outgoing.append(a, Record { payload: &large, ..asking }), place(2, 0));
-        outgoing.append(a, plain(b"x", 0));
-        let batch = taken(&mut outgoing);
-        let large_header = Header::read(&batch);
-        assert_eq!((large_header.flags, large_header.sequence), (FLAG_ACK, 2));
-        let header = Header::read(&batch[large_header.frame_len as usize..]);
-        assert_eq!((header.count, header.flags, header.sequence), (1, 0, 0));
-    }
-
-    #[test]
-    fn headers_and_the_checksum_are_in_the_frame_that_carries_them() {
-        let mut outgoing = Outgoing::new(1 << 20, true);
-        let a = outgoing.add_topic(7);
-        let mut headers = Vec::new();
-        encode::record_header(&mut headers, b"reply-to", b"b");
-        outgoing.append(a, plain(b"1", 0));
-        outgoing.append(a, Record { headers: &headers, ..plain(b"2", 0) });
-        let batch = taken(&mut outgoing);
-        let header = messages::check(&batch, u32::MAX).expect("records fit");
-        assert_eq!(header.flags, FLAG_CRC | FLAG_HEADERS);
-        assert_eq!(header.crc, crc32c::crc32c(&batch[MESSAGES_HEADER_LEN..]));
-        let found: Vec<Vec<_>> = messages::records(&batch).map(|r| r.headers.collect()).collect();
-        assert_eq!(found, [vec![], vec![(&b"reply-to"[..], &b"b"[..])]]);
-    }
-
-    #[test]
-    fn id_that_arrives_while_a_frame_is_open_is_what_the_frame_carries() {
-        let mut outgoing = Outgoing::new(1 << 20, false);
-        let a = outgoing.add_topic(0x8000_0001);
-        outgoing.append(a, plain(b"x", 0));
-        outgoing.set_topic(a, 12);
-        assert_eq!(frames(&taken(&mut outgoing))[0].0, 12);
-    }
 }

@@ -1,41 +1,41 @@
-//! Bytes from the socket to whole frames, without copying what is whole.
+//! Bytes from the socket to whole frames, without copying them.
 //!
 //! Called by `connect` for WELCOME and by `reader` for everything after it.
 //!
 //! # Always true
-//! - A frame is a slice of the buffer it was read into.
-//! - Of a frame that a buffer's end cuts, the first part is copied at most once.
+//! - A frame is a slice of the buffer that it was read into.
+//! - If the end of a buffer cuts a frame, the first part of the frame is copied at most once.
 
 use std::io::{self, Read};
 
 use bytes::{Bytes, BytesMut};
 
-use crate::protocol::Reject;
-use crate::protocol::decode::next_frame;
+use blipmq_protocol::Reject;
+use blipmq_protocol::decode::next_frame;
 
-/// Bytes of one buffer: a read is then a small part of the kernel's copy.
+/// Length of a buffer: with this many bytes the system call is a small part of a read.
 const BUFFER_LEN: usize = 256 * 1_024;
-/// An empty buffer with less room left is not worth a read.
+/// Room that makes a read worthwhile, if no frame is begun.
 const ROOM_MIN: usize = 32 * 1_024;
 
-pub(super) struct ReadBuffer {
-    /// The first `filled` bytes are read and not taken; the others are room.
+pub(crate) struct ReadBuffer {
+    /// The first `filled` bytes were read and not taken; the others are room.
     buffer: BytesMut,
     filled: usize,
 }
 
 impl ReadBuffer {
-    pub(super) fn new() -> ReadBuffer {
+    pub(crate) fn new() -> ReadBuffer {
         ReadBuffer { buffer: BytesMut::zeroed(BUFFER_LEN), filled: 0 }
     }
 
-    /// Whether part of a frame was read.
-    pub(super) fn is_within_frame(&self) -> bool {
+    /// Returns whether part of a frame was read.
+    pub(crate) fn is_within_frame(&self) -> bool {
         self.filled > 0
     }
 
-    /// The next whole frame, if it was read already.
-    pub(super) fn take_frame(&mut self, frame_len_max: u32) -> Result<Option<Bytes>, Reject> {
+    /// Takes the next whole frame, if all of it was read.
+    pub(crate) fn take_frame(&mut self, frame_len_max: u32) -> Result<Option<Bytes>, Reject> {
         let Some(frame) = next_frame(&self.buffer[..self.filled], frame_len_max)? else {
             return Ok(None);
         };
@@ -44,8 +44,8 @@ impl ReadBuffer {
         Ok(Some(self.buffer.split_to(frame_len).freeze()))
     }
 
-    /// Reads once; 0 is the end. Call it when `take_frame`, with the same bound, gave nothing.
-    pub(super) fn fill(&mut self, source: &mut impl Read) -> io::Result<usize> {
+    /// Reads once; 0 is the end. To be called when `take_frame`, with the same bound, returned nothing.
+    pub(crate) fn fill(&mut self, source: &mut impl Read) -> io::Result<usize> {
         self.make_room();
         loop {
             match source.read(&mut self.buffer[self.filled..]) {
@@ -61,7 +61,7 @@ impl ReadBuffer {
 
     fn make_room(&mut self) {
         let begun = &self.buffer[..self.filled];
-        // `take_frame` found the length within its bound, so it may be allocated.
+        // `take_frame` found the length within its bound, so the frame may be allocated.
         let frame_len = begun.first_chunk::<4>().map_or(4, |len| u32::from_le_bytes(*len) as usize);
         let enough = if begun.is_empty() { ROOM_MIN } else { frame_len };
         if self.buffer.len() < enough || self.buffer.len() == self.filled {
@@ -75,9 +75,9 @@ impl ReadBuffer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::encode;
+    use blipmq_protocol::encode;
 
-    /// Gives at most so many bytes with each read.
+    /// A source that returns at most so many bytes with each read.
     struct Slow<'a>(&'a [u8], usize);
 
     impl Read for Slow<'_> {

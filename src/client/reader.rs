@@ -1,29 +1,29 @@
-//! The reading thread: each frame of the broker to the call that waits for it, or to the events.
+//! The reading thread: passes each frame of the broker to the call that waits for it, or to the events.
 //!
 //! Started by `connect`. Next on the path: `events`, `conversation`.
 //!
 //! # Always true
-//! - What the broker sent first is seen first: events before an answer are queued before it.
-//! - The reason why the connection ended is found here, and only here.
+//! - Callers see frames in the broker's order: the events before an answer are queued before it.
+//! - The reason for the end of a connection is found here, and only here.
 
 use std::io;
 use std::net::TcpStream;
 use std::sync::Arc;
 
-use hashbrown::HashMap;
+use std::collections::HashMap;
 
-use super::conversation::{Seen, Taken};
-use super::events::{Event, Gap, GapReason};
-use super::read_buffer::ReadBuffer;
-use super::received::Messages;
-use super::reconnect::{self, Plan};
-use super::shared::{Shared, Wait};
-use super::{ClientError, ServerError, ServerInfo, Subscription};
-use crate::protocol::decode::{ServerFrame, server_frame};
-use crate::protocol::frame::PROVISIONAL;
-use crate::protocol::{SubscriptionId, TopicId, encode};
+use crate::conversation::{Seen, Taken};
+use crate::events::{Event, Gap, GapReason};
+use crate::read_buffer::ReadBuffer;
+use crate::received::Messages;
+use crate::reconnect::{self, Plan};
+use crate::shared::{Shared, Wait};
+use crate::{ClientError, ServerError, ServerInfo, Subscription};
+use blipmq_protocol::decode::{ServerFrame, server_frame};
+use blipmq_protocol::frame::PROVISIONAL;
+use blipmq_protocol::{SubscriptionId, TopicId, encode};
 
-pub(super) fn run(shared: &Shared, mut buffer: ReadBuffer, plan: Option<&Plan>) {
+pub(crate) fn run(shared: &Shared, mut buffer: ReadBuffer, plan: Option<&Plan>) {
     let mut reader = Reader {
         shared,
         topics: HashMap::new(),
@@ -46,9 +46,9 @@ pub(super) fn run(shared: &Shared, mut buffer: ReadBuffer, plan: Option<&Plan>) 
 struct Reader<'a> {
     shared: &'a Shared,
     topics: HashMap<u32, Known>,
-    /// Of topics not named yet since a reconnect: the sequence after the last one received.
+    /// For topics that no TOPIC has named since a reconnect: the sequence after the last one received.
     before: HashMap<Arc<str>, u64>,
-    /// Found in the buffer and not queued yet: one lock of the queue serves many.
+    /// Events that are not queued yet: the queue is locked once for many.
     events: Vec<Event>,
     goodbye: Option<Arc<str>>,
 }
@@ -57,10 +57,11 @@ struct Reader<'a> {
 #[derive(Clone)]
 struct Known {
     name: Arc<str>,
-    /// Its messages are replies.
+    /// The slot that the messages reply to, if the topic belongs to the inbox.
     inbox_slot: Option<usize>,
     seen: Seen,
-    /// What came of it before the reconnect reached so far, until it is known what came since.
+    /// The sequence after the last one that came before the reconnect, until the next message shows
+    /// what was missed.
     before: Option<u64>,
 }
 
@@ -77,7 +78,7 @@ impl Reader<'_> {
                             return end;
                         }
                     }
-                    Err(reject) => return reject.into(),
+                    Err(reject) => return ClientError::malformed(reject),
                 }
             }
             self.shared.events.push_all(&mut self.events);
@@ -96,13 +97,13 @@ impl Reader<'_> {
         }
     }
 
-    /// Goes on over a new connection.
+    /// Continues over a new connection.
     fn renew(&mut self, stream: TcpStream, server: ServerInfo) {
         let same_server = self.shared.lock().server.server_id == server.server_id;
         let topics = std::mem::take(&mut self.topics);
         let mut seen = HashMap::new();
         for known in topics.into_values().filter(|known| known.inbox_slot.is_none()) {
-            // Also what was not heard of over the connection that ended.
+            // Also topics from which nothing came over the connection that ended.
             let next = if known.seen.first > 0 { Some(known.seen.next) } else { known.before };
             self.before.extend(next.map(|next| (known.name.clone(), next)));
             seen.insert(known.name, known.seen);
@@ -115,12 +116,12 @@ impl Reader<'_> {
         self.events.push(Event::Reconnected { same_server });
     }
 
-    /// Notes what came of a topic, and tells what did not come because there was no connection.
+    /// Notes which messages of a topic came, and reports those missed while there was no connection.
     fn see(&mut self, id: u32, subscription: Option<&Subscription>, first: u64, messages: u64) {
         let Some(known) = self.topics.get_mut(&id) else { return };
         let before = known.before.take();
         if let Some(subscription) = subscription {
-            // It was resumed: the broker tells what is missing.
+            // The subscription was resumed, and the broker reports what is missing.
             let next = first.saturating_add(messages);
             self.shared.lock().saw_addressed(subscription.id, next);
             return;
@@ -140,7 +141,7 @@ impl Reader<'_> {
     }
 
     fn take(&mut self, frame: bytes::Bytes) -> Result<(), ClientError> {
-        match server_frame(&frame)? {
+        match server_frame(&frame).map_err(ClientError::malformed)? {
             ServerFrame::Messages(header) => {
                 let Known { name: topic, inbox_slot, .. } =
                     self.topic_named(header.topic, "MESSAGES")?;
@@ -175,7 +176,7 @@ impl Reader<'_> {
                 let topic = self.topic_named(id, "GAP")?.name;
                 let Some(subscription) = self.addressed(subscription)? else { return Ok(()) };
                 self.see(id, subscription.as_ref(), first.0, messages);
-                let (first, reason) = (first.0, reason.into());
+                let (first, reason) = (first.0, GapReason::of(reason));
                 self.events.push(Event::Gap(Gap { topic, first, messages, reason, subscription }));
             }
             ServerFrame::Goodbye { reason } => {
@@ -226,7 +227,7 @@ impl Reader<'_> {
             // Nothing follows CLOSE.
             ServerFrame::Ping { .. } if conversation.closing => {}
             ServerFrame::Ping { opaque } => {
-                // A server that pings without reading waits for itself, and fills nothing here.
+                // A server that pings without reading only waits for itself: PONGs are bounded.
                 let wait = Wait::new("answer a PING");
                 let (mut conversation, room) = self
                     .shared
@@ -250,8 +251,8 @@ impl Reader<'_> {
         Ok(())
     }
 
-    /// Whom a frame is for: `Some(None)` for all plain subscriptions, `None` for one that its caller
-    /// knows no longer.
+    /// Returns the subscription that a frame is for: `Some(None)` for all plain subscriptions, `None` for
+    /// one that has ended.
     fn addressed(&self, subscription: u32) -> Result<Option<Option<Subscription>>, ClientError> {
         match subscription {
             0 => Ok(Some(None)),

@@ -1,24 +1,24 @@
-//! When to connect again, and how long to wait before.
+//! When a client reconnects, and how long it waits before.
 //!
 //! Called by the reading thread between two connections. Next on the path: `connect`.
 
 use std::time::Duration;
 
-use super::connect::{self, Welcomed};
-use super::events::Event;
-use super::shared::Shared;
-use super::{ClientError, ClientOptions};
+use crate::connect::{self, Welcomed};
+use crate::events::Event;
+use crate::shared::Shared;
+use crate::{ClientError, ClientOptions};
 
-/// ERROR codes after which another connection can be better: a slow subscriber was ended, too many
-/// connections at once, the server stops.
+/// ERROR codes after which another connection can succeed: slow subscriber, too many connections at
+/// once, server stopping.
 const TEMPORARY_CODES: [u16; 3] = [4290, 4291, 5030];
 
-/// How a client connects again: delays that double, each shortened at random by up to half, so
-/// that the clients of a broker that restarts do not come all at once.
+/// How a client reconnects: after delays that double, each shortened at random by up to half, so that
+/// the clients of a restarted broker do not all come at once.
 ///
 /// ```no_run
 /// use std::time::Duration;
-/// use blipmq::client::{ClientOptions, Event, ReconnectPolicy, SubscribeOptions};
+/// use blipmq_client::{ClientOptions, Event, ReconnectPolicy, SubscribeOptions};
 ///
 /// let policy = ReconnectPolicy::new().first_delay(Duration::from_millis(20)).attempts_max(100);
 /// let client = ClientOptions::new().reconnect(policy).connect("127.0.0.1:7878")?;
@@ -35,7 +35,7 @@ const TEMPORARY_CODES: [u16; 3] = [4290, 4291, 5030];
 ///     }
 /// }
 /// # #[allow(unreachable_code)]
-/// # Ok::<(), blipmq::client::ClientError>(())
+/// # Ok::<(), blipmq_client::ClientError>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReconnectPolicy {
@@ -55,31 +55,31 @@ impl Default for ReconnectPolicy {
 }
 
 impl ReconnectPolicy {
-    /// The defaults.
+    /// Returns the defaults.
     pub fn new() -> ReconnectPolicy {
         ReconnectPolicy::default()
     }
 
-    /// Before the first attempt; default 100 ms.
+    /// Sets the delay before the first attempt; default 100 ms.
     pub fn first_delay(mut self, delay: Duration) -> Self {
         self.first_delay = delay;
         self
     }
 
-    /// What the delays grow to; default 10 s.
+    /// Bounds the delays; default 10 s.
     pub fn delay_max(mut self, delay: Duration) -> Self {
         self.delay_max = delay;
         self
     }
 
-    /// Attempts for one lost connection until the client ends with what the last one failed of;
-    /// default no end.
+    /// Bounds the attempts for one lost connection, after which the client ends with the error of the
+    /// last one; default no bound.
     pub fn attempts_max(mut self, attempts: u32) -> Self {
         self.attempts_max = Some(attempts.max(1));
         self
     }
 
-    /// Before attempt number `attempt`, from 1. `random` is any number.
+    /// Returns the delay before an attempt, counted from 1. `random` is any number.
     fn delay(&self, attempt: u32, random: u64) -> Duration {
         let doublings = (attempt - 1).min(31);
         let whole = self.first_delay.saturating_mul(1 << doublings).min(self.delay_max);
@@ -88,15 +88,16 @@ impl ReconnectPolicy {
     }
 }
 
-/// What it takes to connect again.
-pub(super) struct Plan {
-    pub(super) options: ClientOptions,
-    pub(super) addr: String,
-    pub(super) policy: ReconnectPolicy,
+/// Everything that reconnecting takes.
+pub(crate) struct Plan {
+    pub(crate) options: ClientOptions,
+    pub(crate) addr: String,
+    pub(crate) policy: ReconnectPolicy,
 }
 
-/// Waits for the next connection, which the caller makes the client's; or says why there is none.
-pub(super) fn next_connection(
+/// Waits for the next connection, or returns why there is none. The caller hands the connection to the
+/// client.
+pub(crate) fn next_connection(
     shared: &Shared,
     plan: Option<&Plan>,
     end: ClientError,
@@ -125,10 +126,10 @@ pub(super) fn next_connection(
             Err(_) => shared.move_on(),
         }
     }
-    unreachable!("attempts are counted in 32 bits, and each waits")
+    unreachable!("attempts are counted in 32 bits, and each of them waits")
 }
 
-/// Whether another connection can be better.
+/// Returns whether another connection can succeed after this end.
 fn is_temporary(end: &ClientError) -> bool {
     match end {
         ClientError::ConnectionLost(_)

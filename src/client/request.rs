@@ -1,32 +1,33 @@
-//! Request and reply: a message that names a topic of this client's inbox, and the answer to it.
+//! Request and reply: a message that names a topic of this client's inbox, and the reply to it.
 //!
 //! Called by the caller's threads. Next on the path: `conversation::requests`.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::conversation::{CORRELATION_ID, Conversation, Request};
-use super::shared::{Shared, Wait};
-use super::{Client, ClientError, Message, OwnedMessage, PublishOptions, Topic};
-use crate::protocol::{SubscriptionId, name};
+use crate::conversation::{CORRELATION_ID, Conversation, Request};
+use crate::shared::{Shared, Wait};
+use crate::{Client, ClientError, Message, OwnedMessage, PublishOptions, Topic};
+use blipmq_protocol::{SubscriptionId, name};
 
 impl Client {
     /// Publishes a request and returns the first reply.
     ///
     /// ```no_run
     /// use std::time::Duration;
-    /// use blipmq::client::Client;
+    /// use blipmq_client::Client;
     ///
     /// let client = Client::connect("127.0.0.1:7878")?;
     /// let reply = client.request("prices.get", "espresso", Duration::from_secs(2))?;
     /// println!("{:?}", reply.payload);
-    /// # Ok::<(), blipmq::client::ClientError>(())
+    /// # Ok::<(), blipmq_client::ClientError>(())
     /// ```
     ///
-    /// Fails with [`ClientError::NoReply`] after `timeout`; the request itself then expires too, so
-    /// that nobody works for nothing. A reply never reaches another request than its own. Replies
-    /// do not become events, but come in the same stream: the same thread need not receive, but
-    /// somebody must, if this client has subscriptions.
+    /// Fails with [`ClientError::NoReply`] after `timeout`. The request itself expires at that time too,
+    /// so that no replier works for nothing. A reply never reaches a request other than its own.
+    ///
+    /// Replies are not events, but come in the same stream: if this client has subscriptions, another
+    /// thread has to receive meanwhile.
     pub fn request(
         &self,
         topic: &str,
@@ -36,7 +37,8 @@ impl Client {
         self.request_with(topic, payload, PublishOptions::new(), timeout)
     }
 
-    /// As [`request`](Self::request), with options; its own time to live wins over the timeout's.
+    /// Like [`request`](Self::request), with options. A time to live among them replaces that of the
+    /// timeout.
     pub fn request_with(
         &self,
         topic: &str,
@@ -59,18 +61,18 @@ impl Client {
         reply.map_err(|failure| pending.failure(failure))
     }
 
-    /// The inbox, which may not be in force yet.
-    pub(super) fn ask_for_inbox(&self) -> Result<SubscriptionId, ClientError> {
+    /// Returns the subscription of the inbox, which may not be active yet.
+    pub(crate) fn ask_for_inbox(&self) -> Result<SubscriptionId, ClientError> {
         let mut conversation = self.inner.shared.lock_to_send()?;
         let inbox = conversation.ask_for_inbox();
         self.inner.shared.send(conversation);
         Ok(inbox)
     }
 
-    /// Answers a message on the topic that it names in its header `reply-to`.
+    /// Replies to a message, on the topic that its header `reply-to` names.
     ///
     /// ```no_run
-    /// use blipmq::client::{Client, Event};
+    /// use blipmq_client::{Client, Event};
     ///
     /// let client = Client::connect("127.0.0.1:7878")?;
     /// client.subscribe("prices.get", Default::default())?;
@@ -79,11 +81,11 @@ impl Client {
     ///         client.reply(&request, "3.20")?;
     ///     }
     /// }
-    /// # Ok::<(), blipmq::client::ClientError>(())
+    /// # Ok::<(), blipmq_client::ClientError>(())
     /// ```
     ///
-    /// It costs no round trip, also the first time. The client keeps some thousand topics it
-    /// replied to open, and forgets the oldest then.
+    /// A reply costs no round trip, not even the first one to a topic. The client keeps about a thousand
+    /// reply topics open and forgets the oldest ones.
     pub fn reply(
         &self,
         message: &Message<'_>,
@@ -92,7 +94,7 @@ impl Client {
         self.reply_with(message, payload, PublishOptions::new())
     }
 
-    /// As [`reply`](Self::reply), with options.
+    /// Like [`reply`](Self::reply), with options.
     pub fn reply_with(
         &self,
         message: &Message<'_>,
@@ -110,10 +112,10 @@ impl Client {
     }
 }
 
-/// A request whose slot is free again when this is dropped.
-pub(super) struct PendingRequest {
-    pub(super) shared: Arc<Shared>,
-    pub(super) request: Request,
+/// A request under way. Dropping it frees its slot.
+pub(crate) struct PendingRequest {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) request: Request,
     topic: Arc<str>,
     timeout: Duration,
 }
@@ -132,8 +134,8 @@ impl PendingRequest {
         Ok(pending)
     }
 
-    /// Publishes the request, for which there is room.
-    pub(super) fn begin_in(
+    /// Publishes the request; the caller has found room for it.
+    pub(crate) fn begin_in(
         conversation: &mut Conversation,
         topic: &Topic,
         payload: &[u8],
@@ -157,7 +159,7 @@ impl PendingRequest {
         }
     }
 
-    pub(super) fn failure(&self, failure: ClientError) -> ClientError {
+    pub(crate) fn failure(&self, failure: ClientError) -> ClientError {
         match failure {
             ClientError::Timeout { .. } => {
                 ClientError::NoReply { topic: self.topic.clone(), waited: self.timeout }
@@ -173,8 +175,8 @@ impl Drop for PendingRequest {
     }
 }
 
-/// Where a message wants its reply.
-pub(super) fn reply_topic<'a>(message: &Message<'a>) -> Result<&'a str, ClientError> {
+/// Returns the topic that a message names for its reply.
+pub(crate) fn reply_topic<'a>(message: &Message<'a>) -> Result<&'a str, ClientError> {
     let Some(topic) = message.reply_to() else {
         return Err(ClientError::NoReplyTopic { topic: message.topic.to_owned() });
     };
@@ -183,8 +185,8 @@ pub(super) fn reply_topic<'a>(message: &Message<'a>) -> Result<&'a str, ClientEr
     Ok(topic)
 }
 
-/// The options of a reply carry back what the requester finds its request by.
-pub(super) fn reply_options(message: &Message<'_>, options: PublishOptions) -> PublishOptions {
+/// Adds the header by which the requester finds its request.
+pub(crate) fn reply_options(message: &Message<'_>, options: PublishOptions) -> PublishOptions {
     match message.header(CORRELATION_ID) {
         Some(number) => options.header(CORRELATION_ID, number),
         None => options,

@@ -1,12 +1,13 @@
-//! What callers, the reading thread and the writing thread share, and how they wait for each other.
+//! The state that callers, the reading thread and the writing thread share, and how they wait for each
+//! other.
 //!
-//! Called by all three. Two locks, never held together by one that waits: the conversation and the
-//! queue of events.
+//! Called by all three. There are two locks, of the conversation and of the queue of events; no thread
+//! waits while holding both.
 //!
 //! # Always true
-//! - A wait ends: with its answer, with the end of the connection, or when nothing moved for
+//! - A wait ends: with its answer, with the end of the client, or when no byte moved for
 //!   `request_timeout`.
-//! - The writer is woken only when it sleeps: while it writes, publishing costs no system call.
+//! - The writer is woken only if it sleeps: while it writes, publishing costs no system call.
 
 use std::net::{Shutdown, TcpStream};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,47 +15,48 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
-use super::conversation::{Conversation, Seen};
-use super::events::EventQueue;
-use super::{ClientError, ServerInfo};
+use crate::conversation::{Conversation, Seen};
+use crate::events::EventQueue;
+use crate::{ClientError, ServerInfo};
 
-pub(super) struct Shared {
+pub(crate) struct Shared {
     conversation: Mutex<Conversation>,
-    /// For callers, and the reader: something of the conversation changed.
+    /// Wakes callers and the reader when the conversation has changed.
     changed: Condvar,
-    /// For the writer: there is something to write, or nothing any more.
+    /// Wakes the writer when there is something to write, or will never be.
     writer_wakes: Condvar,
-    pub(super) events: EventQueue,
-    /// Changes with the conversation's epoch, under its lock.
+    pub(crate) events: EventQueue,
+    /// Changes together with the conversation's epoch, under its lock.
     stream: Mutex<Arc<TcpStream>>,
-    pub(super) request_timeout: Duration,
-    /// Rises with every read and write, so that a wait can tell slow from stuck.
+    pub(crate) request_timeout: Duration,
+    /// Counts reads and writes, so that a wait can distinguish slow from stuck.
     moved: AtomicU64,
 }
 
-/// What a call waits for, for the text of its error.
+/// How a call waits.
 #[derive(Clone, Copy)]
-pub(super) struct Wait {
-    pub(super) what: &'static str,
-    /// Gives up then, whether or not something moves.
-    pub(super) until: Option<Instant>,
-    /// Nothing needs to move: the answer is not the broker's.
-    pub(super) for_others: bool,
+pub(crate) struct Wait {
+    /// The call, for the text of its error.
+    pub(crate) what: &'static str,
+    /// When to give up, whether or not bytes move.
+    pub(crate) until: Option<Instant>,
+    /// Whether the answer comes from another client, so that no byte needs to move.
+    pub(crate) for_others: bool,
 }
 
 impl Wait {
-    /// For an answer of the broker.
-    pub(super) fn new(what: &'static str) -> Wait {
+    /// Waits for an answer of the broker.
+    pub(crate) fn new(what: &'static str) -> Wait {
         Wait { what, until: None, for_others: false }
     }
 
-    pub(super) fn until(self, until: Option<Instant>) -> Wait {
+    pub(crate) fn until(self, until: Option<Instant>) -> Wait {
         Wait { until, ..self }
     }
 }
 
 impl Shared {
-    pub(super) fn new(
+    pub(crate) fn new(
         conversation: Conversation,
         events: EventQueue,
         stream: TcpStream,
@@ -71,19 +73,19 @@ impl Shared {
         }
     }
 
-    pub(super) fn lock(&self) -> MutexGuard<'_, Conversation> {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Conversation> {
         self.conversation.lock().expect("nothing panics while it holds the conversation")
     }
 
-    /// The conversation for a caller that wants to send something.
-    pub(super) fn lock_to_send(&self) -> Result<MutexGuard<'_, Conversation>, ClientError> {
+    /// Locks the conversation for a caller that sends something.
+    pub(crate) fn lock_to_send(&self) -> Result<MutexGuard<'_, Conversation>, ClientError> {
         let conversation = self.lock();
         conversation.check_open()?;
         Ok(conversation)
     }
 
-    /// As [`lock_to_send`](Self::lock_to_send), when there is room for a message.
-    pub(super) fn lock_to_publish(&self) -> Result<MutexGuard<'_, Conversation>, ClientError> {
+    /// Like [`lock_to_send`](Self::lock_to_send), and waits until there is room for a message.
+    pub(crate) fn lock_to_publish(&self) -> Result<MutexGuard<'_, Conversation>, ClientError> {
         let conversation = self.lock_to_send()?;
         if conversation.has_room() {
             return Ok(conversation);
@@ -96,17 +98,17 @@ impl Shared {
         room.map(|()| conversation)
     }
 
-    /// Ends a turn with the conversation in which something to send was appended.
-    pub(super) fn send(&self, mut conversation: MutexGuard<'_, Conversation>) {
+    /// Unlocks the conversation after something to send was appended.
+    pub(crate) fn send(&self, mut conversation: MutexGuard<'_, Conversation>) {
         if std::mem::take(&mut conversation.writer_sleeps) {
             drop(conversation);
             self.writer_wakes.notify_one();
         }
     }
 
-    /// Ends a turn with the conversation in which somebody may find an answer, and which may have
-    /// made something to send.
-    pub(super) fn answer(&self, mut conversation: MutexGuard<'_, Conversation>) {
+    /// Unlocks the conversation after a change that others may wait for, and that may have appended
+    /// something to send.
+    pub(crate) fn answer(&self, mut conversation: MutexGuard<'_, Conversation>) {
         let is_awaited = conversation.waiting > 0;
         let wakes_writer = conversation.writer_sleeps && !conversation.out.is_empty();
         if wakes_writer {
@@ -123,13 +125,13 @@ impl Shared {
         }
     }
 
-    /// Something was read or written.
-    pub(super) fn move_on(&self) {
+    /// Notes that bytes were read or written.
+    pub(crate) fn move_on(&self) {
         self.moved.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Waits until `done` has a result.
-    pub(super) fn wait<'a, T>(
+    pub(crate) fn wait<'a, T>(
         &'a self,
         mut conversation: MutexGuard<'a, Conversation>,
         wait: Wait,
@@ -139,7 +141,7 @@ impl Shared {
         let mut moved = self.moved.load(Ordering::Relaxed);
         let mut still_since = started;
         loop {
-            // The answer first: it may have come just before the end.
+            // The answer comes first: it may have arrived just before the end.
             if let Some(result) = done(&mut conversation) {
                 return (conversation, result);
             }
@@ -171,25 +173,25 @@ impl Shared {
         }
     }
 
-    /// How often something was read or written.
+    /// Returns the number of reads and writes.
     #[cfg(feature = "tokio")]
-    pub(super) fn moved(&self) -> u64 {
+    pub(crate) fn moved(&self) -> u64 {
         self.moved.load(Ordering::Relaxed)
     }
 
-    pub(super) fn timeout(&self, what: &'static str, waited: Duration) -> ClientError {
+    pub(crate) fn timeout(&self, what: &'static str, waited: Duration) -> ClientError {
         let remedy = if self.events.reader_waits() {
             "events wait for this client to receive them, and the answer is behind them: receive \
              from another thread, or raise `events_max` and `event_bytes_max`"
         } else {
-            "check that the broker runs and is reached, or raise the timeout"
+            "check that the broker runs and can be reached, or raise the timeout"
         };
         ClientError::Timeout { what, waited, remedy }
     }
 
-    /// Gives the writer what to write, and where: sleeps until there is something. `None` when
-    /// there will never be more.
-    pub(super) fn take_outgoing(&self, batch: &mut Vec<u8>) -> Option<(Arc<TcpStream>, u64)> {
+    /// Takes the next batch for the writer, and returns where to write it; sleeps until there is one.
+    /// Returns `None` when there will never be another.
+    pub(crate) fn take_outgoing(&self, batch: &mut Vec<u8>) -> Option<(Arc<TcpStream>, u64)> {
         let mut conversation = self.lock();
         loop {
             if conversation.ended.is_some() {
@@ -208,8 +210,8 @@ impl Shared {
         }
     }
 
-    /// The connection of this epoch takes no more bytes.
-    pub(super) fn stop_writing(&self, epoch: u64) {
+    /// Notes that the connection of this epoch takes no more bytes.
+    pub(crate) fn stop_writing(&self, epoch: u64) {
         let mut conversation = self.lock();
         if conversation.epoch == epoch {
             conversation.writable = false;
@@ -217,18 +219,18 @@ impl Shared {
         }
     }
 
-    pub(super) fn stream(&self) -> Arc<TcpStream> {
+    pub(crate) fn stream(&self) -> Arc<TcpStream> {
         self.stream.lock().expect("nothing panics while it holds the stream").clone()
     }
 
-    /// Ends the current connection, not the client.
-    pub(super) fn shut_down(&self) {
-        // An error here means that the peer was first.
+    /// Ends the current connection, but not the client.
+    pub(crate) fn shut_down(&self) {
+        // An error here means that the peer has closed first.
         let _ = self.stream().shutdown(Shutdown::Both);
     }
 
-    /// Goes on over a new connection.
-    pub(super) fn renew(
+    /// Continues over a new connection.
+    pub(crate) fn renew(
         &self,
         stream: TcpStream,
         server: Arc<ServerInfo>,
@@ -242,8 +244,8 @@ impl Shared {
         self.answer(conversation);
     }
 
-    /// Sleeps; `false` if the caller closes meanwhile.
-    pub(super) fn sleep(&self, delay: Duration) -> bool {
+    /// Sleeps; returns `false` if the caller closes meanwhile.
+    pub(crate) fn sleep(&self, delay: Duration) -> bool {
         let until = Instant::now() + delay;
         let mut conversation = self.lock();
         loop {
@@ -257,17 +259,17 @@ impl Shared {
     }
 
     /// Sends CLOSE, once. A client that is not connected ends at once.
-    pub(super) fn close(&self) {
+    pub(crate) fn close(&self) {
         let mut conversation = self.lock();
         conversation.close();
         self.send(conversation);
-        // Also who sleeps or waits for room.
+        // Threads that sleep or wait for room have to see that, too.
         self.changed.notify_all();
         self.answer(self.lock());
     }
 
-    /// Ends the connection for everybody; the first cause is what all are told.
-    pub(super) fn end(&self, cause: ClientError) {
+    /// Ends the client. Every call reports the first cause.
+    pub(crate) fn end(&self, cause: ClientError) {
         let mut conversation = self.lock();
         let cause = conversation.ended.get_or_insert(cause).clone();
         self.answer(conversation);

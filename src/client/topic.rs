@@ -7,47 +7,47 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::conversation::Answer;
-use super::outgoing::{Place, Record};
-use super::shared::{Shared, Wait};
-use super::{ClientError, PublishOptions};
+use crate::conversation::Answer;
+use crate::outgoing::{Place, Record};
+use crate::shared::{Shared, Wait};
+use crate::{ClientError, PublishOptions};
 
-/// A topic of one client, to publish to. Cheap to clone; from any thread. It ends with the last
-/// clone of its client.
+/// A topic to publish to, from any thread. A topic is cheap to clone. Publishing fails after the last
+/// clone of its client is dropped.
 #[derive(Clone)]
 pub struct Topic {
-    pub(super) shared: Arc<Shared>,
-    pub(super) index: usize,
-    pub(super) name: Arc<str>,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) index: usize,
+    pub(crate) name: Arc<str>,
 }
 
-/// Where the broker put a message.
+/// The broker's confirmation of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Published {
-    /// Its place in the topic, from 1.
+    /// The place of the message in its topic, counted from 1.
     pub sequence: u64,
 }
 
 impl Topic {
-    /// The topic's name.
+    /// Returns the name of the topic.
     pub fn name(&self) -> &Arc<str> {
         &self.name
     }
 
-    /// Publishes one message with the default options; blocks while the outgoing buffer or the
-    /// window is full. `Ok` means that it will be sent; [`Client::flush`](super::Client::flush)
-    /// tells whether the broker took it.
+    /// Publishes one message with the default options; blocks while the outgoing buffer or the window
+    /// is full. `Ok` means that the message will be sent; [`Client::flush`](crate::Client::flush)
+    /// reports whether the broker accepted it.
     pub fn publish(&self, payload: impl AsRef<[u8]>) -> Result<(), ClientError> {
         let payload = payload.as_ref();
         let record = Record { headers: b"", payload, ttl_ms: 0, wants_ack: false };
         self.publish_record(record).map(|_| ())
     }
 
-    /// As [`publish`](Self::publish), with options.
+    /// Like [`publish`](Self::publish), with options.
     ///
     /// ```no_run
     /// use std::time::Duration;
-    /// use blipmq::client::{Client, PublishOptions};
+    /// use blipmq_client::{Client, PublishOptions};
     ///
     /// let client = Client::connect("127.0.0.1:7878")?;
     /// let quotes = client.topic("quotes.acme")?;
@@ -58,7 +58,7 @@ impl Topic {
     ///     quotes.publish_with(quote, &json)?;
     /// }
     /// # client.flush()
-    /// # ; Ok::<(), blipmq::client::ClientError>(())
+    /// # ; Ok::<(), blipmq_client::ClientError>(())
     /// ```
     pub fn publish_with(
         &self,
@@ -69,10 +69,10 @@ impl Topic {
         self.publish_record(record).map(|_| ())
     }
 
-    /// Publishes one message and returns the sequence that the broker gave it.
+    /// Publishes one message and returns the sequence that the broker gave to it.
     ///
-    /// Every such call is a round trip; what several threads publish meanwhile shares frames and
-    /// ACKs. One thread that need not wait for each uses
+    /// Every call is a round trip, in which messages of several threads share frames and ACKs. A
+    /// thread that need not wait for each message uses
     /// [`begin_publish_acked`](Self::begin_publish_acked).
     pub fn publish_acked(
         &self,
@@ -82,10 +82,10 @@ impl Topic {
         self.begin_publish_acked(payload, options)?.wait()
     }
 
-    /// Publishes one message without waiting for the broker's answer, which the ticket gets.
+    /// Publishes one message, and returns a ticket for the broker's confirmation without waiting for it.
     ///
     /// ```no_run
-    /// use blipmq::client::{Client, PublishOptions};
+    /// use blipmq_client::{Client, PublishOptions};
     ///
     /// let client = Client::connect("127.0.0.1:7878")?;
     /// let orders = client.topic("orders.eu")?;
@@ -94,9 +94,9 @@ impl Topic {
     ///     tickets.push(orders.begin_publish_acked(order, PublishOptions::new())?);
     /// }
     /// for ticket in tickets {
-    ///     println!("taken as message {}", ticket.wait()?.sequence);
+    ///     println!("accepted as message {}", ticket.wait()?.sequence);
     /// }
-    /// # Ok::<(), blipmq::client::ClientError>(())
+    /// # Ok::<(), blipmq_client::ClientError>(())
     /// ```
     pub fn begin_publish_acked(
         &self,
@@ -123,20 +123,21 @@ impl fmt::Debug for Topic {
     }
 }
 
-/// The broker's answer to one message, which may be on the way. Dropping it changes nothing.
+/// A ticket for the broker's confirmation of one message. Dropping the ticket has no effect on the
+/// message.
 pub struct PublishTicket {
-    pub(super) topic: Topic,
-    pub(super) place: Place,
-    pub(super) answer: Answer,
+    pub(crate) topic: Topic,
+    pub(crate) place: Place,
+    pub(crate) answer: Answer,
 }
 
 impl PublishTicket {
-    /// Waits for the answer.
+    /// Waits for the confirmation.
     pub fn wait(&self) -> Result<Published, ClientError> {
         self.wait_until(None)
     }
 
-    /// As [`wait`](Self::wait), and gives up after `timeout`. The message may be taken still.
+    /// Like [`wait`](Self::wait), but fails after `timeout`. The broker may still accept the message.
     pub fn wait_timeout(&self, timeout: Duration) -> Result<Published, ClientError> {
         self.wait_until(Instant::now().checked_add(timeout))
     }
@@ -146,7 +147,7 @@ impl PublishTicket {
         shared.wait(shared.lock(), Wait::new("publish").until(until), |_| self.try_wait()).1
     }
 
-    /// The answer if it is there.
+    /// Returns the confirmation if it has arrived.
     pub fn try_wait(&self) -> Option<Result<Published, ClientError>> {
         Some(match self.answer.get()? {
             Err(failure) => Err(failure.clone()),

@@ -1,21 +1,21 @@
 //! The writing thread: sends what was published while the previous write was under way.
 //!
-//! Started by `connect`. Takes from `conversation` through `shared`.
+//! Started by `connect`. Takes batches from `conversation` through `shared`.
 
 use std::io::{ErrorKind, Write};
 use std::net::{Shutdown, TcpStream};
 
-use super::shared::Shared;
+use crate::shared::Shared;
 
-/// A batch with one very large message must not keep its memory for ever.
+/// The buffer of a batch with a very large message must not keep its memory for ever.
 const BATCH_KEPT_MAX: usize = 4 << 20;
 
-pub(super) fn run(shared: &Shared) {
+pub(crate) fn run(shared: &Shared) {
     let mut batch = Vec::new();
     while let Some((stream, epoch)) = shared.take_outgoing(&mut batch) {
         if !write(shared, &stream, &batch) {
-            // The broker closed, and its reason may be on the way here, in an ERROR that is
-            // read but not handled. So the reader finds the cause, and must not be held up.
+            // The broker closed, and its reason may be in an ERROR that is read but not handled
+            // yet. So the reader finds the cause, and must not be held up.
             let _ = stream.shutdown(Shutdown::Read);
             shared.stop_writing(epoch);
         }

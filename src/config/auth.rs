@@ -1,4 +1,4 @@
-//! `[auth]`: who may connect, and what each may do.
+//! `[auth]`: users, their credentials and their permissions.
 //!
 //! Read by `parse`, where `[[auth.users]]` has a file of its own; used by `broker::auth`.
 //!
@@ -9,7 +9,7 @@ use std::fmt;
 
 use crate::nkey::UserNkey;
 
-/// What is printed in the place of a secret. Nobody's secret: `parse` refuses it, so that a printed
+/// The placeholder that is printed instead of a secret. `parse` refuses it, so that a printed
 /// configuration never becomes one with a password that everybody knows.
 pub const SECRET_PRINTED: &str = "<not printed>";
 
@@ -18,7 +18,7 @@ pub const SECRET_PRINTED: &str = "<not printed>";
 pub struct Secret(String);
 
 impl Secret {
-    /// Of what the file says.
+    /// Wraps a secret.
     pub fn new(secret: impl Into<String>) -> Secret {
         Secret(secret.into())
     }
@@ -35,10 +35,10 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// `[auth]`. Without a token and without users everybody may do everything.
+/// `[auth]`. Without a token and without users every client may do everything.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Auth {
-    /// Whoever has it may do everything. Not together with users.
+    /// The token that every client must bring, for all permissions. Excludes users.
     pub token: Option<Secret>,
     /// `[[auth.users]]`
     pub users: Vec<User>,
@@ -47,36 +47,36 @@ pub struct Auth {
 /// One table `[[auth.users]]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct User {
-    /// How it proves who it is.
+    /// The credentials of the user.
     pub login: Login,
-    /// What it may do.
+    /// The topics and patterns that the user may use.
     pub permissions: PermissionLists,
 }
 
-/// How a user proves who it is.
+/// The credentials of a user.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Login {
-    /// By a password.
+    /// A name and a password.
     Password {
-        /// Its name.
+        /// The name of the user.
         user: String,
-        /// Its password.
+        /// The password of the user.
         password: Secret,
     },
-    /// By signing what the server made up for this connection. NATS clients can.
+    /// A key pair: the client signs the server's nonce. Only NATS clients can do so.
     Nkey(UserNkey),
 }
 
-/// Patterns a user is restricted to. An absent list restricts nothing, an empty one allows nothing;
-/// what is denied is denied whatever is allowed.
+/// The patterns a user is restricted to. An absent list restricts nothing, an empty list allows
+/// nothing; a denied topic is denied even if a list allows it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct PermissionLists {
-    /// Topics it may publish to.
+    /// Topics the user may publish to.
     pub publish: Option<Vec<String>>,
-    /// Topics it may not publish to.
+    /// Topics the user may not publish to.
     pub publish_deny: Option<Vec<String>>,
-    /// Patterns it may subscribe to, and all that are within one of them.
+    /// Patterns the user may subscribe to, and all narrower ones.
     pub subscribe: Option<Vec<String>>,
-    /// Topics it is never sent.
+    /// Topics whose messages the user is never sent.
     pub subscribe_deny: Option<Vec<String>>,
 }

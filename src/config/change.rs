@@ -1,10 +1,10 @@
-//! From the settings in force to those of a file that was read again: what differs, and which part of
-//! that a broker that runs can take.
+//! The difference between the active settings and those of a file that was read again, and the part of
+//! it that a running broker can apply.
 //!
-//! Called by `server` when it reloads. Each key says in [`keys`](super::keys) when it applies.
+//! Called by a reload of `server`. [`keys`](super::keys) has for each key when a change takes effect.
 //!
 //! # Always true
-//! - What needs a restart stays as it is until then, and differs again at the next reload.
+//! - A key that needs a restart keeps its value until then, and differs again at the next reload.
 
 use std::fmt;
 
@@ -14,11 +14,11 @@ use super::keys::{Applies, Form, KEYS};
 /// A key whose value differs. All of `[[auth.users]]` are one key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Change {
-    /// The table it stands in.
+    /// The table of the key.
     pub table: &'static str,
-    /// Its name.
+    /// The name of the key.
     pub name: &'static str,
-    /// When it takes effect.
+    /// When the change takes effect.
     pub applies: Applies,
 }
 
@@ -29,7 +29,7 @@ impl fmt::Display for Change {
 }
 
 impl Form {
-    /// Whether both have the same value here.
+    /// Whether a key of this form has the same value in both.
     fn is_same(&self, one: &Settings, other: &Settings) -> bool {
         match self {
             Form::Number { get, .. } => get(one) == get(other),
@@ -54,7 +54,7 @@ impl Form {
 }
 
 impl Settings {
-    /// What differs in `new`, in the order keys are printed.
+    /// The keys that differ in `new`, in the order in which keys are printed.
     ///
     /// ```
     /// use blipmq::config::Settings;
@@ -79,7 +79,7 @@ impl Settings {
         changes
     }
 
-    /// These settings with what a reload can take of `new`.
+    /// These settings with the changes of `new` that need no restart.
     pub fn reloaded(&self, new: &Settings) -> Settings {
         let mut reloaded = new.clone();
         for key in KEYS.iter().filter(|key| !key.applies.by_reload()) {
@@ -112,7 +112,7 @@ mod tests {
                 Form::Cores { set, .. } => set(&mut settings, Some(vec![5])),
                 Form::Choice { names, get, set } => {
                     let other = names().into_iter().find(|name| *name != get(&settings));
-                    set(&mut settings, other.expect("a choice has two at least"));
+                    set(&mut settings, other.expect("there are two choices at least"));
                 }
                 Form::Secret { set, .. } => set(&mut settings, Some(Secret::new("s"))),
             }
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn every_key_that_differs_is_named_once_and_nothing_else() {
+    fn every_key_that_differs_is_named_once_and_no_other() {
         let (old, new) = (Settings::default(), all_changed());
         assert_eq!(old.diff(&old), []);
         let names: Vec<String> = old.diff(&new).iter().map(ToString::to_string).collect();
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reload_takes_all_that_needs_no_restart_and_leaves_the_rest() {
+    fn a_reload_changes_the_keys_that_need_no_restart_and_no_others() {
         let (old, new) = (Settings::default(), all_changed());
         let reloaded = old.reloaded(&new);
         let taken = old.diff(&reloaded);
@@ -144,12 +144,12 @@ mod tests {
         assert!(left.iter().all(|change| !change.applies.by_reload()));
         assert_eq!(taken.len() + left.len(), KEYS.len() + 1);
         assert!(!taken.is_empty() && !left.is_empty());
-        // And back: secrets and users can be taken away too.
+        // And back: a reload can remove secrets and users too.
         assert_eq!(reloaded.reloaded(&old), old);
     }
 
     #[test]
-    fn what_clients_or_the_system_were_told_at_the_start_needs_a_restart() {
+    fn addresses_cores_shards_and_announced_limits_need_a_restart() {
         let restart: Vec<String> = KEYS
             .iter()
             .filter(|key| !key.applies.by_reload())

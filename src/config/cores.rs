@@ -4,9 +4,9 @@
 
 use crate::limits::{CORES_MAX, CPU_NUMBER_MAX};
 
-/// CPU numbers, ascending and each once, from a list like `0,2-3`.
+/// Parses a list like `0,2-3` to CPU numbers, ascending and each once.
 ///
-/// Whether this machine has them and lets the process use them is for `executors` to say.
+/// `executors` checks whether this machine has these CPUs and lets the process use them.
 ///
 /// ```
 /// assert_eq!(blipmq::config::parse_cores("0,2-3"), Ok(vec![0, 2, 3]));
@@ -32,7 +32,7 @@ pub fn parse_cores(text: &str) -> Result<Vec<usize>, String> {
         cores.extend(first..=last);
     }
     cores.sort_unstable();
-    // Not silently merged: who names a core twice expects more executors than there would be.
+    // Not silently merged: an operator who names a core twice expects two executors on it.
     if let Some(pair) = cores.windows(2).find(|pair| pair[0] == pair[1]) {
         return Err(format!("core {} is named more than once; name each core once", pair[0]));
     }
@@ -46,13 +46,13 @@ pub fn parse_cores(text: &str) -> Result<Vec<usize>, String> {
     Ok(cores)
 }
 
-/// Like [`parse_cores`], and `all` is `None`: every core this process is allowed.
+/// Parses like [`parse_cores`]; `all` gives `None`, every core that this process may use.
 pub fn parse_cores_or_all(text: &str) -> Result<Option<Vec<usize>>, String> {
     if text.trim() == "all" { Ok(None) } else { parse_cores(text).map(Some) }
 }
 
-/// The list that [`parse_cores`] reads, with neighbours drawn together.
-pub(super) fn to_text(cores: &[usize]) -> String {
+/// The list as [`parse_cores`] reads it, with neighbours as ranges.
+pub(super) fn print(cores: &[usize]) -> String {
     let mut ranges: Vec<(usize, usize)> = Vec::new();
     for &core in cores {
         match ranges.last_mut() {
@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_list_is_refused_and_the_text_names_the_culprit() {
+    fn a_bad_list_is_refused_and_the_error_names_the_culprit() {
         for (text, culprit) in [
             ("", "empty"),
             ("  ", "empty"),
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn all_is_every_allowed_core_and_only_where_it_is_asked_for() {
+    fn all_means_every_allowed_core_and_only_where_it_is_accepted() {
         assert_eq!(parse_cores_or_all("all"), Ok(None));
         assert_eq!(parse_cores_or_all("1"), Ok(Some(vec![1])));
         assert!(parse_cores("all").is_err());
@@ -128,7 +128,7 @@ mod tests {
     #[test]
     fn a_printed_list_reads_back_the_same() {
         for text in ["0", "0-1", "0,2-3", "0,2,4,6-255"] {
-            assert_eq!(to_text(&parse_cores(text).unwrap()), text);
+            assert_eq!(print(&parse_cores(text).unwrap()), text);
         }
     }
 }

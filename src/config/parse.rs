@@ -1,11 +1,10 @@
-//! TOML text to settings.
+//! From TOML text to settings.
 //!
-//! Called by [`Settings::parse`]. What may stand in the text is in `keys`; what is wrong with it
-//! goes to `problem`.
+//! Called by [`Settings::parse`]. `keys` describes the allowed text, `problem` the mistakes.
 //!
 //! # Always true
-//! - One problem never hides another, but a line with a syntax error gets only that one, and so do
-//!   the lines below a broken table header: what the parser made of them is a guess.
+//! - One problem never hides another, with one exception: a line with a syntax error has only that one
+//!   problem, and lines below a broken table header have none, because the parser can only guess there.
 
 use std::ops::Range;
 
@@ -19,23 +18,23 @@ use super::{Settings, cores};
 
 mod users;
 
-/// Longest piece of the file that an error text repeats, in characters.
+/// Longest excerpt of the file in an error text, in characters.
 const EXCERPT_LEN_MAX: usize = 60;
 
-/// Checked settings from the text of a configuration file.
+/// Parses and checks the text of a configuration file.
 pub(super) fn parse(file_name: &str, text: &str) -> Result<Settings, ConfigError> {
     let (document, syntax_errors) = DeTable::parse_recoverable(text);
-    let mut reading = Reading { text, problems: Vec::new(), syntax_lines: Vec::new() };
+    let mut reader = Reader { text, problems: Vec::new(), syntax_lines: Vec::new() };
     for error in &syntax_errors {
-        reading.report_syntax_error(error);
+        reader.report_syntax_error(error);
     }
     let mut settings = Settings::default();
     let mut lines_of_keys = Vec::new();
     for (name, value) in document.get_ref() {
-        reading.table(name, value, &mut settings, &mut lines_of_keys);
+        reader.read_table(name, value, &mut settings, &mut lines_of_keys);
     }
-    // A conflict with a key that is itself wrong would only repeat what is already said.
-    if reading.problems.is_empty() {
+    // A conflict with a key that has a problem itself would only repeat that problem.
+    if reader.problems.is_empty() {
         for conflict in settings.conflicts() {
             let line = lines_of_keys
                 .iter()
@@ -44,31 +43,32 @@ pub(super) fn parse(file_name: &str, text: &str) -> Result<Settings, ConfigError
                 .max();
             let line =
                 line.expect("the defaults have no conflict, so the file set one of the keys");
-            reading.problems.push(Problem { line, offence: Offence::Conflict(conflict) });
+            reader.problems.push(Problem { line, offence: Offence::Conflict(conflict) });
         }
     }
-    if reading.problems.is_empty() {
+    if reader.problems.is_empty() {
         return Ok(settings);
     }
-    reading.problems.sort_by_key(|problem| problem.line);
-    Err(ConfigError { file_name: file_name.to_owned(), problems: reading.problems })
+    reader.problems.sort_by_key(|problem| problem.line);
+    Err(ConfigError { file_name: file_name.to_owned(), problems: reader.problems })
 }
 
-/// Table, name and line of each key that the file sets.
+/// The table, name and line of each key that the file sets.
 type LinesOfKeys = Vec<((&'static str, &'static str), usize)>;
 
-struct Reading<'t> {
+/// Reads the parsed file, and gathers its problems.
+struct Reader<'t> {
     text: &'t str,
     problems: Vec<Problem>,
     syntax_lines: Vec<usize>,
 }
 
-impl Reading<'_> {
+impl Reader<'_> {
     fn report_syntax_error(&mut self, error: &toml::de::Error) {
-        // The parser's errors about the end of the text point behind it.
+        // Errors about the end of the text have no span or one behind the text.
         let span = error.span().unwrap_or(self.text.len()..self.text.len());
         let line = self.line(span.start);
-        // One slip often makes several errors; the first is the one that names it.
+        // One mistake often causes several errors; the first of them names the mistake.
         if self.problems.iter().any(|problem| problem.line == line) {
             return;
         }
@@ -82,9 +82,9 @@ impl Reading<'_> {
             }
             message => {
                 let message = message.replace('\n', " ");
-                let line_text = match self.may_have_a_secret(line) {
-                    true => "(not printed, since it may have a secret)".to_owned(),
-                    false => shortened(line_text),
+                let line_text = match self.may_contain_a_secret(line) {
+                    true => "(not printed, because it may contain a secret)".to_owned(),
+                    false => shorten(line_text),
                 };
                 let offence = Offence::Syntax { message, line_text };
                 self.syntax_lines.push(line);
@@ -94,7 +94,7 @@ impl Reading<'_> {
         self.problems.push(Problem { line, offence });
     }
 
-    fn table(
+    fn read_table(
         &mut self,
         name: &Spanned<std::borrow::Cow<'_, str>>,
         value: &Spanned<DeValue<'_>>,
@@ -106,7 +106,7 @@ impl Reading<'_> {
         match (known, value.get_ref()) {
             (Some(table), DeValue::Table(entries)) => {
                 for (name, value) in entries {
-                    self.key(table, name, value, settings, lines_of_keys);
+                    self.read_key(table, name, value, settings, lines_of_keys);
                 }
             }
             (Some(_), _) => self.report(name.span(), Offence::NotATable { table: written }),
@@ -117,7 +117,7 @@ impl Reading<'_> {
         }
     }
 
-    fn key(
+    fn read_key(
         &mut self,
         table: &'static str,
         name: &Spanned<std::borrow::Cow<'_, str>>,
@@ -127,7 +127,7 @@ impl Reading<'_> {
     ) {
         if (table, name.get_ref().as_ref()) == ("auth", "users") {
             lines_of_keys.push((("auth", "users"), self.line(name.span().start)));
-            return self.users(value, &mut settings.auth.users);
+            return self.read_users(value, &mut settings.auth.users);
         }
         let Some(key) = KEYS.iter().find(|k| k.table == table && k.name == name.get_ref()) else {
             let key = self.excerpt(name.span());
@@ -152,40 +152,40 @@ impl Reading<'_> {
         }
     }
 
-    /// The line, from 1, that a byte of the text is in.
+    /// The line, from 1, of a byte of the text.
     fn line(&self, offset: usize) -> usize {
         let end = offset.min(self.text.len());
         let before = self.text.as_bytes()[..end].iter().filter(|byte| **byte == b'\n').count();
-        // An error at the end of the text belongs to its last line, not to an empty one behind it.
+        // An error at the end of the text belongs to the last line, not to an empty line behind it.
         (before + 1).min(self.text.lines().count().max(1))
     }
 
-    /// A piece of the text, as it stands there.
+    /// A piece of the text, cut short if it is long.
     fn excerpt(&self, span: Range<usize>) -> String {
-        shortened(self.text.get(span).unwrap_or(""))
+        shorten(self.text.get(span).unwrap_or(""))
     }
 
-    /// Line and text of the table header that governs a line, itself included.
+    /// The line and text of the table header that a line belongs to; a header belongs to itself.
     fn header_of(&self, line: usize) -> Option<(usize, &str)> {
         let lines = self.text.lines().map(str::trim).enumerate().take(line);
         lines.filter(|(_, text)| text.starts_with('[')).last().map(|(at, text)| (at + 1, text))
     }
 
-    /// Whether a line that is not TOML may have a token or a password in it.
-    fn may_have_a_secret(&self, line: usize) -> bool {
+    /// Whether a line that is not TOML may contain a token or a password.
+    fn may_contain_a_secret(&self, line: usize) -> bool {
         let text = self.text.lines().nth(line - 1).unwrap_or("");
         let header = self.header_of(line).map_or("", |(_, text)| text);
         header.contains("auth") || ["auth", "token", "pass"].iter().any(|word| text.contains(word))
     }
 
-    /// The name in that header, empty above the first one.
+    /// The name of the table that a line belongs to, empty above the first header.
     fn table_of(&self, line: usize) -> String {
         let header = self.header_of(line).map_or("", |(_, text)| text).trim_start_matches('[');
-        shortened(header.split_once(']').map_or(header, |(name, _)| name).trim())
+        shorten(header.split_once(']').map_or(header, |(name, _)| name).trim())
     }
 }
 
-/// Why a value was not taken.
+/// Why a value was refused.
 enum Refusal {
     WrongType,
     OutOfRange,
@@ -206,7 +206,7 @@ impl Refusal {
 fn set(settings: &mut Settings, key: &Key, value: &DeValue<'_>) -> Result<(), Refusal> {
     match (&key.form, value) {
         (Form::Number { range, set, .. }, DeValue::Integer(integer)) => {
-            // Digits are all the parser lets through, so what does not fit is out of range.
+            // The parser has accepted the digits, so a number that does not fit is out of range.
             let number = u64::from_str_radix(integer.as_str(), integer.radix())
                 .map_err(|_| Refusal::OutOfRange)?;
             if !range.contains(&number) {
@@ -232,7 +232,7 @@ fn set(settings: &mut Settings, key: &Key, value: &DeValue<'_>) -> Result<(), Re
         }
         (Form::Secret { set, .. }, DeValue::String(text)) => {
             let secret =
-                secret(text).map_err(|why| Refusal::BadValue { reason: Some(why.into()) })?;
+                parse_secret(text).map_err(|why| Refusal::BadValue { reason: Some(why.into()) })?;
             set(settings, Some(secret));
         }
         _ => return Err(Refusal::WrongType),
@@ -240,22 +240,22 @@ fn set(settings: &mut Settings, key: &Key, value: &DeValue<'_>) -> Result<(), Re
     Ok(())
 }
 
-/// A token or password that can be one.
-fn secret(text: &str) -> Result<Secret, &'static str> {
+/// Checks a token or password.
+fn parse_secret(text: &str) -> Result<Secret, &'static str> {
     match text {
-        "" => Err("it is empty; write the secret, or take the line out"),
-        SECRET_PRINTED => Err("this is what is printed in the place of a secret; write the secret"),
-        // Compared as they are, they would never match.
+        "" => Err("the secret is empty; write the secret, or remove the line"),
+        SECRET_PRINTED => Err("this is the printed placeholder of a secret; write the secret"),
+        // Secrets are compared as they are, so a hash would never match.
         _ if ["$2a$", "$2b$", "$2x$", "$2y$"].iter().any(|mark| text.starts_with(mark)) => Err(
-            "it is a bcrypt hash, which is not served; write the secret itself, in a file that \
-                 only the broker may read",
+            "bcrypt hashes are not supported; write the secret itself, in a file that only the \
+             broker may read",
         ),
         _ => Ok(Secret::new(text)),
     }
 }
 
 /// The first line of a piece of text, without control characters, cut short if it is long.
-fn shortened(text: &str) -> String {
+fn shorten(text: &str) -> String {
     let line = text.lines().next().unwrap_or("");
     let mut short: String = line
         .chars()

@@ -1,8 +1,7 @@
-//! Settings to TOML: the whole configuration with its comments, as `config/mixed.toml` shows it.
+//! From settings to TOML: the whole configuration with its comments, as `config/mixed.toml` shows it.
 //!
 //! # Always true
-//! - What is printed parses to the same settings, but for secrets: something that is refused stands
-//!   in their place.
+//! - The printed text parses to the same settings, but for secrets: their placeholder is refused.
 
 use std::fmt;
 
@@ -11,7 +10,7 @@ use super::keys::{Form, KEYS, TABLES, USER_KEYS, UserForm};
 use super::{Settings, cores};
 
 impl fmt::Display for Settings {
-    /// A complete TOML file: every key, with its meaning and range above it.
+    /// Prints a complete TOML file: every key, with its meaning and range above it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, table) in TABLES.iter().enumerate() {
             let gap = if index == 0 { "" } else { "\n" };
@@ -36,9 +35,12 @@ impl fmt::Display for Settings {
     }
 }
 
-/// The users, or what one would look like.
+/// Prints the users, or an example of one.
 fn write_users(f: &mut fmt::Formatter<'_>, users: &[User]) -> fmt::Result {
-    writeln!(f, "# Users instead of a token: for each a table like this one, without the \"# \".")?;
+    writeln!(
+        f,
+        "# Users instead of a token: a table like this one for each user, without the \"# \"."
+    )?;
     if users.is_empty() {
         writeln!(f, "# [[auth.users]]")?;
         for key in &USER_KEYS {
@@ -51,7 +53,7 @@ fn write_users(f: &mut fmt::Formatter<'_>, users: &[User]) -> fmt::Result {
     for user in users {
         writeln!(f, "\n[[auth.users]]")?;
         for key in &USER_KEYS {
-            if let Some(value) = value_of_user(user, &key.form) {
+            if let Some(value) = user_value(user, &key.form) {
                 writeln!(f, "{} = {value}", key.name)?;
             }
         }
@@ -59,7 +61,7 @@ fn write_users(f: &mut fmt::Formatter<'_>, users: &[User]) -> fmt::Result {
     Ok(())
 }
 
-fn value_of_user(user: &User, form: &UserForm) -> Option<String> {
+fn user_value(user: &User, form: &UserForm) -> Option<String> {
     match (form, &user.login) {
         (UserForm::Name, Login::Password { user, .. }) => Some(quoted(user)),
         (UserForm::Password, Login::Password { .. }) => Some(quoted(SECRET_PRINTED)),
@@ -89,7 +91,8 @@ fn quoted(text: &str) -> String {
     quoted
 }
 
-/// What stands behind the key, or nothing if it is absent. Only what users name needs escaping.
+/// The value as TOML writes it, `None` if it is absent. Only strings that operators choose need
+/// escaping.
 fn value(settings: &Settings, form: &Form) -> Option<String> {
     Some(match form {
         Form::Secret { get, .. } => {
@@ -101,7 +104,7 @@ fn value(settings: &Settings, form: &Form) -> Option<String> {
         Form::Address { get, .. } => format!("\"{}\"", get(settings)),
         Form::Cores { get, .. } => match get(settings) {
             None => "\"all\"".to_owned(),
-            Some(list) => format!("\"{}\"", cores::to_text(list)),
+            Some(list) => format!("\"{}\"", cores::print(list)),
         },
         Form::Choice { get, .. } => format!("\"{}\"", get(settings)),
     })

@@ -1,12 +1,12 @@
 //! Fuzzing and property tests: what is generated, how to run it, what it found.
 //!
-//! Three kinds of generated input, each where it is strongest:
+//! Three kinds of generated input, each used where it is strongest:
 //!
 //! | kind | input | where |
 //! |---|---|---|
 //! | simulator | worlds of cores, clients and faults, from one seed | `tests/simulation/` |
-//! | property tests | operations on one structure, against a naive one | `tests/properties/` |
-//! | fuzz targets | bytes, led by which code they reach | `fuzz/` |
+//! | property tests | operations on one structure, compared with a naive one | `tests/properties/` |
+//! | fuzz targets | bytes, guided by the code that they reach | `fuzz/` |
 //!
 //! # Property tests
 //!
@@ -17,19 +17,19 @@
 //!
 //! | fast | naive | what must agree |
 //! |---|---|---|
-//! | `pattern::Matcher` | a list of patterns, each matched by definition | what a topic finds while patterns come and go; nothing is left when all are gone |
-//! | `Subscriptions::take_targets` | a search through all subscriptions | one target for each connection, the earliest in force |
-//! | `Queue` and `overflow::enqueue`, for each policy | a list of frames | who is queued, dropped, conflated or refused; each message comes out once, in order, or in one gap before what follows it; bounds and counts |
-//! | `Gaps` | a list of runs | what continues a run extends it, the rest waits in order |
-//! | `Log` | a list of all messages | what is kept, and what each start gives |
-//! | `Portion::keep_last`, `messages::last_messages` | the shape the frames were made from | the last messages, one frame cut, no CRC on a cut frame |
-//! | `nats::command::parse` | PUB by its definition | what is read, wherever reads split it |
-//! | `nats::message` | the line nats-server would write | what one client of NATS publishes, another gets |
+//! | the matcher of patterns | a list of patterns, each matched by definition | what a topic finds while patterns come and go; nothing is left when all are gone |
+//! | the targets of a topic | a search through all subscriptions | one target for each connection, the earliest active subscription |
+//! | queues with each overflow policy | a list of frames | which frames are queued, dropped, conflated or refused; each message comes out once, in order, or in one gap before the next message; bounds and counts |
+//! | gaps | a list of runs | what continues a run extends it, the rest waits in order |
+//! | the log of a topic | a list of all messages | what is retained, and what each start gives |
+//! | the last messages of a slice, `messages::last_messages` | the shape that the frames were made from | the last messages, one frame cut, no CRC on a cut frame |
+//! | `nats::command::parse` | PUB by its definition | what is read, wherever reads split the bytes |
+//! | `nats::message` | the line that nats-server would write | one NATS client gets what another publishes |
 //!
 //! # Fuzz targets
 //!
-//! `cargo fuzz` wants a nightly compiler for its sanitizer; `RUSTC_BOOTSTRAP=1` lets the stable one
-//! do. The seeds are made from the conformance vectors and the configuration files.
+//! The sanitizer of `cargo fuzz` needs a nightly compiler; `RUSTC_BOOTSTRAP=1` makes the stable compiler
+//! accept it. The seeds are made from the conformance vectors and the configuration files.
 //!
 //! ```text
 //! cargo install cargo-fuzz --locked
@@ -40,22 +40,21 @@
 //!
 //! | target | input | what must hold |
 //! |---|---|---|
-//! | `decode` | bytes as frames of clients and of servers | no panic; what decodes is written as the same bytes; splits change nothing; what `messages::check` passes can be read, stamped and cut |
-//! | `session` | bytes and frames of one or two connections, into brokers of one or two cores with generous or tight bounds | no panic, and `Broker::audit` after every turn; whole frames out, WELCOME first, nothing after a fatal ERROR, TOPIC before its messages, a GAP before every skipped sequence; when peers read again everything drains, and a stop ends |
-//! | `config` | text as a configuration | no panic; what is accepted prints to what parses equal |
+//! | `decode` | bytes as frames of clients and of servers | no panic; what decodes is written as the same bytes; splits change nothing; frames that pass `messages::check` can be read, stamped and cut |
+//! | `session` | bytes and frames of one or two connections, into brokers of one or two cores with generous or tight bounds | no panic, and the audit of the broker after every turn; whole frames out, WELCOME first, nothing after a fatal ERROR, TOPIC before its messages, a GAP before every skipped sequence; when peers read again everything drains, and a stop ends |
+//! | `config` | text as a configuration | no panic; an accepted text prints to a text that parses equal |
 //! | `pattern` | lines of patterns and topics | the matcher finds what a list finds |
 //! | `nats` | bytes as commands of NATS clients, and as frames for them | no panic; splits change nothing; what is published is delivered with the same reply subject, headers and payload; whatever headers a frame has, the lines of NATS stay whole |
 //!
-//! `.ci/run` runs each target for 20 seconds, and 2,000 worlds of the simulator beyond those of
-//! the tests.
+//! `.ci/run` runs each target for a short time, and worlds of the simulator beyond those of the tests.
 //!
 //! # The long runs
 //!
 //! 2026-11-24, Rust 1.95.0, AddressSanitizer, debug assertions and overflow checks on, from the seeds
 //! above; a virtual machine of 2 cores (AMD EPYC) shared with other builds, `nice`d. Edges are what
 //! libFuzzer reports as `cov` at the first and the last input. The second run of `session` overlapped
-//! the others, and the last five minutes of `decode` and `config` ran side by side, as did the two of edae3e8. That
-//! of `nats` began with what a first minute had found. The command of each:
+//! the others. The last five minutes of `decode` and `config` ran side by side, as did the two runs of
+//! edae3e8. The run of `nats` began with what a first minute had found. The command of each:
 //!
 //! ```text
 //! RUSTC_BOOTSTRAP=1 cargo fuzz run TARGET -- -max_total_time=SECONDS -timeout=20 -print_final_stats=1
@@ -78,24 +77,24 @@
 //!
 //! | by | what |
 //! |---|---|
-//! | `session` | a subscription that asked for kept messages was put before one that had ended with messages queued: later messages of a topic overtook older ones |
-//! | property of `block` | a short queue was nearly full only beyond its bound (three quarters of 5 were 6): publishers were not stopped in time |
-//! | writing `decode` | a HELLO frame too short for its magic was refused as 4000 or 4001, by whether bytes behind it had arrived |
+//! | `session` | a subscription that asked for retained messages was placed before an ended subscription that still had messages queued: later messages of a topic overtook older ones |
+//! | property of `block` | a short queue was nearly full only beyond its bound (three quarters of 5 were 6): so publishers were not stopped in time |
+//! | writing `decode` | a HELLO frame too short for its magic was refused as 4000 or as 4001, depending on whether bytes behind it had arrived |
 //!
 //! # Do they find anything?
 //!
-//! Planted in the code they cover, found by the property tests at 256 inputs, and taken
-//! out again:
+//! These bugs were planted in the covered code, found by the property tests at 256 inputs, and removed
+//! again:
 //!
 //! | planted | found by |
 //! |---|---|
 //! | the latest subscription of a connection wins, not the earliest | `targets` |
-//! | the log keeps one portion more than it must | `logs` |
-//! | a conflated message keeps its place although a gap came behind it | `queues`, `latest` |
-//! | `drop_oldest` does not shorten a portion that is larger than the queue | `queues`, `drop_oldest` |
+//! | the log retains one slice too many | `logs` |
+//! | a conflated message keeps its place although a gap came after it | `queues`, `latest` |
+//! | `drop_oldest` does not shorten a slice that is larger than the queue | `queues`, `drop_oldest` |
 //! | empty nodes stay in the tree of patterns | `patterns` |
 //! | a cut frame keeps its CRC flag | `frames` |
-//! | a NATS header block with a line `nats-headers` is not kept whole | `nats` |
+//! | a NATS header block with a line `nats-headers` is not delivered whole | `nats` |
 //! | a NATS payload that ends before the LF of its line break is refused | `nats` |
 //! | a gap extends one of another reason | `queues`, three policies |
-//! | the place of a topic's last gap does not count those that were taken | `gaps` |
+//! | the place of a topic's last gap does not count the gaps that were taken | `gaps` |

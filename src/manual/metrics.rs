@@ -1,16 +1,16 @@
 //! Metrics, pages and health checks: what each number means.
 //!
-//! Everything is on `[metrics] bind_addr`, `http://127.0.0.1:9090` by default, and read-only. It has
-//! a thread of its own that is pinned to no core: however often it is asked, messages do not wait
-//! for it.
+//! All pages are on `[metrics] bind_addr`, `http://127.0.0.1:9090` by default, and read-only. A thread
+//! of its own serves them, which is pinned to no core: messages never wait for a page, however often it
+//! is read.
 //!
-//! | path | what it is |
+//! | path | content |
 //! |---|---|
-//! | `/` | the dashboard, a page that needs nothing from elsewhere |
-//! | `/metrics` | text for Prometheus |
-//! | `/healthz` | 200 `ok` if every core answered within a second; else 503 and which did not |
-//! | `/readyz` | 200 `ready`; 503 `draining` once it was told to stop |
-//! | `/api/v1/status` | the process, its addresses, limits and how full they are, totals, latency since the start |
+//! | `/` | the dashboard, a page that loads nothing from elsewhere |
+//! | `/metrics` | metrics in the text format of Prometheus |
+//! | `/healthz` | 200 `ok` if every core answered within a second; else 503 and the cores that did not |
+//! | `/readyz` | 200 `ready`; 503 `draining` once the broker is stopping |
+//! | `/api/v1/status` | the process, its addresses, limits and how much of each is used, totals, latency since the start |
 //! | `/api/v1/cores` | counters, gauges and histograms of each core |
 //! | `/api/v1/connections` | a list of connections |
 //! | `/api/v1/subscriptions` | a list of subscriptions, and of queues of groups |
@@ -25,7 +25,7 @@
 //! curl --fail --silent 'http://127.0.0.1:9090/api/v1/topics?sort=rate'
 //! ```
 //!
-//! In a terminal `blipmq top` shows the same live; this prints it once:
+//! `blipmq top` shows the same live in a terminal; this prints it once:
 //!
 //! ```sh
 //! blipmq top --once
@@ -33,9 +33,9 @@
 //!
 //! # Lists
 //!
-//! `sort` is one of the words below, the first of them by default; `order` is `desc` or `asc`;
-//! `limit` is 1 to 1,000, 50 by default; `offset` and `limit` together are at most 10,000. Anything
-//! else is 400, with what is allowed. Times are seconds, sizes bytes.
+//! `sort` is one of the words below, by default the first; `order` is `desc` or `asc`; `limit` is 1 to
+//! 1,000, 50 by default; `offset` and `limit` together are at most 10,000. The answer to anything else
+//! is 400 with the allowed values. Times are in seconds, sizes in bytes.
 //!
 //! | list | `sort` |
 //! |---|---|
@@ -43,21 +43,21 @@
 //! | `subscriptions` | `dropped`, `lag`, `queued_bytes`, `queued_messages`, `delivered` |
 //! | `topics` | `rate`, `published`, `kept_bytes`, `name` |
 //!
-//! Lag is the age of the oldest message that is queued. A subscriber that has stopped reading keeps a small
-//! one under `drop_oldest` and `latest`, whose queues are always fresh: what it lost tells of it, and is what
-//! the list is sorted by unless it is asked otherwise.
+//! Lag is the age of the oldest queued message. Under `drop_oldest` and `latest` the lag of a subscriber
+//! that has stopped reading stays small, because these queues are always fresh. Its losses reveal it, so
+//! the list is sorted by losses by default.
 //!
-//! A core that does not answer within a second is named in `unanswered_cores`, and its rows are
-//! missing. `paused` of a connection says why it is not read: `answers` (it asks and does not read
-//! what comes back), `mesh` (another core is behind), `blocked` (a subscription with `block` is
-//! full) or `fence` (a PING of NATS waits for other cores). `holds_up_topics` of a subscription
-//! says how many topics wait for it.
+//! If a core does not answer within a second, `unanswered_cores` names it and its rows are missing. The
+//! field `paused` of a connection says why the broker does not read it: `answers` (the client does not
+//! read the answers to its requests), `mesh` (another core is behind), `blocked` (a subscription with
+//! `block` is full) or `fence` (a PING of NATS waits for other cores). The field `holds_up_topics` of a
+//! subscription says how many topics wait for that subscription.
 //!
 //! # Who may read it
 //!
-//! On a loopback address whoever is on the machine. Any other address needs a token, or the broker
-//! does not start; then every path but `/healthz`, `/readyz` and the files of the dashboard wants
-//! it:
+//! On a loopback address every process on the machine may read the pages. Any other address needs a
+//! token, or the broker does not start. With a token, every path except `/healthz`, `/readyz` and the
+//! files of the dashboard requires it:
 //!
 //! ```toml
 //! [metrics]
@@ -65,28 +65,28 @@
 //! token = "..."
 //! ```
 //!
-//! Without it the answer is 401. Prometheus has `authorization` with `credentials_file` for it,
-//! curl `--header "Authorization: Bearer TOKEN"`, `blipmq top` the variable `BLIPMQ_METRICS_TOKEN`,
-//! and the dashboard asks. There is no TLS: over a network you do not trust put it behind a proxy
-//! that has.
+//! Without the token the answer is 401. Prometheus takes the token in `authorization` with
+//! `credentials_file`, curl in `--header "Authorization: Bearer TOKEN"`, `blipmq top` in the variable
+//! `BLIPMQ_METRICS_TOKEN`, and the dashboard asks for it. The pages have no TLS: on a network that you
+//! do not trust, put them behind a proxy that has.
 //!
 //! At most 32 connections are served at once, each for one answer and at most ten seconds.
 //!
 //! # Which to watch
 //!
-//! | watch | it says |
+//! | watch | meaning |
 //! |---|---|
-//! | `blipmq_dropped_messages_total` by `reason` | what was lost, and why: see [`troubleshooting`](super::troubleshooting) |
-//! | `blipmq_queue_overflows_total` | queues run full; it rises before anybody complains |
-//! | `blipmq_limit_used_ratio` | which limit comes next; tell somebody at 0.8 |
-//! | `blipmq_accept_to_send_seconds` | time inside the broker; what is above it is network and client |
-//! | `blipmq_worst_subscription_lag_seconds` | how far the slowest is behind; who it is tells `/api/v1/subscriptions?sort=lag` |
-//! | `blipmq_blocked_topics` | publishers that wait for a subscriber now |
+//! | `blipmq_dropped_messages_total` by `reason` | messages lost, and why: see [`troubleshooting`](super::troubleshooting) |
+//! | `blipmq_queue_overflows_total` | queues run full; this rises before users complain |
+//! | `blipmq_limit_used_ratio` | the limit that will be reached next; alert at 0.8 |
+//! | `blipmq_accept_to_send_seconds` | time inside the broker; the rest of the latency is network and client |
+//! | `blipmq_worst_subscription_lag_seconds` | how far the slowest subscription is behind; `/api/v1/subscriptions?sort=lag` names it |
+//! | `blipmq_blocked_topics` | topics whose publishers wait for a subscriber now |
 //! | `blipmq_mesh_full_total`, `blipmq_receive_buffer_shortages_total` | a core that cannot keep up |
-//! | `blipmq_logins_refused_total` | wrong credentials, or somebody who tries |
-//! | `blipmq_process_start_time_seconds` | it has started again |
+//! | `blipmq_logins_refused_total` | wrong credentials, or an attack |
+//! | `blipmq_process_start_time_seconds` | the broker has restarted |
 //!
-//! Some things are computed of two counters. With PromQL:
+//! Some figures are computed from two counters. With PromQL:
 //!
 //! ```text
 //! sum(rate(blipmq_delivered_messages_total[1m]))                                    deliveries per second
@@ -96,71 +96,70 @@
 //! histogram_quantile(0.99, sum by (le) (rate(blipmq_accept_to_send_seconds_bucket[1m])))
 //! ```
 //!
-//! A core that is always busy is not one at its end: it carries more messages per send the more
-//! there is to do. It is at its end when lag or drops rise with it; see
-//! [`capacity`](super::capacity).
+//! A core that is always busy is not overloaded yet: the more work there is, the more messages share a
+//! send. A core is overloaded when lag or drops rise too; see [`capacity`](super::capacity).
 //!
-//! `deploy/prometheus/alerts.yml` has alerts of these, and `deploy/grafana/` a dashboard.
+//! `deploy/prometheus/alerts.yml` has alerts on these metrics, and `deploy/grafana/` a dashboard.
 //!
 //! # Every metric
 //!
-//! Counters begin at 0 with the process and never fall. All of the first table have a label `core`,
-//! the number of the executor from 0; what is told of single subscriptions is told of the ten
-//! worst, by `rank`, so that clients cannot add series.
+//! Counters start at 0 with the process and never fall. All metrics of the first table have the label
+//! `core`, the number of the executor from 0. Metrics of single subscriptions cover the ten worst, with
+//! the label `rank`, so that clients cannot add series.
 //!
-//! | per core | means |
+//! | per core | meaning |
 //! |---|---|
 //! | `blipmq_published_messages_total` | messages that topics of this core accepted |
-//! | `blipmq_published_bytes_total` | bytes of the frames those came in |
+//! | `blipmq_published_bytes_total` | bytes of the frames with these messages |
 //! | `blipmq_enqueued_messages_total` | messages put into queues, once per subscription |
 //! | `blipmq_delivered_messages_total` | messages handed to the kernel in full, once per connection |
-//! | `blipmq_dropped_messages_total` | messages that did not arrive, by `reason` |
-//! | `blipmq_ttl_drops_total` | of those the ones whose time to live had ended, both reasons together |
-//! | `blipmq_queue_overflows_total` | times a queue was full when messages came, by `policy` |
-//! | `blipmq_publishers_blocked_total` | times subscriptions with `block` began to hold a topic's publishers up |
+//! | `blipmq_dropped_messages_total` | messages that were not delivered, by `reason` |
+//! | `blipmq_ttl_drops_total` | of these, messages whose time to live had ended, both reasons together |
+//! | `blipmq_queue_overflows_total` | times a queue was full when messages arrived, by `policy` |
+//! | `blipmq_publishers_blocked_total` | times subscriptions with `block` began to hold up the publishers of a topic |
 //! | `blipmq_blocked_topics` | topics whose publishers wait now |
-//! | `blipmq_kept_evictions_total` | runs of kept messages given up because memory was nearly used up |
+//! | `blipmq_kept_evictions_total` | runs of retained messages evicted because memory was nearly used up |
 //! | `blipmq_flushes_total` | vectored sends handed to the kernel |
-//! | `blipmq_flushed_bytes_total` | bytes of those |
-//! | `blipmq_send_messages` | histogram: messages of a send |
-//! | `blipmq_send_bytes` | histogram: bytes of a send |
-//! | `blipmq_enter_sends` | histogram: sends that one system call handed over |
+//! | `blipmq_flushed_bytes_total` | bytes of these sends |
+//! | `blipmq_send_messages` | histogram: messages per send |
+//! | `blipmq_send_bytes` | histogram: bytes per send |
+//! | `blipmq_enter_sends` | histogram: sends per system call |
 //! | `blipmq_accept_to_send_seconds` | histogram: from arrival to the end of the turn that sent it, once per connection |
 //! | `blipmq_turns_total` | turns of the core's loop |
 //! | `blipmq_enters_total` | system calls on the ring of its sockets |
-//! | `blipmq_asleep_seconds_total` | time it slept because there was nothing to do |
-//! | `blipmq_receive_buffer_shortages_total` | times there was more to read and no buffer free |
+//! | `blipmq_asleep_seconds_total` | time that the core slept because there was no work |
+//! | `blipmq_receive_buffer_shortages_total` | times there were bytes to read and no buffer was free |
 //! | `blipmq_receive_buffers_free` | receive buffers the kernel may fill now, of 32 |
-//! | `blipmq_mesh_letters_sent_total` | batches sent to other cores |
-//! | `blipmq_mesh_full_total` | times another core had no room for them |
-//! | `blipmq_mesh_waiting_letters` | batches of other cores that wait to be read |
+//! | `blipmq_mesh_letters_sent_total` | mesh messages sent to other cores |
+//! | `blipmq_mesh_full_total` | times another core had no room for a mesh message |
+//! | `blipmq_mesh_waiting_letters` | mesh messages of other cores that wait to be read |
 //! | `blipmq_connections` | connections open now |
-//! | `blipmq_nats_connections` | of those the NATS clients |
-//! | `blipmq_connections_opened_total` | connections this core was given |
-//! | `blipmq_connections_closed_total` | those that ended |
-//! | `blipmq_subscriptions` | subscriptions in force |
-//! | `blipmq_topics` | topics this core owns |
+//! | `blipmq_nats_connections` | of these, NATS clients |
+//! | `blipmq_connections_opened_total` | connections handed to this core |
+//! | `blipmq_connections_closed_total` | connections of this core that ended |
+//! | `blipmq_subscriptions` | active subscriptions |
+//! | `blipmq_topics` | topics that this core owns |
 //! | `blipmq_errors_sent_total` | ERROR frames, and -ERR to NATS clients |
-//! | `blipmq_logins_refused_total` | connections that did not prove who they are |
-//! | `blipmq_nats_no_responders_total` | requests of NATS clients that nobody listened to |
+//! | `blipmq_logins_refused_total` | connections refused for missing or wrong credentials |
+//! | `blipmq_nats_no_responders_total` | requests of NATS clients without a subscriber |
 //!
-//! | of the process | means |
+//! | of the process | meaning |
 //! |---|---|
 //! | `blipmq_build_info` | always 1, with the label `version` |
-//! | `blipmq_ready` | 1, and 0 once it was told to stop |
+//! | `blipmq_ready` | 1, and 0 once the broker is stopping |
 //! | `blipmq_connections_limit` | `server.max_connections` |
 //! | `blipmq_topics_limit` | `limits.max_topics` |
-//! | `blipmq_memory_held_bytes` | bytes of messages in queues and kept ones |
+//! | `blipmq_memory_held_bytes` | bytes of queued and retained messages |
 //! | `blipmq_memory_limit_bytes` | `limits.memory_max` |
 //! | `blipmq_limit_used_ratio` | 0 to 1, by `limit`: `connections`, `memory`, `topics`, `open_files` |
-//! | `blipmq_worst_subscription_lag_seconds` | age of the oldest queued message of the ten furthest behind |
-//! | `blipmq_worst_subscription_queued_bytes` | bytes queued for the ten with the longest queues |
-//! | `blipmq_worst_subscription_dropped_messages` | messages lost by the ten that lost the most |
-//! | `blipmq_config_reloads_total` | times the configuration was read again, by `outcome`: `applied` or `refused` |
-//! | `blipmq_config_last_reload_successful` | 0 if the last of them was refused |
+//! | `blipmq_worst_subscription_lag_seconds` | age of the oldest queued message, for the ten subscriptions furthest behind |
+//! | `blipmq_worst_subscription_queued_bytes` | bytes queued, for the ten subscriptions with the longest queues |
+//! | `blipmq_worst_subscription_dropped_messages` | messages lost, for the ten subscriptions that lost the most |
+//! | `blipmq_config_reloads_total` | reloads of the configuration, by `outcome`: `applied` or `refused` |
+//! | `blipmq_config_last_reload_successful` | 0 if the last reload was refused |
 //! | `blipmq_process_cpu_seconds_total` | CPU time of all threads |
-//! | `blipmq_process_resident_memory_bytes` | memory that is really there |
-//! | `blipmq_process_open_fds` | open files, connections among them |
-//! | `blipmq_process_max_fds` | files it may have open |
+//! | `blipmq_process_resident_memory_bytes` | resident memory |
+//! | `blipmq_process_open_fds` | open files, including connections |
+//! | `blipmq_process_max_fds` | limit of open files |
 //! | `blipmq_process_threads` | threads: one per core and a few |
-//! | `blipmq_process_start_time_seconds` | when it became ready, since 1970 |
+//! | `blipmq_process_start_time_seconds` | when the broker became ready, in seconds since 1970 |

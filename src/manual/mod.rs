@@ -1,27 +1,28 @@
 //! The manual: chapters that are built with the documentation, so that their links are checked.
 //!
-//! | chapter | for whoever |
+//! | chapter | answers |
 //! |---|---|
-//! | [`architecture`] | reads or changes the code: the path of one message, the turn, back-pressure, memory |
-//! | [`protocol`] | writes a client: what PROTOCOL.md leaves open and how this broker decides it |
-//! | [`nats`] | connects NATS clients, or comes from nats-server |
-//! | [`decisions`] | asks why it is like this |
-//! | [`simulator`] | asks how the promises are proven, or replays a seed |
-//! | [`tuning`] | runs it: profiles, keys, cores, limits |
-//! | [`operations`] | runs it: start, reload, stop, supervisors, the log |
-//! | [`capacity`] | asks how much memory and how many cores it needs |
-//! | [`numa`] | chooses cores, and keeps others off them |
-//! | [`metrics`] | watches it |
-//! | [`troubleshooting`] | sees something wrong |
-//! | [`profiling`] | asks where a core's time goes |
-//! | [`performance`] | asks what a message costs, and how that grows |
-//! | [`fuzzing`] | asks how it is tested with generated input, and what that found |
+//! | [`architecture`] | how does a message travel: the rooms, the turn, backpressure, memory |
+//! | [`protocol`] | how do I write a client: the whole wire contract of BLIP/1 |
+//! | [`protocol_session`] | what does a session look like, byte by byte |
+//! | [`nats`] | what can NATS clients rely on, and what differs from nats-server |
+//! | [`decisions`] | why is it like this |
+//! | [`simulator`] | how are the promises tested, and how do I replay a seed |
+//! | [`tuning`] | which profile, keys, cores and limits do I choose |
+//! | [`operations`] | how do I start, reload and stop a broker; what does the log say |
+//! | [`capacity`] | how much memory and how many cores does my load need |
+//! | [`numa`] | which cores do I use, and how do I keep other work off them |
+//! | [`metrics`] | what does each number mean |
+//! | [`troubleshooting`] | what is wrong, and what do I do |
+//! | [`profiling`] | where does the time of a core go |
+//! | [`performance`] | what does a message cost, and how does the cost grow |
+//! | [`fuzzing`] | how is the broker tested with generated input, and what did that find |
 //!
-//! `blipmq help TOPIC` prints a chapter in a terminal. Every command of the chapters for operators is run
-//! by `tests/manual.rs`, or marked behind its fence with what it needs.
+//! `blipmq help TOPIC` prints a chapter in a terminal. `tests/manual/` runs every command of the
+//! chapters for operators; a mark behind the fence of a block says what the block needs if it cannot run
+//! there.
 //!
-//! Numbers of what it does per second are in `benches/records/`, each with its command, commit and
-//! machine.
+//! Measured numbers are in `benches/records/`, each with its command, commit and machine.
 
 pub mod architecture;
 pub mod capacity;
@@ -34,6 +35,7 @@ pub mod operations;
 pub mod performance;
 pub mod profiling;
 pub mod protocol;
+pub mod protocol_session;
 pub mod simulator;
 pub mod troubleshooting;
 pub mod tuning;

@@ -1,50 +1,51 @@
-//! NATS clients: what they can count on here, and what differs from nats-server.
+//! NATS clients: what they can rely on here, and what differs from nats-server.
 //!
-//! The broker listens on `[nats] bind_addr`, 127.0.0.1:4222 by default, for clients of the NATS
-//! client protocol. They connect unmodified: `.ci/run` runs async-nats, nats-py and nats.js against it,
-//! and `tests/nats/differential.py` plays the same sessions to it and to nats-server 2.15.1 and
-//! compares what comes back. Topics, patterns, queues, groups and users are the same for both
-//! protocols, so a message published by either reaches subscribers of both.
+//! The broker listens on `[nats] bind_addr`, 127.0.0.1:4222 by default, for clients of the NATS client
+//! protocol. These clients connect unmodified: `.ci/run` runs async-nats, nats-py and nats.js against
+//! the broker, and `tests/nats/differential.py` plays the same sessions to the broker and to nats-server
+//! 2.15.1 and compares the answers. Topics, patterns, queues, groups and users are the same for both
+//! protocols, so a message published over either protocol reaches subscribers of both.
 //!
 //! # What a message is in the other protocol
 //!
 //! | NATS | BLIP/1 |
 //! |---|---|
 //! | subject | topic |
-//! | payload | payload of one record; PUB is a frame with one record |
+//! | payload | payload of one record; a PUB is a frame with one record |
 //! | reply subject | the first header `reply-to` |
 //! | `Name: value` lines of a header block | headers, in order |
-//! | a header block of any other shape: a status line, no space after the colon, a name with blanks | headers `nats-headers`, which hold the block byte for byte |
+//! | a header block of any other shape: a status line, no space after the colon, a name with blanks | headers named `nats-headers`, which hold the block byte for byte |
 //! | queue group | group: members of both protocols on one pattern share its messages |
 //!
-//! A NATS subscriber gets the header block that a NATS publisher wrote, byte for byte. Names and
-//! values of BLIP/1 headers that would break a line are written with what breaks it replaced, see
-//! [`nats::message`](crate::nats::message). A client that did not say `headers` in CONNECT gets
-//! messages without them.
+//! A NATS subscriber gets the header block that a NATS publisher wrote, byte for byte. In names and
+//! values of BLIP/1 headers the broker replaces characters that would break a line, see
+//! [`nats::message`](crate::nats::message). A client without `headers` in its CONNECT gets messages
+//! without headers.
 //!
-//! Messages of NATS clients have `delivery.default_ttl_ms` to live.
+//! The time to live of messages from NATS clients is `delivery.default_ttl_ms`.
 //!
 //! # Order, and what PONG means
 //!
-//! - The order of one publisher is kept over all subjects that begin with the same token: what is
-//!   published to `orders.eu` and `orders.us` reaches a subscription to `orders.*` in that order. Subjects
-//!   that begin differently may have different owners, and on several cores no order between them;
-//!   with `server.cores` one core, or `delivery.fanout_shards = 1`, there is one over all.
-//! - Messages under different subscriptions of one connection may come in another order than with
+//! - The order of one publisher is kept over all subjects with the same first token: messages published
+//!   to `orders.eu` and `orders.us` reach a subscription to `orders.*` in the order of publishing.
+//!   Subjects with different first tokens may have different owners, and on several cores there is no
+//!   order between them. With `server.cores` one core, or `delivery.fanout_shards = 1`, one order covers
+//!   all subjects.
+//! - Messages of different subscriptions of one connection may come in another order than with
 //!   nats-server: each subscription has a queue of its own.
-//! - Commands of one connection take effect in their order: a SUB does not get what the same
-//!   connection published before it, an UNSUB does not take away what was published before it.
+//! - Commands of one connection take effect in their order: a SUB does not get messages that the same
+//!   connection published before it, and an UNSUB does not take away messages published before it.
 //! - PONG says that everything the connection sent before its PING has taken effect on all cores:
-//!   subscriptions are in force, messages are with whoever subscribed to them, and its own messages
-//!   stand before the PONG.
+//!   subscriptions are active, messages are with their subscribers, and the connection's own messages
+//!   come before the PONG.
 //!
-//! # Subjects that are not kept
+//! # Ephemeral subjects
 //!
 //! A topic has a sequence and a log, which cost memory for as long as the broker runs. Subjects that
-//! begin with `_INBOX.` or `$SYS.`, and those that are no topic (longer than 1,024 bytes, with wildcard
-//! tokens, white space or control characters), pass without becoming one: subscribers get
-//! their messages, nothing stays. Beyond `limits.max_topics` the same holds for every new subject. Kept
-//! messages can be asked for with BLIP/1 only.
+//! begin with `_INBOX.` or `$SYS.`, and subjects that are not legal topics (longer than 1,024 bytes,
+//! with wildcard tokens, white space or control characters), are ephemeral: subscribers get their
+//! messages, and nothing is retained. Beyond `limits.max_topics` every new subject is ephemeral. Only
+//! BLIP/1 clients can ask for retained messages.
 //!
 //! # Slow consumers
 //!
@@ -53,54 +54,57 @@
 //!
 //! | policy | what happens to a NATS subscription |
 //! |---|---|
-//! | `drop_oldest`, `drop_new`, `latest` | it loses messages, and is told which |
-//! | `block` | publishers of its subjects wait, NATS clients too; subjects that are not kept lose the oldest |
-//! | `disconnect` | `-ERR 'Slow Consumer'`, and the connection is closed: what nats-server does |
+//! | `drop_oldest`, `drop_new`, `latest` | messages are dropped, and a report on `$SYS.GAP` names them |
+//! | `block` | publishers of its subjects wait, NATS clients too; of ephemeral subjects the oldest messages are dropped |
+//! | `disconnect` | `-ERR 'Slow Consumer'`, and the connection is closed, as with nats-server |
 //!
-//! A queue group under `block` or `disconnect` loses the oldest: no member is to blame.
+//! A queue group under `block` or `disconnect` loses the oldest messages, because no single member is at
+//! fault.
 //!
-//! What a subscription missed is published on `$SYS.GAP.<client id>`; a client knows its id from
-//! INFO, a monitor subscribes to `$SYS.GAP.>`:
+//! The broker publishes what a subscription missed on `$SYS.GAP.<client id>`. A client knows its id from
+//! INFO; a monitor subscribes to `$SYS.GAP.>`:
 //!
 //! ```json
 //! {"client_id":7,"sid":"1","subject":"orders.eu","first":1201,"messages":300,"reason":"overflow"}
 //! ```
 //!
-//! `first` is the sequence in the topic of the first message missed. Of subjects that are not kept all are
-//! told together, with the subscription's own subject and 0 for `first`. `reason` is `overflow`,
-//! `expired` or `conflated`. It is told when the connection takes messages again, before those behind the
-//! gap are sent, and it is not an `-ERR`, because nats.go and nats-py close for good on one they do
-//! not know. A listener to `$SYS.GAP` that is too slow itself is not told of that.
+//! `first` is the sequence in the topic of the first missed message. Ephemeral subjects are reported
+//! together, with the subscription's own subject and 0 for `first`. `reason` is `overflow`, `expired` or
+//! `conflated`. The report is sent when the connection takes messages again, before the messages behind
+//! the gap. The report is not an `-ERR`, because nats.go and nats-py close for good on an error that
+//! they do not know. If a subscription to `$SYS.GAP` is itself too slow, what it missed is not reported.
 //!
-//! Over `limits.memory_max` messages of NATS clients are dropped and counted
-//! (`blipmq_dropped_messages_total`, reason `refused_for_memory`): the protocol has no answer that a client would survive.
+//! Above `limits.memory_max` messages of NATS clients are dropped and counted
+//! (`blipmq_dropped_messages_total`, reason `refused_for_memory`): the protocol has no answer that a
+//! client would survive.
 //!
-//! A member of a queue group that says UNSUB is still sent what it was dealt, as with nats-server, so that
-//! it can drain; if its connection ends before, that is lost. A member whose connection ends without
-//! UNSUB leaves what it was not sent to the others.
+//! A member of a queue group that sends UNSUB still gets what it was dealt, as with nats-server, so that
+//! the member can drain; if its connection ends before that, those messages are lost. If the connection
+//! of a member ends without UNSUB, the other members get what was not sent to that member.
 //!
 //! # Errors
 //!
-//! Texts are those of nats-server; each is in [`nats::error`](crate::nats::error). What is queued for
-//! a connection is sent before the error that closes it. Malformed arguments close without a word, as
-//! there.
+//! The texts are those of nats-server; [`nats::error`](crate::nats::error) has all of them. What is
+//! queued for a connection is sent before the error that closes it. Malformed arguments close the
+//! connection without an error, as with nats-server.
 //!
 //! # What differs from nats-server, and why
 //!
 //! | here | why |
 //! |---|---|
-//! | subjects are UTF-8; others are `Invalid Subject` or `Invalid Publish Subject` | topics of BLIP/1 are text |
-//! | `$SYS.` may be subscribed to; publishes are refused, requests get no responders | these subjects are the broker's own |
-//! | headers of a message are at most 65,535 bytes, counted with 3 bytes for each | a record of BLIP/1 has a length of 16 bits for them |
-//! | a listener on `a.*` in group `q` and one on `a.b` in group `q` share messages as there, unless BLIP/1 clients are members: those groups are each of their own | PROTOCOL.md: members of one group on one pattern |
-//! | members of a group are dealt messages in turn; there it is chance | fairness that can be tested |
-//! | the first PING comes after `nats.ping_interval_ms`, not after two seconds | nothing is measured with it |
-//! | `version` in INFO is 2.10.0-blipmq | clients and programs take it for that of nats-server; `server_name` says who it is, as blipmq/0.1.0 |
-//! | one INFO, and another when the broker stops (`ldm`) | there are no accounts and no cluster to tell of |
-//! | HMSG from a client is `Unknown Protocol Operation` | it is one |
+//! | subjects are UTF-8; all others are refused with `Invalid Subject` or `Invalid Publish Subject` | topics of BLIP/1 are text |
+//! | clients may subscribe to `$SYS.`; publishes are refused, requests get "no responders" | these subjects are the broker's own |
+//! | headers of a message have at most 65,535 bytes, with 3 bytes counted for each header | a record of BLIP/1 has a 16-bit length for headers |
+//! | a subscription to `a.*` in group `q` and one to `a.b` in group `q` share messages as with nats-server, unless BLIP/1 clients are members: then each pattern is a group of its own | a group of BLIP/1 is a name on one pattern, see [`protocol`](super::protocol) |
+//! | members of a group get messages in turn; nats-server chooses at random | fairness that can be tested |
+//! | the first PING comes after `nats.ping_interval_ms`, not after two seconds | the broker measures nothing with it |
+//! | `version` in INFO is 2.10.0-blipmq | clients and programs take this version for that of nats-server; `server_name` names the broker, as blipmq/0.1.0 |
+//! | one INFO, and another when the broker stops (`ldm`) | there are no accounts and no cluster to announce |
+//! | HMSG from a client is `Unknown Protocol Operation` | only servers send HMSG |
 //!
-//! `go`, the version of the compiler of nats-server, is not in INFO. The Python package `nats-core` (not
-//! nats-py) reads it without asking whether it is there, and cannot connect.
+//! INFO has no `go`, which is the version of nats-server's compiler. The Python package `nats-core` (not
+//! nats-py) reads that field without checking whether it exists, and cannot connect.
 //!
-//! Not here: permissions of a subject in one queue group alone, `allow_responses`, message tracing, JetStream, accounts and JWT, clustering, leaf nodes, the monitoring port, and TLS so far.
-//! Requests to `$JS.API.` get no responders, so that clients fail at once and say why.
+//! Not supported: permissions for a subject in one queue group only, `allow_responses`, message tracing,
+//! JetStream, accounts and JWT, clustering, leaf nodes, the monitoring port, and TLS so far. Requests to
+//! `$JS.API.` get "no responders", so that clients fail at once and say why.

@@ -1,57 +1,57 @@
-//! Bytes of a NATS client to commands.
+//! From the bytes of a NATS client to commands.
 //!
-//! Called by the session with all it has read and not consumed; called again with more when a
-//! command is not whole. Next on the path: [`message::append_frame`](super::message::append_frame)
-//! for what is published.
+//! Called by the session with all bytes that it has read and not consumed, and again with more bytes when
+//! a command is incomplete. Next on the path of a published message:
+//! [`message::append_frame`](super::message::append_frame).
 //!
 //! # Always true
-//! - An offence in a part of the bytes is the same offence in all of them: it is told as soon as it
+//! - An offence in a prefix of the bytes is the same offence in all of them: it is reported as soon as it
 //!   can be known.
-//! - A command that is not whole costs no more than looking at its line again.
+//! - An incomplete command costs no more than reading its line again.
 //!
 //! # Unlike nats-server
-//! - Its bound of a control line does not count blanks before the first argument, nor what follows
-//!   PING, PONG and `+OK`, which are never kept. Here they are kept until the line ends, and bounded
-//!   like the rest.
-//! - A line that ends before its first argument is malformed. There the line break becomes the
+//! - nats-server's bound of a control line does not count blanks before the first argument, nor the rest
+//!   of the line of PING, PONG and `+OK`, which it discards. Here these bytes are buffered until the line
+//!   ends, and bounded like all others.
+//! - A line that ends before its first argument is malformed. In nats-server the line break becomes the
 //!   first byte of the argument, unless a carriage return precedes it.
-//! - A carriage return ends a line only before the line break; elsewhere it is part of an
-//!   argument. There it depends on how reads split the line.
+//! - A carriage return ends a line only before the line break; elsewhere it is part of an argument. In
+//!   nats-server this depends on how reads split the line.
 
 use super::error::Offence;
 
-/// What a client may send.
+/// A command of a client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Command<'a> {
-    /// `CONNECT`: its JSON, for [`connect::parse`](super::connect::parse).
+    /// `CONNECT`, with the JSON for [`connect::parse`](super::connect::parse).
     Connect(&'a [u8]),
-    /// `INFO`, which only servers have a use for.
+    /// `INFO`, which is meaningful between servers only.
     Info,
-    /// `PING`: wants a PONG.
+    /// `PING`, which expects a PONG.
     Ping,
-    /// `PONG`: answers a PING.
+    /// `PONG`, the answer to a PING.
     Pong,
     /// `+OK`, ignored.
     Ok,
-    /// `-ERR`: the connection closes without a word, [`Offence::ErrorFromClient`].
+    /// `-ERR`: the connection closes silently, [`Offence::ErrorFromClient`].
     Err,
     /// `PUB` and `HPUB`.
     Publish(Publish<'a>),
     /// `SUB`.
     Subscribe {
-        /// Not yet known to be legal.
+        /// The subject, not validated.
         subject: &'a [u8],
         /// The queue group, if any.
         queue: Option<&'a [u8]>,
-        /// What the client calls it.
+        /// The client's id of the subscription.
         sid: &'a [u8],
     },
     /// `UNSUB`.
     Unsubscribe {
-        /// What the client called it.
+        /// The client's id of the subscription.
         sid: &'a [u8],
-        /// The subscription ends when it has had so many messages from its begin; `None`: at once.
-        /// nats-server reads 0, and what is no number, as `None`.
+        /// Messages, counted from SUB, after which the subscription ends; `None`: at once.
+        /// As in nats-server, 0 and text that is not a number give `None`.
         max: Option<u64>,
     },
 }
@@ -59,34 +59,35 @@ pub enum Command<'a> {
 /// One message of a NATS publisher.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Publish<'a> {
-    /// Not yet known to be legal.
+    /// The subject, not validated.
     pub subject: &'a [u8],
-    /// Where to answer.
+    /// The reply subject.
     pub reply: Option<&'a [u8]>,
-    /// The header block with its first and its last line; empty for `PUB`. Not known to be well
-    /// formed: nats-server does not look into it.
+    /// The header block with its first and its last line; empty for `PUB`. Not validated: nats-server does
+    /// not parse it either.
     pub headers: &'a [u8],
     /// The payload.
     pub payload: &'a [u8],
 }
 
-/// What bounds a command.
+/// The bounds of a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bounds {
-    /// Bytes of a line behind its verb; of CONNECT too. nats-server's default is 4,096.
+    /// Bytes of a line behind its verb, also for CONNECT. The default of nats-server is 4,096.
     pub control_line_max: usize,
     /// Bytes of headers and payload together, announced in INFO.
     pub payload_max: u32,
 }
 
-/// Arguments kept of a line; no command takes more.
+/// Arguments that are stored; no command takes more.
 const ARGUMENTS_MAX: usize = 4;
 /// Digits a size may have, leading zeros included.
 const SIZE_DIGITS_MAX: usize = 9;
 
-/// The command `bytes` begin with, and how long it is; `None` if it is not whole yet.
+/// Parses the command at the beginning of `bytes`. Returns the command and its length, `None` if it is
+/// incomplete.
 pub fn parse<'a>(bytes: &'a [u8], bounds: Bounds) -> Result<Option<(Command<'a>, usize)>, Offence> {
-    // PUB in front, compared as one number, letters in either case.
+    // PUB first, compared as one number, letters in either case.
     if let Some(verb) = bytes.first_chunk::<4>()
         && (u32::from_le_bytes(*verb) & 0x00df_dfdf) == u32::from_le_bytes(*b"PUB\0")
         && matches!(verb[3], b' ' | b'\t')
@@ -108,8 +109,8 @@ pub fn parse<'a>(bytes: &'a [u8], bounds: Bounds) -> Result<Option<(Command<'a>,
         (b'-', _) => b"-ERR",
         _ => return Err(Offence::UnknownProtocolOperation),
     };
-    let there = verb.len().min(bytes.len());
-    if !bytes[..there].eq_ignore_ascii_case(&verb[..there]) {
+    let len = verb.len().min(bytes.len());
+    if !bytes[..len].eq_ignore_ascii_case(&verb[..len]) {
         return Err(Offence::UnknownProtocolOperation);
     }
     let needs_blank = matches!(verb, b"PUB" | b"HPUB" | b"SUB" | b"UNSUB" | b"-ERR");
@@ -147,14 +148,14 @@ pub fn parse<'a>(bytes: &'a [u8], bounds: Bounds) -> Result<Option<(Command<'a>,
     }
 }
 
-/// Whether bytes of a client begin as CONNECT does. nats-server looks at nothing else before it
-/// says [`Offence::AuthorizationViolation`] to a client that must first connect.
+/// Whether the bytes may be a CONNECT. nats-server checks no more than the first letter before it sends
+/// [`Offence::AuthorizationViolation`] to a client that must log in first.
 pub fn begins_connect(bytes: &[u8]) -> bool {
     matches!(bytes.first(), Some(b'C' | b'c'))
 }
 
-/// Whether bytes of a client begin as HPUB with arguments does: nats-server looks at no more before
-/// it closes the connection of a client that did not say it knows headers.
+/// Whether the bytes begin with HPUB and a blank. nats-server checks no more before it closes the
+/// connection of a client without `headers` in its CONNECT.
 pub fn begins_with_headers(bytes: &[u8]) -> bool {
     match bytes.split_at_checked(4) {
         Some((verb, behind)) => {
@@ -225,7 +226,7 @@ fn unsubscribe<'a>(line: &Line<'a>) -> Result<Command<'a>, Offence> {
     }
 }
 
-/// nats-server closes on an INFO that is no JSON object.
+/// Refuses an INFO that is not a JSON object, as nats-server does.
 fn check_info(text: &[u8]) -> Result<(), Offence> {
     let is_object = matches!(text.trim_ascii_start().first(), Some(b'{' | b'n'));
     match serde_json::from_slice::<serde::de::IgnoredAny>(text) {
@@ -234,12 +235,12 @@ fn check_info(text: &[u8]) -> Result<(), Offence> {
     }
 }
 
-/// A control line, cut at its blanks.
+/// A control line, split at its blanks.
 struct Line<'a> {
     arguments: [&'a [u8]; ARGUMENTS_MAX],
-    /// May be more than are kept.
+    /// Arguments in the line; may be more than are stored.
     count: usize,
-    /// Where what follows the line begins.
+    /// The index of the first byte behind the line.
     end: usize,
 }
 
@@ -254,7 +255,7 @@ fn arguments(bytes: &[u8], start: usize, bounds: Bounds) -> Result<Option<Line<'
     let mut at = first;
     loop {
         let from = at;
-        // Everything that can end an argument is at most a blank, so most bytes take one comparison.
+        // Every byte that can end an argument is at most a blank, so most bytes take one comparison.
         let ends_line = loop {
             match bytes.get(at) {
                 Some(byte) if *byte > b' ' => {}
@@ -262,7 +263,7 @@ fn arguments(bytes: &[u8], start: usize, bounds: Bounds) -> Result<Option<Line<'
                 Some(b'\n') => break true,
                 Some(b'\r') if bytes.get(at + 1) == Some(&b'\n') => break true,
                 Some(_) => {}
-                None => return not_whole(&bytes[first..], bounds),
+                None => return incomplete(&bytes[first..], bounds),
             }
             at += 1;
         };
@@ -292,10 +293,10 @@ fn skip_blanks(bytes: &[u8], mut at: usize) -> usize {
     at
 }
 
-/// A line that has not ended is refused if it is too long already. A carriage return at its end
-/// may belong to the line break.
+/// Refuses an incomplete line that is too long already. A carriage return at its end may belong to the
+/// line break.
 #[cold]
-fn not_whole<T>(line: &[u8], bounds: Bounds) -> Result<Option<T>, Offence> {
+fn incomplete<T>(line: &[u8], bounds: Bounds) -> Result<Option<T>, Offence> {
     let line = line.strip_suffix(b"\r").unwrap_or(line);
     if line.len() > bounds.control_line_max {
         return Err(Offence::MaximumControlLineExceeded);
@@ -303,7 +304,7 @@ fn not_whole<T>(line: &[u8], bounds: Bounds) -> Result<Option<T>, Offence> {
     Ok(None)
 }
 
-/// What is behind the blanks at `start`, uncut, and where what follows the line begins.
+/// The text behind the blanks at `start`, up to the end of the line, and the index behind the line.
 fn whole_line(
     bytes: &[u8],
     start: usize,
@@ -314,7 +315,7 @@ fn whole_line(
         return Err(Offence::MaximumControlLineExceeded);
     }
     let Some(len) = bytes[first..].iter().position(|byte| *byte == b'\n') else {
-        return not_whole(&bytes[first..], bounds);
+        return incomplete(&bytes[first..], bounds);
     };
     let text = &bytes[first..first + len];
     let text = text.strip_suffix(b"\r").unwrap_or(text);
@@ -324,7 +325,7 @@ fn whole_line(
     Ok(Some((text, first + len + 1)))
 }
 
-/// The `size` bytes at `start` and the line break behind them.
+/// The `size` bytes at `start`, and the index behind the line break that follows them.
 #[inline(always)]
 fn body(
     bytes: &[u8],

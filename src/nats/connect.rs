@@ -1,12 +1,12 @@
-//! What a client says of itself: the JSON of CONNECT.
+//! The options of a client: the JSON of CONNECT.
 //!
-//! Called by the session on every CONNECT. Go's JSON decoder is what clients are used to, so names
-//! of fields match in any case, the last of two equal ones counts, `null` is as good as absent, and
-//! what is no UTF-8 is replaced. A value of the wrong type closes the connection without a word.
+//! Called by the session for every CONNECT. Clients are used to the JSON decoder of Go: names of fields
+//! match in any case, the last of two equal fields counts, `null` means absent, and invalid UTF-8 is
+//! replaced. A value of the wrong type closes the connection silently.
 //!
 //! # Unlike nats-server
-//! - An escape that stands for half a character (`\ud800`) is no JSON here; there it is replaced.
-//! - What is wrong with `protocol` and `no_responders` is told before credentials are looked at.
+//! - An escape of half a surrogate pair (`\ud800`) is invalid JSON here; nats-server replaces it.
+//! - Errors in `protocol` and `no_responders` are reported before credentials are checked.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -16,19 +16,18 @@ use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 
 use super::error::Offence;
 
-/// The options of a client. The default is what a connection has that never said CONNECT.
+/// The options of a client. The default applies to a connection without CONNECT.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Connect {
-    /// Every command that succeeds is answered with `+OK`. Before CONNECT it is, and after one that
-    /// does not say otherwise.
+    /// Every successful command is answered with `+OK`; true by default.
     pub verbose: bool,
-    /// Subjects that are published to are checked. As with `verbose`, true unless said otherwise.
+    /// Subjects of published messages are validated; true by default.
     pub pedantic: bool,
-    /// The client gets its own messages; true unless said otherwise.
+    /// The client receives its own messages; true by default.
     pub echo: bool,
     /// The client understands headers.
     pub headers: bool,
-    /// The client wants to be told when a request has no responders; needs `headers`.
+    /// The client expects an answer when a request has no responders; needs `headers`.
     pub no_responders: bool,
     /// Name of the user.
     pub user: String,
@@ -36,21 +35,21 @@ pub struct Connect {
     pub pass: String,
     /// Token.
     pub auth_token: String,
-    /// Public key of the user.
+    /// Public nkey of the user.
     pub nkey: String,
-    /// The nonce of INFO, signed.
+    /// Signature of the nonce of INFO.
     pub sig: String,
     /// Claims of the user.
     pub jwt: String,
-    /// What the client is called.
+    /// Name of the client.
     pub name: String,
-    /// The language of its library.
+    /// Language of the client's library.
     pub lang: String,
-    /// The version of its library.
+    /// Version of the client's library.
     pub version: String,
-    /// 1: the client takes INFO at any time; 0: only the first.
+    /// 1: the client accepts INFO at any time; 0: only the first.
     pub protocol: i64,
-    /// The client insists on TLS.
+    /// The client requires TLS.
     pub tls_required: bool,
 }
 
@@ -77,7 +76,7 @@ impl Default for Connect {
     }
 }
 
-/// The options of a first CONNECT.
+/// Parses the JSON of a first CONNECT.
 pub fn parse(json: &[u8]) -> Result<Connect, Offence> {
     let mut connect = Connect::default();
     connect.update(json)?;
@@ -85,8 +84,8 @@ pub fn parse(json: &[u8]) -> Result<Connect, Offence> {
 }
 
 impl Connect {
-    /// Takes another CONNECT of the same connection in: what it leaves out stays. After an error
-    /// the connection closes, and what `self` holds means nothing.
+    /// Applies another CONNECT of the same connection: options that it leaves out keep their values. After
+    /// an error the connection closes, and the options are undefined.
     pub fn update(&mut self, json: &[u8]) -> Result<(), Offence> {
         let text = String::from_utf8_lossy(json);
         let mut fields = Fields { connect: self, account: false };
@@ -108,10 +107,10 @@ impl Connect {
     }
 }
 
-/// Where the fields of the object go.
+/// The fields of the object.
 struct Fields<'a> {
     connect: &'a mut Connect,
-    /// The client names an account, which only configurations may.
+    /// The client names an account, which only the configuration may do.
     account: bool,
 }
 
@@ -186,7 +185,7 @@ impl<'de> DeserializeSeed<'de> for Field<'_, '_> {
     }
 }
 
-/// `null` leaves a field as it is.
+/// Sets a field, unless the value is `null`.
 fn set<'de, T, D>(field: &mut T, deserializer: D) -> Result<(), D::Error>
 where
     T: Deserialize<'de>,
@@ -207,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_client_leaves_out_or_says_null_is_as_without_connect() {
+    fn absent_and_null_options_have_their_defaults() {
         for json in ["{}", "null", " { } ", "{\"verbose\":null,\"lang\":null,\"protocol\":null}"] {
             let connect = parsed(json);
             assert_eq!(connect, Connect::default(), "{json}");
@@ -245,20 +244,20 @@ mod tests {
     }
 
     #[test]
-    fn names_match_in_any_case_the_last_counts_and_unknown_ones_are_skipped() {
+    fn names_match_in_any_case_the_last_one_counts_and_unknown_ones_are_skipped() {
         assert!(!parsed("{\"VERBOSE\":false}").verbose);
         assert!(!parsed("{\"verbose\":true,\"verbose\":false}").verbose);
         assert!(!parsed("{\"x\":[{\"verbose\":1}],\"verbose\":false}").verbose);
     }
 
     #[test]
-    fn text_that_is_no_utf8_is_replaced() {
-        let connect = parse(b"{\"name\":\"a\xff\"}").expect("a right CONNECT");
+    fn invalid_utf8_is_replaced() {
+        let connect = parse(b"{\"name\":\"a\xff\"}").expect("a valid CONNECT");
         assert_eq!(connect.name, "a\u{fffd}");
     }
 
     #[test]
-    fn what_is_no_json_or_of_the_wrong_type_closes_without_a_word() {
+    fn invalid_json_and_values_of_the_wrong_type_close_silently() {
         for json in [
             "",
             "{",
@@ -278,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_served_is_told() {
+    fn options_that_are_not_supported_are_refused() {
         for (json, offence) in [
             ("{\"protocol\":2}", Offence::InvalidClientProtocol),
             ("{\"protocol\":-1}", Offence::InvalidClientProtocol),
@@ -293,9 +292,9 @@ mod tests {
     }
 
     #[test]
-    fn a_second_connect_keeps_what_it_leaves_out() {
+    fn a_second_connect_keeps_the_options_that_it_leaves_out() {
         let mut connect = parsed("{\"verbose\":false,\"name\":\"a\"}");
-        connect.update(b"{\"name\":\"b\"}").expect("a right CONNECT");
+        connect.update(b"{\"name\":\"b\"}").expect("a valid CONNECT");
         assert_eq!((connect.verbose, connect.name.as_str()), (false, "b"));
     }
 }

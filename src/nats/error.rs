@@ -13,7 +13,7 @@ use bytes::{BufMut, BytesMut};
 pub enum Offence {
     /// Wrong credentials, none where some are needed, or anything before CONNECT where some are.
     AuthorizationViolation,
-    /// Whoever it proved to be may not connect any more, or is not the same any more.
+    /// A reload has removed the client's user or changed its credentials or permissions.
     AuthenticationRevoked,
     /// No CONNECT in time.
     AuthenticationTimeout,
@@ -24,63 +24,63 @@ pub enum Offence {
     MaximumPayloadViolation,
     /// A line is too long.
     MaximumControlLineExceeded,
-    /// There are as many connections as may be.
+    /// The server has as many connections as it may have.
     MaximumConnectionsExceeded,
-    /// The connection has as many subscriptions as it may.
+    /// The connection has as many subscriptions as it may have.
     MaximumSubscriptionsExceeded,
-    /// SUB to what is no subject.
+    /// SUB to an invalid subject.
     InvalidSubject,
-    /// PUB to what is no literal subject, told to pedantic clients. The message is delivered
+    /// PUB to a subject that is not literal, reported to pedantic clients. The message is delivered
     /// nevertheless.
     InvalidPublishSubject,
-    /// A verb that does not exist, or a payload that does not end where it says.
+    /// A verb that does not exist, or a payload that is not as long as announced.
     UnknownProtocolOperation,
     /// CONNECT with a protocol that does not exist.
     InvalidClientProtocol,
     /// CONNECT with `no_responders`, but without `headers`.
     NoRespondersRequiresHeaders,
-    /// Nobody may publish there, or this client may not.
+    /// No client may publish to the subject, or this client may not.
     PublishViolation {
-        /// Where.
+        /// The subject of the message.
         subject: Box<[u8]>,
     },
-    /// Nobody may ask for answers there, or this client may not.
+    /// No client may use the reply subject, or this client may not.
     ReplyViolation {
-        /// Where.
+        /// The reply subject of the message.
         reply: Box<[u8]>,
     },
-    /// Nobody may subscribe there, or this client may not.
+    /// No client may subscribe to the subject, or this client may not.
     SubscriptionViolation {
-        /// To what.
+        /// The subject of the subscription.
         subject: Box<[u8]>,
-        /// In which queue group.
+        /// The queue group of the subscription.
         queue: Option<Box<[u8]>>,
     },
-    /// The client reads too slowly. nats-server 2.15 closes without saying it, because what is said
-    /// waits behind what is not read; clients know the words nevertheless.
+    /// The client reads too slowly. nats-server 2.15 closes silently, because the line would wait behind
+    /// the bytes that the client does not read; clients know the text nevertheless.
     SlowConsumer,
-    /// Too few or too many arguments, or a size that is none. Silent.
+    /// Too few or too many arguments, or an invalid size. Silent.
     MalformedArguments,
-    /// CONNECT with what is no JSON, or with a value of the wrong type. Silent.
+    /// CONNECT with invalid JSON, or with a value of the wrong type. Silent.
     MalformedConnect,
-    /// HPUB of a client that did not say `headers`. Silent.
+    /// HPUB of a client without `headers` in its CONNECT. Silent.
     HeadersNotSupported,
     /// `-ERR` from a client. Silent.
     ErrorFromClient,
 }
 
 impl Offence {
-    /// This client may not publish to `subject`.
+    /// The offence of publishing to `subject`.
     pub fn publish_violation(subject: &[u8]) -> Offence {
         Offence::PublishViolation { subject: subject.into() }
     }
 
-    /// This client may not subscribe to `subject`.
+    /// The offence of subscribing to `subject`.
     pub fn subscription_violation(subject: &[u8], queue: Option<&[u8]>) -> Offence {
         Offence::SubscriptionViolation { subject: subject.into(), queue: queue.map(Box::from) }
     }
 
-    /// What is between the quotes of `-ERR '...'`. Of silent ones, what to log.
+    /// The text between the quotes of `-ERR '...'`; for a silent offence, the text for the log.
     pub fn text(&self) -> Cow<'_, str> {
         Cow::Borrowed(match self {
             Offence::AuthorizationViolation => "Authorization Violation",
@@ -168,7 +168,7 @@ impl fmt::Display for Offence {
 
 impl std::error::Error for Offence {}
 
-/// Text as Go quotes it, which also keeps it on one line.
+/// Text as Go quotes it, which is always one line.
 struct Quoted<'a>(&'a [u8]);
 
 impl fmt::Display for Quoted<'_> {
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn refusals_quote_what_was_refused_as_go_does() {
+    fn violations_quote_the_subject_as_go_does() {
         for (subject, quoted) in [
             (&b"a.b"[..], "a.b"),
             (b"a\"b\\", "a\\\"b\\\\"),
@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn silent_offences_close_and_say_nothing() {
+    fn silent_offences_close_without_a_line() {
         for offence in [
             Offence::MalformedArguments,
             Offence::MalformedConnect,
@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn what_concerns_one_subject_leaves_the_connection_open() {
+    fn offences_about_one_subject_leave_the_connection_open() {
         for offence in [
             Offence::InvalidSubject,
             Offence::InvalidPublishSubject,

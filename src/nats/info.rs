@@ -1,6 +1,6 @@
-//! What the server says of itself: the INFO line.
+//! The INFO line, with which the server introduces itself.
 //!
-//! Called by the session when a connection opens, and when something in it has changed.
+//! Called by the session when a connection opens, and when a field of INFO has changed.
 
 use bytes::{BufMut, BytesMut};
 
@@ -9,33 +9,33 @@ use bytes::{BufMut, BytesMut};
 pub struct Info<'a> {
     /// New at every start.
     pub server_id: &'a str,
-    /// What an operator calls the server.
+    /// The operator's name of the server.
     pub server_name: &'a str,
-    /// Clients derive from it what the server can do.
+    /// The version, from which clients derive the features of the server.
     pub version: &'a str,
-    /// Where it listens.
+    /// The address of the listener.
     pub host: &'a str,
-    /// Where it listens.
+    /// The port of the listener.
     pub port: u16,
     /// Bytes of headers and payload together.
     pub max_payload: u32,
-    /// This connection.
+    /// The number of this connection.
     pub client_id: u64,
-    /// Where this client is; left out if empty.
+    /// The address of this client; left out if empty.
     pub client_ip: &'a str,
     /// The client must give credentials.
     pub auth_required: bool,
-    /// The client must go on in TLS.
+    /// The client must start TLS.
     pub tls_required: bool,
-    /// The client may go on in TLS.
+    /// The client may start TLS.
     pub tls_available: bool,
-    /// What a client with a key signs.
+    /// The text that a client with an nkey signs.
     pub nonce: Option<&'a str>,
     /// The server is draining: reconnect elsewhere.
     pub ldm: bool,
 }
 
-/// Appends the INFO line. What is false, zero or empty is left out, as nats-server does.
+/// Appends the INFO line. Leaves out fields that are false, zero or empty, as nats-server does.
 pub fn encode(out: &mut BytesMut, info: &Info<'_>) {
     out.put_slice(b"INFO {");
     text(out, "server_id", info.server_id);
@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn info_says_only_what_applies() {
+    fn info_has_only_the_fields_that_apply() {
         assert_eq!(
             line(&PLAIN),
             "INFO {\"server_id\":\"ID\",\"server_name\":\"a \\\"name\\\"\",\"version\":\"2.15.1\",\

@@ -1,10 +1,10 @@
-//! Which subjects nats-server takes.
+//! The subjects that nats-server accepts.
 //!
-//! Called by the session: [`is_valid_pattern`] for every SUB, [`is_valid_literal`] for what
-//! pedantic clients publish to. Neither looks at characters; an argument has no blanks, and what is
-//! a topic of BLIP is for [`protocol::name`](crate::protocol::name) to say.
+//! Called by the session: [`is_valid_pattern`] for every SUB, [`is_valid_literal`] for every PUB of a
+//! pedantic client. Neither checks characters: an argument has no blanks, and
+//! [`protocol::name`](crate::protocol::name) checks topics of BLIP.
 
-/// Whether a client may subscribe to it: no token is empty, and `>` is the last if it is there.
+/// Whether a client may subscribe to the subject: no token is empty, and `>` is the last token or none.
 pub fn is_valid_pattern(subject: &[u8]) -> bool {
     let mut tokens = subject.split(|byte| *byte == b'.').peekable();
     while let Some(token) = tokens.next() {
@@ -15,7 +15,7 @@ pub fn is_valid_pattern(subject: &[u8]) -> bool {
     true
 }
 
-/// Whether a pedantic client may publish to it: no token is empty or wild.
+/// Whether a pedantic client may publish to the subject: no token is empty or a wildcard.
 pub fn is_valid_literal(subject: &[u8]) -> bool {
     subject.split(|byte| *byte == b'.').all(|token| !matches!(token, b"" | b"*" | b">"))
 }

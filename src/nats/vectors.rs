@@ -1,4 +1,4 @@
-//! Plays `tests/vectors/nats.txt` to the parser.
+//! Runs the rows of `tests/vectors/nats.txt` through the parser.
 
 use super::{Bounds, Command, command};
 
@@ -23,7 +23,7 @@ fn rows() -> Vec<Row> {
         .collect()
 }
 
-/// Writes `*N(text)` out.
+/// Expands `*N(text)`.
 fn repeat(text: &str) -> String {
     let Some((before, behind)) = text.split_once('*') else { return text.to_owned() };
     let (count, behind) = behind.split_once('(').expect("*N(");
@@ -85,7 +85,7 @@ fn print(command: &Command<'_>) -> String {
     }
 }
 
-/// What is read from bytes that come in parts.
+/// The commands in bytes that arrive in parts.
 fn read<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> String {
     let mut bytes = Vec::new();
     let mut found = Vec::new();
@@ -116,14 +116,14 @@ fn read<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> String {
 }
 
 #[test]
-fn every_row_is_read_as_it_says() {
+fn every_row_gives_its_commands() {
     for row in rows() {
         assert_eq!(read([&row.bytes[..]]), row.must, "{}", row.name);
     }
 }
 
 #[test]
-fn every_row_is_read_the_same_wherever_it_is_split() {
+fn every_row_gives_its_commands_wherever_reads_split_it() {
     for row in rows() {
         let step = row.bytes.len().div_ceil(64).max(1);
         for at in (0..row.bytes.len()).step_by(step) {

@@ -1,20 +1,21 @@
 //! Frames to bytes.
 //!
-//! Called by `broker::session` for answers, by `broker::queue` for what goes between messages, and
-//! by the client for what it sends. Each function appends one whole frame to `out`.
+//! Used by the broker for everything but messages, which it forwards as they came, and by the client
+//! for all that it sends. Each function appends one whole frame to `out`, [`record`] and
+//! [`record_header`] a part of one.
 
 use bytes::BufMut;
 
-use super::decode::{Hello, Subscribe, Welcome};
-use super::frame::{self, FLAG_FATAL, GapReason, Kind};
-use super::reject::Reject;
-use super::{CoreId, RequestId, Sequence, SubscriptionId, TopicId};
+use crate::decode::{Hello, Subscribe, Welcome};
+use crate::frame::{self, FLAG_FATAL, GapReason, Kind};
 use crate::limits::FRAME_HEADER_LEN;
+use crate::reject::Reject;
+use crate::{CoreId, RequestId, Sequence, SubscriptionId, TopicId};
 
-/// Bytes of a GAP frame.
+/// Length of a GAP frame, in bytes.
 pub const GAP_LEN: usize = FRAME_HEADER_LEN + 4 + 4 + 8 + 8 + 1;
 
-/// HELLO, the first frame of a client.
+/// Appends HELLO, the first frame of a client.
 pub fn hello(out: &mut impl BufMut, hello: &Hello<'_>) {
     let strings = [hello.client_name, hello.user, hello.password];
     let body_len = 4 + 2 + 2 + strings.iter().map(|string| string16_len(string)).sum::<usize>();
@@ -27,14 +28,14 @@ pub fn hello(out: &mut impl BufMut, hello: &Hello<'_>) {
     }
 }
 
-/// OPEN: asks for the id of a topic.
+/// Appends OPEN, which asks for the id of a topic.
 pub fn open(out: &mut impl BufMut, request: RequestId, topic: &str) {
     header(out, Kind::Open, 0, 4 + string16_len(topic));
     out.put_u32_le(request.0);
     string16(out, topic);
 }
 
-/// SUBSCRIBE: asks for the messages of a pattern.
+/// Appends SUBSCRIBE, which asks for the messages of a pattern.
 pub fn subscribe(out: &mut impl BufMut, subscribe: &Subscribe<'_>) {
     let strings_len = string16_len(subscribe.pattern) + string16_len(subscribe.group);
     header(out, Kind::Subscribe, 0, 4 + 1 + 1 + 2 + 4 + 8 + strings_len);
@@ -48,30 +49,30 @@ pub fn subscribe(out: &mut impl BufMut, subscribe: &Subscribe<'_>) {
     string16(out, subscribe.group);
 }
 
-/// UNSUBSCRIBE: ends a subscription.
+/// Appends UNSUBSCRIBE, which ends a subscription.
 pub fn unsubscribe(out: &mut impl BufMut, subscription: SubscriptionId) {
     header(out, Kind::Unsubscribe, 0, 4);
     out.put_u32_le(subscription.0);
 }
 
-/// PING.
+/// Appends PING. The answer carries the same number.
 pub fn ping(out: &mut impl BufMut, opaque: u64) {
     header(out, Kind::Ping, 0, 8);
     out.put_u64_le(opaque);
 }
 
-/// PONG.
+/// Appends PONG, the answer to a PING with the same number.
 pub fn pong(out: &mut impl BufMut, opaque: u64) {
     header(out, Kind::Pong, 0, 8);
     out.put_u64_le(opaque);
 }
 
-/// CLOSE: send what is queued, then close.
+/// Appends CLOSE, which asks the server to send what is queued, then to close.
 pub fn close(out: &mut impl BufMut) {
     header(out, Kind::Close, 0, 0);
 }
 
-/// WELCOME, the answer to HELLO.
+/// Appends WELCOME, the answer to HELLO.
 pub fn welcome(out: &mut impl BufMut, welcome: &Welcome<'_>) {
     header(out, Kind::Welcome, 0, 2 * 4 + 4 * 2 + 8 + string16_len(welcome.server));
     out.put_u16_le(welcome.version);
@@ -84,7 +85,7 @@ pub fn welcome(out: &mut impl BufMut, welcome: &Welcome<'_>) {
     string16(out, welcome.server);
 }
 
-/// TOPIC: names a topic id; `request` 0 when nobody asked.
+/// Appends TOPIC, which names a topic id. `request` is 0 if no OPEN is answered.
 pub fn topic(
     out: &mut impl BufMut,
     request: RequestId,
@@ -101,19 +102,19 @@ pub fn topic(
     string16(out, name);
 }
 
-/// SUBSCRIBED: in force from here on.
+/// Appends SUBSCRIBED: the subscription is active from here on.
 pub fn subscribed(out: &mut impl BufMut, subscription: SubscriptionId) {
     header(out, Kind::Subscribed, 0, 4);
     out.put_u32_le(subscription.0);
 }
 
-/// UNSUBSCRIBED: no message for it follows.
+/// Appends UNSUBSCRIBED: no message for the subscription follows.
 pub fn unsubscribed(out: &mut impl BufMut, subscription: SubscriptionId) {
     header(out, Kind::Unsubscribed, 0, 4);
     out.put_u32_le(subscription.0);
 }
 
-/// ACK: a publish was given its sequence.
+/// Appends ACK: the frame with this publish id was accepted, its first message got `sequence`.
 pub fn ack(
     out: &mut impl BufMut,
     topic: TopicId,
@@ -128,7 +129,7 @@ pub fn ack(
     out.put_u32_le(messages);
 }
 
-/// GAP: messages this subscriber missed.
+/// Appends GAP: messages that the subscriber missed.
 pub fn gap(
     out: &mut impl BufMut,
     topic: TopicId,
@@ -145,7 +146,7 @@ pub fn gap(
     out.put_u8(reason as u8);
 }
 
-/// ERROR: what was wrong.
+/// Appends ERROR, with the text of the refusal.
 pub fn error(out: &mut impl BufMut, reject: &Reject) {
     let text = reject.to_string();
     let text = cut_to_string16(&text);
@@ -156,13 +157,16 @@ pub fn error(out: &mut impl BufMut, reject: &Reject) {
     string16(out, text);
 }
 
-/// GOODBYE: the server drains.
+/// Appends GOODBYE: the server is stopping.
 pub fn goodbye(out: &mut impl BufMut, reason: &str) {
     header(out, Kind::Goodbye, 0, string16_len(reason));
     string16(out, reason);
 }
 
-/// One record of a MESSAGES frame; `headers` is a header block of at most 65,535 bytes, or empty.
+/// Appends one record of a MESSAGES frame. `headers` is a header block or empty.
+///
+/// # Panics
+/// If the header block has more than 65,535 bytes.
 pub fn record(out: &mut impl BufMut, headers: &[u8], payload: &[u8]) {
     if headers.is_empty() {
         out.put_u32_le(payload.len() as u32);
@@ -175,7 +179,10 @@ pub fn record(out: &mut impl BufMut, headers: &[u8], payload: &[u8]) {
     out.put_slice(payload);
 }
 
-/// One header of a header block; the caller checked that both lengths fit.
+/// Appends one header to a header block.
+///
+/// # Panics
+/// If the name has more than 255 bytes or the value more than 65,535.
 pub fn record_header(block: &mut impl BufMut, name: &[u8], value: &[u8]) {
     assert!(name.len() <= usize::from(u8::MAX) && value.len() <= usize::from(u16::MAX));
     block.put_u8(name.len() as u8);
@@ -201,15 +208,15 @@ fn string16(out: &mut impl BufMut, text: &str) {
     out.put_slice(text.as_bytes());
 }
 
-/// A client's own words may be in an error text; they must not make it too long to send.
+/// An error text may quote what a client sent, and must still fit its frame.
 fn cut_to_string16(text: &str) -> &str {
     &text[..text.floor_char_boundary(usize::from(u16::MAX))]
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::decode::{ClientFrame, ServerFrame, client_frame, next_frame, server_frame};
     use super::*;
+    use crate::decode::{ClientFrame, ServerFrame, client_frame, next_frame, server_frame};
 
     fn whole(bytes: &[u8]) -> &[u8] {
         let frame = next_frame(bytes, u32::MAX).expect("a legal length").expect("a whole frame");
@@ -322,7 +329,7 @@ mod tests {
         let reject = Reject::BadTopic {
             request: 1,
             topic: "é".repeat(40_000),
-            error: super::super::name::NameError::TooLong { len: 80_000 },
+            error: crate::name::NameError::TooLong { len: 80_000 },
         };
         let mut out = Vec::new();
         error(&mut out, &reject);

@@ -1,12 +1,11 @@
-//! The vocabulary of BLIP/1: kinds, flags, options, and the numbers that must not be swapped.
-//!
-//! Used by every other module of the protocol and by the broker. Nothing here reads or writes.
+//! The vocabulary of BLIP/1: kinds, flags, options, and a type for each number that could be swapped
+//! with another one.
 
 use std::fmt;
 
-/// `BLIP`, the first body bytes of HELLO.
+/// `BLIP`, the first bytes of the body of HELLO.
 pub const MAGIC: [u8; 4] = *b"BLIP";
-/// The one version of the protocol there is.
+/// The only version of the protocol so far.
 pub const VERSION: u16 = 1;
 
 /// MESSAGES flag: the publisher wants an ACK.
@@ -18,12 +17,13 @@ pub const FLAG_HEADERS: u8 = 1 << 2;
 /// ERROR flag: the connection closes after it.
 pub const FLAG_FATAL: u8 = 1;
 
-/// In the `topic` field of a publisher: the low bits are the request of an OPEN not answered yet.
+/// Bit of the `topic` field that a publisher writes: the other bits are the request of an OPEN that
+/// is not answered yet.
 pub const PROVISIONAL: u32 = 0x8000_0000;
-/// In the `len` of a record: the low 31 bits count a header block and the payload.
+/// Bit of the `len` of a record: the other bits count a header block and the payload.
 pub const RECORD_HAS_HEADERS: u32 = 0x8000_0000;
 
-/// What a frame is.
+/// The kind of a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Kind {
@@ -39,7 +39,7 @@ pub enum Kind {
     Ping = 0x05,
     /// Both: answers a PING.
     Pong = 0x06,
-    /// Client: send what is queued, then close.
+    /// Client: asks the server to send what is queued, then to close.
     Close = 0x07,
     /// Both: messages of one topic.
     Messages = 0x10,
@@ -47,22 +47,22 @@ pub enum Kind {
     Welcome = 0x81,
     /// Server: names a topic id.
     Topic = 0x82,
-    /// Server: a subscription is in force.
+    /// Server: a subscription is active.
     Subscribed = 0x83,
     /// Server: a subscription has ended.
     Unsubscribed = 0x84,
-    /// Server: a publish was given its sequence.
+    /// Server: messages were accepted and have their sequences.
     Ack = 0x85,
-    /// Server: messages this subscriber missed.
+    /// Server: messages that this subscriber missed.
     Gap = 0x86,
-    /// Server: what was wrong.
+    /// Server: something was refused.
     Error = 0x8e,
-    /// Server: it is draining.
+    /// Server: the server is stopping.
     Goodbye = 0x8f,
 }
 
 impl Kind {
-    /// The kind a byte stands for.
+    /// Returns the kind that a byte stands for.
     pub fn from_byte(byte: u8) -> Option<Kind> {
         Some(match byte {
             0x01 => Kind::Hello,
@@ -85,7 +85,7 @@ impl Kind {
         })
     }
 
-    /// The flag bits this kind may set.
+    /// Returns the flag bits that this kind may set.
     pub fn flags_allowed(self) -> u8 {
         match self {
             Kind::Messages => FLAG_ACK | FLAG_CRC | FLAG_HEADERS,
@@ -110,38 +110,38 @@ macro_rules! number {
 }
 
 number!(
-    /// One topic, as long as the server runs: 1 to 2^31 - 1.
+    /// The id of a topic, valid as long as the server runs: 1 to 2^31 - 1.
     TopicId,
     u32
 );
 number!(
-    /// The place of a message in its topic, from 1.
+    /// The place of a message in its topic, counted from 1.
     Sequence,
     u64
 );
 number!(
-    /// An OPEN of one connection: 1 to 2^31 - 1, chosen by the client.
+    /// The number of an OPEN on its connection: 1 to 2^31 - 1, chosen by the client.
     RequestId,
     u32
 );
 number!(
-    /// A subscription of one connection: not 0, chosen by the client.
+    /// The number of a subscription on its connection: not 0, chosen by the client.
     SubscriptionId,
     u32
 );
 number!(
-    /// A core of this broker, from 0; not the machine's CPU number.
+    /// A core of the broker, counted from 0; not the machine's CPU number.
     CoreId,
     u16
 );
 number!(
-    /// A shard of this broker, from 0.
+    /// A shard of the broker, counted from 0.
     ShardId,
     u16
 );
 
 impl Sequence {
-    /// The sequence `messages` later.
+    /// Returns the sequence that is `messages` later.
     pub fn plus(self, messages: u64) -> Sequence {
         Sequence(self.0 + messages)
     }
@@ -151,22 +151,22 @@ impl Sequence {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Overflow {
-    /// As the server is configured.
+    /// The server's `queues.overflow_policy`.
     ServerDefault = 0,
-    /// The oldest queued messages go.
+    /// The oldest queued messages are dropped.
     DropOldest = 1,
-    /// New messages are not queued.
+    /// New messages are not queued until there is room.
     DropNew = 2,
-    /// The topic's publishers are slowed.
+    /// The publishers of the topic are slowed until there is room.
     Block = 3,
     /// The subscriber is disconnected.
     Disconnect = 4,
-    /// Only the newest message of each topic stays.
+    /// Only the newest message of each topic stays queued.
     Latest = 5,
 }
 
 impl Overflow {
-    /// The policy a byte stands for.
+    /// Returns the policy that a byte stands for.
     pub fn from_byte(byte: u8) -> Option<Overflow> {
         Some(match byte {
             0 => Overflow::ServerDefault,
@@ -180,19 +180,19 @@ impl Overflow {
     }
 }
 
-/// Which message a subscription begins with.
+/// The message that a subscription begins with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Start {
-    /// The next one accepted.
+    /// The next message that the broker accepts.
     Live,
-    /// At most this many kept messages before it.
+    /// At most this many retained messages, then live ones.
     Last(u64),
-    /// From this sequence, if it is still kept.
+    /// The message with this sequence if it is still retained, else the oldest retained one.
     Sequence(u64),
 }
 
 impl Start {
-    /// The start a byte and its argument stand for.
+    /// Returns the start that a byte and its argument stand for.
     pub fn from_wire(byte: u8, argument: u64) -> Option<Start> {
         Some(match byte {
             0 => Start::Live,
@@ -202,7 +202,7 @@ impl Start {
         })
     }
 
-    /// The byte and the argument of this start.
+    /// Returns the byte and the argument of this start.
     pub fn to_wire(self) -> (u8, u64) {
         match self {
             Start::Live => (0, 0),
@@ -216,18 +216,18 @@ impl Start {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum GapReason {
-    /// Its queue was full.
+    /// The queue of the subscription was full.
     Overflow = 1,
-    /// Their time to live was over.
+    /// The time to live of the messages was over.
     Expired = 2,
-    /// The topic's log keeps them no longer.
+    /// The topic no longer retains the messages.
     NoLongerKept = 3,
-    /// A newer message took their place.
+    /// A newer message of the topic took the place of the messages.
     Conflated = 4,
 }
 
 impl GapReason {
-    /// The reason a byte stands for.
+    /// Returns the reason that a byte stands for.
     pub fn from_byte(byte: u8) -> Option<GapReason> {
         Some(match byte {
             1 => GapReason::Overflow,

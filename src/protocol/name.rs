@@ -1,52 +1,51 @@
-//! Which topics and patterns are legal (PROTOCOL.md section 3).
+//! Which topics and patterns are legal.
 //!
-//! Called by `broker::session` on every OPEN and SUBSCRIBE, and by the client before it sends one.
-//! Next on the path: `broker::pattern`, which matches what was found legal here.
+//! Used by the broker for every OPEN and SUBSCRIBE, and by the client before it sends one.
 
 use crate::limits::TOPIC_LEN_MAX;
 
-/// Topics below this prefix are the broker's own: clients subscribe, never publish.
+/// Prefix of the broker's own topics, which clients subscribe to and never publish to.
 pub const SYSTEM_PREFIX: &str = "$SYS.";
 
 /// Why a topic or pattern is not legal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum NameError {
-    /// No bytes at all.
+    /// The name is empty.
     #[error("it is empty; give at least one token, such as `orders`")]
     Empty,
-    /// More bytes than allowed.
+    /// The name has more bytes than allowed.
     #[error("it is {len} bytes, the limit is {TOPIC_LEN_MAX}; shorten it")]
     TooLong {
-        /// Its length in bytes.
+        /// The length in bytes.
         len: usize,
     },
-    /// Two dots in a row, or one at an end.
+    /// Two dots in a row, or a dot at an end.
     #[error("token {token} is empty; tokens are separated by single dots, none at the ends")]
     EmptyToken {
-        /// Which token, from 1.
+        /// The number of the token, from 1.
         token: usize,
     },
-    /// White space or a control character.
+    /// The name contains white space or a control character.
     #[error("byte {at} is white space or a control character; remove it")]
     BadCharacter {
-        /// Byte offset, from 0.
+        /// The offset in bytes, from 0.
         at: usize,
     },
-    /// A wildcard in a topic.
+    /// The topic contains a wildcard.
     #[error("token {token} is a wildcard; topics that are published to must be literal")]
     Wildcard {
-        /// Which token, from 1.
+        /// The number of the token, from 1.
         token: usize,
     },
-    /// `>` before the last token.
+    /// The wildcard `>` is not the last token.
     #[error("`>` is token {token}, but may only be the last; use `*` for one token")]
     RestNotLast {
-        /// Which token, from 1.
+        /// The number of the token, from 1.
         token: usize,
     },
 }
 
-/// Checks a topic: literal, no wildcards.
+/// Checks a topic, which has no wildcards.
 pub fn check_topic(topic: &str) -> Result<(), NameError> {
     check_tokens(topic)?;
     match topic.split('.').position(|token| token == "*" || token == ">") {
@@ -55,7 +54,7 @@ pub fn check_topic(topic: &str) -> Result<(), NameError> {
     }
 }
 
-/// Checks a pattern: `*` stands for one token, `>` as the last for one or more.
+/// Checks a pattern, in which `*` stands for one token and `>`, as the last, for one or more.
 pub fn check_pattern(pattern: &str) -> Result<(), NameError> {
     check_tokens(pattern)?;
     let mut tokens = pattern.split('.').enumerate().peekable();
@@ -67,7 +66,7 @@ pub fn check_pattern(pattern: &str) -> Result<(), NameError> {
     Ok(())
 }
 
-/// Whether a legal pattern is a literal topic.
+/// Returns whether a legal pattern is a literal topic.
 pub fn is_literal(pattern: &str) -> bool {
     !pattern.split('.').any(|token| token == "*" || token == ">")
 }

@@ -1,207 +1,223 @@
-//! Why the broker refuses something: one variant per offence, sent to its client as an ERROR frame.
+//! Why the broker refuses something: one variant per offence, sent to the client as an ERROR frame.
 //!
-//! Made by `decode` and by `broker::session`; `encode::error` writes it. The numbers are those of
-//! PROTOCOL.md section 5.
+//! Made by [`decode`](crate::decode) and by the broker; [`encode::error`](crate::encode::error) writes
+//! the frame.
 
-use super::name::NameError;
+use crate::name::NameError;
 
-/// An offence of a client. Fatal ones close that client's connection after the ERROR frame.
+/// An offence of a client. A fatal one closes the client's connection after the ERROR frame.
+///
+/// | code | meaning | fatal |
+/// |---|---|---|
+/// | 4000 | malformed frame | yes |
+/// | 4001 | not a BLIP/1 client, or an unsupported version | yes |
+/// | 4010 | authentication failed or timed out | yes |
+/// | 4030 | not allowed to publish or subscribe | no |
+/// | 4040 | unknown topic id or subscription | no |
+/// | 4090 | number already in use | no |
+/// | 4130 | message or frame too large | yes |
+/// | 4220 | bad topic, pattern or option | no |
+/// | 4290 | slow subscriber | yes |
+/// | 4291 | a limit is reached | only that of connections |
+/// | 5030 | the server is stopping | yes |
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Reject {
     /// The length prefix is less than a frame header.
-    #[error("frame_len is {frame_len}, a frame has at least 8 bytes: count the header itself in")]
+    #[error(
+        "frame_len is {frame_len}, a frame has at least 8 bytes: include the header in the count"
+    )]
     FrameTooShort {
-        /// What the frame said.
+        /// The length in the frame's first bytes.
         frame_len: u32,
     },
-    /// The length prefix exceeds what WELCOME announced.
+    /// The length prefix exceeds the limit that WELCOME announced.
     #[error(
         "frame is {frame_len} bytes, the limit is {frame_len_max}: send fewer or smaller messages \
          a frame, or raise `server.max_message_size_bytes`"
     )]
     FrameTooLong {
-        /// What the frame said.
+        /// The length in the frame's first bytes.
         frame_len: u32,
-        /// What WELCOME said.
+        /// The limit that WELCOME announced.
         frame_len_max: u32,
     },
-    /// A payload exceeds what WELCOME announced.
+    /// A payload exceeds the limit that WELCOME announced.
     #[error(
         "message {index} of the frame has {payload_len} bytes, the limit is {message_len_max}: \
          send a smaller message or raise `server.max_message_size_bytes`"
     )]
     MessageTooLong {
-        /// Which message of the frame, from 0.
+        /// The number of the message in its frame, from 0.
         index: u32,
-        /// Its payload.
+        /// The length of its payload.
         payload_len: u32,
-        /// What WELCOME said.
+        /// The limit that WELCOME announced.
         message_len_max: u32,
     },
-    /// No such kind, or one that only a server sends.
+    /// The kind does not exist, or comes from the other side only.
     #[error("frame kind 0x{kind:02x} is not one a client sends")]
     UnknownKind {
-        /// The byte at offset 4.
+        /// The byte at offset 4 of the frame.
         kind: u8,
     },
-    /// Flag bits the kind does not have.
-    #[error("flags 0x{flags:02x} are not defined for frame kind 0x{kind:02x}: leave them 0")]
+    /// Flag bits that the kind does not have.
+    #[error("flags 0x{flags:02x} are not defined for frame kind 0x{kind:02x}: set them to 0")]
     UnknownFlags {
-        /// The byte at offset 4.
+        /// The byte at offset 4 of the frame.
         kind: u8,
         /// The byte at offset 5.
         flags: u8,
     },
-    /// `count` in a frame that has no messages.
-    #[error("count is {count} in frame kind 0x{kind:02x}: only MESSAGES counts, leave it 0")]
+    /// A `count` in a frame that has no messages.
+    #[error("count is {count} in frame kind 0x{kind:02x}: only MESSAGES has a count, set it to 0")]
     UnexpectedCount {
-        /// The byte at offset 4.
+        /// The byte at offset 4 of the frame.
         kind: u8,
-        /// The number at offset 6.
+        /// The number at offset 6 of the frame.
         count: u16,
     },
     /// The body does not end where the frame does.
     #[error("the body of frame kind 0x{kind:02x} does not end at frame_len {frame_len}: {detail}")]
     BodyMismatch {
-        /// The byte at offset 4.
+        /// The byte at offset 4 of the frame.
         kind: u8,
-        /// What the frame said.
+        /// The length in the frame's first bytes.
         frame_len: u32,
-        /// Which field did not fit.
+        /// The field that did not fit.
         detail: &'static str,
     },
     /// Text that is not UTF-8.
     #[error("{field} is not UTF-8")]
     NotUtf8 {
-        /// The field's name in PROTOCOL.md.
+        /// The name of the field.
         field: &'static str,
     },
-    /// A field with a value it may not have.
+    /// A field has a value that is not allowed.
     #[error("{field} is {value}: {allowed}")]
     BadField {
-        /// The field's name in PROTOCOL.md.
+        /// The name of the field.
         field: &'static str,
-        /// What the frame said.
+        /// The value in the frame.
         value: u64,
-        /// What would be right.
+        /// Which values are allowed.
         allowed: &'static str,
     },
     /// A MESSAGES frame without messages.
     #[error("a MESSAGES frame has count 0: send at least one message")]
     NoMessages,
-    /// Records and `count` disagree.
+    /// The records do not match `count`, or do not end where the frame does.
     #[error("record {index} of {count} does not fit the frame: {detail}")]
     BadRecord {
-        /// Which record, from 0.
+        /// The number of the record, from 0.
         index: u32,
-        /// How many the frame announced.
+        /// The number of records that the frame announced.
         count: u16,
         /// What did not fit.
         detail: &'static str,
     },
     /// The first bytes are not a HELLO.
     #[error(
-        "expected HELLO as the first frame, got {found}: this port speaks BLIP/1, see PROTOCOL.md"
+        "expected HELLO as the first frame, got {found}: this port speaks BLIP/1, see `blipmq help protocol`"
     )]
     NotBlip {
-        /// The first bytes, printed.
+        /// The first bytes, in printable form.
         found: String,
     },
-    /// Another version of the protocol.
-    #[error("protocol version {version} is not served here, only version 1: use a BLIP/1 client")]
+    /// HELLO names a version of the protocol that is not supported.
+    #[error("protocol version {version} is not supported, only version 1: use a BLIP/1 client")]
     Version {
-        /// What HELLO said.
+        /// The version in HELLO.
         version: u16,
     },
-    /// HELLO twice.
-    #[error("a second HELLO: a connection says it once")]
+    /// A second HELLO on one connection.
+    #[error("a second HELLO: send HELLO once per connection")]
     SecondHello,
-    /// No HELLO in time.
-    #[error("no HELLO within {auth_timeout_ms} ms of connecting: send it first, at once")]
+    /// No HELLO within the time limit.
+    #[error("no HELLO within {auth_timeout_ms} ms of connecting: send HELLO first, without delay")]
     AuthTimeout {
         /// `server.auth_timeout_ms`
         auth_timeout_ms: u32,
     },
-    /// Credentials that nobody checks: the client must not believe that somebody did.
+    /// Credentials for a broker without `[auth]`: the client must not believe that they were checked.
     #[error(
-        "auth kind {kind} cannot be checked, this broker has no `[auth]` and lets everybody in: \
-         send auth kind 0, or give the broker a token or users"
+        "auth kind {kind} cannot be checked, because this broker has no `[auth]` and accepts every \
+         client: send auth kind 0, or configure a token or users"
     )]
     AuthNotConfigured {
-        /// What HELLO said.
+        /// The auth kind in HELLO.
         kind: u16,
     },
-    /// No credentials where some are required.
+    /// No credentials for a broker that requires them.
     #[error(
-        "this broker wants to know who connects: send auth kind 1 with its token, or auth kind 2 \
-         with a user and password of its `[auth]`"
+        "this broker requires authentication: send auth kind 1 with its token, or auth kind 2 with a \
+         user and password of its `[auth]`"
     )]
     AuthRequired,
-    /// Wrong credentials.
+    /// Wrong credentials, or credentials of the wrong kind.
     #[error(
         "authentication failed with auth kind {kind} ({what}): compare them with `[auth]` of the \
          broker's configuration"
     )]
     AuthFailed {
-        /// What HELLO said.
+        /// The auth kind in HELLO.
         kind: u16,
-        /// What HELLO brought.
+        /// Which credentials were checked, without their values.
         what: &'static str,
     },
-    /// Whoever this connection proved to be may not connect any more, or is not the same any more.
+    /// After a reload of `[auth]`, the credentials of this connection are no longer valid.
     #[error(
-        "the broker's `[auth]` was changed: what this connection proved itself with is gone or \
-         differs; connect again with what is valid now"
+        "the broker's `[auth]` was changed, and the credentials of this connection are no longer \
+         valid: connect again with valid ones"
     )]
     AuthRevoked,
-    /// What the client's permissions do not allow.
+    /// The client's permissions do not allow this.
     #[error("not allowed to {what} `{name}`: {remedy}")]
     NotAllowed {
-        /// Request or subscription concerned, else 0.
+        /// The request or subscription concerned, else 0.
         about: u32,
-        /// What was asked for.
+        /// What the client asked for.
         what: &'static str,
         /// The topic or pattern.
         name: String,
         /// What to do.
         remedy: &'static str,
     },
-    /// The broker's own topics.
+    /// The client asked to publish to one of the broker's own topics.
     #[error("topic `{topic}` is the broker's own: clients may subscribe to `$SYS.`, not publish")]
     SystemTopic {
         /// The request of the OPEN.
         request: u32,
-        /// What OPEN said.
+        /// The topic in the OPEN.
         topic: String,
     },
-    /// A topic id this connection was not told.
+    /// A topic id that no TOPIC of this connection named.
     #[error("topic id {topic} was not announced on this connection: OPEN the topic first")]
     UnknownTopic {
         /// The `topic` field.
         topic: u32,
     },
-    /// A provisional topic id of no OPEN.
+    /// A provisional topic id whose OPEN is missing.
     #[error("request {request} has no OPEN on this connection: OPEN the topic first")]
     UnknownRequest {
         /// The low bits of the `topic` field.
         request: u32,
     },
-    /// An UNSUBSCRIBE of nothing.
+    /// An UNSUBSCRIBE without its SUBSCRIBE.
     #[error("subscription {subscription} is not in use on this connection")]
     UnknownSubscription {
-        /// What the frame said.
+        /// The subscription that the frame named.
         subscription: u32,
     },
-    /// A SUBSCRIBE with an id in use.
+    /// A SUBSCRIBE with a number that is in use.
     #[error("subscription {subscription} is in use on this connection: choose another number")]
     SubscriptionInUse {
-        /// What the frame said.
+        /// The subscription that the frame named.
         subscription: u32,
     },
-    /// An OPEN with a request in use.
+    /// An OPEN with a request that is in use.
     #[error("request {request} is in use on this connection: choose another number")]
     RequestInUse {
-        /// What the frame said.
+        /// The request that the frame named.
         request: u32,
     },
     /// A topic that is not legal.
@@ -209,52 +225,52 @@ pub enum Reject {
     BadTopic {
         /// The request of the OPEN.
         request: u32,
-        /// What the frame said.
+        /// The topic in the frame.
         topic: String,
-        /// What is wrong with it.
+        /// What is wrong with the name.
         error: NameError,
     },
     /// A pattern that is not legal.
     #[error("bad pattern `{pattern}`: {error}")]
     BadPattern {
-        /// What the frame said.
+        /// The subscription that the frame named.
         subscription: u32,
-        /// What the frame said.
+        /// The pattern in the frame.
         pattern: String,
-        /// What is wrong with it.
+        /// What is wrong with the name.
         error: NameError,
     },
-    /// An option without meaning.
+    /// An option has a value without a meaning.
     #[error("{option} {value} does not exist: {allowed}")]
     BadOption {
-        /// Request or subscription concerned, else 0.
+        /// The request or subscription concerned, else 0.
         about: u32,
-        /// The field's name in PROTOCOL.md.
+        /// The name of the field.
         option: &'static str,
-        /// What the frame said.
+        /// The value in the frame.
         value: u64,
-        /// What would be right.
+        /// Which values are allowed.
         allowed: &'static str,
     },
-    /// Something of BLIP/1 that this version does not do.
+    /// A part of BLIP/1 that this version of the broker does not support.
     #[error("{what} is not served yet: {instead}")]
     NotServed {
-        /// Request or subscription concerned, else 0.
+        /// The request or subscription concerned, else 0.
         about: u32,
-        /// What was asked for.
+        /// What the client asked for.
         what: &'static str,
         /// What to do instead.
         instead: &'static str,
     },
-    /// A subscriber that is too far behind.
+    /// The subscriber is too far behind.
     #[error("slow subscriber: {detail}")]
     SlowSubscriber {
-        /// The subscription.
+        /// The subscription whose queue is full.
         subscription: u32,
-        /// The numbers.
+        /// The bound that was reached, with its numbers.
         detail: String,
     },
-    /// Too many connections.
+    /// The limit of connections is reached.
     #[error(
         "{connections_max} connections are open, the limit: close some or raise \
          `server.max_connections`"
@@ -263,14 +279,14 @@ pub enum Reject {
         /// `server.max_connections`
         connections_max: u32,
     },
-    /// Too much of something else.
+    /// Another limit is reached.
     #[error("{count_max} {what} exist, the limit: {remedy}")]
     LimitReached {
-        /// Request or subscription concerned, else 0.
+        /// The request or subscription concerned, else 0.
         about: u32,
-        /// What there is too much of.
+        /// What is limited.
         what: &'static str,
-        /// The bound.
+        /// The limit.
         count_max: u64,
         /// What to do.
         remedy: &'static str,
@@ -281,7 +297,7 @@ pub enum Reject {
 }
 
 impl Reject {
-    /// The code of the ERROR frame.
+    /// Returns the code of the ERROR frame.
     pub fn code(&self) -> u16 {
         use Reject::*;
         match self {
@@ -302,12 +318,12 @@ impl Reject {
         }
     }
 
-    /// Whether a client did not prove who it is.
+    /// Returns whether a login failed.
     pub fn refuses_login(&self) -> bool {
         self.code() == 4010 && *self != Reject::AuthRevoked
     }
 
-    /// Whether the connection closes after the ERROR frame.
+    /// Returns whether the connection closes after the ERROR frame.
     pub fn is_fatal(&self) -> bool {
         match self.code() {
             4030 | 4040 | 4090 | 4220 => false,
@@ -316,7 +332,7 @@ impl Reject {
         }
     }
 
-    /// The request or subscription the ERROR frame names, 0 where there is none.
+    /// Returns the request or subscription that the ERROR frame names, 0 if it names none.
     pub fn about(&self) -> u32 {
         use Reject::*;
         match *self {

@@ -1,12 +1,12 @@
 //! The admin pages: metrics for Prometheus, health checks, lists as JSON, and a dashboard.
 //!
-//! Started by `server` before the cores, so that a taken port is told before anything runs. It has
-//! one thread of its own, named `admin`, pinned nowhere; the data cores bump counters that it reads,
-//! and answer questions between their turns.
+//! Bound by `start` before the cores run, so that a port in use is reported before anything runs. The
+//! pages have one thread of their own, named `admin` and pinned nowhere. It reads the counters of the
+//! cores, and the cores answer its questions between their turns.
 //!
 //! | path | file |
 //! |---|---|
-//! | `/`, and what that loads | `dashboard` |
+//! | `/`, and the files it loads | `dashboard` |
 //! | `/metrics` | `families` |
 //! | `/healthz`, `/readyz` | here |
 //! | `/api/v1/status`, `/api/v1/cores` | `status` |
@@ -16,7 +16,7 @@
 //! # Always true
 //! - Nothing here changes the broker.
 //! - A page takes no lock that a core takes, and writes no counter.
-//! - Stopping never waits for a client of the pages, however slowly it reads.
+//! - A stop never waits for an HTTP client, however slowly the client reads.
 //! - The pages hold few connections, each for one answer and a bounded time: see `bounded`.
 
 mod ask;
@@ -47,12 +47,12 @@ use tokio::sync::oneshot;
 
 use super::node::Node;
 use bounded::Bounded;
-use families::{Asked, WORST};
+use families::{Answers, WORST};
 use query::{Kind, Page};
 
 /// Connections to the pages at once. Prometheus needs one, a dashboard a few.
 const CONNECTIONS_MAX: usize = 32;
-/// Time for one request and its answer; Prometheus gives up after 10 s as well.
+/// Time for one request and its answer; the default scrape timeout of Prometheus is 10 s as well.
 const CONNECTION_LIFETIME: Duration = Duration::from_secs(10);
 
 /// The pages, listening but not answering yet.
@@ -63,7 +63,7 @@ pub struct AdminServer {
     runtime: Runtime,
 }
 
-/// The pages, answering. Dropping it ends them without waiting for their thread.
+/// The pages, answering. Dropping the handle ends the pages without waiting for their thread.
 #[derive(Debug)]
 pub struct AdminHandle {
     // Dropping the sender is the signal.
@@ -79,25 +79,17 @@ pub enum AdminError {
         "cannot serve metrics on {addr}: {source}; choose another address with `[metrics] \
          bind_addr` or `--metrics-bind`, or do without: `[metrics] enabled = false`"
     )]
-    Bind {
-        /// The address asked for.
-        addr: SocketAddr,
-        /// What the system says.
-        source: std::io::Error,
-    },
-    /// Its thread cannot be had.
+    Bind { addr: SocketAddr, source: std::io::Error },
+    /// The system refuses the thread or its event loop.
     #[error(
         "cannot start the thread of the admin pages: {source}; raise the limits on processes and \
          open files (ulimit -u, ulimit -n), or do without: `[metrics] enabled = false`"
     )]
-    Thread {
-        /// What the system says.
-        source: std::io::Error,
-    },
+    Thread { source: std::io::Error },
 }
 
 impl AdminServer {
-    /// Takes the address. Connections wait until [`AdminServer::serve`] answers them.
+    /// Binds the address. Connections wait until [`AdminServer::serve`].
     pub fn bind(addr: SocketAddr) -> Result<AdminServer, AdminError> {
         let listener =
             TcpListener::bind(addr).map_err(|source| AdminError::Bind { addr, source })?;
@@ -111,12 +103,12 @@ impl AdminServer {
         Ok(AdminServer { listener, local_addr, runtime })
     }
 
-    /// Where the pages are; the port that was given if port 0 was asked for.
+    /// The bound address: the port that the system chose if the settings say port 0.
     pub fn local_addr(&self) -> SocketAddr {
         self.local_addr
     }
 
-    /// Answers from now on.
+    /// Starts to answer.
     pub fn serve(self, node: Arc<Node>) -> Result<AdminHandle, AdminError> {
         let (stop, stopped) = oneshot::channel();
         let thread = std::thread::Builder::new()
@@ -131,7 +123,7 @@ impl AdminServer {
             let listener = tokio::net::TcpListener::from_std(self.listener)
                 .expect("a bound, non-blocking listener joins the runtime");
             let listener = Bounded::new(listener, CONNECTIONS_MAX, CONNECTION_LIFETIME);
-            // Not axum's graceful shutdown: that waits for clients, and a stop must not.
+            // Not axum's graceful shutdown, which waits for clients: a stop must not.
             tokio::select! {
                 _ = stopped => {}
                 _ = axum::serve(listener, router) => {}
@@ -167,14 +159,14 @@ fn router(node: Arc<Node>) -> Router {
         .route("/readyz", get(readiness))
         .fallback_service(guarded.with_state(node.clone()))
         .method_not_allowed_fallback(not_allowed)
-        .layer(middleware::map_response(finish))
+        .layer(middleware::map_response(add_headers))
         .with_state(node)
 }
 
 type Shared = State<Arc<Node>>;
 
-/// An answer that is an error.
-fn refusal(status: StatusCode, error: impl Into<Value>) -> Response {
+/// An answer with a JSON error.
+fn error_answer(status: StatusCode, error: impl Into<Value>) -> Response {
     (status, Json(json!({ "error": error.into() }))).into_response()
 }
 
@@ -185,12 +177,12 @@ async fn metrics(State(node): Shared) -> impl IntoResponse {
         ask::list(&node.control, question)
     };
     let (fills, lag, queued, dropped) = tokio::join!(
-        ask::how_full(&node.control),
+        ask::fills(&node.control),
         worst(SubscriptionsBy::Lag),
         worst(SubscriptionsBy::QueuedBytes),
         worst(SubscriptionsBy::Dropped),
     );
-    let asked = Asked {
+    let answers = Answers {
         fills,
         lag: lag.0.rows,
         queued_bytes: queued.0.rows,
@@ -198,32 +190,24 @@ async fn metrics(State(node): Shared) -> impl IntoResponse {
         now_ns: executors::Now::read().monotonic_ns,
     };
     let text = TextEncoder::new()
-        .encode_to_string(&families::all(&node, &asked))
+        .encode_to_string(&families::all(&node, &answers))
         .expect("every family has a name, a type and metrics");
     ([(header::CONTENT_TYPE, TEXT_FORMAT)], text)
 }
 
-/// Whether every core does its turns.
+/// Answers whether every core does its turns.
 async fn health(State(node): Shared) -> Response {
-    let run = ask::whether_they_run(&node.control).await;
-    let stuck: Vec<String> = run
-        .iter()
-        .enumerate()
-        .filter(|(_, runs)| !**runs)
-        .map(|(core, _)| core.to_string())
-        .collect();
-    match stuck.is_empty() {
-        true => "ok\n".into_response(),
-        false => {
-            let cores = stuck.join(", ");
-            let text =
-                format!("no answer within {} s from core {cores}\n", ask::PATIENCE.as_secs());
-            (StatusCode::SERVICE_UNAVAILABLE, text).into_response()
-        }
+    let stuck = ask::unanswered_cores(&node.control).await;
+    if stuck.is_empty() {
+        return "ok\n".into_response();
     }
+    let cores = stuck.iter().map(usize::to_string).collect::<Vec<_>>().join(", ");
+    let seconds = ask::ANSWER_TIMEOUT.as_secs();
+    let text = format!("no answer within {seconds} s from core {cores}\n");
+    (StatusCode::SERVICE_UNAVAILABLE, text).into_response()
 }
 
-/// Whether clients should come here.
+/// Answers whether clients should be sent to this broker.
 async fn readiness(State(node): Shared) -> Response {
     match node.is_ready() {
         true => "ready\n".into_response(),
@@ -232,7 +216,7 @@ async fn readiness(State(node): Shared) -> Response {
 }
 
 async fn cores(State(node): Shared) -> Json<Value> {
-    let fills = ask::how_full(&node.control).await;
+    let fills = ask::fills(&node.control).await;
     Json(status::cores(&node, &fills, executors::Now::read().monotonic_ns))
 }
 
@@ -242,11 +226,11 @@ async fn list(State(node): Shared, uri: Uri, kind: Kind) -> Response {
             let (answer, unanswered) = ask::list(&node.control, page.question).await;
             Json(lists::page(page, answer, unanswered)).into_response()
         }
-        Err(error) => refusal(StatusCode::BAD_REQUEST, error),
+        Err(error) => error_answer(StatusCode::BAD_REQUEST, error),
     }
 }
 
-/// Lets nobody in without the token, if there is one.
+/// Refuses requests without the token, if there is one.
 async fn check_token(State(node): Shared, request: Request, next: Next) -> Response {
     let settings = node.settings();
     let Some(token) = &settings.metrics.token else { return next.run(request).await };
@@ -254,10 +238,9 @@ async fn check_token(State(node): Shared, request: Request, next: Next) -> Respo
     match given.and_then(|given| given.strip_prefix("Bearer ")) {
         Some(given) if is_same(given.trim(), token) => next.run(request).await,
         _ => {
-            let error =
-                "this needs the token of `[metrics] token`: send `Authorization: Bearer TOKEN`";
+            let error = "this page needs `[metrics] token`: send `Authorization: Bearer TOKEN`";
             let challenge = [(header::WWW_AUTHENTICATE, "Bearer")];
-            (challenge, refusal(StatusCode::UNAUTHORIZED, error)).into_response()
+            (challenge, error_answer(StatusCode::UNAUTHORIZED, error)).into_response()
         }
     }
 }
@@ -268,18 +251,18 @@ async fn not_found(uri: Uri) -> Response {
          connections, subscriptions, topics",
         uri.path()
     );
-    refusal(StatusCode::NOT_FOUND, error)
+    error_answer(StatusCode::NOT_FOUND, error)
 }
 
 async fn not_allowed(method: Method) -> Response {
-    let error = format!("{method} is not served: everything here is for reading, use GET");
-    refusal(StatusCode::METHOD_NOT_ALLOWED, error)
+    let error = format!("{method} is not served: all pages are read-only, use GET");
+    error_answer(StatusCode::METHOD_NOT_ALLOWED, error)
 }
 
-/// What every answer has.
-async fn finish(mut response: Response) -> Response {
+/// Adds the headers that every answer has.
+async fn add_headers(mut response: Response) -> Response {
     let headers = response.headers_mut();
-    // One answer per connection: an idle one would hold a place until its lifetime ends.
+    // One answer per connection: an idle connection would hold a place until its lifetime ends.
     headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));

@@ -1,11 +1,11 @@
-//! Commands to the cores, from any thread: the only way anything but a client reaches a broker that
-//! runs.
+//! Commands to the cores, from any thread: the only way for anything but a client to reach a running
+//! broker.
 //!
-//! Made by `server`, used by whoever asks or tells the cores something; each core's `desk` carries a
+//! Made by `start`. Used by the admin pages, reloads and the watchdog; each core's `desk` carries a
 //! command out in its next turn.
 //!
 //! # Always true
-//! - A core never waits for whoever asked: an answer nobody takes is dropped.
+//! - A core never waits for the thread that sent a command: an answer that nobody receives is dropped.
 //! - Commands of one sender to one core are carried out in order.
 
 use std::sync::Arc;
@@ -14,25 +14,25 @@ use std::sync::mpsc::{self, Receiver, SyncSender};
 use blipmq::broker::inspect::{Answer, Question};
 use blipmq::config::Settings;
 
-/// Commands a core may have waiting. One that has so many does not run.
+/// Commands that may wait for a core. A core with so many waiting commands does not run.
 const COMMANDS_MAX: usize = 256;
 
-/// Where an answer goes. Called on the core's thread, so it hands over and does not work.
+/// Where an answer goes. Called on the core's thread, so it may only hand the answer over.
 pub type Reply<T> = Box<dyn FnOnce(T) + Send>;
 
-/// What a core is told or asked.
+/// What a core is asked to do.
 pub enum Command {
-    /// Whether it runs.
+    /// Answer: the core does its turns.
     Ping(Reply<()>),
-    /// To work by other settings.
+    /// Apply these settings.
     Reload(Arc<Settings>, Reply<()>),
-    /// How full it is.
+    /// Report how full its queues and buffers are.
     Fill(Reply<Fill>),
-    /// What it has.
+    /// List connections, subscriptions or topics.
     Inspect(Question, Reply<Answer>),
 }
 
-/// How full a core is, where only it can tell.
+/// How full a core is, where only the core itself knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Fill {
     /// Letters from other cores that wait to be read.
@@ -41,24 +41,24 @@ pub struct Fill {
     pub receive_buffers_free: usize,
 }
 
-/// A core has not carried out its last commands: it is stuck, or has ended.
+/// A core has too many waiting commands: it is stuck, or has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CoreBusy;
 
-/// Reaches every core.
+/// The sending ends of all cores.
 #[derive(Clone)]
 pub struct Control {
     commands: Arc<[SyncSender<Command>]>,
     wake: Arc<dyn Fn(usize) + Send + Sync>,
 }
 
-/// The ends of `cores` cores, one each.
+/// A command channel for each core.
 pub fn channels(cores: usize) -> (Vec<SyncSender<Command>>, Vec<Receiver<Command>>) {
     (0..cores).map(|_| mpsc::sync_channel(COMMANDS_MAX)).unzip()
 }
 
 impl Control {
-    /// Of the senders that `channels` made, once the cores run. `wake` wakes a core if it sleeps.
+    /// Joins the senders of [`channels`]. `wake` wakes a core if it sleeps.
     pub fn new(
         commands: Vec<SyncSender<Command>>,
         wake: impl Fn(usize) + Send + Sync + 'static,
@@ -66,13 +66,12 @@ impl Control {
         Control { commands: commands.into(), wake: Arc::new(wake) }
     }
 
-    /// How many cores there are.
     pub fn cores(&self) -> usize {
         self.commands.len()
     }
 
-    /// Hands a command to a core, and wakes it if it sleeps.
-    pub fn tell(&self, core: usize, command: Command) -> Result<(), CoreBusy> {
+    /// Sends a command to a core, and wakes the core if it sleeps.
+    pub fn send(&self, core: usize, command: Command) -> Result<(), CoreBusy> {
         self.commands[core].try_send(command).map_err(|_| CoreBusy)?;
         (self.wake)(core);
         Ok(())

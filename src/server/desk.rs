@@ -7,9 +7,9 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 
+use blipmq::broker::frontends::notice::{Event, Notice};
 use blipmq::broker::inspect::{Answer, Inspection};
-use blipmq::broker::letter::Letter;
-use blipmq::broker::notice::{Event, Notice};
+use blipmq::broker::mesh::Message;
 use blipmq::broker::{Broker, ConnectionId, Now, Peer};
 use blipmq::config::Choice;
 use executors::{Io, Observed, Ring};
@@ -34,7 +34,7 @@ impl Desk {
         &mut self,
         broker: &mut Broker,
         now: Now,
-        io: &Io<Letter, R>,
+        io: &Io<Message, R>,
         command: Command,
     ) {
         match command {
@@ -56,7 +56,7 @@ impl Desk {
 
 impl Beside for Desk {
     /// Carries out what came from other threads, and a slice of the oldest question.
-    fn turn<R: Ring>(&mut self, broker: &mut Broker, now: Now, io: &Io<Letter, R>) -> bool {
+    fn turn<R: Ring>(&mut self, broker: &mut Broker, now: Now, io: &Io<Message, R>) -> bool {
         self.turns.turns.add(1);
         while let Ok(command) = self.commands.try_recv() {
             self.carry_out(broker, now, io, command);

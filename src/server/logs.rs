@@ -1,13 +1,13 @@
-//! The log: lines on stderr, for people or as JSON, bounded in number and never waited for.
+//! The log: lines on stderr, for people or as JSON, bounded in number, and without waiting.
 //!
 //! Made by `server` before anything else runs. Connections and changes of state are logged, never
 //! single messages.
 //!
 //! # Always true
-//! - Whoever logs never waits: lines go to a thread of their own, and are left out, counted, if stderr
-//!   takes none. A stderr that is closed or full stops nothing.
-//! - A place in the code logs at most [`LINES_PER_SECOND`] lines a second; how many more there were is
-//!   one line.
+//! - A thread that logs never waits: a thread of the log writes the lines, and lines that stderr does
+//!   not accept are left out and counted. A stderr that is closed or full stops nothing.
+//! - A place in the code logs at most [`LINES_PER_SECOND`] lines a second; one line reports how many
+//!   more there were.
 
 mod limit;
 
@@ -26,13 +26,13 @@ use tracing_subscriber::{Registry, reload};
 
 use limit::Limiter;
 
-/// Lines that wait for stderr.
+/// Lines that may wait for stderr.
 const LINES_MAX: usize = 4_096;
 /// Lines a second that one place in the code may log.
 const LINES_PER_SECOND: u32 = 10;
-/// How long the end of the process waits for stderr to take the last lines.
-const LAST_WORDS: Duration = Duration::from_secs(1);
-/// What events about left out lines call themselves, so that they are not left out.
+/// How long a flush waits for stderr to accept the last lines.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
+/// The target of events about lines that were left out, so that those events are not left out.
 const LEFT_OUT: &str = "blipmq::left_out";
 
 /// The log of the process.
@@ -42,30 +42,30 @@ pub struct Logs {
     lines: Lines,
 }
 
-/// Where lines go.
+/// The way of a line to the thread of the log.
 #[derive(Clone)]
 struct Lines {
     sender: SyncSender<Task>,
     left_out: Arc<AtomicU64>,
 }
 
-/// What the thread of the log does.
+/// A task of the thread of the log.
 enum Task {
-    /// Writes a line.
+    /// Write a line.
     Write(Vec<u8>),
-    /// Looks after lines that were left out, in a while.
+    /// Wait for the end of the limiter's window, and then report the lines it left out.
     Sweep,
-    /// Says that all before was written.
-    End(SyncSender<()>),
+    /// Answer when all lines before are written.
+    Flush(SyncSender<()>),
 }
 
 impl Logs {
-    /// From now on what is logged is seen. Once per process.
-    pub fn begin(logging: &Logging) -> io::Result<Logs> {
+    /// Starts the log of this process. To be called once.
+    pub fn start(logging: &Logging) -> io::Result<Logs> {
         let (sender, tasks) = mpsc::sync_channel(LINES_MAX);
         let lines = Lines { sender: sender.clone(), left_out: Arc::default() };
         let limiter = Limiter::new(LINES_PER_SECOND, move || {
-            // If it does not fit, lines wait: the thread looks by itself after each.
+            // If the channel is full, lines wait in it, and the thread sweeps after each of them.
             let _ = sender.try_send(Task::Sweep);
         });
         let (levels, level) = reload::Layer::new(levels(logging.level));
@@ -84,20 +84,20 @@ impl Logs {
         Ok(Logs { level, lines })
     }
 
-    /// From now on so much is logged.
+    /// Changes how much is logged.
     pub fn set_level(&self, level: LogLevel) {
-        self.level.reload(levels(level)).expect("the log is there as long as the process");
+        self.level.reload(levels(level)).expect("the log lives as long as the process");
     }
 
-    /// Waits until everything is written, but not for a stderr that takes nothing.
-    pub fn end(&self) {
-        let deadline = Instant::now() + LAST_WORDS;
-        let (done, wait) = mpsc::sync_channel(1);
+    /// Waits until every line is written, but not for a stderr that accepts no data.
+    pub fn flush(&self) {
+        let deadline = Instant::now() + FLUSH_TIMEOUT;
+        let (sender, flushed) = mpsc::sync_channel(1);
         loop {
-            match self.lines.sender.try_send(Task::End(done.clone())) {
+            match self.lines.sender.try_send(Task::Flush(sender.clone())) {
                 Ok(()) => {
                     let left = deadline.saturating_duration_since(Instant::now());
-                    let _ = wait.recv_timeout(left);
+                    let _ = flushed.recv_timeout(left);
                     return;
                 }
                 Err(TrySendError::Full(_)) if Instant::now() < deadline => {
@@ -117,12 +117,12 @@ fn levels(level: LogLevel) -> Targets {
         LogLevel::Debug => Level::DEBUG,
         LogLevel::Trace => Level::TRACE,
     };
-    // glommio warns of limits that only its file I/O would need; `preflight` checks ours. What it says
-    // below that is of no use to operators.
+    // glommio warns of limits that only its file I/O would need; `preflight` checks those of the
+    // broker. Its other events are of no use to operators.
     Targets::new().with_default(level).with_target("glommio", Level::ERROR)
 }
 
-/// The thread of the log.
+/// Runs the thread of the log.
 fn write_lines(
     tasks: &Receiver<Task>,
     limiter: &Limiter,
@@ -135,25 +135,25 @@ fn write_lines(
             None => tasks.recv().map_err(|_| RecvTimeoutError::Disconnected),
         };
         match task {
-            // Nobody may read it, and there is nobody else to tell.
+            // A line that cannot be written is lost: there is nowhere else to report the failure.
             Ok(Task::Write(line)) => {
                 let _ = out.write_all(&line);
             }
             Ok(Task::Sweep) | Err(RecvTimeoutError::Timeout) => {}
-            Ok(Task::End(done)) => {
-                // Whatever their age: there is no later.
-                limiter.sweep(Instant::now() + LAST_WORDS);
+            Ok(Task::Flush(flushed)) => {
+                // Also lines whose window has not ended: after a flush the process may end.
+                limiter.sweep(Instant::now() + FLUSH_TIMEOUT);
                 while let Ok(Task::Write(line)) = tasks.try_recv() {
                     let _ = out.write_all(&line);
                 }
-                let _ = done.send(());
+                let _ = flushed.send(());
             }
             Err(RecvTimeoutError::Disconnected) => return,
         }
         limiter.sweep(Instant::now());
         let lines = left_out.swap(0, Ordering::Relaxed);
         if lines > 0 {
-            tracing::warn!(target: LEFT_OUT, "{lines} lines were left out: stderr took none");
+            tracing::warn!(target: LEFT_OUT, "{lines} lines were left out: stderr accepted no data");
         }
     }
 }
@@ -167,7 +167,7 @@ impl<'w> MakeWriter<'w> for Lines {
 }
 
 impl Write for Lines {
-    /// Called once a line, with all of it.
+    /// Called once for each line, with the whole line.
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         if self.sender.try_send(Task::Write(line.to_vec())).is_err() {
             self.left_out.fetch_add(1, Ordering::Relaxed);

@@ -1,11 +1,21 @@
 //! The broker process: where sockets and the I/O-free broker meet. Binary only, and thin.
 //!
 //! Called by `cli::serve` with checked settings. [`run`] refuses to start with one clear line, or
-//! runs until it is told to stop and then drains. What signals ask for is in [`run`] too.
+//! runs until a signal asks for a stop and then drains.
+//!
+//! | to learn | read |
+//! |---|---|
+//! | in which order the broker starts | `start` |
+//! | which protocol is served at which address | `listeners` |
+//! | how a core and its executor work together | `relay` |
+//! | how other threads reach a core | `control` |
+//! | what a reload changes | `reload` |
+//! | what an operator sees | `admin`, `logs`, `notify` |
 
 mod admin;
 mod control;
 mod desk;
+mod listeners;
 mod logs;
 mod node;
 mod notify;
@@ -13,125 +23,100 @@ pub mod process;
 mod refusal;
 mod relay;
 pub mod reload;
+mod start;
 mod turns;
 
 use std::fmt::Display;
-use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io::Write;
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, mpsc};
-use std::time::{Duration, SystemTime};
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
-use blipmq::broker::{Broker, Cluster, SERVER_NAME};
 use blipmq::config::Settings;
 use blipmq::limits;
-use blipmq::protocol::CoreId;
-use executors::launch::{Plan, Running, Stopped, launch};
-use executors::listener::Purpose;
+use executors::launch::Stopped;
+use executors::placement;
 use executors::signals::{Asked, Signals};
-use executors::{listener, placement, preflight};
 
-use admin::{AdminHandle, AdminServer};
-use control::Control;
-use desk::Desk;
 use logs::Logs;
-use node::{Addresses, Core, Node};
 use notify::Supervisor;
-use relay::Relay;
-use reload::{Configuration, Reloader, Source};
+use reload::Source;
+use start::{RunningBroker, start};
 
 const _: () = assert!(placement::CORES_MAX == limits::CORES_MAX);
 
-const CLIENTS: Purpose = Purpose { of: "clients", change: "--bind or `[server] bind_addr`" };
-const NATS_CLIENTS: Purpose = Purpose {
-    of: "NATS clients",
-    change: "--nats-bind or `[nats] bind_addr`, or do without NATS: `[nats] enabled = false`",
-};
-
-/// How long the line on stdout may take.
-const READY_PATIENCE: Duration = Duration::from_secs(1);
-
-/// What runs between the start and the stop.
-struct Broking {
-    running: Running,
-    node: Arc<Node>,
-    reloader: Reloader,
-    admin: Option<AdminHandle>,
-}
-
-/// Runs the broker until it is told to stop.
+/// Runs the broker until a signal asks for a stop, and drains it.
 pub fn run(settings: Settings, source: Source) -> ExitCode {
-    // Before any thread starts: threads inherit what is blocked.
+    // Before any thread starts: threads inherit the blocked signals.
     let signals = match Signals::block() {
         Ok(signals) => signals,
-        Err(error) => return refuse(format!("cannot block signals: {error}")),
+        Err(error) => return refuse_start(format!("cannot block signals: {error}")),
     };
-    let logs = match Logs::begin(&settings.logging) {
+    let logs = match Logs::start(&settings.logging) {
         Ok(logs) => logs,
-        Err(error) => return refuse(format!("cannot start the thread of the log: {error}")),
+        Err(error) => return refuse_start(format!("cannot start the thread of the log: {error}")),
     };
     let supervisor = Supervisor::from_environment();
-    let broking = match start(settings, source) {
-        Ok(broking) => broking,
+    let broker = match start(settings, source) {
+        Ok(broker) => broker,
         Err(error) => {
-            logs.end();
+            logs.flush();
             return match error.downcast_ref() {
-                Some(error) => refuse(refusal::text(error)),
-                None => refuse(error),
+                Some(error) => refuse_start(refusal::text(error)),
+                None => refuse_start(error),
             };
         }
     };
-    supervisor.ready(&format!("ready on {}", broking.node.addresses));
-    supervisor.watch(&broking.node);
-    let stops = run_until_stop(&signals, &broking, &logs, &supervisor);
-    broking.node.draining.store(true, Ordering::Relaxed);
-    let drain_timeout_ms = broking.node.settings().server.drain_timeout_ms;
+    supervisor.notify_ready(&format!("ready on {}", broker.node.addresses));
+    supervisor.start_watchdog(&broker.node);
+    let stop_signals = serve_signals_until_stop(&signals, &broker, &logs, &supervisor);
+    broker.node.draining.store(true, Ordering::Relaxed);
+    let drain_timeout_ms = broker.node.settings().server.drain_timeout_ms;
     let drain_timeout = Duration::from_millis(drain_timeout_ms.into());
-    supervisor.stopping(drain_timeout);
-    broking.running.stop_handle().stop(drain_timeout);
-    // Nobody waits for this thread: it ends with the process, or ends it.
-    let logs_too = logs.clone();
-    std::thread::spawn(move || while_stopping(&signals, &logs_too, stops));
-    match broking.running.join() {
+    supervisor.notify_stopping(drain_timeout);
+    broker.executors.stop_handle().stop(drain_timeout);
+    // Never joined: the thread ends with the process, or ends the process.
+    let drain_logs = logs.clone();
+    std::thread::spawn(move || serve_signals_of_drain(&signals, &drain_logs, stop_signals));
+    match broker.executors.join() {
         Stopped::Drained => tracing::info!("stopped, everything accepted was delivered"),
         Stopped::TimedOut => tracing::warn!(
             "stopped after server.drain_timeout_ms: subscribers that did not read were cut off"
         ),
     }
-    if let Some(admin) = broking.admin {
+    if let Some(admin) = broker.admin {
         admin.stop();
     }
-    logs.end();
+    logs.flush();
     ExitCode::SUCCESS
 }
 
-/// Serves signals until one asks for a stop; returns how many of those that stop at once when they come
-/// twice have come.
-fn run_until_stop(
+/// Serves signals until one asks for a stop. Returns how many of the signals that stop the broker at
+/// once when they come twice have come.
+fn serve_signals_until_stop(
     signals: &Signals,
-    broking: &Broking,
+    broker: &RunningBroker,
     logs: &Logs,
     supervisor: &Supervisor,
 ) -> u32 {
     loop {
         match signals.wait() {
             Ok(Asked::Reload) => {
-                supervisor.reloading();
-                let reload = broking.reloader.reload();
-                logs.set_level(broking.node.settings().logging.level);
+                supervisor.notify_reloading();
+                let reload = broker.reloader.reload();
+                logs.set_level(broker.node.settings().logging.level);
                 match reload.errors.is_empty() {
                     true => tracing::info!("reloaded: {reload}"),
                     false => tracing::error!("not reloaded: {reload}"),
                 }
-                supervisor.ready(&format!("reload {}: {reload}", reload.outcome()));
+                supervisor.notify_ready(&format!("reload {}: {reload}", reload.outcome()));
             }
             Ok(Asked::Drain) => {
-                tracing::info!("SIGUSR2: stopping, SIGTERM twice to stop at once");
+                tracing::info!("SIGUSR2: stopping; send SIGTERM twice to stop at once");
                 return 0;
             }
             Ok(Asked::Stop(signal)) => {
-                tracing::info!("{signal}: stopping, once more to stop at once");
+                tracing::info!("{signal}: stopping; send it again to stop at once");
                 return 1;
             }
             Err(error) => {
@@ -142,17 +127,18 @@ fn run_until_stop(
     }
 }
 
-/// Hears of further signals during the stop, `stops` of which asked for it.
-fn while_stopping(signals: &Signals, logs: &Logs, mut stops: u32) {
+/// Serves signals during the drain, after `stop_signals` of those that stop the broker at once when
+/// they come twice.
+fn serve_signals_of_drain(signals: &Signals, logs: &Logs, mut stop_signals: u32) {
     while let Ok(asked) = signals.wait() {
         match asked {
             Asked::Reload => tracing::warn!("SIGHUP: not reloaded, the broker is stopping"),
             Asked::Drain => {}
             Asked::Stop(signal) => {
-                stops += 1;
-                if stops == 2 {
+                stop_signals += 1;
+                if stop_signals == 2 {
                     tracing::warn!("{signal} again: stopped without delivering the rest");
-                    logs.end();
+                    logs.flush();
                     std::process::exit(1);
                 }
             }
@@ -160,112 +146,8 @@ fn while_stopping(signals: &Signals, logs: &Logs, mut stops: u32) {
     }
 }
 
-/// One line on stderr, which nobody may be reading.
-fn refuse(error: impl Display) -> ExitCode {
+/// Prints why the broker does not start. A failure to print is ignored: nobody may be reading stderr.
+fn refuse_start(error: impl Display) -> ExitCode {
     let _ = writeln!(std::io::stderr(), "blipmq: {error}");
     ExitCode::FAILURE
-}
-
-/// Says on stdout that clients can connect: scripts wait for this line. On a thread of its own, because
-/// a stdout that takes nothing must not keep the broker from hearing signals.
-fn say_ready(line: String) {
-    let (said, wait) = mpsc::channel();
-    let say = move || {
-        let mut stdout = std::io::stdout();
-        let _ = said.send(writeln!(stdout, "{line}").and_then(|()| stdout.flush()));
-    };
-    let begun = std::thread::Builder::new().name("ready".to_owned()).spawn(say);
-    let failure = match begun.map(|_| wait.recv_timeout(READY_PATIENCE)) {
-        Ok(Ok(Ok(()))) => return,
-        Ok(Ok(Err(error))) | Err(error) => error.to_string(),
-        Ok(Err(_)) => "it takes nothing".to_owned(),
-    };
-    tracing::warn!(
-        "the line that tells scripts that clients can connect is not on stdout: {failure}"
-    );
-}
-
-fn start(settings: Settings, source: Source) -> Result<Broking, Box<dyn std::error::Error>> {
-    let cpus = placement::choose(settings.server.cores.as_deref())?;
-    preflight::check(cpus.len(), settings.server.max_connections)?;
-    // In the order of `relay::LISTENERS`.
-    let mut listeners = vec![listener::bind(settings.server.bind_addr, CLIENTS)?];
-    if settings.nats.enabled {
-        listeners.push(listener::bind(settings.nats.bind_addr, NATS_CLIENTS)?);
-    }
-    let blip_addr = listeners[0].local_addr()?;
-    let nats_addr = listeners.get(1).map(|nats| nats.local_addr()).transpose()?;
-    let admin = match settings.metrics.enabled {
-        true => Some(AdminServer::bind(settings.metrics.bind_addr)?),
-        false => None,
-    };
-
-    let configuration = Arc::new(Configuration::new(source.file.clone(), settings));
-    let settings = configuration.settings();
-    let of_core = |cpu: &usize| Core { cpu: *cpu, counters: Arc::default(), turns: Arc::default() };
-    let cores: Vec<Core> = cpus.iter().map(of_core).collect();
-    // RandomState is seeded by the system: enough to tell one start from another.
-    let server_id = RandomState::new().build_hasher().finish();
-    let max_connections = settings.server.max_connections;
-    let busy_poll = Duration::from_micros(settings.server.busy_poll_us.into());
-    let mut cluster = Cluster::new(cpus.len() as u16, server_id, settings);
-    if let Some(nats_addr) = nats_addr {
-        cluster.nats_addr = nats_addr;
-    }
-    rustix::rand::getrandom(&mut cluster.nonce_key, rustix::rand::GetRandomFlags::empty())
-        .map_err(|error| format!("the system gives no random bytes: {error}"))?;
-    let (memory, topics, shards) = (cluster.memory.clone(), cluster.topics.clone(), cluster.shards);
-    let cpu_list = placement::print(&cpus);
-    let plan = Plan {
-        cpus,
-        listeners,
-        connections_max: max_connections,
-        messages_max: limits::MESH_LETTERS_MAX,
-        linger: Duration::from_millis(limits::LINGER_MS),
-        busy_poll,
-    };
-    let (senders, receivers) = control::channels(cores.len());
-    // Each core takes its own, on its own thread.
-    let receivers: Arc<[_]> = receivers.into_iter().map(|end| Mutex::new(Some(end))).collect();
-    let of_cores = cores.clone();
-    let running = launch(plan, move |core| {
-        let Core { counters, turns, .. } = of_cores[core].clone();
-        let broker = Broker::new(CoreId(core as u16), cluster.clone(), counters);
-        let commands = receivers[core].lock().expect("taking one does not panic").take();
-        let commands = commands.expect("a core is made once");
-        Relay { broker, beside: Desk::new(commands, turns) }
-    })?;
-    let wake = running.wake_handle();
-    let control = Control::new(senders, move |core| wake.wake(core));
-    let metrics_addr = admin.as_ref().map(AdminServer::local_addr);
-    let node = Arc::new(Node {
-        server_id,
-        started: SystemTime::now(),
-        addresses: Addresses { blip: blip_addr, nats: nats_addr, metrics: metrics_addr },
-        shards,
-        cores,
-        control: control.clone(),
-        memory,
-        topics,
-        configuration: configuration.clone(),
-        draining: AtomicBool::new(false),
-    });
-    let admin = admin.map(|server| server.serve(node.clone())).transpose()?;
-    let file = configuration.snapshot().file;
-    let file = file.map_or("none".to_owned(), |file| file.display().to_string());
-    let version = env!("CARGO_PKG_VERSION");
-    tracing::info!(
-        version,
-        cores = cpu_list,
-        shards,
-        configuration = file,
-        "ready on {}",
-        node.addresses
-    );
-    say_ready(format!(
-        "{SERVER_NAME} is ready on {}, cores {cpu_list}, {shards} shards",
-        node.addresses
-    ));
-    let reloader = Reloader { source, configuration, control, tuning: running.tuning() };
-    Ok(Broking { running, node, reloader, admin })
 }

@@ -1,18 +1,18 @@
-//! The broker process as its operator sees it: what it is, where it is, what its cores count.
+//! The broker process as an operator sees it: identity, addresses, limits, counters of the cores.
 //!
-//! Made by `server` when the cores run; read by the admin pages.
+//! Made by `start` when the cores run; read by the admin pages.
 
-use std::fmt;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::SystemTime;
 
+use blipmq::broker::Protocol;
 use blipmq::broker::counters::Counters;
 use blipmq::broker::memory::Memory;
 use blipmq::config::Settings;
 
 use super::control::Control;
+use super::listeners::Addresses;
 use super::process::Process;
 use super::reload::Configuration;
 use super::turns::Turns;
@@ -20,89 +20,60 @@ use super::turns::Turns;
 /// What one core counts.
 #[derive(Debug, Clone)]
 pub struct Core {
-    /// The CPU it is pinned to.
+    /// The CPU that the core's executor is pinned to.
     pub cpu: usize,
-    /// Of its broker.
+    /// The counters of its broker.
     pub counters: Arc<Counters>,
-    /// Of its executor.
+    /// The counters of its executor.
     pub turns: Arc<Turns>,
 }
 
-/// Where the broker listens.
-#[derive(Debug, Clone, Copy)]
-pub struct Addresses {
-    /// Clients of BLIP/1.
-    pub blip: SocketAddr,
-    /// NATS clients.
-    pub nats: Option<SocketAddr>,
-    /// The admin pages.
-    pub metrics: Option<SocketAddr>,
-}
-
-impl fmt::Display for Addresses {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.blip)?;
-        if let Some(nats) = self.nats {
-            write!(f, ", NATS on {nats}")?;
-        }
-        if let Some(metrics) = self.metrics {
-            write!(f, ", metrics on http://{metrics}/metrics")?;
-        }
-        Ok(())
-    }
-}
-
-/// The process.
+/// The broker process.
 pub struct Node {
     /// New at every start.
     pub server_id: u64,
-    /// When it became ready.
+    /// When the broker became ready.
     pub started: SystemTime,
-    /// Where it listens.
     pub addresses: Addresses,
     /// Shards that topics are hashed to.
     pub shards: u16,
-    /// Its cores, in their order.
+    /// The cores, by their number.
     pub cores: Vec<Core>,
-    /// Asks them.
     pub control: Control,
-    /// What all cores hold.
+    /// Memory of messages, over all cores.
     pub memory: Memory,
     /// Topics of all cores.
     pub topics: Arc<AtomicU32>,
-    /// What is in force, and how it came to be.
     pub configuration: Arc<Configuration>,
-    /// It has been told to stop.
+    /// A stop has begun.
     pub draining: AtomicBool,
 }
 
 /// A bound of the broker, and how much of it is used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limit {
-    /// What it is a bound of.
+    /// The name of what is bounded.
     pub name: &'static str,
-    /// How much there is.
     pub used: u64,
-    /// How much there may be.
     pub limit: u64,
-    /// `bytes`, or nothing for things that are counted.
+    /// `bytes`, or empty for things that are counted.
     pub unit: &'static str,
-    /// What sets it.
+    /// The setting of the limit: a key of the configuration, or a command.
     pub key: &'static str,
 }
 
 impl Node {
-    /// A number over all cores.
+    /// The sum of a number over all cores.
     pub fn sum(&self, of_core: impl Fn(&Core) -> u64) -> u64 {
         self.cores.iter().map(of_core).sum()
     }
 
-    /// Whether it goes on accepting.
+    /// Whether the broker accepts connections.
     pub fn is_ready(&self) -> bool {
         !self.draining.load(Ordering::Relaxed)
     }
 
-    /// What is in force.
+    /// The active settings.
     pub fn settings(&self) -> Arc<Settings> {
         self.configuration.settings()
     }
@@ -138,14 +109,14 @@ impl Node {
 
 /// Connections open now.
 pub fn connections(counters: &Counters) -> u64 {
-    // Closed first: what closes between both reads was opened before, so the difference cannot fall
-    // below zero; saturating, because another core's stores may be seen late.
+    // Closed ones first: a connection that closes between the two reads was opened before, so the
+    // difference cannot fall below zero. Saturating, because stores of another core may be seen late.
     let closed = counters.connections_closed.get();
     counters.connections_opened.get().saturating_sub(closed)
 }
 
-/// Those of them that are NATS clients.
+/// NATS connections open now.
 pub fn nats_connections(counters: &Counters) -> u64 {
-    let closed = counters.nats_connections_closed.get();
-    counters.nats_connections_opened.get().saturating_sub(closed)
+    let closed = counters.closed_by(Protocol::Nats as usize).get();
+    counters.opened_by(Protocol::Nats as usize).get().saturating_sub(closed)
 }

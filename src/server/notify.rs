@@ -1,8 +1,8 @@
-//! What a supervisor is told: systemd's notify protocol, which others speak too.
+//! Notifications to the supervisor, in systemd's notify protocol, which other supervisors speak too.
 //!
-//! Used by `server`. Lines go to the datagram socket that `NOTIFY_SOCKET` names; without it nobody is
-//! told anything. With `WATCHDOG_USEC` it is told regularly that every core does its turns, and a broker
-//! with a core that does not is restarted.
+//! Used by `server`. Lines go to the datagram socket that `NOTIFY_SOCKET` names; without it there are
+//! no notifications. With `WATCHDOG_USEC` the supervisor expects a regular sign that every core does
+//! its turns, and restarts a broker with a stuck core.
 //!
 //! # Always true
 //! - The watchdog is fed only after every core has answered in time.
@@ -18,21 +18,21 @@ use std::time::{Duration, Instant};
 
 use super::control::{Command, Control};
 use super::node::Node;
-use super::reload::wait_for_all;
+use super::reload::command_all_cores;
 
-/// How long a supervisor may take to take a line.
-const PATIENCE: Duration = Duration::from_secs(1);
-/// What a stop may take beyond `drain_timeout_ms`.
+/// How long the supervisor's socket may take to accept a line.
+const SEND_TIMEOUT: Duration = Duration::from_secs(1);
+/// How much longer than `drain_timeout_ms` a stop may take.
 const STOP_MARGIN: Duration = Duration::from_secs(5);
 
-/// Whoever supervises this process, if somebody does.
+/// The supervisor of this process, if there is one.
 #[derive(Debug, Clone)]
 pub struct Supervisor {
     socket: Option<Arc<UnixDatagram>>,
 }
 
 impl Supervisor {
-    /// Whom the environment names.
+    /// The supervisor that the environment names.
     pub fn from_environment() -> Supervisor {
         let Some(name) = env::var_os("NOTIFY_SOCKET") else { return Supervisor { socket: None } };
         match connect(&name) {
@@ -44,35 +44,35 @@ impl Supervisor {
         }
     }
 
-    fn tell(&self, lines: &str) {
+    fn send(&self, lines: &str) {
         let Some(socket) = &self.socket else { return };
         if let Err(error) = socket.send(lines.as_bytes()) {
-            tracing::warn!("the supervisor was not told {:?}: {error}", lines.lines().next());
+            tracing::warn!("cannot send {:?} to the supervisor: {error}", lines.lines().next());
         }
     }
 
-    /// Clients can connect.
-    pub fn ready(&self, status: &str) {
-        self.tell(&format!("READY=1\nSTATUS={status}"));
+    /// Reports that clients can connect.
+    pub fn notify_ready(&self, status: &str) {
+        self.send(&format!("READY=1\nSTATUS={status}"));
     }
 
-    /// A reload has begun; `ready` follows.
-    pub fn reloading(&self) {
+    /// Reports that a reload has begun; `notify_ready` ends it.
+    pub fn notify_reloading(&self) {
         let now_us = executors::Now::read().monotonic_ns / 1_000;
-        self.tell(&format!("RELOADING=1\nMONOTONIC_USEC={now_us}"));
+        self.send(&format!("RELOADING=1\nMONOTONIC_USEC={now_us}"));
     }
 
-    /// The stop has begun, and may take so long.
-    pub fn stopping(&self, drain_timeout: Duration) {
+    /// Reports that the stop has begun, and how long it may take.
+    pub fn notify_stopping(&self, drain_timeout: Duration) {
         let within_us = (drain_timeout + STOP_MARGIN).as_micros();
-        self.tell(&format!(
-            "STOPPING=1\nSTATUS=delivering what was accepted\nEXTEND_TIMEOUT_USEC={within_us}"
+        self.send(&format!(
+            "STOPPING=1\nSTATUS=delivering accepted messages\nEXTEND_TIMEOUT_USEC={within_us}"
         ));
     }
 
-    /// Tells it from now on that every core runs, as often as it wants to hear it. The thread ends with
-    /// the process.
-    pub fn watch(&self, node: &Arc<Node>) {
+    /// Starts the thread that feeds the watchdog, if the supervisor has one. The thread ends with the
+    /// process.
+    pub fn start_watchdog(&self, node: &Arc<Node>) {
         let variable = |name| env::var(name).ok();
         let interval = watchdog_interval(
             variable("WATCHDOG_USEC").as_deref(),
@@ -84,7 +84,7 @@ impl Supervisor {
         let watch = move || {
             loop {
                 let begun = Instant::now();
-                supervisor.feed(&node.control, interval, !node.is_ready());
+                supervisor.feed_watchdog(&node.control, interval, !node.is_ready());
                 std::thread::sleep(interval.saturating_sub(begun.elapsed()));
             }
         };
@@ -93,19 +93,19 @@ impl Supervisor {
         }
     }
 
-    /// Feeds the watchdog if every core answers. Cores that stop end one after the other: until they
-    /// have, the supervisor's timeout of the stop is what counts.
-    fn feed(&self, control: &Control, patience: Duration, stops: bool) {
-        let stuck = match stops {
+    /// Feeds the watchdog if every core answers. During a stop the cores are not asked, because they
+    /// end one after the other; then the supervisor's own timeout of the stop applies.
+    fn feed_watchdog(&self, control: &Control, timeout: Duration, stopping: bool) {
+        let stuck = match stopping {
             true => Vec::new(),
-            false => wait_for_all(control, patience, Command::Ping),
+            false => command_all_cores(control, timeout, Command::Ping),
         };
         match stuck.is_empty() {
-            true => self.tell("WATCHDOG=1"),
+            true => self.send("WATCHDOG=1"),
             false => tracing::error!(
                 cores = ?stuck,
                 "cores do not answer within {} ms: the watchdog is not fed",
-                patience.as_millis()
+                timeout.as_millis()
             ),
         }
     }
@@ -113,7 +113,7 @@ impl Supervisor {
 
 fn connect(name: &OsStr) -> io::Result<UnixDatagram> {
     let socket = UnixDatagram::unbound()?;
-    socket.set_write_timeout(Some(PATIENCE))?;
+    socket.set_write_timeout(Some(SEND_TIMEOUT))?;
     match name.as_bytes() {
         [b'@', name @ ..] => socket.connect_addr(&SocketAddr::from_abstract_name(name)?)?,
         _ => socket.connect(name)?,
@@ -121,7 +121,8 @@ fn connect(name: &OsStr) -> io::Result<UnixDatagram> {
     Ok(socket)
 }
 
-/// How often to feed the watchdog: twice as often as it wants, and only if it is meant for us.
+/// How often to feed the watchdog: twice in the time the supervisor allows, and only if the variables
+/// are meant for this process.
 fn watchdog_interval(usec: Option<&str>, pid: Option<&str>, own_pid: u32) -> Option<Duration> {
     let is_ours = pid.is_none_or(|pid| pid.parse() == Ok(own_pid));
     let usec: u64 = usec?.parse().ok().filter(|usec| *usec > 0)?;
@@ -134,7 +135,7 @@ mod tests {
     use crate::server::control::channels;
 
     #[test]
-    fn the_watchdog_is_fed_twice_in_its_time_and_only_if_it_is_ours() {
+    fn the_watchdog_is_fed_twice_in_its_time_and_only_by_the_named_process() {
         let second = Some(Duration::from_secs(1));
         assert_eq!(watchdog_interval(Some("2000000"), None, 7), second);
         assert_eq!(watchdog_interval(Some("2000000"), Some("7"), 7), second);
@@ -144,26 +145,26 @@ mod tests {
         assert_eq!(watchdog_interval(Some("soon"), None, 7), None);
     }
 
-    fn listening() -> (UnixDatagram, Supervisor) {
+    fn supervised() -> (UnixDatagram, Supervisor) {
         let (ours, theirs) = UnixDatagram::pair().expect("a pair of sockets");
         theirs.set_nonblocking(true).expect("a socket option");
         (theirs, Supervisor { socket: Some(Arc::new(ours)) })
     }
 
-    fn heard(socket: &UnixDatagram) -> Option<String> {
+    fn received(socket: &UnixDatagram) -> Option<String> {
         let mut bytes = [0; 256];
         let len = socket.recv(&mut bytes).ok()?;
         Some(String::from_utf8_lossy(&bytes[..len]).into_owned())
     }
 
     #[test]
-    fn the_watchdog_starves_while_a_core_does_not_answer() {
-        let (socket, supervisor) = listening();
+    fn the_watchdog_is_not_fed_while_a_core_does_not_answer() {
+        let (socket, supervisor) = supervised();
         let (senders, receivers) = channels(2);
         let control = Control::new(senders, |_| {});
-        let patience = Duration::from_millis(20);
-        supervisor.feed(&control, patience, false);
-        assert_eq!(heard(&socket), None);
+        let timeout = Duration::from_millis(20);
+        supervisor.feed_watchdog(&control, timeout, false);
+        assert_eq!(received(&socket), None);
         let answer = |receiver: std::sync::mpsc::Receiver<Command>| {
             std::thread::spawn(move || {
                 for command in receiver {
@@ -175,34 +176,35 @@ mod tests {
         };
         let mut receivers = receivers.into_iter();
         answer(receivers.next().expect("two cores"));
-        supervisor.feed(&control, patience, false);
-        assert_eq!(heard(&socket), None, "one answers, the other does not");
+        supervisor.feed_watchdog(&control, timeout, false);
+        assert_eq!(received(&socket), None, "one answers, the other does not");
         answer(receivers.next().expect("two cores"));
-        supervisor.feed(&control, Duration::from_secs(60), false);
-        assert_eq!(heard(&socket).as_deref(), Some("WATCHDOG=1"));
+        supervisor.feed_watchdog(&control, Duration::from_secs(60), false);
+        assert_eq!(received(&socket).as_deref(), Some("WATCHDOG=1"));
     }
 
     #[test]
-    fn cores_that_stop_are_not_asked() {
-        let (socket, supervisor) = listening();
+    fn cores_are_not_asked_during_a_stop() {
+        let (socket, supervisor) = supervised();
         let (senders, receivers) = channels(1);
         drop(receivers);
-        supervisor.feed(&Control::new(senders, |_| {}), Duration::from_millis(20), true);
-        assert_eq!(heard(&socket).as_deref(), Some("WATCHDOG=1"));
+        let control = Control::new(senders, |_| {});
+        supervisor.feed_watchdog(&control, Duration::from_millis(20), true);
+        assert_eq!(received(&socket).as_deref(), Some("WATCHDOG=1"));
     }
 
     #[test]
-    fn a_socket_may_be_a_path_or_abstract() {
+    fn the_socket_of_the_supervisor_is_a_path_or_abstract() {
         let name = format!("blipmq-notify-{}", std::process::id());
         let path = env::temp_dir().join(&name);
         let listener = UnixDatagram::bind(&path).expect("a path of our own");
         connect(path.as_os_str()).expect("it listens").send(b"READY=1").expect("it listens");
-        assert_eq!(heard(&listener).as_deref(), Some("READY=1"));
+        assert_eq!(received(&listener).as_deref(), Some("READY=1"));
         std::fs::remove_file(&path).expect("it is ours");
         let address = SocketAddr::from_abstract_name(&name).expect("a short name");
         let listener = UnixDatagram::bind_addr(&address).expect("a name of our own");
         let socket = connect(OsStr::new(&format!("@{name}"))).expect("it listens");
         socket.send(b"READY=1").expect("it listens");
-        assert_eq!(heard(&listener).as_deref(), Some("READY=1"));
+        assert_eq!(received(&listener).as_deref(), Some("READY=1"));
     }
 }

@@ -1,4 +1,4 @@
-//! What the kernel says of this process: CPU time, memory, files, threads.
+//! What the kernel reports about this process: CPU time, memory, files, threads.
 //!
 //! Called by the admin pages, at every fetch.
 
@@ -7,23 +7,22 @@ use std::fs;
 use rustix::process::{Resource, getrlimit};
 use rustix::time::{ClockId, clock_gettime};
 
-/// The process now. What cannot be read is 0: `/proc` may not be mounted.
+/// The process at one moment. A number that cannot be read is 0: `/proc` may not be mounted.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Process {
     /// CPU time of all threads since the start.
     pub cpu_seconds: f64,
-    /// Memory that is really there.
+    /// Resident memory.
     pub resident_bytes: u64,
     /// Open files, connections among them.
     pub open_files: u64,
-    /// How many may be open.
+    /// The limit on open files.
     pub open_files_max: u64,
-    /// Threads.
     pub threads: u64,
 }
 
 impl Process {
-    /// This process.
+    /// Reads the numbers of this process.
     pub fn read() -> Process {
         let cpu = clock_gettime(ClockId::ProcessCPUTime);
         let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
@@ -45,8 +44,8 @@ pub fn number_in(text: &str, name: &str) -> Option<u64> {
 
 fn open_files() -> u64 {
     const FOLDER: &str = "/proc/self/fd";
-    // The size of the folder is the number of open files since Linux 6.2; before, it is 0, and only
-    // reading all of it tells.
+    // Since Linux 6.2 the size of the folder is the number of open files. Older kernels report 0, and
+    // the entries have to be counted.
     match fs::metadata(FOLDER).map(|folder| folder.len()) {
         Ok(files) if files > 0 => files,
         _ => fs::read_dir(FOLDER).map_or(0, |files| files.count() as u64),
@@ -66,7 +65,7 @@ mod tests {
     }
 
     #[test]
-    fn this_process_has_used_something_of_everything() {
+    fn every_number_of_this_process_is_read() {
         let process = Process::read();
         assert!(process.cpu_seconds > 0.0, "{process:?}");
         assert!(process.resident_bytes > 1 << 20 && process.threads > 0, "{process:?}");
@@ -74,8 +73,8 @@ mod tests {
     }
 
     #[test]
-    fn another_open_file_counts() {
-        // Other tests open and close files meanwhile, so many are opened.
+    fn further_open_files_are_counted() {
+        // Other tests open and close files meanwhile, so this one opens many.
         let before = open_files();
         let files: Vec<_> = (0..200).map(|_| fs::File::open("/dev/null").unwrap()).collect();
         assert!(open_files() >= before + 100, "{before} and 200 more are {}", open_files());

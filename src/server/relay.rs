@@ -6,23 +6,20 @@
 //! file with one of its own.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
-use blipmq::broker::letter::{LANES, Letter};
-use blipmq::broker::notice::Notice;
+use blipmq::broker::mesh::{LANES, Message};
 use blipmq::broker::port::Port;
-use blipmq::broker::{Broker, ConnectionId, Now, Peer, Wire, turn};
+use blipmq::broker::{Broker, ConnectionId, Notice, Now, Peer, Protocol, Slot, turn};
 use blipmq::protocol::CoreId;
 use bytes::Bytes;
 use executors::{Io, Observed, Ring, Service};
-
-/// What is spoken with those who came by each listener, in the order of the executors' plan.
-pub const LISTENERS: [Wire; 2] = [Wire::Blip, Wire::Nats];
 
 /// What a process does on a core beside the broker. The first three methods act; the others only
 /// hear what passes, in its order.
 pub trait Beside {
     /// Runs before the broker's turn; returns whether there is more to do at once.
-    fn turn<R: Ring>(&mut self, broker: &mut Broker, now: Now, io: &Io<Letter, R>) -> bool;
+    fn turn<R: Ring>(&mut self, broker: &mut Broker, now: Now, io: &Io<Message, R>) -> bool;
 
     /// The broker has something for the operator.
     fn notice(&mut self, notice: Notice);
@@ -43,7 +40,7 @@ pub trait Beside {
     fn stopping(&mut self) {}
 
     /// A mesh message is read.
-    fn reads(&mut self, _message: &Letter) {}
+    fn reads(&mut self, _message: &Message) {}
 
     /// The broker sends these ranges.
     fn sends(&mut self, _connection: ConnectionId, _ranges: &[Bytes]) {}
@@ -64,13 +61,15 @@ pub trait Beside {
 /// The service of one core.
 pub struct Relay<B> {
     pub broker: Broker,
+    /// What each listener speaks, in the order of the executors' plan.
+    pub protocols: Arc<[Protocol]>,
     pub beside: B,
 }
 
 /// What a turn of the broker asks of its executor.
 struct Outside<'a, B, R: Ring> {
     now: executors::Now,
-    io: &'a mut Io<Letter, R>,
+    io: &'a mut Io<Message, R>,
     beside: &'a mut B,
 }
 
@@ -95,11 +94,11 @@ impl<B: Beside, R: Ring> Port for Outside<'_, B, R> {
         self.io.close(self.now, outward(connection), last);
     }
 
-    fn try_send(&mut self, to: CoreId, lane: usize, message: Letter) -> Result<(), Letter> {
+    fn try_send(&mut self, to: CoreId, lane: usize, message: Message) -> Result<(), Message> {
         self.io.mesh().try_send(to.0.into(), lane, message)
     }
 
-    fn try_recv(&mut self, from: CoreId, lane: usize) -> Option<Letter> {
+    fn try_recv(&mut self, from: CoreId, lane: usize) -> Option<Message> {
         let message = self.io.mesh().try_recv(from.0.into(), lane)?;
         self.beside.reads(&message);
         Some(message)
@@ -111,7 +110,7 @@ impl<B: Beside, R: Ring> Port for Outside<'_, B, R> {
 }
 
 impl<B: Beside> Service for Relay<B> {
-    type Message = Letter;
+    type Message = Message;
 
     const LANES: usize = LANES;
 
@@ -123,7 +122,7 @@ impl<B: Beside> Service for Relay<B> {
         listener: usize,
         admitted: bool,
     ) {
-        let peer = Peer { protocol: LISTENERS[listener], address };
+        let peer = Peer { protocol: self.protocols[listener], address };
         self.beside.connected(inward(connection), peer, admitted);
         self.broker.connected(time(now), inward(connection), peer, admitted);
     }
@@ -155,7 +154,7 @@ impl<B: Beside> Service for Relay<B> {
         self.broker.wants_input()
     }
 
-    fn turn<R: Ring>(&mut self, now: executors::Now, io: &mut Io<Letter, R>) -> bool {
+    fn turn<R: Ring>(&mut self, now: executors::Now, io: &mut Io<Message, R>) -> bool {
         let busy = self.beside.turn(&mut self.broker, time(now), io);
         let mut outside = Outside { now, io, beside: &mut self.beside };
         busy | turn::turn(&mut self.broker, time(now), &mut outside)
@@ -184,9 +183,9 @@ fn time(now: executors::Now) -> Now {
 }
 
 fn inward(connection: executors::ConnectionId) -> ConnectionId {
-    ConnectionId { slot: connection.slot, generation: connection.generation }
+    ConnectionId { slot: Slot(connection.slot), generation: connection.generation }
 }
 
 fn outward(connection: ConnectionId) -> executors::ConnectionId {
-    executors::ConnectionId { slot: connection.slot, generation: connection.generation }
+    executors::ConnectionId { slot: connection.slot.0, generation: connection.generation }
 }

@@ -1,14 +1,14 @@
-//! Reloading: the configuration file is read again, and what a broker that runs can take of it is
-//! applied.
+//! Reloading: reads the configuration file again, and applies the keys that a running broker can
+//! change.
 //!
-//! Called by `server` on SIGHUP. What was loaded when, and what came of the last reload, is in
-//! [`Configuration`], which the admin pages show.
+//! Called by `server` on SIGHUP. [`Configuration`] knows which settings are active and how the last
+//! reload ended, and the admin pages show it.
 //!
 //! # Always true
-//! - Nothing is applied of a file in which anything is wrong: all that can fail comes before the first
-//!   core is told.
-//! - A core applies all of it in one of its turns.
-//! - No secret is in what is logged or shown.
+//! - Nothing is applied from a file with an error: every step that can fail comes before the first core
+//!   is reloaded.
+//! - A core applies all changes in one of its turns.
+//! - Neither the log nor a page shows a secret.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -22,23 +22,23 @@ use executors::preflight;
 use super::control::{Command, Control};
 use super::refusal;
 
-/// How long a core may take to answer, before and while it is reloaded.
-const PATIENCE: Duration = Duration::from_secs(5);
-/// How long to wait before a core with too many commands is told once more.
-const REST: Duration = Duration::from_millis(1);
+/// How long a core may take to answer, before and during its reload.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+/// The pause before a command is sent again to a core with too many waiting commands.
+const RETRY_INTERVAL: Duration = Duration::from_millis(1);
 
-/// Reads the settings again, or says what is wrong with them, a line each.
-type Read = Box<dyn Fn() -> Result<Settings, String> + Send + Sync>;
+/// Reads the settings again; the error has one line for each problem.
+type ReadSettings = Box<dyn Fn() -> Result<Settings, String> + Send + Sync>;
 
 /// Where the settings come from, and how to read them again.
 pub struct Source {
     /// The file, if there is one.
     pub file: Option<PathBuf>,
     /// The file and the flags of the command line, which win over it.
-    pub read: Read,
+    pub read: ReadSettings,
 }
 
-/// What is in force, and how it came to be.
+/// The active settings, and the reloads so far.
 pub struct Configuration {
     file: Option<PathBuf>,
     state: Mutex<State>,
@@ -52,33 +52,32 @@ struct State {
     last: Option<Reload>,
 }
 
-/// The configuration at one point in time, for whoever shows it.
+/// The reloads up to one moment, for the admin pages.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Snapshot {
-    /// The file it comes from.
+    /// The configuration file, if there is one.
     pub file: Option<PathBuf>,
-    /// When what is in force was read.
+    /// When the active settings were read.
     pub loaded: SystemTime,
     /// Reloads that were applied.
     pub applied: u64,
     /// Reloads that were refused.
     pub refused: u64,
-    /// The last one.
+    /// The last reload.
     pub last: Option<Reload>,
 }
 
-/// What came of a reload.
+/// The outcome of a reload.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Reload {
-    /// From 1; the next has the next number, whatever comes of it.
+    /// Counted from 1, refused reloads included.
     pub number: u64,
-    /// When it was done.
     pub at: SystemTime,
-    /// Keys that have other values since.
+    /// Keys that the reload changed.
     pub applied: Vec<String>,
-    /// Keys that differ in the file, and stay as they are until the next start.
+    /// Keys that differ in the file, and keep their values until the next start.
     pub needs_restart: Vec<String>,
-    /// What is wrong; then nothing was changed.
+    /// What is wrong with the file; then the reload changed nothing.
     pub errors: Vec<String>,
 }
 
@@ -106,7 +105,7 @@ impl fmt::Display for Reload {
 }
 
 impl Configuration {
-    /// As it is at the start.
+    /// The configuration of a broker that starts.
     pub fn new(file: Option<PathBuf>, settings: Settings) -> Configuration {
         let state = State {
             settings: Arc::new(settings),
@@ -119,15 +118,14 @@ impl Configuration {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().expect("nothing panics with it")
+        self.state.lock().expect("nothing panics while it holds the lock")
     }
 
-    /// What is in force.
+    /// The active settings.
     pub fn settings(&self) -> Arc<Settings> {
         self.state().settings.clone()
     }
 
-    /// How it came to be.
     pub fn snapshot(&self) -> Snapshot {
         let state = self.state();
         Snapshot {
@@ -139,8 +137,8 @@ impl Configuration {
         }
     }
 
-    /// Notes what came of a reload: other settings in force, or what is wrong.
-    fn note(&self, outcome: Result<Accepted, Vec<String>>) -> Reload {
+    /// Records the outcome of a reload; accepted settings become the active ones.
+    fn record(&self, outcome: Result<Accepted, Vec<String>>) -> Reload {
         let mut state = self.state();
         let mut reload = Reload {
             number: state.applied + state.refused + 1,
@@ -167,24 +165,23 @@ impl Configuration {
     }
 }
 
-/// Settings in which nothing is wrong.
+/// What a reload is to apply.
 #[derive(Debug)]
 struct Accepted {
+    /// The active settings with the changes that need no restart.
     settings: Arc<Settings>,
     applied: Vec<String>,
     needs_restart: Vec<String>,
 }
 
-/// What can be taken of new settings by a broker in which `old` is in force.
+/// Takes from new settings what a broker with `old` ones can change without a restart.
 fn accept(old: &Settings, new: &Settings) -> Result<Accepted, Vec<String>> {
     let settings = old.reloaded(new);
-    // Two keys can go together in the file and not while one of them waits for a restart.
+    // Two keys may agree in the file and conflict as long as one of them waits for a restart.
     let conflicts = settings.conflicts();
     if !conflicts.is_empty() {
-        let text = |conflict: &dyn fmt::Display| {
-            format!("as long as nothing is restarted this does not go together: {conflict}")
-        };
-        return Err(conflicts.iter().map(|conflict| text(conflict)).collect());
+        let text = |conflict| format!("until the next restart there is a conflict: {conflict}");
+        return Err(conflicts.iter().map(text).collect());
     }
     let names = |by_reload: bool| -> Vec<String> {
         let changes = old.diff(new).into_iter();
@@ -195,27 +192,24 @@ fn accept(old: &Settings, new: &Settings) -> Result<Accepted, Vec<String>> {
     Ok(Accepted { settings: Arc::new(settings), applied, needs_restart })
 }
 
-/// Reloads a broker that runs.
+/// Reloads a running broker.
 pub struct Reloader {
-    /// Where the settings come from.
     pub source: Source,
-    /// What is in force.
     pub configuration: Arc<Configuration>,
-    /// Reaches the cores.
     pub control: Control,
-    /// What the executors do by themselves.
+    /// The settings that the executors use themselves.
     pub tuning: Arc<Tuning>,
 }
 
 impl Reloader {
-    /// Reads the file again and applies what can be applied; tells what came of it.
+    /// Reads the file again, applies what needs no restart, and returns the outcome.
     pub fn reload(&self) -> Reload {
-        let outcome = self.check().inspect(|accepted| self.apply(&accepted.settings));
-        self.configuration.note(outcome)
+        let outcome = self.prepare().inspect(|accepted| self.apply(&accepted.settings));
+        self.configuration.record(outcome)
     }
 
-    /// Everything that can fail.
-    fn check(&self) -> Result<Accepted, Vec<String>> {
+    /// Carries out every step of a reload that can fail.
+    fn prepare(&self) -> Result<Accepted, Vec<String>> {
         if self.source.file.is_none() {
             return Err(vec![
                 "there is no file to read: the broker was started without --config".to_owned(),
@@ -230,23 +224,24 @@ impl Reloader {
             preflight::open_files(self.control.cores(), max_connections)
                 .map_err(|error| lines(refusal::text(&error)))?;
         }
-        let stuck = wait_for_all(&self.control, PATIENCE, Command::Ping);
+        let stuck = command_all_cores(&self.control, ANSWER_TIMEOUT, Command::Ping);
         match stuck.is_empty() {
             true => Ok(accepted),
             false => Err(vec![format!(
-                "core {} does not answer, so it could not be told; look at its CPU, then reload again",
-                listed(&stuck)
+                "core {} does not answer, so it cannot be reloaded; look at the load of its CPU, then \
+                 reload again",
+                list(&stuck)
             )]),
         }
     }
 
     fn apply(&self, settings: &Arc<Settings>) {
-        let stuck =
-            wait_for_all(&self.control, PATIENCE, |reply| Command::Reload(settings.clone(), reply));
+        let reload = |reply| Command::Reload(settings.clone(), reply);
+        let stuck = command_all_cores(&self.control, ANSWER_TIMEOUT, reload);
         if !stuck.is_empty() {
             tracing::error!(
-                "core {} answered before the reload and does not now; it applies it in its next turn",
-                listed(&stuck)
+                "core {} stopped answering during the reload; it applies the reload in its next turn",
+                list(&stuck)
             );
         }
         self.tuning.set_connections_max(settings.server.max_connections);
@@ -254,17 +249,18 @@ impl Reloader {
     }
 }
 
-fn listed(cores: &[usize]) -> String {
+fn list(cores: &[usize]) -> String {
     cores.iter().map(usize::to_string).collect::<Vec<_>>().join(", ")
 }
 
-/// Gives every core a command and waits for their answers; returns the cores that gave none in time.
-pub fn wait_for_all(
+/// Sends a command to every core and waits for the answers. Returns the cores that did not answer in
+/// time.
+pub fn command_all_cores(
     control: &Control,
-    patience: Duration,
+    timeout: Duration,
     command: impl Fn(Box<dyn FnOnce(()) + Send>) -> Command,
 ) -> Vec<usize> {
-    let deadline = Instant::now() + patience;
+    let deadline = Instant::now() + timeout;
     let (sender, answers) = mpsc::channel();
     let mut waiting: Vec<usize> = (0..control.cores()).collect();
     for core in 0..control.cores() {
@@ -273,10 +269,10 @@ pub fn wait_for_all(
             let reply = Box::new(move |()| {
                 let _ = sender.send(core);
             });
-            if control.tell(core, command(reply)).is_ok() || Instant::now() >= deadline {
+            if control.send(core, command(reply)).is_ok() || Instant::now() >= deadline {
                 break;
             }
-            std::thread::sleep(REST);
+            std::thread::sleep(RETRY_INTERVAL);
         }
     }
     drop(sender);
@@ -284,7 +280,7 @@ pub fn wait_for_all(
         let left = deadline.saturating_duration_since(Instant::now());
         match answers.recv_timeout(left) {
             Ok(core) => waiting.retain(|other| *other != core),
-            // In time or not: nobody is left who could answer.
+            // The deadline has passed, or no core is left that could answer.
             Err(_) => break,
         }
     }
@@ -303,19 +299,19 @@ mod tests {
     }
 
     #[test]
-    fn what_a_broker_that_runs_cannot_take_is_named_and_left_as_it_is() {
+    fn keys_that_need_a_restart_are_named_and_keep_their_values() {
         let new = settings("[delivery]\nmax_batch = 7\nfanout_shards = 4\n");
-        let accepted = accept(&Settings::default(), &new).expect("nothing is wrong");
+        let accepted = accept(&Settings::default(), &new).expect("the new settings are valid");
         assert_eq!(accepted.applied, ["delivery.max_batch"]);
         assert_eq!(accepted.needs_restart, ["delivery.fanout_shards"]);
         assert_eq!(*accepted.settings, settings("[delivery]\nmax_batch = 7\n"));
     }
 
     #[test]
-    fn keys_that_go_together_only_after_a_restart_are_refused() {
+    fn keys_that_conflict_until_a_restart_are_refused() {
         let old = settings("[metrics]\nbind_addr = \"0.0.0.0:9090\"\ntoken = \"t\"\n");
         let new = settings("[metrics]\nbind_addr = \"127.0.0.1:9090\"\n");
-        let errors = accept(&old, &new).expect_err("it would be open to everybody until then");
+        let errors = accept(&old, &new).expect_err("metrics would be open to everybody until then");
         assert!(errors.len() == 1 && errors[0].contains("[metrics] token"), "{errors:?}");
     }
 
@@ -324,9 +320,9 @@ mod tests {
         let configuration = Configuration::new(None, Settings::default());
         assert_eq!(configuration.snapshot().last, None);
         let accepted = accept(&Settings::default(), &settings("[delivery]\nmax_batch = 7\n"));
-        let first = configuration.note(accepted);
+        let first = configuration.record(accepted);
         assert_eq!((first.number, first.outcome()), (1, "applied"));
-        let second = configuration.note(Err(vec!["a".to_owned(), "b".to_owned()]));
+        let second = configuration.record(Err(vec!["a".to_owned(), "b".to_owned()]));
         assert_eq!((second.number, second.outcome()), (2, "refused"));
         assert_eq!(second.to_string(), "nothing was changed: a; b");
         let snapshot = configuration.snapshot();
@@ -335,7 +331,7 @@ mod tests {
         assert_eq!(configuration.settings().delivery.max_batch, 7);
     }
 
-    /// Control of cores that are played by a thread each, if it is to answer.
+    /// The control of cores; a thread plays each core that is to answer.
     fn cores(answering: &[bool]) -> (Control, Vec<Receiver<Command>>) {
         let (senders, receivers) = control::channels(answering.len());
         let mut stuck = Vec::new();
@@ -358,19 +354,19 @@ mod tests {
     #[test]
     fn cores_that_do_not_answer_are_named() {
         let (control, _stuck) = cores(&[true, false, true]);
-        let patience = Duration::from_millis(100);
-        assert_eq!(wait_for_all(&control, patience, Command::Ping), [1]);
+        let timeout = Duration::from_millis(100);
+        assert_eq!(command_all_cores(&control, timeout, Command::Ping), [1]);
         let (control, _) = cores(&[true, true]);
-        assert_eq!(wait_for_all(&control, PATIENCE, Command::Ping), [0; 0]);
+        assert_eq!(command_all_cores(&control, ANSWER_TIMEOUT, Command::Ping), [0; 0]);
     }
 
     #[test]
-    fn a_core_that_has_ended_is_not_waited_for() {
+    fn a_command_to_a_core_that_has_ended_is_tried_until_the_timeout() {
         let (control, stuck) = cores(&[true, false]);
         drop(stuck);
-        let begun = Instant::now();
-        let patience = Duration::from_millis(20);
-        assert_eq!(wait_for_all(&control, patience, Command::Ping), [1]);
-        assert!(begun.elapsed() >= patience, "it is told again until then");
+        let start = Instant::now();
+        let timeout = Duration::from_millis(20);
+        assert_eq!(command_all_cores(&control, timeout, Command::Ping), [1]);
+        assert!(start.elapsed() >= timeout, "the command is sent again until then");
     }
 }

@@ -1,6 +1,6 @@
-//! What each core does besides serving: turns, system calls, sleep, shortage of buffers.
+//! What each core's executor counts: turns, system calls, sleep, shortages of buffers.
 //!
-//! Filled by `desk` from what the executor tells; read by the admin pages.
+//! Filled by `desk` from what the executor reports; read by the admin pages.
 
 use blipmq::broker::counters::Counter;
 use blipmq::broker::histogram::Histogram;
@@ -10,22 +10,22 @@ use executors::Observed;
 #[derive(Debug, Default)]
 #[repr(align(128))]
 pub struct Turns {
-    /// Turns of the loop.
+    /// Turns of the core's loop.
     pub turns: Counter,
     /// System calls on the data ring.
     pub enters: Counter,
-    /// Sends that went to the kernel together, for each time something did.
+    /// Sends of each system call that handed over at least one.
     pub enter_sends: Histogram,
     /// Times a connection had more to read and no receive buffer was free.
     pub buffer_shortages: Counter,
-    /// Nanoseconds asleep until the last waking.
+    /// Nanoseconds asleep until the core last woke.
     asleep_ns: Counter,
-    /// When it went to sleep; 0 while it is awake.
+    /// The start of the current sleep; 0 while the core is awake.
     asleep_since_ns: Counter,
 }
 
 impl Turns {
-    /// Counts what the executor tells, on the core's own thread.
+    /// Counts what the executor reports, on the core's own thread.
     pub fn observe(&self, observed: Observed) {
         match observed {
             Observed::Entered { calls, sends } => {
@@ -50,8 +50,8 @@ impl Turns {
 
     /// Nanoseconds asleep until now, in the time of `executors::Now::monotonic_ns`.
     pub fn asleep_ns(&self, now_ns: u64) -> u64 {
-        // Its waking may come between both reads, or have been read here and not there: then the
-        // number is off by one sleep, and right the next time.
+        // The core may wake between the two reads, and its two stores may be seen one without the
+        // other: then the number is off by one sleep, and right at the next read.
         let since_ns = self.asleep_since_ns.get();
         let under_way = if since_ns > 0 { now_ns.saturating_sub(since_ns) } else { 0 };
         self.asleep_ns.get() + under_way
@@ -63,7 +63,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_sleep_counts_while_it_lasts_and_once() {
+    fn a_sleep_is_counted_once_and_while_it_lasts() {
         let turns = Turns::default();
         turns.observe(Observed::Woke { at_ns: 5 });
         turns.observe(Observed::Sleeps { at_ns: 10 });
@@ -75,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn system_calls_without_sends_are_no_batch() {
+    fn a_system_call_without_sends_is_not_counted_as_a_batch() {
         let turns = Turns::default();
         turns.observe(Observed::Entered { calls: 1, sends: 0 });
         turns.observe(Observed::Entered { calls: 2, sends: 48 });

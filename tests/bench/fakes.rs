@@ -1,49 +1,49 @@
-//! Brokers of a few lines that speak NATS or Redis, and do to one message what they are told.
+//! Minimal brokers that speak NATS or Redis and mishandle the tenth message on request.
 //!
-//! Used by `main`. They live until the test's process ends.
+//! Used by `main` and `faults`. The brokers run until the test process ends.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 
-/// What becomes of the tenth message.
+/// The fate of the tenth message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Deed {
-    Deliver,
+pub enum Fault {
+    None,
     Drop,
-    Double,
-    /// It comes after the next.
+    Duplicate,
+    /// The message is delivered after the next one.
     Swap,
-    /// It is dropped, and so are all that follow.
-    Swallow,
-    /// Every connection ends.
+    /// The message and all later ones are dropped.
+    DropAll,
+    /// Every connection is closed.
     Die,
 }
 
-const TENTH: u64 = 10;
-/// What the Redis here wants to hear first, if it wants anything.
+const FAULTY_MESSAGE: u64 = 10;
+/// The password of [`redis_with_password`].
 pub const PASSWORD: &str = "sesame";
 
 struct Hub {
-    deed: Deed,
+    fault: Fault,
     count: u64,
     held: Option<Vec<u8>>,
-    /// Topic, subscription, and where it goes.
+    /// Topic, subscription id and stream of each subscriber.
     subscribers: Vec<(String, String, TcpStream)>,
     connections: Vec<TcpStream>,
 }
 
 type Serve = fn(&Mutex<Hub>, TcpStream) -> Option<()>;
 
-/// Starts one and gives its address.
-fn start(deed: Deed, serve: Serve) -> String {
+/// Starts a broker and returns its address.
+fn start(fault: Fault, serve: Serve) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let addr = listener.local_addr().expect("it listens").to_string();
-    let hub = Hub { deed, count: 0, held: None, subscribers: vec![], connections: vec![] };
+    let addr = listener.local_addr().expect("a listening socket").to_string();
+    let hub = Hub { fault, count: 0, held: None, subscribers: vec![], connections: vec![] };
     let hub = Arc::new(Mutex::new(hub));
     std::thread::spawn(move || {
         for stream in listener.incoming() {
-            let stream = stream.expect("the generator connects");
+            let stream = stream.expect("a connection");
             stream.set_nodelay(true).expect("a socket option");
             hub.lock().unwrap().connections.push(stream.try_clone().expect("a descriptor"));
             let hub = hub.clone();
@@ -54,30 +54,30 @@ fn start(deed: Deed, serve: Serve) -> String {
 }
 
 impl Hub {
-    fn publish(&mut self, topic: &str, payload: Vec<u8>, form: fn(&str, &str, &[u8]) -> Vec<u8>) {
+    fn publish(&mut self, topic: &str, payload: Vec<u8>, encode: fn(&str, &str, &[u8]) -> Vec<u8>) {
         self.count += 1;
         let mut payloads = vec![payload];
-        if self.count == TENTH {
-            match self.deed {
-                Deed::Deliver => {}
-                Deed::Drop => payloads.clear(),
-                Deed::Double => payloads.push(payloads[0].clone()),
-                Deed::Swap => self.held = payloads.pop(),
-                Deed::Swallow => {}
-                Deed::Die => self.connections.iter().for_each(|stream| {
+        if self.count == FAULTY_MESSAGE {
+            match self.fault {
+                Fault::None => {}
+                Fault::Drop => payloads.clear(),
+                Fault::Duplicate => payloads.push(payloads[0].clone()),
+                Fault::Swap => self.held = payloads.pop(),
+                Fault::DropAll => {}
+                Fault::Die => self.connections.iter().for_each(|stream| {
                     let _ = stream.shutdown(std::net::Shutdown::Both);
                 }),
             }
         } else {
             payloads.extend(self.held.take());
         }
-        if self.deed == Deed::Swallow && self.count >= TENTH {
+        if self.fault == Fault::DropAll && self.count >= FAULTY_MESSAGE {
             payloads.clear();
         }
         for payload in &payloads {
-            for (of, subscription, stream) in &self.subscribers {
-                if of == topic {
-                    let _ = (&*stream).write_all(&form(topic, subscription, payload));
+            for (subscribed, subscription, stream) in &self.subscribers {
+                if subscribed == topic {
+                    let _ = (&*stream).write_all(&encode(topic, subscription, payload));
                 }
             }
         }
@@ -97,8 +97,8 @@ fn payload(reader: &mut impl Read, len: usize) -> Option<Vec<u8>> {
     Some(payload)
 }
 
-pub fn nats(deed: Deed) -> String {
-    start(deed, serve_nats)
+pub fn nats(fault: Fault) -> String {
+    start(fault, serve_nats)
 }
 
 fn serve_nats(hub: &Mutex<Hub>, mut stream: TcpStream) -> Option<()> {
@@ -127,12 +127,12 @@ fn serve_nats(hub: &Mutex<Hub>, mut stream: TcpStream) -> Option<()> {
 }
 
 pub fn redis() -> String {
-    start(Deed::Deliver, |hub, stream| serve_redis(hub, stream, false))
+    start(Fault::None, |hub, stream| serve_redis(hub, stream, false))
 }
 
-/// It answers nothing before [`PASSWORD`].
+/// Starts a broker that refuses every command before [`PASSWORD`].
 pub fn redis_with_password() -> String {
-    start(Deed::Deliver, |hub, stream| serve_redis(hub, stream, true))
+    start(Fault::None, |hub, stream| serve_redis(hub, stream, true))
 }
 
 fn serve_redis(hub: &Mutex<Hub>, mut stream: TcpStream, locked: bool) -> Option<()> {

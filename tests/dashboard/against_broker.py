@@ -1,4 +1,4 @@
-"""The dashboard against a real broker: one that is started here with traffic, or one that runs.
+"""The dashboard against a real broker: one started here with traffic, or a running one.
 
 Run by `run.py --binary` or `run.py --url`.
 """
@@ -10,7 +10,7 @@ import urllib.request
 import pages
 from broker import HOSTILE, STALLED, Broker
 
-# What `tests.py` was told.
+# Set by `tests.py`.
 BINARY = None
 URL = None
 TOKEN = "s3cret"
@@ -31,7 +31,7 @@ class Case(unittest.TestCase):
 
 
 class AnyBroker(Case):
-    """What holds for every broker, with traffic or without."""
+    """Tests for every broker, with traffic or without."""
 
     @classmethod
     def setUpClass(cls):
@@ -127,7 +127,7 @@ class Loaded(Case):
         for row in rows[: len(STALLED)]:
             self.assertTrue(row.startswith("orders.> "), row)
         self.assertEqual(page.page.locator("#subscriptions [data-mood=lost]").count(), len(STALLED))
-        # Others make room again: for new messages, or by keeping one of each topic.
+        # The other policies make room again: for new messages, or by keeping one of each topic.
         [newest] = [row for row in rows if row.endswith("drops the newest")]
         self.assertIn("64 100 % full of 64 ", newest)
         together = " ".join(rows[: len(STALLED)])
@@ -148,7 +148,7 @@ class Loaded(Case):
 
 
 class Ending(Case):
-    """A broker with a token, that is stopped while it is looked at."""
+    """A broker with a token that is stopped while the page is open."""
 
     def test_a_token_is_asked_for_and_draining_and_its_end_are_shown(self):
         if not BINARY:
@@ -161,7 +161,7 @@ class Ending(Case):
         page.page.keyboard.press("Enter")
         page.until_text("#state-text", "Ready")
         broker.stalled()
-        # Those that stall keep it draining until its time is up.
+        # Stalled subscribers keep the broker draining until the drain timeout.
         broker.drain()
         page.until_text("#state-text", "Draining")
         page.until_text("#notices", "The broker is draining.")

@@ -13,12 +13,12 @@ from cases import Case
 from fake import FILES, Scene
 
 SIZES = [(360, 740), (390, 844), (768, 1024), (1024, 768), (1440, 900)]
-# All three lists have rows, or say that they have none.
+# All three lists have rows, or a text that they have none.
 LISTED = "document.querySelectorAll('.list-empty:not([hidden]), .list tbody tr').length >= 3"
 
 
 class Values(Case):
-    def test_what_the_api_says_is_what_is_shown(self):
+    def test_the_page_shows_the_answers_of_the_api(self):
         page = self.open(scenes.busy())
         self.shown(page, "#state-text", "Ready")
         self.assertEqual(page.text("#version"), "0.1.0")
@@ -41,13 +41,13 @@ class Values(Case):
             "90,421 90,000 oldest · 421 expired 11.8 s 2,007 98 % full of 2,048 "
             "37.6 MiB 59 % of 64 MiB 3,337,509 drops the oldest",
         )
-        self.assertIn("holds up 3 topics now", page.text("#subscriptions tbody"))
-        self.assertIn("publishers held up", page.texts("#topics tbody tr")[3])
-        self.assertIn("held up by a slow subscriber", page.text("#connections tbody"))
+        self.assertIn("blocks 3 topics now", page.text("#subscriptions tbody"))
+        self.assertIn("publishers blocked", page.texts("#topics tbody tr")[3])
+        self.assertIn("blocked by a slow subscriber", page.text("#connections tbody"))
 
     def test_rates_are_differences_over_the_time_between_two_answers(self):
         scene = Scene(2, step_seconds=2.0)
-        # A broker that has run for long: what it did before is no rate.
+        # A broker that has run for long: its earlier work is no rate.
         for core in scene.cores:
             core.counters = dict.fromkeys(core.counters, 1_000_000)
             core.latency(1.0, 5_000)
@@ -88,11 +88,11 @@ class Values(Case):
         legend = page.texts("#latency-chart .legend b")
         self.assertEqual(legend, ["3.44 ms", "3.44 ms", "90.5 µs", "90.5 µs"])
 
-    def test_a_broker_without_anything_says_so_and_shows_no_nonsense(self):
+    def test_an_empty_broker_shows_empty_lists_and_no_nonsense(self):
         page = self.open(scenes.empty())
         self.shown(page, ".tile-value", "0/s")
         for name, text in (
-            ("subscriptions", "Nobody subscribes yet"),
+            ("subscriptions", "No subscriptions yet"),
             ("topics", "No topics yet"),
             ("connections", "No connections now"),
         ):
@@ -153,7 +153,7 @@ class Values(Case):
 
 
 class Lists(Case):
-    def test_a_click_on_a_head_sorts_at_the_broker_and_a_second_one_turns_it_round(self):
+    def test_a_click_on_a_head_sorts_at_the_broker_and_a_second_click_reverses_the_order(self):
         page = self.open(scenes.busy())
         names = "#subscriptions tbody tr td:nth-child(3)"
         self.shown(page, "#subscriptions tbody", "90,421")
@@ -228,7 +228,7 @@ class Lists(Case):
             self.assertIn("tab⟨0009⟩and⟨000A⟩new line", shown)
             found = page.page.locator(f"#{name} :is(img, script, b, a)").count()
             self.assertEqual(found, 0)
-        group = "jobs.> group workers what its members have not been dealt yet · core 1"
+        group = "jobs.> group workers messages not yet given to a member · core 1"
         self.assertIn(group, page.text("#subscriptions tbody"))
         self.assertIn("never.published core 1 0/s 0 0 B 0 0 B none", page.texts("#topics tbody tr"))
         self.assertNotRegex(page.text("body"), r"NaN|undefined|null")
@@ -322,13 +322,13 @@ class Looks(Case):
 
 
 class Sources(unittest.TestCase):
-    def test_sources_ask_nobody_else_and_write_no_markup(self):
+    def test_sources_load_nothing_from_other_hosts_and_write_no_markup(self):
         self.assertIn("/dashboard.js", FILES)
         for path, file in FILES.items():
             text = file.read_text()
             with self.subTest(path):
                 self.assertLess(len(text.splitlines()), 500)
-                # The namespace of SVG is a name, which nobody fetches.
+                # The namespace of SVG is a name, which is never fetched.
                 rest = text.replace("http://www.w3.org/2000/svg", "")
                 self.assertNotRegex(rest, r"https?://|//cdn|@import|url\(")
                 self.assertNotRegex(text, r"innerHTML|outerHTML|insertAdjacent|document\.write|eval\(")

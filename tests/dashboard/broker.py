@@ -2,8 +2,8 @@
 
 Used by `against_broker.py`.
 
-The traffic: publishers that go on until they are stopped, subscribers that read, and one of each
-policy in STALLED that is stopped once it has subscribed, so that its queue fills and loses.
+The traffic: publishers that run until they are stopped, subscribers that read, and one subscriber for
+each policy in STALLED that is stopped once it has subscribed, so that its queue overflows.
 """
 
 import json
@@ -18,16 +18,16 @@ from pathlib import Path
 
 PATIENCE_S = 60
 LINE = re.compile(r"is ready on (?P<blip>[\d.:]+).*metrics on (?P<metrics>http://[\d.:]+)")
-# Names as no client should choose them, of characters that topics may have.
+# Hostile names, of characters that topics may have.
 HOSTILE = ["orders.<img/src=x/onerror=alert(1)>", "orders.\"'&amp;<b>bold</b>", "orders.日本.🔥"]
-# Long enough to fill what sockets hold within seconds.
+# Long enough to fill the sockets within seconds.
 PAYLOAD = "x" * 2_000
 # Each loses in its own way.
 STALLED = ["drop_oldest", "drop_new", "latest"]
 
 
 class Broker:
-    """`token` is that of the metrics; the broker runs on ports of the kernel's choice."""
+    """`token` is the token of the metrics; the broker runs on free ports."""
 
     def __init__(self, binary, token=None):
         self.binary = binary
@@ -99,12 +99,12 @@ class Broker:
 
     @staticmethod
     def all_subscribed(answer):
-        """Whether the seven clients are there; a queue of a group is no client."""
+        """Whether the seven clients are subscribed; the queue of a group is not a client."""
         rows = [row for row in answer["rows"] if row["connection"]]
         return len(rows) == 7 and all(row["state"] == "in_force" for row in rows)
 
     def stalled(self):
-        """Waits until what sockets hold is full, so that all that stall lose nearly everything."""
+        """Waits until the sockets are full, so that all stalled subscribers lose nearly everything."""
 
         def all_stall(answer):
             lost = [row["dropped_messages"] > 2 * row["delivered_messages"] for row in answer["rows"]]
@@ -113,14 +113,14 @@ class Broker:
         self.wait_for("subscriptions", all_stall)
 
     def publish(self, publisher):
-        """A hundred messages, again and again, some twenty times a second."""
+        """Publishes a hundred messages, about twenty times a second."""
         lines = f"{PAYLOAD}\n".encode() * 100
         try:
             while not self.ending.wait(0.05):
                 publisher.stdin.write(lines)
                 publisher.stdin.flush()
         except (BrokenPipeError, ValueError):
-            # The broker, or this client of it, has ended.
+            # The broker or this client has ended.
             pass
 
     def json(self, path):
@@ -131,7 +131,7 @@ class Broker:
             return json.load(answer)
 
     def wait_for(self, path, true):
-        """The first answer that is as wanted."""
+        """Waits for an answer for which `true` holds."""
         end = time.monotonic() + PATIENCE_S
         while True:
             answer = self.json(path)
@@ -143,7 +143,7 @@ class Broker:
             time.sleep(0.1)
 
     def drain(self):
-        """SIGTERM: it delivers what it accepted to those who read, and waits for those who do not."""
+        """Sends SIGTERM: the broker delivers accepted messages, and waits for subscribers that do not read."""
         self.process.terminate()
 
     def stop(self):
@@ -156,7 +156,7 @@ class Broker:
                     try:
                         pipe.close()
                     except BrokenPipeError:
-                        # What was not written yet has nowhere to go.
+                        # The unwritten rest is lost.
                         pass
         for thread in self.threads:
             thread.join()

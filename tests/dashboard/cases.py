@@ -1,4 +1,4 @@
-"""What tests against the fake broker have in common: one Chromium, a fake broker and a page each.
+"""The base of tests against the fake broker: one Chromium, and a fake broker and a page for each test.
 
 Used by `against_fake.py` and `states.py`.
 """
@@ -10,7 +10,7 @@ from fake import FakeBroker
 
 
 class Case(unittest.TestCase):
-    # Texts of problems that a test provokes on purpose.
+    # Texts of problems that tests provoke on purpose.
     expected = ()
 
     @classmethod

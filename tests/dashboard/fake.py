@@ -1,12 +1,10 @@
-"""A broker's admin endpoint that does what a test tells it.
+"""A scripted admin endpoint of a broker, for states that are hard to provoke in a real one.
 
-For states that are hard to provoke in a real one.
+The fake serves the dashboard with the headers of the real one, and answers of the test. Started by
+`cases.py`; `python3 tests/dashboard/fake.py` serves a scene for a look at it.
 
-It serves the dashboard as the real one does, with the same headers, and answers of its own making.
-Started by `cases.py`; `python3 tests/dashboard/fake.py` serves it to be looked at.
-
-Its time goes on by `step_seconds` with each answer of /api/v1/cores and by nothing else, so that
-every rate is known exactly.
+Its time advances by `step_seconds` with each answer of /api/v1/cores and by nothing else, so that every
+rate is known exactly.
 """
 
 import argparse
@@ -46,7 +44,7 @@ LISTS = {
     "subscriptions": "dropped lag queued_bytes queued_messages delivered".split(),
     "topics": "rate published kept_bytes name".split(),
 }
-# Where a key of a list is in a row.
+# The field of a row for each sort key, if the names differ.
 KEYS = {
     "lag": "lag_seconds",
     "dropped": "dropped_messages",
@@ -71,7 +69,7 @@ def observe(target, value, number, name="upper", total="sum"):
 
 
 class Core:
-    """What one core answers, and what it does in a second."""
+    """The answer of one core, and the work that it counts."""
 
     def __init__(self, number, cpu):
         self.number = number
@@ -105,7 +103,7 @@ class Core:
 
 
 class Scene:
-    """All that the fake broker says. Tests change it; nothing in it changes by itself but `step`."""
+    """All answers of the fake broker. Tests change them; only `step` changes them by itself."""
 
     def __init__(self, cores=2, step_seconds=1.0):
         self.lock = threading.Lock()
@@ -117,7 +115,7 @@ class Scene:
         # Called with the scene at every step.
         self.on_step = lambda scene: None
         self.token = None
-        # What every path of the API answers instead: a status and a body.
+        # A status and a body that every path of the API answers instead, if set.
         self.failure = None
         self.last_reload = None
         self.used = {"connections": 3, "memory": 41_000_000, "topics": 3, "open_files": 40}
@@ -130,7 +128,7 @@ class Scene:
         self.on_step(self)
 
     def restart(self):
-        """Another process answers: everything begins at zero."""
+        """Starts another process: every counter begins at zero."""
         self.server_id = "".join(random.choices("0123456789ABCDEF", k=16))
         self.cores = [Core(core.number, core.cpu) for core in self.cores]
 
@@ -218,7 +216,7 @@ class Scene:
 
 
 class Refused(Exception):
-    """A request that is not understood."""
+    """A request that the API refuses."""
 
 
 def limit(name, used, bound, unit, key):
@@ -274,18 +272,18 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, *_):
-        """Says nothing: the test that fails says more."""
+        """Logs nothing: failing tests say more."""
 
 
 class Server(ThreadingHTTPServer):
     daemon_threads = True
 
     def handle_error(self, *_):
-        """A page that was closed while it was answered."""
+        """Ignores pages that were closed before their answer."""
 
 
 class FakeBroker:
-    """Serves a scene on 127.0.0.1, on a port of the kernel's choice unless one is given."""
+    """Serves a scene on 127.0.0.1, on a free port unless one is given."""
 
     def __init__(self, scene, port=0):
         self.scene = scene
@@ -300,7 +298,7 @@ class FakeBroker:
         self.thread.start()
 
     def stop(self):
-        """Connections are refused from now on."""
+        """Ends the server: further connections are refused."""
         self.server.shutdown()
         self.server.server_close()
         self.thread.join()

@@ -1,4 +1,4 @@
-"""A page in a headless Chromium, and all that it does wrong while it is open.
+"""A page in a headless Chromium, and every mistake that it makes while it is open.
 
 Used by `cases.py` and `against_broker.py`.
 """
@@ -15,7 +15,7 @@ PICTURES = Path(__file__).resolve().parents[2] / "target/dashboard"
 DESKTOP = {"width": 1440, "height": 900}
 PHONE = {"width": 390, "height": 844}
 NARROWEST = {"width": 360, "height": 740}
-# Milliseconds a test waits for what has to come, in a machine that has other things to do.
+# Milliseconds that a test waits for a condition, on a busy machine.
 PATIENCE_MS = 30_000
 
 VIOLATIONS = """
@@ -45,7 +45,7 @@ class Browser:
 
 
 class Page:
-    """The dashboard at `url`. `wrong()` tells what no page may do."""
+    """The dashboard at `url`. `wrong()` lists what no page may do."""
 
     def __init__(self, browser, url, viewport=DESKTOP, scheme="light", ready="#state[data-state]"):
         self.context = browser.new_context(
@@ -74,20 +74,20 @@ class Page:
             self.problems.append(f"another origin was asked: {request.url}")
 
     def wrong(self, expected=()):
-        """What went wrong, but for problems with one of the texts of `expected`."""
+        """All problems but those with one of the texts of `expected`."""
         found = [*self.problems, *self.page.evaluate("window.violations")]
         return [one for one in found if not any(text in one for text in expected)]
 
     def text(self, selector):
-        """What can be read there, in one line."""
+        """The visible text of the element, in one line."""
         return " ".join(self.page.locator(selector).first.inner_text().split())
 
     def texts(self, selector):
         return [" ".join(text.split()) for text in self.page.locator(selector).all_inner_texts()]
 
     def until(self, script, argument=None):
-        """Waits until the page makes `script` true. Not by wait_for_function: that evaluates text in the
-        page, which the page's policy forbids."""
+        """Waits until `script` is true in the page. Not by wait_for_function, which evaluates text in the
+        page: the policy of the page forbids that."""
         deadline = time.monotonic() + PATIENCE_MS / 1_000
         while not self.page.evaluate(script, argument):
             if time.monotonic() > deadline:
@@ -106,7 +106,7 @@ class Page:
             raise AssertionError(f"{selector} says {found!r}, and not {text!r}") from why
 
     def overflow(self):
-        """Pixels by which the page is wider than the screen, and what sticks out."""
+        """Pixels by which the page is wider than the screen, and the elements that are too wide."""
         return self.page.evaluate(
             """() => {
                 const width = document.documentElement.clientWidth;
@@ -119,7 +119,7 @@ class Page:
         )
 
     def inaccessible(self, *rules):
-        """What axe finds serious or critical, as text; by these rules only if some are given."""
+        """Serious and critical findings of axe, as text; only of `rules` if some are given."""
         options = {"runOnly": {"type": "rule", "values": list(rules)}} if rules else None
         found = Axe().run(self.page, options=options).response["violations"]
         return [
@@ -134,7 +134,7 @@ class Page:
         self.page.screenshot(path=PICTURES / f"{name}.png", full_page=whole)
 
     def poll(self, times):
-        """Lets the page ask for its numbers so many times, without waiting a second each."""
+        """Makes the page ask for its numbers this many times, without waiting a second each."""
         for _ in range(times):
             with self.page.expect_response("**/api/v1/cores"):
                 self.page.evaluate("document.getElementById('retry').click()")

@@ -3,11 +3,11 @@
 
     run.py                                against the fake broker
     run.py --binary target/debug/blipmq   against that binary, started here, with traffic and losses
-    run.py --url http://127.0.0.1:9090    against a broker that runs; only looks at it
+    run.py --url http://127.0.0.1:9090    against a running broker, which it only reads
 
-Installs what Python needs below target/dashboard; Chromium has to be there, as from
-`apt-get install chromium`, or where CHROMIUM says. Screenshots are written to target/dashboard.
-Exit status: 0 all passed, 1 not so, 2 a command line that is not understood.
+Installs Python packages below target/dashboard; Chromium must be installed, as by
+`apt-get install chromium`, or be at $CHROMIUM. Screenshots are written to target/dashboard.
+Exit status: 0 all passed, 1 a failure, 2 a wrong command line.
 """
 
 import argparse
@@ -20,16 +20,16 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 TARGET = HERE.parents[1] / "target/dashboard"
 VENV = TARGET / "venv"
-# The names that distributions give it.
+# The names of Chromium in distributions.
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome")
 
 
 class Missing(Exception):
-    """A tool or a package that could not be had."""
+    """A tool or a package that is not available."""
 
 
 def chromium():
-    """Where Chromium is."""
+    """The path of Chromium."""
     named = os.environ.get("CHROMIUM")
     found = shutil.which(named) if named else next(filter(None, map(shutil.which, CHROMIUM)), None)
     if not found:
@@ -45,7 +45,7 @@ def install(*command):
 
 
 def prepare():
-    """What is there already in the right version costs no download."""
+    """Installs packages, unless they are installed in the right version."""
     chromium()
     if sys.version_info < (3, 11):
         raise Missing(f"Python 3.11 is needed, this is {sys.version.split()[0]}")
@@ -67,14 +67,14 @@ def arguments(given=None):
     )
     against = parser.add_mutually_exclusive_group()
     against.add_argument("--binary", type=Path, help="start this broker, and make traffic")
-    against.add_argument("--url", help="the page of a broker that runs, such as http://127.0.0.1:9090")
+    against.add_argument("--url", help="the page of a running broker, such as http://127.0.0.1:9090")
     against.add_argument("--prepare", action="store_true", help="install, run nothing")
     parser.add_argument("--only", metavar="TEXT", help="tests whose name has this text")
     return parser.parse_args(given)
 
 
 def command(chosen):
-    """What runs the tests, in the venv."""
+    """The command that runs the tests in the venv."""
     tests = [str(VENV / "bin/python"), str(HERE / "tests.py")]
     if chosen.only:
         tests += ["--only", chosen.only]
@@ -89,7 +89,7 @@ def main():
     chosen = arguments()
     try:
         if chosen.binary and not os.access(chosen.binary, os.X_OK):
-            raise Missing(f"{chosen.binary} is no program; `cargo build --bin blipmq` makes it")
+            raise Missing(f"{chosen.binary} is not a program; `cargo build --bin blipmq` builds it")
         prepare()
         if chosen.prepare:
             return 0

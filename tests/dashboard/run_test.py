@@ -17,16 +17,16 @@ import scenes
 
 
 class Running(unittest.TestCase):
-    def test_without_a_choice_the_fake_broker_is_looked_at(self):
+    def test_without_options_the_fake_broker_is_tested(self):
         self.assertEqual(run.command(run.arguments([]))[1:], [str(run.HERE / "tests.py")])
 
-    def test_a_binary_and_a_url_are_handed_on(self):
+    def test_a_binary_and_a_url_are_passed_on(self):
         binary = run.command(run.arguments(["--binary", "target/debug/blipmq"]))
         self.assertEqual(binary[-2:], ["--binary", str(Path("target/debug/blipmq").resolve())])
         url = run.command(run.arguments(["--url", "http://127.0.0.1:9", "--only", "axe"]))
         self.assertEqual(url[2:], ["--only", "axe", "--url", "http://127.0.0.1:9"])
 
-    def test_chromium_that_is_missing_is_told_with_what_to_do(self):
+    def test_the_error_of_a_missing_chromium_says_what_to_do(self):
         with mock.patch.dict(os.environ, {"CHROMIUM": "/nowhere/chromium"}):
             with self.assertRaisesRegex(run.Missing, "nowhere.*apt-get install chromium"):
                 run.chromium()
@@ -52,7 +52,7 @@ class Faking(unittest.TestCase):
         with refused.exception as answer:
             return answer.code, json.load(answer)["error"]
 
-    def test_its_time_goes_on_with_each_answer_of_the_cores_and_by_nothing_else(self):
+    def test_time_advances_with_answers_of_the_cores_only(self):
         first = self.json("cores")["now_unix_seconds"]
         self.json("status")
         self.assertEqual(self.json("cores")["now_unix_seconds"], first + self.scene.step_seconds)
@@ -63,7 +63,7 @@ class Faking(unittest.TestCase):
         self.assertEqual([row["topic"] for row in answer["rows"]], names[1:3])
         self.assertEqual((answer["total"], answer["offset"], answer["limit"]), (72, 1, 2))
 
-    def test_what_the_contract_refuses_is_refused(self):
+    def test_requests_outside_of_the_contract_are_refused(self):
         self.assertEqual(self.status_of("/api/v1/topics?sort=colour")[0], 400)
         self.assertEqual(self.status_of("/api/v1/topics?limit=50&offset=9999")[0], 400)
         self.assertEqual(self.status_of("/api/v1/nothing")[0], 404)
@@ -71,7 +71,7 @@ class Faking(unittest.TestCase):
         self.assertEqual(self.status_of("/api/v1/status")[0], 401)
         self.assertEqual(self.json("status", Authorization="Bearer t")["name"], "blipmq")
 
-    def test_the_page_comes_with_the_policy_of_the_real_one(self):
+    def test_the_page_has_the_policy_of_the_real_one(self):
         headers, body = self.get("/")
         self.assertIn("script-src 'self'", headers["Content-Security-Policy"])
         self.assertIn(b"BlipMQ", body)

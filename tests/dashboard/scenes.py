@@ -1,6 +1,7 @@
 """Scenes for the fake broker: busy, empty, with many cores, with hostile names.
 
-Used by `against_fake.py`, `states.py` and `fake.py`. Chance is seeded, so that a scene is the same every time.
+Used by `against_fake.py`, `states.py` and `fake.py`. Random numbers are seeded, so that a scene is the same
+every time.
 """
 
 import math
@@ -82,7 +83,7 @@ def topic(name, core, **values):
 
 
 def traffic(chance, core, share, seconds):
-    """What a core does in so many seconds with `share` of the load."""
+    """Counts the work of a core in `seconds` with `share` of the load."""
     published = int(12_000 * share * seconds * chance.uniform(0.9, 1.1))
     delivered = published * 8
     sends = max(1, delivered // 24)
@@ -128,16 +129,11 @@ def steps_of(seed):
     return step
 
 
-def busy(cores=4, step_seconds=1.0):
-    scene = Scene(cores, step_seconds)
-    chance = random.Random(6)
-    subjects = SUBJECTS.split()
-    for core in scene.cores:
-        core.gauges.update(connections=12, nats_connections=4, subscriptions=24, topics=18)
-        core.gauges.update(receive_buffers_free=240, blocked_topics=int(core.number == 1))
-    scene.used = {"connections": 48, "memory": 1_674_000_000, "topics": 72, "open_files": 960_000}
+def add_clients(scene, chance):
+    """37 connections with a subscription each, of which nine are slow."""
     policies = ["drop_oldest", "drop_new", "latest", "block", "disconnect"]
     reasons = ["overflow_oldest", "overflow_new", "conflated", "expired", "expired"]
+    patterns = ["orders.>", "prices.*.eurusd", "telemetry.sensors.*.temperature", "game.moves.>"]
     for number in range(37):
         kind = number % 5
         slow = number < 9
@@ -147,10 +143,8 @@ def busy(cores=4, step_seconds=1.0):
             lost["expired"] = 421
         row = subscription(
             number,
-            number % cores,
-            ["orders.>", "prices.*.eurusd", "telemetry.sensors.*.temperature", "game.moves.>"][
-                number % 4
-            ],
+            number % len(scene.cores),
+            patterns[number % 4],
             group="workers" if number % 6 == 1 else None,
             overflow=policies[kind],
             queued_messages=int(2048 * fill),
@@ -165,7 +159,7 @@ def busy(cores=4, step_seconds=1.0):
         scene.rows["connections"].append(
             connection(
                 number,
-                number % cores,
+                number % len(scene.cores),
                 protocol=row["protocol"],
                 nats_client_id=number if row["protocol"] == "nats" else None,
                 paused="blocked" if number == 5 else None,
@@ -179,24 +173,39 @@ def busy(cores=4, step_seconds=1.0):
                 age_seconds=float(chance.randrange(20, 90_000)),
             )
         )
+
+
+def add_topics(scene):
+    """72 topics, the first ones busier than the others."""
+    subjects = SUBJECTS.split()
     for number in range(72):
         rate = 9_400 / (number + 1) ** 1.3
         published = int(rate * 3600)
         name = f"{subjects[number % 6]}.{number}" if number >= 6 else subjects[number]
-        kept = min(10_000, published)
+        retained = min(10_000, published)
         scene.rows["topics"].append(
             topic(
                 name,
-                number % cores,
+                number % len(scene.cores),
                 rate_per_second=rate,
                 published_messages=published,
                 published_bytes=published * 180,
-                kept_messages=kept,
-                kept_bytes=kept * 180,
+                kept_messages=retained,
+                kept_bytes=retained * 180,
                 blocked=number == 3,
                 idle_seconds=1 / rate,
             )
         )
+
+
+def busy(cores=4, step_seconds=1.0):
+    scene = Scene(cores, step_seconds)
+    for core in scene.cores:
+        core.gauges.update(connections=12, nats_connections=4, subscriptions=24, topics=18)
+        core.gauges.update(receive_buffers_free=240, blocked_topics=int(core.number == 1))
+    scene.used = {"connections": 48, "memory": 1_674_000_000, "topics": 72, "open_files": 960_000}
+    add_clients(scene, random.Random(6))
+    add_topics(scene)
     scene.last_reload = {
         "number": 2,
         "unix_seconds": scene.now - 4,
@@ -215,7 +224,7 @@ def asleep(scene):
 
 
 def empty():
-    """A broker that was just started: nobody is there, nothing was ever sent."""
+    """A broker that has just started: no connections, no messages."""
     scene = Scene(2)
     scene.used = {"connections": 0, "memory": 0, "topics": 0, "open_files": 28}
     scene.on_step = asleep
@@ -235,7 +244,7 @@ def many_cores(cores=256):
 
 
 def hostile():
-    """Names as no client should choose them."""
+    """Hostile names of clients."""
     scene = Scene(2)
     scene.on_step = asleep
     for number, name in enumerate(HOSTILE):
@@ -246,7 +255,7 @@ def hostile():
             )
         )
         scene.rows["connections"].append(connection(number, 0, queued_bytes=100 - number))
-    # What the API does not know of a row is null.
+    # Fields that the API does not know are null.
     none = dict.fromkeys(("connection", "address", "protocol"))
     row = subscription(99, 1, "jobs.>", **none) | {"subscription": "", "group": "workers"}
     scene.rows["subscriptions"].append(row)

@@ -1,4 +1,4 @@
-"""States of a broker that a real one is seldom in, and how the dashboard shows them.
+"""Rare states of a broker, and how the dashboard shows them.
 
 Run by `run.py`, in the venv it makes, after `against_fake.py`.
 """
@@ -15,11 +15,11 @@ REFUSED = "Failed to load resource"
 class States(Case):
     expected = (REFUSED,)
 
-    def test_a_token_is_asked_for_kept_for_the_tab_and_can_be_forgotten(self):
+    def test_a_token_is_required_kept_for_the_tab_and_can_be_forgotten(self):
         scene = scenes.busy()
         scene.token = "s3cret"
         page = self.open(scene, ready="dialog[open]")
-        self.shown(page, "#state-text", "Token wanted")
+        self.shown(page, "#state-text", "Token required")
         self.assertEqual(page.inaccessible(), [])
         page.picture("token")
         page.page.keyboard.press("Escape")
@@ -39,12 +39,12 @@ class States(Case):
         self.assertEqual(page.page.evaluate("sessionStorage.length"), 0)
         self.assertEqual(page.page.evaluate("localStorage.length"), 0)
 
-    def test_a_broker_that_is_gone_is_said_so_and_asked_ever_more_seldom(self):
+    def test_a_broker_that_ended_is_reported_and_asked_less_and_less_often(self):
         page = self.open(scenes.busy())
         self.shown(page, "#topics tbody", "orders.eu")
         self.shown(page, ".tile-value", "k/s")
         self.broker.stop()
-        self.shown(page, "#no-answer", "The broker does not answer. Below is what it said at")
+        self.shown(page, "#no-answer", "The broker does not answer. The numbers below are from")
         self.shown(page, "#state-text", "No answer")
         for seconds in (2, 4, 8, 16, 16):
             with page.page.expect_event("requestfailed"):
@@ -59,7 +59,7 @@ class States(Case):
         self.shown(page, "#state-text", "Ready")
         self.assertFalse(page.page.is_visible("#no-answer"))
 
-    def test_what_the_broker_says_instead_of_an_answer_is_shown(self):
+    def test_an_error_of_the_broker_is_shown(self):
         scene = scenes.busy()
         page = self.open(scene)
         self.shown(page, "#state-text", "Ready")
@@ -81,7 +81,7 @@ class States(Case):
         self.shown(page, "#no-answer", "The broker was draining, and has ended.")
         self.broker.start_again()
 
-    def test_a_restart_begins_anew_and_is_marked(self):
+    def test_a_restart_starts_new_rates_and_is_marked(self):
         scene = Scene(1)
         scene.cores[0].counters["published_messages"] = 5_000_000
         scene.on_step = lambda scene: scene.cores[0].count(published_messages=700)
@@ -98,7 +98,7 @@ class States(Case):
         labels = page.page.locator("#rates-chart .chart-y").all_text_contents()
         self.assertEqual(labels, ["0/s", "250/s", "500/s", "750/s", "1 k/s"])
 
-    def test_a_counter_that_falls_is_no_rate(self):
+    def test_a_counter_that_falls_gives_no_rate(self):
         scene = Scene(2)
         scene.on_step = lambda scene: scene.cores[0].count(published_messages=300)
         page = self.open(scene)
@@ -125,7 +125,7 @@ class States(Case):
         self.shown(page, "#notices", "was refused, nothing was changed. blipmq.toml:7")
         self.shown(page, "#configuration", "✕ refused, number 3")
 
-    def test_256_cores_are_a_map_and_rows_and_those_that_are_silent_are_named(self):
+    def test_256_cores_are_a_map_and_rows_and_silent_ones_are_named(self):
         page = self.open(scenes.many_cores())
         page.poll(3)
         self.shown(page, "#notices", "Cores 17, 200 do not answer.")
@@ -136,7 +136,7 @@ class States(Case):
         self.shown(page, "#rates-chart .legend", "250 others, mean")
         self.assertEqual(page.page.locator("#rates-chart .legend li").count(), 7)
 
-    def test_a_pause_asks_nothing_but_lists_can_still_be_turned(self):
+    def test_a_paused_page_asks_nothing_but_lists_can_still_be_turned(self):
         page = self.open(scenes.busy())
         self.shown(page, "#topics .range", "1–10")
         page.page.click("#pause")
@@ -146,7 +146,7 @@ class States(Case):
         with page.page.expect_request("**/api/v1/cores"):
             page.page.click("#pause")
 
-    def test_a_hidden_tab_asks_nothing_until_it_is_seen(self):
+    def test_a_hidden_tab_asks_nothing_until_it_is_visible(self):
         hide = """(hidden) => {
             Object.defineProperty(document, "hidden", { value: hidden, configurable: true });
             document.dispatchEvent(new Event("visibilitychange"));
@@ -156,7 +156,7 @@ class States(Case):
         page.page.reload()
         page.poll(1)
         page.page.evaluate(hide, True)
-        # Requests under way end; then the clock of the page goes on by a minute.
+        # Requests under way end; then the clock of the page advances by a minute.
         page.page.wait_for_load_state("networkidle")
         before = len(self.asked(""))
         page.page.clock.run_for(60_000)

@@ -1,4 +1,4 @@
-"""Runs tests of the dashboard and tells how many passed; started by `run.py`, in its venv."""
+"""Runs tests of the dashboard and counts those that passed; started by `run.py`, in its venv."""
 
 import argparse
 import sys
@@ -13,7 +13,7 @@ SLOW_SECONDS = 15
 
 
 class Result(unittest.TextTestResult):
-    """Tells which tests take long."""
+    """A result that names tests which take long."""
 
     def startTest(self, test):
         self.begun = time.monotonic()

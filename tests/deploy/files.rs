@@ -1,4 +1,4 @@
-//! What is no script: sysctl values, the unit, the secrets of Compose and the seccomp profiles.
+//! Files that are not scripts: sysctl values, the unit, the secrets of Compose and the seccomp profiles.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -20,7 +20,7 @@ fn every_sysctl_key_exists_and_has_a_reason_above_it() {
             let path = Path::new("/proc/sys").join(key.replace('.', "/"));
             if !path.exists() && key.starts_with("net.") {
                 // Kernels show some of these in the first network namespace only.
-                eprintln!("skipped: {key} is not to be seen from in here");
+                eprintln!("skipped: {key} is not visible in this namespace");
                 continue;
             }
             assert!(path.exists(), "{} is missing", path.display());
@@ -36,23 +36,26 @@ fn systemd_accepts_the_unit() {
         eprintln!("skipped: systemd-analyze is not installed");
         return;
     }
-    // `verify` wants a program that exists; on this machine the broker is not installed.
+    // `verify` needs an existing program, and the broker may not be installed on this machine.
     let folder = Folder::new("unit");
     assert!(unit.contains("ExecStart=/usr/local/bin/blipmq "));
     folder.write(
         "blipmq.service",
         &unit.replace("/usr/local/bin/blipmq", env!("CARGO_BIN_EXE_blipmq")),
     );
-    let (status, said, errors) =
+    let (status, stdout, errors) =
         output(Command::new("systemd-analyze").arg("verify").arg(folder.0.join("blipmq.service")));
-    // Other units of the machine may have complaints of their own.
-    let ours: Vec<&str> =
-        said.lines().chain(errors.lines()).filter(|line| line.contains("blipmq.service")).collect();
+    // Other units of the machine may have problems too.
+    let ours: Vec<&str> = stdout
+        .lines()
+        .chain(errors.lines())
+        .filter(|line| line.contains("blipmq.service"))
+        .collect();
     assert!(ours.is_empty(), "{status:?}: {ours:#?}");
 }
 
 #[test]
-fn the_unit_says_what_makes_systemd_wait_watch_and_reload() {
+fn the_unit_has_the_lines_for_notify_watchdog_and_reload() {
     let unit = fs::read_to_string(deploy().join("blipmq.service")).unwrap();
     for line in [
         "Type=notify",
@@ -68,20 +71,20 @@ fn the_unit_says_what_makes_systemd_wait_watch_and_reload() {
     }
 }
 
-fn secrets(folder: &Folder, arguments: &[&str]) -> super::Said {
+fn secrets(folder: &Folder, arguments: &[&str]) -> super::Outcome {
     let mut command = script("compose-secrets.sh");
     output(command.args(arguments).env("SECRETS", folder.0.join("secrets")))
 }
 
 #[test]
-fn secrets_of_compose_are_made_once_fit_together_and_go_again() {
+fn secrets_of_compose_are_made_once_match_and_can_be_removed() {
     let folder = Folder::new("secrets");
-    let (status, said, errors) = secrets(&folder, &["--dry-run"]);
-    assert_eq!((status, errors.as_str()), (Some(0), ""), "{said}");
-    assert_eq!((said.matches("would write ").count(), folder.files().len()), (3, 0), "{said}");
+    let (status, stdout, errors) = secrets(&folder, &["--dry-run"]);
+    assert_eq!((status, errors.as_str()), (Some(0), ""), "{stdout}");
+    assert_eq!((stdout.matches("would write ").count(), folder.files().len()), (3, 0), "{stdout}");
 
-    let (status, said, errors) = secrets(&folder, &[]);
-    assert_eq!((status, errors.as_str()), (Some(0), ""), "{said}");
+    let (status, stdout, errors) = secrets(&folder, &[]);
+    assert_eq!((status, errors.as_str()), (Some(0), ""), "{stdout}");
     let token = folder.read("secrets/metrics-token");
     assert_eq!(token.len(), 64);
     let config = folder.read("secrets/blipmq.toml");
@@ -95,20 +98,20 @@ fn secrets_of_compose_are_made_once_fit_together_and_go_again() {
     assert_eq!((status, errors.as_str()), (Some(0), ""));
 
     let before = folder.files();
-    let (status, said, _) = secrets(&folder, &[]);
-    assert_eq!((status, said.matches(" is there already").count()), (Some(0), 3), "{said}");
+    let (status, stdout, _) = secrets(&folder, &[]);
+    assert_eq!((status, stdout.matches(" is there already").count()), (Some(0), 3), "{stdout}");
     assert_eq!(folder.files(), before);
 
-    let (status, said, _) = secrets(&folder, &["--dry-run", "--undo"]);
-    assert_eq!((status, folder.files() == before), (Some(0), true), "{said}");
-    let (status, said, errors) = secrets(&folder, &["--undo"]);
-    assert_eq!((status, errors.as_str()), (Some(0), ""), "{said}");
+    let (status, stdout, _) = secrets(&folder, &["--dry-run", "--undo"]);
+    assert_eq!((status, folder.files() == before), (Some(0), true), "{stdout}");
+    let (status, stdout, errors) = secrets(&folder, &["--undo"]);
+    assert_eq!((status, errors.as_str()), (Some(0), ""), "{stdout}");
     assert!(!folder.0.join("secrets").exists());
     assert_eq!(secrets(&folder, &["--undo"]).0, Some(0));
 }
 
 #[test]
-fn a_token_that_is_given_is_used_and_one_that_would_break_the_file_is_refused() {
+fn a_token_of_the_operator_is_used_unless_it_would_break_the_file() {
     let folder = Folder::new("secrets-given");
     folder.write("secrets/metrics-token", "given-by-the-operator\n");
     assert_eq!(secrets(&folder, &[]).0, Some(0));
@@ -123,12 +126,12 @@ fn a_token_that_is_given_is_used_and_one_that_would_break_the_file_is_refused() 
 }
 
 #[test]
-fn seccomp_profiles_are_docker_s_and_three_calls_of_io_uring() {
-    let (status, said, errors) =
+fn seccomp_profiles_are_those_of_docker_with_three_calls_of_io_uring() {
+    let (status, stdout, errors) =
         output(Command::new("python3").arg(deploy().join("make-seccomp.py")).arg("--check"));
-    assert_eq!((status, errors.as_str()), (Some(0), ""), "{said}");
+    assert_eq!((status, errors.as_str()), (Some(0), ""), "{stdout}");
 
-    // And a profile that somebody edited by hand is found out.
+    // An edited profile is detected.
     let folder = Folder::new("seccomp");
     for name in ["make-seccomp.py", "seccomp.json", "kubernetes/seccomp.json"] {
         folder.write(name, &fs::read_to_string(deploy().join(name)).unwrap());

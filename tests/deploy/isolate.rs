@@ -1,9 +1,9 @@
-//! CPUs left to the broker: `isolate-cores.sh` on a machine of 40 CPUs, half of what it has to know of
-//! masks being that they come in groups of 32.
+//! CPUs reserved for the broker: `isolate-cores.sh` on a machine of 40 CPUs, because masks have groups of
+//! 32 bits.
 
 use std::fs;
 
-use super::{Folder, Said, output, script};
+use super::{Folder, Outcome, output, script};
 
 const CPUS: &str = "4-7,36-39";
 const OTHERS: &str = "0-3,8-35";
@@ -26,12 +26,12 @@ fn tree(name: &str) -> Folder {
     folder.write("proc/irq/1/smp_affinity_list", "0-39\n");
     folder.write("proc/irq/2/smp_affinity_list", "4\n");
     folder.write("proc/irq/3/smp_affinity_list", "0,9\n");
-    // Nothing looks for daemons of this machine.
+    // The script must not find the daemons of this machine.
     folder.write_program("bin/pgrep", "#!/bin/bash\nexit 1\n");
     folder
 }
 
-/// A systemd that knows two of the slices, and keeps what they are allowed in a file for each.
+/// Adds a systemd with two of the slices, which stores the allowed CPUs of each in a file.
 fn with_systemd(folder: &Folder) {
     fs::create_dir_all(folder.0.join("run/systemd/system")).unwrap();
     folder.write("units/system.slice", "\n");
@@ -46,7 +46,7 @@ fn with_systemd(folder: &Folder) {
     );
 }
 
-fn isolate(tree: &Folder, arguments: &[&str]) -> Said {
+fn isolate(tree: &Folder, arguments: &[&str]) -> Outcome {
     let path = std::env::var("PATH").expect("the tests have a PATH");
     let mut command = script("isolate-cores.sh");
     command
@@ -62,12 +62,15 @@ fn isolate(tree: &Folder, arguments: &[&str]) -> Said {
 #[test]
 fn isolate_cores_moves_interrupts_work_queues_and_control_groups_elsewhere() {
     let tree = tree("isolate");
-    let (status, said, errors) = isolate(&tree, &["36-39,7,4-6"]);
-    assert_eq!((status, errors.as_str()), (Some(0), ""), "{said}");
+    let (status, stdout, errors) = isolate(&tree, &["36-39,7,4-6"]);
+    assert_eq!((status, errors.as_str()), (Some(0), ""), "{stdout}");
     assert!(
-        said.starts_with(&format!("CPUs {CPUS} for the broker, {OTHERS} for everything else\n"))
+        stdout.starts_with(&format!("CPUs {CPUS} for the broker, {OTHERS} for everything else\n"))
     );
-    assert!(said.contains("interrupts: 2 moved, 1 elsewhere already, 0 that the kernel"), "{said}");
+    assert!(
+        stdout.contains("interrupts: 2 moved, 1 elsewhere already, 0 that the kernel"),
+        "{stdout}"
+    );
     assert_eq!(tree.read("proc/irq/1/smp_affinity_list"), OTHERS);
     assert_eq!(tree.read("proc/irq/2/smp_affinity_list"), OTHERS, "its only CPU is isolated");
     assert_eq!(tree.read("proc/irq/3/smp_affinity_list"), "0,9");
@@ -79,20 +82,20 @@ fn isolate_cores_moves_interrupts_work_queues_and_control_groups_elsewhere() {
     let governor = "cpufreq/scaling_governor";
     assert_eq!(tree.read(&format!("sys/devices/system/cpu/cpu4/{governor}")), "performance");
     assert_eq!(tree.read(&format!("sys/devices/system/cpu/cpu0/{governor}")), "powersave");
-    assert!(said.contains("CPU 4 shares its core with CPU 24, which keeps its work"), "{said}");
-    assert!(!said.contains("CPU 6 shares"), "its other half is isolated too: {said}");
+    assert!(stdout.contains("CPU 4 shares its core with CPU 24, which keeps its work"), "{stdout}");
+    assert!(!stdout.contains("CPU 6 shares"), "its other half is isolated too: {stdout}");
     let line = format!(
         "isolcpus=managed_irq,domain,{CPUS} nohz_full={CPUS} rcu_nocbs={CPUS} irqaffinity={OTHERS}\n"
     );
-    assert!(said.contains(&line), "{said}");
+    assert!(stdout.contains(&line), "{stdout}");
 }
 
 #[test]
-fn isolate_cores_run_dry_names_every_change_and_makes_none() {
+fn a_dry_run_of_isolate_cores_prints_every_change_and_makes_none() {
     let tree = tree("isolate-dry");
     with_systemd(&tree);
     let before = tree.files();
-    let (status, said, errors) = isolate(&tree, &["--dry-run", CPUS]);
+    let (status, stdout, errors) = isolate(&tree, &["--dry-run", CPUS]);
     assert_eq!((status, errors.as_str()), (Some(0), ""));
     let wanted = [
         format!(
@@ -107,91 +110,95 @@ fn isolate_cores_run_dry_names_every_change_and_makes_none() {
         "would run: systemctl set-property --runtime user.slice AllowedCPUs=0-3".to_owned(),
     ];
     for line in wanted {
-        assert!(said.contains(&format!("{line}\n")), "{line}: {said}");
+        assert!(stdout.contains(&format!("{line}\n")), "{line}: {stdout}");
     }
-    assert!(!said.contains("init.scope"), "this systemd has none: {said}");
+    assert!(!stdout.contains("init.scope"), "this systemd has none: {stdout}");
     assert_eq!(tree.files(), before);
 }
 
 #[test]
-fn isolate_cores_run_twice_changes_nothing_more_and_undo_puts_all_back() {
+fn a_second_run_of_isolate_cores_changes_nothing_and_undo_restores_everything() {
     for systemd in [false, true] {
         let tree = tree(if systemd { "isolate-undo-systemd" } else { "isolate-undo" });
         if systemd {
             with_systemd(&tree);
         }
         let before = tree.files();
-        let (status, said, errors) = isolate(&tree, &[CPUS]);
-        assert_eq!((status, errors.as_str()), (Some(0), ""), "{said}");
+        let (status, stdout, errors) = isolate(&tree, &[CPUS]);
+        assert_eq!((status, errors.as_str()), (Some(0), ""), "{stdout}");
         if systemd {
             assert_eq!(tree.read("units/system.slice"), OTHERS);
             assert_eq!(tree.read("units/user.slice"), "0-3");
-            assert_eq!(tree.read("sys/fs/cgroup/services/cpuset.cpus"), "", "systemd's to change");
+            assert_eq!(
+                tree.read("sys/fs/cgroup/services/cpuset.cpus"),
+                "",
+                "systemd changes this file"
+            );
         }
         let once = tree.files();
         assert_ne!(once, before);
-        let (status, said, errors) = isolate(&tree, &[CPUS]);
-        assert_eq!((status, errors.as_str()), (Some(0), ""), "{said}");
-        assert!(said.contains("interrupts: 0 moved, 3 elsewhere already"), "{said}");
+        let (status, stdout, errors) = isolate(&tree, &[CPUS]);
+        assert_eq!((status, errors.as_str()), (Some(0), ""), "{stdout}");
+        assert!(stdout.contains("interrupts: 0 moved, 3 elsewhere already"), "{stdout}");
         assert_eq!(tree.files(), once);
 
-        let (status, said, errors) = isolate(&tree, &["--dry-run", "--undo"]);
-        assert_eq!((status, errors.as_str()), (Some(0), ""), "{said}");
+        let (status, stdout, errors) = isolate(&tree, &["--dry-run", "--undo"]);
+        assert_eq!((status, errors.as_str()), (Some(0), ""), "{stdout}");
         assert_eq!(tree.files(), once);
-        let (status, said, errors) = isolate(&tree, &["--undo"]);
-        assert_eq!((status, errors.as_str()), (Some(0), ""), "{said}");
+        let (status, stdout, errors) = isolate(&tree, &["--undo"]);
+        assert_eq!((status, errors.as_str()), (Some(0), ""), "{stdout}");
         assert_eq!(tree.files(), before);
-        let (status, said, _) = isolate(&tree, &["--undo"]);
-        assert_eq!((status, said.contains("nothing to undo")), (Some(0), true), "{said}");
+        let (status, stdout, _) = isolate(&tree, &["--undo"]);
+        assert_eq!((status, stdout.contains("nothing to undo")), (Some(0), true), "{stdout}");
     }
 }
 
 #[test]
-fn an_interrupt_that_comes_later_is_moved_by_the_next_run_and_one_that_went_is_left_alone() {
+fn a_later_interrupt_is_moved_by_the_next_run_and_a_removed_one_is_left_alone() {
     let tree = tree("isolate-later");
     assert_eq!(isolate(&tree, &[CPUS]).0, Some(0));
     tree.write("proc/irq/44/smp_affinity_list", "36\n");
     assert_eq!(isolate(&tree, &[CPUS]).0, Some(0));
     assert_eq!(tree.read("proc/irq/44/smp_affinity_list"), OTHERS);
     fs::remove_dir_all(tree.0.join("proc/irq/1")).unwrap();
-    let (status, said, errors) = isolate(&tree, &["--undo"]);
-    assert_eq!((status, errors.as_str()), (Some(0), ""), "{said}");
-    assert!(said.contains("irq/1/smp_affinity_list is gone, left alone"), "{said}");
+    let (status, stdout, errors) = isolate(&tree, &["--undo"]);
+    assert_eq!((status, errors.as_str()), (Some(0), ""), "{stdout}");
+    assert!(stdout.contains("irq/1/smp_affinity_list is gone, left alone"), "{stdout}");
     assert_eq!(tree.read("proc/irq/44/smp_affinity_list"), "36");
     assert_eq!(tree.read("proc/irq/2/smp_affinity_list"), "4");
 }
 
 #[test]
-fn an_interrupt_that_the_kernel_keeps_is_counted_and_not_put_back() {
-    // A number that not even root can write stands for the interrupt, and is its CPU.
+fn an_interrupt_that_the_kernel_does_not_move_is_counted_and_not_restored() {
+    // A file that not even root can write stands for the interrupt; its number is the CPU.
     let last = "/proc/sys/kernel/cap_last_cap";
     let cpu = fs::read_to_string(last).unwrap().trim().to_owned();
     let tree = tree("isolate-bound");
     tree.write("sys/devices/system/cpu/online", &format!("0-{cpu}\n"));
     fs::create_dir_all(tree.0.join("proc/irq/5")).unwrap();
     std::os::unix::fs::symlink(last, tree.0.join("proc/irq/5/smp_affinity_list")).unwrap();
-    let (status, said, errors) = isolate(&tree, &[&cpu]);
-    assert_eq!((status, errors.as_str()), (Some(0), ""), "{said}");
-    assert!(said.contains("1 that the kernel keeps where they are"), "{said}");
-    let (status, said, errors) = isolate(&tree, &["--undo"]);
-    assert_eq!((status, errors.as_str()), (Some(0), ""), "{said}");
-    assert!(!said.contains("irq/5"), "{said}");
+    let (status, stdout, errors) = isolate(&tree, &[&cpu]);
+    assert_eq!((status, errors.as_str()), (Some(0), ""), "{stdout}");
+    assert!(stdout.contains("1 that the kernel keeps where they are"), "{stdout}");
+    let (status, stdout, errors) = isolate(&tree, &["--undo"]);
+    assert_eq!((status, errors.as_str()), (Some(0), ""), "{stdout}");
+    assert!(!stdout.contains("irq/5"), "{stdout}");
 }
 
 #[test]
-fn isolate_cores_refuses_what_is_no_list_all_cpus_and_other_cpus_than_before() {
+fn isolate_cores_refuses_bad_lists_all_cpus_and_other_cpus_than_before() {
     let tree = tree("isolate-bad");
     let before = tree.files();
     for (arguments, status, text) in [
-        (vec![], 2, "say which CPUs, like 2-7"),
+        (vec![], 2, "give a list of CPUs, like 2-7"),
         (vec!["4-"], 2, "\"4-\" is not a list of CPUs"),
         (vec!["7-4"], 2, "\"7-4\" is not a list of CPUs"),
         (vec!["4,x"], 2, "\"4,x\" is not a list of CPUs"),
         (vec!["4 5"], 2, "\"4 5\" is not a list of CPUs"),
         (vec!["4", "5"], 2, "more than one list of CPUs: 4 and 5"),
         (vec!["--undo", "4"], 2, "--undo takes no list of CPUs"),
-        (vec!["38-40"], 1, "CPU 40 is not online, these are: 0-39"),
-        (vec!["0-39"], 1, "CPUs 0-39 are all there are"),
+        (vec!["38-40"], 1, "CPU 40 is not online, the online CPUs are 0-39"),
+        (vec!["0-39"], 1, "CPUs 0-39 are all CPUs"),
     ] {
         let (found, _, errors) = isolate(&tree, &arguments);
         assert_eq!(found, Some(status), "{arguments:?}: {errors}");
@@ -202,19 +209,19 @@ fn isolate_cores_refuses_what_is_no_list_all_cpus_and_other_cpus_than_before() {
     let (status, _, errors) = isolate(&tree, &["8"]);
     assert_eq!(status, Some(1));
     assert!(
-        errors.contains(&format!("CPUs {CPUS} are isolated already; say --undo first")),
+        errors.contains(&format!("CPUs {CPUS} are isolated already; run --undo first")),
         "{errors}"
     );
 }
 
 #[test]
-fn isolate_cores_says_when_irqbalance_or_missing_control_groups_work_against_it() {
+fn isolate_cores_reports_irqbalance_and_missing_control_groups() {
     let tree = tree("isolate-against");
     tree.write_program("bin/pgrep", "#!/bin/bash\n[ \"$2\" = irqbalance ]\n");
     tree.write("sys/fs/cgroup/cgroup.controllers", "cpu io memory\n");
-    let (status, said, _) = isolate(&tree, &[CPUS]);
-    assert_eq!(status, Some(0), "{said}");
-    assert!(said.contains(&format!("IRQBALANCE_BANNED_CPULIST={CPUS}")), "{said}");
-    assert!(said.contains("cgroup.controllers has no cpuset"), "{said}");
+    let (status, stdout, _) = isolate(&tree, &[CPUS]);
+    assert_eq!(status, Some(0), "{stdout}");
+    assert!(stdout.contains(&format!("IRQBALANCE_BANNED_CPULIST={CPUS}")), "{stdout}");
+    assert!(stdout.contains("cgroup.controllers has no cpuset"), "{stdout}");
     assert_eq!(tree.read("sys/fs/cgroup/batch/cpuset.cpus"), "0-7");
 }

@@ -1,7 +1,7 @@
-//! The scripts and files in `deploy/`: they run dry without root, refuse clearly, and name things
-//! that exist. Nothing here changes the machine: real runs get a system tree of their own.
+//! The scripts and files in `deploy/`: dry runs need no root, refusals are clear, and named things exist.
+//! No test changes the machine: real runs get a system tree of their own.
 //!
-//! What is no script is checked by `check.py` beside this, which needs tools from elsewhere.
+//! `check.py` in this folder checks the files that are not scripts; it needs downloaded tools.
 
 mod files;
 mod hugepages;
@@ -16,9 +16,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 /// Exit status, stdout and stderr.
-type Said = (Option<i32>, String, String);
+type Outcome = (Option<i32>, String, String);
 
-/// All of `deploy/` but `changes.sh`, which the others read in.
+/// All scripts of `deploy/` but `changes.sh`, which the others source.
 fn scripts() -> Vec<String> {
     let names = fs::read_dir(deploy()).unwrap().map(|entry| entry.unwrap().file_name());
     let names = names.map(|name| name.into_string().unwrap());
@@ -35,13 +35,13 @@ fn script(name: &str) -> Command {
     command
 }
 
-fn output(command: &mut Command) -> Said {
+fn output(command: &mut Command) -> Outcome {
     let Output { status, stdout, stderr } = command.output().expect("bash is there");
     let text = |bytes| String::from_utf8(bytes).expect("scripts print UTF-8");
     (status.code(), text(stdout), text(stderr))
 }
 
-/// A folder that goes with its test.
+/// A folder that is removed with its test.
 struct Folder(PathBuf);
 
 impl Folder {
@@ -68,7 +68,7 @@ impl Folder {
         fs::read_to_string(self.0.join(name)).unwrap().trim().to_owned()
     }
 
-    /// Every file in it, with what it says.
+    /// Every file in the folder, with its text.
     fn files(&self) -> BTreeMap<PathBuf, String> {
         let mut found = BTreeMap::new();
         let mut folders = vec![self.0.clone()];
@@ -94,7 +94,7 @@ impl Drop for Folder {
 }
 
 #[test]
-fn every_script_is_executable_strict_and_explains_itself() {
+fn every_script_is_executable_and_strict_and_has_help() {
     let names = scripts();
     assert!(names.len() >= 5, "{names:?}");
     for name in &names {

@@ -3,10 +3,10 @@
 use std::fs;
 use std::path::Path;
 
-use super::{Folder, Said, output, script};
+use super::{Folder, Outcome, output, script};
 
-/// Two nodes, a `numactl` that only becomes what it is given, and a broker that waits for SIGTERM or
-/// for the end of its folder, so that a failed test leaves none behind.
+/// Two nodes, a `numactl` that only runs its command, and a broker that waits for SIGTERM or for the end
+/// of its folder, so that a failed test leaves no process behind.
 fn numa_tree(name: &str) -> Folder {
     let folder = Folder::new(name);
     folder.write("sys/devices/system/node/has_cpu", "0-1\n");
@@ -23,7 +23,7 @@ fn numa_tree(name: &str) -> Folder {
     folder
 }
 
-fn numa(tree: &Folder, arguments: &[&str]) -> Said {
+fn numa(tree: &Folder, arguments: &[&str]) -> Outcome {
     let path = format!(
         "{}:{}",
         tree.0.join("bin").display(),
@@ -42,9 +42,9 @@ fn numa(tree: &Folder, arguments: &[&str]) -> Said {
 }
 
 #[test]
-fn numa_instances_run_dry_prints_one_command_per_node() {
+fn a_dry_run_of_numa_instances_prints_one_command_per_node() {
     let tree = numa_tree("numa-dry");
-    let (status, said, errors) = numa(&tree, &["--dry-run", "start", "--binary", "blipmq"]);
+    let (status, stdout, errors) = numa(&tree, &["--dry-run", "start", "--binary", "blipmq"]);
     assert_eq!((status, errors.as_str()), (Some(0), ""));
     let config = fs::canonicalize(tree.0.join("config")).unwrap();
     let expected: String = [0, 1]
@@ -56,51 +56,58 @@ fn numa_instances_run_dry_prints_one_command_per_node() {
             )
         })
         .concat();
-    assert_eq!(said, expected);
+    assert_eq!(stdout, expected);
     assert!(!tree.0.join("run").exists());
 }
 
 #[test]
-fn numa_instances_run_dry_works_on_this_machine_as_it_is() {
+fn a_dry_run_of_numa_instances_works_on_this_machine() {
     if !Path::new("/sys/devices/system/node/has_memory").exists() {
         eprintln!("skipped: this kernel has no /sys/devices/system/node");
         return;
     }
-    let (status, said, errors) = output(script("numa-instances.sh").arg("--dry-run"));
+    let (status, stdout, errors) = output(script("numa-instances.sh").arg("--dry-run"));
     assert_eq!(status, Some(0), "{errors}");
-    assert!(said.contains("would run: numactl --cpunodebind=0 --membind=0 "), "{said}");
+    assert!(stdout.contains("would run: numactl --cpunodebind=0 --membind=0 "), "{stdout}");
 }
 
 #[test]
 fn numa_instances_start_twice_status_and_stop_twice() {
     let tree = numa_tree("numa");
-    let (status, said, _) = numa(&tree, &["status"]);
-    assert_eq!((status, said.lines().count()), (Some(3), 2), "{said}");
+    let (status, stdout, _) = numa(&tree, &["status"]);
+    assert_eq!((status, stdout.lines().count()), (Some(3), 2), "{stdout}");
 
-    let (status, said, errors) = numa(&tree, &["start"]);
-    assert_eq!((status, errors.as_str()), (Some(0), ""), "{said}");
-    assert!(said.contains("node 0: started, pid ") && said.contains("node 1: started, pid "));
-    let (status, said, _) = numa(&tree, &["start"]);
-    assert_eq!(status, Some(0), "{said}");
-    assert!(said.contains("node 0: runs already") && said.contains("node 1: runs already"));
+    let (status, stdout, errors) = numa(&tree, &["start"]);
+    assert_eq!((status, errors.as_str()), (Some(0), ""), "{stdout}");
+    assert!(stdout.contains("node 0: started, pid ") && stdout.contains("node 1: started, pid "));
+    let (status, stdout, _) = numa(&tree, &["start"]);
+    assert_eq!(status, Some(0), "{stdout}");
+    assert!(stdout.contains("node 0: runs already") && stdout.contains("node 1: runs already"));
 
-    let (status, said, _) = numa(&tree, &["status"]);
-    assert_eq!(status, Some(0), "{said}");
-    let (status, said, _) = numa(&tree, &["stop", "--nodes", "1"]);
-    assert_eq!((status, said.contains("node 1: stopped")), (Some(0), true), "{said}");
-    let (status, said, _) = numa(&tree, &["status"]);
+    let (status, stdout, _) = numa(&tree, &["status"]);
+    assert_eq!(status, Some(0), "{stdout}");
+    let (status, stdout, _) = numa(&tree, &["stop", "--nodes", "1"]);
+    assert_eq!((status, stdout.contains("node 1: stopped")), (Some(0), true), "{stdout}");
+    let (status, stdout, _) = numa(&tree, &["status"]);
     assert_eq!(status, Some(3));
-    assert!(said.contains("node 0: runs, pid") && said.contains("node 1: does not run"), "{said}");
-    let (status, said, _) = numa(&tree, &["--dry-run", "--undo"]);
-    assert_eq!((status, said.contains("would send SIGTERM to pid ")), (Some(0), true), "{said}");
-    let (status, said, _) = numa(&tree, &["--undo"]);
-    assert_eq!((status, said.contains("node 0: stopped")), (Some(0), true), "{said}");
-    let (status, said, _) = numa(&tree, &["stop"]);
-    assert_eq!((status, said.contains("node 0: does not run")), (Some(0), true), "{said}");
+    assert!(
+        stdout.contains("node 0: runs, pid") && stdout.contains("node 1: does not run"),
+        "{stdout}"
+    );
+    let (status, stdout, _) = numa(&tree, &["--dry-run", "--undo"]);
+    assert_eq!(
+        (status, stdout.contains("would send SIGTERM to pid ")),
+        (Some(0), true),
+        "{stdout}"
+    );
+    let (status, stdout, _) = numa(&tree, &["--undo"]);
+    assert_eq!((status, stdout.contains("node 0: stopped")), (Some(0), true), "{stdout}");
+    let (status, stdout, _) = numa(&tree, &["stop"]);
+    assert_eq!((status, stdout.contains("node 0: does not run")), (Some(0), true), "{stdout}");
 }
 
 #[test]
-fn numa_instances_say_what_is_missing_and_start_nothing() {
+fn numa_instances_report_what_is_missing_and_start_nothing() {
     let tree = numa_tree("numa-missing");
     fs::remove_file(tree.0.join("config/node1.toml")).unwrap();
     let (status, _, errors) = numa(&tree, &["start"]);
@@ -138,7 +145,7 @@ fn numa_instances_say_what_is_missing_and_start_nothing() {
 }
 
 #[test]
-fn numa_instances_repeat_what_a_broker_said_that_ended_at_once() {
+fn numa_instances_print_the_log_of_a_broker_that_ended_at_once() {
     let tree = numa_tree("numa-short");
     tree.write("config/node0.toml", "valid but short\n");
     let (status, _, errors) = numa(&tree, &["start", "--nodes", "0", "--watch", "60"]);
@@ -153,8 +160,8 @@ fn a_pid_file_left_behind_is_not_taken_for_a_broker() {
     let tree = numa_tree("numa-stale");
     tree.write("run/node0.pid", &std::process::id().to_string());
     tree.write("run/node1.pid", "no number");
-    let (status, said, _) = numa(&tree, &["stop"]);
+    let (status, stdout, _) = numa(&tree, &["stop"]);
     assert_eq!(status, Some(0));
-    assert!(said.contains("node 0: does not run"), "{said}");
-    assert!(said.contains("node 1: does not run"), "{said}");
+    assert!(stdout.contains("node 0: does not run"), "{stdout}");
+    assert!(stdout.contains("node 1: does not run"), "{stdout}");
 }

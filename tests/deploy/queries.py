@@ -1,6 +1,6 @@
 """Every query of the dashboard and the alerts, and the metrics they name.
 
-Used by the checks. Which metrics there are is what metrics.txt says.
+Used by the checks. metrics.txt has all metrics.
 """
 
 import json
@@ -15,19 +15,19 @@ ALERTS = DEPLOY / "prometheus" / "alerts.yml"
 
 
 def families():
-    """Each metric, and its kind."""
+    """The kind of each metric, by name."""
     text = (HERE / "metrics.txt").read_text()
     return dict(re.findall(r"^# TYPE (\S+) (\S+)$", text, re.MULTILINE))
 
 
 def metrics_in(expression):
-    """The families that an expression names, whatever part of a histogram it takes."""
+    """The families that an expression names, also by a part of a histogram."""
     names = set(re.findall(r"\bblipmq_[a-z_]+", expression))
     return {re.sub(r"_(bucket|sum|count)$", "", name) for name in names}
 
 
 def filled_in(expression):
-    """A query as Grafana asks it: for all brokers, with the shortest range it would take."""
+    """A query with the variables of Grafana filled in: all brokers, and the shortest range."""
     return expression.replace("$__rate_interval", "1m").replace("$instance", ".*")
 
 
@@ -48,6 +48,6 @@ def of_dashboard():
 
 
 def alerts():
-    """All alerts, as they are written."""
+    """All alerts of alerts.yml."""
     groups = yaml.safe_load(ALERTS.read_text())["groups"]
     return [rule for group in groups for rule in group["rules"]]

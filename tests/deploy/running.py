@@ -1,85 +1,33 @@
 """Checks that run what deploy/ is for: a real Prometheus with its configuration, alerts and every
-query of the dashboard, the broker in a real container under its seccomp profiles, and its unit under a
-real systemd.
+query of the dashboard, and the unit of the broker under a real systemd.
 
 Called by check.py. Every server is on 127.0.0.1 and is stopped by its own handle.
 """
 
 import contextlib
-import http.client
 import http.server
 import json
 import os
 import pathlib
 import re
 import shutil
-import socket
-import subprocess
 import tempfile
 import threading
-import time
 import urllib.parse
 
 import yaml
 
 import queries
+from servers import free_port, get, process, until
 from tools import DEPLOY, HERE, Failed, Skipped, broker, debian, expect, must, promtool, run
 
-PATIENCE_S = 60
 TOKEN = "a token as compose-secrets.sh makes one"
-
-
-@contextlib.contextmanager
-def process(command, log, **options):
-    """A process that is gone at the end; what it says is in the file."""
-    with open(log, "w") as file:
-        child = subprocess.Popen(
-            [str(part) for part in command],
-            stdin=subprocess.DEVNULL,
-            stdout=file,
-            stderr=subprocess.STDOUT,
-            **options,
-        )
-    try:
-        yield child
-    finally:
-        child.terminate()
-        try:
-            child.wait(PATIENCE_S)
-        except subprocess.TimeoutExpired:
-            child.kill()
-            child.wait()
-
-
-def until(condition, child, log, what):
-    """Asks again and again until there is an answer; a process that ended gives none."""
-    deadline = time.monotonic() + PATIENCE_S
-    while time.monotonic() < deadline:
-        ended = child.poll() is not None
-        with contextlib.suppress(OSError, http.client.HTTPException):
-            answer = condition()
-            if answer:
-                return answer
-        if ended:
-            break
-        time.sleep(0.05)
-    raise Failed(f"{what} within {PATIENCE_S} s; its log ends:\n{pathlib.Path(log).read_text()[-2000:]}")
-
-
-def get(port, path, headers=None):
-    """Status and body."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
-    with contextlib.closing(connection):
-        connection.request("GET", path, headers=headers or {})
-        response = connection.getresponse()
-        return response.status, response.read().decode()
-
 
 # --- Prometheus ---
 
 
 class Broker(http.server.BaseHTTPRequestHandler):
-    """Serves metrics.txt as a broker would that is busy: at each visit all that counts has grown."""
+    """Serves metrics.txt like a busy broker: at each visit all counters have grown."""
 
     visits = 0
 
@@ -114,14 +62,8 @@ def grown(times):
     return "\n".join(lines) + "\n"
 
 
-def free_port():
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
-
-
 def configuration(folder, target):
-    """prometheus.yml as it is, but for where the broker and its token are, and how often it looks."""
+    """prometheus.yml with the address and token of the test broker, and shorter intervals."""
     config = yaml.safe_load((DEPLOY / "prometheus" / "prometheus.yml").read_text())
     (folder / "token").write_text(TOKEN)
     shutil.copy(queries.ALERTS, folder)
@@ -159,11 +101,11 @@ def prometheus_answers_every_query():
                     raise Failed(f"{query}: {answer.get('error', body)}")
                 return answer["data"]["result"]
 
-            # Three visits, for rates; before that `up` alone would do.
+            # Three visits, for rates; with fewer only `up` would have a value.
             enough = 'count_over_time(up{job="blipmq"}[1m]) >= 3 and up == 1'
 
             def enough_was_seen():
-                # It answers 503 while it starts.
+                # Prometheus answers 503 while it starts.
                 return get(port, "/-/ready")[0] == 200 and ask(enough)
 
             until(enough_was_seen, child, folder / "log", "Prometheus did not see the broker")
@@ -191,14 +133,14 @@ def prometheus_answers_every_query():
 
 
 def broker_serves_what_is_shown():
-    """That what metrics.txt says is what the broker has; it is what all queries are held to."""
+    """The metrics of the broker are those of metrics.txt, against which all queries are checked."""
     with tempfile.TemporaryDirectory() as name:
         log, blip, port = pathlib.Path(name) / "log", free_port(), free_port()
         addresses = ["--bind", f"127.0.0.1:{blip}", "--nats-bind", "127.0.0.1:0"]
         command = [broker(), *addresses, "--metrics-bind", f"127.0.0.1:{port}"]
         with process(command, log) as child:
             until(lambda: get(port, "/metrics")[1], child, log, "the broker served no metrics")
-            # What is told of single subscriptions needs one.
+            # The metrics of single subscriptions need one.
             subscriber = [broker(), "sub", "--server", f"127.0.0.1:{blip}", ">"]
             with process(subscriber, pathlib.Path(name) / "subscriber"):
 
@@ -206,7 +148,7 @@ def broker_serves_what_is_shown():
                     page = get(port, "/metrics")[1]
                     return re.search(r"^blipmq_subscriptions\{.*\} 1$", page, re.MULTILINE) and page
 
-                page = until(page_with_a_subscription, child, log, "nobody could subscribe")
+                page = until(page_with_a_subscription, child, log, "the client could not subscribe")
     must([promtool(), "check", "metrics"], input=page)
     has = dict(re.findall(r"^# TYPE (\S+) (\S+)$", page, re.MULTILINE))
     known = queries.families()
@@ -218,134 +160,11 @@ def broker_serves_what_is_shown():
     expect(not kinds, f"kinds differ, metrics.txt and broker: {kinds}")
 
 
-# --- containers ---
-
-
-def bundle(folder, arguments, profile):
-    """A container of OCI with what compose.yaml and the manifest ask for: no capabilities, nobody's
-    user, nothing to write to, no new privileges, and a seccomp profile."""
-    root = folder / "rootfs"
-    binds = ["/usr", "/lib", "/lib64", "/bin"]
-    mounts = [{"destination": "/proc", "type": "proc", "source": "proc"}]
-    for path in binds:
-        if pathlib.Path(path).exists():
-            (root / path[1:]).mkdir(parents=True)
-            bind = {"type": "bind", "source": os.path.realpath(path), "options": ["rbind", "ro"]}
-            mounts.append({"destination": path, **bind})
-    for path in ("proc", "sys", "dev", "blipmq"):
-        (root / path).mkdir()
-    mounts.append({"destination": "/sys", "type": "sysfs", "source": "sysfs", "options": ["ro"]})
-    shutil.copy(broker(), root / "blipmq" / "blipmq")
-    shutil.copy(DEPLOY / "container.toml", root / "blipmq" / "blipmq.toml")
-    sets = ("bounding", "effective", "permitted", "inheritable", "ambient")
-    config = {
-        "ociVersion": "1.0.2",
-        "process": {
-            "user": {"uid": 65532, "gid": 65532},
-            "args": ["/blipmq/blipmq", *arguments],
-            "cwd": "/",
-            "env": ["PATH=/bin"],
-            "noNewPrivileges": True,
-            "capabilities": {name: [] for name in sets},
-        },
-        "root": {"path": "rootfs", "readonly": True},
-        "mounts": mounts,
-        # Not a network of its own, so that the check can ask the broker.
-        "linux": {"namespaces": [{"type": kind} for kind in ("pid", "ipc", "mount")], "seccomp": profile},
-    }
-    (folder / "config.json").write_text(json.dumps(config))
-
-
-def runc():
-    if os.geteuid() != 0:
-        raise Skipped("containers need root")
-    return debian("runc", "usr/sbin/runc")
-
-
-def served(profile):
-    """Whether the broker serves in a container under a profile, and what it said."""
-    program = runc()
-    with tempfile.TemporaryDirectory() as name:
-        folder = pathlib.Path(name)
-        folder.chmod(0o755)
-        port = free_port()
-        arguments = ["--config", "/blipmq/blipmq.toml", "--bind", "127.0.0.1:0"]
-        arguments += ["--nats-bind", "127.0.0.1:0", "--metrics-bind", f"127.0.0.1:{port}"]
-        bundle(folder, arguments, profile)
-        # The log is of the folder, whose name no other container has.
-        identity = f"blipmq-{folder.name}"
-        log = folder / "log"
-        command = [program, "--root", folder / "state", "run", "--bundle", folder, identity]
-        with process(command, log) as child:
-
-            def answer():
-                return child.poll() is not None or get(port, "/metrics")[0] == 200
-
-            try:
-                until(answer, child, log, "the broker neither served nor ended")
-                serves = child.poll() is None
-            finally:
-                child.terminate()
-                child.wait(PATIENCE_S)
-        return serves, log.read_text()
-
-
-def served_or_skipped(profile):
-    """Whether containers can be run here at all is told by one without a profile."""
-    serves, said = served(profile)
-    if not serves:
-        without, why = served(None)
-        if not without:
-            raise Skipped(f"no container can be run here: {why.strip()[-300:]}")
-    return serves, said
-
-
-def container_runs_under_its_profile_and_not_under_docker_s():
-    profile = json.loads((DEPLOY / "kubernetes" / "seccomp.json").read_text())
-    serves, said = served_or_skipped(profile)
-    expect(serves, f"the broker does not serve under kubernetes/seccomp.json: {said}")
-    without = [rule for rule in profile["syscalls"] if "io_uring_setup" not in rule["names"]]
-    serves, said = served({**profile, "syscalls": without})
-    expect(not serves, "Docker's default profile would do: then why another?")
-    expect("io_uring is forbidden here" in said, f"the broker does not say what it lacks: {said}")
-
-
-def filter_of_the_unit():
-    """The system calls that the unit's SystemCallFilter lines leave, as systemd-analyze tells them."""
-    if not shutil.which("systemd-analyze"):
-        raise Skipped("systemd-analyze is not installed")
-
-    def calls(name):
-        if not name.startswith("@"):
-            return {name}
-        found = set()
-        for line in must(["systemd-analyze", "syscall-filter", name]).splitlines()[1:]:
-            word = line.strip()
-            if word and not word.startswith("#"):
-                found |= calls(word)
-        return found
-
-    unit = (DEPLOY / "blipmq.service").read_text()
-    # systemd itself allows these to every service with a list of what is allowed.
-    allowed = calls("@default")
-    for line in re.findall(r"^SystemCallFilter=(.*)$", unit, re.MULTILINE):
-        for name in line.lstrip("~").split():
-            allowed = allowed - calls(name) if line.startswith("~") else allowed | calls(name)
-    return sorted(allowed)
-
-
-def unit_s_filter_lets_io_uring_work():
-    rule = {"names": filter_of_the_unit(), "action": "SCMP_ACT_ALLOW"}
-    profile = {"defaultAction": "SCMP_ACT_ERRNO", "defaultErrnoRet": 1, "syscalls": [rule]}
-    serves, said = served_or_skipped(profile)
-    expect(serves, f"the broker does not serve under the SystemCallFilter of blipmq.service: {said}")
-
-
 # --- systemd ---
 
 
 def under_systemd(*drop_in):
-    """What a real systemd makes of the unit: each thing that systemd-probe.sh asks, and its answer."""
+    """Runs the unit under a real systemd; returns the answers of systemd-probe.sh by name, and the log."""
     if os.geteuid() != 0:
         raise Skipped("a systemd of its own needs root")
     with tempfile.TemporaryDirectory() as name:
@@ -371,10 +190,10 @@ def expect_answers(answers, log, wanted):
 HARDENED = {
     "state": "active",
     "result": "success 0",
-    # Where isolate-cores.sh leaves it alone.
+    # The slice that isolate-cores.sh leaves alone.
     "group": "/blipmq.slice/blipmq.service",
     "capabilities": "0000000000000000",
-    # 2: there is a filter.
+    # 2: a filter is active.
     "seccomp": "2",
     "metrics": "HTTP/1.0 200 OK",
     "stopped": "inactive success",
@@ -387,7 +206,7 @@ def unit_is_ready_reloaded_and_watched():
         "watchdog": "10s",
         "reload": "0",
         "reloaded": "active same",
-        # A wrong file: the command fails, the broker goes on.
+        # A wrong file: the command fails, the broker continues.
         "bad-reload": "1",
         "bad-reloaded": "active same",
         # Stopped by SIGSTOP, started again once.
@@ -399,7 +218,5 @@ def unit_is_ready_reloaded_and_watched():
 ALL = [
     prometheus_answers_every_query,
     broker_serves_what_is_shown,
-    container_runs_under_its_profile_and_not_under_docker_s,
-    unit_s_filter_lets_io_uring_work,
     unit_is_ready_reloaded_and_watched,
 ]

@@ -1,6 +1,6 @@
-//! Kernel settings: raised and put back by `sysctl.sh`.
+//! Kernel settings: raised and restored by `sysctl.sh`.
 
-use super::{Folder, Said, output, script};
+use super::{Folder, Outcome, output, script};
 
 fn tree(name: &str) -> Folder {
     let folder = Folder::new(name);
@@ -8,10 +8,10 @@ fn tree(name: &str) -> Folder {
         ("fs/nr_open", "1048576"),
         ("fs/file-max", "9223372036854775807"),
         ("net/core/rmem_max", "212992"),
-        // More than what is asked for.
+        // More than the file asks for.
         ("net/core/wmem_max", "67108864"),
         ("net/ipv4/tcp_rmem", "4096\t131072\t6291456"),
-        // The second is more, the third is less.
+        // The second number is more, the third is less.
         ("net/ipv4/tcp_wmem", "4096\t65536\t4194304"),
     ] {
         folder.write(&format!("proc/sys/{key}"), &format!("{value}\n"));
@@ -19,7 +19,7 @@ fn tree(name: &str) -> Folder {
     folder
 }
 
-fn sysctl(tree: &Folder, arguments: &[&str]) -> Said {
+fn sysctl(tree: &Folder, arguments: &[&str]) -> Outcome {
     let mut command = script("sysctl.sh");
     command
         .args(arguments)
@@ -29,13 +29,13 @@ fn sysctl(tree: &Folder, arguments: &[&str]) -> Said {
 }
 
 #[test]
-fn sysctl_raises_lowers_nothing_and_leaves_out_what_this_kernel_does_not_show() {
+fn sysctl_raises_values_lowers_none_and_skips_invisible_keys() {
     let tree = tree("sysctl");
-    let (status, said, errors) = sysctl(&tree, &[]);
-    assert_eq!((status, errors.as_str()), (Some(0), ""), "{said}");
-    assert!(said.contains("fs.nr_open was 1048576, is 2097152\n"), "{said}");
-    assert!(said.contains("fs.file-max is 9223372036854775807 already\n"), "{said}");
-    assert!(said.contains("net.core.somaxconn is not to be seen from in here"), "{said}");
+    let (status, stdout, errors) = sysctl(&tree, &[]);
+    assert_eq!((status, errors.as_str()), (Some(0), ""), "{stdout}");
+    assert!(stdout.contains("fs.nr_open was 1048576, is 2097152\n"), "{stdout}");
+    assert!(stdout.contains("fs.file-max is 9223372036854775807 already\n"), "{stdout}");
+    assert!(stdout.contains("net.core.somaxconn is not visible in this namespace"), "{stdout}");
     assert_eq!(tree.read("proc/sys/net/core/rmem_max"), "16777216");
     assert_eq!(tree.read("proc/sys/net/core/wmem_max"), "67108864");
     assert_eq!(tree.read("proc/sys/net/ipv4/tcp_rmem"), "4096 131072 33554432");
@@ -43,25 +43,25 @@ fn sysctl_raises_lowers_nothing_and_leaves_out_what_this_kernel_does_not_show() 
 }
 
 #[test]
-fn sysctl_run_twice_changes_nothing_more_and_undo_puts_all_back() {
+fn a_second_run_of_sysctl_changes_nothing_and_undo_restores_everything() {
     let tree = tree("sysctl-undo");
     let before = tree.files();
-    let (status, said, errors) = sysctl(&tree, &["--dry-run"]);
+    let (status, stdout, errors) = sysctl(&tree, &["--dry-run"]);
     assert_eq!((status, errors.as_str()), (Some(0), ""));
     let path = tree.0.join("proc/sys/fs/nr_open");
-    assert!(said.contains(&format!("would write 2097152 to {}", path.display())), "{said}");
+    assert!(stdout.contains(&format!("would write 2097152 to {}", path.display())), "{stdout}");
     assert_eq!(tree.files(), before);
 
     assert_eq!(sysctl(&tree, &[]).0, Some(0));
     let once = tree.files();
     assert_ne!(once, before);
-    let (status, said, _) = sysctl(&tree, &[]);
-    assert_eq!((status, said.contains(" was ")), (Some(0), false), "{said}");
+    let (status, stdout, _) = sysctl(&tree, &[]);
+    assert_eq!((status, stdout.contains(" was ")), (Some(0), false), "{stdout}");
     assert_eq!(tree.files(), once);
 
-    let (status, said, errors) = sysctl(&tree, &["--undo"]);
-    assert_eq!((status, errors.as_str()), (Some(0), ""), "{said}");
-    // The kernel puts tabs between numbers whatever was written.
+    let (status, stdout, errors) = sysctl(&tree, &["--undo"]);
+    assert_eq!((status, errors.as_str()), (Some(0), ""), "{stdout}");
+    // The kernel prints tabs between numbers, whatever was written.
     let spaces = |files: std::collections::BTreeMap<_, String>| -> Vec<_> {
         files.into_iter().map(|(path, text)| (path, text.replace('\t', " "))).collect()
     };
@@ -69,7 +69,7 @@ fn sysctl_run_twice_changes_nothing_more_and_undo_puts_all_back() {
 }
 
 #[test]
-fn sysctl_refuses_a_file_of_which_it_understands_only_half() {
+fn sysctl_refuses_a_file_with_a_bad_line_and_changes_nothing() {
     let tree = tree("sysctl-bad");
     tree.write("bad.conf", "fs.nr_open = 2097152\nnet.core.rmem_max = much\n");
     let before = tree.files();

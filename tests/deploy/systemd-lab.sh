@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# Starts blipmq.service under a real systemd, in namespaces of its own, and prints what became of it.
+# Starts blipmq.service under a real systemd, in separate namespaces, and records the outcome.
 #
 #   tests/deploy/systemd-lab.sh BROKER FOLDER [LINE...]
 #
-# BROKER is what /usr/local/bin/blipmq is; LINES are a drop-in for the unit. In FOLDER are, at the end,
-# "said", with a line NAME VALUE for each thing that was asked or tried, and "log" of the broker. Needs
-# root, systemd, and control groups of version 2. Exit status 3: a systemd cannot be run here.
+# BROKER becomes /usr/local/bin/blipmq; LINES are a drop-in for the unit. At the end FOLDER has the files
+# "said", with a line NAME VALUE for each answer, and "log", the log of the broker. Needs root, systemd, and
+# control groups of version 2. Exit status 3: a systemd cannot run here.
 #
 # The root is this machine's, read only, under a layer in memory; processes, network, mounts and control
-# groups are new. /proc/sys and /sys cannot be written, which keeps systemd from settling the kernel.
+# groups are new. /proc/sys and /sys cannot be written, which keeps systemd from changing kernel settings.
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -47,7 +47,7 @@ become_systemd() {
     ln -s /proc/self/fd "$root/dev/fd"
     mkdir -p "$root/lab" "$root/usr/local/bin" "$root/etc/blipmq"
     mount --bind "$folder/out" "$root/lab"
-    # A broker that is installed there stays below.
+    # An installed broker is hidden, not changed.
     rm -f "$root/usr/local/bin/blipmq"
     touch "$root/usr/local/bin/blipmq"
     mount --bind "$broker" "$root/usr/local/bin/blipmq"
@@ -61,7 +61,7 @@ become_systemd() {
         printf '[Service]\nStandardOutput=append:/lab/log\nStandardError=append:/lab/log\n'
         printf '%s\n' "$@"
     } >"$units/blipmq.service.d/lab.conf"
-    # What a machine has to do when it starts and this one has not.
+    # Services that a machine needs at its boot, and this one does not.
     for name in journald udevd tmpfiles-setup tmpfiles-setup-dev sysusers update-utmp random-seed \
         remount-fs journal-flush; do
         ln -s /dev/null "$units/systemd-$name.service"
@@ -111,7 +111,7 @@ trap clean EXIT
 mkdir "$folder/out"
 : >"$folder/out/said"
 status=0
-# systemd is process 1 in there: when unshare ends, everything does. It needs no clean end.
+# systemd is process 1 of the namespace: when unshare ends, all processes end. No clean end is needed.
 (
     echo "$BASHPID" >"$group/cgroup.procs"
     exec timeout --kill-after=5 120 unshare --cgroup \

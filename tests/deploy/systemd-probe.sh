@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# What systemd-lab.sh has systemd run beside the broker: asks and tries, and prints NAME VALUE lines.
+# Run by the systemd of systemd-lab.sh beside the broker: asks and tries, and prints NAME VALUE lines.
 set -u
 
 show() { systemctl show blipmq.service --property="$1" --value; }
 
-# Until the unit is in one of these states, for at most 30 s.
+# Waits until the unit is in one of these states, for at most 30 s.
 until_state() {
     local state
     for _ in $(seq 300); do
@@ -28,7 +28,7 @@ echo "metrics $(exec 3<>/dev/tcp/127.0.0.1/9090 && printf 'GET /metrics HTTP/1.0
 if [ "$(show Type)" = notify ]; then
     systemctl reload blipmq.service
     echo "reload $?"
-    # systemd may show "reloading" until the broker says READY=1 again.
+    # systemd may show "reloading" until the broker sends READY=1 again.
     until_state active failed inactive
     echo "reloaded $(show ActiveState) $([ "$(show MainPID)" = "$pid" ] && echo same || echo other)"
     cp /etc/blipmq/blipmq.toml /etc/blipmq/good.toml
@@ -37,7 +37,7 @@ if [ "$(show Type)" = notify ]; then
     echo "bad-reload $?"
     echo "bad-reloaded $(show ActiveState) $([ "$(show MainPID)" = "$pid" ] && echo same || echo other)"
     cp /etc/blipmq/good.toml /etc/blipmq/blipmq.toml
-    # A broker that does not move is ended by the watchdog, and started again.
+    # The watchdog ends a stopped broker, and systemd starts it again.
     kill -STOP "$pid"
     for _ in $(seq 600); do
         [ "$(show NRestarts)" = 0 ] || break

@@ -1,8 +1,8 @@
-"""What the checks of deploy/ are made with: where each tool comes from, and how a check ends.
+"""The tools of the checks of deploy/: the source of each tool, and the ways a check can end.
 
 Used by check.py and its checks. Nothing is installed on the machine: Python packages go into a venv,
 Debian's are unpacked, both under target/deploy-tools, so that no service starts and a second run is
-quick. What cannot be had skips the checks that need it, with the reason.
+quick. A tool that is not available skips the checks that need it, with the reason.
 """
 
 import os
@@ -19,15 +19,15 @@ VENV = TOOLS / "venv"
 
 
 class Skipped(Exception):
-    """The check cannot be made here."""
+    """The check cannot run on this machine."""
 
 
 class Failed(Exception):
-    """What is checked is not as it should be."""
+    """The check found a mistake."""
 
 
 def run(command, timeout=120, **options):
-    """The exit status, and what was said on stdout and stderr together."""
+    """Runs a command; returns the exit status, and stdout and stderr together."""
     result = subprocess.run(
         [str(part) for part in command],
         stdin=None if "input" in options else subprocess.DEVNULL,
@@ -42,7 +42,7 @@ def run(command, timeout=120, **options):
 
 
 def must(command, **options):
-    """What a command said that has to succeed."""
+    """Runs a command that must succeed; returns its output."""
     status, said = run(command, **options)
     if status != 0:
         name = pathlib.Path(str(command[0])).name
@@ -56,7 +56,7 @@ def expect(condition, text):
 
 
 def enter_venv():
-    """Goes on under the Python that has the packages; those that cannot be had are left out."""
+    """Continues under the Python of the venv; packages that cannot be installed are left out."""
     python = VENV / "bin" / "python"
     if pathlib.Path(sys.prefix) == VENV:
         return
@@ -88,8 +88,8 @@ def program_of_venv(name):
 
 
 def apt_options(suite):
-    """Options with which apt-get looks into another release of Debian than the machine's, with lists
-    of its own, from where the machine gets its packages."""
+    """Options of apt-get for another release of Debian than the machine's, with separate lists, from the
+    mirror of the machine."""
     home = TOOLS / f"apt-{suite}"
     for folder in ("lists/partial", "cache/archives/partial"):
         (home / folder).mkdir(parents=True, exist_ok=True)
@@ -110,7 +110,7 @@ def apt_options(suite):
 
 
 def debian(package, file, suite=None):
-    """A file of a Debian package, which is unpacked and not installed."""
+    """A file of a Debian package, which is unpacked but not installed."""
     folder = TOOLS / package
     if (folder / file).exists():
         return folder / file
@@ -139,7 +139,7 @@ def promtool():
 
 
 def broker():
-    """The binary that `cargo test` leaves behind."""
+    """The binary that `cargo test` has built."""
     path = pathlib.Path(os.environ.get("BLIPMQ", ROOT / "target" / "debug" / "blipmq"))
     if not path.exists():
         raise Skipped(f"{path} is not built: cargo build --bin blipmq")

@@ -1,4 +1,4 @@
-"""Checks of what is written: every file of deploy/ is parsed and linted, and held to what it promises.
+"""Checks without running anything: every file of deploy/ is parsed, linted, and compared with its claims.
 
 Called by check.py. Docker and Kubernetes do not run here; their files are checked by the programs that
 read them (Compose itself, the schemas of Kubernetes) and by what this file says of them.
@@ -18,7 +18,7 @@ from tools import DEPLOY, HERE, ROOT, Skipped, broker, debian, expect, must
 from tools import program_of_venv, promtool, run
 
 KUBERNETES_VERSIONS = ("1.32", "1.34")
-# Out of 10, the less the better: what systemd thinks of a service without hardening is 9.6.
+# On the scale of systemd from 0 to 10; a service without hardening has 9.6.
 EXPOSURE_MAX = 2.0
 
 
@@ -32,7 +32,7 @@ def dockerfile_is_clean():
 
 
 def image_is_built_from_what_it_copies():
-    """Docker is not here, so what it would have is laid out: cargo finds all it wants in it."""
+    """Lays out the build context without Docker, and checks that cargo finds everything in it."""
     text = (DEPLOY / "Dockerfile").read_text()
     copied = set()
     for line in re.findall(r"^COPY (?!--from)(.*)$", text, re.MULTILINE):
@@ -58,10 +58,10 @@ def unit_is_accepted_and_hardened():
     unit = (DEPLOY / "blipmq.service").read_text()
     with tempfile.TemporaryDirectory() as folder:
         file = pathlib.Path(folder) / "blipmq.service"
-        # `verify` wants a program that exists.
+        # `verify` needs an existing program.
         file.write_text(unit.replace("/usr/local/bin/blipmq", str(broker())))
         _, said = run(["systemd-analyze", "verify", file])
-        # Other units of the machine may have complaints of their own.
+        # Other units of the machine may have problems too.
         ours = [line for line in said.splitlines() if "blipmq.service" in line]
         expect(not ours, "\n".join(ours))
         status, said = run(["systemd-analyze", "security", "--offline=true", "--no-pager", file])
@@ -72,11 +72,19 @@ def unit_is_accepted_and_hardened():
         expect(float(found[1]) <= EXPOSURE_MAX, f"the exposure is {found[1]}, over {EXPOSURE_MAX}")
 
 
+def docker_seccomp():
+    upstream = "usr/share/gocode/src/github.com/docker/docker/profiles/seccomp/default.json"
+    return debian("golang-github-docker-docker-dev", upstream, suite="trixie")
+
+
+def docker_compose():
+    return debian("docker-compose", "usr/libexec/docker/cli-plugins/docker-compose", suite="trixie")
+
+
 def seccomp_is_docker_s_and_io_uring():
     script = DEPLOY / "make-seccomp.py"
     must([sys.executable, script, "--check"])
-    upstream = "usr/share/gocode/src/github.com/docker/docker/profiles/seccomp/default.json"
-    file = debian("golang-github-docker-docker-dev", upstream, suite="trixie")
+    file = docker_seccomp()
     status, said = run([sys.executable, script, "--check", file])
     if status != 0 and "another version" in said:
         raise Skipped(f"with Debian's copy: {said.strip()}")
@@ -91,13 +99,13 @@ def seccomp_is_docker_s_and_io_uring():
         }
         missing = {"io_uring_setup", "io_uring_enter", "io_uring_register"} - allowed
         expect(not missing, f"{name} does not allow {missing}")
-    # What a runtime that knows no conditions would make of the other profile.
+    # A runtime that ignores conditions would allow these with the other profile.
     for call in ("mount", "bpf", "setns", "reboot", "init_module"):
         expect(call not in allowed, f"kubernetes/seccomp.json allows {call} to everybody")
 
 
 def compose_is_understood_and_hardened():
-    compose = debian("docker-compose", "usr/libexec/docker/cli-plugins/docker-compose", suite="trixie")
+    compose = docker_compose()
     status, said = run([compose, "version"])
     if status != 0:
         raise Skipped(f"Debian's docker-compose does not run here: {said.strip()[:100]}")

@@ -1,7 +1,7 @@
-//! Every block of commands runs, or says what it needs.
+//! Every block of commands runs, or names what it needs.
 //!
-//! A block is ```` ```sh ````. Without a mark bash runs it, against a broker with the defaults whose
-//! ports are put in; every command has to succeed. The other marks are below.
+//! A block is ```` ```sh ````. bash runs a block without a mark, against a broker with the defaults whose ports
+//! replace those in the block; every command has to succeed. The marks are below.
 
 use std::io::{BufRead, BufReader};
 use std::os::unix::process::CommandExt;
@@ -11,22 +11,22 @@ use std::process::{Child, Command, Stdio};
 use super::support::running::{self, Broker, TempFile, blipmq};
 use super::{CHAPTERS, chapter, read};
 
-/// Blocks that are not run, by what they need.
+/// Marks of blocks that are not run: what each block needs.
 const NEEDS: [&str; 5] = [
     "root",
-    // Several NUMA nodes, a network card, frequencies: what a virtual machine does not have.
-    "hardware", "docker", // Compiles all of it; `.ci/run` does that.
-    "build",  // Minutes of a quiet machine; `.ci/run` runs them short.
+    // Several NUMA nodes, a network card, frequencies: a virtual machine does not have them.
+    "hardware", "docker", // Compiles everything; `.ci/run` does that.
+    "build",  // Minutes on a quiet machine; `.ci/run` runs these commands short.
     "minutes",
 ];
-/// One command that becomes a broker: it gets free ports, has to become ready, and to drain.
+/// One command that becomes a broker. The broker gets free ports, must become ready, and must drain.
 const BROKER: &str = "broker";
-/// Runs until it is stopped, beside the blocks that follow. It says on stderr when it is there.
+/// A command that runs beside the blocks that follow. A line on stderr says when it is ready.
 const STAYS: &str = "stays";
-/// Time for one block. Nothing in them takes more than seconds of a machine that has them.
+/// Seconds for one block. No block takes more than a few seconds of CPU time.
 const PATIENCE: &str = "180";
 
-/// What a block needs of the machine, where some machines have it and some not.
+/// Parts of a machine that some machines lack: a word in a block, and the path that shows the part.
 const PARTS_OF_MACHINES: [(&str, &str); 4] = [
     ("numa-instances.sh", "/sys/devices/system/node/has_cpu"),
     ("node/node0", "/sys/devices/system/node/node0/distance"),
@@ -66,7 +66,7 @@ fn binaries() -> PathBuf {
     Path::new(env!("CARGO_BIN_EXE_blipmq")).parent().expect("it is in a folder").to_owned()
 }
 
-/// A program in the repository, with that binary before others.
+/// A program of the repository, with the tested binary first in its PATH.
 fn program(words: &[&str]) -> Command {
     let path = std::env::var("PATH").expect("the tests have a PATH");
     let mut command = Command::new(words[0]);
@@ -80,7 +80,7 @@ fn program(words: &[&str]) -> Command {
     command
 }
 
-/// The broker that blocks talk to, and what runs beside it.
+/// The broker that blocks talk to, and the commands that run beside it.
 struct World {
     broker: Broker,
     staying: Vec<Child>,
@@ -95,7 +95,7 @@ impl World {
         World { broker, staying: Vec::new() }
     }
 
-    /// The text with the addresses of this broker.
+    /// Replaces the addresses in a text by those of this broker.
     fn here(&self, text: &str) -> String {
         let metrics = self.broker.metrics.expect("they are served").to_string();
         let nats = self.broker.nats.expect("they are served").to_string();
@@ -114,7 +114,7 @@ impl World {
         command
     }
 
-    /// What went wrong, if anything.
+    /// Runs a block as its mark says. The error says what went wrong.
     fn run(&mut self, block: &Block) -> Result<(), String> {
         match block.mark.as_str() {
             "" => self.run_to_its_end(block),
@@ -127,7 +127,7 @@ impl World {
                 Ok(())
             }
             needs => {
-                assert!(NEEDS.contains(&needs), "{}: nobody knows the mark {needs}", block.place);
+                assert!(NEEDS.contains(&needs), "{}: unknown mark {needs}", block.place);
                 Ok(())
             }
         }
@@ -140,7 +140,7 @@ impl World {
                 return Ok(());
             }
         }
-        // Files, not pipes: what a block leaves in the background may hold them open.
+        // A file, not a pipe: processes that a block leaves in the background may hold a pipe open.
         let output = TempFile::new("manual.txt", b"");
         let file = std::fs::File::create(&output.0).expect("a file can be written");
         let mut command = self.command(&block.text);
@@ -155,7 +155,7 @@ impl World {
         }
     }
 
-    /// Starts what stays, in a group of its own that can be ended as one.
+    /// Starts a command that stays, in a process group of its own, which can be ended as one.
     fn start(&mut self, block: &Block) {
         let mut command = self.command(&block.text);
         command.process_group(0).stdout(Stdio::null()).stderr(Stdio::piped());
@@ -166,7 +166,7 @@ impl World {
         let mut stderr = BufReader::new(stderr);
         stderr.read_line(&mut line).expect("its words are UTF-8");
         assert!(line.contains(" to "), "{}: it does not stay: {line}", block.place);
-        // It must never block on a full pipe.
+        // The command must never block on a full pipe.
         std::thread::spawn(move || std::io::copy(&mut stderr, &mut std::io::sink()));
     }
 }
@@ -181,7 +181,7 @@ impl Drop for World {
     }
 }
 
-/// Flags win over files, so that a block can name one with the usual ports.
+/// Runs a command that becomes a broker. Flags override the file that a block names, and so its ports.
 fn run_broker(block: &Block) {
     let first = running::allowed_cores()[0];
     let text = block
@@ -190,7 +190,7 @@ fn run_broker(block: &Block) {
         .replace("--cores 0", &format!("--cores {first}"));
     assert_eq!(text.lines().count(), 1, "{}: one command becomes a broker", block.place);
     let ports = "--bind 127.0.0.1:0 --nats-bind 127.0.0.1:0 --metrics-bind 127.0.0.1:0";
-    // Not below `timeout`, which would get the signal that is meant for the broker.
+    // Without `timeout`, which would get the signal that is meant for the broker.
     Broker::from_command(program(&[
         "bash",
         "-euo",
@@ -201,10 +201,10 @@ fn run_broker(block: &Block) {
     .stop();
 }
 
-/// Goal: who types what the manual shows gets what it says.
-/// Method: all blocks of the chapters for operators, in their order, each as it stands there.
+/// Goal: an operator who types the commands of the manual gets what the manual says.
+/// Method: all blocks of the chapters for operators, in their order, unchanged.
 #[test]
-fn every_command_of_the_chapters_runs_or_says_what_it_needs() {
+fn every_command_of_the_chapters_runs_or_names_what_it_needs() {
     let mut world = World::new();
     let blocks = of_chapters();
     assert!(blocks.iter().filter(|block| block.mark.is_empty()).count() >= 15, "{blocks:?}");
@@ -216,7 +216,7 @@ fn every_command_of_the_chapters_runs_or_says_what_it_needs() {
 }
 
 #[test]
-fn every_command_of_the_readme_runs_or_says_what_it_needs() {
+fn every_command_of_the_readme_runs_or_names_what_it_needs() {
     let mut world = World::new();
     let blocks = blocks("README.md", &read("README.md"));
     assert!(blocks.iter().any(|block| block.mark == STAYS), "{blocks:?}");
@@ -226,7 +226,7 @@ fn every_command_of_the_readme_runs_or_says_what_it_needs() {
 }
 
 #[test]
-fn what_needs_root_or_hardware_is_not_marked_for_convenience() {
+fn blocks_with_only_our_commands_are_not_marked_as_needing_anything() {
     for block in of_chapters() {
         let is_ours = block.text.lines().all(|line| line.starts_with("blipmq "));
         assert!(!is_ours || !NEEDS.contains(&block.mark.as_str()), "{}: run it", block.place);

@@ -1,4 +1,4 @@
-//! `blipmq help`: commands as before, and chapters.
+//! `blipmq help` prints the help of commands, and chapters of the manual.
 
 use std::process::Output;
 
@@ -22,7 +22,7 @@ fn help_of_a_command_is_what_its_flag_prints() {
 }
 
 #[test]
-fn topics_are_listed_by_themselves_and_below_the_commands() {
+fn topics_are_listed_on_their_own_and_below_the_commands() {
     let (status, topics, _) = run(&["help", "topics"]);
     assert_eq!(status, Some(0));
     let (_, help, _) = run(&["help"]);
@@ -35,19 +35,28 @@ fn topics_are_listed_by_themselves_and_below_the_commands() {
 
 #[test]
 fn a_topic_is_its_chapter_as_plain_text() {
-    for name in CHAPTERS.iter().chain(&["nats"]) {
+    for name in CHAPTERS.iter().chain(&["nats", "protocol"]) {
         let (status, text, stderr) = run(&["help", name]);
         assert_eq!((status, stderr.as_str()), (Some(0), ""), "{name}");
         assert!(text.lines().count() > 30, "{name}: {text}");
         assert!(!text.contains("//!") && !text.contains("](") && !text.contains("```"), "{text}");
     }
-    // What a pager would be asked for is printed where nobody looks.
+    // Without a terminal the text goes to stdout, not to the pager.
     let output = blipmq(&["help", "tuning"]).env("PAGER", "false").output().expect("it runs");
     assert_eq!(String::from_utf8(output.stdout).expect("UTF-8"), run(&["help", "tuning"]).1);
 }
 
 #[test]
-fn unknown_topics_end_with_status_2_and_what_was_probably_meant() {
+fn help_protocol_prints_the_contract_and_then_the_session() {
+    let (status, text, _) = run(&["help", "protocol"]);
+    assert_eq!(status, Some(0));
+    let contract = text.find("0x10 MESSAGES").expect("the kinds of frames");
+    let session = text.find("client sends HELLO").expect("the session");
+    assert!(contract < session);
+}
+
+#[test]
+fn unknown_topics_end_with_status_2_and_a_suggestion() {
     for (words, said) in [
         (
             &["help", "tunning"][..],

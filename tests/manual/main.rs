@@ -1,10 +1,11 @@
-//! The manual for operators: its commands run, and what it says of names, texts and numbers is so.
+//! Tests of the manual: its commands run, and its names, texts, numbers and bytes are those of the broker.
 //!
-//! | to learn | read |
+//! | about | read |
 //! |---|---|
-//! | which commands are run, and what marks the others | `commands` |
+//! | commands that are run, and the marks of the others | `commands` |
 //! | metrics, keys, files, errors and log lines that chapters name | `names` |
 //! | sums and tables of numbers | `numbers` |
+//! | layouts, codes and the session of the wire protocol | `protocol` |
 //! | `blipmq help` | `help` |
 
 #[path = "../../src/server/refusal.rs"]
@@ -16,32 +17,33 @@ mod commands;
 mod help;
 mod names;
 mod numbers;
+mod protocol;
 
 use std::path::Path;
 
-/// Chapters for whoever runs a broker.
+/// The chapters for operators.
 const CHAPTERS: [&str; 7] =
     ["tuning", "operations", "capacity", "numa", "metrics", "troubleshooting", "profiling"];
 
-/// A file of the repository.
+/// Reads a file of the repository.
 fn read(path: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
     std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// A chapter without what marks it as a comment.
+/// The text of a chapter, without the marks of a comment.
 fn chapter(name: &str) -> String {
     let source = read(&format!("src/manual/{name}.rs"));
     let lines = source.lines().map_while(|line| line.strip_prefix("//!"));
     lines.map(|line| format!("{}\n", line.strip_prefix(' ').unwrap_or(line))).collect()
 }
 
-/// The same with one space where there are several, or the end of a line.
+/// The text with single spaces instead of runs of white space.
 fn one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// What is between single backticks, outside of code blocks.
+/// The code spans of a text, outside of code blocks.
 fn spans(markdown: &str) -> Vec<String> {
     let mut is_code = false;
     let text: String = markdown

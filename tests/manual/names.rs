@@ -1,4 +1,4 @@
-//! Names that chapters use exist, and texts they quote are said.
+//! The names that chapters use exist, and the texts that they quote are in the source.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -12,20 +12,23 @@ use executors::listener::Purpose;
 use super::support::running::blipmq;
 use super::{CHAPTERS, chapter, one_line, read, refusal, spans};
 
-/// Every word of a text that could be the name of a metric.
+/// Every word of a text that could be a metric name.
 fn metric_names(text: &str) -> BTreeSet<String> {
     let is_part = |character: char| character.is_ascii_alphanumeric() || character == '_';
     let words = text.split(|character: char| !is_part(character));
-    words.filter(|word| word.starts_with("blipmq_")).map(str::to_owned).collect()
+    // The name of the client's crate looks like that of a metric.
+    let names = words.filter(|word| word.starts_with("blipmq_") && *word != "blipmq_client");
+    names.map(str::to_owned).collect()
 }
 
-/// Those that the broker shows.
+/// The metrics of the broker.
 fn families() -> BTreeSet<String> {
-    metric_names(&read("src/server/admin/families.rs"))
+    let files = ["src/server/admin/families.rs", "src/server/admin/families/per_core.rs"];
+    files.iter().flat_map(|file| metric_names(&read(file))).collect()
 }
 
 #[test]
-fn the_chapter_on_metrics_has_every_family_and_no_other() {
+fn chapter_on_metrics_has_every_family_and_no_other() {
     let families = families();
     assert!(families.len() > 40, "{families:?}");
     let chapter = chapter("metrics");
@@ -34,18 +37,18 @@ fn the_chapter_on_metrics_has_every_family_and_no_other() {
         .lines()
         .filter_map(|line| Some(line.strip_prefix("| `")?.split_once('`')?.0.to_owned()))
         .collect();
-    let told: BTreeSet<String> = rows.iter().cloned().collect();
-    assert_eq!(told, families);
-    assert_eq!(rows.len(), rows.iter().collect::<BTreeSet<_>>().len(), "each stands there once");
+    let described: BTreeSet<String> = rows.iter().cloned().collect();
+    assert_eq!(described, families);
+    assert_eq!(rows.len(), rows.iter().collect::<BTreeSet<_>>().len(), "each has one row");
 }
 
 #[test]
-fn metrics_that_are_named_anywhere_are_those_of_the_broker() {
+fn metrics_that_chapters_and_readme_name_exist() {
     let families = families();
     let texts = CHAPTERS.iter().map(|name| (*name, chapter(name)));
     for (place, text) in texts.chain([("README.md", read("README.md"))]) {
         for name in metric_names(&text) {
-            // Of a histogram, and beginnings that a command looks for.
+            // Series of a histogram, and prefixes that a command searches for.
             let family = name.trim_end_matches("_bucket");
             let is_known = families.contains(family);
             let is_beginning = families.iter().any(|known| known.starts_with(&format!("{name}_")));
@@ -56,7 +59,7 @@ fn metrics_that_are_named_anywhere_are_those_of_the_broker() {
 
 #[test]
 fn every_reason_for_a_drop_has_its_cause_and_remedy() {
-    let source = read("src/server/admin/families.rs");
+    let source = read("src/server/admin/families/per_core.rs");
     let (_, table) = source.split_once("static REASONS").expect("it is there");
     let (table, _) = table.split_once("];").expect("it ends");
     let reasons: Vec<&str> = table.split('"').skip(1).step_by(2).collect();
@@ -68,7 +71,7 @@ fn every_reason_for_a_drop_has_its_cause_and_remedy() {
 }
 
 #[test]
-fn lists_are_told_with_every_word_they_are_sorted_by() {
+fn chapter_on_metrics_has_every_sort_order_of_each_list() {
     fn row<C: Choice>(list: &str) -> String {
         let words: Vec<String> = C::NAMES.iter().map(|(name, _)| format!("`{name}`")).collect();
         format!("| `{list}` | {} |\n", words.join(", "))
@@ -83,7 +86,7 @@ fn lists_are_told_with_every_word_they_are_sorted_by() {
     }
 }
 
-/// One of each, with the numbers that the chapter has.
+/// One error of each kind, with the numbers in the chapter.
 fn start_errors() -> Vec<StartError> {
     let refused = || io::Error::from(io::ErrorKind::PermissionDenied);
     let purpose = Purpose { of: "clients", change: "--bind" };
@@ -107,7 +110,7 @@ fn start_errors() -> Vec<StartError> {
         StartError::Core { cpu: 0, what: "the ring", source: refused() },
     ];
     for error in &errors {
-        // A variant that is new has to be told of.
+        // The compiler asks for a row here when there is a new variant.
         match error {
             StartError::Kernel { .. } | StartError::Disabled { .. } => {}
             StartError::Forbidden { .. } | StartError::Memlock { .. } => {}
@@ -120,7 +123,7 @@ fn start_errors() -> Vec<StartError> {
 }
 
 #[test]
-fn every_refusal_to_start_is_found_by_its_first_words() {
+fn every_refusal_to_start_is_found_in_the_chapter_by_its_first_words() {
     let chapter = chapter("troubleshooting");
     let quoted: Vec<&str> = chapter
         .lines()
@@ -135,7 +138,7 @@ fn every_refusal_to_start_is_found_by_its_first_words() {
 }
 
 #[test]
-fn texts_that_are_quoted_stand_in_the_source() {
+fn texts_that_the_chapter_quotes_are_in_the_source() {
     let chapter = one_line(&chapter("troubleshooting"));
     for (text, file) in [
         ("server.max_connections is reached: new connections are refused", "src/server/desk.rs"),
@@ -155,7 +158,7 @@ fn texts_that_are_quoted_stand_in_the_source() {
             "src/server/mod.rs",
         ),
         ("cannot serve metrics on ", "src/server/admin.rs"),
-        ("can be reached from other machines", "src/config/problem.rs"),
+        ("can be reached from other machines", "src/config/conflict.rs"),
         ("cannot read configuration", "src/cli/serve.rs"),
         ("expected HELLO as the first frame", "src/protocol/reject.rs"),
         ("maximum connections exceeded", "src/nats/error.rs"),

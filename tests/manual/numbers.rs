@@ -1,4 +1,4 @@
-//! Sums of the chapter on capacity, and the table of profiles, from what they are sums and a table of.
+//! The sums of the chapter on capacity and the table of profiles are computed from their sources.
 
 use blipmq::config::Settings;
 use blipmq::limits::*;
@@ -25,7 +25,7 @@ fn mib(bytes: f64) -> String {
     format!("{} MiB", grouped((bytes / MIB).round() as u64))
 }
 
-/// A constant that the library keeps to itself.
+/// The value of a private constant.
 fn constant(file: &str, name: &str) -> u64 {
     let source = read(file);
     let line = source.lines().find(|line| line.contains(&format!("const {name}: ")));
@@ -37,7 +37,7 @@ fn constant(file: &str, name: &str) -> u64 {
         .product()
 }
 
-/// What the record has for blipmq, in the row of a shape: the median of a column.
+/// The median that the record has for blipmq, by shape and column.
 fn recorded(shape: &str, column: usize) -> f64 {
     let table = read(RECORD);
     let row = table.lines().find(|line| line.starts_with(&format!("| {shape} | "))).expect(shape);
@@ -130,7 +130,7 @@ fn memory_of_messages_is_the_sum_of_its_constants() {
 }
 
 #[test]
-fn cores_are_deliveries_times_what_the_record_says_of_one() {
+fn cores_are_deliveries_times_the_cost_in_the_record() {
     let chapter = chapter("capacity");
     let alone = recorded("2,000/s to 48, 256 B", 1);
     let batched = recorded("1:48, 256 B", 1);
@@ -161,7 +161,7 @@ fn cores_are_deliveries_times_what_the_record_says_of_one() {
 }
 
 #[test]
-fn numbers_of_the_record_that_the_chapter_on_profiling_quotes_are_there() {
+fn chapter_on_profiling_quotes_the_numbers_of_the_record() {
     let chapter = chapter("profiling");
     for (shape, floor) in [("1:48, 64 B", 4), ("1:1, 1 KiB", 4), ("8:8 on 8 topics, 64 B", 4)] {
         for number in [recorded(shape, 1), recorded(shape, floor)] {
@@ -171,7 +171,7 @@ fn numbers_of_the_record_that_the_chapter_on_profiling_quotes_are_there() {
 }
 
 #[test]
-fn the_table_of_profiles_is_what_their_files_say() {
+fn table_of_profiles_is_what_their_files_say() {
     let chapter = chapter("tuning");
     let profiles = ["high-throughput", "mixed", "low-latency"].map(|name| {
         let file = format!("config/{name}.toml");
@@ -182,14 +182,16 @@ fn the_table_of_profiles_is_what_their_files_say() {
         ("messages a subscription may have queued", |settings| {
             grouped(settings.queues.subscriber_capacity.into())
         }),
-        ("messages of one send", |settings| grouped(settings.delivery.max_batch.into())),
-        ("messages a topic keeps", |settings| grouped(settings.queues.topic_capacity.into())),
+        ("messages per send", |settings| grouped(settings.delivery.max_batch.into())),
+        ("messages that a topic retains", |settings| {
+            grouped(settings.queues.topic_capacity.into())
+        }),
         ("longest message", |settings| {
             format!("{} MiB", settings.server.max_message_size_bytes >> 20)
         }),
-        ("a stall at 10,000 messages/s is survived for", |settings| {
+        ("a stall at 10,000 messages/s loses nothing for", |settings| {
             let seconds = f64::from(settings.queues.subscriber_capacity) / 10_000.0;
-            // One digit that counts.
+            // One significant digit.
             let digits = if seconds < 0.1 { 2 } else { 1 };
             format!("{seconds:.digits$} s")
         }),

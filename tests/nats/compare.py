@@ -1,4 +1,4 @@
-"""Says whether what two servers sent in one step is the same, and which tolerances that needed."""
+"""Compares what two servers sent in one step, and names the tolerances that the comparison needed."""
 
 import fnmatch
 import json
@@ -6,7 +6,7 @@ import re
 from collections import Counter, defaultdict
 from typing import NamedTuple
 
-# Every difference that is not one, and why. `compare` tells which it needed.
+# Every tolerated difference, and why. `compare` names those it needed.
 TOLERATED = {
     "info_values": "server_id, version, host, port and client_id name the server and the connection; only "
     "their types are compared",
@@ -44,7 +44,7 @@ class Deliberate(NamedTuple):
     cores: tuple = ("one", "all")
 
 
-# What the generator makes has none of this.
+# Generated sessions have none of these differences.
 DELIBERATE = {
     "subjects_are_text": Deliberate(
         ("bytes that are no utf-8, *",),
@@ -78,7 +78,7 @@ DELIBERATE = {
 
 
 def deliberate(name, differences, cores="one"):
-    """Which entry of DELIBERATE says that a session of this name differs so, if one does."""
+    """The entry of DELIBERATE that explains these differences of a session of this name, if there is one."""
     for entry, known in DELIBERATE.items():
         if cores in known.cores and any(fnmatch.fnmatchcase(name, one) for one in known.sessions):
             fits = all(any(re.fullmatch(r"c\d: " + one, text) for one in known.differences) for text in differences)
@@ -86,7 +86,7 @@ def deliberate(name, differences, cores="one"):
     return None
 
 
-# INFO: fields that must be there with the same value, and those of which only the type counts.
+# INFO: fields that must have the same value, and fields that must have the same type.
 INFO_EQUAL = ("proto", "headers", "max_payload", "auth_required", "tls_required", "nonce", "jetstream")
 INFO_TYPED = {"server_id": str, "version": str, "host": str, "port": int, "client_id": int}
 
@@ -96,8 +96,8 @@ def pool(sid):
     return sid[:2] if len(sid) == 4 and sid.startswith(b"9") else None
 
 
-class Heard:
-    """What one connection got in one step, sorted by what has an order."""
+class Received:
+    """The events of one connection in one step, sorted by their order."""
 
     def __init__(self, events):
         self.control, self.infos, self.streams, self.no_responders = [], [], defaultdict(list), []
@@ -120,7 +120,7 @@ class Heard:
                 self.order.append(value)
 
     def lasting_control(self):
-        """Without the CLOSED that a closed connection ends with, which says how."""
+        """The control events, without the reason of CLOSED."""
         return [(kind, "" if kind == "CLOSED" else value) for kind, value in self.control]
 
     def plain_messages(self):
@@ -128,12 +128,12 @@ class Heard:
 
 
 def lag(left, right):
-    """Which of two sides has yet to get messages that the other has: "left", "right" or None."""
+    """The side that has not received messages which the other has: "left", "right" or None."""
     counts = []
     for side in (left, right):
-        heard = {number: Heard(events) for number, events in side.items()}
-        count = Counter({number: one.plain_messages() for number, one in heard.items()})
-        count.update(pool(message.sid) for one in heard.values() for message in one.pooled)
+        received = {number: Received(events) for number, events in side.items()}
+        count = Counter({number: one.plain_messages() for number, one in received.items()})
+        count.update(pool(message.sid) for one in received.values() for message in one.pooled)
         counts.append(count)
     if counts[0] - counts[1]:
         return "right"
@@ -146,11 +146,11 @@ def without_repeats(control):
 
 
 def compare(senders, left, right, cores="one"):
-    """The differences between two sides' events of a step, by connection, and the tolerances used."""
+    """The differences between the events of both sides in a step, by connection, and the tolerances used."""
     between_subjects = cores != "one"
     differences, used = [], set()
-    heard = {number: (Heard(left[number]), Heard(right[number])) for number in left}
-    for number, (ours, theirs) in heard.items():
+    received = {number: (Received(left[number]), Received(right[number])) for number in left}
+    for number, (ours, theirs) in received.items():
         raw = left[number], right[number]
         if any(("PING", "") in events for events in raw):
             used.add("server_ping")
@@ -164,7 +164,7 @@ def compare(senders, left, right, cores="one"):
             if kinds[0] != kinds[1] and len(kinds[0]) == len(kinds[1]) and not (ours.pooled or theirs.pooled):
                 used.add("beside_ok")
         differences += [f"c{number}: {one}" for one in found]
-    differences += compare_pools(heard, used, between_subjects)
+    differences += compare_pools(received, used, between_subjects)
     return differences, used
 
 
@@ -227,7 +227,7 @@ def compare_streams(number, senders, left, right, used, between_subjects):
             else:
                 found.append(difference_of(sid, ours, theirs))
                 continue
-        # How many PONGs came before: those of other publishers are not held back by this one's.
+        # The number of PONGs before a message: PONGs do not hold back messages of other publishers.
         for (message, pongs), (_, pongs_there) in zip(sorted(ours, key=origin), sorted(theirs, key=origin)):
             tag = message.publisher()
             if pongs == pongs_there:
@@ -242,7 +242,7 @@ def compare_streams(number, senders, left, right, used, between_subjects):
 
 
 def origin(entry):
-    """What messages have to share for their order to count wherever blipmq runs."""
+    """The key that messages must share for their order to count on any number of cores."""
     tag = entry[0].publisher()
     return (tag[0] if tag else -1, entry[0].subject)
 
@@ -269,7 +269,7 @@ def difference_of(sid, ours, theirs):
 def compare_no_responders(left, right, used, between_subjects):
     lists = [[(message.subject, message.headers, pongs) for message, pongs in one.no_responders] for one in (left, right)]
     if lists[0] != lists[1]:
-        # The headers name what the request was sent to.
+        # The headers name the subject of the request.
         if between_subjects and sorted(lists[0], key=lambda one: one[1]) == sorted(lists[1], key=lambda one: one[1]):
             used.add("subjects")
             return []
@@ -279,15 +279,15 @@ def compare_no_responders(left, right, used, between_subjects):
     return []
 
 
-def compare_pools(heard, used, between_subjects):
-    """Each message goes to one member of a group; each member sees its publisher's order."""
+def compare_pools(received, used, between_subjects):
+    """Checks that each message goes to one member of a group, in the order of its publisher."""
     found, counts = [], []
     for side in (0, 1):
         count = Counter()
-        for number, pair in heard.items():
+        for number, pair in received.items():
             latest = {}
             for message in pair[side].pooled:
-                # A member that takes no headers gets the message without them.
+                # A member without headers gets the message without them.
                 count[pool(message.sid), message.subject, message.reply, message.payload] += 1
                 tag = message.publisher()
                 if not tag:
@@ -302,6 +302,6 @@ def compare_pools(heard, used, between_subjects):
         counts.append(count)
     if counts[0] != counts[1]:
         found.append(f"queue groups: missing {dict(counts[0] - counts[1])}, too many {dict(counts[1] - counts[0])}")
-    elif any(pair[0].pooled != pair[1].pooled for pair in heard.values()):
+    elif any(pair[0].pooled != pair[1].pooled for pair in received.values()):
         used.add("queue_member")
     return found

@@ -1,4 +1,4 @@
-"""Sessions written by hand. Each is named for what it finds out."""
+"""Sessions written by hand. The name of each is what it tests."""
 
 from session import Session, at_once, closed, opened, sent
 
@@ -20,7 +20,7 @@ def hpub(subject, headers, payload=b"", reply=None):
     return b" ".join(words) + b"\r\n" + headers + payload + b"\r\n"
 
 
-# What a server has to refuse or to bear, by name. Each is a session of its own, with a PING behind
+# Input that a server has to refuse or to bear, by name. Each is a session of its own, with a PING behind
 # it; generated sessions use them too.
 MALFORMED = {
     "unknown verb": b"FOO\r\n",
@@ -55,7 +55,7 @@ MALFORMED = {
     "pub size of ten digits": b"PUB a 0000000001\r\nx\r\n",
     "pub size of nine digits": b"PUB a 999999999\r\n",
     "pub size over 64 bits": b"PUB a 99999999999999999999\r\n",
-    "payload longer than told": b"PUB a 2\r\nxyz\r\n",
+    "payload longer than announced": b"PUB a 2\r\nxyz\r\n",
     "payload ended by lf": b"PUB a 1\r\nx\nPING\r\n",
     "payload ended by cr and more": b"PUB a 1\r\nx\r\r\n",
     "hpub without words": b"HPUB\r\n",
@@ -66,7 +66,7 @@ MALFORMED = {
     "hpub total not a number": b"HPUB a 1 x\r\n",
     "hpub header longer than total": b"HPUB a 12 2\r\n",
     "hpub over the limit": b"HPUB a 12 1048577\r\n",
-    "hpub payload longer than told": b"HPUB a 12 13\r\nNATS/1.0\r\n\r\nxyz\r\n",
+    "hpub payload longer than announced": b"HPUB a 12 13\r\nNATS/1.0\r\n\r\nxyz\r\n",
     "sub without words": b"SUB\r\n",
     "sub with a blank only": b"SUB \r\n",
     "sub with one word": b"SUB a\r\n",
@@ -90,10 +90,10 @@ MALFORMED = {
     "control line too long": b"SUB a " + b"b" * 5000 + b"\r\n",
     "control line too long without an end": b"PUB " + b"a" * 5000,
 }
-# Of these the number of PONGs is not what the first word says.
+# For these the number of PONGs does not follow from the first word.
 MALFORMED_PONGS = {"payload ended by lf": 0}
 
-# All must work, on a connection that has a subscription 1 on `a`.
+# All must work, on a connection with a subscription 1 on `a`.
 UNUSUAL = {
     "verbs in any case": b"sUb b 2\r\npuB b 1\r\nx\r\nuNsUB 2\r\npInG\r\n",
     "tabs and many blanks": b"SUB \t b \t 2\r\nPUB\tb\t \tr  1\r\nx\r\n",
@@ -201,7 +201,7 @@ add("info again after the first pong of protocol 1", opened(0), sent(0, b'CONNEC
 for mode, connect in (("quiet", QUIET), ("pedantic", PEDANTIC), ("verbose", VERBOSE)):
     for subject in SUBJECTS:
         text = subject.decode()
-        # The size tells the messages apart where the payload may not come with them.
+        # The size distinguishes the messages where the payload may be missing.
         everything = [pub(one, b"%d" % number) for number, one in enumerate(SUBJECTS)]
         alone(f"sub {text}, {mode}", b"SUB " + subject + b" 1\r\n", *everything, connect=connect)
         alone(f"sub >, pub {text}, {mode}", b"SUB > 1\r\nSUB a.* 2\r\nSUB a.> 3\r\nSUB *.* 4\r\nSUB * 5\r\nSUB *.b 6\r\n", pub(subject, b"x"), connect=connect)
@@ -271,15 +271,15 @@ add("hpub sizes are passed on as written", opened(0), sent(0, QUIET, b"SUB a 1\r
 alone("hpub without headers in CONNECT", hpub(b"a", b"NATS/1.0\r\n\r\n"), connect=NO_HEADERS)
 add("hpub before CONNECT", opened(0), sent(0, hpub(b"a", b"NATS/1.0\r\n\r\n")))
 alone("no responders", b"SUB r 1\r\n", pub(b"nobody", b"x", b"r"), pub(b"nobody", b"", b"r"), hpub(b"nobody", b"NATS/1.0\r\n\r\n", b"", b"r"), pub(b"nobody.else", b"x", b"r"), pub(b"nobody"), connect=NO_RESPONDERS)
-alone("no responders is said to who listens only", b"SUB r 1\r\n", pub(b"nobody", b"x", b"q"), connect=NO_RESPONDERS)
+alone("no responders is sent to a subscriber of the reply only", b"SUB r 1\r\n", pub(b"nobody", b"x", b"q"), connect=NO_RESPONDERS)
 alone("no responders over a pattern", b"SUB _INBOX.x.* 1\r\n", pub(b"nobody", b"x", b"_INBOX.x.1"), connect=NO_RESPONDERS)
-alone("no responders with several to tell", b"SUB r 1\r\nSUB r 2\r\nSUB r 3\r\nSUB r 4\r\nSUB * 5\r\nSUB > 6\r\nUNSUB 5\r\nUNSUB 6\r\n", *[pub(b"nobody.here", b"x", b"r")] * 8, connect=NO_RESPONDERS)
-alone("no responders is not said to a queue subscription", b"SUB r q 9101\r\n", pub(b"nobody", b"x", b"r"), connect=NO_RESPONDERS)
+alone("no responders with several subscriptions to the reply", b"SUB r 1\r\nSUB r 2\r\nSUB r 3\r\nSUB r 4\r\nSUB * 5\r\nSUB > 6\r\nUNSUB 5\r\nUNSUB 6\r\n", *[pub(b"nobody.here", b"x", b"r")] * 8, connect=NO_RESPONDERS)
+alone("no responders is not sent to a queue subscription", b"SUB r q 9101\r\n", pub(b"nobody", b"x", b"r"), connect=NO_RESPONDERS)
 alone("no responders does not count for max", b"SUB r 1\r\nUNSUB 1 1\r\n", pub(b"nobody", b"x", b"r"), pub(b"r", b"y"), pub(b"r", b"z"), connect=NO_RESPONDERS)
 alone("no responders not asked for", b"SUB r 1\r\n", pub(b"nobody", b"x", b"r"))
 alone("no responders, verbose and pedantic", b"SUB r 1\r\n", pub(b"nobody", b"x", b"r"), pub(b"a..b", b"x", b"r"), connect=b'CONNECT {"headers":true,"no_responders":true}\r\n')
 add("no responders when only the sender listens and hears no echo", opened(0), sent(0, b'CONNECT {"verbose":false,"echo":false,"headers":true,"no_responders":true}\r\n'), sent(0, b"SUB a 1\r\nSUB r 2\r\n", pub(b"a", b"x", b"r")))
-add("no responders is for the sender, not for who listens to the reply", opened(0), opened(1), sent(0, NO_RESPONDERS), sent(1, NO_RESPONDERS, b"SUB r 1\r\n"), sent(0, pub(b"nobody", b"x", b"r")))
+add("no responders is for the sender, not for another subscriber of the reply", opened(0), opened(1), sent(0, NO_RESPONDERS), sent(1, NO_RESPONDERS, b"SUB r 1\r\n"), sent(0, pub(b"nobody", b"x", b"r")))
 add("request and reply", opened(0), opened(1), sent(0, NO_RESPONDERS, b"SUB r.* 1\r\n"), sent(1, NO_RESPONDERS, b"SUB a 1\r\n"), sent(0, pub(b"a", b"?", b"r.1")), sent(1, pub(b"r.1", b"!")), closed(1), sent(0, pub(b"a", b"?", b"r.2")))
 add("no responders after the last of a queue group is gone", opened(0), opened(1), sent(0, NO_RESPONDERS, b"SUB r 1\r\n"), sent(1, QUIET, b"SUB a q 9101\r\n"), sent(0, pub(b"a", b"c0:1", b"r")), sent(1, b"UNSUB 9101\r\n"), sent(0, pub(b"a", b"c0:2", b"r")))
 
@@ -295,7 +295,7 @@ add("half a payload is forgotten with its connection", opened(0), opened(1), sen
 add("what was sent before the end is delivered", opened(0), opened(1), sent(0, QUIET, b"SUB a 1\r\n"), sent(1, QUIET), sent(1, pub(b"a", b"last"), sync=False), closed(1), sent(0, b""))
 add("what is behind an error is not done", opened(0), opened(1), sent(0, QUIET, b"SUB a 1\r\n"), sent(1, QUIET), sent(1, pub(b"a", b"before"), b"FOO\r\n", pub(b"a", b"behind")), sent(0, pub(b"a", b"next")))
 
-# --- who may do what ---
+# --- permissions ---
 
 TOKEN_SENT = b'CONNECT {"verbose":false,"auth_token":"t0k"}\r\n'
 
@@ -349,7 +349,7 @@ for user, password in (("bob", "builder"), ("carol", "c"), ("dave", "d"), ("erin
                 sent(0, login(user, password, flags)),
                 sent(1, login("alice", "wonderland")),
                 sent(0, b"SUB " + subject + b" 1\r\n", b"SUB " + subject + b" group 9101\r\n"),
-                # What a pattern covers but a deny names is left out one by one.
+                # Denied subjects within an allowed pattern are left out one by one.
                 sent(1, *(pub(one, b"c1:%d" % number) for number, one in enumerate(PERMISSION_SUBJECTS) if b"*" not in one and b">" not in one)),
                 auth="users",
             )

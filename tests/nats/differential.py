@@ -1,14 +1,14 @@
 #!/usr/bin/env python3
-"""Plays the same sessions to nats-server and to blipmq, and compares what comes back.
+"""Plays the same sessions to nats-server and to blipmq, and compares the answers.
 
     tests/nats/differential.py --seed 7 --sessions 300
     tests/nats/differential.py --seed 7 --cores all          blipmq on all cores, which keep less order
-    tests/nats/differential.py --seed 7 --only 41            one of them again
-    tests/nats/differential.py --only 'unsub of an unknown*'  one of `corpus.py` again
+    tests/nats/differential.py --seed 7 --only 41            one generated session again
+    tests/nats/differential.py --only 'unsub of an unknown*'  one session of `corpus.py` again
 
-The corpus comes first, then what `generate.py` makes of the seed. A session that differs is made
-shorter as long as it differs, and printed with both transcripts. What may differ is in
-`compare.TOLERATED`, what differs on purpose in `compare.DELIBERATE`. NATS_SERVER and BLIPMQ are the paths of the binaries.
+The corpus comes first, then the sessions that `generate.py` makes from the seed. A session that differs
+is shortened as long as it differs, and printed with both transcripts. Tolerated differences are in
+`compare.TOLERATED`, deliberate ones in `compare.DELIBERATE`. NATS_SERVER and BLIPMQ are the paths of the binaries.
 """
 
 import argparse
@@ -24,7 +24,7 @@ import generate
 import servers
 import session as scripts
 
-# How long a message that only one server has sent is waited for from the other.
+# How long to wait for a message from one server that the other has sent already.
 LATE_PATIENCE_S = 1.0
 SHRINK_S = 20.0
 
@@ -49,11 +49,11 @@ class Pair:
         return [server.port for server in self.running[auth]]
 
     def ended(self):
-        """A server that is gone has a fault of its own; with what it said last."""
+        """A text with the last log lines of a server that has ended, if one has."""
         for pair in self.running.values():
             for server in pair:
                 if server.has_ended():
-                    return "\n".join([f"{server.kind} has ended; it said last:", *server.log_tail()])
+                    return "\n".join([f"{server.kind} has ended; the end of its log:", *server.log_tail()])
         return None
 
     def stop(self):
@@ -64,7 +64,7 @@ class Pair:
     def play(self, session):
         result = Result()
         sides = [scripts.Side(port) for port in self.ports(session.auth)]
-        # The last step is for what came too late for the step before.
+        # The last step is for messages that came too late for the step before.
         for step in (*session.steps, scripts.Step("send")):
             for side in sides:
                 side.begin(step)
@@ -96,7 +96,7 @@ def shrunk(pair, session):
     """A shorter session that still differs, and its result. Drops steps first, then commands."""
     best, deadline = (session, pair.play(session)), time.monotonic() + SHRINK_S
     if not best[1].differences:
-        # It does not differ each time, so a shorter one that does would be luck.
+        # The session does not differ each time, so a shorter one that differs would be luck.
         return None
     progress = True
     while progress and time.monotonic() < deadline:

@@ -1,4 +1,4 @@
-"""What `compare` takes for a difference, without servers: each tolerance has a neighbour that is none."""
+"""The differences that `compare` finds, without servers: each tolerance has a neighbour that is a difference."""
 
 import fnmatch
 import unittest
@@ -41,7 +41,7 @@ class Comparison(unittest.TestCase):
         self.different([one, two], [two, one])
         self.equal([one, other], [other, one], "interleaving")
 
-    def test_a_lost_a_doubled_and_a_changed_message_are_found(self):
+    def test_a_lost_a_duplicate_and_a_changed_message_are_found(self):
         one = message(b"1", b"x", reply=b"r")
         self.different([one], [])
         self.different([one], [one, one])
@@ -56,7 +56,7 @@ class Comparison(unittest.TestCase):
         self.different([("-ERR", "'a'")], [("-ERR", "'b'")])
         self.equal([OK, message(b"1"), PONG], [message(b"1"), OK, PONG], "beside_ok")
 
-    def test_being_closed_counts_and_how_does_not(self):
+    def test_a_close_counts_and_its_kind_does_not(self):
         self.different([PONG], [("CLOSED", "reset")])
         self.different([OK, ("CLOSED", "reset")], [OK])
         self.equal([("CLOSED", "reset")], [("CLOSED", "end of stream")], "closed_how")
@@ -95,7 +95,7 @@ class Comparison(unittest.TestCase):
         self.equal([a, b], [b, a], "subjects", cores="all")
         self.different([a, b], [b, b], cores="all")
 
-    def test_what_differs_on_purpose_does_so_as_it_is_listed(self):
+    def test_deliberate_differences_are_those_listed(self):
         refused = "c0: answers differ: [+OK, PONG] and [-ERR 'Unknown Protocol Operation', CLOSED]"
         self.assertEqual(compare.deliberate("hmsg from a client, quiet", [refused]), "hmsg_from_a_client")
         self.assertIsNone(compare.deliberate("hmsg from a client, quiet", [refused, "c0: sid b'1': 1 and 0 messages"]))
@@ -105,14 +105,14 @@ class Comparison(unittest.TestCase):
         self.assertIsNone(compare.deliberate(name, silent))
         self.assertEqual(compare.deliberate(name, silent, "all"), "responders_of_other_cores")
 
-    def test_what_differs_on_purpose_is_in_the_corpus_and_not_generated(self):
+    def test_deliberate_differences_are_in_the_corpus_and_not_generated(self):
         names = [session.name for session in corpus.SESSIONS]
         for known in compare.DELIBERATE.values():
             for pattern in known.sessions:
                 self.assertTrue(fnmatch.filter(names, pattern), pattern)
         self.assertNotIn("hmsg from a client", generate.MALFORMED)
 
-    def test_a_group_gives_each_message_to_one_member_whichever(self):
+    def test_a_group_gives_each_message_to_any_one_member(self):
         one, two = message(b"9101", b"c0:1"), message(b"9102", b"c0:2")
         self.equal({0: [one], 1: [two]}, {0: [], 1: [message(b"9102", b"c0:1"), two]}, "queue_member")
         self.different({0: [one], 1: [two]}, {0: [one], 1: [message(b"9102", b"c0:1"), two]})
@@ -141,7 +141,7 @@ class Comparison(unittest.TestCase):
         self.different([INVALID, OK, INVALID], [INVALID, OK])
         self.different([("-ERR", "'x'"), ("-ERR", "'x'")], [("-ERR", "'x'")])
 
-    def test_of_info_what_clients_act_upon_counts(self):
+    def test_the_fields_of_info_that_clients_use_count(self):
         def info(**more):
             fields = {"server_id": "X", "version": "1", "host": "h", "port": 1, "client_id": 1, "proto": 1}
             fields.update(more)
@@ -160,13 +160,13 @@ class Comparison(unittest.TestCase):
     def test_server_pings_are_left_out(self):
         self.equal([PONG], [("PING", ""), PONG], "server_ping")
 
-    def test_the_side_that_lags_is_known_whoever_got_the_group_message(self):
+    def test_the_side_that_lags_is_known_whichever_member_got_the_group_message(self):
         one, other = message(b"9101", b"c0:1"), message(b"9102", b"c0:1")
         self.assertIsNone(compare.lag({0: [one], 1: []}, {0: [], 1: [other]}))
         self.assertEqual(compare.lag({0: [one], 1: []}, {0: [], 1: []}), "right")
         self.assertEqual(compare.lag({0: [PONG]}, {0: [message(b"1")]}), "left")
 
-    def test_no_tolerance_is_used_that_is_not_in_the_table(self):
+    def test_every_used_tolerance_is_in_the_table(self):
         source = Path(compare.__file__).read_text()
         for name in compare.TOLERATED:
             self.assertIn(f'used.add("{name}")', source)
@@ -223,7 +223,7 @@ class Parser(unittest.TestCase):
             ],
         )
 
-    def test_what_is_no_protocol_is_kept(self):
+    def test_bytes_that_are_not_nats_are_kept(self):
         self.assertEqual(self.parsed(b"FOO\r\n"), [("GARBAGE", b"FOO")])
         self.assertIn(b"no line end", self.parsed(b"MSG a 1 1\r\nxyz")[0][1].payload)
 

@@ -1,4 +1,4 @@
-"""Makes sessions of a seed, and shorter ones of a session that failed."""
+"""Makes sessions from a seed, and shorter ones from a session that failed."""
 
 import json
 import random
@@ -19,7 +19,7 @@ SPACES = (b" ", b" ", b" ", b"  ", b"\t", b" \t ")
 
 
 class Client:
-    """What the generator knows of a connection that may act."""
+    """The state of a connection, as far as the generator knows it."""
 
     def __init__(self, number, can_send_headers):
         self.number, self.can_send_headers = number, can_send_headers
@@ -30,7 +30,7 @@ class Maker:
     def __init__(self, random_, cores):
         self.random, self.cores = random_, cores
         self.steps, self.clients = [], {}
-        # With publishers at once it is free whose message counts first for UNSUB's max.
+        # With several publishers at once any of their messages may count first for UNSUB's max.
         self.has_max = random_.random() < 0.5
 
     def chance(self, probability):
@@ -42,7 +42,7 @@ class Maker:
     # --- lines ---
 
     def line(self, verb, *words):
-        """A control line as it should be, or as odd as it may be."""
+        """A control line, plain or with legal oddities."""
         if self.chance(0.6):
             return b" ".join((verb, *words)) + b"\r\n"
         spelled = bytes(self.pick(bytes([byte]).upper()[0], bytes([byte]).lower()[0]) for byte in verb)
@@ -54,7 +54,7 @@ class Maker:
 
     def pattern(self):
         if self.has_max and self.cores != "one":
-            # Which of several subjects is counted first is free.
+            # Any of several subjects may be counted first.
             return self.subject()
         if self.chance(0.1):
             return self.pick(*ODD_SUBJECTS)
@@ -116,13 +116,13 @@ class Maker:
         self.steps.append(sent(client.number, *commands, cuts=[self.random.randrange(1, data) for _ in range(count)]))
 
     def connect(self, number, auth):
-        # Most clients take headers, most are quiet.
+        # Most clients understand headers, most are not verbose.
         flags = {
             name: self.chance(likely)
             for name, likely in (("verbose", 0.2), ("pedantic", 0.3), ("echo", 0.8), ("headers", 0.85))
             if self.chance(0.9)
         }
-        # On several cores one that hears no echo may be taken for a responder, see `compare`.
+        # On several cores a client without echo may be taken for a responder, see `compare`.
         if flags.get("headers") and self.chance(0.6) and (self.cores == "one" or flags.get("echo", True)):
             flags["no_responders"] = True
         for name, value in (("lang", "python"), ("version", "1.0"), ("name", "differential"), ("protocol", self.pick(0, 1)), ("unknown", {"a": [1]})):
@@ -136,9 +136,9 @@ class Maker:
         items = list(flags.items())
         self.random.shuffle(items)
         text = json.dumps(dict(items), separators=self.pick((",", ":"), (", ", ": ")))
-        # Those who say nothing have the defaults, which differ from those of a client library.
+        # A connection without CONNECT has the defaults, which differ from those of client libraries.
         says_something = auth != "none" or self.chance(0.9)
-        # HPUB by one who did not ask for headers ends the connection.
+        # HPUB of a client without headers ends the connection.
         self.clients[number] = Client(number, says_something and flags.get("headers", False))
         self.steps.append(opened(number))
         if says_something:
@@ -177,12 +177,12 @@ class Maker:
 
 
 def session(seed, number, cores="one"):
-    """The same for the same arguments, whatever was made before. `cores`: what blipmq runs on."""
+    """A session that depends on the arguments only. `cores`: the cores of blipmq."""
     maker = Maker(random.Random(f"{seed}/{number}"), cores)
     auth = maker.pick(*("none",) * 8, "token", "users", "users")
     for connection in range(maker.random.randint(1, 3)):
         maker.connect(connection, auth)
-    # Something to receive with, or little comes back.
+    # Subscriptions, or little would come back.
     for client in list(maker.clients.values()):
         maker.send(client, *(maker.subscribe() for _ in range(maker.random.randint(1, 3))))
     for _ in range(maker.random.randint(4, 16)):

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Real, unmodified NATS clients against a broker, and a table of what works with which.
+"""Real, unmodified NATS clients against a broker, and a table of the results.
 
 Installs what is missing below target/ (crates where cargo keeps them) and needs cargo, Python 3.11
-with venv, node and npm. Exit status: 0 all passed, 1 not so, 2 a command line that is not understood.
+with venv, node and npm. Exit status: 0 all passed, 1 a failure, 2 a wrong command line.
 """
 
 import argparse
@@ -29,7 +29,7 @@ PATIENCE = 180
 
 
 class Missing(Exception):
-    """A tool or a package that could not be had."""
+    """A tool or a package that is not available."""
 
 
 def tool(name, package):
@@ -48,7 +48,7 @@ def install(*command, **options):
 
 
 def pip(*what):
-    """Installs into the venv; what is there already in the right version costs no download."""
+    """Installs into the venv, unless a package is there in the right version."""
     python = VENV / "bin/python"
     if not (VENV / "bin/pip").exists():
         shutil.rmtree(VENV, ignore_errors=True)
@@ -158,7 +158,7 @@ def table(found):
 
 
 def broker(kind):
-    """What tells the tests which broker to start."""
+    """The environment that selects the broker of the tests."""
     if kind == "nats-server":
         binary = os.environ.get("NATS_SERVER") or shutil.which("nats-server")
         if not binary:
@@ -174,7 +174,7 @@ def broker(kind):
 
 
 def run(client, environment):
-    """The results, what was printed, and what went wrong beside tests that failed."""
+    """The results, the output, and problems other than failed tests."""
     if not client.build():
         return {}, "", "it cannot be compiled"
     process = subprocess.Popen(
@@ -185,7 +185,7 @@ def run(client, environment):
         text=True,
         errors="replace",
         env={**os.environ, **environment, **client.environment},
-        # With its brokers it is a group of processes, which ends as one.
+        # The client and its brokers are one process group, which ends together.
         start_new_session=True,
     )
     wrong = ""
@@ -213,6 +213,7 @@ def arguments():
         "--client", action="append", choices=names, help="this one alone; can be said repeatedly"
     )
     parser.add_argument("--prepare", action="store_true", help="install clients, run nothing")
+    parser.add_argument("--compile", action="store_true", help="install and compile them, run nothing")
     return parser.parse_args()
 
 
@@ -222,6 +223,8 @@ def main():
     try:
         for client in clients:
             client.prepare()
+        if chosen.compile:
+            return 0 if all(client.build() for client in clients) else 1
         if chosen.prepare:
             return 0
         environment = broker(chosen.server)

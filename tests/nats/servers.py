@@ -32,7 +32,7 @@ USERS = [
     {"user": "erin", "password": "e", "subscribe": ["open.one"]},
 ]
 AUTHS = ("none", "token", "users")
-# On which of the allowed cores blipmq runs.
+# The cores of blipmq, of those that are allowed.
 CORES = ("one", "all")
 
 
@@ -83,8 +83,8 @@ def command(kind, config):
     return [os.environ.get("NATS_SERVER", "nats-server"), "--config", config]
 
 
-# For each kind: its configuration, where it says on which port it is, and with which line that
-# clients can connect.
+# For each kind: the configuration, the pattern of the port, and the line that is printed when clients can
+# connect.
 CONFIG = {"nats-server": nats_server_config, "blipmq": blipmq_config}
 PORT = {
     "nats-server": re.compile(r"client connections on 127\.0\.0\.1:(\d+)"),
@@ -125,10 +125,10 @@ class Server:
         self.port = int(port[1])
 
     def _read(self):
-        """Reads on after it is ready, so that the server never waits for us."""
+        """Keeps reading the output, so that the server never blocks on a full pipe."""
         with self._process.stdout as output:
             for line in output:
-                # The last lines are what a report of a crash needs.
+                # The last lines are for the report of a crash.
                 self._said = [*self._said[-200:], line.rstrip()]
                 if READY[self.kind] in line:
                     self._ready.set()
@@ -154,5 +154,5 @@ class Server:
 
 
 def start(kind, auth="none", cores="one"):
-    """Starts one and waits until clients can connect. `auth` and `cores` as in AUTHS and CORES."""
+    """Starts a server and waits until clients can connect. `auth` and `cores` as in AUTHS and CORES."""
     return Server(kind, auth, cores)

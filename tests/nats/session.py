@@ -1,4 +1,4 @@
-"""A session: steps that 1 to 3 connections take, and what each of them got back.
+"""A session: steps of 1 to 3 connections, and the events that each of them received.
 
 `Session` is the script, `Side` plays it to one server. `differential.py` plays it to two servers
 step by step. After each step every connection that has said something sends PING and reads until
@@ -11,7 +11,7 @@ import socket
 import time
 from dataclasses import dataclass, field, replace
 
-# How long a PONG may take before the transcript says that it never came.
+# How long a PONG may take before the transcript has a TIMEOUT.
 PONG_PATIENCE_S = 5.0
 # Between segments that the server shall read one by one. Not for synchronisation: nothing depends
 # on whether it is long enough.
@@ -20,12 +20,12 @@ SEGMENT_PAUSE_S = 0.0005
 
 @dataclass(frozen=True)
 class Send:
-    """What one connection sends in one step."""
+    """The bytes of one connection in one step."""
 
     connection: int
     commands: tuple  # of bytes; all that is sent is these, joined
     cuts: tuple = ()  # where the bytes are split into segments
-    # How many PONGs the commands lead to, where that cannot be read off them.
+    # The number of PONGs that the commands cause, where it does not follow from them.
     pongs: int | None = None
 
     def data(self):
@@ -107,7 +107,7 @@ class Message:
         return self.headers is not None and self.headers.startswith(b"NATS/1.0 503\r\nNats-Subject: ") and not self.payload
 
     def publisher(self):
-        """Which connection published it and as which one, if the payload tells."""
+        """The publisher and the number of the message, if the payload has them."""
         tag = re.match(rb"c(\d):(\d+)", self.payload)
         return (int(tag[1]), int(tag[2])) if tag else None
 
@@ -152,7 +152,7 @@ class Connection:
         try:
             self.socket.sendall(data)
         except OSError:
-            # What the server sent before it closed is still there to be read.
+            # Bytes that the server sent before it closed can still be read.
             self.read_until(lambda: False)
 
     def ping(self):
@@ -174,7 +174,7 @@ class Connection:
             self.read(left)
 
     def read(self, patience_s):
-        """Takes what is there, or waits for it."""
+        """Reads the bytes that have arrived, or waits for some."""
         if self.is_closed or not select.select([self.socket], [], [], patience_s)[0]:
             return
         try:
@@ -241,7 +241,7 @@ class Side:
     connections: dict = field(default_factory=dict)
 
     def begin(self, step):
-        """Does the step without waiting for its effects."""
+        """Carries out the step without waiting for its effects."""
         for connection in self.connections.values():
             connection.events = []
         if step.action == "open":
@@ -257,7 +257,7 @@ class Side:
                 connection.send(send.segments())
 
     def sync(self, step):
-        """Waits until all that the step leads to has come, as far as a PONG can tell."""
+        """Waits for all effects of the step, as far as PONGs prove them."""
         if step.action == "open" or not step.sync:
             return
         senders = [send.connection for send in step.sends]
@@ -277,7 +277,7 @@ class Side:
                 self.connections[number].read_until_pong()
 
     def read_more(self, patience_s):
-        """Takes what any connection has; False if nothing came in time."""
+        """Reads from any connection; False if nothing came in time."""
         living = [connection for connection in self.connections.values() if not connection.is_closed]
         sockets = [connection.socket for connection in living]
         ready = select.select(sockets, [], [], patience_s)[0] if sockets else []

@@ -1,4 +1,4 @@
-//! Keeping account of what subscribers got, and keeping publishers from running ahead of them.
+//! Accounts of the messages that subscribers received, and windows that keep publishers from running ahead.
 
 use std::sync::{Condvar, Mutex};
 
@@ -7,7 +7,7 @@ use blipmq::protocol::{GapReason, TopicId};
 
 use crate::support::wire::{Frame, PATIENCE, Wire};
 
-/// What one subscriber got of one topic. Every sequence comes once: in a message or in a gap.
+/// The messages of one topic at one subscriber. Every sequence comes once: in a message or in a gap.
 #[derive(Debug)]
 pub struct Account {
     topic: u32,
@@ -22,7 +22,7 @@ impl Account {
         Account { topic, next, delivered: 0, gaps: Vec::new() }
     }
 
-    /// Takes a MESSAGES or GAP frame of the topic; returns its payloads with their sequences.
+    /// Accounts for a MESSAGES or GAP frame of the topic; returns its payloads with their sequences.
     #[track_caller]
     pub fn take<'a>(&mut self, frame: &'a Frame) -> Vec<(u64, &'a [u8])> {
         if let Some((header, payloads)) = frame.messages() {
@@ -47,7 +47,7 @@ impl Account {
         }
     }
 
-    /// Reads until the sequence `last` was delivered or told missing; `check` sees each message.
+    /// Reads until the sequence `last` was delivered or is in a gap; `check` sees each message.
     pub fn take_until(&mut self, wire: &mut Wire, last: u64, mut check: impl FnMut(u64, &[u8])) {
         while self.next <= last {
             let frame = wire.expect();
@@ -69,7 +69,7 @@ impl Account {
     }
 }
 
-/// Bounds what publishers are ahead of the slowest subscriber that reads.
+/// A bound on how far publishers are ahead of the slowest subscriber that reads.
 pub struct Window {
     outstanding: Mutex<Vec<u64>>,
     moved: Condvar,
@@ -82,7 +82,7 @@ impl Window {
         Window { outstanding, moved: Condvar::new(), messages_max }
     }
 
-    /// About to publish: waits until each of these subscribers has room, and takes it.
+    /// Waits until each of these subscribers has room for messages, and takes the room.
     pub fn publish(&self, subscribers: &[usize], messages: u64) {
         let outstanding = self.outstanding.lock().expect("no other thread has failed");
         let is_full = |outstanding: &mut Vec<u64>| {
@@ -96,7 +96,7 @@ impl Window {
         }
     }
 
-    /// A subscriber got messages.
+    /// A subscriber has received messages.
     pub fn received(&self, subscriber: usize, messages: u64) {
         self.outstanding.lock().expect("no other thread has failed")[subscriber] -= messages;
         self.moved.notify_all();

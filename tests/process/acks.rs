@@ -1,4 +1,4 @@
-//! A publisher that asks is told the sequences its messages got.
+//! A publisher that asks for an ACK gets the sequences of its messages.
 
 use std::collections::HashMap;
 
@@ -7,10 +7,10 @@ use blipmq::protocol::{RequestId, encode};
 
 use super::{on_one_and_two_cores, topic_on_each_core};
 use crate::support::running::Broker;
-use crate::support::wire::{Wire, encode_asking, encode_messages};
+use crate::support::wire::{Wire, encode_messages, encode_with_ack};
 
 on_one_and_two_cores! {
-    every_frame_that_asks_is_told_the_sequences_that_subscribers_see,
+    acks_have_the_sequences_that_subscribers_see,
     a_frame_under_a_provisional_id_is_acknowledged_under_the_real_one,
 }
 
@@ -20,7 +20,7 @@ fn messages_of(publish_id: u64) -> u64 {
     1 + publish_id % 4
 }
 
-/// Publishes frames, of which every third asks for nothing; returns its ACKs by publish id.
+/// Publishes frames, every third without asking for an ACK; returns the ACKs by publish id.
 fn publish(mut wire: Wire, topic: &str, publisher: u64) -> HashMap<u64, (u64, u64)> {
     let (topic, ..) = wire.open(1, topic);
     let mut acks = HashMap::new();
@@ -32,7 +32,7 @@ fn publish(mut wire: Wire, topic: &str, publisher: u64) -> HashMap<u64, (u64, u6
                 let payload = id.to_le_bytes();
                 let payloads = vec![&payload[..]; messages_of(*id) as usize];
                 match asks(&id) {
-                    true => encode_asking(out, topic, *id, &payloads),
+                    true => encode_with_ack(out, topic, *id, &payloads),
                     false => encode_messages(out, topic, 0, &payloads),
                 }
             }
@@ -51,10 +51,10 @@ fn publish(mut wire: Wire, topic: &str, publisher: u64) -> HashMap<u64, (u64, u6
     acks
 }
 
-/// Goal: the ACK's sequence and count are those that the messages really have.
-/// Method: two publishers at once to one topic, which this or that core owns; a subscriber tells
+/// Goal: the sequence and count of an ACK are those of the delivered messages.
+/// Method: two publishers at once to one topic, which this or that core owns; a subscriber shows
 /// where each frame's messages came.
-fn every_frame_that_asks_is_told_the_sequences_that_subscribers_see(cores: &str) {
+fn acks_have_the_sequences_that_subscribers_see(cores: &str) {
     let broker = Broker::start_with(cores, "[queues]\nsubscriber_capacity = 100_000\n");
     for topic in topic_on_each_core(broker.addr, cores, "acks") {
         let mut subscriber = Wire::connect(broker.addr);
@@ -66,9 +66,9 @@ fn every_frame_that_asks_is_told_the_sequences_that_subscribers_see(cores: &str)
                     scope.spawn(move || publish(Wire::connect(addr), topic, publisher))
                 })
                 .collect();
-            publishers.into_iter().map(|one| one.join().expect("it is content")).collect()
+            publishers.into_iter().map(|one| one.join().expect("the thread succeeds")).collect()
         });
-        // Where the first message of each frame came, and how many followed.
+        // The sequence of the first message of each frame, and how many followed.
         let mut seen: HashMap<u64, (u64, u64)> = HashMap::new();
         let mut left: u64 = (0..FRAMES).map(messages_of).sum::<u64>() * 2;
         while left > 0 {
@@ -85,8 +85,8 @@ fn every_frame_that_asks_is_told_the_sequences_that_subscribers_see(cores: &str)
         }
         let asked = acks.iter().flatten();
         assert_eq!(asked.clone().count(), 2 * FRAMES as usize * 2 / 3);
-        for (id, told) in asked {
-            assert_eq!(told, &seen[id], "frame {id:x}");
+        for (id, ack) in asked {
+            assert_eq!(ack, &seen[id], "frame {id:x}");
         }
     }
     broker.stop();
@@ -98,8 +98,8 @@ fn a_frame_under_a_provisional_id_is_acknowledged_under_the_real_one(cores: &str
         let mut wire = Wire::connect(broker.addr);
         wire.send(|out| {
             encode::open(out, RequestId(number), &name);
-            encode_asking(out, 0x8000_0000 | number, 77, &[b"a", b"b"]);
-            encode_asking(out, 0x8000_0000 | number, 77, &[b"c"]);
+            encode_with_ack(out, 0x8000_0000 | number, 77, &[b"a", b"b"]);
+            encode_with_ack(out, 0x8000_0000 | number, 77, &[b"c"]);
         });
         let opened = wire.expect();
         let ServerFrame::Topic { topic, .. } = opened.decoded() else { panic!("TOPIC was due") };

@@ -1,4 +1,4 @@
-//! The admin pages of the real binary: who connects, subscribes, publishes and loses is in them.
+//! The admin pages of the real binary: connections, subscriptions, topics, and losses.
 
 use serde_json::Value;
 
@@ -8,18 +8,18 @@ use crate::support::running::Broker;
 use crate::support::wire::Wire;
 
 on_one_and_two_cores! {
-    a_stalled_subscriber_is_first_in_the_list_with_what_it_lost_and_why,
+    a_stalled_subscriber_is_first_in_the_list_with_its_losses_and_their_reasons,
     connections_of_both_protocols_are_listed_with_their_traffic,
     topics_of_all_cores_are_sorted_together_and_paged,
-    what_was_sent_is_in_the_histograms,
-    checks_and_status_tell_of_a_broker_that_runs,
+    sent_messages_are_in_the_histograms,
+    health_checks_and_status_describe_a_running_broker,
 }
 
 fn rows(list: &Value) -> &[Value] {
     list["rows"].as_array().expect("a list has rows")
 }
 
-fn a_stalled_subscriber_is_first_in_the_list_with_what_it_lost_and_why(cores: &str) {
+fn a_stalled_subscriber_is_first_in_the_list_with_its_losses_and_their_reasons(cores: &str) {
     const CAPACITY: u32 = 16;
     let broker = Broker::start(cores);
     let mut stalled = Wire::narrow(broker.addr).welcomed();
@@ -28,7 +28,7 @@ fn a_stalled_subscriber_is_first_in_the_list_with_what_it_lost_and_why(cores: &s
     reads.subscribe(1, "quiet.*");
     let mut publisher = Wire::connect(broker.addr);
     let (topic, ..) = publisher.open(1, "busy.topic");
-    // Far more than sockets hold.
+    // Many more messages than sockets hold.
     for _ in 0..400 {
         publisher.publish(topic, &[&[0; 32 * 1_024]]);
     }
@@ -51,7 +51,7 @@ fn a_stalled_subscriber_is_first_in_the_list_with_what_it_lost_and_why(cores: &s
     assert!((1..=u64::from(CAPACITY)).contains(&queued), "{first}");
     assert!(first["queued_bytes"].as_u64().unwrap() > queued * 32 * 1_024, "{first}");
     assert!(first["lag_seconds"].as_f64().unwrap() > 0.0, "{first}");
-    // Everything that was dropped was dropped by it, before or after the metric was read.
+    // This subscriber alone dropped messages, before or after the metric was read.
     assert!(first["dropped_messages"].as_u64().unwrap() >= dropped, "{first}");
     assert_eq!(first["dropped"]["overflow_oldest"], first["dropped_messages"]);
     assert_eq!(rows(&list)[1]["dropped_messages"], 0);
@@ -76,7 +76,7 @@ fn connections_of_both_protocols_are_listed_with_their_traffic(cores: &str) {
     let mut blip = Wire::connect(broker.addr);
     blip.subscribe(1, "all.>");
     blip.subscribe(2, "more");
-    let mut nats = Nats::connect(broker.nats.expect("it is served"));
+    let mut nats = Nats::connect(broker.nats.expect("the listener is enabled"));
     let client_id = nats.client_id();
     for _ in 0..5 {
         nats.publish("all.of", b"payload");
@@ -86,7 +86,7 @@ fn connections_of_both_protocols_are_listed_with_their_traffic(cores: &str) {
     while received < 5 {
         received += blip.expect().messages().map_or(0, |(_, all)| all.len());
     }
-    // The answer to a later PING: what was sent before it has been counted.
+    // The answer to a later PING proves that everything sent before is counted.
     blip.ping();
     let list = broker.json("/api/v1/connections?sort=published");
     assert_eq!(list["total"], 2);
@@ -114,7 +114,7 @@ fn topics_of_all_cores_are_sorted_together_and_paged(cores: &str) {
         publisher.open_and_publish(1_000 + number as u32, topic, &payloads);
     }
     publisher.ping();
-    // A PING is answered by the publisher's own core; the other one may be a turn later.
+    // The core of the publisher answers a PING; the other core may be a turn later.
     broker.wait_for_metric("blipmq_published_messages_total", "", |published| {
         published == (1..=topics.len() as u64).map(|number| 10 * number).sum::<u64>()
     });
@@ -141,7 +141,7 @@ fn topics_of_all_cores_are_sorted_together_and_paged(cores: &str) {
     assert_eq!(paged, names);
 }
 
-fn what_was_sent_is_in_the_histograms(cores: &str) {
+fn sent_messages_are_in_the_histograms(cores: &str) {
     let broker = Broker::start(cores);
     let mut subscriber = Wire::connect(broker.addr);
     subscriber.subscribe(1, "a");
@@ -163,7 +163,7 @@ fn what_was_sent_is_in_the_histograms(cores: &str) {
     assert!(percentile("p50_seconds") <= percentile("p999_seconds"), "{latency}");
 }
 
-fn checks_and_status_tell_of_a_broker_that_runs(cores: &str) {
+fn health_checks_and_status_describe_a_running_broker(cores: &str) {
     let broker = Broker::start(cores);
     assert_eq!(broker.get("/healthz"), (200, "ok\n".to_owned()));
     assert_eq!(broker.get("/readyz"), (200, "ready\n".to_owned()));

@@ -1,17 +1,17 @@
-//! Credentials and permissions: what users of the command line and of the client see of them.
+//! Credentials and permissions, as users of the command line and of the client see them.
 //!
-//! What is answered frame by frame is in `vectors/auth.txt`.
+//! The answers frame by frame are in `vectors/auth.txt`.
 
 use std::process::{Output, Stdio};
 
-use blipmq::client::{ClientError, ClientOptions, Event, SubscribeOptions};
+use blipmq_client::{ClientError, ClientOptions, Event, SubscribeOptions};
 
 use crate::on_one_and_two_cores;
 use crate::support::running::{Broker, Running, TempFile, blipmq, cores};
 
 on_one_and_two_cores!(
-    users_reach_what_they_may_and_are_told_what_they_may_not,
-    a_token_lets_in_whoever_has_it,
+    users_reach_their_topics_and_are_refused_others,
+    a_client_with_the_token_is_admitted,
 );
 
 const USERS: &str = "\
@@ -37,14 +37,15 @@ fn refused(error: ClientError) -> (u16, String) {
     }
 }
 
-fn users_reach_what_they_may_and_are_told_what_they_may_not(cores: &str) {
+fn users_reach_their_topics_and_are_refused_others(cores: &str) {
     let broker = Broker::start_with(cores, USERS);
     let addr = broker.server();
-    let eu = ClientOptions::new().user("eu", "pw-eu").connect(&addr).expect("it is right");
-    let admin = ClientOptions::new().user("admin", "pw-admin").connect(&addr).expect("it is right");
-    eu.subscribe("news.>", SubscribeOptions::default()).expect("it is allowed");
+    let eu = ClientOptions::new().user("eu", "pw-eu").connect(&addr).expect("valid credentials");
+    let admin =
+        ClientOptions::new().user("admin", "pw-admin").connect(&addr).expect("valid credentials");
+    eu.subscribe("news.>", SubscribeOptions::default()).expect("permitted");
     for topic in ["news.secret", "news.open"] {
-        admin.topic(topic).expect("it is allowed").publish(topic).expect("it is allowed");
+        admin.topic(topic).expect("permitted").publish(topic).expect("permitted");
     }
     match eu.recv().expect("one comes") {
         Event::Messages(messages) => {
@@ -57,7 +58,7 @@ fn users_reach_what_they_may_and_are_told_what_they_may_not(cores: &str) {
     let (code, text) = refused(denied);
     assert_eq!(code, 4030);
     assert!(text.contains("us.>") && text.contains("subscribe"), "{text}");
-    eu.topic("eu.a").expect("it is allowed").publish(b"x").expect("it is allowed");
+    eu.topic("eu.a").expect("permitted").publish(b"x").expect("permitted");
     eu.flush().expect("nothing is refused");
     eu.topic("us.a").expect("refusals come later").publish(b"x").expect("refusals come later");
     let (code, text) = refused(eu.flush().expect_err("it is not allowed"));
@@ -67,10 +68,10 @@ fn users_reach_what_they_may_and_are_told_what_they_may_not(cores: &str) {
     broker.stop();
 }
 
-fn a_token_lets_in_whoever_has_it(cores: &str) {
+fn a_client_with_the_token_is_admitted(cores: &str) {
     let broker = Broker::start_with(cores, "[auth]\ntoken = \"t0ken\"\n");
     let addr = broker.server();
-    ClientOptions::new().token("t0ken").connect(&addr).expect("it is right");
+    ClientOptions::new().token("t0ken").connect(&addr).expect("valid credentials");
     let options = [
         ClientOptions::new(),
         ClientOptions::new().token("t0ke"),
@@ -87,7 +88,7 @@ fn a_token_lets_in_whoever_has_it(cores: &str) {
 }
 
 #[test]
-fn the_command_line_takes_credentials_from_flags_and_environment() {
+fn commands_take_credentials_from_flags_and_the_environment() {
     let broker = Broker::start_with(&cores(1).expect("there is a core"), USERS);
     let addr = broker.server();
     let words = ["sub", "news.>", "--count", "1", "--server", &addr];
@@ -97,39 +98,39 @@ fn the_command_line_takes_credentials_from_flags_and_environment() {
     broker.wait_for_metric("blipmq_subscriptions", "", |subscriptions| subscriptions == 1);
     let mut publish = blipmq(&["pub", "news.open", "hello", "--server", &addr]);
     publish.env("BLIPMQ_USER", "admin").env("BLIPMQ_PASSWORD", "pw-admin");
-    assert!(publish.status().expect("it starts").success());
+    assert!(publish.status().expect("the process starts").success());
     assert!(subscriber.wait().success());
 
     let failure = |mut command: std::process::Command| -> String {
-        let Output { status, stderr, .. } = command.output().expect("it starts");
+        let Output { status, stderr, .. } = command.output().expect("the process starts");
         assert_eq!(status.code(), Some(1));
-        String::from_utf8(stderr).expect("its words are UTF-8")
+        String::from_utf8(stderr).expect("UTF-8 output")
     };
-    let told = failure(blipmq(&["pub", "a", "x", "--server", &addr]));
-    assert!(told.contains("4010") && told.contains("wants to know who connects"), "{told}");
+    let error = failure(blipmq(&["pub", "a", "x", "--server", &addr]));
+    assert!(error.contains("4010") && error.contains("requires authentication"), "{error}");
     let mut wrong = blipmq(&["pub", "a", "x", "--server", &addr, "--user", "eu"]);
     wrong.env("BLIPMQ_PASSWORD", "wr0ng");
-    let told = failure(wrong);
-    assert!(told.contains("4010") && !told.contains("wr0ng"), "{told}");
+    let error = failure(wrong);
+    assert!(error.contains("4010") && !error.contains("wr0ng"), "{error}");
     let mut denied = blipmq(&["pub", "us.a", "x", "--server", &addr]);
     denied.args(["--user", "eu", "--password", "pw-eu"]);
-    let told = failure(denied);
-    assert!(told.contains("4030") && told.contains("us.a"), "{told}");
+    let error = failure(denied);
+    assert!(error.contains("4030") && error.contains("us.a"), "{error}");
     broker.stop();
 }
 
 #[test]
-fn check_config_shows_users_and_no_password_and_a_broker_refuses_what_is_wrong() {
+fn check_config_shows_users_without_passwords_and_a_broker_refuses_a_wrong_file() {
     let file = TempFile::new("users.toml", USERS.as_bytes());
-    let output = blipmq(&["check-config", file.path()]).output().expect("it starts");
-    let printed = String::from_utf8(output.stdout).expect("its words are UTF-8");
+    let output = blipmq(&["check-config", file.path()]).output().expect("the process starts");
+    let printed = String::from_utf8(output.stdout).expect("UTF-8 output");
     assert!(printed.contains("user = \"eu\"\n") && printed.contains("publish = [\"eu.>\"]\n"));
     assert!(!printed.contains("pw-eu") && !printed.contains("pw-admin"), "{printed}");
 
     let wrong = format!("{USERS}\n[[auth.users]]\nuser = \"us\"\npublish = [\"a..b\"]\n");
     let file = TempFile::new("wrong.toml", wrong.as_bytes());
-    let output = blipmq(&["--config", file.path()]).output().expect("it starts");
-    let told = String::from_utf8(output.stderr).expect("its words are UTF-8");
+    let output = blipmq(&["--config", file.path()]).output().expect("the process starts");
+    let error = String::from_utf8(output.stderr).expect("UTF-8 output");
     assert_eq!(output.status.code(), Some(1));
-    assert!(told.contains(":14: [[auth.users]] publish: bad pattern \"a..b\""), "{told}");
+    assert!(error.contains(":14: [[auth.users]] publish: bad pattern \"a..b\""), "{error}");
 }

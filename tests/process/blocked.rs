@@ -8,15 +8,15 @@ use crate::support::running::Broker;
 use crate::support::wire::{Wire, encode_messages};
 
 on_one_and_two_cores! {
-    a_connection_that_blocks_itself_gets_everything_through,
-    two_connections_that_block_each_other_get_everything_through,
+    a_connection_that_blocks_itself_receives_everything,
+    two_connections_that_block_each_other_receive_everything,
     block_loses_nothing_between_publishers_and_subscribers_of_any_core,
 }
 
 const BLOCK: u8 = 3;
 const PER_WRITE: u64 = 200;
 
-/// Writes messages `1..=last` to a topic, each its number, as fast as the broker takes them.
+/// Writes messages `1..=last` to a topic, each its number, as fast as the broker reads.
 fn pour(mut stream: std::net::TcpStream, topic: u32, last: u64) {
     for first in (1..=last).step_by(PER_WRITE as usize) {
         let mut out = Vec::new();
@@ -37,7 +37,7 @@ fn drink(wire: &mut Wire, topic: u32, last: u64) {
 }
 
 /// Method: 200,000 messages through a queue of 256, to a topic of each core.
-fn a_connection_that_blocks_itself_gets_everything_through(cores: &str) {
+fn a_connection_that_blocks_itself_receives_everything(cores: &str) {
     const MESSAGES: u64 = 200_000;
     let broker = Broker::start(cores);
     let topics = topic_on_each_core(broker.addr, cores, "self");
@@ -52,12 +52,15 @@ fn a_connection_that_blocks_itself_gets_everything_through(cores: &str) {
             drink(&mut wire, topic, messages);
         });
     }
-    assert!(broker.metric("blipmq_publishers_blocked_total", "") > 0, "it was about waiting");
+    assert!(
+        broker.metric("blipmq_publishers_blocked_total", "") > 0,
+        "publishers must have waited"
+    );
     assert_eq!(broker.metric("blipmq_dropped_messages_total", ""), 0);
     broker.stop();
 }
 
-fn two_connections_that_block_each_other_get_everything_through(cores: &str) {
+fn two_connections_that_block_each_other_receive_everything(cores: &str) {
     const MESSAGES: u64 = 100_000;
     let broker = Broker::start(cores);
     let topics = match &topic_on_each_core(broker.addr, cores, "each")[..] {
@@ -78,13 +81,16 @@ fn two_connections_that_block_each_other_get_everything_through(cores: &str) {
             scope.spawn(move || drink(wire, own, MESSAGES));
         }
     });
-    assert!(broker.metric("blipmq_publishers_blocked_total", "") > 0, "it was about waiting");
+    assert!(
+        broker.metric("blipmq_publishers_blocked_total", "") > 0,
+        "publishers must have waited"
+    );
     assert_eq!(broker.metric("blipmq_dropped_messages_total", ""), 0);
     drop(wires);
     broker.stop();
 }
 
-/// Goal: whatever is under way between cores when a queue fills up is not lost.
+/// Goal: messages under way between cores when a queue fills up are not lost.
 /// Method: a publisher and two subscribers per core and topic, queues of 64, patterns and names.
 fn block_loses_nothing_between_publishers_and_subscribers_of_any_core(cores: &str) {
     const MESSAGES: u64 = 15_000;
@@ -98,7 +104,7 @@ fn block_loses_nothing_between_publishers_and_subscribers_of_any_core(cores: &st
     }
     std::thread::scope(|scope| {
         for (topic, (_, id)) in topics.iter().zip(&publishers) {
-            let (_, last) = topic.split_once('.').expect("it has two tokens");
+            let (_, last) = topic.split_once('.').expect("a topic of two tokens");
             for pattern in [topic.clone(), topic.clone(), format!("*.{last}")] {
                 let mut wire = Wire::connect(broker.addr);
                 wire.subscribe_with(1, &pattern, BLOCK, 64);

@@ -1,4 +1,4 @@
-//! Whoever reads gets everything, once, in order, unchanged.
+//! A subscriber that reads receives every message, once, in order, unchanged.
 
 use std::collections::HashMap;
 
@@ -13,17 +13,19 @@ use crate::support::wire::{Wire, encode_subscribe};
 on_one_and_two_cores! {
     two_publishers_and_many_subscribers_share_one_order_of_every_topic,
     a_topic_of_another_core_than_its_publisher_and_subscriber_is_delivered,
-    a_thousand_connections_get_one_message,
-    messages_without_a_ttl_are_given_the_configured_one,
+    a_thousand_connections_receive_one_message,
+    messages_without_a_ttl_get_the_configured_one,
 }
 
+/// Frames of each publisher.
+const FRAMES: usize = 600;
 const TOPICS: [&str; 4] = ["orders.a", "orders.b", "orders.c", "orders.d"];
 const PATTERNS: [&str; 10] = [
     "orders.a", "orders.b", "orders.c", "orders.d", "orders.*", "orders.>", ">", "*.a", "*.*",
     "orders.a",
 ];
 
-/// What `subscriber` got of each topic it reaches, checked for order while it came.
+/// Receives the messages of `subscriber`, by topic, and checks their order.
 fn receive_all(
     wire: &mut Wire,
     subscriber: usize,
@@ -41,7 +43,7 @@ fn receive_all(
             continue;
         }
         let (header, payloads) = frame.messages().expect("with a window nothing is lost");
-        let (_, account, kept) = accounts.get_mut(&header.topic).expect("it was named before");
+        let (_, account, kept) = accounts.get_mut(&header.topic).expect("TOPIC comes first");
         account.take(&frame);
         kept.extend(payloads.iter().map(|payload| payload.to_vec()));
         left -= payloads.len();
@@ -51,8 +53,8 @@ fn receive_all(
     accounts.into_values().map(|(name, _, kept)| (name, kept)).collect()
 }
 
-/// Which subscribers a topic reaches.
-fn reached(topic: &str) -> Vec<usize> {
+/// The subscribers that a topic reaches.
+fn subscribers_of(topic: &str) -> Vec<usize> {
     let mut matcher = Matcher::default();
     for subscriber in 0..2 * PATTERNS.len() {
         matcher.insert(PATTERNS[subscriber / 2], subscriber as u32);
@@ -62,23 +64,25 @@ fn reached(topic: &str) -> Vec<usize> {
     found.into_iter().map(|subscriber| subscriber as usize).collect()
 }
 
-/// Goal: one order per topic, nothing lost, doubled or altered, whatever pattern a subscriber has.
-/// Method: 2 publishers, 4 topics, 20 subscribers; publishers are held to what subscribers got.
+/// The messages of one frame.
+fn frame_of(publisher: usize, topic: usize, number: usize) -> Vec<Vec<u8>> {
+    let filler = "x".repeat(number % 200);
+    let messages = 0..1 + number % 9;
+    messages
+        .map(|index| format!("{publisher} {topic} {number} {index} {filler}").into_bytes())
+        .collect()
+}
+
+/// The messages of a publisher to a topic, in order.
+fn sent_by(publisher: usize, topic: usize) -> Vec<Vec<u8>> {
+    let numbers = (0..FRAMES).filter(|number| number % TOPICS.len() == topic);
+    numbers.flat_map(|number| frame_of(publisher, topic, number)).collect()
+}
+
+/// Goal: one order per topic, no message lost, duplicated or altered, whatever pattern a subscriber has.
+/// Method: 2 publishers, 4 topics, 20 subscribers; publishers wait for subscribers.
 fn two_publishers_and_many_subscribers_share_one_order_of_every_topic(cores: &str) {
-    const FRAMES: usize = 600;
-    let frame_of = |publisher: usize, topic: usize, number: usize| -> Vec<Vec<u8>> {
-        let filler = "x".repeat(number % 200);
-        let messages = 0..1 + number % 9;
-        messages
-            .map(|index| format!("{publisher} {topic} {number} {index} {filler}").into_bytes())
-            .collect()
-    };
-    // What each publisher sends to each topic, in order.
-    let sent_by = |publisher: usize, topic: usize| -> Vec<Vec<u8>> {
-        let numbers = (0..FRAMES).filter(|number| number % TOPICS.len() == topic);
-        numbers.flat_map(|number| frame_of(publisher, topic, number)).collect()
-    };
-    let reached: Vec<Vec<usize>> = TOPICS.iter().map(|topic| reached(topic)).collect();
+    let reached: Vec<Vec<usize>> = TOPICS.iter().map(|topic| subscribers_of(topic)).collect();
     let messages_of = |subscriber: usize| -> usize {
         let topics = (0..TOPICS.len()).filter(|topic| reached[*topic].contains(&subscriber));
         topics.map(|topic| sent_by(0, topic).len() + sent_by(1, topic).len()).sum()
@@ -118,12 +122,12 @@ fn two_publishers_and_many_subscribers_share_one_order_of_every_topic(cores: &st
                 wire.ping();
             });
         }
-        readers.into_iter().map(|reader| reader.join().expect("the reader is content")).collect()
+        readers.into_iter().map(|reader| reader.join().expect("the reader succeeds")).collect()
     });
 
     for (topic, name) in TOPICS.iter().enumerate() {
         let mut lists = reached[topic].iter().map(|subscriber| &received[*subscriber][*name]);
-        let first = lists.next().expect("every topic reaches somebody");
+        let first = lists.next().expect("every topic reaches a subscriber");
         assert!(lists.all(|list| list == first), "all subscribers see {name} in one order");
         for publisher in 0..2 {
             let own = format!("{publisher} ").into_bytes();
@@ -140,7 +144,7 @@ fn two_publishers_and_many_subscribers_share_one_order_of_every_topic(cores: &st
     broker.stop();
 }
 
-/// Goal: where a topic lives makes no difference, also before its id is known.
+/// Goal: delivery does not depend on the core that owns a topic, also before the topic id is known.
 /// Method: publisher and subscriber on one core, and names until another core owns the topic.
 fn a_topic_of_another_core_than_its_publisher_and_subscriber_is_delivered(cores: &str) {
     let broker = Broker::start(cores);
@@ -164,7 +168,7 @@ fn a_topic_of_another_core_than_its_publisher_and_subscriber_is_delivered(cores:
     let mut account = Account::new(topic, 1);
     for number in 0..200u64 {
         let payload = number.to_le_bytes();
-        // By the id, and by what stands for it.
+        // By the topic id, and by the provisional id.
         let id = if number % 2 == 0 { topic } else { 0x8000_0000 | request };
         publisher.publish(id, &[&payload]);
         if number % 50 == 49 {
@@ -173,7 +177,7 @@ fn a_topic_of_another_core_than_its_publisher_and_subscriber_is_delivered(cores:
             });
         }
     }
-    // A topic that its publisher has no id of yet.
+    // A topic whose id the publisher does not know yet.
     for number in 0..20 {
         let name = format!("unknown.{number}");
         let mut fresh = Wire::connect(broker.addr);
@@ -192,11 +196,12 @@ fn a_topic_of_another_core_than_its_publisher_and_subscriber_is_delivered(cores:
 fn open_files_max() -> u64 {
     let limits = std::fs::read_to_string("/proc/self/limits").expect("/proc is mounted");
     let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"));
-    let soft = line.expect("every Linux tells it").split_whitespace().next().expect("a number");
+    let soft =
+        line.expect("every Linux has this line").split_whitespace().next().expect("a number");
     soft.parse().unwrap_or(u64::MAX)
 }
 
-fn a_thousand_connections_get_one_message(cores: &str) {
+fn a_thousand_connections_receive_one_message(cores: &str) {
     if open_files_max() < 2_100 {
         eprintln!("SKIPPED: it needs 2,100 open files, the limit is {}", open_files_max());
         return;
@@ -228,7 +233,7 @@ fn a_thousand_connections_get_one_message(cores: &str) {
     broker.stop();
 }
 
-fn messages_without_a_ttl_are_given_the_configured_one(cores: &str) {
+fn messages_without_a_ttl_get_the_configured_one(cores: &str) {
     let broker = Broker::start_with(cores, "[delivery]\ndefault_ttl_ms = 3_600_000\n");
     let mut wire = Wire::connect(broker.addr);
     wire.subscribe(1, "a");

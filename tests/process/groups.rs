@@ -1,4 +1,4 @@
-//! Groups: each message goes to exactly one member, on whatever core, whoever leaves.
+//! Groups: each message goes to exactly one member, on any core, also when members leave.
 
 use std::collections::HashSet;
 use std::net::{Shutdown, TcpStream};
@@ -15,7 +15,7 @@ use crate::support::wire::{PATIENCE, Wire, encode_messages, wanting};
 
 on_one_and_two_cores! {
     each_message_goes_to_one_of_three_members_and_to_every_plain_subscriber,
-    a_member_that_unsubscribes_hands_on_what_it_was_not_sent,
+    messages_queued_for_a_member_that_unsubscribes_go_to_another_member,
     a_member_whose_connection_dies_loses_only_what_its_socket_held,
 }
 
@@ -23,7 +23,7 @@ fn member<'a>(pattern: &'a str, group: &'a str) -> Subscribe<'a> {
     Subscribe { group, ..wanting(9, pattern) }
 }
 
-/// Which messages came to any member. None comes twice.
+/// The messages that any member received. None comes twice.
 #[derive(Default)]
 struct Got(Mutex<HashSet<u64>>);
 
@@ -33,14 +33,14 @@ impl Got {
     }
 
     fn wait_for(&self, messages: usize) {
-        let begun = Instant::now();
+        let start_time = Instant::now();
         while self.len() < messages {
-            assert!(begun.elapsed() < PATIENCE, "{} of {messages} came", self.len());
+            assert!(start_time.elapsed() < PATIENCE, "{} of {messages} came", self.len());
             std::thread::sleep(Duration::from_millis(2));
         }
     }
 
-    /// Takes a frame if it is one of messages; returns how many. They are for the member.
+    /// Accounts for a frame of messages of the member; returns how many there are.
     fn take(&self, frame: &crate::support::wire::Frame) -> u64 {
         let Some((header, payloads)) = frame.messages() else {
             let decoded = frame.decoded();
@@ -93,7 +93,7 @@ fn each_message_goes_to_one_of_three_members_and_to_every_plain_subscriber(cores
     alone.subscribe_to(&member("work.*", "alone"));
     let mut publisher = Wire::connect(broker.addr);
     let (topic, ..) = publisher.open(1, "work.a");
-    // 0 is the plain one, 1 the group of three, 2 the other group.
+    // 0 is the plain subscriber, 1 the group of three, 2 the other group.
     let window = Window::new(3, 1_000);
     let (three, one) = (Got::default(), Got::default());
     let shares: Vec<u64> = std::thread::scope(|scope| {
@@ -132,13 +132,13 @@ fn each_message_goes_to_one_of_three_members_and_to_every_plain_subscriber(cores
             publish(&mut publisher, topic, first, first + CHUNK - 1, 16, 3);
         }
         three.wait_for(MESSAGES as usize);
-        // Plain and alone each got all, the three got all together: nothing more may be sent.
+        // The plain subscriber, the other group, and the three together got all: no more may be sent.
         let all = 3 * MESSAGES;
         broker.wait_for_metric("blipmq_delivered_messages_total", "", |sent| sent == all);
         for member in &ends {
             member.shutdown(Shutdown::Both).expect("it is connected");
         }
-        readers.into_iter().map(|reader| reader.join().expect("it is content")).collect()
+        readers.into_iter().map(|reader| reader.join().expect("the thread succeeds")).collect()
     });
     assert_eq!(shares.iter().sum::<u64>(), MESSAGES);
     assert!(shares.iter().all(|share| *share > MESSAGES / 10), "all have a share: {shares:?}");
@@ -150,8 +150,8 @@ fn each_message_goes_to_one_of_three_members_and_to_every_plain_subscriber(cores
 const MESSAGES: u64 = 2_000;
 const PAYLOAD_LEN: usize = 8 * 1_024;
 
-/// A group of one that reads and one that does not; returns once the reader has its share, with
-/// what the reader got so far.
+/// A group of a member that reads and a stalled one. Returns once the reader has its share, with the
+/// messages that the reader has received.
 fn half_is_stuck(broker: &Broker) -> (Wire, Wire, Wire, u32, Got) {
     let mut stalled = Wire::narrow(broker.addr).welcomed();
     stalled.subscribe_to(&member("stuck", "two"));
@@ -165,7 +165,7 @@ fn half_is_stuck(broker: &Broker) -> (Wire, Wire, Wire, u32, Got) {
         publish(&mut publisher, topic, next, next + 99, PAYLOAD_LEN, 1);
         next += 100;
         publisher.ping();
-        // Members take turns, so the reader has nearly half of it.
+        // Members take turns, so the reader has nearly half of the messages.
         while got.len() as u64 + 60 < next / 2 {
             got.take(&reader.expect());
         }
@@ -173,7 +173,7 @@ fn half_is_stuck(broker: &Broker) -> (Wire, Wire, Wire, u32, Got) {
     (stalled, reader, publisher, topic, got)
 }
 
-fn a_member_that_unsubscribes_hands_on_what_it_was_not_sent(cores: &str) {
+fn messages_queued_for_a_member_that_unsubscribes_go_to_another_member(cores: &str) {
     let broker = Broker::start(cores);
     let (mut stalled, mut reader, publisher, _, got) = half_is_stuck(&broker);
     stalled.send(|out| encode::unsubscribe(out, SubscriptionId(9)));
@@ -197,13 +197,13 @@ fn a_member_that_unsubscribes_hands_on_what_it_was_not_sent(cores: &str) {
     broker.stop();
 }
 
-/// Method: what the kernel took for the dead one, and its last send, may be lost; nothing else.
+/// Method: messages in the socket of the dead member, and its last send, may be lost; no others.
 fn a_member_whose_connection_dies_loses_only_what_its_socket_held(cores: &str) {
     let broker = Broker::start(cores);
     let (stalled, mut reader, mut publisher, topic, got) = half_is_stuck(&broker);
     stalled.reset();
-    // Taken by the kernel for either member, or lost with the last send: then nothing is left.
-    let begun = Instant::now();
+    // Each message is in a socket of a member, or lost with the last send: none is left in a queue.
+    let start_time = Instant::now();
     while broker.metric("blipmq_delivered_messages_total", "")
         + broker.metric("blipmq_dropped_messages_total", "reason=\"disconnected\"")
         < MESSAGES
@@ -212,10 +212,10 @@ fn a_member_whose_connection_dies_loses_only_what_its_socket_held(cores: &str) {
         while got.len() == before && got.len() < MESSAGES as usize * 3 / 4 {
             got.take(&reader.expect());
         }
-        assert!(begun.elapsed() < PATIENCE, "{} came", got.len());
+        assert!(start_time.elapsed() < PATIENCE, "{} came", got.len());
         std::thread::sleep(Duration::from_millis(2));
     }
-    // The group goes on without it.
+    // The group continues without this member.
     publish(&mut publisher, topic, MESSAGES + 1, MESSAGES + 30, 16, 1);
     while !got.0.lock().expect("one thread").contains(&(MESSAGES + 30)) {
         got.take(&reader.expect());

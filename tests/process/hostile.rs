@@ -13,14 +13,14 @@ use crate::support::wire::{HELLO, Wire, encode_messages, encode_subscribe};
 
 on_one_and_two_cores! {
     a_frame_may_be_split_at_any_byte,
-    a_bad_frame_of_any_kind_gets_one_error_and_closes_only_its_connection,
-    half_a_frame_stops_nobody_and_is_forgotten_with_its_connection,
-    the_connection_that_is_too_many_is_told_and_a_free_place_is_used_again,
-    who_says_no_hello_in_time_is_told_and_cut_off,
-    clients_killed_in_the_middle_disturb_nobody,
+    every_kind_of_bad_frame_gets_one_error_and_closes_only_its_connection,
+    half_a_frame_delays_no_other_client_and_is_freed_with_its_connection,
+    a_connection_over_the_limit_gets_an_error_and_a_free_place_is_used_again,
+    a_client_without_hello_in_time_gets_an_error_and_is_closed,
+    clients_killed_while_sending_disturb_no_other_client,
 }
 
-/// A publisher and a subscriber that must never notice anything.
+/// A publisher and a subscriber that no misbehaving client may disturb.
 pub struct Witness {
     publisher: Wire,
     subscriber: Wire,
@@ -54,9 +54,9 @@ impl Witness {
     }
 }
 
-/// Goal: where reads split the bytes makes no difference on a real socket either.
-/// Method: two writes at every byte; between them another connection of the same core is served,
-/// so the broker has read the first part before the second is sent.
+/// Goal: the result does not depend on where reads split the bytes, on a real socket either.
+/// Method: two writes at every byte; between them another connection of the same core is served, so the
+/// broker has read the first part before the second is sent.
 fn a_frame_may_be_split_at_any_byte(cores: &str) {
     let broker = Broker::start(cores);
     let mut wire = Wire::connect(broker.addr);
@@ -99,7 +99,7 @@ fn a_frame_may_be_split_at_any_byte(cores: &str) {
     broker.stop();
 }
 
-/// The bytes of every frame kind, each with something wrong; PROTOCOL.md says the code.
+/// The bytes of every kind of frame, each with a mistake, and its error code.
 fn bad_frames() -> Vec<(&'static str, Vec<u8>, u16)> {
     let frame = |write: &dyn Fn(&mut Vec<u8>), spoil: &dyn Fn(&mut Vec<u8>)| {
         let mut bytes = Vec::new();
@@ -134,7 +134,7 @@ fn bad_frames() -> Vec<(&'static str, Vec<u8>, u16)> {
     ]
 }
 
-fn a_bad_frame_of_any_kind_gets_one_error_and_closes_only_its_connection(cores: &str) {
+fn every_kind_of_bad_frame_gets_one_error_and_closes_only_its_connection(cores: &str) {
     let broker = Broker::start(cores);
     let mut witnesses = [Witness::of(&broker, "a", "a"), Witness::of(&broker, "b.c", "b.>")];
     let frames = bad_frames();
@@ -162,7 +162,7 @@ fn a_bad_frame_of_any_kind_gets_one_error_and_closes_only_its_connection(cores: 
     broker.stop();
 }
 
-fn half_a_frame_stops_nobody_and_is_forgotten_with_its_connection(cores: &str) {
+fn half_a_frame_delays_no_other_client_and_is_freed_with_its_connection(cores: &str) {
     let broker = Broker::start(cores);
     let mut witness = Witness::new(&broker);
     let mut message = Vec::new();
@@ -176,7 +176,7 @@ fn half_a_frame_stops_nobody_and_is_forgotten_with_its_connection(cores: &str) {
         })
         .collect();
     witness.works();
-    // One ends its side, one vanishes, the others go on.
+    // One ends its side, one vanishes, the others continue.
     halves[0].finish_writing();
     assert_eq!(halves[0].next(), None);
     drop(halves.drain(..2));
@@ -201,7 +201,7 @@ fn half_a_frame_stops_nobody_and_is_forgotten_with_its_connection(cores: &str) {
     broker.stop();
 }
 
-fn the_connection_that_is_too_many_is_told_and_a_free_place_is_used_again(cores: &str) {
+fn a_connection_over_the_limit_gets_an_error_and_a_free_place_is_used_again(cores: &str) {
     let broker = Broker::start_with(cores, "[server]\nmax_connections = 3\n");
     let mut places: Vec<Wire> = (0..3).map(|_| Wire::connect(broker.addr)).collect();
     for _ in 0..5 {
@@ -223,7 +223,7 @@ fn the_connection_that_is_too_many_is_told_and_a_free_place_is_used_again(cores:
     broker.stop();
 }
 
-fn who_says_no_hello_in_time_is_told_and_cut_off(cores: &str) {
+fn a_client_without_hello_in_time_gets_an_error_and_is_closed(cores: &str) {
     let broker = Broker::start_with(cores, "[server]\nauth_timeout_ms = 300\n");
     let mut in_time = Wire::connect(broker.addr);
     let mut silent = Wire::silent(broker.addr);
@@ -238,7 +238,7 @@ fn who_says_no_hello_in_time_is_told_and_cut_off(cores: &str) {
 
 /// Goal: a client that is gone without a word, by SIGKILL, leaves nothing behind.
 /// Method: `blipmq sub` and `blipmq pub` processes, killed while messages are under way.
-fn clients_killed_in_the_middle_disturb_nobody(cores: &str) {
+fn clients_killed_while_sending_disturb_no_other_client(cores: &str) {
     let broker = Broker::start(cores);
     let mut witness = Witness::new(&broker);
     for _ in 0..4 {
@@ -246,21 +246,21 @@ fn clients_killed_in_the_middle_disturb_nobody(cores: &str) {
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut subscriber = Running::start(command);
         let mut line = String::new();
-        let stderr = subscriber.child.stderr.take().expect("it is piped");
-        BufReader::new(stderr).read_line(&mut line).expect("it speaks UTF-8");
+        let stderr = subscriber.child.stderr.take().expect("a piped stream");
+        BufReader::new(stderr).read_line(&mut line).expect("UTF-8 output");
         assert!(line.contains("subscribed to >"), "{line}");
 
         let mut command = blipmq(&["pub", "killed", "--server", &broker.server()]);
         command.stdin(Stdio::piped()).stderr(Stdio::null());
         let mut publisher = Running::start(command);
-        let stdin = publisher.child.stdin.as_mut().expect("it is piped");
-        stdin.write_all("a line\n".repeat(100).as_bytes()).expect("it reads");
-        stdin.write_all(b"half a li").expect("it reads");
+        let stdin = publisher.child.stdin.as_mut().expect("a piped stream");
+        stdin.write_all("a line\n".repeat(100).as_bytes()).expect("the peer reads");
+        stdin.write_all(b"half a li").expect("the peer reads");
         // What the subscriber prints, it got: it is in the middle.
-        let stdout = subscriber.child.stdout.take().expect("it is piped");
+        let stdout = subscriber.child.stdout.take().expect("a piped stream");
         let mut line = String::new();
         witness.works();
-        BufReader::new(stdout).read_line(&mut line).expect("it speaks UTF-8");
+        BufReader::new(stdout).read_line(&mut line).expect("UTF-8 output");
         for _ in 0..20 {
             witness.works();
         }

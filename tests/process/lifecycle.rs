@@ -1,4 +1,4 @@
-//! Starting, refusing to start with one clear line, and stopping without losing what was accepted.
+//! Starts, refusals to start with one clear line, and stops without losing accepted messages.
 
 use std::io::Write;
 use std::net::TcpListener;
@@ -15,7 +15,7 @@ use crate::support::running::{Broker, TempFile, allowed_cores, blipmq, cores};
 use crate::support::wire::{PATIENCE, Wire, encode_messages};
 
 on_one_and_two_cores! {
-    sigterm_while_publishing_delivers_what_was_confirmed,
+    sigterm_while_publishing_delivers_confirmed_messages,
     sigterm_with_a_stalled_subscriber_ends_after_the_drain_timeout,
     sigterm_and_sigint_stop_an_idle_broker,
     a_second_signal_stops_at_once,
@@ -24,7 +24,7 @@ on_one_and_two_cores! {
 // --- stopping ---
 
 /// Publishes until the broker ends the connection; returns how many messages were confirmed by a
-/// PONG. `confirmed` hears of each confirmation.
+/// PONG. `confirmed` receives each confirmation.
 fn publish_until_cut_off(mut wire: Wire, window: &Window, confirmed: &mpsc::Sender<u64>) -> u64 {
     const MESSAGES: u64 = 20;
     let (topic, ..) = wire.open(1, "busy");
@@ -62,7 +62,7 @@ fn publish_until_cut_off(mut wire: Wire, window: &Window, confirmed: &mpsc::Send
     messages
 }
 
-/// Reads until the end; returns the last sequence delivered and whether GOODBYE was said.
+/// Reads until the end; returns the last delivered sequence and whether GOODBYE came.
 fn read_to_the_end(mut wire: Wire, window: &Window) -> (u64, bool) {
     let mut account = None;
     let mut goodbye = false;
@@ -78,7 +78,7 @@ fn read_to_the_end(mut wire: Wire, window: &Window) -> (u64, bool) {
                 for (sequence, payload) in account.take(&frame) {
                     assert_eq!(payload[..8], (sequence - 1).to_le_bytes());
                 }
-                assert!(account.gaps.is_empty(), "who reads loses nothing");
+                assert!(account.gaps.is_empty(), "a subscriber that reads loses nothing");
                 window.received(0, frame.messages().map_or(0, |(_, all)| all.len() as u64));
             }
         }
@@ -86,8 +86,9 @@ fn read_to_the_end(mut wire: Wire, window: &Window) -> (u64, bool) {
     (account.map_or(0, |account| account.delivered), goodbye)
 }
 
-/// Goal: what a PONG confirmed before the signal reaches who reads, then GOODBYE and the end.
-/// Method: the signal comes while the publisher goes on; its last PONG is compared with what came.
+/// Goal: messages that a PONG confirmed before the signal reach a subscriber that reads, then GOODBYE and
+/// the end.
+/// Method: the signal comes while the publisher continues; its last PONG is compared with the deliveries.
 fn stop_while_publishing(broker: Broker, stalled: bool) -> String {
     let window = Window::new(1, 1_000);
     let mut subscriber = Wire::connect(broker.addr);
@@ -105,7 +106,7 @@ fn stop_while_publishing(broker: Broker, stalled: bool) -> String {
         let reader = scope.spawn(move || read_to_the_end(subscriber, window));
         let writer = scope.spawn(move || publish_until_cut_off(publisher, window, &sender));
         let confirmed = |at_least| loop {
-            let messages = confirmations.recv_timeout(PATIENCE).expect("it goes on");
+            let messages = confirmations.recv_timeout(PATIENCE).expect("the publisher continues");
             if messages >= at_least {
                 return;
             }
@@ -116,10 +117,10 @@ fn stop_while_publishing(broker: Broker, stalled: bool) -> String {
             broker.wait_for_metric(name, "", |overflows| overflows > 0);
         }
         let stderr = broker.stop();
-        let confirmed = writer.join().expect("the publisher is content");
-        let (delivered, goodbye) = reader.join().expect("the subscriber is content");
+        let confirmed = writer.join().expect("the publisher succeeds");
+        let (delivered, goodbye) = reader.join().expect("the subscriber succeeds");
         assert!(delivered >= confirmed, "{confirmed} were confirmed, {delivered} delivered");
-        assert!(goodbye, "GOODBYE is said");
+        assert!(goodbye, "GOODBYE comes");
         stderr
     });
     assert!(matches!(idle.expect().decoded(), ServerFrame::Goodbye { .. }));
@@ -128,7 +129,7 @@ fn stop_while_publishing(broker: Broker, stalled: bool) -> String {
     stderr
 }
 
-fn sigterm_while_publishing_delivers_what_was_confirmed(cores: &str) {
+fn sigterm_while_publishing_delivers_confirmed_messages(cores: &str) {
     let stderr = stop_while_publishing(Broker::start(cores), false);
     assert!(stderr.contains("everything accepted was delivered"), "{stderr}");
 }
@@ -160,7 +161,7 @@ fn a_second_signal_stops_at_once(cores: &str) {
     }
     publisher.ping();
     broker.signal("TERM");
-    // The first signal was taken: GOODBYE says so.
+    // GOODBYE proves that the broker has received the first signal.
     assert!(matches!(publisher.expect().decoded(), ServerFrame::Goodbye { .. }));
     broker.signal("TERM");
     let (status, stderr) = broker.wait();
@@ -171,7 +172,7 @@ fn a_second_signal_stops_at_once(cores: &str) {
 // --- starting ---
 
 #[test]
-fn ready_line_tells_addresses_cores_and_shards() {
+fn the_ready_line_has_addresses_cores_and_shards() {
     for count in [1, 2] {
         let Some(cores) = cores(count) else { return };
         let broker = Broker::start(&cores);
@@ -200,9 +201,9 @@ fn ready_line_tells_addresses_cores_and_shards() {
 }
 
 #[test]
-fn without_metrics_no_port_is_taken_for_them() {
+fn without_metrics_no_port_is_bound_for_them() {
     let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let addr = taken.local_addr().expect("it listens").to_string();
+    let addr = taken.local_addr().expect("a bound listener").to_string();
     let words = |file: &TempFile| {
         let mut command = blipmq(&["--bind", "127.0.0.1:0", "--nats-bind", "127.0.0.1:0"]);
         command.args(["--metrics-bind", &addr, "--config", file.path()]);
@@ -217,12 +218,12 @@ fn without_metrics_no_port_is_taken_for_them() {
     broker.stop();
 }
 
-/// It ends with status 1, nothing on stdout, and one line on stderr that has all of `expected`.
+/// Asserts that the command ends with status 1, no stdout, and one line on stderr with all of `expected`.
 #[track_caller]
 fn assert_refuses(mut command: Command, expected: &[&str]) {
     let output: Output =
-        command.stdin(Stdio::null()).output().expect("it starts, and refuses to go on");
-    let stderr = String::from_utf8(output.stderr).expect("its words are UTF-8");
+        command.stdin(Stdio::null()).output().expect("the process starts and ends");
+    let stderr = String::from_utf8(output.stderr).expect("UTF-8 output");
     assert_eq!(output.status.code(), Some(1), "{stderr}");
     assert!(output.stdout.is_empty());
     assert_eq!(stderr.lines().count(), 1, "{stderr}");
@@ -235,7 +236,7 @@ const FREE_PORTS: [&str; 6] =
     ["--bind", "127.0.0.1:0", "--nats-bind", "127.0.0.1:0", "--metrics-bind", "127.0.0.1:0"];
 
 #[test]
-fn a_second_broker_on_a_port_says_which_and_how_to_choose_another() {
+fn a_second_broker_on_a_port_names_the_port_and_how_to_choose_another() {
     let first = Broker::start(&cores(1).expect("there is a core"));
     let addr = first.server();
     let second = blipmq(&["--bind", &addr, "--metrics-bind", "127.0.0.1:0"]);
@@ -245,12 +246,12 @@ fn a_second_broker_on_a_port_says_which_and_how_to_choose_another() {
 }
 
 #[test]
-fn a_taken_nats_port_is_told_with_how_to_do_without() {
+fn the_error_of_a_nats_port_in_use_says_how_to_disable_nats() {
     let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let addr = taken.local_addr().expect("it listens").to_string();
+    let addr = taken.local_addr().expect("a bound listener").to_string();
     let words = ["--bind", "127.0.0.1:0", "--metrics-bind", "127.0.0.1:0", "--nats-bind", &addr];
-    let told = format!("cannot listen on {addr} for NATS clients: ");
-    let expected = [&told, "--nats-bind", "`[nats] bind_addr`", "`[nats] enabled = false`"];
+    let error = format!("cannot listen on {addr} for NATS clients: ");
+    let expected = [&error, "--nats-bind", "`[nats] bind_addr`", "`[nats] enabled = false`"];
     assert_refuses(blipmq(&words), &expected);
 
     let without = TempFile::new("off.toml", b"[nats]\nenabled = false\n");
@@ -263,17 +264,17 @@ fn a_taken_nats_port_is_told_with_how_to_do_without() {
 }
 
 #[test]
-fn nats_clients_have_a_port_of_their_own() {
+fn nats_clients_connect_to_their_own_port() {
     let broker = Broker::start(&cores(1).expect("there is a core"));
-    let nats = broker.nats.expect("the ready line tells it");
-    let stream = std::net::TcpStream::connect(nats).expect("it listens");
+    let nats = broker.nats.expect("the ready line has the address");
+    let stream = std::net::TcpStream::connect(nats).expect("the broker listens");
     broker.wait_for_metric("blipmq_connections", "", |connections| connections == 1);
     drop(stream);
     broker.stop();
 }
 
 #[test]
-fn a_wrong_key_is_told_with_file_line_and_the_nearest() {
+fn the_error_of_an_unknown_key_has_file_line_and_nearest_key() {
     let file = TempFile::new("typo.toml", b"[server]\n\n[delivery]\nmax_bach = 32\n");
     let expected = [&format!("{}:4", file.path()), "max_bach", "did you mean max_batch"];
     assert_refuses(blipmq(&["--config", file.path()]), &expected);
@@ -284,7 +285,7 @@ fn a_wrong_key_is_told_with_file_line_and_the_nearest() {
 }
 
 #[test]
-fn a_core_that_is_not_allowed_is_told_with_those_that_are() {
+fn the_error_of_a_core_that_is_not_allowed_names_the_allowed_ones() {
     let not_allowed = (0..1_024).rev().find(|cpu| !allowed_cores().contains(cpu));
     let not_allowed = not_allowed.expect("no machine has as many").to_string();
     let mut command = blipmq(&FREE_PORTS);
@@ -293,10 +294,11 @@ fn a_core_that_is_not_allowed_is_told_with_those_that_are() {
     assert_refuses(command, &[&format!("core {not_allowed}"), &allowed, "--cores"]);
 }
 
-/// Goal: 64 KiB of locked memory, the default of many systems, are raised or told with the fix.
-/// Method: as we are, which succeeds if a shell can do it too; and as nobody, who never can.
+/// Goal: 64 KiB of locked memory, the default of many systems, are raised or reported with the fix.
+/// Method: as the user of the tests, which succeeds if a shell can raise the limit too; and as `nobody`,
+/// who never can.
 #[test]
-fn too_little_locked_memory_is_raised_by_who_may_and_told_to_others() {
+fn the_limit_of_locked_memory_is_raised_where_possible_and_named_in_the_error_elsewhere() {
     let succeeds = |program: &str, words: &[&str]| {
         Command::new(program).args(words).output().is_ok_and(|output| output.status.success())
     };
@@ -321,10 +323,10 @@ fn too_little_locked_memory_is_raised_by_who_may_and_told_to_others() {
         eprintln!("SKIPPED in part: this process cannot become nobody with setpriv");
         return;
     }
-    // Where anybody may execute it.
-    let binary = std::fs::read(env!("CARGO_BIN_EXE_blipmq")).expect("it is built");
+    // A copy that every user may execute.
+    let binary = std::fs::read(env!("CARGO_BIN_EXE_blipmq")).expect("a built binary");
     let binary = TempFile::new("blipmq", &binary);
-    std::fs::set_permissions(&binary.0, PermissionsExt::from_mode(0o755)).expect("it is ours");
+    std::fs::set_permissions(&binary.0, PermissionsExt::from_mode(0o755)).expect("our own file");
     let mut command = Command::new("setpriv");
     command.args(NOBODY).arg("bash");
     broker_under(&mut command, binary.path());

@@ -1,4 +1,4 @@
-//! What a subscriber misses is told to it exactly, and counted exactly.
+//! Losses of a subscriber are reported to it exactly, and counted exactly.
 
 use std::time::Duration;
 
@@ -10,16 +10,16 @@ use crate::support::running::Broker;
 use crate::support::wire::{Wire, encode_messages};
 
 on_one_and_two_cores! {
-    drop_oldest_tells_a_stalled_subscriber_what_it_missed_and_costs_nobody_else,
-    drop_new_tells_a_stalled_subscriber_what_it_missed_and_costs_nobody_else,
-    the_configured_policy_holds_for_who_chooses_none,
-    messages_that_expire_behind_a_stalled_subscriber_are_told_and_counted,
+    drop_oldest_reports_the_losses_of_a_stalled_subscriber_and_costs_no_other,
+    drop_new_reports_the_losses_of_a_stalled_subscriber_and_costs_no_other,
+    the_configured_policy_applies_to_subscribers_that_choose_none,
+    messages_that_expire_behind_a_stalled_subscriber_are_reported_and_counted,
 }
 
 const DROPPED: &str = "blipmq_dropped_messages_total";
 const PAYLOAD_LEN: usize = 8 * 1_024;
 
-/// Begins with its number, so that a mix-up is seen.
+/// A payload that begins with its sequence, so that a mix-up is detected.
 fn payload(sequence: u64) -> Vec<u8> {
     let mut payload = sequence.to_le_bytes().to_vec();
     payload.resize(PAYLOAD_LEN, sequence as u8);
@@ -30,15 +30,15 @@ fn check(sequence: u64, found: &[u8]) {
     assert_eq!(found, payload(sequence), "message {sequence} is unchanged");
 }
 
-/// Publishes far more than sockets can hold; whoever is `fast` reads it as it comes. Returns the
-/// last sequence.
+/// Publishes many more messages than sockets can hold; `fast` reads them as they come. Returns the last
+/// sequence.
 fn flood(publisher: &mut Wire, topic: u32, ttl_ms: u32, fast: &mut Wire) -> u64 {
     const CHUNKS: u64 = 150;
     let mut account = Account::new(topic, 1);
     let mut last = 0;
     for _ in 0..CHUNKS {
         publisher.send(|out| {
-            // Frames of several messages as well: they are dropped whole.
+            // Also frames of several messages, which are dropped whole.
             for count in [1, 3, 1, 5] {
                 let payloads: Vec<_> = (last + 1..=last + count).map(payload).collect();
                 let payloads: Vec<&[u8]> = payloads.iter().map(Vec::as_slice).collect();
@@ -48,14 +48,14 @@ fn flood(publisher: &mut Wire, topic: u32, ttl_ms: u32, fast: &mut Wire) -> u64 
         });
         account.take_until(fast, last, check);
     }
-    assert!(account.gaps.is_empty(), "who reads loses nothing: {:?}", account.gaps);
+    assert!(account.gaps.is_empty(), "a subscriber that reads loses nothing: {:?}", account.gaps);
     last
 }
 
-/// Goal: every sequence comes once, or in exactly one gap, which stands where it is missing; the
-/// metrics count the same.
+/// Goal: every sequence is delivered once, or is in exactly one gap, in its place; the metrics count the
+/// same.
 /// Method: one subscriber reads nothing while 12 MiB are published, then reads all.
-fn stalled_subscriber_is_told(broker: Broker, overflow: u8, reason: &str) {
+fn check_that_a_stalled_subscriber_is_sent_gaps(broker: Broker, overflow: u8, reason: &str) {
     let mut fast = Wire::connect(broker.addr);
     fast.subscribe(1, "flood");
     let mut stalled = Wire::narrow(broker.addr).welcomed();
@@ -78,28 +78,32 @@ fn stalled_subscriber_is_told(broker: Broker, overflow: u8, reason: &str) {
     }
     let label = format!("reason=\"{reason}\"");
     assert_eq!(broker.metric(DROPPED, &label), missed, "{:?}", account.gaps);
-    assert_eq!(broker.metric(DROPPED, ""), missed, "nothing for another reason");
+    assert_eq!(broker.metric(DROPPED, ""), missed, "no drops for another reason");
     assert!(broker.metric("blipmq_queue_overflows_total", "") > 0);
     drop((fast, stalled, publisher));
     broker.stop();
 }
 
-fn drop_oldest_tells_a_stalled_subscriber_what_it_missed_and_costs_nobody_else(cores: &str) {
-    stalled_subscriber_is_told(Broker::start(cores), 1, "overflow_oldest");
+fn drop_oldest_reports_the_losses_of_a_stalled_subscriber_and_costs_no_other(cores: &str) {
+    check_that_a_stalled_subscriber_is_sent_gaps(Broker::start(cores), 1, "overflow_oldest");
 }
 
-fn drop_new_tells_a_stalled_subscriber_what_it_missed_and_costs_nobody_else(cores: &str) {
-    stalled_subscriber_is_told(Broker::start(cores), 2, "overflow_new");
+fn drop_new_reports_the_losses_of_a_stalled_subscriber_and_costs_no_other(cores: &str) {
+    check_that_a_stalled_subscriber_is_sent_gaps(Broker::start(cores), 2, "overflow_new");
 }
 
-fn the_configured_policy_holds_for_who_chooses_none(cores: &str) {
+fn the_configured_policy_applies_to_subscribers_that_choose_none(cores: &str) {
     let config = "[queues]\noverflow_policy = \"drop_new\"\n";
-    stalled_subscriber_is_told(Broker::start_with(cores, config), 0, "overflow_new");
+    check_that_a_stalled_subscriber_is_sent_gaps(
+        Broker::start_with(cores, config),
+        0,
+        "overflow_new",
+    );
 }
 
-/// Goal: a message that is too old is not delivered; the gap says so in its place.
-/// Method: the queue behind a full socket is left alone for longer than the TTL, then read.
-fn messages_that_expire_behind_a_stalled_subscriber_are_told_and_counted(cores: &str) {
+/// Goal: an expired message is not delivered; a gap stands in its place.
+/// Method: the queue behind a full socket stays unread for longer than the TTL, then is read.
+fn messages_that_expire_behind_a_stalled_subscriber_are_reported_and_counted(cores: &str) {
     const TTL_MS: u32 = 500;
     let broker = Broker::start(cores);
     let mut stalled = Wire::narrow(broker.addr).welcomed();
@@ -112,9 +116,9 @@ fn messages_that_expire_behind_a_stalled_subscriber_are_told_and_counted(cores: 
     }
     publisher.ping();
     broker.wait_for_metric("blipmq_published_messages_total", "", |messages| messages == last);
-    // Time that must have passed: what is queued now is expired then.
+    // This much time must pass, so that the queued messages expire.
     std::thread::sleep(Duration::from_millis(u64::from(TTL_MS) + 100));
-    // One more that lives for ever comes behind what has expired.
+    // One more message, without a TTL, follows the expired ones.
     publisher.publish(topic, &[&payload(last + 1)]);
 
     let mut account = Account::new(topic, 1);
@@ -123,9 +127,9 @@ fn messages_that_expire_behind_a_stalled_subscriber_are_told_and_counted(cores: 
     assert!(expired > 0, "12 MiB do not fit into sockets");
     assert_eq!(account.delivered + expired, last + 1, "{:?}", account.gaps);
     assert!(account.gaps.iter().all(|(first, count, _)| first + count <= last + 1));
-    // A message that is too old before it is queued is counted by every core that sees it.
+    // Every core counts a message that has expired before it is queued there.
     let counted = broker.metric("blipmq_ttl_drops_total", "");
-    assert!(counted >= expired, "{counted} counted, {expired} told");
+    assert!(counted >= expired, "{counted} counted, {expired} reported");
     let before = broker.metric(DROPPED, "reason=\"expired_before_enqueue\"");
     assert!(broker.metric(DROPPED, "reason=\"expired_in_queue\"") + before >= expired);
     if before == 0 {

@@ -1,27 +1,27 @@
-//! The real binary over TCP: what many connections see of it, on one core and on two.
+//! The real binary over TCP, with many connections, on one core and on two.
 //!
 //! | to learn | read |
 //! |---|---|
 //! | order, completeness, patterns, crossing cores, many connections | `delivery` |
-//! | what is lost, and whether that is told exactly | `losses` |
-//! | whom a stalled subscriber costs something, for each policy | `policies` |
+//! | which messages are lost, and how exactly losses are reported | `losses` |
+//! | what a stalled subscriber costs others, for each policy | `policies` |
 //! | publishers that wait for subscribers, also for themselves | `blocked` |
-//! | what publishers that ask are told | `acks` |
-//! | what an operator is shown | `admin` |
+//! | acknowledgements of publishes | `acks` |
+//! | the admin pages | `admin` |
 //! | credentials and permissions | `auth` |
-//! | kept messages, and how live ones join them | `replay` |
+//! | retained messages, and how live ones follow them | `replay` |
 //! | groups | `groups` |
 //! | the memory of the process | `memory` |
-//! | clients that misbehave, and what others notice | `hostile` |
+//! | clients that misbehave, and their effect on others | `hostile` |
 //! | clients that vanish | `vanishing` |
 //! | the configuration, read again | `reload` |
-//! | supervisors, the log, and a stdout or stderr that takes nothing | `operations` |
+//! | supervisors, the log, and a stdout or stderr that accepts no data | `operations` |
 //! | starting, refusing to start, stopping | `lifecycle` |
-//! | NATS clients, alone and together with those of BLIP/1 | `nats` |
+//! | NATS clients, alone and together with BLIP/1 clients | `nats` |
 //! | `blipmq pub` and `blipmq sub` | `pipe` |
 //!
-//! Nothing here depends on how fast the machine is: tests wait for frames, lines and metrics. Where
-//! time has to pass (TTL), it passes at least.
+//! No test depends on the speed of the machine: tests wait for frames, lines and metrics. Where time has
+//! to pass (TTL), at least that much passes.
 
 #[path = "../support/mod.rs"]
 mod support;
@@ -47,7 +47,7 @@ mod vanishing;
 
 use support::running;
 
-/// Makes each function a test on one core and a test on two; it gets the value of `--cores`.
+/// Makes each function a test on one core and a test on two, and passes it the value of `--cores`.
 macro_rules! on_one_and_two_cores {
     ($($name:ident),* $(,)?) => {
         mod on_one_core {
@@ -80,7 +80,7 @@ fn topic_on_each_core(addr: std::net::SocketAddr, cores: &str, prefix: &str) -> 
         if found.iter().all(Option::is_some) {
             break;
         }
-        assert!(request < 1_000, "shards are dealt to all cores");
+        assert!(request < 1_000, "all cores own shards");
     }
     found.into_iter().flatten().collect()
 }

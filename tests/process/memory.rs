@@ -1,23 +1,23 @@
-//! What the process holds at most, whoever stalls.
+//! The memory of the process while subscribers stall.
 //!
-//! `BLIPMQ_STALLED_SUBSCRIBERS` sets how many stall, 300 if it is not set.
+//! `BLIPMQ_STALLED_SUBSCRIBERS` sets how many stall; the default is 300.
 
 use blipmq::protocol::decode::{ServerFrame, Subscribe};
 
 use super::on_one_and_two_cores;
 use crate::account::Account;
 use crate::support::running::Broker;
-use crate::support::wire::{Wire, encode_asking, wanting};
+use crate::support::wire::{Wire, encode_with_ack, wanting};
 
 on_one_and_two_cores! {
-    stalled_subscribers_use_up_the_budget_and_no_more,
-    kept_messages_give_way_before_anything_is_refused,
-    stalled_subscribers_that_ask_for_kept_messages_stay_within_the_budget,
+    stalled_subscribers_use_the_whole_memory_budget_and_no_more,
+    retained_messages_are_evicted_before_publishes_are_refused,
+    stalled_subscribers_with_replays_stay_within_the_budget,
     the_budget_is_the_same_after_many_replays,
 }
 
 const MEMORY_MAX: u64 = 16 << 20;
-/// Beside the budget: what the allocator rounds up, and lists that grow by doubling.
+/// Memory beside the budget: rounding of the allocator, and lists that grow by doubling.
 const SLACK: u64 = 24 << 20;
 const PAYLOAD_LEN: usize = 4 * 1_024;
 const REFUSED: &str = "reason=\"refused_for_memory\"";
@@ -35,7 +35,7 @@ fn start(cores: &str) -> Broker {
     Broker::start_with(cores, &config)
 }
 
-/// Subscribers that do not read from here on.
+/// Subscribers that stop reading once they are subscribed.
 fn stall(broker: &Broker, wanted: &Subscribe<'_>) -> Vec<Wire> {
     let stalled = (0..stalled_subscribers()).map(|_| {
         let mut wire = Wire::narrow(broker.addr).welcomed();
@@ -45,7 +45,7 @@ fn stall(broker: &Broker, wanted: &Subscribe<'_>) -> Vec<Wire> {
     stalled.collect()
 }
 
-/// Publishes one frame, waits for the answer: whether it was accepted, at which sequence.
+/// Publishes one frame and waits for the answer; returns the sequence if the frame was accepted.
 fn publish(publisher: &mut Wire, topic: u32, publish_id: u64) -> Option<u64> {
     publish_of(PAYLOAD_LEN, publisher, topic, publish_id)
 }
@@ -58,11 +58,11 @@ fn publish_of(
 ) -> Option<u64> {
     let mut payload = publish_id.to_le_bytes().to_vec();
     payload.resize(payload_len, 0);
-    publisher.send(|out| encode_asking(out, topic, publish_id, &[&payload]));
+    publisher.send(|out| encode_with_ack(out, topic, publish_id, &[&payload]));
     let frame = publisher.expect();
     match frame.decoded() {
-        ServerFrame::Ack { publish_id: told, sequence, messages: 1, .. } => {
-            assert_eq!(told, publish_id);
+        ServerFrame::Ack { publish_id: acked, sequence, messages: 1, .. } => {
+            assert_eq!(acked, publish_id);
             Some(sequence.0)
         }
         ServerFrame::Error { fatal: false, code: 4291, text, .. } => {
@@ -73,9 +73,9 @@ fn publish_of(
     }
 }
 
-/// Goal: the process stays within its budget; what is refused is told and counted; what is accepted
-/// reaches whoever reads; when the stalled ones are gone, everything is as before.
-fn stalled_subscribers_use_up_the_budget_and_no_more(cores: &str) {
+/// Goal: the process stays within its budget; refused messages are reported and counted; accepted ones
+/// reach subscribers that read; when the stalled ones are gone, publishes are accepted again.
+fn stalled_subscribers_use_the_whole_memory_budget_and_no_more(cores: &str) {
     const PUBLISHES: u64 = 8_000;
     let broker = start(cores);
     let stalled = stall(&broker, &wanting(1, "flood.>"));
@@ -91,7 +91,7 @@ fn stalled_subscribers_use_up_the_budget_and_no_more(cores: &str) {
             None => refused += 1,
             Some(sequence) => {
                 accepted += 1;
-                assert_eq!(sequence, accepted, "what is refused takes no sequence");
+                assert_eq!(sequence, accepted, "a refused message takes no sequence");
                 account.take_until(&mut reader, sequence, |_, payload| {
                     assert_eq!(payload[..8], publish_id.to_le_bytes());
                 });
@@ -121,39 +121,39 @@ fn stalled_subscribers_use_up_the_budget_and_no_more(cores: &str) {
     broker.stop();
 }
 
-/// Publishes much more than the budget to 16 topics, which keep what they may.
-fn publish_to_be_kept(publisher: &mut Wire) {
+/// Publishes much more than the budget to 16 topics, which retain as much as they may.
+fn publish_for_retention(publisher: &mut Wire) {
     const PUBLISHES: u64 = 12_000;
     let topics: Vec<u32> =
         (11..=26).map(|request| publisher.open(request, &format!("kept.{request}")).0).collect();
     for publish_id in 1..=PUBLISHES {
         let topic = topics[publish_id as usize % topics.len()];
-        publish(publisher, topic, publish_id).expect("older ones give way");
+        publish(publisher, topic, publish_id).expect("older messages are evicted");
     }
 }
 
 #[track_caller]
-fn has_grown_within_the_budget(broker: &Broker, before: u64) {
+fn assert_grown_within_the_budget(broker: &Broker, before: u64) {
     let grown = broker.resident_bytes().saturating_sub(before);
     eprintln!("{before} bytes before, {grown} more");
     assert!(grown < MEMORY_MAX + SLACK, "{grown} bytes more than the {before} before");
 }
 
-fn kept_messages_give_way_before_anything_is_refused(cores: &str) {
+fn retained_messages_are_evicted_before_publishes_are_refused(cores: &str) {
     let broker = start(cores);
     let mut publisher = Wire::connect(broker.addr);
     let before = broker.resident_bytes();
-    publish_to_be_kept(&mut publisher);
-    has_grown_within_the_budget(&broker, before);
+    publish_for_retention(&mut publisher);
+    assert_grown_within_the_budget(&broker, before);
     assert!(broker.metric("blipmq_kept_evictions_total", "") > 0);
     assert_eq!(broker.metric(DROPPED, ""), 0);
     drop(publisher);
     broker.stop();
 }
 
-/// Goal: replayed frames are copies, made for one subscriber; many of them are counted, too.
-/// Method: large frames, so that what is under way to a subscriber is much beside its queue.
-fn stalled_subscribers_that_ask_for_kept_messages_stay_within_the_budget(cores: &str) {
+/// Goal: replayed frames, which are copies for one subscriber, count as memory too.
+/// Method: large frames, so that a replay under way is large beside the queue.
+fn stalled_subscribers_with_replays_stay_within_the_budget(cores: &str) {
     let broker = start(cores);
     let mut publisher = Wire::connect(broker.addr);
     let (topic, ..) = publisher.open(1, "asked.for");
@@ -163,20 +163,20 @@ fn stalled_subscribers_that_ask_for_kept_messages_stay_within_the_budget(cores: 
     let before = broker.resident_bytes();
     let asks = Subscribe { start: 1, start_argument: 32, ..wanting(1, "asked.for") };
     let stalled = stall(&broker, &asks);
-    has_grown_within_the_budget(&broker, before);
+    assert_grown_within_the_budget(&broker, before);
     drop((stalled, publisher));
     broker.stop();
 }
 
-/// Goal: what was counted is given back, no less and no more.
-/// Method: many whole replays of many small frames; then the budget is as it was.
+/// Goal: memory counted for replays is released, no less and no more.
+/// Method: many whole replays of many small frames; then the budget is as before.
 fn the_budget_is_the_same_after_many_replays(cores: &str) {
     const MESSAGES: u64 = 2_000;
     let broker = start(cores);
     let mut publisher = Wire::connect(broker.addr);
     let (topic, ..) = publisher.open(1, "asked.for");
     for publish_id in 1..=MESSAGES {
-        publish_of(8, &mut publisher, topic, publish_id).expect("it is little");
+        publish_of(8, &mut publisher, topic, publish_id).expect("within the budget");
     }
     let before = broker.resident_bytes();
     for _ in 0..250 {
@@ -185,8 +185,8 @@ fn the_budget_is_the_same_after_many_replays(cores: &str) {
         wire.subscribe_to(&asks);
         Account::new(topic, 1).take_until(&mut wire, MESSAGES, |_, _| {});
     }
-    publish_to_be_kept(&mut publisher);
-    has_grown_within_the_budget(&broker, before);
+    publish_for_retention(&mut publisher);
+    assert_grown_within_the_budget(&broker, before);
     assert!(broker.metric("blipmq_kept_evictions_total", "") > 0);
     drop(publisher);
     broker.stop();

@@ -1,20 +1,20 @@
-//! NATS clients over real sockets: what they see of the broker, and of clients of BLIP/1.
+//! NATS clients over real sockets, alone and together with BLIP/1 clients.
 //!
 //! | to learn | read |
 //! |---|---|
-//! | what becomes of a message on its way from one protocol to the other | `both` |
-//! | requests, groups and kept messages over both protocols | `together` |
-//! | slow consumers under each policy, and what is told of what they missed | `slow` |
-//! | groups, subjects that are not kept, short queues, expiry | `queues` |
-//! | connections that are silent, or never say CONNECT | `silence` |
+//! | how a message crosses from one protocol to the other | `both` |
+//! | requests, groups and retained messages over both protocols | `together` |
+//! | slow consumers under each policy, and reports of their losses | `slow` |
+//! | groups, ephemeral subjects, short queues, expiry | `queues` |
+//! | connections that are silent, or never send CONNECT | `silence` |
 //! | limits, each with the words of nats-server | `limits` |
 //! | credentials and permissions | `auth` |
-//! | stops, restarts, and what speaks another language | `ends` |
-//! | many connections, many subjects, no memory left | `many` |
+//! | stops, restarts, and clients of other protocols | `ends` |
+//! | many connections, many subjects, an exhausted memory budget | `many` |
 //! | the configuration | `config` |
 //!
-//! What is answered byte by byte is in `vectors/nats.txt` and compared with nats-server in
-//! `tests/nats/`; here is what needs a process: sockets that fill up, signals, metrics, memory.
+//! The answers byte by byte are in `vectors/nats.txt`, and `tests/nats/` compares them with nats-server;
+//! the tests here need a process: sockets that fill up, signals, metrics, memory.
 
 mod auth;
 mod both;

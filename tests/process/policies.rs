@@ -1,4 +1,4 @@
-//! One stalled subscriber among 48, under each policy: the other 47 get everything, in order.
+//! One stalled subscriber among 48, under each policy: the other 47 receive everything, in order.
 
 use std::sync::Mutex;
 
@@ -11,17 +11,17 @@ use crate::support::running::Broker;
 use crate::support::wire::{Wire, encode_messages};
 
 on_one_and_two_cores! {
-    one_that_drops_oldest_stalls_among_48,
-    one_that_drops_new_stalls_among_48,
-    one_that_wants_the_latest_stalls_among_48,
-    one_that_is_disconnected_stalls_among_48,
-    one_that_blocks_stalls_among_48_and_reads_on,
-    one_that_blocks_for_ever_is_disconnected_and_the_publisher_goes_on,
+    one_with_drop_oldest_stalls_among_48,
+    one_with_drop_new_stalls_among_48,
+    one_with_latest_stalls_among_48,
+    one_with_disconnect_stalls_among_48,
+    one_with_block_stalls_among_48_and_reads_on,
+    one_with_block_that_stalls_for_ever_is_disconnected_and_the_publisher_continues,
 }
 
 const OTHERS: usize = 47;
 const CHUNK: u64 = 25;
-/// Far more than sockets hold.
+/// Many more messages than sockets hold.
 const LAST: u64 = 1_500;
 const PAYLOAD_LEN: usize = 4 * 1_024;
 const CAPACITY: u32 = 64;
@@ -59,8 +59,8 @@ impl Scene {
         (Scene { broker, stalled, topic }, others, publisher)
     }
 
-    /// Publishes everything while the others read everything; `chunk_is_out` is called now and
-    /// then by the publisher, and `meanwhile` runs beside.
+    /// Publishes everything while the others read everything. The publisher calls `chunk_is_out` now and
+    /// then, and `meanwhile` runs at the same time.
     fn play(
         &mut self,
         others: Vec<Wire>,
@@ -80,7 +80,10 @@ impl Scene {
                         account.take_until(&mut wire, last, check);
                         window.received(number, CHUNK);
                     }
-                    assert!(account.gaps.is_empty(), "who reads loses nothing: {account:?}");
+                    assert!(
+                        account.gaps.is_empty(),
+                        "a subscriber that reads loses nothing: {account:?}"
+                    );
                     wire.ping();
                 });
             }
@@ -105,7 +108,7 @@ impl Scene {
         });
     }
 
-    /// All that comes to the stalled one, up to its last message, told exactly.
+    /// Reads all messages and gaps of the stalled subscriber, up to the last message.
     fn stalled_reads_all(&mut self) -> Account {
         let mut account = Account::new(self.topic, 1);
         account.take_until(&mut self.stalled, LAST, check);
@@ -137,8 +140,8 @@ impl Scene {
     }
 }
 
-/// Goal: what the stalled one misses is told with the right reason, exactly, and counted.
-fn stalls_and_is_told(cores: &str, overflow: u8, reason: GapReason, label: &str) {
+/// Goal: the losses of the stalled subscriber are reported exactly, with the right reason, and counted.
+fn stalls_and_is_sent_gaps(cores: &str, overflow: u8, reason: GapReason, label: &str) {
     let (mut scene, others, publisher) = Scene::new(cores, "", overflow);
     scene.play(others, publisher, |_| {}, |_| {});
     let account = scene.stalled_reads_all();
@@ -154,29 +157,29 @@ fn stalls_and_is_told(cores: &str, overflow: u8, reason: GapReason, label: &str)
     scene.stop();
 }
 
-fn one_that_drops_oldest_stalls_among_48(cores: &str) {
-    stalls_and_is_told(cores, 1, GapReason::Overflow, "overflow_oldest");
+fn one_with_drop_oldest_stalls_among_48(cores: &str) {
+    stalls_and_is_sent_gaps(cores, 1, GapReason::Overflow, "overflow_oldest");
 }
 
-fn one_that_drops_new_stalls_among_48(cores: &str) {
-    stalls_and_is_told(cores, 2, GapReason::Overflow, "overflow_new");
+fn one_with_drop_new_stalls_among_48(cores: &str) {
+    stalls_and_is_sent_gaps(cores, 2, GapReason::Overflow, "overflow_new");
 }
 
-fn one_that_wants_the_latest_stalls_among_48(cores: &str) {
-    stalls_and_is_told(cores, 5, GapReason::Conflated, "conflated");
+fn one_with_latest_stalls_among_48(cores: &str) {
+    stalls_and_is_sent_gaps(cores, 5, GapReason::Conflated, "conflated");
 }
 
-/// Method: it reads as soon as it was told, for a connection lingers only so long.
-fn one_that_is_disconnected_stalls_among_48(cores: &str) {
+/// Method: the subscriber reads as soon as the ERROR is sent, because a closed connection lingers only shortly.
+fn one_with_disconnect_stalls_among_48(cores: &str) {
     let (mut scene, others, publisher) = Scene::new(cores, "", 4);
     let mut has_read = false;
-    let read_when_told = |scene: &mut Scene| {
+    let read_once_closed = |scene: &mut Scene| {
         if !has_read && scene.broker.metric(ERRORS, "") > 0 {
             has_read = true;
             scene.stalled_reads_its_end();
         }
     };
-    scene.play(others, publisher, read_when_told, |_| {});
+    scene.play(others, publisher, read_once_closed, |_| {});
     assert!(has_read, "it was disconnected");
     assert_eq!(scene.broker.metric(ERRORS, ""), 1);
     scene.stop();
@@ -184,7 +187,7 @@ fn one_that_is_disconnected_stalls_among_48(cores: &str) {
 
 /// Goal: the publisher waits for the stalled one, others do not; then nobody has lost anything.
 /// Method: while it is blocked, another publisher on another topic goes on.
-fn one_that_blocks_stalls_among_48_and_reads_on(cores: &str) {
+fn one_with_block_stalls_among_48_and_reads_on(cores: &str) {
     let config = "[queues]\nblock_timeout_ms = 600_000\n";
     let (mut scene, others, publisher) = Scene::new(cores, config, 3);
     scene.play(
@@ -212,7 +215,7 @@ fn one_that_blocks_stalls_among_48_and_reads_on(cores: &str) {
     scene.stop();
 }
 
-fn one_that_blocks_for_ever_is_disconnected_and_the_publisher_goes_on(cores: &str) {
+fn one_with_block_that_stalls_for_ever_is_disconnected_and_the_publisher_continues(cores: &str) {
     let config = "[queues]\nblock_timeout_ms = 100\n";
     let (mut scene, others, publisher) = Scene::new(cores, config, 3);
     scene.play(

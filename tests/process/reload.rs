@@ -1,4 +1,4 @@
-//! SIGHUP: what is applied, what waits for a restart, and what is refused without a change.
+//! SIGHUP: keys that are applied, keys that need a restart, and files that are refused.
 
 use serde_json::{Value, json};
 
@@ -10,19 +10,19 @@ use crate::support::running::{Broker, TempFile, blipmq};
 use crate::support::wire::Wire;
 
 on_one_and_two_cores! {
-    a_good_file_is_applied_and_what_waits_for_a_restart_is_named,
-    a_file_with_anything_wrong_changes_nothing,
-    subscriptions_that_are_there_keep_their_policy_and_new_ones_get_the_new,
-    users_that_are_gone_or_changed_are_closed_and_others_stay,
-    who_came_by_no_login_is_closed_when_one_is_asked_for,
-    more_connections_are_let_in_and_then_fewer,
-    without_a_file_nothing_is_changed,
-    a_reload_during_the_stop_is_left_out,
-    the_command_tells_what_was_applied_and_what_is_wrong,
-    the_command_ends_no_process_that_is_no_broker,
+    a_valid_file_is_applied_and_keys_that_need_a_restart_are_named,
+    a_file_with_an_error_changes_nothing,
+    existing_subscriptions_keep_their_policy_and_later_ones_get_the_new_policy,
+    connections_of_removed_or_changed_users_are_closed_and_others_stay,
+    connections_without_a_login_are_closed_when_a_login_becomes_required,
+    the_limit_of_connections_can_be_raised_and_lowered,
+    a_reload_without_a_file_changes_nothing,
+    a_reload_during_the_stop_is_ignored,
+    the_reload_command_prints_changes_and_errors,
+    the_reload_command_signals_no_process_that_is_not_a_broker,
 }
 
-/// A broker and its file, which can be written again.
+/// A broker and its configuration file, which a test can rewrite.
 struct Reloadable {
     broker: Broker,
     file: TempFile,
@@ -37,7 +37,7 @@ impl Reloadable {
     }
 
     fn reload(&self, config: &str) -> Value {
-        std::fs::write(&self.file.0, config).expect("it is ours");
+        std::fs::write(&self.file.0, config).expect("our own file");
         reloaded(&self.broker)
     }
 }
@@ -46,7 +46,7 @@ fn configuration(broker: &Broker) -> Value {
     broker.json("/api/v1/status")["configuration"].clone()
 }
 
-/// Sends SIGHUP and waits until it was seen to; returns what came of it.
+/// Sends SIGHUP, waits for the reload, and returns its outcome.
 fn reloaded(broker: &Broker) -> Value {
     let number = |configuration: &Value| configuration["reloads"].as_u64().expect("a number");
     let before = number(&configuration(broker));
@@ -61,14 +61,14 @@ fn reloaded(broker: &Broker) -> Value {
     }
 }
 
-fn a_good_file_is_applied_and_what_waits_for_a_restart_is_named(cores: &str) {
+fn a_valid_file_is_applied_and_keys_that_need_a_restart_are_named(cores: &str) {
     let Reloadable { broker, file } = &Reloadable::start(cores, "[delivery]\nmax_batch = 9\n");
     let at_start = configuration(broker);
     assert_eq!(at_start["file"], file.path());
     assert_eq!((&at_start["reloads"], &at_start["last_reload"]), (&json!(0), &Value::Null));
     let mut wire = Wire::connect(broker.addr);
     let text = "[delivery]\nmax_batch = 8\nfanout_shards = 5\n[limits]\nmemory_max = 123_456_789\n";
-    std::fs::write(&file.0, text).expect("it is ours");
+    std::fs::write(&file.0, text).expect("our own file");
     let outcome = reloaded(broker);
     assert_eq!(outcome["outcome"], "applied");
     assert_eq!(outcome["applied"], json!(["delivery.max_batch", "limits.memory_max"]));
@@ -77,19 +77,19 @@ fn a_good_file_is_applied_and_what_waits_for_a_restart_is_named(cores: &str) {
     let limits = broker.json("/api/v1/status")["limits"].clone();
     let memory = limits.as_array().unwrap().iter().find(|limit| limit["name"] == "memory").unwrap();
     assert_eq!(memory["limit"], 123_456_789);
-    // Once more: only what waits differs.
+    // A second reload finds only the key that needs a restart.
     let again = reloaded(broker);
     assert_eq!(
         (&again["applied"], &again["needs_restart"]),
         (&json!([]), &outcome["needs_restart"])
     );
-    // Flags win, as at the start.
+    // Flags override the file, as at the start.
     std::fs::write(&file.0, format!("{text}[server]\nbind_addr = \"127.0.0.1:1\"\n")).unwrap();
     assert_eq!(reloaded(broker)["needs_restart"], json!(["delivery.fanout_shards"]));
     wire.ping();
 }
 
-fn a_file_with_anything_wrong_changes_nothing(cores: &str) {
+fn a_file_with_an_error_changes_nothing(cores: &str) {
     let reloadable = Reloadable::start(cores, "[limits]\nmax_subscriptions_per_connection = 2\n");
     let broker = &reloadable.broker;
     let may_subscribe = |subscriptions: u32| {
@@ -118,7 +118,7 @@ fn a_file_with_anything_wrong_changes_nothing(cores: &str) {
     assert!(errors[0].starts_with(&format!("{file}:3: [limits] max_topcis")), "{errors:?}");
     assert!(errors[1].starts_with(&format!("{file}:5: [queues] overflow_policy")), "{errors:?}");
     may_subscribe(2);
-    std::fs::remove_file(&reloadable.file.0).expect("it is there");
+    std::fs::remove_file(&reloadable.file.0).expect("an existing file");
     let outcome = reloaded(broker);
     assert_eq!(outcome["outcome"], "refused");
     assert!(outcome["errors"][0].as_str().unwrap().contains("cannot read configuration"));
@@ -136,7 +136,7 @@ fn a_file_with_anything_wrong_changes_nothing(cores: &str) {
     assert!(stderr.contains("applied limits.max_subscriptions_per_connection"), "{stderr}");
 }
 
-fn subscriptions_that_are_there_keep_their_policy_and_new_ones_get_the_new(cores: &str) {
+fn existing_subscriptions_keep_their_policy_and_later_ones_get_the_new_policy(cores: &str) {
     let reloadable = Reloadable::start(cores, "[queues]\nsubscriber_capacity = 10\n");
     let broker = &reloadable.broker;
     let mut wire = Wire::connect(broker.addr);
@@ -164,12 +164,12 @@ fn user(name: &str, password: &str) -> String {
     format!("[[auth.users]]\nuser = \"{name}\"\npassword = \"{password}\"\n")
 }
 
-fn users_that_are_gone_or_changed_are_closed_and_others_stay(cores: &str) {
-    use blipmq::client::{ClientError, ClientOptions};
+fn connections_of_removed_or_changed_users_are_closed_and_others_stay(cores: &str) {
+    use blipmq_client::{ClientError, ClientOptions};
     let users = |eu: &str| format!("{}{}{eu}", user("stays", "1"), user("us", "2"));
     let reloadable = Reloadable::start(cores, &users(&user("eu", "3")));
     let broker = &reloadable.broker;
-    let (addr, nats) = (broker.server(), broker.nats.expect("it is served"));
+    let (addr, nats) = (broker.server(), broker.nats.expect("the listener is enabled"));
     let connect =
         |name: &str, password: &str| ClientOptions::new().user(name, password).connect(&addr);
     let connect_nats = |name: &str, password: &str| {
@@ -178,9 +178,9 @@ fn users_that_are_gone_or_changed_are_closed_and_others_stay(cores: &str) {
             &format!(r#"{{"verbose":false,"user":"{name}","pass":"{password}"}}"#),
         )
     };
-    let stays = connect("stays", "1").expect("it is right");
+    let stays = connect("stays", "1").expect("valid credentials");
     let mut stays_nats = connect_nats("stays", "1");
-    let eu = connect("eu", "3").expect("it is right");
+    let eu = connect("eu", "3").expect("valid credentials");
     let mut eu_nats = connect_nats("eu", "3");
     let changed = format!("{}publish = [\"eu.>\"]\n", user("eu", "3"));
     let outcome = reloadable.reload(&users(&changed));
@@ -193,8 +193,8 @@ fn users_that_are_gone_or_changed_are_closed_and_others_stay(cores: &str) {
         }
         other => panic!("{other}"),
     }
-    // It may come back, with what it may do now.
-    let eu = connect("eu", "3").expect("it is right");
+    // The user may connect again, with its new permissions.
+    let eu = connect("eu", "3").expect("valid credentials");
     eu.topic("us.a").expect("refusals come later").publish(b"x").expect("refusals come later");
     eu.flush().expect_err("it may not publish that any more");
     reloadable.reload(&users(""));
@@ -203,11 +203,11 @@ fn users_that_are_gone_or_changed_are_closed_and_others_stay(cores: &str) {
     stays_nats.ping();
 }
 
-fn who_came_by_no_login_is_closed_when_one_is_asked_for(cores: &str) {
+fn connections_without_a_login_are_closed_when_a_login_becomes_required(cores: &str) {
     let reloadable = Reloadable::start(cores, "[logging]\nlevel = \"info\"\n");
     let broker = &reloadable.broker;
     let mut wire = Wire::connect(broker.addr);
-    let mut nats = Nats::connect(broker.nats.expect("it is served"));
+    let mut nats = Nats::connect(broker.nats.expect("the listener is enabled"));
     let outcome = reloadable.reload("[auth]\ntoken = \"t0ken\"\n");
     assert_eq!(outcome["applied"], json!(["auth.token"]));
     assert_eq!(wire.expect_fatal(), 4010);
@@ -216,7 +216,7 @@ fn who_came_by_no_login_is_closed_when_one_is_asked_for(cores: &str) {
     assert!(stderr.contains("auth.token") && !stderr.contains("t0ken"), "{stderr}");
 }
 
-fn more_connections_are_let_in_and_then_fewer(cores: &str) {
+fn the_limit_of_connections_can_be_raised_and_lowered(cores: &str) {
     let reloadable = Reloadable::start(cores, "[server]\nmax_connections = 1\n");
     let broker = &reloadable.broker;
     let mut first = Wire::connect(broker.addr);
@@ -234,7 +234,7 @@ fn more_connections_are_let_in_and_then_fewer(cores: &str) {
     assert_eq!(Wire::silent(broker.addr).expect_fatal(), 4291);
 }
 
-fn without_a_file_nothing_is_changed(cores: &str) {
+fn a_reload_without_a_file_changes_nothing(cores: &str) {
     let broker = Broker::start(cores);
     assert_eq!(configuration(&broker)["file"], Value::Null);
     let outcome = reloaded(&broker);
@@ -245,7 +245,7 @@ fn without_a_file_nothing_is_changed(cores: &str) {
     assert!(stderr.contains("without --config"), "{stderr}");
 }
 
-fn a_reload_during_the_stop_is_left_out(cores: &str) {
+fn a_reload_during_the_stop_is_ignored(cores: &str) {
     let reloadable = Reloadable::start(cores, "[server]\ndrain_timeout_ms = 3_600_000\n");
     let mut stays = Wire::connect(reloadable.broker.addr);
     let mut stalled = Wire::narrow(reloadable.broker.addr).welcomed();
@@ -267,27 +267,31 @@ fn a_reload_during_the_stop_is_left_out(cores: &str) {
 // --- the command ---
 
 fn reload_command(broker: &Broker, words: &[&str]) -> (i32, String, String) {
-    let url = format!("http://{}", broker.metrics.expect("they are served"));
+    let url = format!("http://{}", broker.metrics.expect("the pages are enabled"));
     let mut command = blipmq(&["reload", "--metrics", &url]);
     command.args(words).env_remove("BLIPMQ_METRICS").env_remove("BLIPMQ_METRICS_TOKEN");
-    let output = command.output().expect("it starts");
-    let text = |bytes| String::from_utf8(bytes).expect("its words are UTF-8");
-    (output.status.code().expect("it ends"), text(output.stdout), text(output.stderr))
+    let output = command.output().expect("the process starts");
+    let text = |bytes| String::from_utf8(bytes).expect("UTF-8 output");
+    (
+        output.status.code().expect("the end of the example"),
+        text(output.stdout),
+        text(output.stderr),
+    )
 }
 
-fn the_command_tells_what_was_applied_and_what_is_wrong(cores: &str) {
+fn the_reload_command_prints_changes_and_errors(cores: &str) {
     let reloadable = Reloadable::start(cores, "[delivery]\nmax_batch = 9\n");
     let broker = &reloadable.broker;
-    let write = |text: &str| std::fs::write(&reloadable.file.0, text).expect("it is ours");
+    let write = |text: &str| std::fs::write(&reloadable.file.0, text).expect("our own file");
     write("[delivery]\nmax_batch = 8\nfanout_shards = 3\n");
-    let (status, told, errors) = reload_command(broker, &[]);
+    let (status, stdout, errors) = reload_command(broker, &[]);
     assert_eq!((status, errors.as_str()), (0, ""));
     let expected =
         "applied: delivery.max_batch\nchanged, but needs a restart: delivery.fanout_shards\n";
-    assert_eq!(told, expected);
+    assert_eq!(stdout, expected);
     write("[delivery]\nmax_batch = 0\nmax_bach = 1\n");
-    let (status, told, errors) = reload_command(broker, &["--pid", &broker.pid().to_string()]);
-    assert_eq!((status, told.as_str()), (1, ""));
+    let (status, stdout, errors) = reload_command(broker, &["--pid", &broker.pid().to_string()]);
+    assert_eq!((status, stdout.as_str()), (1, ""));
     let lines: Vec<&str> = errors.lines().collect();
     assert_eq!(lines.len(), 3, "{errors}");
     assert_eq!(lines[0], "blipmq: nothing was changed:");
@@ -296,12 +300,12 @@ fn the_command_tells_what_was_applied_and_what_is_wrong(cores: &str) {
     Wire::connect(broker.addr).ping();
 }
 
-fn the_command_ends_no_process_that_is_no_broker(cores: &str) {
+fn the_reload_command_signals_no_process_that_is_not_a_broker(cores: &str) {
     let broker = Broker::start(cores);
     let own = std::process::id().to_string();
     let (status, _, errors) = reload_command(&broker, &["--pid", &own]);
     assert_eq!(status, 1);
-    assert!(errors.contains(&own) && errors.contains("no blipmq"), "{errors}");
+    assert!(errors.contains(&own) && errors.contains("not blipmq"), "{errors}");
     let none = (1..)
         .map(|pid| (1 << 22) - pid)
         .find(|pid| !std::path::Path::new(&format!("/proc/{pid}")).exists());

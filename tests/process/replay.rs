@@ -1,4 +1,4 @@
-//! Starts other than live: what topics keep, and how what comes joins it.
+//! Replay: the messages that topics retain, and how live messages follow them.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,20 +10,20 @@ use blipmq::protocol::decode::{ServerFrame, Subscribe};
 use super::{on_one_and_two_cores, topic_on_each_core};
 use crate::account::Account;
 use crate::support::running::Broker;
-use crate::support::wire::{Frame, PATIENCE, Wire, encode_asking, encode_messages, wanting};
+use crate::support::wire::{Frame, PATIENCE, Wire, encode_messages, encode_with_ack, wanting};
 
 on_one_and_two_cores! {
     the_last_messages_and_those_from_a_sequence_come_before_live_ones,
-    a_topic_keeps_no_more_bytes_than_it_may,
+    a_topic_retains_no_more_bytes_than_configured,
     a_pattern_replays_every_topic_of_every_core,
-    subscribers_that_join_a_busy_topic_see_no_gap_and_no_double,
-    a_client_that_reconnects_resumes_where_it_was,
-    an_idle_topic_gives_up_what_it_keeps,
+    subscribers_that_join_a_busy_topic_see_no_gap_and_no_duplicate,
+    a_client_that_reconnects_resumes_at_its_position,
+    the_retained_messages_of_an_idle_topic_are_evicted,
 }
 
 const LAST: u8 = 1;
 const SEQUENCE: u8 = 2;
-/// Nobody here is slow, nothing is old: it is not about bounds.
+/// Large bounds: no subscriber here is slow, and no message expires.
 const WIDE: &str = "[queues]\nsubscriber_capacity = 1_000_000\ntopic_capacity = 1_000_000\n";
 
 fn start(pattern: &str, start: u8, start_argument: u64) -> Subscribe<'_> {
@@ -39,8 +39,8 @@ fn addressed(frame: &Frame) -> u32 {
     }
 }
 
-/// Publishes messages, each its sequence, a few at a time, and waits until they have been given it: a
-/// PONG would only say that they are on their way to the topic's core.
+/// Publishes messages, each its sequence, a few at a time, and waits until the broker has assigned the
+/// sequences: a PONG would only prove that the messages are on their way to the topic's core.
 fn publish(publisher: &mut Wire, topic: u32, sequences: std::ops::RangeInclusive<u64>, len: usize) {
     let all: Vec<u64> = sequences.collect();
     for few in all.chunks(5) {
@@ -48,7 +48,7 @@ fn publish(publisher: &mut Wire, topic: u32, sequences: std::ops::RangeInclusive
             for sequence in few {
                 let mut payload = sequence.to_le_bytes().to_vec();
                 payload.resize(len, 0);
-                encode_asking(out, topic, *sequence, &[&payload]);
+                encode_with_ack(out, topic, *sequence, &[&payload]);
             }
         });
         for sequence in few {
@@ -61,7 +61,7 @@ fn publish(publisher: &mut Wire, topic: u32, sequences: std::ops::RangeInclusive
     }
 }
 
-/// The next delivery; the topic's name may come before it.
+/// The next delivery; a TOPIC frame may precede it.
 fn delivery(wire: &mut Wire) -> Frame {
     loop {
         let frame = wire.expect();
@@ -71,7 +71,7 @@ fn delivery(wire: &mut Wire) -> Frame {
     }
 }
 
-/// Subscribes anew and reads up to `last`; what comes is in order, addressed, and counted:
+/// Subscribes and reads up to `last`; checks order and address of the messages, and counts them:
 /// (missing, delivered).
 fn counted(broker: &Broker, wanted: &Subscribe<'_>, topic: u32, last: u64) -> (u64, u64) {
     let (_, missing, delivered) = replayed(broker, wanted, topic, last);
@@ -121,12 +121,12 @@ fn the_last_messages_and_those_from_a_sequence_come_before_live_ones(cores: &str
         assert_eq!(count(SEQUENCE, 230), (0, 21));
         let (missing, kept) = count(SEQUENCE, 1);
         assert_eq!(missing + kept, 250);
-        // Batches go whole, so a few more than the bound may be there.
+        // Batches are evicted whole, so a few more than the bound may be retained.
         assert!((100..=104).contains(&kept), "{kept} are kept");
         assert_eq!(count(LAST, 10_000), (0, kept), "fewer than asked for is no loss");
         assert_eq!(count(SEQUENCE, 3), (missing - 2, kept));
 
-        // Then live ones, addressed to nobody in particular.
+        // Then live ones, addressed to no particular subscription.
         let (mut one, ..) = replayed(&broker, &start(&name, LAST, 3), topic, 250);
         let mut beyond = Wire::connect(broker.addr);
         beyond.subscribe_to(&start(&name, SEQUENCE, 1_000));
@@ -144,14 +144,14 @@ fn the_last_messages_and_those_from_a_sequence_come_before_live_ones(cores: &str
     broker.stop();
 }
 
-fn a_topic_keeps_no_more_bytes_than_it_may(cores: &str) {
+fn a_topic_retains_no_more_bytes_than_configured(cores: &str) {
     let broker = Broker::start_with(cores, "[queues]\ntopic_bytes = 65_536\n");
     let mut publisher = Wire::connect(broker.addr);
     let (topic, ..) = publisher.open(1, "bytes");
     publish(&mut publisher, topic, 1..=200, 1_024);
     let (missing, kept) = counted(&broker, &start("bytes", SEQUENCE, 1), topic, 200);
     assert_eq!(missing + kept, 200);
-    // 61 frames of 1,068 bytes fit; batches of up to five go whole.
+    // 61 frames of 1,068 bytes fit; batches of up to five are evicted whole.
     assert!((57..=61).contains(&kept), "{kept} are kept");
     drop(publisher);
     broker.stop();
@@ -192,7 +192,7 @@ fn a_pattern_replays_every_topic_of_every_core(cores: &str) {
     broker.stop();
 }
 
-/// Says stop when dropped, also by a test that fails.
+/// Stops the publishers when dropped, also by a test that fails.
 struct Stop<'a>(&'a AtomicBool);
 
 impl Drop for Stop<'_> {
@@ -201,29 +201,29 @@ impl Drop for Stop<'_> {
     }
 }
 
-/// Publishes one topic per core without pause until told to stop.
+/// Publishes one topic per core without pause until stopped.
 fn publish_until(mut wire: Wire, names: &[String], stop: &AtomicBool) {
     let ids: Vec<u32> =
         (1..).zip(names).map(|(request, name)| wire.open(request, name).0).collect();
     while !stop.load(Ordering::Relaxed) {
         wire.send(|out| {
             for id in &ids {
-                // Frames of several messages: a start may be in their middle.
+                // Frames of several messages: a replay may start in the middle of one.
                 for count in [1, 3] {
                     let payloads = vec![&b"on and on"[..]; count];
                     encode_messages(out, *id, 0, &payloads);
                 }
             }
         });
-        // Never far ahead, so that topics stay small and subscribers near.
+        // Never far ahead, so that topics stay small and subscribers keep up.
         wire.ping();
     }
 }
 
-/// Goal: from what is kept to what is live there is no gap and no double, at any moment.
-/// Method: fresh subscribers, again and again, by name and by pattern, to topics of all cores that
-/// are published to without pause; each reads until it had live messages of each topic.
-fn subscribers_that_join_a_busy_topic_see_no_gap_and_no_double(cores: &str) {
+/// Goal: between retained and live messages there is no gap and no duplicate, at any moment.
+/// Method: new subscribers, again and again, by name and by pattern, to busy topics of all cores; each
+/// reads until it has received live messages of each topic.
+fn subscribers_that_join_a_busy_topic_see_no_gap_and_no_duplicate(cores: &str) {
     const JOINS: u64 = 300;
     let broker = Broker::start_with(cores, WIDE);
     let names = topic_on_each_core(broker.addr, cores, "busy");
@@ -248,7 +248,7 @@ fn subscribers_that_join_a_busy_topic_see_no_gap_and_no_double(cores: &str) {
                 _ => (SEQUENCE, next - 30 - join),
             };
             wire.subscribe_to(&start(pattern, how, argument));
-            // The next sequence of each topic, and how many live messages came.
+            // The next sequence of each topic, and its number of live messages.
             let mut topics: HashMap<u32, (u64, u64, u64)> = HashMap::new();
             let wanted = if by_name { 1 } else { names.len() };
             while topics.values().filter(|(_, _, live)| *live >= 20).count() < wanted {
@@ -282,9 +282,9 @@ fn subscribers_that_join_a_busy_topic_see_no_gap_and_no_double(cores: &str) {
     broker.stop();
 }
 
-/// Goal: connections come and go, the stream of a client stays whole.
-/// Method: after some messages the connection is dropped or reset; the next starts where it was.
-fn a_client_that_reconnects_resumes_where_it_was(cores: &str) {
+/// Goal: a client receives every message once, although its connections end.
+/// Method: after some messages the connection is dropped or reset; the next resumes at its position.
+fn a_client_that_reconnects_resumes_at_its_position(cores: &str) {
     const CONNECTIONS: u64 = 60;
     let broker = Broker::start_with(cores, WIDE);
     let names = topic_on_each_core(broker.addr, cores, "resumed");
@@ -314,23 +314,23 @@ fn a_client_that_reconnects_resumes_where_it_was(cores: &str) {
     broker.stop();
 }
 
-/// Method: fresh subscribers ask for everything until they are told that it is gone.
-fn an_idle_topic_gives_up_what_it_keeps(cores: &str) {
+/// Method: new subscribers ask for everything until the messages are gone.
+fn the_retained_messages_of_an_idle_topic_are_evicted(cores: &str) {
     let broker = Broker::start_with(cores, "[queues]\ntopic_idle_timeout_ms = 50\n");
     for name in topic_on_each_core(broker.addr, cores, "idle") {
         let mut publisher = Wire::connect(broker.addr);
         let (topic, ..) = publisher.open(1, &name);
         publish(&mut publisher, topic, 1..=10, 8);
-        let begun = Instant::now();
+        let start_time = Instant::now();
         loop {
             let (missing, kept) = counted(&broker, &start(&name, SEQUENCE, 1), topic, 10);
             assert_eq!(missing + kept, 10);
             if kept == 0 {
                 break;
             }
-            assert!(begun.elapsed() < PATIENCE, "{kept} are kept for ever");
+            assert!(start_time.elapsed() < PATIENCE, "{kept} are retained for ever");
         }
-        // The topic itself is still there, and keeps what comes.
+        // The topic still exists, and retains new messages.
         assert_eq!(publisher.open(2, &name), (topic, 11, publisher.open(3, &name).2));
         publish(&mut publisher, topic, 11..=11, 8);
         let mut wire = Wire::connect(broker.addr);

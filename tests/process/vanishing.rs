@@ -12,11 +12,11 @@ use crate::support::running::{Broker, Running, TempFile, blipmq};
 use crate::support::wire::{Wire, encode_messages, wanting};
 
 on_one_and_two_cores! {
-    connections_that_vanish_at_random_disturb_nobody,
-    processes_killed_at_random_disturb_nobody,
+    connections_that_vanish_at_random_disturb_no_other_client,
+    processes_killed_at_random_disturb_no_other_client,
 }
 
-/// Numbers that are the same in every run.
+/// Pseudo-random numbers, the same in every run.
 struct Random(u64);
 
 impl Random {
@@ -28,7 +28,7 @@ impl Random {
     }
 }
 
-/// A client in the middle of something.
+/// A client that is reading or writing when it vanishes.
 fn busy_client(broker: &Broker, random: &mut Random) -> Wire {
     let mut wire = match random.below(2) {
         0 => Wire::narrow(broker.addr).welcomed(),
@@ -38,7 +38,7 @@ fn busy_client(broker: &Broker, random: &mut Random) -> Wire {
     for number in 0..random.below(4) {
         let pattern = ["noise.*", "noise.a", "noise.b", ">"][random.below(4) as usize];
         let is_member = random.below(3) == 0;
-        // Those that block do so beside the pair: it would wait for them, rightly.
+        // Subscribers with block use other topics than the pair, which would rightly wait for them.
         let policies: &[u8] = match pattern {
             ">" => &[0, 1, 2, 5],
             _ if is_member => &[0, 1, 2, 5],
@@ -64,10 +64,10 @@ fn busy_client(broker: &Broker, random: &mut Random) -> Wire {
             encode_messages(&mut out, 0x8000_0000 | request, 0, &[&vec![7; len]]);
         }
         if random.below(2) == 0 {
-            // The end comes within a frame.
+            // The connection ends within a frame.
             out.truncate(out.len() - 1);
         }
-        // Who publishes to a topic that another blocks is not read, so it must not wait either.
+        // A publisher to a topic that another client blocks is not read, so it must not wait either.
         wire.stream.set_nonblocking(true).expect("a socket option");
         let _ = wire.stream.write(&out);
         wire.stream.set_nonblocking(false).expect("a socket option");
@@ -82,9 +82,9 @@ fn busy_client(broker: &Broker, random: &mut Random) -> Wire {
     wire
 }
 
-/// Method: up to twenty clients with all policies, starts and groups; each round one more comes
-/// and a random one vanishes, by reset or by close, whatever it is in.
-fn connections_that_vanish_at_random_disturb_nobody(cores: &str) {
+/// Method: up to twenty clients with all policies, starts and groups; each round one more
+/// connects and a random one vanishes, by reset or by close, in any state.
+fn connections_that_vanish_at_random_disturb_no_other_client(cores: &str) {
     const ROUNDS: usize = 600;
     let broker = Broker::start_with(cores, "[queues]\nblock_timeout_ms = 200\n");
     let mut witness = Witness::new(&broker);
@@ -110,7 +110,7 @@ fn connections_that_vanish_at_random_disturb_nobody(cores: &str) {
     broker.stop();
 }
 
-fn processes_killed_at_random_disturb_nobody(cores: &str) {
+fn processes_killed_at_random_disturb_no_other_client(cores: &str) {
     const PROCESSES: usize = 24;
     let broker = Broker::start(cores);
     let server = broker.server();
@@ -123,7 +123,7 @@ fn processes_killed_at_random_disturb_nobody(cores: &str) {
             0 => blipmq(&["sub", "flood.>", "--server", &server]),
             _ => {
                 let mut command = blipmq(&["pub", "flood.it", "--server", &server]);
-                command.stdin(std::fs::File::open(&text.0).expect("it was written"));
+                command.stdin(std::fs::File::open(&text.0).expect("a written file"));
                 command
             }
         };
@@ -133,7 +133,7 @@ fn processes_killed_at_random_disturb_nobody(cores: &str) {
             witness.works();
         }
         if running.len() > 4 {
-            // Dropping it is kill -9.
+            // Dropping the process is kill -9.
             drop(running.swap_remove(random.below(4) as usize));
         }
     }

@@ -1,9 +1,8 @@
-//! Frames whose records say which message they are, and what may be done with such frames.
+//! Frames whose records name their message, and the operations on such frames.
 
 use std::sync::Arc;
 
-use blipmq::broker::portion::Portion;
-use blipmq::broker::topic::TopicName;
+use blipmq::broker::message::{Slice, TopicName};
 use blipmq::limits::{MESSAGES_HEADER_LEN, RECORD_HEADER_LEN};
 use blipmq::protocol::frame::FLAG_CRC;
 use blipmq::protocol::messages::{self, Header, Stamp};
@@ -12,10 +11,10 @@ use proptest::prelude::*;
 
 /// Payload bytes that name a message.
 const NAME_LEN: usize = 12;
-/// Written where a CRC would be: it must come out again, or be gone with its flag.
+/// Stands for a CRC: it must stay, or be removed together with its flag.
 const CRC: u32 = 0x0fee_dc4c;
 
-/// The frames of a portion: for each, the padding behind every message's name.
+/// The frames of a slice: for each, the padding behind every message's name.
 pub type Shape = Vec<Vec<usize>>;
 
 pub fn shapes() -> impl Strategy<Value = Shape> {
@@ -29,8 +28,8 @@ pub fn named(id: u32) -> Arc<TopicName> {
     Arc::new(TopicName { id: TopicId(id), owner: CoreId(0), name })
 }
 
-/// A portion of this shape, stamped as the broker stamps it.
-pub fn portion(topic: u32, first: u64, shape: &Shape) -> Portion {
+/// A slice of this shape, with the sequence and timestamp of the broker.
+pub fn slice(topic: u32, first: u64, shape: &Shape) -> Slice {
     let mut frames = Vec::new();
     let mut sequence = first;
     for paddings in shape {
@@ -60,7 +59,7 @@ pub fn portion(topic: u32, first: u64, shape: &Shape) -> Portion {
     let stamp = Stamp { topic: topic.id, sequence: first, timestamp: 7, ttl_ms: 9 };
     let next = messages::stamp(&mut frames, stamp);
     assert_eq!(next.0, sequence);
-    Portion {
+    Slice {
         topic,
         subscription: 0,
         first,
@@ -78,34 +77,34 @@ pub fn frame_len(paddings: &[usize]) -> usize {
     MESSAGES_HEADER_LEN + records.sum::<usize>()
 }
 
-/// Reads a portion as a subscriber would: each frame, how many messages it has. Every message is
-/// the one its sequence says, and the portion's sums are right.
-pub fn read(portion: &Portion) -> Vec<u32> {
+/// Reads a slice like a subscriber; returns the number of messages of each frame. Checks that every
+/// message is the one of its sequence, and that the sums of the slice are right.
+pub fn read(slice: &Slice) -> Vec<u32> {
     let mut counts = Vec::new();
-    let mut sequence = portion.first.0;
-    let mut rest = &portion.frames[..];
+    let mut sequence = slice.first.0;
+    let mut rest = &slice.frames[..];
     while !rest.is_empty() {
         let frame = decode::next_frame(rest, u32::MAX).expect("legal").expect("whole");
         let header = messages::check(frame, u32::MAX).expect("a right frame");
-        assert_eq!((header.topic, header.sequence), (portion.topic.id.0, sequence));
+        assert_eq!((header.topic, header.sequence), (slice.topic.id.0, sequence));
         assert_eq!((header.timestamp, header.ttl_ms), (7, 9), "the stamp stays");
         let crc = if header.flags & FLAG_CRC != 0 { CRC } else { 0 };
         assert_eq!(header.crc, crc, "a CRC goes with its flag");
         for record in messages::records(frame) {
-            let name = [&portion.topic.id.0.to_le_bytes()[..], &sequence.to_le_bytes()].concat();
+            let name = [&slice.topic.id.0.to_le_bytes()[..], &sequence.to_le_bytes()].concat();
             assert_eq!(record.payload[..NAME_LEN], name);
             sequence += 1;
         }
         counts.push(u32::from(header.count));
         rest = &rest[frame.len()..];
     }
-    assert_eq!(portion.next().0, sequence, "a portion counts what its frames count");
+    assert_eq!(slice.next().0, sequence, "a slice counts what its frames count");
     counts
 }
 
-/// How many messages the frames have that still carry their CRC.
-fn with_crc(portion: &Portion) -> usize {
-    let mut rest = portion.clone();
+/// The number of messages in frames that still carry their CRC.
+fn with_crc(slice: &Slice) -> usize {
+    let mut rest = slice.clone();
     let mut count = 0;
     while !rest.frames.is_empty() {
         let frame = rest.split_first_frame();
@@ -119,13 +118,13 @@ fn with_crc(portion: &Portion) -> usize {
 proptest! {
     #![proptest_config(super::config())]
 
-    /// Goal: a portion cut to its last messages has these, and only a cut frame loses its CRC.
+    /// Goal: a slice cut to its last messages has exactly these, and only a cut frame loses its CRC.
     #[test]
     fn keep_last_keeps_the_last_messages_and_cuts_one_frame_at_most(
         shape in shapes(),
         keep in 0u32..20,
     ) {
-        let whole = portion(3, 11, &shape);
+        let whole = slice(3, 11, &shape);
         let mut kept = whole.clone();
         kept.keep_last(keep);
         let counts: Vec<u32> = shape.iter().map(|frame| frame.len() as u32).collect();
@@ -148,10 +147,10 @@ proptest! {
         }
     }
 
-    /// Goal: a portion taken apart frame by frame is what it was.
+    /// Goal: the frames of a slice together are the slice.
     #[test]
-    fn split_frames_are_the_portion(shape in shapes()) {
-        let whole = portion(3, 11, &shape);
+    fn split_frames_are_the_slice(shape in shapes()) {
+        let whole = slice(3, 11, &shape);
         prop_assert_eq!(whole.is_one_frame(), shape.len() == 1);
         let mut rest = whole.clone();
         let mut bytes = Vec::new();
@@ -167,18 +166,18 @@ proptest! {
         prop_assert_eq!(&bytes[..], &whole.frames[..]);
     }
 
-    /// Goal: a frame cut to its last messages is a right frame of these, without a CRC.
+    /// Goal: a frame cut to its last messages is a valid frame of these, without a CRC.
     #[test]
     fn last_messages_of_a_frame_are_its_last_records(
         paddings in prop::collection::vec(0usize..40, 2..20),
         keep in any::<prop::sample::Index>(),
     ) {
-        let whole = portion(3, 11, &vec![paddings.clone()]);
+        let whole = slice(3, 11, &vec![paddings.clone()]);
         let keep = 1 + keep.index(paddings.len() - 1) as u16;
         let cut = messages::last_messages(&whole.frames, keep);
         prop_assert_eq!(cut.len(), frame_len(&paddings[paddings.len() - usize::from(keep)..]));
         let first = whole.next().0 - u64::from(keep);
-        let kept = Portion {
+        let kept = Slice {
             first: Sequence(first),
             messages: u32::from(keep),
             frames: cut.into(),

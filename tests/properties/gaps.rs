@@ -1,6 +1,7 @@
-//! Runs of missed messages against a list of them.
+//! Runs of missed messages, compared with a list of them.
 
-use blipmq::broker::gaps::{Gap, Gaps};
+use blipmq::broker::delivery::gaps::Gaps;
+use blipmq::broker::message::Gap;
 use blipmq::protocol::{GapReason, Sequence};
 use proptest::prelude::*;
 
@@ -8,7 +9,7 @@ use crate::frames;
 
 #[derive(Debug, Clone)]
 enum Step {
-    /// So many messages are missed, behind so many that are not.
+    /// `messages` are missed behind `delivered` ones.
     Add {
         topic: u32,
         delivered: u64,
@@ -30,10 +31,10 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 proptest! {
     #![proptest_config(super::config())]
 
-    /// Goal: a gap extends the last run of its topic if it continues it, and else is a run of its
+    /// Goal: a gap that continues the last run of its topic extends that run, and otherwise is a run of its
     /// own, however many runs there are and however many were taken.
     #[test]
-    fn gaps_are_a_list_of_runs(steps in steps()) {
+    fn gaps_behave_like_a_list_of_runs(steps in steps()) {
         let mut gaps = Gaps::default();
         let mut list: Vec<Gap> = Vec::new();
         let mut next = [1u64; 40];

@@ -1,11 +1,10 @@
-//! A queue as a plain list of frames, and what became of each message: slow and obvious.
+//! A queue as a plain list of frames, with the fate of each message: slow and obvious.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 
-use blipmq::broker::gaps::Gap;
-use blipmq::broker::overflow::Outcome;
-use blipmq::broker::portion::Portion;
-use blipmq::broker::queue::Bounds;
+use blipmq::broker::delivery::overflow::Outcome;
+use blipmq::broker::delivery::queue::Bounds;
+use blipmq::broker::message::{Gap, Slice};
 use blipmq::config::OverflowPolicy;
 use blipmq::protocol::GapReason;
 
@@ -35,14 +34,14 @@ pub struct List {
     policy: OverflowPolicy,
     bounds: Bounds,
     frames: VecDeque<Frame>,
-    /// Kept messages that were asked for: before everything else, without bounds.
+    /// Retained messages of a replay: before everything else, without bounds.
     replay: VecDeque<Frame>,
-    /// What is missing and was not told yet.
+    /// Missing messages that are not reported yet.
     missing: HashMap<Message, GapReason>,
-    /// Those of it that came after every frame in the list.
+    /// Missing messages that came after every frame in the list.
     behind: BTreeSet<Message>,
-    /// The next sequence of each topic that the reader has heard nothing of.
-    next_told: HashMap<u32, u64>,
+    /// The next sequence of each topic that the reader does not know of.
+    next_unreported: HashMap<u32, u64>,
 }
 
 fn split(topic: u32, first: u64, shape: &Shape) -> VecDeque<Frame> {
@@ -69,7 +68,7 @@ impl List {
             replay: VecDeque::new(),
             missing: HashMap::new(),
             behind: BTreeSet::new(),
-            next_told: HashMap::new(),
+            next_unreported: HashMap::new(),
         }
     }
 
@@ -93,7 +92,7 @@ impl List {
         messages <= u64::from(self.bounds.messages_max) && bytes <= self.bounds.bytes_max
     }
 
-    /// Whether these frames may join those there are. One alone always may.
+    /// Whether these frames fit into the list. A frame alone always fits.
     fn fits(&self, new: &VecDeque<Frame>) -> bool {
         let (messages, bytes) = sums(new);
         self.within((self.messages() + messages, self.bytes() + bytes))
@@ -114,7 +113,7 @@ impl List {
         self.replay.extend(split(topic, first, shape));
     }
 
-    /// Messages that are not offered to the queue at all.
+    /// Records messages that are never offered to the queue.
     pub fn miss(&mut self, topic: u32, first: u64, messages: u64, reason: GapReason) {
         let frame = Frame { topic, first, messages, bytes: 0 };
         self.lose(&frame, reason);
@@ -159,7 +158,7 @@ impl List {
             OverflowPolicy::Block => {
                 outcome.enqueued = messages;
                 new.into_iter().for_each(|frame| self.push(frame));
-                // Before it is full, so that what is under way finds room.
+                // Before the queue is full, so that messages under way find room.
                 outcome.blocks = self.messages() * 4 >= u64::from(self.bounds.messages_max) * 3
                     || self.bytes() * 4 >= self.bounds.bytes_max * 3;
             }
@@ -180,7 +179,7 @@ impl List {
     }
 
     fn conflate(&mut self, mut new: VecDeque<Frame>, shape: &Shape, outcome: &mut Outcome) {
-        let mut last = new.pop_back().expect("a portion has a frame");
+        let mut last = new.pop_back().expect("a slice has a frame");
         let before_last = Frame { messages: last.messages - 1, ..last.clone() };
         let padding = *shape.last().and_then(|frame| frame.last()).expect("a message");
         last = Frame {
@@ -198,7 +197,7 @@ impl List {
         if let Some(place) = place {
             let older = self.frames[place].clone();
             outcome.conflated += self.lose(&older, GapReason::Conflated);
-            // It keeps its place unless something that is missing must be told in between.
+            // The message keeps its place unless a missing one must be reported in between.
             let continues = older.first + 1 == first;
             in_place = Some(place).filter(|_| continues && self.behind.is_empty());
             if in_place.is_none() {
@@ -215,17 +214,17 @@ impl List {
         }
     }
 
-    /// The reader was handed messages.
-    pub fn took(&mut self, portion: &Portion) {
-        for messages in frames::read(portion) {
+    /// Records messages that the reader received.
+    pub fn took(&mut self, slice: &Slice) {
+        for messages in frames::read(slice) {
             let from = if self.replay.is_empty() { &mut self.frames } else { &mut self.replay };
             let frame = from.pop_front().expect("what is handed out was queued");
-            assert_eq!((frame.topic, frame.messages), (portion.topic.id.0, u64::from(messages)));
-            self.told(frame.topic, frame.first, frame.messages);
+            assert_eq!((frame.topic, frame.messages), (slice.topic.id.0, u64::from(messages)));
+            self.reported(frame.topic, frame.first, frame.messages);
         }
     }
 
-    /// The reader was told of a gap.
+    /// Records a gap that the reader received.
     pub fn took_gap(&mut self, gap: &Gap) {
         assert!(gap.messages > 0, "an empty gap says nothing");
         for sequence in gap.first.0..gap.first.0 + gap.messages {
@@ -233,17 +232,17 @@ impl List {
             assert_eq!(self.missing.remove(&message), Some(gap.reason), "{message:?}");
             self.behind.remove(&message);
         }
-        self.told(gap.topic.id.0, gap.first.0, gap.messages);
+        self.reported(gap.topic.id.0, gap.first.0, gap.messages);
     }
 
-    /// Nothing of a topic is told twice, left out, or told out of order.
-    fn told(&mut self, topic: u32, first: u64, messages: u64) {
-        let next = self.next_told.entry(topic).or_insert(1);
+    /// Checks that no message of a topic is reported twice, left out, or out of order.
+    fn reported(&mut self, topic: u32, first: u64, messages: u64) {
+        let next = self.next_unreported.entry(topic).or_insert(1);
         assert_eq!(*next, first, "topic {topic}");
         *next = first + messages;
     }
 
-    pub fn next_told(&self, topic: u32) -> u64 {
-        self.next_told.get(&topic).copied().unwrap_or(1)
+    pub fn next_unreported(&self, topic: u32) -> u64 {
+        self.next_unreported.get(&topic).copied().unwrap_or(1)
     }
 }

@@ -1,19 +1,19 @@
-//! Fast code against naive code that does the same, for generated input. A failure prints the
-//! smallest input that still fails.
+//! Fast code compared with naive code, for generated input. A failure prints the smallest input that
+//! still fails.
 //!
 //! ```text
 //! cargo test --test properties                            256 inputs each
-//! PROPTEST_CASES=100000 cargo test --test properties      more of them
+//! PROPTEST_CASES=100000 cargo test --test properties      more inputs
 //! ```
 //!
 //! | to learn | read |
 //! |---|---|
 //! | which patterns match which topics | `patterns` |
 //! | which subscriptions a topic reaches | `targets` |
-//! | who loses what when a queue is full | `queues`, against `list` |
-//! | how what was lost is noted | `gaps` |
-//! | what a topic keeps | `logs` |
-//! | how clients of NATS are read and written to | `nats` |
+//! | which messages are lost when a queue is full | `queues`, compared with `list` |
+//! | how losses are recorded | `gaps` |
+//! | which messages a topic retains | `logs` |
+//! | how bytes of NATS clients are parsed and encoded | `nats` |
 //! | how a frame is cut | `frames`, which also makes frames for the others |
 
 mod frames;
@@ -27,7 +27,7 @@ mod targets;
 
 use proptest::test_runner::Config;
 
-/// No file of failures: the test that is written from one is worth more.
+/// No file of failures: a regression test for each is worth more.
 pub fn config() -> Config {
     Config { failure_persistence: None, ..Config::default() }
 }

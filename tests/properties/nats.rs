@@ -1,4 +1,4 @@
-//! The codec of NATS against naive code, and there and back again.
+//! The NATS codec compared with naive code, and in both directions.
 
 use blipmq::nats::message::{self, Variant};
 use blipmq::nats::{Bounds, Command, Offence, Publish, command};
@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 const BOUNDS: Bounds = Bounds { control_line_max: 64, payload_max: 100 };
 
-/// Bytes that are nearly what a client sends.
+/// Bytes that are nearly those of a client.
 fn sent() -> impl Strategy<Value = Vec<u8>> {
     let part = prop_oneof![
         8 => prop::sample::select(vec![
@@ -27,7 +27,7 @@ fn outcome(bytes: &[u8]) -> Result<Option<(String, usize)>, Offence> {
     Ok(command::parse(bytes, BOUNDS)?.map(|(command, consumed)| (format!("{command:?}"), consumed)))
 }
 
-/// Reads PUB alone, from the definition: only of bytes that have everything.
+/// Parses PUB only, by its definition, and only complete commands.
 fn naive_publish(bytes: &[u8]) -> Option<(String, Option<String>, String)> {
     let text: String = bytes.iter().map(|byte| char::from(*byte)).collect();
     let (line, behind) = text.split_once('\n')?;
@@ -50,7 +50,7 @@ fn naive_publish(bytes: &[u8]) -> Option<(String, Option<String>, String)> {
         .then(|| (subject.to_owned(), reply, payload))
 }
 
-/// A header block as clients of NATS write it, or nearly.
+/// A header block that is nearly one of a NATS client.
 fn block() -> impl Strategy<Value = Vec<u8>> {
     let name = prop_oneof![
         6 => "[A-Za-z-]{1,5}", 1 => Just("reply-to".to_owned()),
@@ -68,7 +68,7 @@ fn block() -> impl Strategy<Value = Vec<u8>> {
     ]
 }
 
-/// What nats-server delivers.
+/// The bytes that nats-server delivers.
 fn naive_delivery(publish: &Publish<'_>, variant: &Variant<'_>) -> Vec<u8> {
     let with_headers = variant.headers && !publish.headers.is_empty();
     let headers = if with_headers { publish.headers } else { b"" };
@@ -89,10 +89,9 @@ fn naive_delivery(publish: &Publish<'_>, variant: &Variant<'_>) -> Vec<u8> {
 proptest! {
     #![proptest_config(super::config())]
 
-    /// Goal: what a command is does not depend on how much behind it has arrived, nor a refusal on
-    /// how much had arrived before.
+    /// Goal: neither a command nor an offence depends on how many bytes have arrived behind it.
     #[test]
-    fn splits_do_not_change_what_is_read(bytes in sent()) {
+    fn splits_do_not_change_commands_or_offences(bytes in sent()) {
         let whole = outcome(&bytes);
         for len in 0..bytes.len() {
             let early = outcome(&bytes[..len]);
@@ -100,13 +99,13 @@ proptest! {
         }
         if let Ok(Some((_, consumed))) = whole {
             prop_assert_eq!(outcome(&bytes[..consumed]), whole);
-            prop_assert_eq!(outcome(&bytes[..consumed - 1]), Ok(None), "not whole before its end");
+            prop_assert_eq!(outcome(&bytes[..consumed - 1]), Ok(None), "incomplete before its end");
         }
     }
 
-    /// Goal: PUB is read as a naive reading of its definition says.
+    /// Goal: PUB is parsed as a naive implementation of its definition does.
     #[test]
-    fn pub_is_read_as_it_is_defined(
+    fn pub_is_parsed_by_its_definition(
         verb in prop::sample::select(vec!["PUB ", "pub\t", "PuB "]),
         behind in sent(),
     ) {
@@ -122,9 +121,9 @@ proptest! {
         prop_assert_eq!(found, naive_publish(&bytes));
     }
 
-    /// Goal: what one client of NATS publishes another gets as nats-server would deliver it.
+    /// Goal: a message of one NATS client reaches another as nats-server would deliver it.
     #[test]
-    fn messages_are_delivered_as_they_were_published(
+    fn messages_are_delivered_as_published(
         published in prop::collection::vec(
             (prop::option::of("[a-z.]{1,9}"), block(), prop::collection::vec(any::<u8>(), 0..30)),
             1..6,
@@ -139,8 +138,8 @@ proptest! {
             let reply = reply.as_ref().map(|reply| reply.as_bytes());
             let publish = Publish { subject: variant.subject, reply, headers, payload };
             let start = frames.len();
-            message::append_frame(&mut frames, &publish).expect("it fits");
-            let header = messages::check(&frames[start..], 30).expect("a right frame");
+            message::append_frame(&mut frames, &publish).expect("a message that fits");
+            let header = messages::check(&frames[start..], 30).expect("a valid frame");
             prop_assert_eq!(header.frame_len as usize, frames.len() - start);
             prop_assert!(frames.len() - start <= message::frame_len(&publish));
             expected.extend_from_slice(&naive_delivery(&publish, &variant));

@@ -1,10 +1,10 @@
-//! The tree of patterns against a list of patterns.
+//! The tree of patterns, compared with a list of patterns.
 
 use blipmq::broker::pattern::{Matcher, is_within, matches, overlap};
 use blipmq::protocol::name;
 use proptest::prelude::*;
 
-/// Few words, so that patterns meet topics. Wildcards inside a token are not wild.
+/// A few tokens, so that patterns match topics. A wildcard inside a token is an ordinary character.
 fn token() -> impl Strategy<Value = &'static str> {
     prop::sample::select(vec!["a", "b", "c", "a*", ">b", "é"])
 }
@@ -26,7 +26,7 @@ pub fn patterns() -> impl Strategy<Value = String> {
 #[derive(Debug, Clone)]
 enum Step {
     Insert(String, u32),
-    /// Which of those there are.
+    /// The index of an existing pattern.
     Remove(prop::sample::Index),
     Match(String),
 }
@@ -40,7 +40,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec(step, 0..60)
 }
 
-/// What `matches` does, said with the definition: a pattern is its tokens.
+/// `matches`, by its definition on tokens.
 fn matches_by_definition(pattern: &[&str], topic: &[&str]) -> bool {
     match (pattern, topic) {
         ([">"], [_, ..]) => true,
@@ -66,11 +66,11 @@ fn names(tokens: &[&str], len: usize) -> Vec<String> {
     names
 }
 
-/// Goal: what a pattern is within, and what it overlaps, is so for topics.
-/// Method: every pair of patterns of up to three tokens, by every topic of up to four, of a token
-/// that no pattern has too. Nothing longer or other tells two such patterns apart.
+/// Goal: "within" and "overlaps" of patterns agree with the topics that they match.
+/// Method: every pair of patterns of up to three tokens, and every topic of up to four tokens, one of
+/// which no pattern has. Longer or other topics distinguish no two such patterns.
 #[test]
-fn within_and_overlap_are_what_all_short_topics_say() {
+fn within_and_overlap_agree_with_all_short_topics() {
     let patterns = names(&["a", "b", "*", ">"], 3);
     let patterns: Vec<&String> =
         patterns.iter().filter(|pattern| name::check_pattern(pattern).is_ok()).collect();
@@ -99,7 +99,7 @@ proptest! {
     #![proptest_config(super::config())]
 
     #[test]
-    fn one_pattern_matches_as_the_definition_says(pattern in patterns(), topic in topics()) {
+    fn a_pattern_matches_by_its_definition(pattern in patterns(), topic in topics()) {
         prop_assert_eq!(name::check_pattern(&pattern), Ok(()));
         prop_assert_eq!(name::check_topic(&topic), Ok(()));
         let tokens = pattern.split('.').collect::<Vec<_>>();
@@ -119,9 +119,9 @@ proptest! {
         prop_assert!(is_within(&topic, &one) == by_one, "{one} {topic}");
     }
 
-    /// Goal: the matcher finds what a list of patterns finds, while patterns come and go.
+    /// Goal: the matcher finds the same patterns as a list, while patterns come and go.
     #[test]
-    fn matcher_finds_what_a_list_finds(steps in steps()) {
+    fn the_matcher_finds_the_same_patterns_as_a_list(steps in steps()) {
         let mut matcher = Matcher::default();
         let mut list: Vec<(String, u32)> = Vec::new();
         for step in steps {

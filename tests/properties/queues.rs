@@ -1,7 +1,7 @@
-//! The queue of a subscription against a plain list, for each policy.
+//! The queue of a subscription compared with a plain list, for each policy.
 
-use blipmq::broker::overflow;
-use blipmq::broker::queue::{Bounds, Entry, Queue};
+use blipmq::broker::delivery::overflow;
+use blipmq::broker::delivery::queue::{Bounds, Entry, Queue};
 use blipmq::config::OverflowPolicy;
 use blipmq::protocol::GapReason;
 use proptest::prelude::*;
@@ -9,24 +9,24 @@ use proptest::prelude::*;
 use crate::frames::{self, Shape};
 use crate::list::List;
 
-/// So many that gaps of more topics may wait than a glance takes, see `gaps`.
+/// Enough topics that more gaps wait than are looked at linearly, see `gaps`.
 const TOPICS: usize = 20;
 
 #[derive(Debug, Clone)]
 enum Step {
     Enqueue(usize, Shape),
-    /// Expired before it came here.
+    /// A message that has expired before the queue.
     Miss(usize, u64),
     Take {
         messages_max: u32,
         bytes_max: usize,
-        whatever: bool,
+        over_budget: bool,
     },
-    /// A reader that catches up.
+    /// The reader takes everything.
     TakeAll,
 }
 
-/// A few, so that they meet often; now and then any of them.
+/// A few topics, so that they meet often; sometimes any topic.
 fn topics() -> impl Strategy<Value = usize> {
     prop_oneof![3 => 0..4usize, 1 => 0..TOPICS]
 }
@@ -36,14 +36,14 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         10 => (topics(), frames::shapes()).prop_map(|(topic, shape)| Step::Enqueue(topic, shape)),
         2 => (topics(), 1..4u64).prop_map(|(topic, messages)| Step::Miss(topic, messages)),
         6 => (0..12u32, 0..800usize, any::<bool>()).prop_map(
-            |(messages_max, bytes_max, whatever)| Step::Take { messages_max, bytes_max, whatever }
+            |(messages_max, bytes_max, over_budget)| Step::Take { messages_max, bytes_max, over_budget }
         ),
         1 => Just(Step::TakeAll),
     ];
     prop::collection::vec(step, 0..100)
 }
 
-/// Some kept messages that a subscription asked for.
+/// Retained messages for a replay.
 fn replays() -> impl Strategy<Value = Vec<(usize, bool, Shape)>> {
     prop_oneof![
         3 => Just(Vec::new()),
@@ -61,7 +61,7 @@ struct Both {
     bounds: Bounds,
     queue: Queue,
     list: List,
-    /// The sequence each topic's next message gets.
+    /// The next sequence of each topic.
     next: [u64; TOPICS],
     disconnected: bool,
 }
@@ -74,14 +74,14 @@ impl Both {
 
     fn replay(&mut self, topic: usize, missing: bool, shape: &Shape) {
         let (id, first) = (topic as u32 + 1, self.next[topic]);
-        let portion = frames::portion(id, first, shape);
-        self.next[topic] = portion.next().0;
+        let slice = frames::slice(id, first, shape);
+        self.next[topic] = slice.next().0;
         self.queue.push_replay(if missing {
-            self.list.miss_replay(id, first, u64::from(portion.messages));
-            Entry::Gap(portion.gap(GapReason::NoLongerKept))
+            self.list.miss_replay(id, first, u64::from(slice.messages));
+            Entry::Gap(slice.gap(GapReason::NoLongerKept))
         } else {
             self.list.push_replay(id, first, shape);
-            Entry::Portion(portion)
+            Entry::Slice(slice)
         });
     }
 
@@ -89,37 +89,36 @@ impl Both {
         match step {
             Step::Enqueue(topic, shape) => {
                 let (id, first) = (*topic as u32 + 1, self.next[*topic]);
-                let portion = frames::portion(id, first, shape);
-                let outcome =
-                    overflow::enqueue(&mut self.queue, &portion, self.policy, self.bounds);
+                let slice = frames::slice(id, first, shape);
+                let outcome = overflow::enqueue(&mut self.queue, &slice, self.policy, self.bounds);
                 assert_eq!(outcome, self.list.enqueue(id, first, shape));
                 self.disconnected |= outcome.disconnects;
                 if !outcome.disconnects {
-                    self.next[*topic] = portion.next().0;
+                    self.next[*topic] = slice.next().0;
                 }
             }
             Step::Miss(topic, messages) => {
                 let id = *topic as u32 + 1;
                 let shape = vec![vec![0; *messages as usize]];
-                let portion = frames::portion(id, self.next[*topic], &shape);
+                let slice = frames::slice(id, self.next[*topic], &shape);
                 self.list.miss(id, self.next[*topic], *messages, GapReason::Expired);
-                self.queue.miss(portion.gap(GapReason::Expired));
+                self.queue.miss(slice.gap(GapReason::Expired));
                 self.next[*topic] += messages;
             }
-            Step::Take { messages_max, bytes_max, whatever } => {
-                self.take(*messages_max, *bytes_max, *whatever);
+            Step::Take { messages_max, bytes_max, over_budget } => {
+                self.take(*messages_max, *bytes_max, *over_budget);
             }
             Step::TakeAll => self.take_all(),
         }
         self.compare();
     }
 
-    fn take(&mut self, messages_max: u32, bytes_max: usize, whatever: bool) -> bool {
-        match self.queue.take_next(messages_max, bytes_max, whatever) {
-            Some(Entry::Portion(portion)) => {
-                let fits = portion.messages <= messages_max && portion.frames.len() <= bytes_max;
-                assert!(fits || (whatever && portion.is_one_frame()), "a budget is kept");
-                self.list.took(&portion);
+    fn take(&mut self, messages_max: u32, bytes_max: usize, over_budget: bool) -> bool {
+        match self.queue.take_next(messages_max, bytes_max, over_budget) {
+            Some(Entry::Slice(slice)) => {
+                let fits = slice.messages <= messages_max && slice.frames.len() <= bytes_max;
+                assert!(fits || (over_budget && slice.is_one_frame()), "a budget is kept");
+                self.list.took(&slice);
                 true
             }
             Some(Entry::Gap(gap)) => {
@@ -127,7 +126,7 @@ impl Both {
                 true
             }
             None => {
-                assert!(!whatever || self.queue.is_empty(), "what is queued can be taken");
+                assert!(!over_budget || self.queue.is_empty(), "what is queued can be taken");
                 false
             }
         }
@@ -146,13 +145,13 @@ impl Both {
         assert_eq!(self.queue.is_empty(), self.list.is_empty());
     }
 
-    /// Everything that ever came is told by now.
+    /// Checks that every message was delivered or reported.
     fn finish(&mut self) {
         self.take_all();
         self.compare();
         assert!(self.queue.is_empty() && self.queue.gap_runs() == 0 && self.queue.entries() == 0);
         for (topic, next) in self.next.iter().enumerate() {
-            assert_eq!(self.list.next_told(topic as u32 + 1), *next, "topic {topic}");
+            assert_eq!(self.list.next_unreported(topic as u32 + 1), *next, "topic {topic}");
         }
     }
 }
@@ -175,35 +174,35 @@ proptest! {
     #![proptest_config(super::config())]
 
     #[test]
-    fn drop_oldest_is_a_list_that_loses_its_front(
+    fn drop_oldest_behaves_like_a_list_that_loses_its_front(
         bounds in bounds(), replays in replays(), steps in steps(),
     ) {
         play(OverflowPolicy::DropOldest, bounds, &replays, &steps);
     }
 
     #[test]
-    fn drop_new_is_a_list_that_refuses_at_its_end(
+    fn drop_new_behaves_like_a_list_that_refuses_at_its_end(
         bounds in bounds(), replays in replays(), steps in steps(),
     ) {
         play(OverflowPolicy::DropNew, bounds, &replays, &steps);
     }
 
     #[test]
-    fn block_is_a_list_that_loses_nothing_and_asks_before_it_is_full(
+    fn block_behaves_like_a_list_that_loses_nothing_and_blocks_before_it_is_full(
         bounds in bounds(), replays in replays(), steps in steps(),
     ) {
         play(OverflowPolicy::Block, bounds, &replays, &steps);
     }
 
     #[test]
-    fn disconnect_is_a_list_that_ends_at_its_bound(
+    fn disconnect_behaves_like_a_list_that_ends_at_its_bound(
         bounds in bounds(), replays in replays(), steps in steps(),
     ) {
         play(OverflowPolicy::Disconnect, bounds, &replays, &steps);
     }
 
     #[test]
-    fn latest_is_a_list_of_one_message_a_topic(
+    fn latest_behaves_like_a_list_of_one_message_per_topic(
         bounds in bounds(), replays in replays(), steps in steps(),
     ) {
         play(OverflowPolicy::Latest, bounds, &replays, &steps);

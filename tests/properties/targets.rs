@@ -1,14 +1,14 @@
-//! Which subscriptions a topic reaches: the cache against a search through all subscriptions.
+//! The subscriptions that a topic reaches: the cache compared with a search through all subscriptions.
 
 use std::sync::Arc;
 
-use blipmq::broker::groups::GroupName;
-use blipmq::broker::pattern;
-use blipmq::broker::queue::Bounds;
-use blipmq::broker::subscriptions::{State, SubscriptionIndex, Subscriptions};
-use blipmq::broker::topic::TopicName;
+use blipmq::broker::delivery::queue::Bounds;
+use blipmq::broker::delivery::subscriptions::{SubscriptionIndex, Subscriptions};
+use blipmq::broker::delivery::{NewSubscription, State};
+use blipmq::broker::message::TopicName;
+use blipmq::broker::{ConnectionId, Slot, pattern};
 use blipmq::config::OverflowPolicy;
-use blipmq::protocol::{CoreId, SubscriptionId, TopicId};
+use blipmq::protocol::{CoreId, Start, SubscriptionId, TopicId};
 use proptest::prelude::*;
 use proptest::sample::Index;
 
@@ -19,7 +19,7 @@ const CONNECTIONS: u32 = 4;
 #[derive(Debug, Clone)]
 enum Step {
     Subscribe { slot: u32, pattern: String, grouped: bool },
-    PutInForce(Index),
+    Activate(Index),
     End(Index, bool),
     Remove(Index),
     Reach(Index),
@@ -30,7 +30,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         4 => (0..CONNECTIONS, patterns(), prop::bool::weighted(0.1)).prop_map(
             |(slot, pattern, grouped)| Step::Subscribe { slot, pattern, grouped }
         ),
-        4 => any::<Index>().prop_map(Step::PutInForce),
+        4 => any::<Index>().prop_map(Step::Activate),
         2 => (any::<Index>(), any::<bool>()).prop_map(|(which, closes)| Step::End(which, closes)),
         2 => any::<Index>().prop_map(Step::Remove),
         6 => any::<Index>().prop_map(Step::Reach),
@@ -46,16 +46,16 @@ struct Known {
     pattern: String,
     grouped: bool,
     state: State,
-    /// Counts those that were put in force.
+    /// The order of activation.
     order: usize,
 }
 
-/// For each connection, its earliest subscription in force that matches.
+/// For each connection, its earliest active subscription that matches.
 fn reached(all: &[Known], topic: &str) -> Vec<SubscriptionIndex> {
     let of_connection = |slot| {
         let matching = all.iter().filter(|known| {
             known.slot == slot
-                && known.state == State::InForce
+                && known.state == State::Active
                 && !known.grouped
                 && pattern::matches(&known.pattern, topic)
         });
@@ -72,10 +72,10 @@ fn pick(all: &mut [Known], which: Index, wanted: impl Fn(State) -> bool) -> Opti
 proptest! {
     #![proptest_config(super::config())]
 
-    /// Goal: a topic reaches each connection once, under its earliest subscription, whatever comes
-    /// and goes, and whenever it was asked before.
+    /// Goal: a topic reaches each connection once, through its earliest subscription, while subscriptions
+    /// come and go, and regardless of earlier look-ups.
     #[test]
-    fn topic_cache_gives_what_a_search_finds(
+    fn the_topic_cache_gives_the_result_of_a_search(
         names in prop::collection::vec(topics(), 1..6),
         steps in steps(),
     ) {
@@ -88,28 +88,34 @@ proptest! {
         for (number, step) in (1..).zip(steps) {
             match step {
                 Step::Subscribe { slot, pattern, grouped } => {
-                    let shared: Arc<str> = pattern.as_str().into();
-                    let (id, policy) = (SubscriptionId(number), OverflowPolicy::DropOldest);
-                    let index = subscriptions.insert(slot, id, shared.clone(), policy, bounds);
-                    if grouped {
-                        let group = GroupName { pattern: shared, group: "g".into() };
-                        subscriptions.get(index).group = Some(group);
-                    }
+                    let index = subscriptions.insert(NewSubscription {
+                        connection: ConnectionId { slot: Slot(slot), generation: 0 },
+                        id: SubscriptionId(number),
+                        name: None,
+                        pattern: pattern.as_str().into(),
+                        group: grouped.then(|| "g".into()),
+                        start: Start::Live,
+                        policy: OverflowPolicy::DropOldest,
+                        bounds,
+                        filter: None,
+                        is_active_at_once: false,
+                        is_sent_each: false,
+                    });
                     prop_assert!(all.iter().all(|known| known.index != index));
                     let (state, order) = (State::Joining, 0);
                     all.push(Known { index, slot, pattern, grouped, state, order });
                 }
-                Step::PutInForce(which) => {
+                Step::Activate(which) => {
                     let wanted = |state| state == State::Joining;
                     if let Some(at) = pick(&mut all, which, wanted) {
-                        subscriptions.put_in_force(all[at].index);
-                        all[at].state = State::InForce;
+                        subscriptions.activate(all[at].index);
+                        all[at].state = State::Active;
                         all[at].order = number as usize;
                     }
                 }
                 Step::End(which, closes) => {
                     let state = if closes { State::Closing } else { State::Ending };
-                    let wanted = |state| matches!(state, State::InForce | State::Joining);
+                    let wanted = |state| matches!(state, State::Active | State::Joining);
                     if let Some(at) = pick(&mut all, which, wanted) {
                         subscriptions.end(all[at].index, state);
                         all[at].state = state;

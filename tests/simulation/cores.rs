@@ -6,12 +6,11 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use blipmq::broker::counters::Counters;
-use blipmq::broker::letter::DELIVERIES;
-use blipmq::broker::{Broker, ConnectionId};
+use blipmq::broker::mesh::DELIVERIES;
+use blipmq::broker::{Broker, ConnectionId, Protocol};
 use blipmq::protocol::decode::{self, ServerFrame};
 
 use crate::conversation::BLOCK;
-use crate::relay::LISTENERS;
 use crate::truth::{Moment, matches};
 use crate::watch::Event;
 use crate::wire::{Phase, Wire};
@@ -35,7 +34,7 @@ pub struct Core {
 
 impl Core {
     fn wire_of(&self, connection: ConnectionId) -> usize {
-        self.slots[connection.slot as usize].expect("the relay names connections it has")
+        self.slots[connection.slot.index()].expect("the relay names connections it has")
     }
 }
 
@@ -45,8 +44,8 @@ impl World {
     }
 
     /// Gives a connection to a core; its wire is the last one from here on.
-    pub fn open(&mut self, core: usize, protocol: blipmq::broker::Wire, room: (bool, usize)) {
-        let listener = LISTENERS.iter().position(|of| *of == protocol).expect("it is served");
+    pub fn open(&mut self, core: usize, protocol: Protocol, room: (bool, usize)) {
+        let listener = Protocol::ALL.iter().position(|of| *of == protocol).expect("it is served");
         let socket = self.machine.connect_to(core, listener, ADDRESS);
         let kernel = self.machine.kernel().clone();
         let is_refused = kernel.is_closed(socket);
@@ -85,9 +84,9 @@ impl World {
         match event {
             Event::Connected { connection, admitted } => {
                 let wire = of_core.accepted.pop_front().expect("it was given one");
-                let slots = of_core.slots.len().max(connection.slot as usize + 1);
+                let slots = of_core.slots.len().max(connection.slot.index() + 1);
                 of_core.slots.resize(slots, None);
-                let before = of_core.slots[connection.slot as usize].replace(wire);
+                let before = of_core.slots[connection.slot.index()].replace(wire);
                 assert_eq!(before, None, "a slot is used once at a time");
                 let socket = &mut self.wires[wire];
                 (socket.id, socket.phase, socket.admitted) = (connection, Phase::Open, admitted);
@@ -117,7 +116,7 @@ impl World {
         for (topic, next) in broker.topics() {
             self.truth.note_accepted(&topic.name, topic.id.0, next.0, moment);
         }
-        if broker.wants_letter(DELIVERIES) {
+        if broker.wants_message(DELIVERIES) {
             for (id, next) in self.cores[core].not_fanned_out.drain(..) {
                 let topic = self.truth.by_id[&id];
                 self.truth.topics[topic].note_fanned_out(core, next, moment.turn);
@@ -159,7 +158,7 @@ impl World {
             Event::Closed { connection } => {
                 let of_core = &mut self.cores[core];
                 let wire = of_core.wire_of(connection);
-                of_core.slots[connection.slot as usize] = None;
+                of_core.slots[connection.slot.index()] = None;
                 self.note(|| format!("{wire} is gone"));
                 self.wires[wire].phase = Phase::Gone;
                 // Cut off in the middle of what the broker had sent.

@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::ops::RangeInclusive;
 
-use blipmq::broker::letter::LANES;
+use blipmq::broker::mesh::LANES;
 use executors::Service;
 use executors::simulated::Machine;
 

@@ -3,12 +3,12 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use blipmq::broker::Protocol;
 use blipmq::config::{OverflowPolicy, Settings};
 use blipmq::limits::LINGER_MS;
 use executors::simulated;
 
 use crate::random::Random;
-use crate::relay::LISTENERS;
 
 pub struct Plan {
     pub cores: usize,
@@ -113,7 +113,7 @@ impl Plan {
     pub fn machine(&self) -> simulated::Plan {
         simulated::Plan {
             cores: self.cores,
-            listeners: LISTENERS.len(),
+            listeners: Protocol::ALL.len(),
             connections_max: self.settings.server.max_connections,
             messages_max: self.letters_max,
             linger: Duration::from_millis(LINGER_MS),

@@ -1,8 +1,8 @@
 //! What a simulated core notes beside its broker, for its world: everything that passes between the
 //! executor and the broker, in its order.
 
-use blipmq::broker::letter::{Delivery, Letter};
-use blipmq::broker::notice::Notice;
+use blipmq::broker::frontends::notice::Notice;
+use blipmq::broker::mesh::{Delivery, Message};
 use blipmq::broker::{Broker, ConnectionId, Now, Peer};
 use bytes::Bytes;
 use executors::{Io, Observed, Ring};
@@ -69,7 +69,7 @@ pub struct Watch {
 }
 
 impl Beside for Watch {
-    fn turn<R: Ring>(&mut self, _: &mut Broker, _: Now, _: &Io<Letter, R>) -> bool {
+    fn turn<R: Ring>(&mut self, _: &mut Broker, _: Now, _: &Io<Message, R>) -> bool {
         false
     }
 
@@ -93,11 +93,11 @@ impl Beside for Watch {
         self.events.push(Event::Stopping);
     }
 
-    fn reads(&mut self, message: &Letter) {
-        let Letter::Deliveries(deliveries) = message else { return };
+    fn reads(&mut self, message: &Message) {
+        let Message::Deliveries(deliveries) = message else { return };
         for delivery in deliveries {
-            if let Delivery::Portion(portion) = delivery {
-                let (topic, next) = (portion.topic.id.0, portion.next().0);
+            if let Delivery::Slice(slice) = delivery {
+                let (topic, next) = (slice.topic.id.0, slice.next().0);
                 self.events.push(Event::Read { topic, next });
             }
         }

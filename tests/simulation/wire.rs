@@ -93,7 +93,7 @@ impl Wire {
             record: None,
             admitted: true,
             phase: Phase::Accepted,
-            id: ConnectionId { slot: u32::MAX, generation: 0 },
+            id: ConnectionId { slot: blipmq::broker::Slot(u32::MAX), generation: 0 },
             upstream: VecDeque::new(),
             client_end: ClientEnd::No,
             broken: false,

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use blipmq::broker::counters::Counters;
-use blipmq::broker::letter::{DELIVERIES, REQUESTS};
-use blipmq::broker::{self, Broker, Cluster, Now};
+use blipmq::broker::mesh::{DELIVERIES, REQUESTS};
+use blipmq::broker::{Broker, Cluster, Now, Protocol};
 use blipmq::config::Settings;
 use blipmq::protocol::CoreId;
 use executors::launch::Stopped;
@@ -23,7 +23,7 @@ use crate::plan::Plan;
 use crate::promises;
 use crate::random::Random;
 use crate::receive::Circumstances;
-use crate::relay::{LISTENERS, Relay};
+use crate::relay::Relay;
 use crate::truth::Truth;
 use crate::watch::Watch;
 use crate::wire::{ClientEnd, Phase, Wire};
@@ -194,13 +194,13 @@ impl World {
 
     /// A new connection; HELLO is the caller's part. Returns its number.
     pub fn connect_to(&mut self, core: usize, fast: bool, downstream_len_max: usize) -> usize {
-        self.connect_by(broker::Wire::Blip, core, fast, downstream_len_max)
+        self.connect_by(Protocol::Blip, core, fast, downstream_len_max)
     }
 
     /// A new connection by the listener of a protocol. Returns its number.
     pub fn connect_by(
         &mut self,
-        protocol: broker::Wire,
+        protocol: Protocol,
         core: usize,
         fast: bool,
         downstream_len_max: usize,
@@ -351,7 +351,7 @@ impl World {
         let Now { monotonic_ns, unix_ns } = self.clock.read();
         self.machine.kernel().set_now(executors::Now { monotonic_ns, unix_ns });
         self.mesh.arrive(&self.machine, self.tick);
-        for listener in 0..LISTENERS.len() {
+        for listener in 0..Protocol::ALL.len() {
             if self.at_peace || self.random.chance(50) {
                 self.machine.kernel().carry_out_accept_cancel(listener);
             }
@@ -443,14 +443,14 @@ impl World {
             .iter()
             .map(|core| {
                 let broker = &core.service().broker;
-                let letters = [REQUESTS, DELIVERIES].map(|lane| broker.wants_letter(lane));
+                let letters = [REQUESTS, DELIVERIES].map(|lane| broker.wants_message(lane));
                 let waiting = (core.is_awake(), core.mesh_waiting());
-                (waiting, letters, broker.wants_input(), broker.owes_turn())
+                (waiting, letters, broker.wants_input())
             })
             .collect();
         let mesh = self.mesh.is_empty();
         format!(
-            "cores are awake, have messages, want messages, input, owe a turn: {cores:?}, nothing \
+            "cores are awake, have messages, want messages, input: {cores:?}, nothing \
              under way: {mesh}, {wires:?}"
         )
     }
@@ -571,7 +571,7 @@ impl World {
             let held = self.cluster.memory.held();
             let (mut portions, mut kept) = (0, 0);
             for core in 0..self.cores.len() {
-                let (more_portions, bytes) = self.broker(core).kept_in_logs();
+                let (more_portions, bytes) = self.broker(core).retained();
                 portions += more_portions;
                 kept += bytes;
             }
@@ -621,6 +621,6 @@ fn machine(plan: &Plan, cluster: &Cluster, cores: &[Core]) -> Machine<Relay<Watc
     Machine::new(plan.machine(), |core| {
         let counters = cores[core].counters.clone();
         let broker = Broker::new(CoreId(core as u16), cluster.clone(), counters);
-        Relay { broker, beside: Watch::default() }
+        Relay { broker, protocols: Protocol::ALL.into(), beside: Watch::default() }
     })
 }

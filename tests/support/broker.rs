@@ -1,4 +1,4 @@
-//! The real binary for tests of the client: at one address, also after it was killed.
+//! The real binary for tests of the client, restarted at the same address.
 
 use super::running::{self, blipmq};
 
@@ -13,7 +13,7 @@ impl Broker {
         Broker::at("127.0.0.1:0")
     }
 
-    /// Ends it at once, as a power cut would, and starts another at the same address.
+    /// Kills the broker, as a power cut would, and starts another at the same address.
     pub fn restart(self) -> Broker {
         let Broker { addr, running } = self;
         drop(running);

@@ -1,7 +1,7 @@
-//! A BLIP/1 server that does what a test's script says, to drive the client into every corner.
+//! A scripted BLIP/1 server, for states of the client that a real broker seldom causes.
 //!
-//! Used by `client.rs` and `cli.rs`. The script runs in a thread with the connection; what it
-//! panics of fails the test when the server is joined.
+//! Used by `client.rs` and `cli.rs`. The script runs in a thread with the connection; a panic of the
+//! script fails the test when the server is joined.
 
 #![allow(dead_code, reason = "each test binary uses its part")]
 
@@ -23,27 +23,27 @@ use blipmq::protocol::{CoreId, Kind, RequestId, Sequence, SubscriptionId, TopicI
 pub const MESSAGE_LEN_MAX: u32 = 64 << 20;
 pub const FRAME_LEN_MAX: u32 = MESSAGE_LEN_MAX + 70_000;
 
-/// A listening server and the thread its script runs in.
+/// A listening server and the thread of its script.
 pub struct Server<T> {
     pub addr: String,
     thread: JoinHandle<T>,
 }
 
 impl<T: Send + 'static> Server<T> {
-    /// Takes one connection and hands it to `script` as it is, before HELLO.
+    /// Accepts one connection and passes it to `script` before HELLO.
     pub fn raw(script: impl FnOnce(Connection) -> T + Send + 'static) -> Server<T> {
         Server::listening(|listener| script(listener.accept()))
     }
 
-    /// Hands the listener to `script`, which takes as many connections as it likes.
+    /// Passes the listener to `script`, which accepts any number of connections.
     pub fn listening(script: impl FnOnce(Listener) -> T + Send + 'static) -> Server<T> {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let addr = listener.local_addr().expect("it listens").to_string();
+        let addr = listener.local_addr().expect("a bound listener").to_string();
         let thread = std::thread::spawn(move || script(Listener(listener)));
         Server { addr, thread }
     }
 
-    /// Takes one connection, answers HELLO, and hands it to `script`.
+    /// Accepts one connection, answers HELLO, and passes the connection to `script`.
     pub fn start(script: impl FnOnce(Connection) -> T + Send + 'static) -> Server<T> {
         Server::raw(|mut connection| {
             connection.welcome();
@@ -51,7 +51,7 @@ impl<T: Send + 'static> Server<T> {
         })
     }
 
-    /// What the script gave back, once it has ended.
+    /// The result of the script, once it has ended.
     pub fn join(self) -> T {
         match self.thread.join() {
             Ok(result) => result,
@@ -60,11 +60,11 @@ impl<T: Send + 'static> Server<T> {
     }
 }
 
-/// Where a script takes its connections.
+/// The listener of a script.
 pub struct Listener(TcpListener);
 
 impl Listener {
-    /// The next connection as it is, before HELLO.
+    /// Accepts the next connection, before HELLO.
     pub fn accept(&self) -> Connection {
         let (stream, _) = self.0.accept().expect("the client connects");
         stream.set_nodelay(true).expect("a socket option");
@@ -78,7 +78,7 @@ pub struct Connection {
     buffer: Vec<u8>,
 }
 
-/// A MESSAGES frame as it came.
+/// A MESSAGES frame of the client.
 #[derive(Debug, Clone)]
 pub struct Published {
     pub header: Header,
@@ -87,7 +87,7 @@ pub struct Published {
 }
 
 impl Published {
-    /// A header of the first message, which must have it.
+    /// The value of a header that the first message must have.
     pub fn header_value(&self, name: &str) -> Vec<u8> {
         let mut headers = messages::records(&self.frame).next().expect("a message").headers;
         let found = headers.find(|(found, _)| *found == name.as_bytes());
@@ -96,7 +96,7 @@ impl Published {
 }
 
 impl Connection {
-    /// The next frame, whole; `None` when the client closed.
+    /// The next frame; `None` when the client has closed.
     pub fn next(&mut self) -> Option<Vec<u8>> {
         loop {
             let found = decode::next_frame(&self.buffer, FRAME_LEN_MAX).expect("a legal length");
@@ -120,12 +120,12 @@ impl Connection {
         frame
     }
 
-    /// Takes HELLO and answers WELCOME.
+    /// Reads HELLO and answers WELCOME.
     pub fn welcome(&mut self) {
         self.welcome_as(0xfeed);
     }
 
-    /// Takes HELLO and answers WELCOME with this server id.
+    /// Reads HELLO and answers WELCOME with this server id.
     pub fn welcome_as(&mut self, server_id: u64) {
         self.expect(Kind::Hello);
         let welcome = Welcome {
@@ -156,7 +156,7 @@ impl Connection {
         }
     }
 
-    /// Takes an OPEN and names the topic.
+    /// Reads an OPEN and answers TOPIC.
     pub fn accept_open(&mut self, id: u32) -> String {
         let (request, name) = self.expect_open();
         self.send(|out| {
@@ -165,7 +165,7 @@ impl Connection {
         name
     }
 
-    /// Takes a PING and answers it.
+    /// Reads a PING and answers PONG.
     pub fn accept_ping(&mut self) {
         let opaque = self.expect_ping();
         self.send(|out| encode::pong(out, opaque));
@@ -183,7 +183,7 @@ impl Connection {
         }
     }
 
-    /// Takes a SUBSCRIBE and gives it to `check`.
+    /// Reads a SUBSCRIBE and passes it to `check`.
     pub fn expect_subscribe(&mut self, check: impl FnOnce(&Subscribe<'_>)) -> SubscriptionId {
         let frame = self.expect(Kind::Subscribe);
         match decode::client_frame(&frame, MESSAGE_LEN_MAX) {
@@ -203,14 +203,14 @@ impl Connection {
         }
     }
 
-    /// Takes a SUBSCRIBE and answers it.
+    /// Reads a SUBSCRIBE and answers SUBSCRIBED.
     pub fn accept_subscribe(&mut self) -> SubscriptionId {
         let subscription = self.expect_subscribe(|_| {});
         self.send(|out| encode::subscribed(out, subscription));
         subscription
     }
 
-    /// Names a topic that the client did not open.
+    /// Sends TOPIC for a topic that the client did not open.
     pub fn name_topic(&mut self, id: u32, name: &str) {
         self.send(|out| {
             encode::topic(out, RequestId(0), TopicId(id), Sequence(1), CoreId(0), name);
@@ -222,7 +222,7 @@ impl Connection {
         self.send(|out| out.extend_from_slice(&delivery(topic, sequence, payloads)));
     }
 
-    /// Reads until the client closes or says CLOSE, and ends.
+    /// Reads until the client closes or sends CLOSE.
     pub fn until_close(mut self) {
         while let Some(frame) = self.next() {
             if frame[4] == Kind::Close as u8 {
@@ -231,7 +231,7 @@ impl Connection {
         }
     }
 
-    /// Does what a broker does for publishers, until CLOSE; gives topics and payloads in order.
+    /// Serves a publisher like a broker until CLOSE; returns topics and payloads in order.
     pub fn serve_publisher(mut self) -> Vec<(String, Vec<u8>)> {
         let mut taken = Vec::new();
         let mut names = HashMap::new();
@@ -245,7 +245,7 @@ impl Connection {
                     self.send(|out| encode::topic(out, request, id, Sequence(1), CoreId(0), name));
                 }
                 ClientFrame::Messages(header) => {
-                    let name = names.get(&header.topic).expect("it was opened");
+                    let name = names.get(&header.topic).expect("an opened topic");
                     let payloads = published(&frame).payloads.into_iter();
                     taken.extend(payloads.map(|payload| (name.clone(), payload)));
                 }
@@ -273,7 +273,7 @@ pub fn delivery(topic: u32, sequence: u64, payloads: &[&[u8]]) -> Vec<u8> {
     frame_of(topic, sequence, payloads.len() as u16, 0, &records)
 }
 
-/// The same, addressed to one subscription.
+/// Addresses a MESSAGES frame to one subscription.
 pub fn delivery_to(subscription: SubscriptionId, mut frame: Vec<u8>) -> Vec<u8> {
     frame[12..16].copy_from_slice(&subscription.0.to_le_bytes());
     frame

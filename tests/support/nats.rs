@@ -9,18 +9,18 @@ use serde_json::Value;
 
 use super::wire;
 
-/// What most clients say of themselves.
+/// The CONNECT of most clients.
 pub const CONNECT: &str = r#"{"verbose":false,"pedantic":false,"headers":true,"no_responders":true,"protocol":1,"name":"a test","lang":"rust"}"#;
 
-/// What the broker sends.
+/// A line of the broker, with its payload.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Said {
+pub enum ServerLine {
     Info(Value),
     Message(Message),
     Ping,
     Pong,
     Ok,
-    /// Between the quotes of -ERR.
+    /// The text between the quotes of -ERR.
     Error(String),
 }
 
@@ -51,34 +51,34 @@ impl Message {
 pub struct Nats {
     pub stream: TcpStream,
     buffer: Vec<u8>,
-    /// How much of `buffer` was handed out.
+    /// Bytes of `buffer` that were returned already.
     taken: usize,
     /// The first INFO.
     pub info: Value,
 }
 
 impl Nats {
-    /// Connects and takes INFO, and says nothing.
+    /// Connects and reads INFO, without CONNECT.
     pub fn silent(addr: SocketAddr) -> Nats {
         Nats::over(TcpStream::connect(addr).expect("the broker listens"))
     }
 
-    /// The same with a small receive buffer: soon full when it does not read.
+    /// Connects like `silent`, with a small receive buffer: soon full when the client does not read.
     pub fn narrow(addr: SocketAddr) -> Nats {
         Nats::over(wire::narrow(addr))
     }
 
-    /// Takes INFO of a connection just made.
+    /// Reads INFO of a new connection.
     pub fn over(stream: TcpStream) -> Nats {
         let mut nats = Nats::bare(stream);
         match nats.expect() {
-            Said::Info(info) => nats.info = info,
+            ServerLine::Info(info) => nats.info = info,
             other => panic!("INFO was due, got {other:?}"),
         }
         nats
     }
 
-    /// A connection of which nothing was read.
+    /// A connection before its first read.
     pub fn bare(stream: TcpStream) -> Nats {
         wire::be_patient(&stream);
         Nats { stream, buffer: Vec::new(), taken: 0, info: Value::Null }
@@ -89,29 +89,29 @@ impl Nats {
         Nats::connect_as(addr, CONNECT)
     }
 
-    /// Connects with other options, and is let in.
+    /// Connects with other options, and waits until CONNECT is accepted.
     pub fn connect_as(addr: SocketAddr, json: &str) -> Nats {
-        Nats::silent(addr).introduced(json)
+        Nats::silent(addr).logged_in(json)
     }
 
-    /// Says CONNECT and is let in.
-    pub fn introduced(mut self, json: &str) -> Nats {
-        self.say(&format!("CONNECT {json}\r\n"));
+    /// Sends CONNECT and waits until it is accepted.
+    pub fn logged_in(mut self, json: &str) -> Nats {
+        self.send(&format!("CONNECT {json}\r\n"));
         self.ping();
         self
     }
 
-    /// Gives back memory it reads into, for one of very many.
+    /// Frees the read buffer, for one of very many connections.
     pub fn free_buffer(&mut self) {
         assert_eq!(self.taken, self.buffer.len(), "everything was taken");
         (self.buffer, self.taken) = (Vec::new(), 0);
     }
 
     pub fn client_id(&self) -> u64 {
-        self.info["client_id"].as_u64().expect("INFO tells it")
+        self.info["client_id"].as_u64().expect("INFO has the client id")
     }
 
-    pub fn say(&mut self, text: &str) {
+    pub fn send(&mut self, text: &str) {
         self.write(text.as_bytes());
     }
 
@@ -124,15 +124,15 @@ impl Nats {
         self.stream.try_clone().expect("a socket can be shared")
     }
 
-    /// Subscribes, and waits until that is in force on all cores. Nothing else may come.
+    /// Subscribes, and waits until the subscription is active on all cores. No message may come.
     pub fn subscribe(&mut self, subject: &str, sid: &str) {
-        self.say(&format!("SUB {subject} {sid}\r\n"));
+        self.send(&format!("SUB {subject} {sid}\r\n"));
         self.ping();
     }
 
-    /// The same in a queue group.
+    /// Subscribes in a queue group, like `subscribe`.
     pub fn join(&mut self, subject: &str, queue: &str, sid: &str) {
-        self.say(&format!("SUB {subject} {queue} {sid}\r\n"));
+        self.send(&format!("SUB {subject} {queue} {sid}\r\n"));
         self.ping();
     }
 
@@ -158,13 +158,13 @@ impl Nats {
         self.write(&out);
     }
 
-    /// The next of what the broker says; `None` when it has closed.
-    pub fn next(&mut self) -> Option<Said> {
+    /// The next line of the broker; `None` when the broker has closed.
+    pub fn next(&mut self) -> Option<ServerLine> {
         self.try_next().expect("a line, or the end of the connection")
     }
 
     /// As `next`, for connections that the broker may cut off.
-    pub fn try_next(&mut self) -> std::io::Result<Option<Said>> {
+    pub fn try_next(&mut self) -> std::io::Result<Option<ServerLine>> {
         loop {
             if let Some((said, len)) = parse(&self.buffer[self.taken..]) {
                 self.taken += len;
@@ -190,48 +190,48 @@ impl Nats {
     }
 
     #[track_caller]
-    pub fn expect(&mut self) -> Said {
+    pub fn expect(&mut self) -> ServerLine {
         self.next().expect("a line was due, the broker closed")
     }
 
-    /// The next, which is a message.
+    /// The next line, which must be a message.
     #[track_caller]
     pub fn message(&mut self) -> Message {
         match self.expect() {
-            Said::Message(message) => message,
+            ServerLine::Message(message) => message,
             other => panic!("a message was due, got {other:?}"),
         }
     }
 
-    /// The next is -ERR with this text.
+    /// Asserts that the next line is -ERR with this text.
     #[track_caller]
     pub fn expect_error(&mut self, text: &str) {
-        assert_eq!(self.expect(), Said::Error(text.to_owned()));
+        assert_eq!(self.expect(), ServerLine::Error(text.to_owned()));
     }
 
-    /// The next is -ERR with this text, and then the end.
+    /// Asserts that -ERR with this text comes, and then the end.
     #[track_caller]
     pub fn expect_last_error(&mut self, text: &str) {
         self.expect_error(text);
         assert_eq!(self.next(), None, "nothing follows {text}");
     }
 
-    /// Returns when the broker has served everything sent before. Nothing else may come.
+    /// Returns when the broker has served everything sent before. No message may come.
     #[track_caller]
     pub fn ping(&mut self) {
-        self.say("PING\r\n");
-        assert_eq!(self.expect(), Said::Pong);
+        self.send("PING\r\n");
+        assert_eq!(self.expect(), ServerLine::Pong);
     }
 
-    /// The same, with the messages that come before.
+    /// Sends PING; returns the messages that come before its PONG.
     #[track_caller]
     pub fn messages(&mut self) -> Vec<Message> {
-        self.say("PING\r\n");
+        self.send("PING\r\n");
         let mut messages = Vec::new();
         loop {
             match self.expect() {
-                Said::Message(message) => messages.push(message),
-                Said::Pong => return messages,
+                ServerLine::Message(message) => messages.push(message),
+                ServerLine::Pong => return messages,
                 other => panic!("messages and PONG were due, got {other:?}"),
             }
         }
@@ -245,20 +245,20 @@ pub fn put(out: &mut Vec<u8>, subject: &str, payload: &[u8]) {
     out.extend_from_slice(b"\r\n");
 }
 
-/// What `bytes` begin with, and how long it is; `None` if it is not whole.
-fn parse(bytes: &[u8]) -> Option<(Said, usize)> {
+/// The line at the beginning of `bytes`, and its length; `None` if the line is incomplete.
+fn parse(bytes: &[u8]) -> Option<(ServerLine, usize)> {
     let len = bytes.windows(2).position(|two| two == b"\r\n")?;
     let line = std::str::from_utf8(&bytes[..len]).expect("lines are text");
     let end = len + 2;
     let (verb, rest) = line.split_once(' ').unwrap_or((line, ""));
     let said = match verb {
-        "INFO" => Said::Info(serde_json::from_str(rest).expect("INFO is JSON")),
-        "PING" => Said::Ping,
-        "PONG" => Said::Pong,
-        "+OK" => Said::Ok,
+        "INFO" => ServerLine::Info(serde_json::from_str(rest).expect("INFO is JSON")),
+        "PING" => ServerLine::Ping,
+        "PONG" => ServerLine::Pong,
+        "+OK" => ServerLine::Ok,
         "-ERR" => {
             let text = rest.strip_prefix('\'').and_then(|rest| rest.strip_suffix('\''));
-            Said::Error(text.expect("it is quoted").to_owned())
+            ServerLine::Error(text.expect("a quoted text").to_owned())
         }
         "MSG" | "HMSG" => return message(verb == "HMSG", rest, &bytes[end..], end),
         other => panic!("no client knows {other:?}: {line}"),
@@ -266,7 +266,12 @@ fn parse(bytes: &[u8]) -> Option<(Said, usize)> {
     Some((said, end))
 }
 
-fn message(has_headers: bool, line: &str, behind: &[u8], end: usize) -> Option<(Said, usize)> {
+fn message(
+    has_headers: bool,
+    line: &str,
+    behind: &[u8],
+    end: usize,
+) -> Option<(ServerLine, usize)> {
     let words: Vec<&str> = line.split(' ').collect();
     let sizes = if has_headers { 2 } else { 1 };
     let (subject, sid, reply) = match words[..words.len() - sizes] {
@@ -286,5 +291,5 @@ fn message(has_headers: bool, line: &str, behind: &[u8], end: usize) -> Option<(
         headers: headers.to_vec(),
         payload: payload.to_vec(),
     };
-    Some((Said::Message(message), end + len + 2))
+    Some((ServerLine::Message(message), end + len + 2))
 }

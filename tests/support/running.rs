@@ -1,4 +1,4 @@
-//! The real binary, running: started on free ports, stopped by its own handle, never left behind.
+//! The real binary as a process: started on free ports, stopped by its handle, killed when dropped.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -11,27 +11,27 @@ use std::time::{Duration, Instant};
 
 use super::wire::PATIENCE;
 
-/// The CPUs this process may use.
+/// The CPUs that this process may use.
 pub fn allowed_cores() -> Vec<usize> {
     let status = std::fs::read_to_string("/proc/self/status").expect("/proc is mounted");
     let list = status
         .lines()
         .find_map(|line| line.strip_prefix("Cpus_allowed_list:"))
-        .expect("every Linux tells it");
+        .expect("every Linux has this line");
     blipmq::config::parse_cores(list.trim()).expect("a list such as 0-3,6")
 }
 
-/// The value of `--cores` for so many cores, if this process may use as many.
+/// The value of `--cores` for `count` cores, if this process may use as many.
 pub fn cores(count: usize) -> Option<String> {
     let allowed = allowed_cores();
     if allowed.len() < count {
-        eprintln!("SKIPPED: it needs {count} cores, this process may use {}", allowed.len());
+        eprintln!("SKIPPED: the test needs {count} cores, this process may use {}", allowed.len());
         return None;
     }
     Some(allowed[..count].iter().map(usize::to_string).collect::<Vec<_>>().join(","))
 }
 
-/// A file in the system's folder for such, gone when dropped.
+/// A temporary file, removed when dropped.
 pub struct TempFile(pub PathBuf);
 
 impl TempFile {
@@ -73,7 +73,7 @@ pub struct Running {
 
 impl Running {
     pub fn start(mut command: Command) -> Running {
-        Running { child: command.spawn().expect("it starts") }
+        Running { child: command.spawn().expect("the process starts") }
     }
 
     /// Sends a signal by name.
@@ -85,12 +85,12 @@ impl Running {
 
     /// Waits for the end.
     pub fn wait(&mut self) -> ExitStatus {
-        let begun = Instant::now();
+        let start_time = Instant::now();
         loop {
-            if let Some(status) = self.child.try_wait().expect("it is our child") {
+            if let Some(status) = self.child.try_wait().expect("our own child process") {
                 return status;
             }
-            assert!(begun.elapsed() < PATIENCE, "the process does not end");
+            assert!(start_time.elapsed() < PATIENCE, "the process does not end");
             std::thread::sleep(Duration::from_millis(2));
         }
     }
@@ -106,11 +106,11 @@ impl Drop for Running {
 /// A broker that is ready for clients.
 pub struct Broker {
     pub addr: SocketAddr,
-    /// Where NATS clients connect, if they are served.
+    /// The address for NATS clients, if they are served.
     pub nats: Option<SocketAddr>,
-    /// Where the metrics page is, if there is one.
+    /// The address of the admin pages, if they are served.
     pub metrics: Option<SocketAddr>,
-    /// What it said on stdout.
+    /// The ready line.
     pub ready: String,
     running: Running,
     stderr: Option<JoinHandle<String>>,
@@ -118,12 +118,12 @@ pub struct Broker {
 }
 
 impl Broker {
-    /// On these cores, with the defaults.
+    /// Starts a broker on these cores, with the defaults.
     pub fn start(cores: &str) -> Broker {
         Broker::start_with(cores, "")
     }
 
-    /// On these cores, with a configuration file of this text unless that is empty.
+    /// Starts a broker on these cores, with a configuration file of this text unless the text is empty.
     pub fn start_with(cores: &str, config: &str) -> Broker {
         let config = (!config.is_empty()).then(|| TempFile::new("broker.toml", config.as_bytes()));
         let mut words = vec!["--bind", "127.0.0.1:0", "--nats-bind", "127.0.0.1:0"];
@@ -137,36 +137,36 @@ impl Broker {
         broker
     }
 
-    /// Takes a command that becomes a broker, and waits until it is ready.
+    /// Starts the command of a broker, and waits until the broker is ready.
     pub fn from_command(mut command: Command) -> Broker {
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut running = Running::start(command);
-        let stdout = running.child.stdout.take().expect("it is piped");
-        let mut stderr = running.child.stderr.take().expect("it is piped");
+        let stdout = running.child.stdout.take().expect("a piped stream");
+        let mut stderr = running.child.stderr.take().expect("a piped stream");
         let stderr = std::thread::spawn(move || {
             let mut text = String::new();
-            stderr.read_to_string(&mut text).expect("its words are UTF-8");
+            stderr.read_to_string(&mut text).expect("UTF-8 output");
             text
         });
         let (sender, ready) = mpsc::channel();
         std::thread::spawn(move || {
             let mut stdout = BufReader::new(stdout);
             let mut line = String::new();
-            stdout.read_line(&mut line).expect("its words are UTF-8");
+            stdout.read_line(&mut line).expect("UTF-8 output");
             let _ = sender.send(line);
-            // It must never block on a full pipe.
+            // The broker must never block on a full pipe.
             let _ = std::io::copy(&mut stdout, &mut std::io::sink());
         });
-        let ready = ready.recv_timeout(PATIENCE).expect("it is ready, or ends");
+        let ready = ready.recv_timeout(PATIENCE).expect("the broker is ready, or ends");
         if ready.is_empty() {
             drop(running);
-            panic!("it did not start: {}", stderr.join().expect("stderr ends"));
+            panic!("the broker did not start: {}", stderr.join().expect("stderr ends"));
         }
         let address_after = |words: &str| {
             let (_, rest) = ready.split_once(words)?;
             rest.split([',', '/']).next()?.trim().parse().ok()
         };
-        let addr = address_after(" is ready on ").expect("it says where it is ready");
+        let addr = address_after(" is ready on ").expect("the ready line has the address");
         let nats = address_after("NATS on ");
         let metrics = address_after("metrics on http://");
         Broker { addr, nats, metrics, ready, running, stderr: Some(stderr), _config: None }
@@ -184,15 +184,15 @@ impl Broker {
         self.running.signal(name);
     }
 
-    /// Waits for the end; what it said on stderr comes with it.
+    /// Waits for the end; returns the status and the text of stderr.
     pub fn wait(mut self) -> (ExitStatus, String) {
         let status = self.running.wait();
         let stderr = self.stderr.take().expect("taken once").join().expect("stderr ends");
         (status, stderr)
     }
 
-    /// SIGTERM, and everything went well. Drop connections before: for those that do not end their
-    /// side the broker waits two seconds.
+    /// Sends SIGTERM and asserts a clean end; returns the text of stderr. Drop connections before: the
+    /// broker waits two seconds for connections whose clients do not end their side.
     pub fn stop(self) -> String {
         self.signal("TERM");
         let (status, stderr) = self.wait();
@@ -200,12 +200,12 @@ impl Broker {
         stderr
     }
 
-    /// Memory of the process that is really there.
+    /// Resident memory of the process.
     pub fn resident_bytes(&self) -> u64 {
         let path = format!("/proc/{}/status", self.running.child.id());
-        let status = std::fs::read_to_string(path).expect("it is running");
+        let status = std::fs::read_to_string(path).expect("a running process");
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        let kib = line.expect("every Linux tells it").trim().trim_end_matches(" kB");
+        let kib = line.expect("every Linux has this line").trim().trim_end_matches(" kB");
         kib.parse::<u64>().expect("a number") * 1_024
     }
 
@@ -218,13 +218,13 @@ impl Broker {
 
     /// Status and body of an admin page.
     pub fn get(&self, path: &str) -> (u16, String) {
-        let mut stream =
-            TcpStream::connect(self.metrics.expect("the pages are served")).expect("it listens");
+        let mut stream = TcpStream::connect(self.metrics.expect("the pages are served"))
+            .expect("the broker listens");
         stream.set_read_timeout(Some(PATIENCE)).expect("a socket option");
         let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n");
-        stream.write_all(request.as_bytes()).expect("it reads");
+        stream.write_all(request.as_bytes()).expect("the peer reads");
         let mut answer = String::new();
-        stream.read_to_string(&mut answer).expect("it answers");
+        stream.read_to_string(&mut answer).expect("the broker answers");
         let (head, body) = answer.split_once("\r\n\r\n").expect("a head and a body");
         let status = head.strip_prefix("HTTP/1.1 ").and_then(|rest| rest[..3].parse().ok());
         (status.expect("a status"), body.to_owned())
@@ -234,10 +234,10 @@ impl Broker {
     pub fn json(&self, path: &str) -> serde_json::Value {
         let (status, body) = self.get(path);
         assert_eq!(status, 200, "{path}: {body}");
-        serde_json::from_str(&body).expect("it is JSON")
+        serde_json::from_str(&body).expect("JSON")
     }
 
-    /// A metric, over all cores; `label` is part of its line, or empty.
+    /// The sum of a metric over all cores; `label` is part of its line, or empty.
     pub fn metric(&self, name: &str, label: &str) -> u64 {
         let page = self.page();
         let of_it = |line: &&str| {
@@ -252,15 +252,15 @@ impl Broker {
         values.iter().sum()
     }
 
-    /// Waits until a metric is what it must become.
+    /// Waits until a metric has the wanted value.
     pub fn wait_for_metric(&self, name: &str, label: &str, wanted: impl Fn(u64) -> bool) -> u64 {
-        let begun = Instant::now();
+        let start_time = Instant::now();
         loop {
             let found = self.metric(name, label);
             if wanted(found) {
                 return found;
             }
-            assert!(begun.elapsed() < PATIENCE, "{name} {label} stays {found}");
+            assert!(start_time.elapsed() < PATIENCE, "{name} {label} stays {found}");
             std::thread::sleep(Duration::from_millis(5));
         }
     }

@@ -1,7 +1,7 @@
 //! A raw BLIP/1 connection to a broker under test, and frames as lines of text.
 //!
-//! Used by `vectors` and `process`, which must see every frame as it comes: nothing here reconnects,
-//! batches or hides an answer. A read that takes longer than [`PATIENCE`] fails the test.
+//! Used by `vectors` and `process`, which must see every single frame: this connection neither
+//! reconnects nor batches nor hides an answer. A read that takes longer than [`PATIENCE`] fails the test.
 
 use std::collections::HashMap;
 use std::io::{ErrorKind, Read, Write};
@@ -16,7 +16,7 @@ use blipmq::protocol::{RequestId, SubscriptionId, encode};
 /// A HELLO without credentials.
 pub const HELLO: Hello<'static> = Hello { auth_kind: 0, client_name: "", user: "", password: "" };
 
-/// Time a broker may take for anything, on a machine that does much else.
+/// Time a broker may take for anything, on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A whole frame that a server sent.
@@ -39,7 +39,7 @@ impl Frame {
     }
 }
 
-/// Connects with a small receive buffer: soon full when it is not read.
+/// Connects with a small receive buffer: soon full when the client does not read.
 pub fn narrow(addr: SocketAddr) -> TcpStream {
     let socket =
         socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).expect("a socket");
@@ -48,7 +48,7 @@ pub fn narrow(addr: SocketAddr) -> TcpStream {
     socket.into()
 }
 
-/// Reads and writes wait for at most [`PATIENCE`]; what is written leaves at once.
+/// Sets timeouts of [`PATIENCE`] for reads and writes, and sends every write at once.
 pub fn be_patient(stream: &TcpStream) {
     stream.set_nodelay(true).expect("a socket option");
     stream.set_read_timeout(Some(PATIENCE)).expect("a socket option");
@@ -59,20 +59,20 @@ pub fn be_patient(stream: &TcpStream) {
 pub struct Wire {
     pub stream: TcpStream,
     buffer: Vec<u8>,
-    /// How much of `buffer` was handed out.
+    /// Bytes of `buffer` that were returned already.
     taken: usize,
-    /// The core that serves it, as WELCOME said.
+    /// The core that serves the connection, from WELCOME.
     pub core: u16,
     pings: u64,
 }
 
 impl Wire {
-    /// Connects, and says nothing.
+    /// Connects without HELLO.
     pub fn silent(addr: SocketAddr) -> Wire {
         Wire::over(TcpStream::connect(addr).expect("the broker listens"))
     }
 
-    /// Connects with a small receive buffer, and says nothing: soon full when it does not read.
+    /// Connects without HELLO, with a small receive buffer: soon full when the client does not read.
     pub fn narrow(addr: SocketAddr) -> Wire {
         Wire::over(narrow(addr))
     }
@@ -82,12 +82,12 @@ impl Wire {
         Wire { stream, buffer: Vec::new(), taken: 0, core: 0, pings: 0 }
     }
 
-    /// Connects and is welcomed.
+    /// Connects, and exchanges HELLO and WELCOME.
     pub fn connect(addr: SocketAddr) -> Wire {
         Wire::silent(addr).welcomed()
     }
 
-    /// Says HELLO and takes WELCOME.
+    /// Sends HELLO and reads WELCOME.
     pub fn welcomed(mut self) -> Wire {
         self.send(|out| encode::hello(out, &HELLO));
         let frame = self.expect();
@@ -145,7 +145,7 @@ impl Wire {
         self.next().expect("a frame was due, the broker closed")
     }
 
-    /// Subscribes and waits until that is in force.
+    /// Subscribes and waits until the subscription is active.
     pub fn subscribe(&mut self, subscription: u32, pattern: &str) {
         self.subscribe_with(subscription, pattern, 0, 0);
     }
@@ -163,7 +163,7 @@ impl Wire {
         assert_eq!(frame.decoded(), expected);
     }
 
-    /// Subscribes with any options and waits until that is in force.
+    /// Subscribes with any options and waits until the subscription is active.
     pub fn subscribe_to(&mut self, subscribe: &Subscribe<'_>) {
         self.send(|out| encode::subscribe(out, subscribe));
         let frame = self.expect();
@@ -176,13 +176,13 @@ impl Wire {
         self.stream.try_clone().expect("a socket can be shared")
     }
 
-    /// Ends the connection by a reset: the peer may lose what it was sent and did not read.
+    /// Ends the connection by a reset: the peer may lose bytes that it has not read.
     pub fn reset(self) {
         let socket = socket2::SockRef::from(&self.stream);
         socket.set_linger(Some(Duration::ZERO)).expect("a socket option");
     }
 
-    /// Opens a topic; returns its id, its next sequence and its owner.
+    /// Opens a topic; returns its id, its next sequence and its core.
     pub fn open(&mut self, request: u32, topic: &str) -> (u32, u64, u16) {
         self.send(|out| encode::open(out, RequestId(request), topic));
         let frame = self.expect();
@@ -209,7 +209,7 @@ impl Wire {
         self.send(|out| encode_messages(out, topic, 0, payloads));
     }
 
-    /// Returns when the broker has served everything sent before. Nothing else may come.
+    /// Returns when the broker has served everything sent before. No other frame may come.
     pub fn ping(&mut self) {
         self.pings += 1;
         let opaque = self.pings;
@@ -218,7 +218,7 @@ impl Wire {
         assert_eq!(frame.decoded(), ServerFrame::Pong { opaque });
     }
 
-    /// The code of the fatal ERROR that must come next, and then the end.
+    /// Returns the code of the fatal ERROR that must come next, followed by the end.
     pub fn expect_fatal(&mut self) -> u16 {
         let frame = self.expect();
         let code = match frame.decoded() {
@@ -232,7 +232,7 @@ impl Wire {
         code
     }
 
-    /// Says that nothing more is sent.
+    /// Ends the sending side of the connection.
     pub fn finish_writing(&mut self) {
         // A broker that has closed already is no failure of the client.
         let _ = self.stream.shutdown(Shutdown::Write);
@@ -253,7 +253,7 @@ pub fn encode_subscribe(
     encode::subscribe(out, &subscribe);
 }
 
-/// A live subscription with the server's defaults; callers change what differs.
+/// A live subscription with the defaults of the server; callers change single fields.
 pub fn wanting(subscription: u32, pattern: &str) -> Subscribe<'_> {
     Subscribe {
         subscription: SubscriptionId(subscription),
@@ -266,8 +266,8 @@ pub fn wanting(subscription: u32, pattern: &str) -> Subscribe<'_> {
     }
 }
 
-/// Appends a MESSAGES frame that wants an ACK.
-pub fn encode_asking(out: &mut Vec<u8>, topic: u32, publish_id: u64, payloads: &[&[u8]]) {
+/// Appends a MESSAGES frame that asks for an ACK.
+pub fn encode_with_ack(out: &mut Vec<u8>, topic: u32, publish_id: u64, payloads: &[&[u8]]) {
     let at = out.len();
     encode_messages(out, topic, 0, payloads);
     out[at + 5] = FLAG_ACK;
@@ -295,8 +295,8 @@ pub fn encode_messages(out: &mut Vec<u8>, topic: u32, ttl_ms: u32, payloads: &[&
     }
 }
 
-/// Frames as lines: what a server sent, with names for topic ids, and without what differs from
-/// one start of a broker to the next (ids, times, cores, texts), which is checked instead.
+/// Prints frames of a server as lines: with names for topic ids, and without the fields that differ from
+/// one start of a broker to the next (ids, times, cores, texts), which are checked instead.
 #[derive(Debug, Default)]
 pub struct Printer {
     topics: HashMap<u32, String>,

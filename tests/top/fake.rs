@@ -1,4 +1,4 @@
-//! A stand-in for the admin endpoint of a broker: answers what a test says, and notes what was asked.
+//! A fake of a broker's admin endpoint: gives the answers that a test sets, and records the requests.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
@@ -7,19 +7,19 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 
-/// A status and a body for a path, the query behind it.
+/// Maps a path, with its query, to an answer.
 type Answers = dyn Fn(&str) -> Reply + Send + Sync;
 
 pub enum Reply {
     Http(u16, String),
-    /// Byte for byte, whatever it is.
+    /// Bytes that are sent unchanged.
     Raw(Vec<u8>),
 }
 
-/// It listens until the process ends.
+/// A fake endpoint, which listens until the process ends.
 pub struct Fake {
     pub url: String,
-    /// First lines and headers of the requests, as they came.
+    /// The first lines and headers of all requests.
     requests: Arc<Mutex<Vec<String>>>,
     answers: Arc<Mutex<Arc<Answers>>>,
 }
@@ -27,14 +27,14 @@ pub struct Fake {
 impl Fake {
     pub fn start(answers: impl Fn(&str) -> Reply + Send + Sync + 'static) -> Fake {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let url = format!("http://{}", listener.local_addr().expect("it listens"));
+        let url = format!("http://{}", listener.local_addr().expect("a listening socket"));
         let requests = Arc::new(Mutex::new(Vec::new()));
         let answers: Arc<Mutex<Arc<Answers>>> = Arc::new(Mutex::new(Arc::new(answers)));
-        let (noted, current) = (requests.clone(), answers.clone());
+        let (recorded, current) = (requests.clone(), answers.clone());
         std::thread::spawn(move || {
             for stream in listener.incoming() {
-                // Whoever asked may be gone.
-                let _ = serve(stream.expect("connections come"), &noted, &current);
+                // An error is fine: the client may have disconnected.
+                let _ = serve(stream.expect("a connection"), &recorded, &current);
             }
         });
         Fake { url, requests, answers }
@@ -45,8 +45,8 @@ impl Fake {
         Fake::start(move |path| broker.answer(path))
     }
 
-    /// From now on.
-    pub fn answer(&self, answers: impl Fn(&str) -> Reply + Send + Sync + 'static) {
+    /// Replaces the answers.
+    pub fn set_answers(&self, answers: impl Fn(&str) -> Reply + Send + Sync + 'static) {
         *self.answers.lock().expect("no panic") = Arc::new(answers);
     }
 
@@ -57,14 +57,14 @@ impl Fake {
 
 fn serve(
     mut stream: TcpStream,
-    noted: &Mutex<Vec<String>>,
+    recorded: &Mutex<Vec<String>>,
     answers: &Mutex<Arc<Answers>>,
 ) -> std::io::Result<()> {
     let mut request = String::new();
     let mut lines = BufReader::new(&stream);
     while lines.read_line(&mut request)? > 2 {}
     let path = request.split(' ').nth(1).expect("a path").to_owned();
-    noted.lock().expect("no panic").push(request);
+    recorded.lock().expect("no panic").push(request);
     let answers = answers.lock().expect("no panic").clone();
     match answers(&path) {
         Reply::Raw(bytes) => stream.write_all(&bytes),
@@ -77,10 +77,10 @@ fn serve(
     }
 }
 
-/// Answers in the shape of the API. What it counts grows with every question for its cores.
+/// Answers in the format of the API, with counters that grow with every request for the cores.
 pub struct Broker {
     server_id: &'static str,
-    asked: Mutex<u64>,
+    polls: Mutex<u64>,
 }
 
 impl Default for Broker {
@@ -89,22 +89,22 @@ impl Default for Broker {
     }
 }
 
-/// Clears the screen, sets the title.
+/// A name that would clear the screen and set the title.
 pub const HOSTILE: &str = "orders.\u{1b}[2J\u{1b}]0;owned\u{7}";
 
 impl Broker {
-    /// Another id is another start.
+    /// Creates a broker with another id, as after a restart.
     pub fn with_id(server_id: &'static str) -> Broker {
-        Broker { server_id, asked: Mutex::default() }
+        Broker { server_id, polls: Mutex::default() }
     }
 
     pub fn answer(&self, path: &str) -> Reply {
         let value = match path.split('?').next().expect("a path") {
             "/api/v1/status" => self.status(),
             "/api/v1/cores" => {
-                let mut asked = self.asked.lock().expect("no panic");
-                *asked += 1;
-                cores(*asked)
+                let mut polls = self.polls.lock().expect("no panic");
+                *polls += 1;
+                cores(*polls)
             }
             "/api/v1/subscriptions" => list(subscription()),
             "/api/v1/topics" => list(json!({"topic": HOSTILE, "core": 0, "rate_per_second": 12.5,
@@ -139,35 +139,35 @@ impl Broker {
 }
 
 fn unix_seconds() -> f64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).expect("it is later").as_secs_f64()
+    SystemTime::now().duration_since(UNIX_EPOCH).expect("a time after 1970").as_secs_f64()
 }
 
-fn counters(asked: u64) -> Value {
-    json!({"published_messages": 1000 * asked, "published_bytes": 64_000 * asked,
-        "enqueued_messages": 0, "delivered_messages": 48_000 * asked,
-        "dropped_oldest_messages": 10 * asked, "dropped_new_messages": 0, "conflated_messages": 0,
+fn counters(polls: u64) -> Value {
+    json!({"published_messages": 1000 * polls, "published_bytes": 64_000 * polls,
+        "enqueued_messages": 0, "delivered_messages": 48_000 * polls,
+        "dropped_oldest_messages": 10 * polls, "dropped_new_messages": 0, "conflated_messages": 0,
         "expired_before_enqueue_messages": 0, "expired_in_queue_messages": 0,
         "dropped_disconnected_messages": 0, "refused_messages": 0,
         "refused_for_memory_messages": 0, "queue_overflows": 0, "publishers_blocked": 0,
-        "evicted_portions": 0, "flushes": 0, "flushed_bytes": 64_000 * asked, "errors_sent": 0,
+        "evicted_portions": 0, "flushes": 0, "flushed_bytes": 64_000 * polls, "errors_sent": 0,
         "logins_refused": 0, "no_responders": 0, "connections_opened": 3, "connections_closed": 0,
-        "mesh_letters_sent": asked, "mesh_full": 0, "turns": 900 * asked, "enters": 900 * asked,
+        "mesh_letters_sent": polls, "mesh_full": 0, "turns": 900 * polls, "enters": 900 * polls,
         "receive_buffer_shortages": 0})
 }
 
-fn cores(asked: u64) -> Value {
+fn cores(polls: u64) -> Value {
     let core = |core: u64| {
-        json!({"core": core, "cpu": core, "answered": true, "counters": counters(asked),
+        json!({"core": core, "cpu": core, "answered": true, "counters": counters(polls),
             "asleep_seconds": 0.0,
             "gauges": {"connections": 2, "nats_connections": 0, "subscriptions": 1, "topics": 1,
                 "blocked_topics": 0, "mesh_waiting_letters": 0, "receive_buffers_free": 9},
             "accept_to_send": {"upper_seconds": [0.001, 0.002, 0.004],
-                "counts": [0, 0, 100 * asked, 0], "sum_seconds": 0.3},
-            "send_messages": {"upper": [1, 64], "counts": [0, 10 * asked, 0],
-                "sum": 480 * asked},
+                "counts": [0, 0, 100 * polls, 0], "sum_seconds": 0.3},
+            "send_messages": {"upper": [1, 64], "counts": [0, 10 * polls, 0],
+                "sum": 480 * polls},
             "send_bytes": {"upper": [64], "counts": [0, 0], "sum": 0},
-            "enter_sends": {"upper": [1, 2, 4], "counts": [0, 0, 5 * asked, 0],
-                "sum": 15 * asked}})
+            "enter_sends": {"upper": [1, 2, 4], "counts": [0, 0, 5 * polls, 0],
+                "sum": 15 * polls}})
     };
     json!({"now_unix_seconds": unix_seconds(), "cores": [core(0), core(1)]})
 }

@@ -1,4 +1,4 @@
-//! `blipmq top` on a pseudo-terminal, and what its screen shows.
+//! Runs `blipmq top` on a pseudo-terminal and emulates its screen.
 
 use std::io::{Read, Write};
 use std::num::NonZero;
@@ -14,31 +14,31 @@ use rustix::termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize};
 use crate::support::running::Running;
 use crate::support::wire::PATIENCE;
 
-/// A program, and the terminal it believes to be on.
+/// A program and its pseudo-terminal.
 pub struct Session {
     pub running: Running,
     terminal: std::fs::File,
-    /// Its end of the terminal stays open, so that what it was left as can be seen.
+    /// The program's end of the terminal, kept open to inspect the terminal after the program's exit.
     slave: OwnedFd,
     output: Receiver<Vec<u8>>,
     screen: vt100::Parser,
-    /// Everything it has written.
+    /// All output of the program.
     pub written: Vec<u8>,
 }
 
 impl Session {
-    /// `setsid` makes it the terminal of a session of its own, as a login does; so nothing of the
-    /// terminal that the tests run on is seen.
+    /// Starts a program in a session of its own, by `setsid`, as a login does: so the program does not
+    /// see the terminal that the tests run on.
     pub fn start(command: &Command, columns: u16, rows: u16) -> Session {
         let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a pseudo-terminal");
-        grantpt(&master).expect("it is ours");
-        unlockpt(&master).expect("it is ours");
-        let path = ptsname(&master, Vec::new()).expect("it has a name");
+        grantpt(&master).expect("a pseudo-terminal of this process");
+        unlockpt(&master).expect("a pseudo-terminal of this process");
+        let path = ptsname(&master, Vec::new()).expect("a terminal name");
         let path = std::ffi::OsStr::from_bytes(path.to_bytes()).to_owned();
         let slave: OwnedFd =
-            std::fs::File::options().read(true).write(true).open(path).expect("it opens").into();
+            std::fs::File::options().read(true).write(true).open(path).expect("a terminal").into();
         let size = Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
-        tcsetwinsize(&master, size).expect("it has a size");
+        tcsetwinsize(&master, size).expect("a terminal size");
 
         let mut wrapped = Command::new("setsid");
         wrapped.arg("--ctty").arg(command.get_program()).args(command.get_args());
@@ -68,16 +68,16 @@ impl Session {
     }
 
     pub fn type_keys(&mut self, keys: &str) {
-        self.terminal.write_all(keys.as_bytes()).expect("it reads");
+        self.terminal.write_all(keys.as_bytes()).expect("a reader");
     }
 
     pub fn resize(&mut self, columns: u16, rows: u16) {
         let size = Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
         self.screen.screen_mut().set_size(some(rows), some(columns));
-        tcsetwinsize(&self.terminal, size).expect("it has a size");
+        tcsetwinsize(&self.terminal, size).expect("a terminal size");
     }
 
-    /// Waits until the screen shows what it must.
+    /// Waits until the screen shows a text.
     #[track_caller]
     pub fn wait_for(&mut self, expected: &str) {
         let begun = Instant::now();
@@ -95,30 +95,30 @@ impl Session {
         self.screen.screen().contents()
     }
 
-    /// Whether keys come as they are pressed, unseen.
+    /// Whether keys are read one by one, without echo.
     pub fn is_raw(&self) -> bool {
-        let modes = tcgetattr(&self.slave).expect("it is a terminal").local_modes;
+        let modes = tcgetattr(&self.slave).expect("a terminal").local_modes;
         !modes.contains(LocalModes::ICANON) && !modes.contains(LocalModes::ECHO)
     }
 
-    /// Waits for the end, and checks that the terminal was given back: the screen that was there
-    /// before, a cursor, lines and echo.
+    /// Waits for the exit, and asserts that the terminal was restored: main screen, cursor, line mode
+    /// and echo.
     #[track_caller]
     pub fn wait(&mut self) -> ExitStatus {
         let status = self.running.wait();
-        // All that it wrote before it ended is in the terminal by now.
+        // All output is in the terminal by now.
         let begun = Instant::now();
         while self.screen.screen().alternate_screen() || self.screen.screen().hide_cursor() {
-            assert!(begun.elapsed() < PATIENCE, "it keeps the screen:\n{}", self.text());
+            assert!(begun.elapsed() < PATIENCE, "the screen was not restored:\n{}", self.text());
             if let Ok(bytes) = self.output.recv_timeout(Duration::from_millis(100)) {
                 self.take(&bytes);
             }
         }
-        assert!(!self.is_raw(), "it keeps the keys");
+        assert!(!self.is_raw(), "raw mode was not reset");
         status
     }
 
-    pub fn is_on_another_screen(&self) -> bool {
+    pub fn is_on_alternate_screen(&self) -> bool {
         self.screen.screen().alternate_screen()
     }
 

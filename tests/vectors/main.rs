@@ -1,8 +1,8 @@
 //! The conformance vectors of BLIP/1: every row of `vectors/*.txt` against the broker without I/O,
 //! with its bytes in one read and split at every byte, and against the real binary over TCP.
 //!
-//! The files are for authors of other clients and brokers too; what they need is at the head of
-//! `protocol.txt`.
+//! The files are also meant for authors of other clients and brokers; the head of `protocol.txt` describes
+//! the notation.
 
 mod rows;
 #[path = "../support/mod.rs"]
@@ -12,23 +12,25 @@ use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
-use blipmq::broker::{Action, Broker, Cluster, ConnectionId, Now, Peer};
+use blipmq::broker::port::InMemory;
+use blipmq::broker::turn::turn;
+use blipmq::broker::{Broker, Cluster, ConnectionId, Now, Peer, Slot};
 use blipmq::config::Settings;
 use blipmq::protocol::{CoreId, decode, encode};
 use rows::{Expected, Row, Send};
 use support::running;
 use support::wire::{Frame, Printer, Wire};
 
-/// Who it is changes nothing here.
+/// The rows do not depend on the peer.
 const PEER: Peer = Peer {
-    protocol: blipmq::broker::Wire::Blip,
+    protocol: blipmq::broker::Protocol::Blip,
     address: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 1),
 };
 
 /// Rows with more bytes than this are not split at every byte.
 const SPLIT_BYTES_MAX: usize = 512;
 
-/// Rows, and the configuration of the broker they are played against.
+/// Rows, and the configuration of the broker for them.
 struct Suite {
     config: String,
     rows: Vec<Row>,
@@ -37,7 +39,7 @@ struct Suite {
 fn suites() -> [Suite; 2] {
     let files =
         [include_str!("protocol.txt"), include_str!("malformed.txt"), include_str!("refused.txt")];
-    // Macros are said once, at the head of the first.
+    // All macros are defined at the head of the first file.
     let rows = rows::parse(&files.concat());
     let auth = include_str!("auth.txt");
     let config = auth.lines().filter_map(|line| line.strip_prefix("#!"));
@@ -51,23 +53,23 @@ fn suites() -> [Suite; 2] {
 /// Every row, each with the settings of its broker.
 fn all_rows() -> impl Iterator<Item = (Arc<Settings>, Row)> {
     suites().into_iter().flat_map(|suite| {
-        let settings = Settings::parse("auth.txt", &suite.config).expect("it is a configuration");
+        let settings = Settings::parse("auth.txt", &suite.config).expect("a valid configuration");
         let settings = Arc::new(settings);
         suite.rows.into_iter().map(move |row| (settings.clone(), row))
     })
 }
 
-/// Something that plays the broker's part.
+/// The broker under test.
 trait Server {
     fn send(&mut self, send: &Send);
-    /// The client sends no more.
+    /// Ends the sending side of a connection.
     fn finish(&mut self, connection: u8);
-    /// At least so many lines of a connection, and all there are if that can be known.
+    /// Returns at least `count` lines of a connection, and all lines if the end can be known.
     fn lines(&mut self, connection: u8, count: usize) -> Vec<String>;
     fn id_of(&self, topic: &str) -> u32;
 }
 
-/// Plays a row. `split` cuts the bytes of one read into more.
+/// Plays a row. `split` cuts the bytes of one read into several reads.
 fn play(row: &Row, server: &mut impl Server, split: impl Fn(Vec<u8>) -> Vec<Vec<u8>>) {
     let mut open = BTreeMap::new();
     for (number, stage) in row.stages.iter().enumerate() {
@@ -80,9 +82,9 @@ fn play(row: &Row, server: &mut impl Server, split: impl Fn(Vec<u8>) -> Vec<Vec<
             }
         }
         for (&connection, open) in &mut open {
-            let of_it = |expected: &&Expected| expected.connection == connection;
+            let is_own = |expected: &&Expected| expected.connection == connection;
             let mut expected: Vec<&str> =
-                stage.expected.iter().filter(of_it).map(|line| line.line.as_str()).collect();
+                stage.expected.iter().filter(is_own).map(|line| line.line.as_str()).collect();
             if expected.last() == Some(&"waits") {
                 expected.pop();
                 compare(&place, &expected, &server.lines(connection, expected.len()));
@@ -104,13 +106,13 @@ fn play(row: &Row, server: &mut impl Server, split: impl Fn(Vec<u8>) -> Vec<Vec<
     }
 }
 
-/// Lines sorted into those that keep an order of their own: deliveries, answers that the core of
-/// the connection gives itself, and answers that other cores may have a part in, in any order.
+/// Lines sorted by their order: deliveries, answers of the connection's own core, and answers that may
+/// need other cores and so come in any order.
 #[derive(Debug, PartialEq, Eq)]
 struct Sorted {
     deliveries: Vec<String>,
-    at_once: Vec<String>,
-    in_time: Vec<String>,
+    own_answers: Vec<String>,
+    shared_answers: Vec<String>,
 }
 
 impl Sorted {
@@ -120,17 +122,17 @@ impl Sorted {
             .iter()
             .cloned()
             .partition(|line| begins(line, &["MESSAGES ", "GAP ", "TOPIC request=0 "]));
-        let (mut in_time, at_once): (Vec<_>, Vec<_>) = answers
+        let (mut shared_answers, own_answers): (Vec<_>, Vec<_>) = answers
             .into_iter()
             .partition(|line| begins(line, &["TOPIC ", "SUBSCRIBED ", "UNSUBSCRIBED "]));
-        in_time.sort();
-        Sorted { deliveries, at_once, in_time }
+        shared_answers.sort();
+        Sorted { deliveries, own_answers, shared_answers }
     }
 }
 
 #[track_caller]
 fn compare(place: &str, expected: &[&str], got: &[String]) {
-    // Of WELCOME only what the row names.
+    // A row may name WELCOME without its fields.
     let shortened = |line: &String| match line.starts_with("WELCOME ") {
         true if expected.contains(&"WELCOME") => "WELCOME".to_owned(),
         _ => line.clone(),
@@ -145,18 +147,18 @@ fn compare(place: &str, expected: &[&str], got: &[String]) {
     let message = got.iter().position(|line| line.starts_with("MESSAGES"));
     let subscribed = got.iter().position(|line| line.starts_with("SUBSCRIBED"));
     if let (Some(message), Some(subscribed)) = (message, subscribed) {
-        assert!(subscribed < message, "{place}: SUBSCRIBED comes before what it brings");
+        assert!(subscribed < message, "{place}: SUBSCRIBED comes before its messages");
     }
 }
 
 // --- the broker without I/O ---
 
-/// One core, no sockets; its time is a counter.
+/// A broker of one core without sockets, whose time is a counter.
 struct Solo {
     broker: Broker,
     turns: u64,
     connections: HashMap<u8, Output>,
-    /// Ids are the same for all connections.
+    /// Topic ids, which are the same for all connections.
     topics: HashMap<String, u32>,
 }
 
@@ -165,7 +167,7 @@ struct Output {
     bytes: Vec<u8>,
     printer: Printer,
     closed: bool,
-    told_closed: bool,
+    close_reported: bool,
 }
 
 impl Solo {
@@ -185,7 +187,7 @@ impl Solo {
     }
 
     fn id(connection: u8) -> ConnectionId {
-        ConnectionId { slot: u32::from(connection), generation: 0 }
+        ConnectionId { slot: Slot(u32::from(connection)), generation: 0 }
     }
 
     fn connect(&mut self, connection: u8) {
@@ -197,38 +199,27 @@ impl Solo {
     }
 
     fn output(&mut self, connection: ConnectionId) -> &mut Output {
-        self.connections.get_mut(&(connection.slot as u8)).expect("it is connected")
+        self.connections.get_mut(&(connection.slot.0 as u8)).expect("a connected connection")
     }
 
-    /// Turns until there is nothing left to do.
+    /// Runs turns until there is nothing left to do.
     fn run(&mut self) {
         loop {
             self.turns += 1;
             let now = self.now();
-            let mut busy = self.broker.take_in(now);
-            let mut in_flight = Vec::new();
-            while let Some(connection) = self.broker.next_ready() {
-                let mut gathered = Vec::new();
-                self.broker.gather(now, connection, &mut gathered);
-                if !gathered.is_empty() {
-                    in_flight.push(connection);
-                }
-                for bytes in gathered {
-                    self.output(connection).bytes.extend_from_slice(&bytes);
-                }
-            }
-            for connection in in_flight {
+            let mut port = InMemory::default();
+            let mut busy = turn(&mut self.broker, now, &mut port);
+            for (connection, ranges) in port.sends {
                 busy = true;
+                self.output(connection).bytes.extend(ranges.concat());
                 self.broker.sent(now, connection);
             }
-            for action in self.broker.take_actions().collect::<Vec<_>>() {
+            for (connection, last) in port.closes {
                 busy = true;
-                if let Action::Close(connection, last) = action {
-                    let output = self.output(connection);
-                    output.bytes.extend_from_slice(&last);
-                    output.closed = true;
-                    self.broker.closed(connection);
-                }
+                let output = self.output(connection);
+                output.bytes.extend_from_slice(&last);
+                output.closed = true;
+                self.broker.closed(connection);
             }
             if !busy {
                 return;
@@ -242,7 +233,7 @@ impl Server for Solo {
         self.connect(send.connection);
         let connection = Solo::id(send.connection);
         if !self.output(connection).closed {
-            assert!(self.broker.wants_input(), "everything before was served");
+            assert!(self.broker.wants_input(), "all earlier bytes were read");
             self.broker.received(self.now(), connection, &send.bytes);
             self.run();
         }
@@ -261,16 +252,16 @@ impl Server for Solo {
         let mut rest = &bytes[..];
         while !rest.is_empty() {
             let frame = decode::next_frame(rest, u32::MAX).expect("a legal length");
-            let frame = frame.expect("what was sent are whole frames");
+            let frame = frame.expect("the broker sends whole frames");
             let frame_len = frame.len();
             lines.push(output.printer.print(&Frame(frame.to_vec())));
             rest = &rest[frame_len..];
         }
-        if output.closed && !output.told_closed {
-            output.told_closed = true;
+        if output.closed && !output.close_reported {
+            output.close_reported = true;
             lines.push("close".to_owned());
         }
-        self.note_topics();
+        self.learn_topics();
         lines
     }
 
@@ -280,7 +271,7 @@ impl Server for Solo {
 }
 
 impl Solo {
-    fn note_topics(&mut self) {
+    fn learn_topics(&mut self) {
         for output in self.connections.values() {
             self.topics.extend(output.printer.topics().map(|(id, name)| (name.to_owned(), id)));
         }
@@ -288,16 +279,16 @@ impl Solo {
 }
 
 #[test]
-fn broker_without_io_answers_every_row_as_it_must() {
+fn the_broker_without_io_answers_every_row() {
     for (settings, row) in all_rows() {
         play(&row, &mut Solo::new(&settings), |bytes| vec![bytes]);
     }
 }
 
 /// Goal: the answers do not depend on where reads split the bytes.
-/// Method: every row that is short enough, cut in two at every byte, and into single bytes.
+/// Method: every short row, cut in two at every byte, and into single bytes.
 #[test]
-fn broker_without_io_answers_every_row_the_same_however_its_bytes_are_split() {
+fn the_broker_without_io_answers_every_row_wherever_reads_split_it() {
     let mut rows_split = 0;
     for (settings, row) in all_rows() {
         let stages = row.stages.iter().map(|stage| stage.sends(|_| 0));
@@ -321,7 +312,7 @@ fn broker_without_io_answers_every_row_the_same_however_its_bytes_are_split() {
 
 // --- the real binary ---
 
-/// One row's connections to a running broker.
+/// The connections of one row to a running broker.
 struct Tcp<'a> {
     broker: &'a running::Broker,
     connections: HashMap<u8, (Wire, Printer)>,
@@ -338,11 +329,11 @@ impl Server for Tcp<'_> {
     }
 
     fn finish(&mut self, connection: u8) {
-        self.connections.get_mut(&connection).expect("it is connected").0.finish_writing();
+        self.connections.get_mut(&connection).expect("an open connection").0.finish_writing();
     }
 
     fn lines(&mut self, connection: u8, count: usize) -> Vec<String> {
-        let (wire, printer) = self.connections.get_mut(&connection).expect("it is connected");
+        let (wire, printer) = self.connections.get_mut(&connection).expect("an open connection");
         let mut lines = Vec::new();
         while lines.len() < count {
             match wire.next() {
@@ -363,7 +354,7 @@ impl Server for Tcp<'_> {
     }
 }
 
-fn real_broker_answers_every_row(count: usize) {
+fn assert_answers_every_row(count: usize) {
     let Some(cores) = running::cores(count) else { return };
     for suite in suites() {
         let broker = running::Broker::start_with(&cores, &suite.config);
@@ -379,11 +370,11 @@ fn real_broker_answers_every_row(count: usize) {
 }
 
 #[test]
-fn real_broker_on_one_core_answers_every_row_as_it_must() {
-    real_broker_answers_every_row(1);
+fn the_real_broker_answers_every_row_on_one_core() {
+    assert_answers_every_row(1);
 }
 
 #[test]
-fn real_broker_on_two_cores_answers_every_row_as_it_must() {
-    real_broker_answers_every_row(2);
+fn the_real_broker_answers_every_row_on_two_cores() {
+    assert_answers_every_row(2);
 }

@@ -1,5 +1,5 @@
-//! Rows of the vector files: text to bytes to send and lines to expect. `protocol.txt` begins with
-//! the description of the notation.
+//! Rows of the vector files: from text to the bytes to send and the lines to expect. `protocol.txt` begins
+//! with the description of the notation.
 
 use std::collections::HashMap;
 
@@ -10,10 +10,10 @@ pub struct Row {
     pub stages: Vec<Stage>,
 }
 
-/// What is sent, and what must have come before the next stage is.
+/// Bytes to send, and the lines that must come before the next stage.
 #[derive(Debug, Clone)]
 pub struct Stage {
-    /// Macros are expanded; only topic ids are open.
+    /// Tokens with expanded macros; only topic ids are unknown.
     tokens: Vec<String>,
     pub expected: Vec<Expected>,
 }
@@ -25,7 +25,7 @@ pub struct Expected {
     pub line: String,
 }
 
-/// Bytes that the broker gets in one read.
+/// Bytes that the broker receives in one read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Send {
     pub connection: u8,
@@ -44,7 +44,7 @@ pub fn parse(text: &str) -> Vec<Row> {
             continue;
         }
         let row = parse_row(&macros, &logical);
-        assert!(rows.iter().all(|other| other.name != row.name), "{} is there twice", row.name);
+        assert!(rows.iter().all(|other| other.name != row.name), "there are two rows {}", row.name);
         rows.push(row);
     }
     rows
@@ -167,7 +167,7 @@ impl Stage {
     }
 }
 
-/// `KIND`, `KIND.FLAGS` or `KIND.FLAGS.COUNT`; the length is put in later.
+/// The header of `KIND`, `KIND.FLAGS` or `KIND.FLAGS.COUNT`; the length is filled in later.
 fn frame_header(head: &str) -> [u8; 8] {
     let mut parts = head.split('.');
     let mut byte = || parts.next().map(|part| u8::from_str_radix(part, 16).expect("a hex byte"));

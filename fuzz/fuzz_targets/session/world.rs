@@ -5,11 +5,10 @@ use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
-use blipmq::broker::letter::{LANES, Letter};
-use blipmq::broker::notice::Notice;
+use blipmq::broker::mesh::{LANES, Message};
 use blipmq::broker::port::Port;
 use blipmq::broker::turn::turn;
-use blipmq::broker::{Broker, Cluster, ConnectionId, Now, Peer, Wire};
+use blipmq::broker::{Broker, Cluster, ConnectionId, Notice, Now, Peer, Protocol, Slot};
 use blipmq::config::{OverflowPolicy, Settings};
 use blipmq::protocol::CoreId;
 use blipmq::protocol::decode::Hello;
@@ -21,7 +20,7 @@ use crate::reader::Reader;
 
 /// Who it is changes nothing here.
 const PEER: Peer =
-    Peer { protocol: Wire::Blip, address: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 1) };
+    Peer { protocol: Protocol::Blip, address: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 1) };
 
 /// Turns after which a broker that still finds something to do is thought to spin.
 const TURNS_MAX: u32 = 20_000;
@@ -31,7 +30,7 @@ const TIMEOUT_NS: u64 = 20_000_000_000;
 pub struct World {
     cores: Vec<Core>,
     /// By `(from * cores + to) * LANES + lane`.
-    mesh: Vec<VecDeque<Letter>>,
+    mesh: Vec<VecDeque<Message>>,
     letters_max: usize,
     connections: Vec<Connection>,
     monotonic_ns: u64,
@@ -98,7 +97,7 @@ impl World {
         };
         for number in 0..1 + usize::from(is_set(1)) {
             let core = number % usize::from(cores);
-            let id = ConnectionId { slot: number as u32, generation: 3 };
+            let id = ConnectionId { slot: Slot(number as u32), generation: 3 };
             let now = world.now();
             world.cores[core].broker.connected(now, id, PEER, !is_set(7));
             world.connections.push(Connection {
@@ -296,7 +295,7 @@ impl World {
 struct Outside<'a> {
     core: usize,
     cores: usize,
-    mesh: &'a mut [VecDeque<Letter>],
+    mesh: &'a mut [VecDeque<Message>],
     letters_max: usize,
     connections: &'a mut [Connection],
     was_used: bool,
@@ -305,12 +304,12 @@ struct Outside<'a> {
 impl Outside<'_> {
     fn connection(&mut self, id: ConnectionId) -> &mut Connection {
         self.was_used = true;
-        let connection = &mut self.connections[id.slot as usize];
+        let connection = &mut self.connections[id.slot.index()];
         assert!(connection.id == id && connection.core == self.core && !connection.gone);
         connection
     }
 
-    fn lane(&mut self, from: usize, to: usize, lane: usize) -> &mut VecDeque<Letter> {
+    fn lane(&mut self, from: usize, to: usize, lane: usize) -> &mut VecDeque<Message> {
         assert!(from != to, "a core does not write to itself");
         &mut self.mesh[(from * self.cores + to) * LANES + lane]
     }
@@ -337,7 +336,7 @@ impl Port for Outside<'_> {
         connection.closing = Some(last.to_vec());
     }
 
-    fn try_send(&mut self, to: CoreId, lane: usize, message: Letter) -> Result<(), Letter> {
+    fn try_send(&mut self, to: CoreId, lane: usize, message: Message) -> Result<(), Message> {
         let (core, letters_max) = (self.core, self.letters_max);
         let lane = self.lane(core, to.0.into(), lane);
         if lane.len() >= letters_max {
@@ -348,7 +347,7 @@ impl Port for Outside<'_> {
         Ok(())
     }
 
-    fn try_recv(&mut self, from: CoreId, lane: usize) -> Option<Letter> {
+    fn try_recv(&mut self, from: CoreId, lane: usize) -> Option<Message> {
         let core = self.core;
         let message = self.lane(from.0.into(), core, lane).pop_front()?;
         self.was_used = true;

@@ -4,13 +4,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::{ConnectionsBy, Found, Key, List, SubscriptionsBy, TopicsBy};
-use crate::broker::groups::GroupQueue;
-use crate::broker::overflow::Lost;
-use crate::broker::queue::{Bounds, Queue};
-use crate::broker::session::{Paused, Phase, Session, Traffic};
-use crate::broker::subscriptions::{self, Subscription, SubscriptionIndex};
-use crate::broker::topic::Topic;
-use crate::broker::{Broker, ConnectionId, Now, Wire};
+use crate::broker::connections::{Connection, Hold, Phase, Traffic};
+use crate::broker::delivery::overflow::Lost;
+use crate::broker::delivery::queue::{Bounds, Queue};
+use crate::broker::delivery::{self, GroupQueue, Subscription, SubscriptionIndex};
+use crate::broker::topics::Topic;
+use crate::broker::{Broker, ConnectionId, Now, Protocol, Slot};
 use crate::config::OverflowPolicy;
 use crate::protocol::CoreId;
 
@@ -35,13 +34,13 @@ pub struct ConnectionRow {
     /// Where it comes from.
     pub address: SocketAddr,
     /// What it speaks.
-    pub protocol: Wire,
-    /// As INFO calls a NATS client.
-    pub nats_client_id: Option<u64>,
+    pub protocol: Protocol,
+    /// The number that its protocol calls the client by, if it has one.
+    pub client_number: Option<u64>,
     /// How far it is.
     pub phase: Phase,
-    /// Why it is not read.
-    pub paused: Option<Paused>,
+    /// Why its input is held.
+    pub held_for: Option<Hold>,
     /// How long ago it came, in nanoseconds.
     pub age_ns: u64,
     /// Its subscriptions.
@@ -60,7 +59,7 @@ pub enum State {
     /// Not all cores know it.
     Joining,
     /// It gets messages.
-    InForce,
+    Active,
     /// It gets no more, and what is queued still goes out.
     Ending,
 }
@@ -71,7 +70,7 @@ pub struct SubscriptionRow {
     /// The core it is on.
     pub core: CoreId,
     /// Its connection, and where that comes from.
-    pub connection: Option<(ConnectionId, SocketAddr, Wire)>,
+    pub connection: Option<(ConnectionId, SocketAddr, Protocol)>,
     /// As its client calls it; nothing for a group.
     pub name: String,
     /// What it asks for.
@@ -107,10 +106,10 @@ pub struct TopicRow {
     pub published_messages: u64,
     /// Frame bytes of those.
     pub published_bytes: u64,
-    /// Messages kept for replay.
-    pub kept_messages: u64,
+    /// Messages retained for replay.
+    pub retained_messages: u64,
     /// Frame bytes of those.
-    pub kept_bytes: u64,
+    pub retained_bytes: u64,
     /// Its publishers wait for a subscriber.
     pub blocked: bool,
     /// How long ago its last message came, in nanoseconds; nothing if none did.
@@ -132,13 +131,6 @@ pub struct Queued {
 enum Either<'a> {
     Subscription(&'a Subscription),
     Group(GroupQueue<'a>),
-}
-
-fn subscriptions_of(session: &Session) -> usize {
-    match &session.nats {
-        Some(nats) => nats.sids.len(),
-        None => session.subscriptions.len(),
-    }
 }
 
 impl Queued {
@@ -166,12 +158,9 @@ impl Broker {
     /// Places to look at for a list; not all of them have something.
     pub(super) fn places(&self, list: List) -> usize {
         match list {
-            List::Connections(_) => self.sessions.slots(),
-            List::Subscriptions(_) => self.subscriptions.slots() + self.groups.slots(),
-            List::Topics(_) => {
-                let longest = self.shards.iter().map(|shard| shard.topics_len()).max();
-                longest.unwrap_or(0) * self.shards.len()
-            }
+            List::Connections(_) => self.connections.table().len(),
+            List::Subscriptions(_) => self.delivery.places() + self.delivery.group_places(),
+            List::Topics(_) => self.topics.places(),
         }
     }
 
@@ -179,18 +168,23 @@ impl Broker {
     pub(super) fn key_of(&self, now: Now, list: List, place: usize) -> Option<(Key, u64)> {
         let (number, key) = match list {
             List::Connections(by) => {
-                let (connection, session) = self.sessions.at(place)?;
+                let (id, connection) = self.connections.table().at(Slot(place as u32))?;
+                let queued = || self.queued_for(id.slot, now);
                 let key = match by {
-                    ConnectionsBy::QueuedBytes => self.queued_for(session, now).bytes,
-                    ConnectionsBy::QueuedMessages => self.queued_for(session, now).messages,
-                    ConnectionsBy::Lag => self.queued_for(session, now).lag_ns,
-                    ConnectionsBy::Dropped => session.lost_messages,
-                    ConnectionsBy::Published => session.traffic.published_messages,
-                    ConnectionsBy::Delivered => session.traffic.delivered_messages,
-                    ConnectionsBy::Subscriptions => subscriptions_of(session) as u64,
-                    ConnectionsBy::Age => now.monotonic_ns.saturating_sub(session.connected_ns),
+                    ConnectionsBy::QueuedBytes => queued().bytes,
+                    ConnectionsBy::QueuedMessages => queued().messages,
+                    ConnectionsBy::Lag => queued().lag_ns,
+                    ConnectionsBy::Dropped => self.delivery.lost_of(id.slot),
+                    ConnectionsBy::Published => connection.traffic().published_messages,
+                    ConnectionsBy::Delivered => connection.traffic().delivered_messages,
+                    ConnectionsBy::Subscriptions => {
+                        self.frontends.describe(&self.delivery, id.slot).0 as u64
+                    }
+                    ConnectionsBy::Age => {
+                        now.monotonic_ns.saturating_sub(connection.connected_ns())
+                    }
                 };
-                (u64::from(connection.generation), key)
+                (u64::from(id.generation), key)
             }
             List::Subscriptions(by) => {
                 let (number, queue, lost, delivered) = match self.subscription_or_group(place)? {
@@ -209,7 +203,7 @@ impl Broker {
                 (number, key)
             }
             List::Topics(by) => {
-                let topic = self.topic_at(place)?;
+                let topic = self.topics.at(place)?;
                 let key = match by {
                     TopicsBy::Rate => (topic.rate.per_second(now.monotonic_ns) * 1e3) as u64,
                     TopicsBy::Published => topic.published_messages(),
@@ -226,11 +220,12 @@ impl Broker {
     pub(super) fn row_of(&self, now: Now, list: List, found: Found) -> Option<Row> {
         Some(match list {
             List::Connections(_) => {
-                let (connection, session) = self.sessions.at(found.place)?;
-                if u64::from(connection.generation) != found.number {
+                let slot = Slot(found.place as u32);
+                let (id, connection) = self.connections.table().at(slot)?;
+                if u64::from(id.generation) != found.number {
                     return None;
                 }
-                Row::Connection(self.connection_row(now, connection, session))
+                Row::Connection(self.connection_row(now, id, connection))
             }
             List::Subscriptions(_) => match self.subscription_or_group(found.place)? {
                 Either::Subscription(subscription) if subscription.number != found.number => {
@@ -241,56 +236,53 @@ impl Broker {
                 }
                 Either::Group(group) => Row::Subscription(self.group_row(now, &group)),
             },
-            List::Topics(_) => Row::Topic(self.topic_row(now, self.topic_at(found.place)?)),
+            List::Topics(_) => Row::Topic(self.topic_row(now, self.topics.at(found.place)?)),
         })
     }
 
-    fn connection_row(
-        &self,
-        now: Now,
-        connection: ConnectionId,
-        session: &Session,
-    ) -> ConnectionRow {
+    fn connection_row(&self, now: Now, id: ConnectionId, of: &Connection) -> ConnectionRow {
+        let (subscriptions, client_number) = self.frontends.describe(&self.delivery, id.slot);
         ConnectionRow {
             core: self.core,
-            connection,
-            address: session.peer.address,
-            protocol: session.peer.protocol,
-            nats_client_id: session.nats.as_ref().map(|nats| nats.client_id),
-            phase: session.phase,
-            paused: session.paused,
-            age_ns: now.monotonic_ns.saturating_sub(session.connected_ns),
-            subscriptions: subscriptions_of(session),
-            queued: self.queued_for(session, now),
-            traffic: session.traffic,
-            dropped_messages: session.lost_messages,
+            connection: id,
+            address: of.address(),
+            protocol: self.frontends.protocol(id.slot),
+            client_number,
+            phase: of.phase(),
+            held_for: of.held_for(),
+            age_ns: now.monotonic_ns.saturating_sub(of.connected_ns()),
+            subscriptions,
+            queued: self.queued_for(id.slot, now),
+            traffic: of.traffic(),
+            dropped_messages: self.delivery.lost_of(id.slot),
         }
     }
 
     fn subscription_row(&self, now: Now, subscription: &Subscription) -> Option<SubscriptionRow> {
-        let (connection, session) = self.sessions.at(subscription.slot as usize)?;
+        let slot = subscription.connection.slot;
+        let (id, connection) = self.connections.table().at(slot)?;
         let state = match subscription.state {
-            subscriptions::State::Joining => State::Joining,
-            subscriptions::State::InForce => State::InForce,
-            subscriptions::State::Ending | subscriptions::State::Closing => State::Ending,
+            delivery::State::Joining => State::Joining,
+            delivery::State::Active => State::Active,
+            delivery::State::Ending | delivery::State::Closing => State::Ending,
         };
-        let name = match &subscription.sid {
-            Some(sid) => String::from_utf8_lossy(sid).into_owned(),
+        let name = match &subscription.name {
+            Some(name) => String::from_utf8_lossy(name).into_owned(),
             None => subscription.id.0.to_string(),
         };
         Some(SubscriptionRow {
             core: self.core,
-            connection: Some((connection, session.peer.address, session.peer.protocol)),
+            connection: Some((id, connection.address(), self.frontends.protocol(slot))),
             name,
             pattern: subscription.pattern.clone(),
-            group: subscription.group.as_ref().map(|name| name.group.clone()),
+            group: subscription.group().map(|name| name.group.clone()),
             policy: subscription.policy,
             state,
             queued: Queued::of(&subscription.queue, now),
             bounds: subscription.bounds,
             delivered_messages: subscription.delivered_messages,
             lost: subscription.lost,
-            holds_up_topics: subscription.blocks.len(),
+            holds_up_topics: subscription.blocked_topics(),
         })
     }
 
@@ -303,7 +295,7 @@ impl Broker {
             pattern: group.pattern.clone(),
             group: Some(group.group.clone()),
             policy: group.policy,
-            state: if group.in_force { State::InForce } else { State::Joining },
+            state: if group.is_active { State::Active } else { State::Joining },
             queued: Queued::of(group.queue, now),
             bounds: Bounds {
                 messages_max: queues.subscriber_capacity,
@@ -323,32 +315,26 @@ impl Broker {
             rate_per_second: topic.rate.per_second(now.monotonic_ns),
             published_messages: topic.published_messages(),
             published_bytes: topic.published_bytes,
-            kept_messages: topic.log.messages(),
-            kept_bytes: topic.log.bytes(),
-            blocked: topic.blocked_by > 0,
+            retained_messages: topic.log.messages(),
+            retained_bytes: topic.log.bytes(),
+            blocked: self.topics.is_blocked(topic.name.id),
             idle_ns: has_messages.then(|| now.monotonic_ns.saturating_sub(topic.last_message_ns)),
         }
     }
 
     /// What all queues of a connection hold: those with nothing to send are not looked at.
-    fn queued_for(&self, session: &Session, now: Now) -> Queued {
-        let listed = session.to_send.iter().filter_map(|index| self.subscriptions.at(*index));
-        listed.map(|one| Queued::of(&one.queue, now)).fold(Queued::default(), Queued::and)
+    fn queued_for(&self, slot: Slot, now: Now) -> Queued {
+        let queued = self.delivery.queued_of(slot);
+        queued.map(|one| Queued::of(&one.queue, now)).fold(Queued::default(), Queued::and)
     }
 
     fn subscription_or_group(&self, place: usize) -> Option<Either<'_>> {
-        let slots = self.subscriptions.slots();
-        match place.checked_sub(slots) {
+        match place.checked_sub(self.delivery.places()) {
             None => {
-                let subscription = self.subscriptions.at(SubscriptionIndex(place as u32))?;
+                let subscription = self.delivery.at(SubscriptionIndex(place as u32))?;
                 Some(Either::Subscription(subscription))
             }
-            Some(place) => self.groups.queue_at(place).map(Either::Group),
+            Some(place) => self.delivery.group_at(place).map(Either::Group),
         }
-    }
-
-    fn topic_at(&self, place: usize) -> Option<&Topic> {
-        let shards = self.shards.len();
-        self.shards[place % shards].topic_at(place / shards)
     }
 }

@@ -4,12 +4,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::*;
-use crate::broker::{Cluster, ConnectionId, Peer, Wire};
+use crate::broker::{Cluster, ConnectionId, Peer, Protocol, Slot};
 use crate::config::Settings;
 use crate::protocol::CoreId;
 
 const PEER: Peer = Peer {
-    protocol: Wire::Nats,
+    protocol: Protocol::Nats,
     address: SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 5),
 };
 
@@ -34,7 +34,7 @@ impl Driven {
     }
 
     fn connect(&mut self, slot: u32) -> ConnectionId {
-        let connection = ConnectionId { slot, generation: 7 };
+        let connection = ConnectionId { slot: Slot(slot), generation: 7 };
         self.broker.connected(self.now, connection, PEER, true);
         self.say(connection, "CONNECT {\"verbose\":false,\"pedantic\":false}\r\n");
         connection
@@ -48,9 +48,11 @@ impl Driven {
     /// Hands everybody who has something queued one send, which stays under way.
     fn send(&mut self) -> Vec<ConnectionId> {
         let mut sent = Vec::new();
-        while let Some(connection) = self.broker.next_ready() {
+        while let Some(connection) = self.broker.connections.next_ready() {
             let mut out = Vec::new();
-            self.broker.gather(self.now, connection, &mut out);
+            let (frontends, mut doors) = self.broker.open_doors(self.now);
+            frontends.gather(&mut doors, connection.slot, &mut out);
+            self.broker.carry_out(self.now);
             if !out.is_empty() {
                 sent.push(connection);
             }
@@ -99,7 +101,7 @@ fn a_stalled_subscriber_shows_what_it_has_queued_how_old_that_is_and_what_it_los
     assert_eq!(lags, [4_000, 0]);
     let row = &rows[0];
     assert_eq!((row.name.as_str(), &*row.pattern, row.queued.messages), ("9", "a.>", 2));
-    assert_eq!(row.connection, Some((slow, PEER.address, Wire::Nats)));
+    assert_eq!(row.connection, Some((slow, PEER.address, Protocol::Nats)));
     assert_eq!((row.lost.overflow_oldest, row.lost.messages(), row.bounds.messages_max), (1, 1, 2));
     assert_eq!((row.delivered_messages, rows[1].delivered_messages), (0, 2));
 
@@ -107,7 +109,7 @@ fn a_stalled_subscriber_shows_what_it_has_queued_how_old_that_is_and_what_it_los
     assert_eq!((answer.total, answer.rows.len()), (2, 2));
     let Row::Connection(row) = &answer.rows[0].row else { panic!("{answer:?}") };
     assert_eq!((row.connection, row.dropped_messages, row.queued.messages), (slow, 1, 2));
-    assert_eq!((row.subscriptions, row.nats_client_id, row.age_ns), (1, Some(2), 4_999));
+    assert_eq!((row.subscriptions, row.client_number, row.age_ns), (1, Some(2), 4_999));
     let Row::Connection(row) = &answer.rows[1].row else { panic!("{answer:?}") };
     assert_eq!((row.connection, row.traffic.published_messages), (fast, 3));
     assert!(row.traffic.published_bytes >= 6, "{row:?}");
@@ -158,8 +160,8 @@ fn topics_are_listed_with_what_they_had_and_keep() {
     assert_eq!(names(TopicsBy::Rate, false, 10), ["c", "b", "a"]);
     let answer = driven.rows(List::Topics(TopicsBy::Published), false, 1);
     let Row::Topic(row) = &answer.rows[0].row else { panic!("{answer:?}") };
-    assert_eq!((row.published_messages, row.kept_messages), (3, 3));
-    assert_eq!((row.published_bytes, row.idle_ns), (row.kept_bytes, Some(1_000_000_000)));
+    assert_eq!((row.published_messages, row.retained_messages), (3, 3));
+    assert_eq!((row.published_bytes, row.idle_ns), (row.retained_bytes, Some(1_000_000_000)));
     assert!((row.rate_per_second - 3.0).abs() < 1e-6);
 }
 
@@ -205,7 +207,7 @@ fn what_has_gone_before_its_row_was_written_is_left_out() {
     driven.broker.ended(driven.now, goes);
     driven.broker.closed(goes);
     // Another one in its place is not taken for it.
-    driven.broker.connected(driven.now, ConnectionId { slot: 1, generation: 8 }, PEER, true);
+    driven.broker.connected(driven.now, ConnectionId { slot: Slot(1), generation: 8 }, PEER, true);
     while !driven.broker.inspect(driven.now, &mut inspection) {}
     let rows = inspection.into_answer().rows;
     assert_eq!(rows.len(), 1);

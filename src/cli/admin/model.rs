@@ -1,5 +1,5 @@
-//! What the admin API answers, as types. Fields that this version does not know are skipped, so a
-//! newer broker can be read; a missing one is an error that names it.
+//! The answers of the admin API, as types. Unknown fields are skipped, so that answers of a newer
+//! broker can be read; a missing field is an error that names the field.
 //!
 //! Called by `admin`. Read by `top` and `reload`.
 
@@ -8,8 +8,8 @@ use std::ops::Deref;
 
 use serde::{Deserialize, Deserializer};
 
-/// Text that is safe on a terminal: what was a control character, or turns or hides the text beside
-/// it, is written as an escape such as `\u{1b}`.
+/// Text that is safe on a terminal: control characters, and characters that reverse or hide the text
+/// beside them, are replaced by escapes such as `\u{1b}`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct Printable(String);
 
@@ -30,8 +30,8 @@ impl Printable {
     }
 }
 
-/// Control characters, line separators, and what has no width: marks of direction, joiners, fillers,
-/// variation selectors, tags.
+/// Whether a character is a control character, a line separator, or a character without width: a
+/// direction mark, joiner, filler, variation selector or tag.
 fn is_hostile(character: char) -> bool {
     character.is_control()
         || matches!(
@@ -85,7 +85,7 @@ impl<'de> Deserialize<'de> for Printable {
 pub struct Status {
     pub name: Printable,
     pub version: Printable,
-    /// Another one after each start.
+    /// Different after each start of the broker.
     pub server_id: Printable,
     pub pid: u32,
     pub state: Printable,
@@ -95,13 +95,13 @@ pub struct Status {
     pub shards: u64,
     pub process: Process,
     pub limits: Vec<Limit>,
-    /// Since the start.
+    /// Since the start of the broker.
     pub latency: Latency,
 }
 
-/// The part of the status that tells of the configuration.
+/// The part of the status about the configuration.
 #[derive(Debug, Clone, Deserialize)]
-pub struct Configured {
+pub struct ConfigurationStatus {
     pub pid: u32,
     pub configuration: Configuration,
 }
@@ -109,12 +109,12 @@ pub struct Configured {
 #[derive(Debug, Clone, Deserialize)]
 pub struct Configuration {
     pub reloads: u64,
-    pub last_reload: Option<Reload>,
+    pub last_reload: Option<ReloadResult>,
 }
 
-/// What came of a reload.
+/// The result of a reload.
 #[derive(Debug, Clone, Deserialize)]
-pub struct Reload {
+pub struct ReloadResult {
     pub number: u64,
     pub outcome: Printable,
     pub applied: Vec<Printable>,
@@ -147,7 +147,7 @@ pub struct Limit {
     pub key: Printable,
 }
 
-/// Nothing before the first message.
+/// Percentiles from accept to send; `None` before the first message.
 #[derive(Debug, Clone, Default, Deserialize)]
 pub struct Latency {
     pub p50_seconds: Option<f64>,
@@ -164,8 +164,8 @@ pub struct Cores {
 }
 
 impl Cores {
-    /// What no type says: every histogram has one count more than bounds, and the same bounds on all
-    /// cores, so that they can be summed.
+    /// Checks what the types do not guarantee: every histogram has one count more than bounds, and
+    /// the same bounds on all cores, so that histograms can be summed.
     pub fn check(&self) -> Result<(), String> {
         for core in &self.cores {
             let first = &self.cores[0];
@@ -183,7 +183,7 @@ impl Cores {
                     ));
                 }
                 if histogram.upper != first.upper {
-                    return Err(format!("{name} of core {} has bounds of its own", core.core));
+                    return Err(format!("{name} of core {} has different bounds", core.core));
                 }
             }
         }
@@ -195,7 +195,7 @@ impl Cores {
 pub struct Core {
     pub core: u32,
     pub cpu: u32,
-    /// Whether it answered within the broker's patience. Counters are read without asking it.
+    /// Whether the core answered in time. The broker reads counters without asking the core.
     pub answered: bool,
     pub counters: Counters,
     pub asleep_seconds: f64,
@@ -205,7 +205,7 @@ pub struct Core {
     pub enter_sends: Histogram,
 }
 
-/// What a core has counted since the start.
+/// The counters of a core since the start of the broker.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 pub struct Counters {
     pub published_messages: u64,
@@ -240,24 +240,24 @@ pub struct Gauges {
     pub mesh_waiting_letters: u64,
 }
 
-/// How often a value was in which range; not cumulative.
+/// The number of values in each range; not cumulative.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 pub struct Histogram {
-    /// The highest value of each bucket, rising.
+    /// The upper bound of each bucket, in ascending order.
     #[serde(alias = "upper_seconds")]
     pub upper: Vec<f64>,
-    /// One per bound, and one above the last.
+    /// One count per bound, and one for values above the last bound.
     pub counts: Vec<u64>,
     #[serde(alias = "sum_seconds")]
     pub sum: f64,
 }
 
-/// A part of a list.
+/// A range of a list.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Page<Row> {
     pub total: u64,
     pub offset: u64,
-    /// Cores whose rows are not among these.
+    /// Cores whose rows are missing because they did not answer.
     pub unanswered_cores: Vec<u32>,
     pub rows: Vec<Row>,
 }
@@ -303,7 +303,7 @@ pub struct Subscription {
     pub holds_up_topics: u64,
 }
 
-/// What a subscription lost, by reason.
+/// The messages that a subscription missed, by reason.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Dropped {
     pub overflow_oldest: u64,
@@ -330,7 +330,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_that_steers_a_terminal_is_printable() {
+    fn control_and_hiding_characters_are_escaped() {
         let hostile = "a\x1b]0;owned\x07\u{9b}2J\r\n\u{202e}b\u{200b}";
         let shown = Printable::new(hostile);
         assert_eq!(&*shown, "a\\u{1b}]0;owned\\u{7}\\u{9b}2J\\r\\n\\u{202e}b\\u{200b}");
@@ -339,8 +339,8 @@ mod tests {
     }
 
     #[test]
-    fn text_is_made_printable_where_it_is_read() {
-        let text: Printable = serde_json::from_str(r#""a\u001b[2J""#).expect("it is a string");
+    fn text_is_escaped_when_it_is_deserialized() {
+        let text: Printable = serde_json::from_str(r#""a\u001b[2J""#).expect("a JSON string");
         assert_eq!(&*text, "a\\u{1b}[2J");
     }
 
@@ -367,9 +367,9 @@ mod tests {
         let good = core(histogram(&[1.0, 2.0], &[0, 0, 0]));
         assert_eq!(cores(vec![good.clone(), good.clone()]).check(), Ok(()));
         let short = core(histogram(&[1.0, 2.0], &[0, 0]));
-        let told = cores(vec![short]).check().unwrap_err();
-        assert_eq!(told, "accept_to_send of core 3 has 2 counts for 2 bounds");
+        let error = cores(vec![short]).check().unwrap_err();
+        assert_eq!(error, "accept_to_send of core 3 has 2 counts for 2 bounds");
         let other = core(histogram(&[1.0, 3.0], &[0, 0, 0]));
-        assert!(cores(vec![good, other]).check().unwrap_err().contains("bounds of its own"));
+        assert!(cores(vec![good, other]).check().unwrap_err().contains("different bounds"));
     }
 }

@@ -1,6 +1,6 @@
-//! BLIP/1 for the generator: the library's frames, with a shorter way for messages.
+//! BLIP/1 for the generator: the library's frames, with a fast path for messages.
 //!
-//! Called by `codec`, and by `connect` for what opens a connection. Next: `blipmq::protocol`.
+//! Called by `codec`. Next on the path: `blipmq::protocol`.
 
 use blipmq::limits::{FRAME_HEADER_LEN, MESSAGES_HEADER_LEN, RECORD_HEADER_LEN};
 use blipmq::protocol::decode::{self, ServerFrame};
@@ -8,30 +8,30 @@ use blipmq::protocol::frame::RECORD_HAS_HEADERS;
 use blipmq::protocol::messages::Header;
 use blipmq::protocol::{Kind, encode};
 
-use super::codec::{Answer, Envelope, Sink, shown};
+use super::codec::{Answer, Envelope, Sink, describe_unexpected};
 
-/// Longer frames are no frames but another protocol: no broker sends more than it was sent.
+/// A longer frame must be another protocol: the generator never sends that much.
 const FRAME_LEN_MAX: usize = 1 << 30;
 
-pub fn read(bytes: &[u8], sink: &mut impl Sink) -> Result<usize, String> {
+pub fn decode_frames(bytes: &[u8], sink: &mut impl Sink) -> Result<usize, String> {
     let mut rest = bytes;
     while let Some(frame_len) = rest.first_chunk::<4>() {
         let frame_len = u32::from_le_bytes(*frame_len) as usize;
         if !(FRAME_HEADER_LEN..=FRAME_LEN_MAX).contains(&frame_len) {
-            return Err(format!("what came is no BLIP/1 frame: {}", shown(rest)));
+            return Err(format!("received no BLIP/1 frame: {}", describe_unexpected(rest)));
         }
         let Some((frame, behind)) = rest.split_at_checked(frame_len) else { break };
         if frame[4] == Kind::Messages as u8 {
-            messages(frame, sink)?;
+            read_messages(frame, sink)?;
         } else {
-            other(frame, sink)?;
+            read_other(frame, sink)?;
         }
         rest = behind;
     }
     Ok(bytes.len() - rest.len())
 }
 
-fn messages(frame: &[u8], sink: &mut impl Sink) -> Result<(), String> {
+fn read_messages(frame: &[u8], sink: &mut impl Sink) -> Result<(), String> {
     let bad = || format!("a MESSAGES frame of {} bytes is malformed", frame.len());
     let count = u16::from_le_bytes([frame[6], frame[7]]);
     let mut rest = frame.get(MESSAGES_HEADER_LEN..).ok_or_else(bad)?;
@@ -39,7 +39,9 @@ fn messages(frame: &[u8], sink: &mut impl Sink) -> Result<(), String> {
         let (len, behind) = rest.split_first_chunk::<RECORD_HEADER_LEN>().ok_or_else(bad)?;
         let len = u32::from_le_bytes(*len);
         if len & RECORD_HAS_HEADERS != 0 {
-            return Err("a message has headers, and none was published with any".to_owned());
+            return Err(
+                "received a message with headers, but none was published with headers".to_owned()
+            );
         }
         let (payload, behind) = behind.split_at_checked(len as usize).ok_or_else(bad)?;
         sink.message(payload);
@@ -48,9 +50,10 @@ fn messages(frame: &[u8], sink: &mut impl Sink) -> Result<(), String> {
     if rest.is_empty() { Ok(()) } else { Err(bad()) }
 }
 
-fn other(frame: &[u8], sink: &mut impl Sink) -> Result<(), String> {
-    let decoded = decode::server_frame(frame)
-        .map_err(|reject| format!("what came is no BLIP/1 frame: {}; {reject}", shown(frame)))?;
+fn read_other(frame: &[u8], sink: &mut impl Sink) -> Result<(), String> {
+    let decoded = decode::server_frame(frame).map_err(|reject| {
+        format!("received no BLIP/1 frame: {}; {reject}", describe_unexpected(frame))
+    })?;
     match decoded {
         ServerFrame::Welcome(_) => sink.answer(Answer::Greeting),
         ServerFrame::Topic { request, topic, .. } => {
@@ -66,17 +69,17 @@ fn other(frame: &[u8], sink: &mut impl Sink) -> Result<(), String> {
             sink.reply(&pong);
         }
         ServerFrame::Error { code, text, .. } => {
-            return Err(format!("the broker says: {code} {text}"));
+            return Err(format!("the broker answered: error {code}: {text}"));
         }
         ServerFrame::Goodbye { reason } => {
-            return Err(format!("the broker says goodbye: {reason}"));
+            return Err(format!("the broker sent GOODBYE: {reason}"));
         }
         ServerFrame::Unsubscribed { .. } | ServerFrame::Messages(_) => {}
     }
     Ok(())
 }
 
-/// A MESSAGES frame around `batch` records.
+/// Builds a MESSAGES frame around `batch` records.
 pub fn envelope(topic_id: u32, payload_len: usize, batch: usize) -> Envelope {
     let records_len = batch * (RECORD_HEADER_LEN + payload_len);
     let header = Header {
@@ -101,12 +104,12 @@ pub fn envelope(topic_id: u32, payload_len: usize, batch: usize) -> Envelope {
 mod tests {
     use blipmq::protocol::{CoreId, GapReason, RequestId, Sequence, SubscriptionId, TopicId};
 
-    use super::super::codec::tests::{assert_heard, published, refusal};
+    use super::super::codec::tests::{assert_decoded, published, refusal};
     use super::super::target::Protocol;
     use super::*;
 
     #[test]
-    fn frames_are_heard_wherever_they_are_cut() {
+    fn frames_are_decoded_wherever_reads_split_them() {
         let mut bytes = Vec::new();
         encode::topic(&mut bytes, RequestId(3), TopicId(9), Sequence(1), CoreId(0), "a");
         encode::subscribed(&mut bytes, SubscriptionId(1));
@@ -124,13 +127,13 @@ mod tests {
             "gap 12",
             "reply \\x10\\x00\\x00\\x00\\x06\\x00\\x00\\x00\\x01\\x00\\x00\\x00\\x00\\x00\\x00\\x00",
         ];
-        assert_heard(Protocol::Blip, &bytes, &expected);
+        assert_decoded(Protocol::Blip, &bytes, &expected);
     }
 
     #[test]
-    fn what_is_published_is_a_legal_frame() {
+    fn published_frames_are_valid() {
         let frame = published(&envelope(9, 2, 2), &[b"m1", b"m2"]);
-        let decoded = decode::client_frame(&frame, 2).expect("a legal frame");
+        let decoded = decode::client_frame(&frame, 2).expect("a valid frame");
         assert!(matches!(decoded, decode::ClientFrame::Messages(header) if header.count == 2));
     }
 

@@ -1,44 +1,44 @@
-//! The protocols as one: what comes of received bytes, and what a message to publish looks like.
+//! The protocols behind one interface: decoding of received bytes, encoding of published messages.
 //!
-//! Called by `connect` and `worker`. Next on the path: `blip`, `nats` and `redis`, a file each.
+//! Called by `connect` and `publisher`. Next on the path: `blip`, `nats` and `redis`.
 //!
 //! # Always true
-//! - Only whole units are consumed; what is left is handed in again with more behind it. So the
-//!   result does not depend on where reads split the bytes.
-//! - A message that arrives is not copied, and nothing is allocated for it.
+//! - Only whole units are consumed; the caller passes the rest again with more bytes behind it. So
+//!   the result does not depend on where reads split the bytes.
+//! - A received message is not copied and causes no allocation.
 
 use super::target::Protocol;
 use super::{blip, nats, redis};
 
-/// Takes what was found in received bytes.
+/// Receives the decoded units.
 pub trait Sink {
     fn message(&mut self, payload: &[u8]);
-    /// The broker says that it dropped so many.
+    /// Receives a report of the broker that it dropped messages.
     fn gap(&mut self, messages: u64);
     fn answer(&mut self, answer: Answer);
-    /// Bytes to be sent on the same connection.
+    /// Receives bytes that must be sent on the same connection.
     fn reply(&mut self, bytes: &[u8]);
 }
 
-/// What a broker says beside messages.
+/// An answer of a broker, other than a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Answer {
     /// WELCOME or INFO.
     Greeting,
-    /// A login was right.
+    /// The login was accepted.
     LoggedIn,
-    /// The id of a topic that was opened.
+    /// A topic was opened and got an id.
     Topic {
         request: u32,
         id: u32,
     },
     Subscribed,
     Pong,
-    /// A message was taken.
+    /// A message was accepted.
     Published,
 }
 
-/// One connection's side that reads.
+/// The decoder of one connection.
 #[derive(Debug)]
 pub enum Codec {
     Blip,
@@ -49,20 +49,20 @@ pub enum Codec {
 impl Codec {
     pub fn new(protocol: Protocol) -> Codec {
         match protocol {
-            // The mirror knows nothing of frames: subscribers get what publishers wrote.
+            // A mirror has no frames of its own: subscribers receive the publishers' bytes.
             Protocol::Blip | Protocol::Raw => Codec::Blip,
             Protocol::Nats => Codec::Nats(nats::Reader::default()),
             Protocol::Redis => Codec::Redis(redis::Reader::default()),
         }
     }
 
-    /// Hands whole units to `sink`; the number of bytes they had. An error is what the broker
-    /// complained of, or bytes of another protocol.
-    pub fn read(&mut self, bytes: &[u8], sink: &mut impl Sink) -> Result<usize, String> {
+    /// Passes whole units to `sink` and returns their length in bytes. An error is one that the
+    /// broker sent, or says that the bytes belong to another protocol.
+    pub fn decode(&mut self, bytes: &[u8], sink: &mut impl Sink) -> Result<usize, String> {
         match self {
-            Codec::Blip => blip::read(bytes, sink),
-            Codec::Nats(reader) => reader.read(bytes, sink),
-            Codec::Redis(reader) => reader.read(bytes, sink),
+            Codec::Blip => blip::decode_frames(bytes, sink),
+            Codec::Nats(reader) => reader.decode(bytes, sink),
+            Codec::Redis(reader) => reader.decode(bytes, sink),
         }
     }
 }
@@ -76,7 +76,8 @@ pub struct Envelope {
 }
 
 impl Envelope {
-    /// For `batch` payloads of `payload_len` bytes to a topic; brokers other than ours take one.
+    /// Builds the envelope for `batch` payloads of `payload_len` bytes to a topic. Only BLIP/1 takes
+    /// more than one payload.
     pub fn new(
         protocol: Protocol,
         topic: &str,
@@ -91,13 +92,14 @@ impl Envelope {
         }
     }
 
-    pub fn bytes(&self, payload_len: usize, batch: usize) -> usize {
+    /// Returns the length of a whole publish.
+    pub fn publish_len(&self, payload_len: usize, batch: usize) -> usize {
         self.before.len() + self.after.len() + batch * (self.before_each.len() + payload_len)
     }
 }
 
-/// The first bytes of something unexpected, for an error, and what they may be.
-pub fn shown(bytes: &[u8]) -> String {
+/// Quotes the first bytes of an unexpected unit, and guesses its protocol.
+pub fn describe_unexpected(bytes: &[u8]) -> String {
     let first = bytes[..bytes.len().min(24)].escape_ascii();
     let guess = match bytes {
         [b'I', b'N', b'F', b'O', b' ', ..] => ", which is NATS: use nats://",
@@ -112,11 +114,11 @@ pub fn shown(bytes: &[u8]) -> String {
 pub mod tests {
     use super::*;
 
-    /// Everything that came, in words.
+    /// Records everything decoded, as text.
     #[derive(Debug, Default, PartialEq, Eq)]
-    pub struct Heard(pub Vec<String>);
+    pub struct Recorder(pub Vec<String>);
 
-    impl Sink for Heard {
+    impl Sink for Recorder {
         fn message(&mut self, payload: &[u8]) {
             self.0.push(format!("message {}", payload.escape_ascii()));
         }
@@ -131,28 +133,28 @@ pub mod tests {
         }
     }
 
-    /// Feeds `bytes` in two parts, split at every place, and in single bytes.
-    pub fn assert_heard(protocol: Protocol, bytes: &[u8], expected: &[&str]) {
+    /// Decodes `bytes` in two parts, split at every position, and in single bytes.
+    pub fn assert_decoded(protocol: Protocol, bytes: &[u8], expected: &[&str]) {
         for cut in 0..=bytes.len() {
-            let (mut codec, mut heard) = (Codec::new(protocol), Heard::default());
-            let consumed = codec.read(&bytes[..cut], &mut heard).expect("legal bytes");
+            let (mut codec, mut recorder) = (Codec::new(protocol), Recorder::default());
+            let consumed = codec.decode(&bytes[..cut], &mut recorder).expect("legal bytes");
             assert!(consumed <= cut);
-            let rest = codec.read(&bytes[consumed..], &mut heard).expect("legal bytes");
+            let rest = codec.decode(&bytes[consumed..], &mut recorder).expect("legal bytes");
             assert_eq!(consumed + rest, bytes.len(), "cut at {cut}");
-            assert_eq!(heard.0, expected, "cut at {cut}");
+            assert_eq!(recorder.0, expected, "cut at {cut}");
         }
-        let (mut codec, mut heard, mut from) = (Codec::new(protocol), Heard::default(), 0);
+        let (mut codec, mut recorder, mut from) = (Codec::new(protocol), Recorder::default(), 0);
         for to in 0..=bytes.len() {
-            from += codec.read(&bytes[from..to], &mut heard).expect("legal bytes");
+            from += codec.decode(&bytes[from..to], &mut recorder).expect("legal bytes");
         }
-        assert_eq!(heard.0, expected, "in single bytes");
+        assert_eq!(recorder.0, expected, "in single bytes");
     }
 
     pub fn refusal(protocol: Protocol, bytes: &[u8]) -> String {
-        Codec::new(protocol).read(bytes, &mut Heard::default()).expect_err("it is refused")
+        Codec::new(protocol).decode(bytes, &mut Recorder::default()).expect_err("an error")
     }
 
-    /// A whole publish, as a worker writes it.
+    /// Encodes a whole publish, as a publisher does.
     pub fn published(envelope: &Envelope, payloads: &[&[u8]]) -> Vec<u8> {
         let mut out = envelope.before.clone();
         for payload in payloads {
@@ -160,7 +162,7 @@ pub mod tests {
             out.extend_from_slice(payload);
         }
         out.extend_from_slice(&envelope.after);
-        assert_eq!(out.len(), envelope.bytes(payloads[0].len(), payloads.len()));
+        assert_eq!(out.len(), envelope.publish_len(payloads[0].len(), payloads.len()));
         out
     }
 }

@@ -1,11 +1,11 @@
-//! A connection from nothing to where it may publish or has subscribed, and its reads after that.
+//! Opens a connection, up to its login and subscriptions, and reads from it.
 //!
-//! Called by `round` and `idle` before anything is measured; the reads by `worker`. Next on the
-//! path: `codec`.
+//! Called by `connections` and `idle` before the measurement; `worker` reads. Next on the path:
+//! `codec`.
 //!
 //! # Always true
-//! - When a connection is open its subscriptions are in force: the broker said so.
-//! - Once open it never blocks.
+//! - The subscriptions of an open connection are active: the broker has confirmed them.
+//! - Reads and writes on an open connection never block.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
@@ -18,14 +18,14 @@ use super::codec::{Answer, Codec, Sink};
 use super::target::{Login, Protocol, Target};
 use super::{nats, redis};
 
-/// Time a broker may take for each answer before the start.
-const PATIENCE: Duration = Duration::from_secs(5);
-/// Requests written before answers are read: neither side's buffers get full.
-const REQUESTS_AT_ONCE: usize = 256;
-/// Bytes of a mirror's greeting, which it sends back.
+/// The time limit for each answer while a connection is opened.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+/// Requests sent before their answers are read: few enough that no socket buffer fills up.
+const REQUEST_BATCH: usize = 256;
+/// The length of a mirror's greeting, which the mirror sends back.
 pub const RAW_GREETING_LEN: usize = 8;
 
-/// What a connection is for.
+/// The purpose of a connection.
 #[derive(Debug, Clone, Copy)]
 pub enum Role<'a> {
     Publish(&'a [String]),
@@ -38,43 +38,43 @@ pub enum Role<'a> {
 pub struct Connection {
     pub stream: TcpStream,
     codec: Codec,
-    /// The begin of a unit whose end has not come.
+    /// The start of a unit whose end has not been received yet.
     carry: Vec<u8>,
 }
 
-/// A role byte, three of nothing, and the topic's number.
+/// Encodes a mirror's greeting: the role, three zero bytes, and the number of the topic.
 pub fn raw_greeting(role: u8, topic: &str) -> [u8; RAW_GREETING_LEN] {
-    // Topics have names here and numbers there; FNV-1a makes one of the other.
+    // A mirror knows topics by number: the FNV-1a hash of the name.
     let mix = |hash: u32, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193);
     let number = topic.bytes().fold(0x811c_9dc5, mix);
     let [a, b, c, d] = number.to_le_bytes();
     [role, 0, 0, 0, a, b, c, d]
 }
 
-/// The bytes the largest unit may have, and so the least a read buffer must hold.
+/// Returns the size of a read buffer for units of up to `unit_len` bytes.
 pub fn buffer_len(unit_len: usize) -> usize {
-    // Four, so that what is carried over is a small part of what is read.
+    // Room for four units, so that the carried-over bytes are a small part of each read.
     (4 * (unit_len + 512)).max(256 * 1_024)
 }
 
 impl Connection {
-    /// Connects and does all its protocol wants; with the ids of the topics to publish to, which
-    /// other protocols than BLIP/1 have none of.
+    /// Connects, logs in and subscribes. Returns the connection and the ids of the topics to publish
+    /// to; the ids are 0 in protocols without topic ids.
     pub fn open(target: &Target, role: Role<'_>) -> Result<(Connection, Vec<u32>), String> {
         let stream = connect(target)?;
         let codec = Codec::new(target.protocol);
-        let mut opening = Opening {
+        let mut handshake = Handshake {
             target,
             connection: Connection { stream, codec, carry: Vec::new() },
-            heard: Heard::default(),
+            answers: Answers::default(),
         };
         match target.protocol {
-            Protocol::Blip => opening.blip(role)?,
-            Protocol::Nats => opening.nats(role)?,
-            Protocol::Redis => opening.redis(role)?,
-            Protocol::Raw => opening.raw(role)?,
+            Protocol::Blip => handshake.blip(role)?,
+            Protocol::Nats => handshake.nats(role)?,
+            Protocol::Redis => handshake.redis(role)?,
+            Protocol::Raw => handshake.raw(role)?,
         }
-        let Opening { connection, heard, .. } = opening;
+        let Handshake { connection, answers, .. } = handshake;
         let nonblocking = connection
             .stream
             .set_read_timeout(None)
@@ -86,7 +86,7 @@ impl Connection {
             _ => 0,
         };
         let mut ids = vec![0; topics];
-        for (request, id) in heard.topics {
+        for (request, id) in answers.topics {
             if let Some(slot) = ids.get_mut((request as usize).wrapping_sub(1)) {
                 *slot = id;
             }
@@ -94,13 +94,12 @@ impl Connection {
         Ok((connection, ids))
     }
 
-    /// Reads once, behind what was carried over; `None` if nothing is there.
+    /// Reads once into `buffer`, behind the carried-over bytes. Returns the number of bytes in
+    /// `buffer`, or `None` if nothing was received.
     pub fn read(&mut self, buffer: &mut [u8]) -> Result<Option<usize>, String> {
         let carried = self.carry.len();
         if carried >= buffer.len() {
-            return Err(format!(
-                "more than {carried} bytes came that are no message published here"
-            ));
+            return Err(format!("received more than {carried} bytes that do not form a message"));
         }
         buffer[..carried].copy_from_slice(&self.carry);
         match self.stream.read(&mut buffer[carried..]) {
@@ -115,9 +114,9 @@ impl Connection {
         }
     }
 
-    /// Hands out what [`read`](Self::read) put into a buffer.
-    pub fn take(&mut self, bytes: &[u8], sink: &mut impl Sink) -> Result<(), String> {
-        let consumed = self.codec.read(bytes, sink)?;
+    /// Decodes the bytes that [`read`](Self::read) put into a buffer.
+    pub fn decode(&mut self, bytes: &[u8], sink: &mut impl Sink) -> Result<(), String> {
+        let consumed = self.codec.decode(bytes, sink)?;
         self.carry.clear();
         self.carry.extend_from_slice(&bytes[consumed..]);
         Ok(())
@@ -131,11 +130,11 @@ fn connect(target: &Target) -> Result<TcpStream, String> {
         Protocol::Nats | Protocol::Redis => "start the broker, or check the address",
     };
     let cannot = |error| format!("cannot connect to {target}: {error}; {start}");
-    let mut last = std::io::Error::new(ErrorKind::NotFound, "the name has no address");
+    let mut last = std::io::Error::new(ErrorKind::NotFound, "the host name has no address");
     for address in target.addr.to_socket_addrs().map_err(cannot)? {
-        let connected = TcpStream::connect_timeout(&address, PATIENCE).and_then(|stream| {
+        let connected = TcpStream::connect_timeout(&address, ANSWER_TIMEOUT).and_then(|stream| {
             stream.set_nodelay(true)?;
-            stream.set_write_timeout(Some(PATIENCE))?;
+            stream.set_write_timeout(Some(ANSWER_TIMEOUT))?;
             Ok(stream)
         });
         match connected {
@@ -144,21 +143,21 @@ fn connect(target: &Target) -> Result<TcpStream, String> {
         }
     }
     if last.raw_os_error() == Some(rustix::io::Errno::MFILE.raw_os_error()) {
-        return Err(format!("{target}: {last}; take fewer connections, or raise `ulimit -n`"));
+        return Err(format!("{target}: {last}; use fewer connections, or raise `ulimit -n`"));
     }
     Err(cannot(last))
 }
 
-/// A connection whose answers are awaited one after the other.
-struct Opening<'a> {
+/// A connection being opened.
+struct Handshake<'a> {
     target: &'a Target,
     connection: Connection,
-    heard: Heard,
+    answers: Answers,
 }
 
-/// Answers that came.
+/// The answers received so far.
 #[derive(Default)]
-struct Heard {
+struct Answers {
     greetings: usize,
     logins: usize,
     pongs: usize,
@@ -167,7 +166,7 @@ struct Heard {
     replies: Vec<u8>,
 }
 
-impl Sink for Heard {
+impl Sink for Answers {
     fn message(&mut self, _: &[u8]) {}
     fn gap(&mut self, _: u64) {}
     fn answer(&mut self, answer: Answer) {
@@ -185,33 +184,34 @@ impl Sink for Heard {
     }
 }
 
-impl Opening<'_> {
+impl Handshake<'_> {
     fn send(&mut self, bytes: &[u8]) -> Result<(), String> {
         let sent = self.connection.stream.write_all(bytes);
         sent.map_err(|error| format!("{}: the connection is lost: {error}", self.target))
     }
 
-    /// Reads until it is so.
-    fn wait(&mut self, what: &str, done: impl Fn(&Heard) -> bool) -> Result<(), String> {
+    /// Reads until `done` holds for the answers. `what` names the awaited answer in errors.
+    fn wait_for(&mut self, what: &str, done: impl Fn(&Answers) -> bool) -> Result<(), String> {
         let mut buffer = vec![0; buffer_len(0)];
         let begun = Instant::now();
-        while !done(&self.heard) {
-            let left = PATIENCE.saturating_sub(begun.elapsed());
+        while !done(&self.answers) {
+            let left = ANSWER_TIMEOUT.saturating_sub(begun.elapsed());
             let target = self.target;
-            let in_vain = || {
-                let scheme = target.protocol.scheme();
-                format!("{target}: no {what} came within 5 s; is it {scheme} that is spoken there?")
-            };
             if left.is_zero() {
-                return Err(in_vain());
+                let (seconds, scheme) = (ANSWER_TIMEOUT.as_secs(), target.protocol.scheme());
+                return Err(format!(
+                    "{target}: no {what} within {seconds} s; does the server speak {scheme}?"
+                ));
             }
-            let named = |error| format!("{target}: {error}; it came while {what} was awaited");
+            let describe_error = |error| format!("{target}: {error}, while waiting for {what}");
             let timeout = self.connection.stream.set_read_timeout(Some(left));
             timeout.map_err(|error| format!("{target}: cannot set up a socket: {error}"))?;
-            if let Some(len) = self.connection.read(&mut buffer).map_err(named)? {
-                self.connection.take(&buffer[..len], &mut self.heard).map_err(named)?;
+            if let Some(len) = self.connection.read(&mut buffer).map_err(describe_error)? {
+                self.connection
+                    .decode(&buffer[..len], &mut self.answers)
+                    .map_err(describe_error)?;
             }
-            let replies = std::mem::take(&mut self.heard.replies);
+            let replies = std::mem::take(&mut self.answers.replies);
             self.send(&replies)?;
         }
         Ok(())
@@ -227,14 +227,14 @@ impl Opening<'_> {
         let hello = Hello { auth_kind, client_name: "blipmq bench", user, password };
         encode::hello(&mut out, &hello);
         self.send(&out)?;
-        self.wait("WELCOME", |heard| heard.greetings > 0)?;
+        self.wait_for("WELCOME", |answers| answers.greetings > 0)?;
         let (names, publish) = match role {
             Role::Publish(names) => (names, true),
             Role::Subscribe(names) | Role::Patterns(names) => (names, false),
         };
-        for (group, names) in names.chunks(REQUESTS_AT_ONCE).enumerate() {
+        for (group, names) in names.chunks(REQUEST_BATCH).enumerate() {
             out.clear();
-            let first = group * REQUESTS_AT_ONCE + 1;
+            let first = group * REQUEST_BATCH + 1;
             for (number, name) in (first as u32..).zip(names) {
                 if publish {
                     encode::open(&mut out, RequestId(number), name);
@@ -254,25 +254,25 @@ impl Opening<'_> {
             self.send(&out)?;
             let wanted = first - 1 + names.len();
             if publish {
-                self.wait("TOPIC", |heard| heard.topics.len() >= wanted)?;
+                self.wait_for("TOPIC", |answers| answers.topics.len() >= wanted)?;
             } else {
-                self.wait("SUBSCRIBED", |heard| heard.subscribed >= wanted)?;
+                self.wait_for("SUBSCRIBED", |answers| answers.subscribed >= wanted)?;
             }
         }
         Ok(())
     }
 
     fn nats(&mut self, role: Role<'_>) -> Result<(), String> {
-        self.wait("INFO", |heard| heard.greetings > 0)?;
+        self.wait_for("INFO", |answers| answers.greetings > 0)?;
         let connect = nats::connect(self.target.login.as_ref());
         self.send(format!("{connect}PING\r\n").as_bytes())?;
-        self.wait("PONG", |heard| heard.pongs > 0)?;
+        self.wait_for("PONG", |answers| answers.pongs > 0)?;
         let (Role::Subscribe(names) | Role::Patterns(names)) = role else { return Ok(()) };
-        for (group, names) in names.chunks(REQUESTS_AT_ONCE).enumerate() {
-            let first = group * REQUESTS_AT_ONCE + 1;
+        for (group, names) in names.chunks(REQUEST_BATCH).enumerate() {
+            let first = group * REQUEST_BATCH + 1;
             let lines = (first..).zip(names).map(|(id, name)| format!("SUB {name} {id}\r\n"));
             self.send(format!("{}PING\r\n", lines.collect::<String>()).as_bytes())?;
-            self.wait("PONG", |heard| heard.pongs > 1 + group)?;
+            self.wait_for("PONG", |answers| answers.pongs > 1 + group)?;
         }
         Ok(())
     }
@@ -280,26 +280,26 @@ impl Opening<'_> {
     fn redis(&mut self, role: Role<'_>) -> Result<(), String> {
         if let Some(login) = &self.target.login {
             self.send(redis::auth(login).as_bytes())?;
-            self.wait("OK to AUTH", |heard| heard.logins > 0)?;
+            self.wait_for("OK to AUTH", |answers| answers.logins > 0)?;
         }
         self.send(redis::command(&["PING"]).as_bytes())?;
-        self.wait("PONG", |heard| heard.pongs > 0)?;
+        self.wait_for("PONG", |answers| answers.pongs > 0)?;
         let (word, names) = match role {
             Role::Publish(_) => return Ok(()),
             Role::Subscribe(names) => ("SUBSCRIBE", names),
             Role::Patterns(names) => ("PSUBSCRIBE", names),
         };
-        for (group, names) in names.chunks(REQUESTS_AT_ONCE).enumerate() {
+        for (group, names) in names.chunks(REQUEST_BATCH).enumerate() {
             let words: Vec<&str> =
                 std::iter::once(word).chain(names.iter().map(String::as_str)).collect();
             self.send(redis::command(&words).as_bytes())?;
-            let wanted = group * REQUESTS_AT_ONCE + names.len();
-            self.wait("answer to SUBSCRIBE", |heard| heard.subscribed >= wanted)?;
+            let wanted = group * REQUEST_BATCH + names.len();
+            self.wait_for("answer to SUBSCRIBE", |answers| answers.subscribed >= wanted)?;
         }
         Ok(())
     }
 
-    /// A mirror sends the greeting back when it counts.
+    /// Greets a mirror. The mirror sends the greeting back once it has registered the connection.
     fn raw(&mut self, role: Role<'_>) -> Result<(), String> {
         let greeting = match role {
             Role::Publish([topic]) => raw_greeting(b'P', topic),
@@ -312,7 +312,7 @@ impl Opening<'_> {
             format!("{target}: the greeting did not come back: {error}; is it a mirror?")
         };
         let mut answer = [0; RAW_GREETING_LEN];
-        let timeout = self.connection.stream.set_read_timeout(Some(PATIENCE));
+        let timeout = self.connection.stream.set_read_timeout(Some(ANSWER_TIMEOUT));
         timeout.and_then(|()| self.connection.stream.read_exact(&mut answer)).map_err(failed)?;
         if answer != greeting {
             return Err(failed(std::io::Error::other(format!("{}", answer.escape_ascii()))));

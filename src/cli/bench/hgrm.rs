@@ -1,15 +1,15 @@
-//! A latency histogram as the percentile text that HdrHistogram's plotters read.
+//! A latency histogram in HdrHistogram's percentile format, which its plotters read.
 //!
-//! Called by `mod` for `--hgrm`, once for each target.
+//! Called by `mod` for `--hgrm`, once per target.
 
 use std::path::{Path, PathBuf};
 
 use hdrhistogram::Histogram;
 
-/// Lines for each halving of what is above.
+/// The number of lines for each halving of the distance to 100 %.
 const TICKS_PER_HALF: u32 = 5;
 
-/// In microseconds, of a histogram in nanoseconds.
+/// Formats a histogram in nanoseconds as text in microseconds.
 pub fn text(latency: &Histogram<u64>) -> String {
     let micros = |ns: f64| ns / 1_000.0;
     let mut text = format!(
@@ -36,8 +36,9 @@ pub fn text(latency: &Histogram<u64>) -> String {
     text
 }
 
-/// The file of one target: with several, each has its own name before the extension.
-pub fn file_of(file: &Path, name: Option<&str>) -> PathBuf {
+/// Returns the file for one target; with several targets, the target's name goes before the
+/// extension.
+pub fn file_name(file: &Path, name: Option<&str>) -> PathBuf {
     let Some(name) = name else { return file.to_owned() };
     let stem = file.file_stem().unwrap_or_default().to_string_lossy();
     match file.extension() {
@@ -54,9 +55,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lines_are_values_that_rise_to_the_maximum_and_a_footer() {
+    fn text_has_ascending_values_up_to_the_maximum_and_a_footer() {
         let mut latency = worker::histogram();
-        (1..=1_000u64).for_each(|micros| latency.record(micros * 1_000).expect("it fits"));
+        (1..=1_000u64)
+            .for_each(|micros| latency.record(micros * 1_000).expect("a value within the bounds"));
         let text = text(&latency);
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(
@@ -70,10 +72,10 @@ mod tests {
             .map(|row| row.split_whitespace().map(|word| word.parse().expect("a number")).collect())
             .collect();
         assert!(numbers.is_sorted_by(|a, b| a[0] <= b[0] && a[1] <= b[1] && a[2] <= b[2]));
-        let last = numbers.last().expect("there are rows");
+        let last = numbers.last().expect("rows");
         assert!(last.len() == 3 && last[1] == 1.0 && last[2] == 1_000.0, "{last:?}");
         assert!((last[0] - 1_000.0).abs() < 1.0, "{last:?}");
-        let median = numbers.iter().find(|row| row[1] >= 0.5).expect("there is one");
+        let median = numbers.iter().find(|row| row[1] >= 0.5).expect("the median");
         assert!((median[0] - 500.0).abs() < 1.0 && median[3] == 2.0, "{median:?}");
         assert!(footer[0].starts_with("#[Mean    =      500."), "{footer:?}");
         assert!(footer[1].contains("Total count    =         1000]"), "{footer:?}");
@@ -81,10 +83,10 @@ mod tests {
     }
 
     #[test]
-    fn several_targets_have_a_file_each() {
+    fn each_of_several_targets_has_its_own_file() {
         let file = Path::new("/tmp/a.hgrm");
-        assert_eq!(file_of(file, None), Path::new("/tmp/a.hgrm"));
-        assert_eq!(file_of(file, Some("nats")), Path::new("/tmp/a.nats.hgrm"));
-        assert_eq!(file_of(Path::new("b"), Some("raw")), Path::new("b.raw"));
+        assert_eq!(file_name(file, None), Path::new("/tmp/a.hgrm"));
+        assert_eq!(file_name(file, Some("nats")), Path::new("/tmp/a.nats.hgrm"));
+        assert_eq!(file_name(Path::new("b"), Some("raw")), Path::new("b.raw"));
     }
 }

@@ -1,17 +1,17 @@
-//! The whole result as one JSON document.
+//! The results of all targets as one JSON document.
 //!
 //! Called by `mod` for `--json`.
 //!
 //! # Always true
-//! - A number that was not measured is `null`; keys name their units.
+//! - A number that was not measured is `null`; keys contain their units.
 
 use serde_json::{Value, json};
 
-use super::account::Trouble;
 use super::process::Machine;
 use super::round::{Load, Round};
+use super::shared::Pace;
 use super::summary::{Measured, NUMBERS};
-use super::worker::Pace;
+use super::tracker::Faults;
 
 pub fn of(mode: &str, command: &str, load: &Load, machine: &Machine, all: &[Measured]) -> Value {
     let (window, rate) = match load.pace {
@@ -39,16 +39,16 @@ pub fn of(mode: &str, command: &str, load: &Load, machine: &Machine, all: &[Meas
             "threads": load.threads,
             "cpus": load.cpus,
         },
-        "machine": of_machine(machine),
-        "targets": all.iter().map(of_target).collect::<Vec<_>>(),
+        "machine": machine_json(machine),
+        "targets": all.iter().map(target_json).collect::<Vec<_>>(),
     })
 }
 
-pub fn of_machine(machine: &Machine) -> Value {
+pub fn machine_json(machine: &Machine) -> Value {
     json!({ "kernel": machine.kernel, "cpu_model": machine.cpu_model, "cpus": machine.cpus })
 }
 
-fn of_target(measured: &Measured) -> Value {
+fn target_json(measured: &Measured) -> Value {
     let medians = NUMBERS.iter();
     let medians =
         medians.map(|number| (number.key.to_owned(), json!(number.median(&measured.rounds))));
@@ -59,25 +59,25 @@ fn of_target(measured: &Measured) -> Value {
         "generator_was_bottleneck": measured.generator_was_bottleneck(),
         "neither_was_busy": measured.neither_was_busy(),
         "median": Value::Object(medians.collect()),
-        "rounds": measured.rounds.iter().map(of_round).collect::<Vec<_>>(),
+        "rounds": measured.rounds.iter().map(round_json).collect::<Vec<_>>(),
     })
 }
 
-fn of_round(round: &Round) -> Value {
+fn round_json(round: &Round) -> Value {
     let numbers = NUMBERS.iter();
     let mut numbers: serde_json::Map<_, _> =
         numbers.map(|number| (number.key.to_owned(), json!(number.of(round)))).collect();
     let totals = &round.totals;
     numbers.extend([
-        ("clean".to_owned(), json!(round.trouble.is_none())),
+        ("clean".to_owned(), json!(round.faults.is_empty())),
         ("seconds".to_owned(), json!(round.seconds)),
         ("messages".to_owned(), json!(round.published)),
         ("deliveries".to_owned(), json!(round.delivered)),
         ("total_messages".to_owned(), json!(totals.published)),
         ("total_deliveries".to_owned(), json!(totals.delivered)),
         ("total_deliveries_expected".to_owned(), json!(totals.owed)),
-        ("trouble".to_owned(), of_trouble(&round.trouble)),
-        ("trouble_at".to_owned(), json!(round.troubles)),
+        ("trouble".to_owned(), faults_json(&round.faults)),
+        ("trouble_at".to_owned(), json!(round.fault_texts)),
         ("late_messages".to_owned(), json!(round.lateness.messages)),
         ("late_max_us".to_owned(), json!(round.lateness.max_ns as f64 / 1_000.0)),
         ("latency_samples".to_owned(), json!(round.latency.len())),
@@ -86,12 +86,12 @@ fn of_round(round: &Round) -> Value {
     Value::Object(numbers)
 }
 
-fn of_trouble(trouble: &Trouble) -> Value {
+fn faults_json(faults: &Faults) -> Value {
     json!({
-        "missing": trouble.missing,
-        "duplicates": trouble.duplicates,
-        "out_of_order": trouble.out_of_order,
-        "strangers": trouble.strangers,
-        "told_gaps": trouble.told_gaps,
+        "missing": faults.missing,
+        "duplicates": faults.duplicates,
+        "out_of_order": faults.out_of_order,
+        "strangers": faults.strays,
+        "told_gaps": faults.gap_messages,
     })
 }

@@ -1,13 +1,13 @@
-//! `blipmq bench mirror`: what only the kernel's receiving and sending costs.
+//! `blipmq bench mirror`: shows what receiving and sending alone cost in the kernel.
 //!
-//! Called by `mod`. A broker without a brain, one thread: what a publisher of a topic sends goes to
-//! the topic's subscribers in the chunks it was received in. No frames, no queues, no drops.
+//! Called by `mod`. A mirror is the minimum of a broker, on one thread: it sends each chunk of bytes
+//! that it receives from a publisher to all subscribers of the topic. No frames, no queues, no drops.
 //!
 //! # Always true
-//! - A send blocks: a subscriber that does not read holds everybody up, as nothing is kept for it.
-//! - A subscriber that goes away is left out, and nobody else notices.
-//! - When a publisher ends it is told how much was sent in how many sends: who compares a broker
-//!   with the mirror needs to know that both sent the same bytes in the same chunks.
+//! - Sends block: nothing is queued, so a subscriber that does not read holds up all connections.
+//! - A subscriber that disconnects affects no other connection.
+//! - When a publisher disconnects, the mirror prints how many bytes it sent in how many sends, so that
+//!   a comparison with a broker can check that both sent the same bytes in the same chunks.
 
 use std::collections::HashMap;
 use std::io::{ErrorKind, Read, Write};
@@ -20,52 +20,52 @@ use rustix::event::epoll;
 use super::super::Outcome;
 use super::connect::RAW_GREETING_LEN;
 use super::options::{Cpus, parse_cpus};
-use super::round;
+use super::setup::{pin, raise_open_files};
 
 const EVENTS_MAX: usize = 256;
 const LISTENER_TOKEN: u64 = u64::MAX;
 const CHUNK_DEFAULT: &str = "65536";
 
-/// Send what publishers send to subscribers, without looking at it.
+/// Pass the bytes of publishers on to subscribers, unread.
 #[derive(Debug, Args)]
 pub struct Mirror {
-    /// Where clients connect; port 0 takes a free one.
+    /// The address for clients; port 0 picks a free port.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:7900")]
     bind: SocketAddr,
-    /// CPUs to run on, such as 0; without it nothing is pinned.
+    /// CPUs to run on, such as 0; without this option, the mirror is not pinned.
     #[arg(long, value_name = "LIST", value_parser = parse_cpus)]
     cpu: Option<Cpus>,
-    /// Bytes received at most before they are sent on, 64 to 16777216.
+    /// The most bytes received before they are sent on, 64 to 16777216.
     #[arg(long, value_name = "BYTES", default_value = CHUNK_DEFAULT, value_parser = value_parser!(u32).range(64..=16 << 20))]
     chunk: u32,
 }
 
 impl Mirror {
-    /// Until it is killed.
+    /// Runs until the process is killed.
     pub fn run(self) -> Outcome {
-        round::pin(&self.cpu.map(|cpus| cpus.0).unwrap_or_default())?;
-        super::raise_open_files();
+        pin(&self.cpu.map(|cpus| cpus.0).unwrap_or_default())?;
+        raise_open_files();
         let cannot_listen = |error: std::io::Error| {
-            format!("cannot listen on {}: {error}; is another running there?", self.bind)
+            format!("cannot listen on {}: {error}; is another mirror running there?", self.bind)
         };
         let listener = TcpListener::bind(self.bind).map_err(cannot_listen)?;
         let addr = listener.local_addr().map_err(cannot_listen)?;
         super::print(&format!("blipmq bench mirror is ready on {addr}\n"))?;
-        let failed = |error: std::io::Error| format!("the mirror cannot go on: {error}");
-        let mut table = Table::new(listener, self.chunk as usize).map_err(failed)?;
+        let failed = |error: std::io::Error| format!("the mirror failed: {error}");
+        let mut relay = Relay::new(listener, self.chunk as usize).map_err(failed)?;
         loop {
-            table.turn().map_err(failed)?;
+            relay.turn().map_err(failed)?;
         }
     }
 }
 
-/// Who is connected.
-struct Table {
+/// The connections of a mirror.
+struct Relay {
     epoll: rustix::fd::OwnedFd,
     listener: TcpListener,
     connections: HashMap<u64, Connection>,
     next_token: u64,
-    /// Tokens of its subscribers, by topic.
+    /// Tokens of the subscribers, by topic.
     subscribers: HashMap<u32, Vec<u64>>,
     events: Vec<epoll::Event>,
     chunk: Vec<u8>,
@@ -73,13 +73,13 @@ struct Table {
 
 struct Connection {
     stream: TcpStream,
-    /// Its first bytes.
+    /// The first bytes received: the greeting, until it is complete.
     greeting: Vec<u8>,
     role: Role,
     traffic: Traffic,
 }
 
-/// What went through for a publisher.
+/// The traffic of one publisher.
 #[derive(Debug, Clone, Copy, Default)]
 struct Traffic {
     received_bytes: u64,
@@ -107,13 +107,13 @@ impl Role {
     }
 }
 
-impl Table {
-    fn new(listener: TcpListener, chunk_len: usize) -> std::io::Result<Table> {
+impl Relay {
+    fn new(listener: TcpListener, chunk_len: usize) -> std::io::Result<Relay> {
         listener.set_nonblocking(true)?;
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         let data = epoll::EventData::new_u64(LISTENER_TOKEN);
         epoll::add(&epoll, &listener, data, epoll::EventFlags::IN)?;
-        Ok(Table {
+        Ok(Relay {
             epoll,
             listener,
             connections: HashMap::new(),
@@ -145,7 +145,7 @@ impl Table {
             // The listener does not block; its connections do.
             Ok((stream, _)) => stream,
             Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
-            // One that ended before it was accepted is nobody's loss.
+            // The client disconnected before its connection was accepted.
             Err(error) if error.kind() == ErrorKind::ConnectionAborted => return Ok(()),
             Err(error) => return Err(error),
         };
@@ -160,9 +160,9 @@ impl Table {
         Ok(())
     }
 
-    /// Reads once from a connection that was readable or ended: that does not block.
+    /// Reads once from a connection that epoll reported: this read does not block.
     fn receive(&mut self, token: u64) {
-        // A publisher's turn may have ended it.
+        // A send on behalf of a publisher may have closed the connection.
         let Some(connection) = self.connections.get_mut(&token) else { return };
         let room = match connection.role {
             Role::Unknown => RAW_GREETING_LEN - connection.greeting.len(),
@@ -171,7 +171,7 @@ impl Table {
         let len = match connection.stream.read(&mut self.chunk[..room]) {
             Ok(len) if len > 0 => len,
             Err(error) if error.kind() == ErrorKind::Interrupted => return,
-            Ok(_) | Err(_) => return self.end(token),
+            Ok(_) | Err(_) => return self.close(token),
         };
         match connection.role {
             Role::Publisher { topic } => {
@@ -183,7 +183,7 @@ impl Table {
                     publisher.traffic.sends += sends;
                 }
             }
-            // What a subscriber says is nobody's business.
+            // Bytes from subscribers are ignored.
             Role::Subscriber { .. } => {}
             Role::Unknown => self.greet(token, len),
         }
@@ -199,36 +199,37 @@ impl Table {
         if let Role::Subscriber { topic } = connection.role {
             self.subscribers.entry(topic).or_default().push(token);
         }
-        // The greeting back says that it counts from here on.
+        // The client waits for its greeting: from here on the connection is registered.
         let is_known = connection.role != Role::Unknown;
         if !is_known || connection.stream.write_all(&connection.greeting).is_err() {
-            self.end(token);
+            self.close(token);
         }
     }
 
-    /// To all subscribers of a topic; how many got it.
+    /// Sends the chunk to all subscribers of a topic and returns how many received it.
     fn send(&mut self, topic: u32, len: usize) -> u64 {
         let Some(subscribers) = self.subscribers.get(&topic) else { return 0 };
         let mut gone = Vec::new();
         for token in subscribers {
-            let connection = self.connections.get_mut(token).expect("`end` takes it from both");
+            let connection =
+                self.connections.get_mut(token).expect("`close` removes it from both maps");
             if connection.stream.write_all(&self.chunk[..len]).is_err() {
                 gone.push(*token);
             }
         }
         let sends = (subscribers.len() - gone.len()) as u64;
         for token in gone {
-            self.end(token);
+            self.close(token);
         }
         sends
     }
 
-    fn end(&mut self, token: u64) {
-        // Its descriptor leaves epoll as it closes.
+    fn close(&mut self, token: u64) {
+        // Closing the descriptor removes it from epoll.
         let Some(connection) = self.connections.remove(&token) else { return };
         if let Role::Publisher { .. } = connection.role {
             let Traffic { received_bytes, reads, sent_bytes, sends } = connection.traffic;
-            // Who started it may not listen any more.
+            // Stdout may be closed by now.
             let _ = super::print(&format!(
                 "a publisher ended: {received_bytes} bytes in {reads} reads, \
                  {sent_bytes} bytes in {sends} sends\n"
@@ -250,7 +251,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn greetings_say_role_and_topic() {
+    fn greetings_carry_role_and_topic() {
         let (publisher, subscriber) = (raw_greeting(b'P', "a"), raw_greeting(b'S', "a"));
         let Role::Publisher { topic } = Role::of(&publisher) else { panic!("{publisher:?}") };
         assert_eq!(Role::of(&subscriber), Role::Subscriber { topic });

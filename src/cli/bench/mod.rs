@@ -1,26 +1,26 @@
-//! `blipmq bench`: loads a broker, checks every message, and tells how fast it was.
+//! `blipmq bench`: puts load on a broker, checks every message, and reports throughput and latency.
 //!
 //! Called by `cli`. Next on the path: `round` for each target in turn, then `table` or `json`.
 //!
 //! | to learn | read |
 //! |---|---|
-//! | what can be asked for | `options` |
-//! | who publishes what to whom | `plan` |
-//! | how a round is run | `round`, then `worker` and `publisher` |
-//! | how a message is checked | `account` |
-//! | how a broker is spoken to | `connect`, `codec`, and `blip`, `nats`, `redis` |
+//! | which options there are | `options` |
+//! | which publisher sends to which subscribers | `plan` |
+//! | how a round is run | `round` and `watch`, then `worker` and `publisher` |
+//! | how a message is checked | `tracker` |
+//! | how each protocol is spoken | `connect`, `codec`, and `blip`, `nats`, `redis` |
 //! | what the kernel's part of the cost is | `mirror` |
 //! | what idle connections cost | `idle` |
-//! | what is told | `summary`, then `table`, `json`, `hgrm`, `plot` |
+//! | how results are reported | `summary`, then `table`, `json`, `hgrm`, `plot` |
 //!
 //! # Always true
-//! - A run in which a message was lost, doubled or out of order ends with status 1.
-//! - Targets are measured in turn, so that what changes on the machine changes for all of them.
+//! - A run in which a message was lost, duplicated or out of order exits with status 1.
+//! - Targets take turns, so that a change on the machine affects all of them.
 
-mod account;
 mod blip;
 mod codec;
 mod connect;
+mod connections;
 mod hgrm;
 mod idle;
 mod json;
@@ -34,9 +34,13 @@ mod progress;
 mod publisher;
 mod redis;
 mod round;
+mod setup;
+mod shared;
 mod summary;
 mod table;
 mod target;
+mod tracker;
+mod watch;
 mod worker;
 
 use std::io::Write;
@@ -49,9 +53,10 @@ use self::options::{Common, Latency, Rtt, Throughput};
 use self::process::Machine;
 use self::progress::Progress;
 use self::round::Load;
+use self::setup::{pin, raise_open_files};
+use self::shared::Pace;
 use self::summary::Measured;
-use self::worker::Pace;
-use super::{Outcome, tell};
+use super::{Outcome, print_stderr};
 
 pub const EXAMPLES: &str = "Examples:
   blipmq bench blip://127.0.0.1:7878                         messages per second, one to one
@@ -62,13 +67,13 @@ pub const EXAMPLES: &str = "Examples:
   blipmq bench idle --idle-conns 5000 --pid $(pidof blipmq) blip://127.0.0.1:7878
   blipmq bench --subs 48 blip://127.0.0.1:7878 nats://127.0.0.1:4222 redis://127.0.0.1:6379
                                                              compare: five rounds each, in turn
-  blipmq bench mirror --bind 127.0.0.1:7900                  a mirror, as the floor: raw://127.0.0.1:7900
+  blipmq bench mirror --bind 127.0.0.1:7900                  run a mirror for raw://127.0.0.1:7900, as the floor
 
-Without a mode it is `throughput`; `blipmq bench MODE --help` tells what each mode takes.
-Exit status: 0 every message came once and in order, 1 not so, or a failure, 2 a command line that
-cannot be understood.";
+The default mode is `throughput`; `blipmq bench MODE --help` lists the options of each mode.
+Exit status: 0 every message arrived once and in order, 1 otherwise or on a failure, 2 an invalid command
+line.";
 
-/// Load a broker, check every message, and tell how fast it was.
+/// Put load on a broker, check every message, and report throughput and latency.
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub struct Bench {
@@ -80,15 +85,15 @@ pub struct Bench {
 
 #[derive(Debug, Subcommand)]
 enum Mode {
-    /// As many messages as go, with a window on the way; the same as without a mode.
+    /// Publish as fast as possible, with a window of messages in flight; the default mode.
     Throughput(Throughput),
-    /// Messages by the clock: from the instant each is due to its arrival.
+    /// Publish at a fixed rate, and measure from the instant each message is due to its arrival.
     Latency(Latency),
-    /// One message at a time: from publishing to the last subscriber that gets it.
+    /// Publish one message at a time, and measure until the last subscriber has received it.
     Rtt(Rtt),
-    /// Connections that say nothing: what they cost in memory and CPU.
+    /// Open idle connections, and measure what they cost in memory and CPU.
     Idle(Idle),
-    /// Run a mirror: the least that receiving and sending can cost, for raw:// URLs.
+    /// Run a mirror for raw:// URLs: the lowest possible cost of receiving and sending.
     Mirror(Mirror),
 }
 
@@ -105,7 +110,7 @@ impl Bench {
 }
 
 fn measure(mode: &str, load: Load, common: Common) -> Outcome {
-    round::pin(&load.cpus)?;
+    pin(&load.cpus)?;
     raise_open_files();
     let pids = common.pids()?;
     let targets = common.urls.iter().zip(pids);
@@ -121,15 +126,6 @@ fn measure(mode: &str, load: Load, common: Common) -> Outcome {
         }
     }
     report(mode, &load, &common, &all)
-}
-
-/// Each connection is an open file; the limit at the start is for programs that use `select`.
-fn raise_open_files() {
-    use rustix::process::{Resource, getrlimit, setrlimit};
-    let mut limit = getrlimit(Resource::Nofile);
-    limit.current = limit.maximum;
-    // What is too few shows when a connection cannot be opened.
-    let _ = setrlimit(Resource::Nofile, limit);
 }
 
 fn report(mode: &str, load: &Load, common: &Common, all: &[Measured]) -> Outcome {
@@ -148,22 +144,22 @@ fn report(mode: &str, load: &Load, common: &Common, all: &[Measured]) -> Outcome
             "{mode}, {secs} s after {} s of warm-up{of_rounds}\n\n{}\n{}\n{command}\n",
             load.warmup.as_secs_f64(),
             table::of(all),
-            machine.words()
+            machine.describe()
         )
     };
     print(&text)?;
-    say_notes(load, all);
-    let dirty = all.iter().find_map(|measured| {
-        let round = measured.rounds.iter().find(|round| !round.trouble.is_none())?;
-        Some(format!("{}: {}", measured.target, round.troubles.join("; ")))
+    print_notes(load, all);
+    let unclean = all.iter().find_map(|measured| {
+        let round = measured.rounds.iter().find(|round| !round.faults.is_empty())?;
+        Some(format!("{}: {}", measured.target, round.fault_texts.join("; ")))
     });
-    dirty.map_or(Ok(()), |dirty| Err(format!("NOT CLEAN: {dirty}")))
+    unclean.map_or(Ok(()), |unclean| Err(format!("NOT CLEAN: {unclean}")))
 }
 
 fn write_files(mode: &str, common: &Common, all: &[Measured]) -> Outcome {
     if let Some(file) = &common.hgrm {
         for (at, measured) in all.iter().enumerate() {
-            let file = hgrm::file_of(file, name_of(all, at).as_deref());
+            let file = hgrm::file_name(file, unique_name(all, at).as_deref());
             write(&file, &hgrm::text(&measured.latency()))?;
         }
     }
@@ -179,8 +175,9 @@ fn write_files(mode: &str, common: &Common, all: &[Measured]) -> Outcome {
     Ok(())
 }
 
-/// What tells a target from the others: its scheme, and a number if others have the same.
-fn name_of(all: &[Measured], at: usize) -> Option<String> {
+/// Returns a name that is unique among the targets: the scheme, with a number if several targets
+/// have the same. A single target needs no name.
+fn unique_name(all: &[Measured], at: usize) -> Option<String> {
     if all.len() == 1 {
         return None;
     }
@@ -204,32 +201,32 @@ fn print(text: &str) -> Outcome {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
             Err(format!("cannot write to stdout: {error}"))
         }
-        // Whoever read it has seen enough.
+        // The reader closed the pipe early, as `head` does.
         _ => Ok(()),
     }
 }
 
-/// What a reader must know to trust the numbers.
-fn say_notes(load: &Load, all: &[Measured]) {
+/// Prints what a reader must know to trust the numbers.
+fn print_notes(load: &Load, all: &[Measured]) {
     for measured in all {
         let target = &measured.target;
         match measured.generator_was_bottleneck() {
-            Some(true) => tell(format_args!(
-                "{target}: the load generator was the bottleneck: its busiest thread had no time \
-                 left, the broker's had; try --threads, --batch or fewer --subs"
+            Some(true) => print_stderr(format_args!(
+                "{target}: the load generator was the bottleneck: its busiest thread had no CPU time \
+                 left, but the broker's had; try --threads, --batch or fewer --subs"
             )),
-            None => tell(format_args!(
+            None => print_stderr(format_args!(
                 "{target}: the load generator may have been the bottleneck: its busiest thread had \
-                 no time left; --pid tells whether the broker had"
+                 no CPU time left; use --pid to find out whether the broker had"
             )),
             Some(false) => {}
         }
         let is_throughput = matches!(load.pace, Pace::Window(_));
         if is_throughput && measured.neither_was_busy() == Some(true) {
-            tell(format_args!(
-                "{target}: neither the generator nor the broker had a whole core: rates say \
-                 little, CPU per message still compares; is the machine shared, or the --window \
-                 small?"
+            print_stderr(format_args!(
+                "{target}: neither the generator nor the broker used a whole core: rates mean \
+                 little, CPU per message is still comparable; is the machine shared, or the \
+                 --window small?"
             ));
         }
         let late: u64 = measured.rounds.iter().map(|round| round.lateness.messages).sum();
@@ -237,17 +234,17 @@ fn say_notes(load: &Load, all: &[Measured]) {
         if late * 100 > total {
             let max = measured.rounds.iter().map(|round| round.lateness.max_ns).max();
             let max_ms = max.unwrap_or(0) as f64 / 1_000_000.0;
-            tell(format_args!(
+            print_stderr(format_args!(
                 "{target}: the generator fell behind its schedule: {late} of {total} messages were \
-                 sent more than 1 ms late, at most {max_ms:.1} ms, which is in their latency; take \
-                 a smaller --rate or more --threads"
+                 sent more than 1 ms late, at most {max_ms:.1} ms, which counts towards their \
+                 latency; use a lower --rate or more --threads"
             ));
         }
     }
     if all.iter().any(|measured| measured.pid.is_none()) {
-        tell(format_args!(
-            "without --pid it is not known what the broker used of CPU and memory; give one --pid \
-             for each URL, in order"
+        print_stderr(format_args!(
+            "without --pid the broker's CPU time and memory are not measured; give one --pid for \
+             each URL, in order"
         ));
     }
 }

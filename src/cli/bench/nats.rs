@@ -1,29 +1,29 @@
-//! The client protocol of NATS, as much of it as a generator needs.
+//! The part of the NATS client protocol that the generator needs.
 //!
-//! Called by `codec`, and by `connect` for what opens a connection.
+//! Called by `codec`, and by `connect` while a connection is opened.
 
-use super::codec::{Answer, Envelope, Sink, shown};
+use super::codec::{Answer, Envelope, Sink, describe_unexpected};
 use super::target::Login;
 
-/// INFO is the longest line there is.
+/// The longest line: INFO is the longest that servers send.
 const LINE_LEN_MAX: usize = 64 * 1_024;
 const PAYLOAD_LEN_MAX: usize = 1 << 30;
 
-/// Reads what a server sends.
+/// Decodes what a server sends.
 #[derive(Debug, Default)]
 pub struct Reader {
-    /// The MSG line before: the next is mostly the same, and comparing is faster than parsing.
+    /// The last MSG line: the next one is usually equal, and comparing is faster than parsing.
     line: Vec<u8>,
     payload_len: usize,
 }
 
 impl Reader {
-    pub fn read(&mut self, bytes: &[u8], sink: &mut impl Sink) -> Result<usize, String> {
+    pub fn decode(&mut self, bytes: &[u8], sink: &mut impl Sink) -> Result<usize, String> {
         let mut rest = bytes;
         loop {
             let behind = match rest.strip_prefix(&self.line[..]) {
                 Some(behind) if !self.line.is_empty() => behind,
-                _ => match self.other(rest, sink)? {
+                _ => match self.read_line(rest, sink)? {
                     Line::Message(behind) => behind,
                     Line::Other(behind) => {
                         rest = behind;
@@ -35,7 +35,10 @@ impl Reader {
             let Some((payload, behind)) = behind.split_at_checked(self.payload_len) else { break };
             let Some((end, behind)) = behind.split_at_checked(2) else { break };
             if end != b"\r\n" {
-                return Err(format!("a payload of {} bytes ends elsewhere", self.payload_len));
+                return Err(format!(
+                    "a payload of {} bytes has no line end behind it",
+                    self.payload_len
+                ));
             }
             sink.message(payload);
             rest = behind;
@@ -43,12 +46,12 @@ impl Reader {
         Ok(bytes.len() - rest.len())
     }
 
-    fn other<'a>(&mut self, bytes: &'a [u8], sink: &mut impl Sink) -> Result<Line<'a>, String> {
+    fn read_line<'a>(&mut self, bytes: &'a [u8], sink: &mut impl Sink) -> Result<Line<'a>, String> {
         let Some(end) = bytes.iter().take(LINE_LEN_MAX).position(|byte| *byte == b'\n') else {
             let known = [&b"MSG "[..], b"INFO ", b"PING", b"PONG", b"+OK", b"-ERR"];
             let may_be = |word: &&[u8]| word.iter().zip(bytes).all(|(known, byte)| known == byte);
             if bytes.len() >= LINE_LEN_MAX || !known.iter().any(may_be) {
-                return Err(format!("what came is no NATS: {}", shown(bytes)));
+                return Err(format!("received no NATS: {}", describe_unexpected(bytes)));
             }
             return Ok(Line::Partial);
         };
@@ -58,8 +61,9 @@ impl Reader {
             b"MSG" => {
                 let len = words.rsplit(|byte| *byte == b' ').next().and_then(number);
                 let len = len.filter(|len| *len <= PAYLOAD_LEN_MAX);
-                self.payload_len =
-                    len.ok_or_else(|| format!("a MSG has no length: {}", shown(line)))?;
+                self.payload_len = len.ok_or_else(|| {
+                    format!("received a MSG without a length: {}", describe_unexpected(line))
+                })?;
                 self.line.clear();
                 self.line.extend_from_slice(line);
                 return Ok(Line::Message(behind));
@@ -70,18 +74,18 @@ impl Reader {
             b"+OK" => {}
             b"-ERR" => {
                 let text = String::from_utf8_lossy(&words[4..]);
-                return Err(format!("the broker says:{text}"));
+                return Err(format!("the broker answered:{text}"));
             }
-            _ => return Err(format!("what came is no NATS: {}", shown(line))),
+            _ => return Err(format!("received no NATS: {}", describe_unexpected(line))),
         }
         Ok(Line::Other(behind))
     }
 }
 
 enum Line<'a> {
-    /// A MSG, remembered; its payload is behind.
+    /// A MSG line; the bytes from its payload on.
     Message(&'a [u8]),
-    /// Another, done; more is behind.
+    /// Another line, already handled; the bytes behind it.
     Other(&'a [u8]),
     Partial,
 }
@@ -90,7 +94,7 @@ fn number(digits: &[u8]) -> Option<usize> {
     std::str::from_utf8(digits).ok()?.parse().ok()
 }
 
-/// CONNECT, the answer to INFO.
+/// Encodes CONNECT, the answer to INFO.
 pub fn connect(login: Option<&Login>) -> String {
     let mut options = serde_json::json!({
         "verbose": false,
@@ -122,12 +126,12 @@ pub fn envelope(topic: &str, payload_len: usize) -> Envelope {
 
 #[cfg(test)]
 mod tests {
-    use super::super::codec::tests::{assert_heard, published, refusal};
+    use super::super::codec::tests::{assert_decoded, published, refusal};
     use super::super::target::Protocol;
     use super::*;
 
     #[test]
-    fn lines_and_payloads_are_heard_wherever_they_are_cut() {
+    fn lines_and_payloads_are_decoded_wherever_reads_split_them() {
         let bytes = b"INFO {\"a\":1}\r\nPONG\r\nMSG a 1 2\r\nm1\r\nMSG a 1 2\r\nm2\r\nPING\r\n\
             MSG a 1 r.x 4\r\n\r\n\r\n\r\n+OK\r\nMSG b 2 0\r\n\r\nMSG b 2 1\r\nx\r\n";
         let expected = [
@@ -140,27 +144,27 @@ mod tests {
             "message ",
             "message x",
         ];
-        assert_heard(Protocol::Nats, bytes, &expected);
+        assert_decoded(Protocol::Nats, bytes, &expected);
     }
 
     #[test]
-    fn a_longer_length_is_not_taken_for_the_same_line() {
+    fn a_longer_length_is_not_mistaken_for_the_same_line() {
         let bytes = b"MSG a 1 1\r\nx\r\nMSG a 1 10\r\n0123456789\r\nMSG a 1 1\r\ny\r\n";
-        assert_heard(Protocol::Nats, bytes, &["message x", "message 0123456789", "message y"]);
+        assert_decoded(Protocol::Nats, bytes, &["message x", "message 0123456789", "message y"]);
     }
 
     #[test]
     fn errors_and_other_protocols_are_refused() {
-        let told = refusal(Protocol::Nats, b"-ERR 'Authorization Violation'\r\n");
-        assert_eq!(told, "the broker says: 'Authorization Violation'");
+        let error = refusal(Protocol::Nats, b"-ERR 'Authorization Violation'\r\n");
+        assert_eq!(error, "the broker answered: 'Authorization Violation'");
         assert!(refusal(Protocol::Nats, b"+PONG\r\n").contains("use redis://"));
         assert!(refusal(Protocol::Nats, b"\x30\x00\x00\x00\x81").contains("use blip://"));
-        assert!(refusal(Protocol::Nats, b"MSG a 1 x\r\n").contains("no length"));
-        assert!(refusal(Protocol::Nats, b"MSG a 1 1\r\nxyz").contains("ends elsewhere"));
+        assert!(refusal(Protocol::Nats, b"MSG a 1 x\r\n").contains("without a length"));
+        assert!(refusal(Protocol::Nats, b"MSG a 1 1\r\nxyz").contains("no line end"));
     }
 
     #[test]
-    fn publishes_and_logins_are_written_as_nats_wants_them() {
+    fn publishes_and_logins_are_encoded_for_nats() {
         assert_eq!(published(&envelope("a.b", 2), &[b"m1"]), b"PUB a.b 2\r\nm1\r\n");
         let user = Login::User { name: "a\"b".into(), password: "p".into() };
         assert!(connect(Some(&user)).contains(r#""user":"a\"b""#));

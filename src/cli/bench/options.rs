@@ -1,4 +1,4 @@
-//! What can be asked for on the command line, with its ranges.
+//! The options of `blipmq bench` and their ranges.
 //!
 //! Called by `mod`. Next on the path: `round::Load`.
 
@@ -8,70 +8,71 @@ use std::time::Duration;
 use blipmq::config;
 use clap::{Args, value_parser};
 
-use super::account::HEADER_LEN;
 use super::round::Load;
+use super::shared::Pace;
 use super::target::Target;
-use super::worker::Pace;
+use super::tracker::HEADER_LEN;
 
-/// Rounds of each target when several are compared.
-const ROUNDS_OF_SEVERAL: usize = 5;
+/// The default number of rounds when several targets are compared.
+const ROUNDS_COMPARING: usize = 5;
 
-/// What all modes that measure messages take.
+/// The options of all modes that measure messages.
 #[derive(Debug, Clone, Args)]
 pub struct Common {
     /// Brokers to measure: blip://host:port, nats://[user:password@|token@]host:port,
     /// redis://[user:password@]host:port, or raw://host:port for `blipmq bench mirror`.
     #[arg(required = true, value_name = "URL")]
     pub urls: Vec<Target>,
-    /// Seconds that are measured, 0.1 to 3600.
+    /// Length of the measurement in seconds, 0.1 to 3600.
     #[arg(long, value_name = "SECS", default_value = "5", value_parser = parse_secs)]
     secs: Duration,
-    /// Seconds of load before that, 0 to 600.
+    /// Seconds of load before the measurement, 0 to 600.
     #[arg(long, value_name = "SECS", default_value = "1", value_parser = parse_warmup)]
     warmup: Duration,
-    /// Bytes of a payload, 16 to 67108864: the first 16 tell publisher, sequence and time.
+    /// Payload size in bytes, 16 to 67108864; the first 16 are publisher, sequence and time.
     #[arg(long, value_name = "BYTES", default_value = "64", value_parser = value_parser!(u32).range(16..=64 << 20))]
     size: u32,
-    /// Rounds of each target, in turn; default 1, and 5 with several URLs.
+    /// Rounds per target; targets take turns. Default 1, and 5 with several URLs.
     #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(1..=1_000))]
     rounds: Option<u32>,
-    /// Pattern subscriptions that match nothing, on one more connection.
+    /// Pattern subscriptions that match nothing, on an additional connection.
     #[arg(long, value_name = "N", default_value = "0", value_parser = value_parser!(u32).range(0..=1_000_000))]
     patterns: u32,
-    /// Connections beside, each with a subscription to a topic of its own.
+    /// Additional idle connections, each with a subscription to a topic of its own.
     #[arg(long, value_name = "N", default_value = "0", value_parser = value_parser!(u32).range(0..=1_000_000))]
     idle_conns: u32,
-    /// CPUs to run this generator on, such as 1 or 2-3; without it nothing is pinned.
+    /// CPUs to run this generator on, such as 1 or 2-3; without this option, no thread is pinned.
     #[arg(long, value_name = "LIST", value_parser = parse_cpus)]
     cpu: Option<Cpus>,
-    /// The broker's process, to tell what it used; once for each URL, in order.
+    /// The broker's process id, to measure its CPU time and memory; give one for each URL, in order.
     #[arg(long = "pid", value_name = "PID", value_parser = value_parser!(u32).range(1..))]
     pids: Vec<u32>,
     /// Print one JSON document instead of a table.
     #[arg(long)]
     pub json: bool,
-    /// Write the latency histogram, in microseconds, as HdrHistogram text; with several URLs each
-    /// has its scheme before the extension.
+    /// Write the latency histogram, in microseconds, in HdrHistogram's text format; with several URLs
+    /// to one file each, with the scheme before the extension.
     #[arg(long, value_name = "FILE")]
     pub hgrm: Option<PathBuf>,
-    /// Draw latency by percentile and deliveries over time.
+    /// Plot latency by percentile, and deliveries over time.
     #[arg(long, value_name = "FILE.svg")]
     pub plot: Option<PathBuf>,
 }
 
-/// How many of each.
+/// The shape of the load.
 #[derive(Debug, Clone, Args)]
 struct Shape {
-    /// Publishing connections.
+    /// Number of publishing connections.
     #[arg(long, value_name = "N", default_value = "1", value_parser = value_parser!(u32).range(1..=4_096))]
     pubs: u32,
-    /// Subscribing connections.
+    /// Number of subscribing connections.
     #[arg(long, value_name = "N", default_value = "1", value_parser = value_parser!(u32).range(1..=65_536))]
     subs: u32,
-    /// Topics, dealt out to publishers and to subscribers; where there are fewer they are shared.
+    /// Number of topics, distributed over publishers and subscribers; if there are fewer topics than
+    /// connections, connections share topics.
     #[arg(long, value_name = "N", default_value = "1", value_parser = value_parser!(u32).range(1..=1_000_000))]
     topics: u32,
-    /// Threads of the generator.
+    /// Number of generator threads.
     #[arg(long, value_name = "N", default_value = "1", value_parser = value_parser!(u32).range(1..=256))]
     threads: u32,
 }
@@ -82,10 +83,10 @@ pub struct Throughput {
     pub common: Common,
     #[command(flatten)]
     shape: Shape,
-    /// Messages of a topic that may be on the way to its slowest subscriber.
+    /// The most messages of a topic in flight to its slowest subscriber.
     #[arg(long, value_name = "N", default_value = "1024", value_parser = value_parser!(u32).range(1..=1_000_000))]
     window: u32,
-    /// Messages in each MESSAGES frame that is published; for blip:// alone.
+    /// Messages per published MESSAGES frame; only for blip://.
     #[arg(long, value_name = "N", default_value = "1", value_parser = value_parser!(u32).range(1..=65_535))]
     batch: u32,
 }
@@ -96,10 +97,11 @@ pub struct Latency {
     pub common: Common,
     #[command(flatten)]
     shape: Shape,
-    /// Messages per second, of all publishers together.
+    /// Messages per second, over all publishers.
     #[arg(long, value_name = "N", value_parser = value_parser!(u64).range(1..=100_000_000))]
     rate: u64,
-    /// Do not sleep until the next is due: more exact, and a whole CPU for each thread.
+    /// Poll instead of sleeping until the next message is due: more precise, but each thread uses a
+    /// whole CPU.
     #[arg(long)]
     spin: bool,
 }
@@ -108,12 +110,12 @@ pub struct Latency {
 pub struct Rtt {
     #[command(flatten)]
     pub common: Common,
-    /// Subscribing connections that must all have a message before the next.
+    /// Number of subscribing connections; each must receive a message before the next is published.
     #[arg(long, value_name = "N", default_value = "1", value_parser = value_parser!(u32).range(1..=65_536))]
     subs: u32,
 }
 
-/// A list in one argument; clap would take a bare `Vec` for many arguments.
+/// A list given as one argument; clap would read a plain `Vec` as several arguments.
 #[derive(Debug, Clone)]
 pub struct Cpus(pub Vec<usize>);
 
@@ -136,8 +138,8 @@ fn parse_seconds(text: &str, min: f64, max: f64) -> Result<Duration, String> {
     }
 }
 
-/// A process for each target, in order; or for none.
-pub fn pids_of(pids: &[u32], targets: usize) -> Result<Vec<Option<u32>>, String> {
+/// Assigns the processes to the targets, in order: one each, or none at all.
+pub fn assign_pids(pids: &[u32], targets: usize) -> Result<Vec<Option<u32>>, String> {
     if pids.is_empty() {
         return Ok(vec![None; targets]);
     }
@@ -152,16 +154,19 @@ pub fn pids_of(pids: &[u32], targets: usize) -> Result<Vec<Option<u32>>, String>
 
 impl Common {
     pub fn pids(&self) -> Result<Vec<Option<u32>>, String> {
-        pids_of(&self.pids, self.urls.len())
+        assign_pids(&self.pids, self.urls.len())
     }
 
     pub fn rounds(&self) -> usize {
-        let default = if self.urls.len() > 1 { ROUNDS_OF_SEVERAL } else { 1 };
+        let default = if self.urls.len() > 1 { ROUNDS_COMPARING } else { 1 };
         self.rounds.map_or(default, |rounds| rounds as usize)
     }
 
     fn load(&self, shape: &Shape, pace: Pace, batch: u32) -> Load {
-        assert!(self.size as usize >= HEADER_LEN, "the range begins there");
+        assert!(
+            self.size as usize >= HEADER_LEN,
+            "the range of --size starts at the header's length"
+        );
         Load {
             publishers: shape.pubs as usize,
             subscribers: shape.subs as usize,
@@ -184,7 +189,7 @@ impl Throughput {
         let (size, batch, window) = (self.common.size, self.batch, self.window);
         if batch > window {
             return Err(format!(
-                "a --batch of {batch} never fits a --window of {window}: raise the window, or \
+                "a --batch of {batch} does not fit into a --window of {window}: raise the window, or \
                  lower the batch"
             ));
         }
@@ -219,7 +224,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn seconds_may_have_decimals_and_have_a_range() {
+    fn seconds_may_be_fractions_within_a_range() {
         assert_eq!(parse_secs("0.5"), Ok(Duration::from_millis(500)));
         assert_eq!(parse_warmup("0"), Ok(Duration::ZERO));
         for bad in ["0", "3601", "-1", "NaN", "inf", "x", ""] {
@@ -228,9 +233,9 @@ mod tests {
     }
 
     #[test]
-    fn processes_are_one_for_each_target_or_none() {
-        assert_eq!(pids_of(&[], 2), Ok(vec![None, None]));
-        assert_eq!(pids_of(&[7, 8], 2), Ok(vec![Some(7), Some(8)]));
-        assert!(pids_of(&[7], 2).unwrap_err().contains("1 --pid for 2 URLs"));
+    fn processes_are_given_for_all_targets_or_none() {
+        assert_eq!(assign_pids(&[], 2), Ok(vec![None, None]));
+        assert_eq!(assign_pids(&[7, 8], 2), Ok(vec![Some(7), Some(8)]));
+        assert!(assign_pids(&[7], 2).unwrap_err().contains("1 --pid for 2 URLs"));
     }
 }

@@ -1,15 +1,15 @@
-//! Who publishes what to whom.
+//! The plan of a round: which publisher sends to which subscribers on which topics.
 //!
-//! Made by `round`; read by `worker` and `connect`. A stream is one publisher on one topic; a cell
-//! is what one subscriber has of one stream.
+//! Created by `round`; read by `connections`. A *stream* is one publisher on one topic; a *cell* is
+//! the progress of one subscriber in one stream.
 //!
 //! # Always true
 //! - Every topic has a publisher and a subscriber.
-//! - The cells of a stream lie side by side: its publisher looks at all of them often.
+//! - The cells of a stream are adjacent in memory: its publisher reads all of them often.
 
 use std::ops::Range;
 
-/// Cells there may be: each is looked at by a publisher, and each subscriber has a table of streams.
+/// The limit of cells: publishers poll them, and each subscriber has a table of streams.
 const CELLS_MAX: usize = 50_000_000;
 
 /// One publisher on one topic.
@@ -17,9 +17,9 @@ const CELLS_MAX: usize = 50_000_000;
 pub struct Stream {
     pub publisher: usize,
     pub topic: usize,
-    /// One for each subscriber of the topic, in order.
+    /// One cell per subscriber of the topic, in order.
     pub cells: Range<usize>,
-    /// Publishers that share the topic, and so its window.
+    /// The number of publishers that share the topic, and so its window.
     pub publishers: usize,
 }
 
@@ -32,7 +32,8 @@ pub struct Plan {
     subscribers_of: Vec<Vec<usize>>,
 }
 
-/// With as many topics or more each one has its share of them, else they share the topics.
+/// Returns the topics of one of `count` clients. With enough topics the clients divide them up;
+/// with fewer topics than clients, clients share topics.
 fn topics_of(index: usize, count: usize, topics: usize) -> impl Iterator<Item = usize> {
     let (first, step) = if topics >= count { (index, count) } else { (index % topics, topics) };
     (first..topics).step_by(step)
@@ -49,7 +50,7 @@ impl Plan {
         if streams_count.saturating_mul(subscribers) > CELLS_MAX {
             return Err(format!(
                 "{publishers} publishers, {subscribers} subscribers and {topics} topics are more \
-                 than can be checked at once ({CELLS_MAX} pairs): take fewer of them"
+                 than can be checked at once ({CELLS_MAX} pairs): use fewer of them"
             ));
         }
         let mut subscribers_of = vec![Vec::new(); topics];
@@ -78,18 +79,18 @@ impl Plan {
         self.streams.last().map_or(0, |stream| stream.cells.end)
     }
 
-    /// Numbers of the streams a publisher has.
+    /// Returns the numbers of a publisher's streams.
     pub fn streams_of(&self, publisher: usize) -> Vec<usize> {
         let streams = self.streams.iter().enumerate();
         streams.filter(|(_, stream)| stream.publisher == publisher).map(|(at, _)| at).collect()
     }
 
-    /// Topics a subscriber subscribes to.
+    /// Returns the topics of a subscriber.
     pub fn topics_of_subscriber(&self, subscriber: usize) -> Vec<usize> {
         topics_of(subscriber, self.subscribers, self.topics.len()).collect()
     }
 
-    /// For every stream of a subscriber: its number, and the cell.
+    /// Returns the number and the cell of each stream of a subscriber.
     pub fn cells_of(&self, subscriber: usize) -> Vec<(usize, usize)> {
         let place = |topic: usize| self.subscribers_of[topic].binary_search(&subscriber).ok();
         let streams = self.streams.iter().enumerate();
@@ -98,8 +99,8 @@ impl Plan {
             .collect()
     }
 
-    /// Who waits for which messages, by the number of a cell: for errors.
-    pub fn name_of(&self, cell: usize) -> (usize, &Stream) {
+    /// Returns the subscriber and the stream of a cell.
+    pub fn subscriber_and_stream(&self, cell: usize) -> (usize, &Stream) {
         let found = self.streams.partition_point(|stream| stream.cells.end <= cell);
         let stream = &self.streams[found];
         (self.subscribers_of[stream.topic][cell - stream.cells.start], stream)
@@ -111,39 +112,43 @@ mod tests {
     use super::*;
 
     fn pairs(publishers: usize, subscribers: usize, topics: usize) -> Vec<(usize, usize, usize)> {
-        let plan = Plan::new("x", publishers, subscribers, topics).expect("it is small");
+        let plan = Plan::new("x", publishers, subscribers, topics).expect("a small plan");
         let mut pairs = Vec::new();
         for cell in 0..plan.cells() {
-            let (subscriber, stream) = plan.name_of(cell);
+            let (subscriber, stream) = plan.subscriber_and_stream(cell);
             pairs.push((stream.publisher, stream.topic, subscriber));
             let cells = plan.cells_of(subscriber);
-            let stream = plan.streams.iter().position(|other| other == stream).expect("it is one");
-            assert!(cells.contains(&(stream, cell)), "both ways lead to the same cell");
+            let stream = plan
+                .streams
+                .iter()
+                .position(|other| other == stream)
+                .expect("a stream of the plan");
+            assert!(cells.contains(&(stream, cell)), "both lookups agree");
         }
         pairs
     }
 
     #[test]
-    fn as_many_topics_as_clients_are_pairs() {
+    fn equal_numbers_of_topics_and_clients_make_pairs() {
         assert_eq!(pairs(3, 3, 3), [(0, 0, 0), (1, 1, 1), (2, 2, 2)]);
     }
 
     #[test]
-    fn one_topic_goes_to_all() {
+    fn one_topic_reaches_every_subscriber() {
         assert_eq!(pairs(1, 3, 1), [(0, 0, 0), (0, 0, 1), (0, 0, 2)]);
         assert_eq!(pairs(2, 2, 1), [(0, 0, 0), (0, 0, 1), (1, 0, 0), (1, 0, 1)]);
     }
 
     #[test]
-    fn more_topics_are_dealt_in_turn() {
+    fn more_topics_than_clients_are_divided_up_in_turn() {
         assert_eq!(pairs(2, 1, 3), [(0, 0, 0), (0, 2, 0), (1, 1, 0)]);
         assert_eq!(pairs(1, 2, 3), [(0, 0, 0), (0, 1, 1), (0, 2, 0)]);
-        let plan = Plan::new("x", 4, 1, 2).expect("it is small");
+        let plan = Plan::new("x", 4, 1, 2).expect("a small plan");
         assert!(plan.streams.iter().all(|stream| stream.publishers == 2));
     }
 
     #[test]
-    fn more_than_can_be_checked_is_refused() {
+    fn plans_with_too_many_cells_are_refused() {
         assert!(Plan::new("x", 65_536, 65_536, 1).unwrap_err().contains("50000000"));
     }
 }

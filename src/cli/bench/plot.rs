@@ -1,10 +1,10 @@
-//! Two pictures of what was measured, as SVG: latency by percentile, and deliveries over time.
+//! Plots of the results, as SVG: latency by percentile, and deliveries over time.
 //!
 //! Called by `mod` for `--plot`.
 //!
 //! # Always true
-//! - Text and lines take the reader's colours, so that it can be read on light and on dark.
-//! - What is not ours is escaped.
+//! - Text and axes follow the reader's colour scheme, light or dark.
+//! - Text from outside is escaped.
 
 use std::fmt::Write;
 
@@ -17,23 +17,23 @@ const PANEL_HEIGHT: f64 = 280.0;
 const LEFT: f64 = 90.0;
 const RIGHT: f64 = 20.0;
 const TOP: f64 = 70.0;
-/// Between the first panel's axis and the second panel.
+/// The space between the two panels.
 const GAP: f64 = 90.0;
-/// Distinct also for those who cannot tell red from green.
+/// Distinguishable with red-green colour blindness too.
 const COLOURS: [&str; 6] = ["#0a84c6", "#e07b00", "#16a085", "#c2478f", "#8c7ae6", "#a0783c"];
 /// The last percentile drawn: 99.999.
 const NINES_MAX: i32 = 5;
 
-/// One target.
+/// The data of one target.
 pub struct Line<'a> {
     pub name: String,
-    /// In nanoseconds.
+    /// Latencies in nanoseconds.
     pub latency: Histogram<u64>,
-    /// Seconds, and deliveries per second.
+    /// Points of seconds and deliveries per second.
     pub series: &'a [(f64, f64)],
 }
 
-/// A panel's place on the page and the values at its edges.
+/// The position of a panel on the page, and the values at its edges.
 struct Panel {
     top: f64,
     x_max: f64,
@@ -123,13 +123,13 @@ fn latency_panel(svg: &mut String, lines: &[Line<'_>]) {
     for (nines, name) in names.iter().enumerate() {
         x_tick(svg, &panel, nines as f64, name);
     }
-    frame(svg, &panel, "percentile (each step a tenth of what is above)", "latency");
+    frame(svg, &panel, "percentile (each step divides the remainder by ten)", "latency");
     for (line, colour) in lines.iter().zip(COLOURS.iter().cycle()) {
         let latency = &line.latency;
         if latency.is_empty() {
             continue;
         }
-        // A percentile that fewer than one message is above is no percentile.
+        // Percentiles above which there is less than one message are meaningless.
         let nines_max = (latency.len() as f64).log10().min(f64::from(NINES_MAX));
         let points = (0..=200).map(|step| {
             let nines = nines_max * f64::from(step) / 200.0;
@@ -144,7 +144,7 @@ fn time_panel(svg: &mut String, lines: &[Line<'_>]) {
     let points = || lines.iter().flat_map(|line| line.series);
     let x_max = points().map(|(seconds, _)| *seconds).fold(0.1, f64::max);
     let rate_max = points().map(|(_, rate)| *rate).fold(1.0, f64::max);
-    let step = nice_step(rate_max / 5.0);
+    let step = round_step(rate_max / 5.0);
     let y_max = (rate_max / step).ceil() * step;
     let top = TOP + PANEL_HEIGHT + GAP;
     let panel = Panel { top, x_max, y_min: 0.0, y_max, y_log: false };
@@ -153,7 +153,7 @@ fn time_panel(svg: &mut String, lines: &[Line<'_>]) {
         y_tick(svg, &panel, value, &units::count(value));
         value += step;
     }
-    let step = nice_step(x_max / 8.0);
+    let step = round_step(x_max / 8.0);
     let mut value = 0.0;
     while value <= x_max * 1.001 {
         x_tick(svg, &panel, value, &format!("{}", (value * 100.0).round() / 100.0));
@@ -165,8 +165,8 @@ fn time_panel(svg: &mut String, lines: &[Line<'_>]) {
     }
 }
 
-/// 1, 2 or 5 times a power of ten, at least `step`.
-fn nice_step(step: f64) -> f64 {
+/// Rounds a step up to 1, 2 or 5 times a power of ten.
+fn round_step(step: f64) -> f64 {
     let power = 10f64.powf(step.log10().floor());
     let factor = [1.0, 2.0, 5.0].into_iter().find(|factor| factor * power >= step * 0.999);
     factor.unwrap_or(10.0) * power
@@ -233,7 +233,7 @@ mod tests {
     use super::super::worker;
     use super::*;
 
-    /// Checks that tags are closed in order and that no text has a bare sign of XML.
+    /// Checks that tags are closed in order and that special characters in text are escaped.
     fn assert_well_formed(svg: &str) {
         let mut open = Vec::new();
         for part in svg.split('<').skip(1) {
@@ -245,7 +245,7 @@ mod tests {
             }
             assert!(tag.matches('"').count().is_multiple_of(2), "{tag}");
             if let Some(name) = tag.strip_prefix('/') {
-                assert_eq!(open.pop(), Some(name), "it closes what was opened last");
+                assert_eq!(open.pop(), Some(name), "the last tag opened is closed first");
             } else if !tag.ends_with('/') {
                 open.push(tag.split_whitespace().next().expect("a name"));
             }
@@ -255,9 +255,9 @@ mod tests {
     }
 
     #[test]
-    fn picture_is_well_formed_and_has_a_line_per_target_in_each_panel() {
+    fn plots_are_well_formed_with_a_line_per_target_in_each_panel() {
         let mut latency = worker::histogram();
-        (1..5_000u64).for_each(|ns| latency.record(ns * 777).expect("it fits"));
+        (1..5_000u64).for_each(|ns| latency.record(ns * 777).expect("a value within the bounds"));
         let series = [(0.1, 1_000.0), (0.2, 1_200.0)];
         let line =
             |name: &str| Line { name: name.to_owned(), latency: latency.clone(), series: &series };
@@ -269,17 +269,17 @@ mod tests {
     }
 
     #[test]
-    fn nothing_measured_is_a_picture_too() {
+    fn plots_without_measurements_are_well_formed() {
         let line = Line { name: "x".to_owned(), latency: worker::histogram(), series: &[] };
         assert_well_formed(&svg("t", &[line]));
         let mut latency = worker::histogram();
-        latency.record(1).expect("it fits");
+        latency.record(1).expect("a value within the bounds");
         let line = Line { name: "x".to_owned(), latency, series: &[(0.0, 0.0)] };
         assert_well_formed(&svg("t", &[line]));
     }
 
     #[test]
     fn steps_are_round_numbers() {
-        assert_eq!([0.9, 1.1, 3.0, 6.0].map(nice_step), [1.0, 2.0, 5.0, 10.0]);
+        assert_eq!([0.9, 1.1, 3.0, 6.0].map(round_step), [1.0, 2.0, 5.0, 10.0]);
     }
 }

@@ -1,10 +1,10 @@
-//! What `/proc` tells: CPU time of a process by thread, its memory, and the machine.
+//! Data from `/proc`: the CPU time of a process by thread, its memory, and the machine.
 //!
-//! Called by `round` and `idle` before and after what they measure, and by the reports.
+//! Called by `watch` and `idle` before and after a measurement, and by the reports.
 //!
 //! # Always true
-//! - CPU time of a thread that ended in between is not lost: the process's own total, which is
-//!   coarser, is taken instead if it is larger.
+//! - The CPU time of a thread that ended during the measurement is not lost: the total of the process,
+//!   which is coarser, is used instead if it is larger.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -12,16 +12,16 @@ use std::time::Instant;
 
 use crate::server::process::number_in;
 
-/// Nanoseconds of one tick of `/proc/PID/stat`: 100 a second on every machine BlipMQ runs on.
+/// The length of a tick in `/proc/PID/stat`: Linux has 100 per second on all BlipMQ's platforms.
 const TICK_NS: u64 = 10_000_000;
 
-/// CPU time so far.
+/// The CPU time of a process up to an instant.
 #[derive(Debug, Clone)]
 pub struct Snapshot {
     at: Instant,
-    /// By thread id, in nanoseconds.
+    /// CPU time in nanoseconds, by thread id.
     threads: BTreeMap<u32, u64>,
-    /// Of the whole process with threads that ended, in steps of a tick.
+    /// CPU time of the whole process, including ended threads, in steps of a tick.
     total_ns: u64,
 }
 
@@ -55,19 +55,19 @@ impl Snapshot {
             let Some(id) = task.file_name().to_str().and_then(|name| name.parse().ok()) else {
                 continue;
             };
-            // It may have ended since the folder was read.
+            // The thread may have ended since the folder was read.
             if let Ok(text) = fs::read_to_string(task.path().join("schedstat"))
                 && let Some(ns) = parse_schedstat(&text)
             {
                 threads.insert(id, ns);
             }
         }
-        let ticks = parse_stat(&stat)
-            .ok_or_else(|| format!("/proc/{pid}/stat is not understood: {stat:?}"))?;
+        let ticks =
+            parse_stat(&stat).ok_or_else(|| format!("cannot parse /proc/{pid}/stat: {stat:?}"))?;
         Ok(Snapshot { at: Instant::now(), threads, total_ns: ticks * TICK_NS })
     }
 
-    /// What was used from `before` until this one.
+    /// Returns the CPU time used between `before` and this snapshot.
     pub fn since(&self, before: &Snapshot) -> Cpu {
         let used = |(id, ns): (&u32, &u64)| {
             ns.saturating_sub(before.threads.get(id).copied().unwrap_or(0))
@@ -83,12 +83,13 @@ impl Snapshot {
     }
 }
 
-/// Nanoseconds on a CPU: the first of three numbers.
+/// Parses the time on a CPU, in nanoseconds: the first of three numbers.
 fn parse_schedstat(text: &str) -> Option<u64> {
     text.split_ascii_whitespace().next()?.parse().ok()
 }
 
-/// User and system ticks. The name of the process is in parentheses, and may hold anything.
+/// Parses the sum of user and system ticks. The name of the process is in parentheses and may
+/// contain any character.
 fn parse_stat(text: &str) -> Option<u64> {
     let (_, behind) = text.rsplit_once(')')?;
     let mut fields = behind.split_ascii_whitespace().skip(11);
@@ -96,13 +97,13 @@ fn parse_stat(text: &str) -> Option<u64> {
     Some(user + fields.next()?.parse::<u64>().ok()?)
 }
 
-/// Memory of a process that is really there.
+/// Returns the resident memory of a process.
 pub fn resident_bytes(pid: u32) -> Option<u64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     Some(number_in(&status, "VmRSS:")? * 1_024)
 }
 
-/// Where something was measured.
+/// The machine that a measurement ran on.
 #[derive(Debug, Clone)]
 pub struct Machine {
     pub kernel: String,
@@ -118,7 +119,7 @@ impl Machine {
         Machine { kernel: kernel.trim().to_owned(), cpu_model, cpus }
     }
 
-    pub fn words(&self) -> String {
+    pub fn describe(&self) -> String {
         format!("Linux {}, {}, {} CPUs", self.kernel, self.cpu_model, self.cpus)
     }
 }
@@ -130,7 +131,7 @@ fn parse_cpuinfo(text: &str) -> (String, usize) {
     };
     let fields: Vec<_> = text.lines().filter_map(field).collect();
     let cpus = fields.iter().filter(|(name, _)| name == "processor").count();
-    // On aarch64 there is no name, only numbers.
+    // aarch64 has numbers instead of a name.
     let model = fields.iter().find(|(name, _)| name == "model name" || name == "CPU part");
     (model.map_or_else(|| "unknown CPU".to_owned(), |(_, value)| value.clone()), cpus)
 }
@@ -140,7 +141,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn proc_files_are_understood() {
+    fn proc_files_are_parsed() {
         assert_eq!(parse_schedstat("2412391 2134 17\n"), Some(2_412_391));
         assert_eq!(parse_schedstat(""), None);
         let stat = "42 (a) b (c)) S 1 42 42 0 -1 4194560 1 2 3 4 150 25 0 0 20 0 3 0 9 1 2 3";
@@ -153,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn threads_that_come_and_go_are_counted() {
+    fn started_and_ended_threads_are_counted() {
         let snapshot = |threads: &[(u32, u64)], total_ns| Snapshot {
             at: Instant::now(),
             threads: threads.iter().copied().collect(),
@@ -168,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn own_process_is_there_and_others_are_told() {
+    fn own_process_is_readable_and_a_missing_one_is_an_error() {
         assert!(Snapshot::of(std::process::id()).is_ok());
         assert!(resident_bytes(std::process::id()).is_some_and(|bytes| bytes > 0));
         assert!(Snapshot::of(u32::MAX).unwrap_err().contains("--pid"));

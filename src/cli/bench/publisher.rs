@@ -1,24 +1,25 @@
-//! One publishing connection: which message is next, when, and its bytes.
+//! One publishing connection: its schedule or window, and the bytes it sends.
 //!
 //! Called by `worker`. Next on the path: the socket.
 //!
 //! # Always true
-//! - Under a window no topic has more messages on the way than its window, with all its publishers.
-//! - By the clock every message carries the instant it was due at, however late it is sent.
-//! - `out` holds whole messages: an answer may be put behind them at any time.
+//! - With a window, no topic has more messages in flight than the window, over all its publishers.
+//! - On a schedule, every message carries the instant it was due, however late it is sent.
+//! - `out` holds whole messages only, so an answer can be appended at any time.
 
 use std::io::{ErrorKind, Write};
 use std::ops::Range;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use super::account::{HEADER_LEN, Header};
 use super::codec::Envelope;
 use super::connect::Connection;
-use super::worker::{Pace, Shared, Strays};
+use super::shared::{Pace, Shared};
+use super::tracker::{HEADER_LEN, Header};
+use super::worker::Strays;
 
-/// Bytes gathered before they are written.
-const OUT_BYTES: usize = 256 * 1_024;
-/// Later than this behind the schedule is told.
+/// The number of buffered bytes at which no further message is appended.
+const OUT_BYTES_MAX: usize = 256 * 1_024;
+/// Messages sent later than this are reported as late.
 const LATE_NS: u64 = 1_000_000;
 
 /// One topic of a publisher.
@@ -27,11 +28,11 @@ pub struct Lane {
     /// The number of the stream.
     pub stream: u32,
     pub cells: Range<usize>,
-    /// Messages it may have on the way: its part of the topic's window.
+    /// The most messages in flight: this publisher's part of the topic's window.
     pub window: u32,
     pub envelope: Envelope,
     pub sent: u64,
-    /// What the window still allows, as far as is known.
+    /// Messages that the window still allows, as of the last read of the cells.
     room: u32,
 }
 
@@ -40,33 +41,34 @@ impl Lane {
         Lane { stream: stream as u32, cells, window, envelope, sent: 0, room: window }
     }
 
-    /// Messages on the way to the slowest subscriber.
-    fn on_the_way(&self, cells: &[AtomicU32]) -> u32 {
+    /// Returns the number of messages in flight to the slowest subscriber.
+    fn in_flight(&self, cells: &[AtomicU32]) -> u32 {
         let sent = self.sent as u32;
         let cells = cells[self.cells.clone()].iter();
         cells.map(|cell| sent.wrapping_sub(cell.load(Ordering::Relaxed))).max().unwrap_or(0)
     }
 }
 
-/// How well the schedule was kept.
+/// How late messages were sent, relative to the schedule.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Lateness {
-    /// Messages sent more than a millisecond late.
+    /// The number of messages sent more than a millisecond late.
     pub messages: u64,
     pub max_ns: u64,
 }
 
-/// What a call published, and when the next is worth it.
-pub struct Batch {
+/// The outcome of one call of [`Publisher::publish`].
+pub struct Step {
     pub published: u64,
     pub owed: u64,
-    pub next_at: u64,
+    /// The instant of the next call that can publish something.
+    pub next_ns: u64,
 }
 
 #[derive(Debug)]
 pub struct Publisher {
     pub number: usize,
-    /// Out of so many, for the schedule.
+    /// The number of all publishers, for the schedule.
     pub publishers: usize,
     pub connection: Connection,
     pub lanes: Vec<Lane>,
@@ -74,7 +76,7 @@ pub struct Publisher {
     payload: Vec<u8>,
     batch: usize,
     next_lane: usize,
-    /// Messages so far, over all lanes.
+    /// Messages sent so far, over all lanes.
     sent: u64,
     round_trip_since: Option<u64>,
     out: Vec<u8>,
@@ -91,8 +93,8 @@ impl Publisher {
         payload_len: usize,
         batch: usize,
     ) -> Publisher {
-        assert!(payload_len >= HEADER_LEN, "the command line was checked");
-        let unit_len = lanes[0].envelope.bytes(payload_len, batch);
+        assert!(payload_len >= HEADER_LEN, "the range of --size starts at the header's length");
+        let unit_len = lanes[0].envelope.publish_len(payload_len, batch);
         Publisher {
             number,
             publishers,
@@ -104,7 +106,7 @@ impl Publisher {
             next_lane: 0,
             sent: 0,
             round_trip_since: None,
-            out: Vec::with_capacity(OUT_BYTES + 2 * unit_len),
+            out: Vec::with_capacity(OUT_BYTES_MAX + 2 * unit_len),
             written: 0,
             blocked: false,
         }
@@ -114,40 +116,41 @@ impl Publisher {
         self.blocked
     }
 
-    pub fn named(&self, error: &str) -> String {
+    pub fn describe_error(&self, error: &str) -> String {
         format!("publisher {}: {error}", self.number)
     }
 
-    /// When the message on its way was sent, if all have it now.
-    pub fn round_trip_ended(&mut self, cells: &[AtomicU32]) -> Option<u64> {
+    /// Ends the round trip if all subscribers have received its message, and returns the instant at
+    /// which the message was sent.
+    pub fn finish_round_trip(&mut self, cells: &[AtomicU32]) -> Option<u64> {
         self.round_trip_since?;
-        if self.lanes[0].on_the_way(cells) > 0 {
+        if self.lanes[0].in_flight(cells) > 0 {
             return None;
         }
         self.round_trip_since.take()
     }
 
-    /// Appends what is due or allowed to what is to be written.
-    pub fn publish(&mut self, shared: &Shared, now: u64) -> Batch {
+    /// Appends the messages that are due or allowed to the output.
+    pub fn publish(&mut self, shared: &Shared, now: u64) -> Step {
         match shared.pace {
             Pace::Rate { messages_per_s, .. } => self.publish_due(shared, messages_per_s, now),
             Pace::Window(_) | Pace::RoundTrip => self.publish_allowed(shared, now),
         }
     }
 
-    fn publish_allowed(&mut self, shared: &Shared, now: u64) -> Batch {
-        let mut batch = Batch { published: 0, owed: 0, next_at: u64::MAX };
+    fn publish_allowed(&mut self, shared: &Shared, now: u64) -> Step {
+        let mut step = Step { published: 0, owed: 0, next_ns: u64::MAX };
         if self.blocked {
-            return batch;
+            return step;
         }
         for lane in &mut self.lanes {
-            lane.room = lane.window.saturating_sub(lane.on_the_way(&shared.cells));
+            lane.room = lane.window.saturating_sub(lane.in_flight(&shared.cells));
         }
-        // In turn, a batch of each, until none has room.
+        // One batch per lane in turn, until no lane has room.
         let mut without_room = 0;
         while without_room < self.lanes.len() {
-            if self.out.len() >= OUT_BYTES {
-                batch.next_at = now;
+            if self.out.len() >= OUT_BYTES_MAX {
+                step.next_ns = now;
                 break;
             }
             let lane = self.next_lane;
@@ -159,30 +162,30 @@ impl Publisher {
             }
             without_room = 0;
             lane.room -= self.batch as u32;
-            batch.published += self.batch as u64;
-            batch.owed += (self.batch * lane.cells.len()) as u64;
+            step.published += self.batch as u64;
+            step.owed += (self.batch * lane.cells.len()) as u64;
             append(&mut self.out, lane, &mut self.payload, self.batch, now);
         }
-        if shared.pace == Pace::RoundTrip && batch.published > 0 {
+        if shared.pace == Pace::RoundTrip && step.published > 0 {
             self.round_trip_since = Some(now);
         }
-        batch
+        step
     }
 
-    fn publish_due(&mut self, shared: &Shared, messages_per_s: u64, now: u64) -> Batch {
-        let mut batch = Batch { published: 0, owed: 0, next_at: u64::MAX };
+    fn publish_due(&mut self, shared: &Shared, messages_per_s: u64, now: u64) -> Step {
+        let mut step = Step { published: 0, owed: 0, next_ns: u64::MAX };
         loop {
-            // Publishers take turns: message n of all is due at n / rate.
+            // Publishers take turns: message n, over all publishers, is due at n / rate.
             let number = self.sent * self.publishers as u64 + self.number as u64;
-            let since = u128::from(number) * 1_000_000_000 / u128::from(messages_per_s);
-            let due = shared.times.start + since as u64;
+            let due_after = u128::from(number) * 1_000_000_000 / u128::from(messages_per_s);
+            let due = shared.times.start + due_after as u64;
             if due > now || due >= shared.times.stop {
-                batch.next_at = due;
-                return batch;
+                step.next_ns = due;
+                return step;
             }
-            if self.out.len() - self.written >= OUT_BYTES {
-                // The socket takes nothing: they stay due.
-                return batch;
+            if self.out.len() - self.written >= OUT_BYTES_MAX {
+                // The socket is full: the messages stay due.
+                return step;
             }
             let late = now - due;
             self.lateness.max_ns = self.lateness.max_ns.max(late);
@@ -191,8 +194,8 @@ impl Publisher {
             let lane = self.next_lane;
             self.next_lane = if lane + 1 == self.lanes.len() { 0 } else { lane + 1 };
             let lane = &mut self.lanes[lane];
-            batch.published += 1;
-            batch.owed += lane.cells.len() as u64;
+            step.published += 1;
+            step.owed += lane.cells.len() as u64;
             append(&mut self.out, lane, &mut self.payload, 1, due);
         }
     }
@@ -205,7 +208,7 @@ impl Publisher {
                 Ok(len) => self.written += len,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
                     self.blocked = true;
-                    if self.written >= OUT_BYTES {
+                    if self.written >= OUT_BYTES_MAX {
                         self.out.drain(..self.written);
                         self.written = 0;
                     }
@@ -220,11 +223,11 @@ impl Publisher {
         Ok(())
     }
 
-    /// Takes what a broker says to its publishers; messages that came, which should be none.
+    /// Reads once from the connection. Returns the number of messages received, which should be 0.
     pub fn read(&mut self, buffer: &mut [u8]) -> Result<u64, String> {
         let Some(len) = self.connection.read(buffer)? else { return Ok(0) };
         let mut strays = Strays::default();
-        self.connection.take(&buffer[..len], &mut strays)?;
+        self.connection.decode(&buffer[..len], &mut strays)?;
         if !strays.replies.is_empty() {
             self.out.extend_from_slice(&strays.replies);
             if !self.blocked {

@@ -1,25 +1,25 @@
-//! RESP, the protocol of Redis, as much of it as a generator needs.
+//! The part of RESP, the protocol of Redis, that the generator needs.
 //!
-//! Called by `codec`, and by `connect` for what opens a connection.
+//! Called by `codec`, and by `connect` while a connection is opened.
 
-use super::codec::{Answer, Envelope, Sink, shown};
+use super::codec::{Answer, Envelope, Sink, describe_unexpected};
 use super::target::Login;
 
 const LINE_LEN_MAX: usize = 4_096;
 const BULK_LEN_MAX: usize = 1 << 30;
-/// `pmessage` has four.
+/// The most items of an array: `pmessage` has four.
 const ITEMS_MAX: usize = 4;
 
-/// Reads what a server sends.
+/// Decodes what a server sends.
 #[derive(Debug, Default)]
 pub struct Reader {
-    /// All before the payload of the message before: the next is mostly the same.
+    /// The bytes before the payload of the last message: those of the next are usually equal.
     head: Vec<u8>,
     payload_len: usize,
 }
 
 impl Reader {
-    pub fn read(&mut self, bytes: &[u8], sink: &mut impl Sink) -> Result<usize, String> {
+    pub fn decode(&mut self, bytes: &[u8], sink: &mut impl Sink) -> Result<usize, String> {
         let mut rest = bytes;
         while !rest.is_empty() {
             if let Some(behind) = rest.strip_prefix(&self.head[..])
@@ -30,20 +30,23 @@ impl Reader {
                 };
                 let Some((end, behind)) = behind.split_at_checked(2) else { break };
                 if end != b"\r\n" {
-                    return Err(format!("a payload of {} bytes ends elsewhere", self.payload_len));
+                    return Err(format!(
+                        "a payload of {} bytes has no line end behind it",
+                        self.payload_len
+                    ));
                 }
                 sink.message(payload);
                 rest = behind;
                 continue;
             }
-            let Some(behind) = self.other(rest, sink)? else { break };
+            let Some(behind) = self.read_reply(rest, sink)? else { break };
             rest = behind;
         }
         Ok(bytes.len() - rest.len())
     }
 
-    /// One reply; `None` if it is not whole.
-    fn other<'a>(
+    /// Reads one reply and returns the bytes behind it, or `None` if the reply is incomplete.
+    fn read_reply<'a>(
         &mut self,
         bytes: &'a [u8],
         sink: &mut impl Sink,
@@ -54,19 +57,19 @@ impl Reader {
             [b'+', ..] => sink.answer(Answer::LoggedIn),
             [b':', ..] => sink.answer(Answer::Published),
             [b'-', text @ ..] => {
-                return Err(format!("the broker says: {}", String::from_utf8_lossy(text)));
+                return Err(format!("the broker answered: {}", String::from_utf8_lossy(text)));
             }
             [b'*', count @ ..] => {
                 let count = number(count).filter(|count| (1..=ITEMS_MAX).contains(count));
                 let count = count.ok_or_else(|| not_redis(bytes))?;
-                return self.array(bytes, behind, count, sink);
+                return self.read_array(bytes, behind, count, sink);
             }
             _ => return Err(not_redis(bytes)),
         }
         Ok(Some(behind))
     }
 
-    fn array<'a>(
+    fn read_array<'a>(
         &mut self,
         whole: &[u8],
         mut rest: &'a [u8],
@@ -108,13 +111,13 @@ impl Reader {
 }
 
 fn not_redis(bytes: &[u8]) -> String {
-    format!("what came is no Redis: {}", shown(bytes))
+    format!("received no Redis: {}", describe_unexpected(bytes))
 }
 
-/// A line without its end, and what is behind.
+/// A line without its end, and the bytes behind it.
 type Line<'a> = (&'a [u8], &'a [u8]);
 
-/// The first line; `None` if it is not whole.
+/// Splits off the first line, or returns `None` if the line is incomplete.
 fn line(bytes: &[u8]) -> Result<Option<Line<'_>>, String> {
     if bytes.first().is_some_and(|first| !b"+-:*$".contains(first)) {
         return Err(not_redis(bytes));
@@ -132,7 +135,7 @@ fn number(digits: &[u8]) -> Option<usize> {
     std::str::from_utf8(digits).ok()?.parse().ok()
 }
 
-/// A command of words without bytes that are no text.
+/// Encodes a command of text words.
 pub fn command(words: &[&str]) -> String {
     let bulk = |word: &&str| format!("${}\r\n{word}\r\n", word.len());
     format!("*{}\r\n{}", words.len(), words.iter().map(bulk).collect::<String>())
@@ -153,12 +156,12 @@ pub fn envelope(topic: &str, payload_len: usize) -> Envelope {
 
 #[cfg(test)]
 mod tests {
-    use super::super::codec::tests::{assert_heard, published, refusal};
+    use super::super::codec::tests::{assert_decoded, published, refusal};
     use super::super::target::Protocol;
     use super::*;
 
     #[test]
-    fn replies_are_heard_wherever_they_are_cut() {
+    fn replies_are_decoded_wherever_reads_split_them() {
         let bytes = b"+OK\r\n+PONG\r\n:12\r\n*3\r\n$9\r\nsubscribe\r\n$1\r\na\r\n:1\r\n\
             *3\r\n$7\r\nmessage\r\n$1\r\na\r\n$2\r\nm1\r\n*3\r\n$7\r\nmessage\r\n$1\r\na\r\n$2\r\nm2\r\n\
             *4\r\n$8\r\npmessage\r\n$1\r\n*\r\n$1\r\na\r\n$2\r\n\r\n\r\n\
@@ -174,13 +177,13 @@ mod tests {
             "message ",
             "message m3",
         ];
-        assert_heard(Protocol::Redis, bytes, &expected);
+        assert_decoded(Protocol::Redis, bytes, &expected);
     }
 
     #[test]
     fn errors_and_other_protocols_are_refused() {
-        let told = refusal(Protocol::Redis, b"-NOAUTH Authentication required.\r\n");
-        assert_eq!(told, "the broker says: NOAUTH Authentication required.");
+        let error = refusal(Protocol::Redis, b"-NOAUTH Authentication required.\r\n");
+        assert_eq!(error, "the broker answered: NOAUTH Authentication required.");
         assert!(refusal(Protocol::Redis, b"INFO {").contains("use nats://"));
         assert!(refusal(Protocol::Redis, b"\x30\x00\x00\x00\x8e").contains("use blip://"));
         for bad in [&b"*9\r\n"[..], b"*1\r\n+a\r\n", b"*3\r\n$7\r\nmessagexx", b"+OK\n"] {
@@ -189,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn publishes_and_logins_are_written_as_redis_wants_them() {
+    fn publishes_and_logins_are_encoded_for_redis() {
         let expected = b"*3\r\n$7\r\nPUBLISH\r\n$3\r\na.b\r\n$2\r\nm1\r\n";
         assert_eq!(published(&envelope("a.b", 2), &[b"m1"]), expected);
         let user = Login::User { name: "u".into(), password: "p".into() };

@@ -1,11 +1,11 @@
-//! One round: connections are opened, threads publish and take for a while, and the books close.
+//! One round: opens the connections, runs the threads for a while, and sums up their results.
 //!
-//! Called by `mod` for each target in turn. Next on the path: `worker`, a thread each.
+//! Called by `mod` for each target in turn. Next on the path: `worker`, once per thread.
 //!
 //! # Always true
-//! - Nothing is published before every subscription is in force.
-//! - Rates and CPU time are of the same stretch: both are read at its two ends.
-//! - Every message that was published is accounted for, also those before and after the stretch.
+//! - Nothing is published before every subscription is active.
+//! - Rates and CPU times cover the same period: both are read at its begin and its end.
+//! - Every published message is accounted for, also before and after that period.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -14,28 +14,25 @@ use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 
-use super::account::{Account, Trouble};
-use super::codec::Envelope;
-use super::connect::{Connection, Role, buffer_len};
+use super::connect::{Connection, buffer_len};
+use super::connections::{check_mirror, open_bystanders, open_publishers, open_subscribers};
 use super::plan::Plan;
-use super::process::{self, Cpu, Snapshot};
+use super::process::Cpu;
 use super::progress::Progress;
-use super::publisher::{Lane, Lateness, Publisher};
-use super::target::{Protocol, Target};
-use super::worker::{self, Counters, Done, Pace, Shared, Subscriber, Times, Worker};
+use super::publisher::{Lateness, Publisher};
+use super::setup::pin;
+use super::shared::{Counters, Pace, Shared, Times};
+use super::target::Target;
+use super::tracker::Faults;
+use super::watch::{Measured, STALL_TIMEOUT, watch};
+use super::worker::{self, Subscriber, Worker, WorkerResult};
 
-/// Between two looks at the counters: a point of the plot.
-const TICK: Duration = Duration::from_millis(100);
-/// A closed loop in which nothing arrives for so long will not go on.
-const STALL: Duration = Duration::from_secs(10);
-/// What did not arrive so long after the last that did is missing.
-const DRAIN: Duration = Duration::from_secs(2);
-/// Troubles told one by one.
-const TROUBLES_TOLD: usize = 5;
-/// From the last connection to the first message.
+/// The most faults that are described individually.
+const FAULT_TEXTS_MAX: usize = 5;
+/// The time between the start of the threads and the first message.
 const HEAD_START: Duration = Duration::from_millis(20);
 
-/// What every round does.
+/// The load that every round generates.
 #[derive(Debug, Clone)]
 pub struct Load {
     pub publishers: usize,
@@ -52,14 +49,15 @@ pub struct Load {
     pub cpus: Vec<usize>,
 }
 
-/// What a round found.
+/// The result of a round.
 #[derive(Debug)]
 pub struct Round {
-    /// How long was measured.
+    /// The length of the measurement.
     pub seconds: f64,
     pub payload_len: usize,
-    /// In that time.
+    /// Messages published during the measurement.
     pub published: u64,
+    /// Messages delivered during the measurement.
     pub delivered: u64,
     pub broker: Option<Cpu>,
     pub resident_bytes: Option<u64>,
@@ -69,16 +67,17 @@ pub struct Round {
     /// Seconds since the measurement began, and deliveries per second until then.
     pub series: Vec<(f64, f64)>,
     pub lateness: Lateness,
-    /// Over the whole round.
+    /// Counts over the whole round.
     pub totals: Totals,
-    pub trouble: Trouble,
-    /// Where the trouble was.
-    pub troubles: Vec<String>,
+    pub faults: Faults,
+    /// The first faults, each with its place.
+    pub fault_texts: Vec<String>,
 }
 
 #[derive(Debug, Clone, Copy)]
 pub struct Totals {
     pub published: u64,
+    /// Deliveries that the published messages must lead to.
     pub owed: u64,
     pub delivered: u64,
 }
@@ -108,119 +107,50 @@ pub fn run(
         threads,
     });
     let threads = start_threads(load, &shared, publishers, subscribers, bystanders)?;
-    let watched = watch(target, load, pid, &shared, progress);
+    let watched = watch(target, pid, &shared, progress);
     shared.ended.store(true, Ordering::Release);
     shared.threads.iter().for_each(Counters::wake);
-    let done = threads.into_iter().map(|thread| match thread.join() {
-        Ok(done) => done,
+    let results = threads.into_iter().map(|thread| match thread.join() {
+        Ok(result) => result,
         Err(panic) => std::panic::resume_unwind(panic),
     });
-    let done: Vec<Done> = done.collect();
+    let results: Vec<WorkerResult> = results.collect();
     let totals = Totals {
         published: shared.sum(|counters| &counters.published),
         owed: shared.sum(|counters| &counters.owed),
         delivered: shared.sum(|counters| &counters.delivered),
     };
     let arrived = format!("{} of {} deliveries had arrived", totals.delivered, totals.owed);
-    if let Some(failure) = done.iter().find_map(|done| done.failure.as_ref()) {
+    if let Some(failure) = results.iter().find_map(|result| result.failure.as_ref()) {
         return Err(format!("{target}: {failure}; {arrived}"));
     }
-    let sent = sent_by_stream(&plan, &done);
+    let sent = sent_per_stream(&plan, &results);
     let Some(measured) = watched? else {
-        let waits = who_waits(&plan, &shared, &sent);
-        let stall_s = STALL.as_secs();
+        let waiting = describe_stall(&plan, &shared, &sent);
+        let stall_s = STALL_TIMEOUT.as_secs();
         return Err(format!(
-            "{target}: nothing was delivered for {stall_s} s: {waits}; {arrived}. Does the broker \
-             drop messages? A smaller --window keeps fewer of them on the way"
+            "{target}: nothing was delivered for {stall_s} s: {waiting}; {arrived}. Does the broker \
+             drop messages? With a smaller --window, fewer messages are in flight"
         ));
     };
-    Ok(close(&plan, load, measured, done, &sent, totals))
+    Ok(summarize(&plan, load, measured, &results, &sent, totals))
 }
 
-/// Topics of one round are not those of another, nor of another generator.
+/// Returns a random name, so that rounds and generators never share topics.
 pub fn run_name() -> String {
     use std::hash::{BuildHasher, Hasher, RandomState};
     format!("{:08x}", RandomState::new().build_hasher().finish() as u32)
 }
 
-/// A mirror knows no frames: two publishers of a topic would cut into each other's.
-fn check_mirror(target: &Target, load: &Load) -> Result<(), String> {
-    if target.protocol != Protocol::Raw {
-        return Ok(());
-    }
-    if load.publishers != load.topics || load.subscribers < load.topics || load.patterns > 0 {
-        return Err(format!(
-            "{target}: a mirror has one topic per connection and one publisher per topic: give as \
-             many --pubs as --topics ({} and {}), at least as many --subs ({}), and no --patterns",
-            load.publishers, load.topics, load.subscribers
-        ));
-    }
-    Ok(())
-}
-
-fn open_bystanders(target: &Target, load: &Load, plan: &Plan) -> Result<Vec<Connection>, String> {
-    // Not below any topic that is published to.
-    let root = &plan.topics[0];
-    let mut connections = Vec::new();
-    if load.patterns > 0 {
-        let patterns: Vec<String> =
-            (0..load.patterns).map(|number| format!("{root}.none{number}.*")).collect();
-        connections.push(Connection::open(target, Role::Patterns(&patterns))?.0);
-    }
-    for number in 0..load.idle_connections {
-        let topic = [format!("{root}.idle.{number}")];
-        connections.push(Connection::open(target, Role::Subscribe(&topic))?.0);
-    }
-    Ok(connections)
-}
-
-fn open_subscribers(target: &Target, load: &Load, plan: &Plan) -> Result<Vec<Subscriber>, String> {
-    let mut subscribers = Vec::with_capacity(plan.subscribers);
-    for number in 0..plan.subscribers {
-        let topics = plan.topics_of_subscriber(number).into_iter();
-        let topics: Vec<String> = topics.map(|topic| plan.topics[topic].clone()).collect();
-        let (connection, _) = Connection::open(target, Role::Subscribe(&topics))?;
-        let cells = plan.cells_of(number);
-        let account = Account::new(load.payload_len, plan.streams.len(), &cells);
-        subscribers.push(Subscriber { number, connection, account });
-    }
-    Ok(subscribers)
-}
-
-fn open_publishers(target: &Target, load: &Load, plan: &Plan) -> Result<Vec<Publisher>, String> {
-    let mut publishers = Vec::with_capacity(plan.publishers);
-    // Other protocols than ours have one message in each command.
-    let batch = if target.protocol == Protocol::Blip { load.batch } else { 1 };
-    for number in 0..plan.publishers {
-        let streams = plan.streams_of(number);
-        let topics = streams.iter().map(|stream| plan.streams[*stream].topic);
-        let topics: Vec<String> = topics.map(|topic| plan.topics[topic].clone()).collect();
-        let (connection, ids) = Connection::open(target, Role::Publish(&topics))?;
-        let lanes = streams.into_iter().zip(topics.iter().zip(ids)).map(|(number, (topic, id))| {
-            let stream = &plan.streams[number];
-            let envelope = Envelope::new(target.protocol, topic, id, load.payload_len, batch);
-            let window = match load.pace {
-                Pace::Window(window) => (window / stream.publishers as u32).max(batch as u32),
-                Pace::RoundTrip | Pace::Rate { .. } => 1,
-            };
-            Lane::new(number, stream.cells.clone(), window, envelope)
-        });
-        let lanes = lanes.collect();
-        let publisher =
-            Publisher::new(number, plan.publishers, connection, lanes, load.payload_len, batch);
-        publishers.push(publisher);
-    }
-    Ok(publishers)
-}
-
-/// Deals connections out to threads: those of equal number, which are often pairs, share one.
+/// Distributes the connections over the threads and starts them. A publisher and a subscriber of
+/// the same number, which are often a pair, share a thread.
 fn start_threads(
     load: &Load,
     shared: &Arc<Shared>,
     publishers: Vec<Publisher>,
     subscribers: Vec<Subscriber>,
     bystanders: Vec<Connection>,
-) -> Result<Vec<JoinHandle<Done>>, String> {
+) -> Result<Vec<JoinHandle<WorkerResult>>, String> {
     let unit_len = load.batch * (load.payload_len + 64);
     let mut workers: Vec<Worker> = (0..load.threads)
         .map(|number| Worker {
@@ -244,158 +174,30 @@ fn start_threads(
         thread::Builder::new()
             .name(format!("bench-{}", worker.number))
             .spawn(move || {
-                // The command line was checked with the same CPUs.
+                // Cannot fail: `pin` succeeded for the same CPUs at the start.
                 cpu.map(|cpu| pin(&[cpu]));
                 worker.run()
             })
-            .map_err(|error| format!("cannot start a thread: {error}; take fewer --threads"))
+            .map_err(|error| format!("cannot start a thread: {error}; use fewer --threads"))
     };
     workers.into_iter().map(start).collect()
 }
 
-/// Binds the calling thread, and those it starts, to CPUs.
-pub fn pin(cpus: &[usize]) -> Result<(), String> {
-    if cpus.is_empty() {
-        return Ok(());
-    }
-    let mut set = rustix::thread::CpuSet::new();
-    for cpu in cpus {
-        if *cpu >= rustix::thread::CpuSet::MAX_CPU {
-            return Err(format!(
-                "there is no CPU {cpu}: the highest is the one `nproc --all` says"
-            ));
-        }
-        set.set(*cpu);
-    }
-    rustix::thread::sched_setaffinity(None, &set).map_err(|error| {
-        format!("cannot run on CPU {cpus:?}: {error}; does this process have it? See `taskset -p`")
-    })
-}
-
-/// What was read at one instant.
-struct Mark {
-    at: Instant,
-    published: u64,
-    delivered: u64,
-    broker: Option<Snapshot>,
-    generator: Snapshot,
-}
-
-impl Mark {
-    fn now(shared: &Shared, pid: Option<u32>) -> Result<Mark, String> {
-        Ok(Mark {
-            at: Instant::now(),
-            published: shared.sum(|counters| &counters.published),
-            delivered: shared.sum(|counters| &counters.delivered),
-            broker: pid.map(Snapshot::of).transpose()?,
-            generator: Snapshot::of(std::process::id())?,
-        })
-    }
-}
-
-/// What was measured while the threads ran.
-struct Measured {
-    begin: Mark,
-    end: Mark,
-    series: Vec<(f64, f64)>,
-    resident_bytes: Option<u64>,
-}
-
-/// Sees to the time; returns when all has arrived, or nothing comes any more. `None` is a stall.
-fn watch(
-    target: &Target,
-    load: &Load,
-    pid: Option<u32>,
-    shared: &Shared,
-    progress: &Progress,
-) -> Result<Option<Measured>, String> {
-    let at = |ns| shared.epoch + Duration::from_nanos(ns);
-    let mut last = (Instant::now(), 0);
-    // Whether nothing came for so long.
-    let mut is_quiet = |limit: Duration| {
-        let delivered = shared.sum(|counters| &counters.delivered);
-        if delivered != last.1 {
-            last = (Instant::now(), delivered);
-        }
-        last.0.elapsed() >= limit
-    };
-    let failed = || shared.threads.iter().any(|thread| thread.failed.load(Ordering::Acquire));
-    let open_loop = matches!(load.pace, Pace::Rate { .. });
-    let mut begin = None;
-    let mut series = Vec::new();
-    let mut tick = (at(shared.times.start), 0);
-    loop {
-        let now = Instant::now();
-        let (next, is_end) = match &begin {
-            None => (at(shared.times.measure), false),
-            Some(_) => (at(shared.times.stop), true),
-        };
-        if now < next {
-            thread::sleep(TICK.min(next - now));
-        } else if !is_end {
-            begin = Some(Mark::now(shared, pid)?);
-            tick = (Instant::now(), shared.sum(|counters| &counters.delivered));
-            continue;
-        }
-        let begun = begin.as_ref().map_or(now, |mark: &Mark| mark.at);
-        let seconds = tick.0.elapsed().as_secs_f64();
-        let delivered = shared.sum(|counters| &counters.delivered);
-        if seconds >= TICK.as_secs_f64() / 2.0 {
-            let rate = (delivered - tick.1) as f64 / seconds;
-            if begin.is_some() {
-                series.push((begun.elapsed().as_secs_f64(), rate));
-            }
-            progress.show(target, rate);
-            tick = (Instant::now(), delivered);
-        }
-        if failed() || (!open_loop && is_quiet(STALL)) {
-            break;
-        }
-        if is_end && now >= next {
-            break;
-        }
-    }
-    let Some(begin) = begin.filter(|_| Instant::now() >= at(shared.times.stop)) else {
-        return Ok(None);
-    };
-    let end = Mark::now(shared, pid)?;
-    let resident_bytes = pid.and_then(process::resident_bytes);
-    let mut quiet_since = (Instant::now(), u64::MAX);
-    while !failed() {
-        let publishing = |thread: &Counters| thread.publishing.load(Ordering::Acquire);
-        let owed = shared.sum(|counters| &counters.owed);
-        let settled = shared.sum(|counters| &counters.settled);
-        let published = !shared.threads.iter().any(publishing);
-        if published && settled >= owed {
-            // What comes twice comes late: the last may be such.
-            thread::sleep(Duration::from_millis(20));
-            break;
-        }
-        if settled != quiet_since.1 {
-            quiet_since = (Instant::now(), settled);
-        }
-        if published && quiet_since.0.elapsed() >= DRAIN {
-            break;
-        }
-        thread::sleep(Duration::from_millis(2));
-    }
-    Ok(Some(Measured { begin, end, series, resident_bytes }))
-}
-
-fn sent_by_stream(plan: &Plan, done: &[Done]) -> Vec<u64> {
+fn sent_per_stream(plan: &Plan, results: &[WorkerResult]) -> Vec<u64> {
     let mut sent = vec![0; plan.streams.len()];
-    let lanes = done.iter().flat_map(|done| &done.publishers).flat_map(|one| &one.lanes);
+    let publishers = results.iter().flat_map(|result| &result.publishers);
+    let lanes = publishers.flat_map(|publisher| &publisher.lanes);
     lanes.for_each(|lane| sent[lane.stream as usize] = lane.sent);
     sent
 }
 
-/// The first cell that waits for something.
-fn who_waits(plan: &Plan, shared: &Shared, sent: &[u64]) -> String {
+/// Describes the first subscriber that waits for a message.
+fn describe_stall(plan: &Plan, shared: &Shared, sent: &[u64]) -> String {
     for (stream, sent) in plan.streams.iter().zip(sent) {
         for cell in stream.cells.clone() {
             let waits_for = shared.cells[cell].load(Ordering::Relaxed);
             if waits_for != *sent as u32 {
-                let (subscriber, stream) = plan.name_of(cell);
+                let (subscriber, stream) = plan.subscriber_and_stream(cell);
                 return format!(
                     "subscriber {subscriber} waits for message {waits_for} of publisher {} on {}, \
                      which has sent {sent}",
@@ -404,54 +206,35 @@ fn who_waits(plan: &Plan, shared: &Shared, sent: &[u64]) -> String {
             }
         }
     }
-    "every subscriber has all that was sent, and publishers send no more".to_owned()
+    "every subscriber has received all messages, and no publisher sends more".to_owned()
 }
 
-fn close(
+fn summarize(
     plan: &Plan,
     load: &Load,
     measured: Measured,
-    done: Vec<Done>,
+    results: &[WorkerResult],
     sent: &[u64],
     totals: Totals,
 ) -> Round {
     let mut latency = worker::histogram();
-    let (mut trouble, mut troubles) = (Trouble::default(), Vec::new());
     let mut lateness = Lateness::default();
-    let mut told = |trouble: &Trouble, place: String| {
-        if troubles.len() < TROUBLES_TOLD {
-            troubles.push(format!("{} {place}", trouble.words()));
-        }
-    };
-    let stream_of = |cell: u32| plan.streams.partition_point(|one| one.cells.end <= cell as usize);
-    for done in &done {
-        latency.add(&done.latency).expect("they have the same bounds");
-        for publisher in &done.publishers {
+    let mut report = FaultReport::default();
+    for result in results {
+        latency.add(&result.latency).expect("all histograms have the same bounds");
+        for publisher in &result.publishers {
             lateness.messages += publisher.lateness.messages;
             lateness.max_ns = lateness.max_ns.max(publisher.lateness.max_ns);
         }
-        for subscriber in &done.subscribers {
-            let (of_cells, rest) = subscriber.account.close(|cell| sent[stream_of(cell)] as u32);
-            for (cell, of_cell) in of_cells {
-                trouble.add(&of_cell);
-                let (subscriber, stream) = plan.name_of(cell as usize);
-                let (publisher, topic) = (stream.publisher, &plan.topics[stream.topic]);
-                told(
-                    &of_cell,
-                    format!("at subscriber {subscriber} from publisher {publisher} on {topic}"),
-                );
-            }
-            if !rest.is_none() {
-                trouble.add(&rest);
-                told(&rest, format!("at subscriber {}", subscriber.number));
-            }
+        for subscriber in &result.subscribers {
+            report.add_subscriber(plan, subscriber, sent);
         }
-        if done.strays > 0 {
-            let strays = Trouble { strangers: done.strays, ..Trouble::default() };
-            trouble.add(&strays);
-            told(&strays, "at connections that subscribed to none of them".to_owned());
+        if result.strays > 0 {
+            let strays = Faults { strays: result.strays, ..Faults::default() };
+            report.add(&strays, || "at connections without a matching subscription".to_owned());
         }
     }
+    let FaultReport { faults, texts: fault_texts } = report;
     let Measured { begin, end, series, resident_bytes } = measured;
     Round {
         seconds: end.at.duration_since(begin.at).as_secs_f64(),
@@ -465,7 +248,39 @@ fn close(
         series,
         lateness,
         totals,
-        trouble,
-        troubles,
+        faults,
+        fault_texts,
+    }
+}
+
+/// The sum of all faults, and descriptions of the first ones.
+#[derive(Default)]
+struct FaultReport {
+    faults: Faults,
+    texts: Vec<String>,
+}
+
+impl FaultReport {
+    fn add(&mut self, faults: &Faults, place: impl Fn() -> String) {
+        self.faults.add(faults);
+        if self.texts.len() < FAULT_TEXTS_MAX {
+            self.texts.push(format!("{} {}", faults.describe(), place()));
+        }
+    }
+
+    fn add_subscriber(&mut self, plan: &Plan, subscriber: &Subscriber, sent: &[u64]) {
+        let stream_index =
+            |cell: u32| plan.streams.partition_point(|stream| stream.cells.end <= cell as usize);
+        let (by_cell, rest) = subscriber.tracker.finish(|cell| sent[stream_index(cell)] as u32);
+        for (cell, faults) in by_cell {
+            let (number, stream) = plan.subscriber_and_stream(cell as usize);
+            let (publisher, topic) = (stream.publisher, &plan.topics[stream.topic]);
+            self.add(&faults, || {
+                format!("at subscriber {number} from publisher {publisher} on {topic}")
+            });
+        }
+        if !rest.is_empty() {
+            self.add(&rest, || format!("at subscriber {}", subscriber.number));
+        }
     }
 }

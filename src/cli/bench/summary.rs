@@ -1,6 +1,6 @@
-//! All rounds of one target as one: medians of numbers, and histograms added up.
+//! The rounds of one target summed up: medians of numbers, and the sum of histograms.
 //!
-//! Called by `mod`; read by `table`, `json`, `hgrm` and `plot`.
+//! Created by `mod`; read by `table`, `json`, `hgrm` and `plot`.
 
 use hdrhistogram::Histogram;
 
@@ -8,7 +8,7 @@ use super::round::Round;
 use super::target::Target;
 use super::worker;
 
-/// What a number is, and so how it is shown.
+/// The unit of a number, which decides its format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unit {
     Count,
@@ -19,7 +19,7 @@ pub enum Unit {
     Micros,
 }
 
-/// One measured number: its key in JSON, its name in the table.
+/// One measured number, with its key in JSON and its name in the table.
 #[derive(Debug, Clone, Copy)]
 pub struct Number {
     pub key: &'static str,
@@ -37,7 +37,7 @@ fn latency(round: &Round, quantile: f64) -> Option<f64> {
     (!latency.is_empty()).then(|| latency.value_at_quantile(quantile) as f64 / 1_000.0)
 }
 
-/// Everything a round is asked for, in the order of the table.
+/// All numbers of a round, in the order of the table.
 pub const NUMBERS: [Number; 16] = [
     Number {
         key: "messages_per_s",
@@ -144,7 +144,7 @@ impl Number {
         (self.of)(round)
     }
 
-    /// Over all rounds of a target that have it.
+    /// Returns the median over the rounds that have this number.
     pub fn median(&self, rounds: &[Round]) -> Option<f64> {
         median(rounds.iter().filter_map(self.of).collect())
     }
@@ -160,7 +160,7 @@ pub fn median(mut values: Vec<f64>) -> Option<f64> {
     }
 }
 
-/// A target with what its rounds found.
+/// A target and the results of its rounds.
 #[derive(Debug)]
 pub struct Measured {
     pub target: Target,
@@ -170,20 +170,20 @@ pub struct Measured {
 
 impl Measured {
     pub fn is_clean(&self) -> bool {
-        self.rounds.iter().all(|round| round.trouble.is_none())
+        self.rounds.iter().all(|round| round.faults.is_empty())
     }
 
-    /// Of all rounds, in nanoseconds.
+    /// Returns the latencies of all rounds, in nanoseconds.
     pub fn latency(&self) -> Histogram<u64> {
         let mut all = worker::histogram();
         for round in &self.rounds {
-            all.add(&round.latency).expect("they have the same bounds");
+            all.add(&round.latency).expect("all histograms have the same bounds");
         }
         all
     }
 
-    /// Whether the generator had no time left while the broker had; `None` if the broker's side is
-    /// not known and it may be so.
+    /// Whether the generator had no CPU time left while the broker had some. `None` if the generator
+    /// had none left and the broker's use is unknown.
     pub fn generator_was_bottleneck(&self) -> Option<bool> {
         let [generator, broker] = self.busiest_percent();
         if !is_busy(generator?) {
@@ -192,23 +192,23 @@ impl Measured {
         broker.map(|broker| !is_busy(broker))
     }
 
-    /// Whether broker and generator both had time left, or did not get the CPU they wanted: what
-    /// came out of it is no limit of either. `None` if the broker's side is not known.
+    /// Whether broker and generator both had CPU time left, or did not get the CPU they needed: then
+    /// the rates are the limit of neither. `None` if the broker's use is unknown.
     pub fn neither_was_busy(&self) -> Option<bool> {
         let [generator, broker] = self.busiest_percent();
         Some(!is_busy(generator?) && !is_busy(broker?))
     }
 
-    /// Of the generator's and the broker's busiest threads.
+    /// Returns the CPU use of the busiest threads of generator and broker.
     fn busiest_percent(&self) -> [Option<f64>; 2] {
         ["generator_busiest_thread_percent", "broker_busiest_thread_percent"].map(|key| {
-            let number = NUMBERS.iter().find(|number| number.key == key).expect("it is one");
+            let number = NUMBERS.iter().find(|number| number.key == key).expect("a key of NUMBERS");
             number.median(&self.rounds)
         })
     }
 }
 
-/// Whether a thread had no time left.
+/// Whether a thread had no CPU time left.
 fn is_busy(percent: f64) -> bool {
     const BUSY_PERCENT: f64 = 90.0;
     percent >= BUSY_PERCENT
@@ -219,7 +219,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn median_is_the_middle_or_between_the_two() {
+    fn median_is_the_middle_value_or_the_mean_of_the_middle_two() {
         assert_eq!(median(vec![]), None);
         assert_eq!(median(vec![3.0, 1.0, 9.0]), Some(3.0));
         assert_eq!(median(vec![4.0, 1.0, 2.0, 9.0]), Some(3.0));

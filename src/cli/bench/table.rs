@@ -1,11 +1,11 @@
-//! What a person reads at the end: a line per number, a column per target.
+//! The table of results: a line per number, a column per target.
 //!
 //! Called by `mod` and `idle`.
 
 use super::summary::{Measured, NUMBERS, Unit};
 use crate::cli::units;
 
-/// Columns of text: the first to the left, the others to the right.
+/// Aligns columns of text: the first to the left, the others to the right.
 pub fn aligned(rows: &[Vec<String>]) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let width = |column: usize| {
@@ -29,7 +29,7 @@ pub fn aligned(rows: &[Vec<String>]) -> String {
     text
 }
 
-pub fn shown(value: f64, unit: Unit) -> String {
+pub fn format_value(value: f64, unit: Unit) -> String {
     match unit {
         Unit::Count => units::count(value),
         Unit::Megabytes => units::digits(value),
@@ -40,7 +40,7 @@ pub fn shown(value: f64, unit: Unit) -> String {
     }
 }
 
-/// The table of rounds: medians, and from the second target on the ratio to the first.
+/// Formats the medians of all targets; from the second target on, with the ratio to the first.
 pub fn of(all: &[Measured]) -> String {
     let mut rows = vec![std::iter::once(String::new()).collect::<Vec<_>>()];
     for (at, measured) in all.iter().enumerate() {
@@ -56,7 +56,7 @@ pub fn of(all: &[Measured]) -> String {
         }
         let mut row = vec![number.name.to_owned()];
         for (at, value) in values.iter().enumerate() {
-            row.push(value.map_or("-".to_owned(), |value| shown(value, number.unit)));
+            row.push(value.map_or("-".to_owned(), |value| format_value(value, number.unit)));
             if at > 0 {
                 let ratio = value.zip(values[0]).filter(|(_, first)| *first != 0.0);
                 row.push(ratio.map_or(String::new(), |(value, first)| {
@@ -82,7 +82,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn columns_are_aligned_and_no_line_ends_with_blanks() {
+    fn columns_are_aligned_and_lines_have_no_trailing_blanks() {
         let rows = [vec!["".into(), "aaa".into()], vec!["name".into(), "1".into(), "".into()]];
         assert_eq!(aligned(&rows), "      aaa\nname    1\n");
     }

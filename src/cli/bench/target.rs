@@ -1,20 +1,20 @@
-//! What is measured: a URL on the command line to protocol, address and login.
+//! Targets of a measurement: parses URLs into protocol, address and login.
 //!
-//! Called by `mod`, as clap reads the command line. Next on the path: `connect`.
+//! Called by clap, as it parses the command line. Next on the path: `connect`.
 //!
 //! # Always true
-//! - What is shown of a target holds no password and no token.
+//! - A displayed target contains no password and no token.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// How a broker is spoken to.
+/// The protocol of a target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Protocol {
     Blip,
     Nats,
     Redis,
-    /// The mirror of `blipmq bench mirror`.
+    /// Raw bytes, for `blipmq bench mirror`.
     Raw,
 }
 
@@ -29,7 +29,7 @@ impl Protocol {
     }
 }
 
-/// One broker to measure.
+/// A broker to measure.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Target {
     pub protocol: Protocol,
@@ -38,7 +38,7 @@ pub struct Target {
     pub login: Option<Login>,
 }
 
-/// What stands before the `@`.
+/// The login before the `@` of a URL.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Login {
     Token(String),
@@ -57,7 +57,7 @@ impl FromStr for Target {
             "nats" => Protocol::Nats,
             "redis" => Protocol::Redis,
             "raw" => Protocol::Raw,
-            _ => return Err(format!("`{scheme}` is not known here: {KNOWN}")),
+            _ => return Err(format!("`{scheme}` is not supported: {KNOWN}")),
         };
         let (login, addr) = match rest.rsplit_once('@') {
             Some((login, addr)) => (Some(login), addr),
@@ -75,7 +75,7 @@ impl FromStr for Target {
             None => Login::Token(login.to_owned()),
         });
         if login.is_some() && protocol == Protocol::Raw {
-            return Err(format!("{scheme}:// takes no login: leave out what is before the `@`"));
+            return Err(format!("{scheme}:// takes no login: omit the part before the `@`"));
         }
         Ok(Target { protocol, addr: addr.to_owned(), login })
     }
@@ -92,22 +92,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn urls_are_taken_apart_and_shown_without_secrets() {
-        let target: Target = "nats://me:se:cret@h:4222".parse().expect("it is legal");
+    fn urls_are_parsed_and_displayed_without_secrets() {
+        let target: Target = "nats://me:se:cret@h:4222".parse().expect("a valid URL");
         let login = Login::User { name: "me".into(), password: "se:cret".into() };
         assert_eq!((target.protocol, target.addr.as_str()), (Protocol::Nats, "h:4222"));
         assert_eq!(target.login, Some(login));
         assert_eq!(target.to_string(), "nats://h:4222");
-        let target: Target = "nats://t0ken@h:1".parse().expect("it is legal");
+        let target: Target = "nats://t0ken@h:1".parse().expect("a valid URL");
         assert_eq!(target.login, Some(Login::Token("t0ken".into())));
-        let target: Target = "blip://me:pw@h:1".parse().expect("it is legal");
+        let target: Target = "blip://me:pw@h:1".parse().expect("a valid URL");
         assert_eq!(target.login, Some(Login::User { name: "me".into(), password: "pw".into() }));
-        let target: Target = "blip://[::1]:7878/".parse().expect("it is legal");
+        let target: Target = "blip://[::1]:7878/".parse().expect("a valid URL");
         assert_eq!((target.addr.as_str(), target.login), ("[::1]:7878", None));
     }
 
     #[test]
-    fn urls_that_mean_nothing_are_refused() {
+    fn invalid_urls_are_refused() {
         for bad in ["h:1", "http://h:1", "blip://h", "blip://h:0", "blip://:1", "raw://a@h:1"] {
             assert!(bad.parse::<Target>().is_err(), "{bad}");
         }

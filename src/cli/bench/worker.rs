@@ -1,114 +1,39 @@
-//! One thread of the generator: publishes what is due or allowed, and takes what arrives.
+//! One thread of the generator: publishes messages at its pace and receives deliveries.
 //!
-//! Started by `round`. Next on the path: `publisher` for what it sends, `account` for what comes.
+//! Started by `round`. Next on the path: `publisher` for messages to send, `tracker` for deliveries.
 //!
 //! # Always true
-//! - Nothing is allocated for a message, and no read or write blocks.
-//! - It sleeps only when there is nothing to do until a socket, a clock or another thread says so.
+//! - No message causes an allocation, and no read or write blocks.
+//! - A thread sleeps only when it has nothing to do until a socket, the clock or another thread
+//!   wakes it.
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use hdrhistogram::Histogram;
 use rustix::buffer::spare_capacity;
-use rustix::event::{EventfdFlags, Timespec, epoll, eventfd};
+use rustix::event::{Timespec, epoll};
 
-use super::account::Account;
 use super::codec::{Answer, Sink};
 use super::connect::Connection;
 use super::publisher::Publisher;
+use super::shared::{Counters, Pace, Shared};
+use super::tracker::SequenceTracker;
 
-/// Events taken at once.
+/// The most epoll events handled at once.
 const EVENTS_MAX: usize = 512;
-/// How long it sleeps when nothing is due: others wake it, this is for what nobody foresaw.
+/// The longest sleep. Other threads wake a sleeping thread; this bounds a wake-up that is lost.
 const IDLE_SLEEP: Duration = Duration::from_millis(100);
 const WAKE_TOKEN: u64 = u64::MAX;
 
-/// When messages are published.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Pace {
-    /// As long as a topic has fewer than this many on the way.
-    Window(u32),
-    /// One at a time; the next when all have it.
-    RoundTrip,
-    /// By the clock.
-    Rate { messages_per_s: u64, spin: bool },
-}
-
-/// Nanoseconds on the generator's clock.
-#[derive(Debug, Clone, Copy)]
-pub struct Times {
-    pub start: u64,
-    pub measure: u64,
-    pub stop: u64,
-}
-
-/// What the threads of one round share.
-#[derive(Debug)]
-pub struct Shared {
-    pub epoch: Instant,
-    pub pace: Pace,
-    pub times: Times,
-    /// By cell: the next sequence its subscriber waits for.
-    pub cells: Vec<AtomicU32>,
-    pub ended: AtomicBool,
-    pub threads: Vec<Counters>,
-}
-
-/// What one thread tells the others.
-#[derive(Debug)]
-pub struct Counters {
-    pub published: AtomicU64,
-    /// Deliveries that what it published must lead to.
-    pub owed: AtomicU64,
-    pub delivered: AtomicU64,
-    /// Deliveries that need not be waited for any more: in order, or missing.
-    pub settled: AtomicU64,
-    pub publishing: AtomicBool,
-    pub failed: AtomicBool,
-    asleep: AtomicBool,
-    waker: OwnedFd,
-}
-
-impl Counters {
-    pub fn new() -> Result<Counters, String> {
-        let waker = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK);
-        let waker = waker.map_err(|error| format!("cannot make an eventfd: {error}"))?;
-        Ok(Counters {
-            published: AtomicU64::new(0),
-            owed: AtomicU64::new(0),
-            delivered: AtomicU64::new(0),
-            settled: AtomicU64::new(0),
-            publishing: AtomicBool::new(true),
-            failed: AtomicBool::new(false),
-            asleep: AtomicBool::new(false),
-            waker,
-        })
-    }
-
-    pub fn wake(&self) {
-        let _ = rustix::io::write(&self.waker, &1u64.to_ne_bytes());
-    }
-}
-
-impl Shared {
-    pub fn now_ns(&self) -> u64 {
-        self.epoch.elapsed().as_nanos() as u64
-    }
-
-    pub fn sum(&self, counter: impl Fn(&Counters) -> &AtomicU64) -> u64 {
-        self.threads.iter().map(|thread| counter(thread).load(Ordering::Relaxed)).sum()
-    }
-}
-
-/// A connection that takes messages.
+/// A subscribing connection.
 #[derive(Debug)]
 pub struct Subscriber {
     pub number: usize,
     pub connection: Connection,
-    pub account: Account,
+    pub tracker: SequenceTracker,
 }
 
 pub struct Worker {
@@ -116,30 +41,30 @@ pub struct Worker {
     pub shared: Arc<Shared>,
     pub publishers: Vec<Publisher>,
     pub subscribers: Vec<Subscriber>,
-    /// They have subscriptions that nothing is published for.
+    /// Connections whose subscriptions match no published message.
     pub bystanders: Vec<Connection>,
     pub buffer_len: usize,
 }
 
-/// What a thread leaves.
+/// The result of a thread.
 #[derive(Debug)]
-pub struct Done {
+pub struct WorkerResult {
     pub publishers: Vec<Publisher>,
     pub subscribers: Vec<Subscriber>,
-    /// Messages that came to bystanders.
+    /// Messages received on connections without a matching subscription.
     pub strays: u64,
     pub latency: Histogram<u64>,
     pub failure: Option<String>,
 }
 
 pub fn histogram() -> Histogram<u64> {
-    // An hour in nanoseconds; three digits.
+    // Up to an hour in nanoseconds, with three significant digits.
     Histogram::new_with_bounds(1, 3_600_000_000_000, 3).expect("the bounds are constants")
 }
 
 impl Worker {
-    /// Until the round ends or a connection does.
-    pub fn run(self) -> Done {
+    /// Runs until the round ends or a connection fails.
+    pub fn run(self) -> WorkerResult {
         let shared = self.shared.clone();
         let counters = &shared.threads[self.number];
         let mut running = Running {
@@ -157,7 +82,7 @@ impl Worker {
         counters.failed.store(failure.is_some(), Ordering::Release);
         let Running { worker, strays, latency, .. } = running;
         let Worker { publishers, subscribers, .. } = worker;
-        Done { publishers, subscribers, strays, latency, failure }
+        WorkerResult { publishers, subscribers, strays, latency, failure }
     }
 }
 
@@ -174,15 +99,15 @@ struct Running {
 
 impl Running {
     fn run(&mut self, shared: &Shared, counters: &Counters) -> Result<(), String> {
-        // Otherwise the kernel may add 50 us to every sleep.
+        // By default the kernel may extend every sleep by 50 us.
         let _ = rustix::thread::set_current_timer_slack(std::num::NonZeroU64::new(1));
         let cannot = |error| format!("cannot watch sockets: {error}");
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC).map_err(cannot)?;
         self.watch_all(&epoll, counters).map_err(cannot)?;
         let mut events = Vec::with_capacity(EVENTS_MAX);
         while !shared.ended.load(Ordering::Acquire) {
-            let sleep = self.publish_all(&epoll, shared, counters)?;
-            let timeout = Timespec::try_from(sleep).expect("it is short");
+            let sleep = self.publish(&epoll, shared, counters)?;
+            let timeout = Timespec::try_from(sleep).expect("a short sleep");
             match epoll::wait(&epoll, spare_capacity(&mut events), Some(&timeout)) {
                 Ok(_) | Err(rustix::io::Errno::INTR) => {}
                 Err(error) => return Err(cannot(error)),
@@ -190,7 +115,7 @@ impl Running {
             counters.asleep.store(false, Ordering::SeqCst);
             let delivered = self.delivered;
             for event in events.drain(..) {
-                self.event(&epoll, shared, counters, event.data.u64(), event.flags)?;
+                self.handle_event(&epoll, shared, counters, event.data.u64(), event.flags)?;
             }
             if self.delivered != delivered {
                 counters.delivered.store(self.delivered, Ordering::Relaxed);
@@ -214,8 +139,8 @@ impl Running {
         Ok(())
     }
 
-    /// Publishes what is due or allowed; how long nothing will be.
-    fn publish_all(
+    /// Publishes the messages that are due or allowed. Returns how long none will be.
+    fn publish(
         &mut self,
         epoll: &OwnedFd,
         shared: &Shared,
@@ -231,7 +156,7 @@ impl Running {
             return Ok(IDLE_SLEEP);
         }
         if !matches!(shared.pace, Pace::Rate { .. }) && shared.threads.len() > 1 {
-            // Before looking: what another thread does after the look wakes this one.
+            // Set before the cells are read: progress after the read then wakes this thread.
             counters.asleep.store(true, Ordering::SeqCst);
             std::sync::atomic::fence(Ordering::SeqCst);
         }
@@ -239,18 +164,18 @@ impl Running {
         let (mut published, mut owed) = (0, 0);
         for (token, publisher) in (0..).zip(&mut self.worker.publishers) {
             if shared.pace == Pace::RoundTrip
-                && let Some(sent_at) = publisher.round_trip_ended(&shared.cells)
+                && let Some(sent_at) = publisher.finish_round_trip(&shared.cells)
                 && sent_at >= shared.times.measure
             {
                 self.latency.saturating_record(self.last_arrival.saturating_sub(sent_at));
             }
             let was_blocked = publisher.is_blocked();
-            let batch = publisher.publish(shared, now);
-            (published, owed) = (published + batch.published, owed + batch.owed);
-            publisher.flush().map_err(|error| publisher.named(&error))?;
-            // A full socket says when it has room; until then nothing is worth waking for.
+            let step = publisher.publish(shared, now);
+            (published, owed) = (published + step.published, owed + step.owed);
+            publisher.flush().map_err(|error| publisher.describe_error(&error))?;
+            // For a full socket epoll reports when it has room; until then there is nothing to do.
             if !publisher.is_blocked() {
-                sleep_until = sleep_until.min(batch.next_at);
+                sleep_until = sleep_until.min(step.next_ns);
             }
             if publisher.is_blocked() != was_blocked {
                 rearm(epoll, publisher, token)?;
@@ -268,7 +193,7 @@ impl Running {
         }
     }
 
-    fn event(
+    fn handle_event(
         &mut self,
         epoll: &OwnedFd,
         shared: &Shared,
@@ -280,56 +205,72 @@ impl Running {
             let _ = rustix::io::read(&counters.waker, &mut [0u8; 8]);
             return Ok(());
         }
-        let Worker { publishers, subscribers, bystanders, .. } = &mut self.worker;
-        let mut index = token as usize;
-        if let Some(publisher) = publishers.get_mut(index) {
-            if publisher.is_blocked() && flags.intersects(epoll::EventFlags::OUT) {
-                publisher.flush().map_err(|error| publisher.named(&error))?;
-                if !publisher.is_blocked() {
-                    rearm(epoll, publisher, token)?;
-                }
+        let publishers = self.worker.publishers.len();
+        let subscribers = self.worker.subscribers.len();
+        match token as usize {
+            index if index < publishers => self.handle_publisher(epoll, token, flags),
+            index if index < publishers + subscribers => self.receive(shared, index - publishers),
+            index => self.receive_stray(index - publishers - subscribers),
+        }
+    }
+
+    fn handle_publisher(
+        &mut self,
+        epoll: &OwnedFd,
+        token: u64,
+        flags: epoll::EventFlags,
+    ) -> Result<(), String> {
+        let publisher = &mut self.worker.publishers[token as usize];
+        if publisher.is_blocked() && flags.intersects(epoll::EventFlags::OUT) {
+            publisher.flush().map_err(|error| publisher.describe_error(&error))?;
+            if !publisher.is_blocked() {
+                rearm(epoll, publisher, token)?;
             }
-            if flags.intersects(!epoll::EventFlags::OUT) {
-                let taken = publisher.read(&mut self.buffer);
-                self.strays += taken.map_err(|error| publisher.named(&error))?;
-            }
+        }
+        if flags.intersects(!epoll::EventFlags::OUT) {
+            let strays = publisher.read(&mut self.buffer);
+            self.strays += strays.map_err(|error| publisher.describe_error(&error))?;
+        }
+        Ok(())
+    }
+
+    fn receive(&mut self, shared: &Shared, index: usize) -> Result<(), String> {
+        let Subscriber { number, connection, tracker } = &mut self.worker.subscribers[index];
+        let describe_error = |error| format!("subscriber {number}: {error}");
+        let Some(len) = connection.read(&mut self.buffer).map_err(describe_error)? else {
             return Ok(());
-        }
-        index -= publishers.len();
-        if let Some(subscriber) = subscribers.get_mut(index) {
-            let named = |error| format!("subscriber {}: {error}", subscriber.number);
-            let Some(len) = subscriber.connection.read(&mut self.buffer).map_err(named)? else {
-                return Ok(());
-            };
-            let now = shared.now_ns();
-            self.last_arrival = now;
-            let mut arrivals = Arrivals {
-                account: &mut subscriber.account,
-                latency: &mut self.latency,
-                shared,
-                now,
-                delivered: 0,
-                settled: 0,
-                replies: Vec::new(),
-            };
-            subscriber.connection.take(&self.buffer[..len], &mut arrivals).map_err(named)?;
-            let Arrivals { delivered, settled, replies, .. } = arrivals;
-            self.delivered += delivered;
-            self.settled += settled;
-            return reply(&subscriber.connection, &replies).map_err(named);
-        }
-        let bystander = &mut bystanders[index - subscribers.len()];
+        };
+        let now = shared.now_ns();
+        self.last_arrival = now;
+        let mut arrivals = Arrivals {
+            tracker,
+            latency: &mut self.latency,
+            shared,
+            now,
+            delivered: 0,
+            settled: 0,
+            replies: Vec::new(),
+        };
+        connection.decode(&self.buffer[..len], &mut arrivals).map_err(describe_error)?;
+        let Arrivals { delivered, settled, replies, .. } = arrivals;
+        self.delivered += delivered;
+        self.settled += settled;
+        send_replies(connection, &replies).map_err(describe_error)
+    }
+
+    fn receive_stray(&mut self, index: usize) -> Result<(), String> {
+        let bystander = &mut self.worker.bystanders[index];
         let mut strays = Strays::default();
-        let named = |error| format!("a connection beside: {error}");
-        if let Some(len) = bystander.read(&mut self.buffer).map_err(named)? {
-            bystander.take(&self.buffer[..len], &mut strays).map_err(named)?;
+        let describe_error = |error| format!("a connection without traffic: {error}");
+        if let Some(len) = bystander.read(&mut self.buffer).map_err(describe_error)? {
+            bystander.decode(&self.buffer[..len], &mut strays).map_err(describe_error)?;
         }
         self.strays += strays.messages;
-        reply(bystander, &strays.replies).map_err(named)
+        send_replies(bystander, &strays.replies).map_err(describe_error)
     }
 }
 
-/// Publishers wait for what subscribers of other threads have.
+/// Wakes the other threads, whose publishers may wait for deliveries to subscribers of this one.
 fn wake_others(shared: &Shared, own: &Counters) {
     if shared.threads.len() == 1 {
         return;
@@ -342,7 +283,7 @@ fn wake_others(shared: &Shared, own: &Counters) {
     }
 }
 
-/// A publisher whose socket is full is told when it has room.
+/// Watches a publisher's socket for room if it is full.
 fn rearm(epoll: &OwnedFd, publisher: &Publisher, token: u64) -> Result<(), String> {
     let mut flags = epoll::EventFlags::IN;
     flags.set(epoll::EventFlags::OUT, publisher.is_blocked());
@@ -351,16 +292,16 @@ fn rearm(epoll: &OwnedFd, publisher: &Publisher, token: u64) -> Result<(), Strin
         .map_err(|error| format!("cannot watch sockets: {error}"))
 }
 
-/// Answers to a PING; a subscriber sends nothing else, so there is room.
-fn reply(connection: &Connection, bytes: &[u8]) -> Result<(), String> {
+/// Sends the answers to PINGs. Subscribers send nothing else, so the socket has room for them.
+fn send_replies(connection: &Connection, bytes: &[u8]) -> Result<(), String> {
     use std::io::Write;
     let mut stream = &connection.stream;
     stream.write_all(bytes).map_err(|error| format!("cannot answer a PING: {error}"))
 }
 
-/// Takes what comes to a subscriber.
+/// Records the deliveries to one subscriber.
 struct Arrivals<'a> {
-    account: &'a mut Account,
+    tracker: &'a mut SequenceTracker,
     latency: &'a mut Histogram<u64>,
     shared: &'a Shared,
     now: u64,
@@ -373,10 +314,10 @@ impl Sink for Arrivals<'_> {
     #[inline]
     fn message(&mut self, payload: &[u8]) {
         self.delivered += 1;
-        let Some((header, taken)) = self.account.take(payload) else { return };
-        self.settled += u64::from(taken.settled);
-        self.shared.cells[taken.cell as usize].store(taken.expected, Ordering::Relaxed);
-        // Under a window one of 64 is enough to tell; by the clock each counts.
+        let Some((header, position)) = self.tracker.record(payload) else { return };
+        self.settled += u64::from(position.settled);
+        self.shared.cells[position.cell as usize].store(position.expected, Ordering::Relaxed);
+        // With a window, one message of 64 is sample enough; on a schedule, each counts.
         let sampled = match self.shared.pace {
             Pace::Window(_) => header.sequence.is_multiple_of(64),
             Pace::Rate { .. } => true,
@@ -388,7 +329,7 @@ impl Sink for Arrivals<'_> {
     }
 
     fn gap(&mut self, messages: u64) {
-        self.account.told_gaps += messages;
+        self.tracker.gap_messages += messages;
     }
 
     fn answer(&mut self, _: Answer) {}
@@ -398,7 +339,7 @@ impl Sink for Arrivals<'_> {
     }
 }
 
-/// Takes what comes to whom nothing should.
+/// Counts messages on connections that should receive none.
 #[derive(Default)]
 pub struct Strays {
     pub messages: u64,

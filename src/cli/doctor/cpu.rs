@@ -1,6 +1,6 @@
-//! Where the broker's threads run: nodes, isolation, quota, frequency, clocks.
+//! Checks of the broker's CPUs: NUMA nodes, isolation, quota, frequency, clocks.
 //!
-//! Called by `doctor`. None of this keeps a broker from starting, so nothing here is FAIL.
+//! Called by `doctor`. None of this prevents a broker from starting, so no check here is FAIL.
 
 use executors::placement;
 
@@ -22,8 +22,8 @@ fn quota(facts: &Facts) -> Check {
     let about = About {
         name: "cpu-quota",
         wanted: format!("{} or more, or none", facts.cores),
-        why: "a group that has used up its share is stopped until the next period, with all its \
-              cores at once",
+        why: "a control group that has used up its quota is stopped until the next period, on all \
+              its cores at once",
     };
     match &facts.group {
         Err(reason) => about.unknown(reason),
@@ -32,7 +32,7 @@ fn quota(facts: &Facts) -> Check {
             Some(cpus) if cpus >= facts.cores as f64 => about.ok(format!("{cpus} CPUs")),
             Some(cpus) => about.warn(
                 format!("{cpus} CPUs"),
-                "name as many cores in server.cores, or give cores instead of a quota: docker run \
+                "list as many cores in server.cores, or assign cores instead of a quota: docker run \
                  --cpuset-cpus=LIST for --cpus, AllowedCPUs=LIST for CPUQuota=",
             ),
         },
@@ -43,7 +43,7 @@ fn nodes(facts: &Facts) -> Check {
     let about = About {
         name: "numa-nodes",
         wanted: "one".to_owned(),
-        why: "messages between cores of different nodes cross the slower path between these",
+        why: "messages between cores of different nodes cross the slower link between the nodes",
     };
     let (cpus, nodes) = match (facts.cpus(), &facts.nodes) {
         (Ok(cpus), Ok(nodes)) => (cpus, nodes),
@@ -53,11 +53,11 @@ fn nodes(facts: &Facts) -> Check {
     let used: Vec<&Node> =
         nodes.iter().filter(|node| node.cpus.iter().any(|cpu| cpus.contains(cpu))).collect();
     match used[..] {
-        [] => about.unknown(format!("no node has the cores {}", placement::print(cpus))),
+        [] => about.unknown(format!("no node contains the cores {}", placement::print(cpus))),
         [one] => about.ok(format!("node {}", one.id)),
         _ => {
             let ids: Vec<usize> = used.iter().map(|node| node.id).collect();
-            // A row of distances has one for each node, in the order nodes were read.
+            // Distances are listed in the order of the nodes.
             let columns: Vec<usize> =
                 (0..nodes.len()).filter(|&index| ids.contains(&nodes[index].id)).collect();
             let farthest = used
@@ -78,9 +78,9 @@ fn nodes(facts: &Facts) -> Check {
 fn isolation(facts: &Facts) -> Check {
     let about = About {
         name: "isolated-cores",
-        wanted: "those of the broker, unless it has all".to_owned(),
-        why: "whatever else runs on a core delays its connections; it matters for the slowest \
-              percentile",
+        wanted: "the broker's cores, unless these are all".to_owned(),
+        why: "any other program on a core delays the core's connections, which shows in the highest \
+              percentiles",
     };
     let (cpus, online, isolated) = match (facts.cpus(), &facts.online, &facts.isolated) {
         (Ok(cpus), Ok(online), Ok(isolated)) => (cpus, online, isolated),
@@ -89,8 +89,8 @@ fn isolation(facts: &Facts) -> Check {
     };
     let all_in = |of: &[usize], set: &[usize]| of.iter().all(|cpu| set.contains(cpu));
     let isolate = format!("deploy/isolate-cores.sh {}", placement::print(cpus));
-    let grouped = |others: &Vec<usize>| !others.iter().any(|cpu| cpus.contains(cpu));
-    if all_in(cpus, isolated) || facts.others.as_ref().is_some_and(grouped) {
+    let grouped = |other_cpus: &Vec<usize>| !other_cpus.iter().any(|cpu| cpus.contains(cpu));
+    if all_in(cpus, isolated) || facts.other_cpus.as_ref().is_some_and(grouped) {
         let ticks = if all_in(cpus, &facts.nohz_full) { "without ticks" } else { "with ticks" };
         return about.ok(format!("{}, {ticks}", placement::print(cpus)));
     }
@@ -102,7 +102,7 @@ fn isolation(facts: &Facts) -> Check {
         );
     }
     match all_in(online, cpus) {
-        true => about.ok("none, the broker has all"),
+        true => about.ok("none, the broker has all cores"),
         false => about.warn("none", isolate),
     }
 }
@@ -111,7 +111,7 @@ fn governor(facts: &Facts) -> Check {
     let about = About {
         name: "cpu-governor",
         wanted: "performance".to_owned(),
-        why: "a core that slept answers late while its frequency rises",
+        why: "after a sleep, a core is slow until its frequency has risen",
     };
     let mut slow = Vec::new();
     for (cpu, governor) in &facts.governors {
@@ -119,7 +119,7 @@ fn governor(facts: &Facts) -> Check {
             Err(reason) => {
                 return about.unknown(format!("{reason}, as in most virtual machines"));
             }
-            // Some CPUs choose by themselves, and are told what to prefer.
+            // Some CPUs choose their frequency themselves, with a configured preference.
             Ok(governor)
                 if governor.name == "performance"
                     || governor.preference.as_deref() == Some("performance") => {}
@@ -127,7 +127,7 @@ fn governor(facts: &Facts) -> Check {
         }
     }
     match slow.first() {
-        None if facts.governors.is_empty() => about.unknown("the cores are not known"),
+        None if facts.governors.is_empty() => about.unknown("the cores are unknown"),
         None => about.ok("performance"),
         Some((_, name)) => {
             let cpus: Vec<usize> = slow.iter().map(|(cpu, _)| *cpu).collect();
@@ -140,13 +140,13 @@ fn governor(facts: &Facts) -> Check {
 }
 
 fn clocksource(facts: &Facts) -> Check {
-    // Those that are read without a system call.
+    // Clock sources that are read without a system call.
     const FAST: [&str; 4] = ["tsc", "kvm-clock", "hyperv_clocksource_tsc_page", "arch_sys_counter"];
     let about = About {
         name: "clocksource",
         wanted: FAST.join(" or "),
-        why: "the broker reads the clock several times a turn, and with others each is a system \
-              call",
+        why: "the broker reads the clock several times per turn; with another source each read is a \
+              system call",
     };
     match &facts.clocksource {
         Err(reason) => about.unknown(reason),
@@ -161,8 +161,8 @@ fn clocksource(facts: &Facts) -> Check {
                          /sys/devices/system/clocksource/clocksource0/current_clocksource, and \
                          clocksource={better} on the kernel's command line"
                     ),
-                    None => "the kernel offers no better one: journalctl -k -g clocksource tells \
-                             why; on a virtual machine choose another type"
+                    None => "the kernel offers no better one: journalctl -k -g clocksource shows \
+                             why; for a virtual machine choose another machine type"
                         .to_owned(),
                 },
             )
@@ -170,18 +170,18 @@ fn clocksource(facts: &Facts) -> Check {
     }
 }
 
-/// Not a fault, but what operators take for one.
+/// Never a warning: the check explains a value that operators mistake for load.
 fn iowait(facts: &Facts) -> Check {
     let about = About {
         name: "iowait",
-        wanted: "nobody to take it for load".to_owned(),
-        why: "recent kernels count a thread that sleeps in io_uring as waiting for a disk, though \
-              its core is idle",
+        wanted: "iowait not to be mistaken for load".to_owned(),
+        why: "recent kernels count a thread that sleeps in io_uring as waiting for I/O, although its \
+              core is idle",
     };
     match &facts.release {
         Err(reason) => about.unknown(reason),
         Ok(release) => match parse_full(release) {
-            None => about.unknown(format!("{release:?} is not how releases are written")),
+            None => about.unknown(format!("{release:?} is not a valid release")),
             Some(version) if shows_as_iowait(version) => about.ok("100 % while idle"),
             Some(_) => about.ok("0 % while idle"),
         },
@@ -194,7 +194,7 @@ fn parse_full(release: &str) -> Option<(u32, u32, u32)> {
     Some((next()?, next()?, next().unwrap_or(0)))
 }
 
-/// The wait of rings became `io_schedule` in 6.5, and in what was kept up at that time.
+/// Whether waiting on a ring counts as iowait: since 6.5, and in the stable kernels of that time.
 fn shows_as_iowait(version: (u32, u32, u32)) -> bool {
     match version {
         (6, 1, patch) => patch >= 39,
@@ -210,7 +210,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_quota_below_the_cores_is_a_warning() {
+    fn a_quota_below_the_number_of_cores_is_a_warning() {
         let mut facts = Facts::good();
         for (cpus, status) in
             [(None, Status::Ok), (Some(2.0), Status::Ok), (Some(1.5), Status::Warn)]
@@ -232,7 +232,7 @@ mod tests {
             distances: distances.to_vec(),
         };
         assert_eq!(nodes(&facts).found, "node 0");
-        // The broker has cores 2 and 3. Node 1 is missing, so node 4 is third in a row.
+        // The broker has cores 2 and 3. There is no node 1, so node 4 is the third.
         facts.nodes = Ok(vec![
             node(0, &[0, 1], &[10, 21, 40]),
             node(2, &[2], &[21, 10, 31]),
@@ -249,12 +249,12 @@ mod tests {
     }
 
     #[test]
-    fn isolation_is_wanted_where_the_broker_does_not_have_every_core() {
+    fn isolation_is_wanted_unless_the_broker_has_every_core() {
         let mut facts = Facts::good();
-        let mut with = |online: &[usize], isolated: &[usize], others: Option<&[usize]>| {
+        let mut with = |online: &[usize], isolated: &[usize], other_cpus: Option<&[usize]>| {
             facts.online = Ok(online.to_vec());
             facts.isolated = Ok(isolated.to_vec());
-            facts.others = others.map(<[usize]>::to_vec);
+            facts.other_cpus = other_cpus.map(<[usize]>::to_vec);
             isolation(&facts)
         };
         // The broker has cores 2 and 3.
@@ -262,17 +262,17 @@ mod tests {
         assert_eq!(with(machine, &[2, 3], None).found, "2-3, without ticks");
         assert_eq!(with(machine, &[], Some(&[0, 1])).status, Status::Ok);
         assert_eq!(with(&[2, 3], &[], Some(&[2, 3])).status, Status::Ok);
-        for (isolated, others, fix) in [
+        for (isolated, other_cpus, fix) in [
             (&[][..], None, "deploy/isolate-cores.sh 2-3"),
             (&[], Some(&[0, 1, 2][..]), "deploy/isolate-cores.sh 2-3"),
             (&[0, 1], None, "taskset -c 0-1 blipmq"),
             (&[2], Some(machine), "taskset -c 2 blipmq"),
         ] {
-            let check = with(machine, isolated, others);
+            let check = with(machine, isolated, other_cpus);
             assert_eq!(check.status, Status::Warn, "{check:?}");
             assert!(check.fix.clone().expect("a fix").starts_with(fix), "{check:?}");
         }
-        facts.others = Some(vec![0, 1]);
+        facts.other_cpus = Some(vec![0, 1]);
         facts.nohz_full = vec![2];
         assert_eq!(isolation(&facts).found, "2-3, with ticks");
         facts.isolated = Err("hidden".to_owned());
@@ -301,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn clocks_that_need_a_system_call_are_a_warning_with_a_better_one_if_there_is_any() {
+    fn clocks_that_need_a_system_call_are_a_warning_with_a_better_one_if_available() {
         let mut facts = Facts::good();
         for fast in ["tsc", "kvm-clock", "arch_sys_counter"] {
             facts.clocksource = Ok(fast.to_owned());
@@ -319,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn iowait_is_a_note_for_the_kernels_that_count_so_and_never_a_warning() {
+    fn iowait_is_explained_for_the_kernels_that_count_it_and_never_a_warning() {
         let mut facts = Facts::good();
         for (release, shows) in [
             ("6.1.38", false),

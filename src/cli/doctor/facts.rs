@@ -1,6 +1,6 @@
-//! What the checks are told: read once, from files below one folder and from the kernel.
+//! Facts about this machine, read once from files and from the kernel.
 //!
-//! Called by `doctor`. What cannot be read is kept as the reason, which its check then says.
+//! Called by `doctor`. A fact that cannot be read is kept as the reason, for the check to report.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -15,10 +15,10 @@ use super::holders::{self, Holder};
 use super::sysctls;
 use crate::server::process::number_in;
 
-/// Something read, or why it could not be.
+/// A fact, or the reason why it could not be read.
 pub type Fact<T> = Result<T, String>;
 
-/// The folder that holds `proc` and `sys`: `/`, but in tests.
+/// The folder that contains `proc` and `sys`: `/`, except in tests.
 pub struct Tree(pub PathBuf);
 
 impl Tree {
@@ -26,32 +26,33 @@ impl Tree {
         self.0.join(path)
     }
 
-    /// The text of a file, without what surrounds it.
+    /// Reads the text of a file, trimmed.
     pub fn text(&self, path: &str) -> Fact<String> {
         let path = self.path(path);
         std::fs::read_to_string(&path)
             .map(|text| text.trim().to_owned())
-            .map_err(|error| unread(&path, &error))
+            .map_err(|error| read_error(&path, &error))
     }
 
-    /// The numbers of a file, one at least.
+    /// Reads the numbers of a file, at least one.
     pub fn numbers(&self, path: &str) -> Fact<Vec<u64>> {
         let text = self.text(path)?;
         let numbers: Option<Vec<u64>> =
             text.split_whitespace().map(|number| number.parse().ok()).collect();
         numbers.filter(|numbers| !numbers.is_empty()).ok_or_else(|| {
-            format!("{} says {text:?}, which is no number", self.path(path).display())
+            format!("{} contains {text:?}, which is not a number", self.path(path).display())
         })
     }
 
-    /// A list such as `0,2-3`; an empty one is none, and so is what old kernels print for that.
+    /// Reads a list such as `0,2-3`, which may be empty; old kernels print `(null)` for an empty list.
     fn list(&self, path: &str) -> Fact<Vec<usize>> {
         let text = self.text(path)?;
         if text == "(null)" {
             return Ok(Vec::new());
         }
-        parse_list(&text)
-            .ok_or_else(|| format!("{} says {text:?}, which is no list", self.path(path).display()))
+        parse_list(&text).ok_or_else(|| {
+            format!("{} contains {text:?}, which is not a list", self.path(path).display())
+        })
     }
 
     fn exists(&self, path: &str) -> bool {
@@ -59,16 +60,17 @@ impl Tree {
     }
 }
 
-fn unread(path: &Path, error: &io::Error) -> String {
+fn read_error(path: &Path, error: &io::Error) -> String {
     let reason = match error.kind() {
-        // The usual reason, without the number that comes with it.
-        io::ErrorKind::NotFound => "it is not there".to_owned(),
+        // The most frequent reason, without the number of the error.
+        io::ErrorKind::NotFound => "no such file".to_owned(),
         _ => error.to_string(),
     };
     format!("cannot read {}: {reason}", path.display())
 }
 
-/// Not `config::parse_cores`: machines can have more CPUs than one broker.
+/// Parses a list of CPUs or nodes. `config::parse_cores` has the limits of one broker, but a machine
+/// can have more CPUs.
 fn parse_list(text: &str) -> Option<Vec<usize>> {
     let mut numbers = Vec::new();
     for item in text.split(',').filter(|item| !item.is_empty()) {
@@ -83,7 +85,7 @@ fn parse_list(text: &str) -> Option<Vec<usize>> {
 pub struct Node {
     pub id: usize,
     pub cpus: Vec<usize>,
-    /// To every node in turn; 10 is to itself.
+    /// The distances to all nodes, in order; a node's distance to itself is 10.
     pub distances: Vec<u64>,
 }
 
@@ -98,63 +100,63 @@ pub struct HugePages {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Governor {
     pub name: String,
-    /// What the CPU itself is told to prefer, where it chooses.
+    /// The preference given to a CPU that chooses its frequency itself.
     pub preference: Option<String>,
 }
 
-/// What the control group of this process, or one above it, allows.
+/// The limits of this process's control group and the groups above it.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Group {
-    /// CPUs' worth of time.
+    /// CPU time, in CPUs.
     pub cpus: Option<f64>,
     /// Bytes of memory.
     pub memory: Option<u64>,
 }
 
-/// An address of the configuration, and whether it can be listened on.
+/// An address of the configuration, and whether the broker could listen on it.
 #[derive(Debug)]
 pub struct Port {
-    /// Its key, as `table.key`.
+    /// The key of the address, as `table.key`.
     pub key: &'static str,
     pub address: SocketAddr,
     pub bound: Result<(), io::ErrorKind>,
-    /// Who has it, as far as this user may know.
+    /// The processes that listen on the port, as far as this user may see them.
     pub holders: Vec<Holder>,
 }
 
-/// All that checks are told.
+/// All facts that the checks need.
 #[derive(Debug)]
 pub struct Facts {
     pub release: Fact<String>,
-    /// Whether rings can be made.
+    /// Whether a ring can be created.
     pub rings: Result<(), StartError>,
     pub locked_memory: Limit,
     pub open_files: Limit,
-    /// CPUs the broker would use.
+    /// The CPUs that the broker would use.
     pub cpus: Result<Vec<usize>, StartError>,
-    /// How many those are, or would be: at least one.
+    /// The number of CPUs that the broker would use, at least 1.
     pub cores: usize,
     pub ports: Vec<Port>,
-    /// By their key.
+    /// Kernel settings by key.
     pub sysctls: BTreeMap<&'static str, Fact<Vec<u64>>>,
     pub nodes: Fact<Vec<Node>>,
     pub online: Fact<Vec<usize>>,
     pub isolated: Fact<Vec<usize>>,
-    /// CPUs without ticks; none in a kernel that cannot do without.
+    /// CPUs without ticks; empty if the kernel does not support that.
     pub nohz_full: Vec<usize>,
-    /// CPUs that control groups leave to programs other than the broker, if there are such groups.
-    pub others: Option<Vec<usize>>,
-    /// Of the CPUs the broker would use.
+    /// The CPUs of the control groups other than the broker's, if such groups limit CPUs.
+    pub other_cpus: Option<Vec<usize>>,
+    /// The governors of the CPUs that the broker would use.
     pub governors: Vec<(usize, Fact<Governor>)>,
     pub clocksource: Fact<String>,
     pub clocksources: Vec<String>,
     pub transparent_huge_pages: Fact<String>,
     pub huge_pages: Fact<HugePages>,
-    /// Whether the allocator of a broker that starts with this environment takes huge pages.
-    pub huge_pages_asked: bool,
+    /// Whether the allocator uses reserved huge pages with this environment.
+    pub huge_pages_enabled: bool,
     /// Bytes of swap.
     pub swap: Fact<u64>,
-    /// Bytes of memory of the machine.
+    /// Bytes of memory in the machine.
     pub memory: Fact<u64>,
     pub group: Fact<Group>,
 }
@@ -163,7 +165,7 @@ impl Facts {
     /// Reads everything, for a broker with these settings.
     pub fn read(tree: &Tree, settings: &Settings) -> Facts {
         let cpus = placement::choose(settings.server.cores.as_deref());
-        // What is named but not allowed is still what the numbers are about.
+        // Cores that are configured but not allowed still count for the limits.
         let known = match &cpus {
             Ok(cpus) => cpus.clone(),
             Err(_) => settings.server.cores.clone().unwrap_or_default(),
@@ -188,7 +190,7 @@ impl Facts {
             online: tree.list("sys/devices/system/cpu/online"),
             isolated: tree.list("sys/devices/system/cpu/isolated"),
             nohz_full: tree.list("sys/devices/system/cpu/nohz_full").unwrap_or_default(),
-            others: others(tree),
+            other_cpus: other_cpus(tree),
             governors: governors.collect(),
             clocksource: tree.text(&format!("{clocks}/current_clocksource")),
             clocksources: tree
@@ -200,7 +202,7 @@ impl Facts {
                 let free = tree.numbers(&format!("{huge}/free_hugepages"))?;
                 Ok(HugePages { reserved: reserved[0], free: free[0] })
             }),
-            huge_pages_asked: std::env::var("MIMALLOC_ALLOW_LARGE_OS_PAGES")
+            huge_pages_enabled: std::env::var("MIMALLOC_ALLOW_LARGE_OS_PAGES")
                 .is_ok_and(|value| value == "1"),
             swap: swap(tree),
             memory: memory(tree),
@@ -210,11 +212,11 @@ impl Facts {
         }
     }
 
-    /// The CPUs the broker would use, for checks about them.
+    /// Returns the CPUs that the broker would use, for checks about them.
     pub fn cpus(&self) -> Fact<&[usize]> {
         match &self.cpus {
             Ok(cpus) => Ok(cpus),
-            Err(_) => Err("which cores the broker would use is not known, see above".to_owned()),
+            Err(_) => Err("the broker's cores are unknown, see above".to_owned()),
         }
     }
 }
@@ -259,15 +261,16 @@ fn governor(tree: &Tree, cpu: usize) -> Fact<Governor> {
 fn transparent_huge_pages(tree: &Tree) -> Fact<String> {
     let path = "sys/kernel/mm/transparent_hugepage/enabled";
     let text = tree.text(path)?;
-    // The mode in force stands in brackets: always [madvise] never.
+    // The active mode is in brackets: always [madvise] never.
     let mode = text.split_once('[').and_then(|(_, rest)| rest.split_once(']'));
-    mode.map(|(mode, _)| mode.to_owned())
-        .ok_or_else(|| format!("{} says {text:?}, which names no mode", tree.path(path).display()))
+    mode.map(|(mode, _)| mode.to_owned()).ok_or_else(|| {
+        format!("{} contains {text:?}, which names no active mode", tree.path(path).display())
+    })
 }
 
 fn swap(tree: &Tree) -> Fact<u64> {
     let text = tree.text("proc/swaps")?;
-    // File, type, size in KiB, used, priority, below a line that says so.
+    // Columns: file, type, size in KiB, used, priority. The first line is a header.
     let sizes = text
         .lines()
         .skip(1)
@@ -279,10 +282,10 @@ fn memory(tree: &Tree) -> Fact<u64> {
     let text = tree.text("proc/meminfo")?;
     number_in(&text, "MemTotal:")
         .map(|kib| kib * 1_024)
-        .ok_or_else(|| format!("{} names no MemTotal", tree.path("proc/meminfo").display()))
+        .ok_or_else(|| format!("{} has no MemTotal", tree.path("proc/meminfo").display()))
 }
 
-/// The tightest bounds on the way from this process's group to the first.
+/// Reads the tightest limits of this process's control group and the groups above it.
 fn group(tree: &Tree) -> Fact<Group> {
     let root = "sys/fs/cgroup";
     if !tree.exists(&format!("{root}/cgroup.controllers")) {
@@ -308,9 +311,9 @@ fn group(tree: &Tree) -> Fact<Group> {
     Ok(group)
 }
 
-/// Those of the groups at the top, which are slices under systemd; blipmq.service has one of its own,
-/// and deploy/isolate-cores.sh keeps the others off its CPUs.
-fn others(tree: &Tree) -> Option<Vec<usize>> {
+/// Reads the CPUs of all top-level control groups but the broker's. Under systemd these groups are
+/// slices; blipmq.service has its own, and deploy/isolate-cores.sh keeps the others off its CPUs.
+fn other_cpus(tree: &Tree) -> Option<Vec<usize>> {
     let groups = std::fs::read_dir(tree.path("sys/fs/cgroup")).ok()?;
     let mut lists = groups.filter_map(|group| {
         let name = group.ok()?.file_name().into_string().ok()?;

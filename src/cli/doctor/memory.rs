@@ -1,6 +1,6 @@
-//! Memory: what there is for messages, huge pages, swap.
+//! Checks of memory: room for messages, huge pages, swap.
 //!
-//! Called by `doctor`. None of this keeps a broker from starting, so nothing here is FAIL.
+//! Called by `doctor`. None of this prevents a broker from starting, so no check here is FAIL.
 
 use blipmq::config::Settings;
 
@@ -15,13 +15,13 @@ pub fn checks(facts: &Facts, settings: &Settings) -> Vec<Check> {
 
 fn memory(facts: &Facts, settings: &Settings) -> Check {
     let held = settings.limits.memory_max;
-    // Topics, connections and the kernel's buffers come on top of what messages hold.
+    // Topics, connections and the kernel's buffers need memory in addition to messages.
     let wanted = held.saturating_add(held / 3);
     let about = About {
         name: "memory",
         wanted: format!("{} or more (limits.memory_max = {})", bytes(wanted), bytes(held)),
-        why: "messages may hold limits.memory_max, and a third of it is room for all else: with \
-              less the kernel ends the broker before the bound takes hold",
+        why: "messages may use limits.memory_max, and everything else about a third of that: with \
+              less memory the kernel kills the broker before it reaches its limit",
     };
     let group = facts.group.as_ref().ok().and_then(|group| group.memory);
     let found = match (&facts.memory, group) {
@@ -33,7 +33,7 @@ fn memory(facts: &Facts, settings: &Settings) -> Check {
         true => about.ok(bytes(found)),
         false => about.warn(
             bytes(found),
-            format!("limits.memory_max = {} or less, or give it more memory", found / 4 * 3),
+            format!("limits.memory_max = {} or less, or more memory", found / 4 * 3),
         ),
     }
 }
@@ -69,13 +69,13 @@ fn transparent_huge_pages(facts: &Facts) -> Check {
     let about = About {
         name: "transparent-huge-pages",
         wanted: "madvise or never".to_owned(),
-        why: "always gives small mappings 2 MiB each, and stalls whoever needs one while pages are \
-              moved together",
+        why: "with always, small mappings take 2 MiB each, and threads stall while the kernel \
+              compacts memory",
     };
     match &facts.transparent_huge_pages {
         Err(reason) => about.unknown(reason),
         Ok(mode) if mode == "always" => {
-            // The script sets the mode and the number of reserved pages, which stays what it is.
+            // The script also sets the number of reserved pages, so it gets the current number.
             let reserved = facts.huge_pages.as_ref().map_or(0, |pages| pages.reserved);
             about.warn(mode, format!("deploy/hugepages.sh {reserved}"))
         }
@@ -84,25 +84,27 @@ fn transparent_huge_pages(facts: &Facts) -> Check {
 }
 
 fn huge_pages(facts: &Facts) -> Check {
-    let asked = facts.huge_pages_asked;
+    let enabled = facts.huge_pages_enabled;
     let about = About {
         name: "reserved-huge-pages",
-        wanted: match asked {
+        wanted: match enabled {
             true => "1 or more (MIMALLOC_ALLOW_LARGE_OS_PAGES=1)",
-            false => "none, or someone who takes them",
+            false => "none, or a program that uses them",
         }
         .to_owned(),
-        why: match asked {
-            true => "the allocator was told to take them, and there are none",
+        why: match enabled {
+            true => "the allocator is configured to use them, and there are none",
             false => "reserved memory is not available for anything else",
         },
     };
     match &facts.huge_pages {
         Err(reason) => about.unknown(reason),
-        Ok(pages) if asked && pages.reserved == 0 => about.warn("none", "deploy/hugepages.sh 512"),
-        Ok(pages) if !asked && pages.reserved > 0 && pages.free == pages.reserved => about.warn(
+        Ok(pages) if enabled && pages.reserved == 0 => {
+            about.warn("none", "deploy/hugepages.sh 512")
+        }
+        Ok(pages) if !enabled && pages.reserved > 0 && pages.free == pages.reserved => about.warn(
             format!("{}, all free", pages.reserved),
-            "MIMALLOC_ALLOW_LARGE_OS_PAGES=1 in the environment of the broker, or give them back: \
+            "MIMALLOC_ALLOW_LARGE_OS_PAGES=1 in the environment of the broker, or release them: \
              deploy/hugepages.sh 0",
         ),
         Ok(pages) if pages.reserved == 0 => about.ok("none"),
@@ -119,7 +121,7 @@ mod tests {
     const GIB: u64 = 1 << 30;
 
     #[test]
-    fn memory_has_to_hold_the_messages_and_a_third_more() {
+    fn memory_below_the_messages_and_a_third_more_is_a_warning() {
         let mut settings = Settings::default();
         settings.limits.memory_max = 3 * GIB;
         let mut facts = Facts::good();
@@ -144,14 +146,14 @@ mod tests {
     }
 
     #[test]
-    fn the_largest_bound_of_memory_does_not_overflow() {
+    fn the_largest_memory_limit_does_not_overflow() {
         let mut settings = Settings::default();
         settings.limits.memory_max = u64::MAX;
         assert_eq!(memory(&Facts::good(), &settings).status, Status::Warn);
     }
 
     #[test]
-    fn swap_is_a_warning_if_the_kernel_is_quick_to_use_it() {
+    fn swap_is_a_warning_if_swappiness_is_high() {
         let mut facts = Facts::good();
         let unread = || Err("hidden".to_owned());
         for (swap_bytes, swappiness, status) in [
@@ -172,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn transparent_huge_pages_for_all_are_a_warning() {
+    fn transparent_huge_pages_for_all_mappings_are_a_warning() {
         let mut facts = Facts::good();
         for (mode, status) in [
             (Ok("madvise"), Status::Ok),
@@ -186,21 +188,21 @@ mod tests {
         facts.transparent_huge_pages = Ok("always".to_owned());
         facts.huge_pages = Ok(HugePages { reserved: 64, free: 0 });
         let fix = transparent_huge_pages(&facts).fix.expect("a fix");
-        assert_eq!(fix, "deploy/hugepages.sh 64", "what is reserved stays reserved");
+        assert_eq!(fix, "deploy/hugepages.sh 64", "the number of reserved pages stays");
     }
 
     #[test]
-    fn huge_pages_are_wanted_where_they_are_asked_for_and_only_there() {
+    fn reserved_huge_pages_are_wanted_if_enabled_and_only_then() {
         let mut facts = Facts::good();
-        for (asked, reserved, free, status) in [
+        for (enabled, reserved, free, status) in [
             (false, 0, 0, Status::Ok),
             (false, 512, 512, Status::Warn),
-            // Another program has some.
+            // Another program uses some of them.
             (false, 512, 100, Status::Ok),
             (true, 512, 512, Status::Ok),
             (true, 0, 0, Status::Warn),
         ] {
-            facts.huge_pages_asked = asked;
+            facts.huge_pages_enabled = enabled;
             facts.huge_pages = Ok(HugePages { reserved, free });
             let check = huge_pages(&facts);
             assert_eq!(check.status, status, "{check:?}");

@@ -1,20 +1,20 @@
-//! `blipmq doctor`: checks this machine against what the broker needs and the tuning guide advises.
+//! `blipmq doctor`: checks this machine against the broker's needs and the tuning guide's advice.
 //!
-//! Called by `cli`. [`facts`] reads the machine once; each check is a function of those facts.
+//! Called by `cli`. [`facts`] reads the machine once; each check is a function of these facts.
 //!
 //! | to learn | read |
 //! |---|---|
 //! | what is read, and where | `facts`, `holders` |
-//! | what the broker needs to start | `start` |
-//! | sysctls, as `deploy/sysctl.d/60-blipmq.conf` has them | `sysctls` |
-//! | cores, nodes and clocks | `cpu` |
-//! | huge pages, swap, memory | `memory` |
-//! | how it is printed | `report` |
+//! | checks of the needs of a start | `start` |
+//! | checks of sysctls, as in `deploy/sysctl.d/60-blipmq.conf` | `sysctls` |
+//! | checks of cores, nodes and clocks | `cpu` |
+//! | checks of huge pages, swap and memory | `memory` |
+//! | how the report is printed | `report` |
 //!
 //! # Always true
-//! - What the start checks too has its numbers and its tries from `executors::preflight`.
-//! - Nothing of the machine is changed: the limits that are raised are this process's own.
-//! - What cannot be read is UNKNOWN, and never a reason to fail.
+//! - Checks that a start makes too use the same code, `executors::preflight`.
+//! - Nothing on the machine is changed, except the limits of this process.
+//! - A fact that cannot be read is UNKNOWN, which is never a failure.
 
 mod cpu;
 mod facts;
@@ -38,34 +38,35 @@ use report::{Report, Status};
 pub const NOTES: &str = "\
 OK       as it should be
 WARN     the broker works, but worse than the tuning guide promises
-FAIL     the broker would not start, or would break
-UNKNOWN  it cannot be found out from here, as often in a container
+FAIL     the broker would not start, or would fail later
+UNKNOWN  the fact cannot be read from here, as is often the case in a container
 
-Limits and cores are those of this process: run it as the broker will be run, such as by
+Limits and cores are those of this process: run doctor the way the broker will be run, for example by
   systemd-run --pipe --slice=blipmq.slice -p LimitNOFILE=1048576 -p LimitMEMLOCK=infinity \\
     blipmq doctor
-Only root is told which program has a port that is taken.
-Fixes that name deploy/ are files of BlipMQ's source.
+Only root can see which program listens on a port that is in use.
+Paths in deploy/ are in BlipMQ's source repository.
 
 Examples:
   blipmq doctor                                    check for a broker with the defaults
-  blipmq doctor --config /etc/blipmq/blipmq.toml   check for one with this file
-  blipmq doctor --json | jq '.summary'             for programs
+  blipmq doctor --config /etc/blipmq/blipmq.toml   check for a broker with this file
+  blipmq doctor --json | jq '.summary'             output for programs
 
-Exit status: 0 if nothing is FAIL, whatever is WARN or UNKNOWN; 1 if something is, or the
-configuration is wrong; 2 a command line that cannot be understood.";
+Exit status: 0 if nothing is FAIL, even with WARN or UNKNOWN; 1 if a check is FAIL, or the configuration
+is invalid; 2 an invalid command line.";
 
-/// Check this machine against what the broker needs and what the tuning guide advises.
+/// Check this machine against the broker's needs and the tuning guide's advice.
 #[derive(Debug, Args)]
 pub struct Doctor {
-    /// The configuration file of the broker; without one every setting has its default.
+    /// The configuration file of the broker; without it, every setting has its default.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Print one JSON object: the checks with name, status, found, wanted, why and fix, and counts.
+    /// Print one JSON object: the checks, each with name, status, found, wanted, why and fix; and
+    /// counts.
     #[arg(long)]
     json: bool,
-    /// Read proc/ and sys/ below this folder, for tests. Limits, rings and ports stay those of the
-    /// machine.
+    /// Read proc/ and sys/ below this folder, for tests. Limits, rings and ports are still those of
+    /// this machine.
     #[arg(long, value_name = "DIR", default_value = "/", hide = true)]
     root: PathBuf,
 }
@@ -76,15 +77,17 @@ impl Doctor {
             Some(file) => serve::read_settings(file)?,
             None => Settings::default(),
         };
-        let report = examine(&Facts::read(&Tree(self.root), &settings), &settings);
+        let report = run_checks(&Facts::read(&Tree(self.root), &settings), &settings);
         let terminal = io::stdout().is_terminal();
         let mut out = io::stdout().lock();
         let written = match self.json {
             true => report.write_json(&mut out),
-            false => report.write_text(&mut out, coloured(terminal, std::env::var_os("NO_COLOR"))),
+            false => {
+                report.write_text(&mut out, has_colour(terminal, std::env::var_os("NO_COLOR")))
+            }
         };
         match written.and_then(|()| out.flush()) {
-            // Whoever reads has seen enough.
+            // The reader closed the pipe early, as `head` does.
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
             written => written.map_err(|error| format!("cannot write to stdout: {error}"))?,
         }
@@ -92,15 +95,15 @@ impl Doctor {
             0 => Ok(()),
             failed => Err(format!(
                 "{failed} of {} checks failed: with this configuration the broker would not start \
-                 here, or would break; each has its fix",
+                 here, or would fail later; apply the fixes above",
                 report.0.len()
             )),
         }
     }
 }
 
-/// Every check, what is needed before what is advised.
-fn examine(facts: &Facts, settings: &Settings) -> Report {
+/// Runs all checks: first the needs, then the advice.
+fn run_checks(facts: &Facts, settings: &Settings) -> Report {
     let mut checks = start::checks(facts, settings);
     checks.extend(sysctls::checks(facts, settings));
     checks.extend(cpu::checks(facts));
@@ -108,12 +111,12 @@ fn examine(facts: &Facts, settings: &Settings) -> Report {
     Report(checks)
 }
 
-/// Colours are for people: not in files and pipes, and not for those who asked for none.
-fn coloured(terminal: bool, no_color: Option<OsString>) -> bool {
+/// Whether to print colours: on a terminal, unless NO_COLOR is set.
+fn has_colour(terminal: bool, no_color: Option<OsString>) -> bool {
     terminal && no_color.is_none_or(|value| value.is_empty())
 }
 
-/// A number of bytes, and the same in the unit people say it in.
+/// Formats a number of bytes with the largest fitting unit.
 fn bytes(count: u64) -> String {
     const UNITS: [(u64, &str); 3] = [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
     match UNITS.iter().find(|(unit, _)| count >= *unit) {
@@ -133,15 +136,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn colours_are_for_terminals_whose_owner_does_not_mind() {
-        assert!(coloured(true, None));
-        assert!(coloured(true, Some("".into())));
-        assert!(!coloured(true, Some("1".into())));
-        assert!(!coloured(false, None));
+    fn colours_are_printed_on_terminals_without_no_color() {
+        assert!(has_colour(true, None));
+        assert!(has_colour(true, Some("".into())));
+        assert!(!has_colour(true, Some("1".into())));
+        assert!(!has_colour(false, None));
     }
 
     #[test]
-    fn bytes_are_printed_in_the_unit_people_say_them_in() {
+    fn bytes_are_printed_with_the_largest_fitting_unit() {
         assert_eq!(bytes(1_023), "1023 bytes");
         assert_eq!(bytes(512 << 10), "512 KiB");
         assert_eq!(bytes((2 << 30) + (1 << 29)), "2.5 GiB");
@@ -150,7 +153,7 @@ mod tests {
     #[test]
     fn every_check_has_a_name_of_its_own() {
         let settings = Settings::default();
-        let report = examine(&Facts::good(), &settings);
+        let report = run_checks(&Facts::good(), &settings);
         let mut names: Vec<_> = report.0.iter().map(|check| check.name).collect();
         names.sort_unstable();
         names.dedup();
@@ -160,17 +163,17 @@ mod tests {
     #[test]
     fn a_good_machine_has_nothing_but_ok() {
         let settings = Settings::default();
-        for check in examine(&Facts::good(), &settings).0 {
+        for check in run_checks(&Facts::good(), &settings).0 {
             assert_eq!(check.status, Status::Ok, "{check:?}");
             assert_eq!(check.fix, None, "{check:?}");
         }
     }
 
-    /// An empty tree: nothing of what is read there can be told, and that alone fails nothing.
+    /// An empty tree: most facts are unknown, which alone is no failure.
     #[test]
-    fn a_machine_that_says_nothing_has_neither_warnings_nor_failures() {
+    fn an_unreadable_machine_has_neither_warnings_nor_failures() {
         let settings = Settings::default();
-        let report = examine(&Facts::unreadable(), &settings);
+        let report = run_checks(&Facts::unreadable(), &settings);
         assert!(report.count(Status::Unknown) > 15);
         for check in report.0 {
             assert!(matches!(check.status, Status::Ok | Status::Unknown), "{check:?}");

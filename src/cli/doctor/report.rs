@@ -1,21 +1,21 @@
-//! What a check says, and how all of them are printed: as text, or as one JSON object.
+//! The results of the checks, and their output as text or as one JSON object.
 //!
-//! Called by the checks, which make lines, and by `doctor`, which prints them.
+//! Called by the checks, which create results, and by `doctor`, which prints them.
 
 use std::io::{self, Write};
 
 use serde_json::json;
 
-/// How a check came out.
+/// The outcome of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Status {
     /// As it should be.
     Ok,
     /// The broker works, but worse than the tuning guide promises.
     Warn,
-    /// The broker would not start, or would break.
+    /// The broker would not start, or would fail later.
     Fail,
-    /// It cannot be found out from here.
+    /// The fact cannot be read from here.
     Unknown,
 }
 
@@ -31,7 +31,7 @@ impl Status {
         }
     }
 
-    /// The number of its colour on a terminal.
+    /// Returns the number of the ANSI colour.
     fn colour(self) -> u8 {
         match self {
             Status::Ok => 32,
@@ -42,54 +42,54 @@ impl Status {
     }
 }
 
-/// What a check is about; how it came out makes a [`Check`] of it.
+/// The subject of a check; with an outcome it becomes a [`Check`].
 pub struct About {
     pub name: &'static str,
     pub wanted: String,
-    /// Why it matters, a sentence without its full stop.
+    /// Why the check matters: a sentence without a full stop.
     pub why: &'static str,
 }
 
 impl About {
     pub fn ok(self, found: impl Into<String>) -> Check {
-        self.came_out(Status::Ok, found.into(), None)
+        self.with_status(Status::Ok, found.into(), None)
     }
 
     pub fn warn(self, found: impl Into<String>, fix: impl Into<String>) -> Check {
-        self.came_out(Status::Warn, found.into(), Some(fix.into()))
+        self.with_status(Status::Warn, found.into(), Some(fix.into()))
     }
 
     pub fn fail(self, found: impl Into<String>, fix: impl Into<String>) -> Check {
-        self.came_out(Status::Fail, found.into(), Some(fix.into()))
+        self.with_status(Status::Fail, found.into(), Some(fix.into()))
     }
 
-    /// `reason` is why it cannot be told.
+    /// `reason` is why the fact is unknown.
     pub fn unknown(self, reason: impl Into<String>) -> Check {
-        self.came_out(Status::Unknown, reason.into(), None)
+        self.with_status(Status::Unknown, reason.into(), None)
     }
 
-    fn came_out(self, status: Status, found: String, fix: Option<String>) -> Check {
+    fn with_status(self, status: Status, found: String, fix: Option<String>) -> Check {
         Check { name: self.name, status, found, wanted: self.wanted, why: self.why, fix }
     }
 }
 
-/// One line of the report.
+/// The result of a check: one line of the report.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Check {
     pub name: &'static str,
     pub status: Status,
-    /// What is there, or why that cannot be told.
+    /// The fact, or the reason why it is unknown.
     pub found: String,
     pub wanted: String,
     pub why: &'static str,
-    /// What to do, where something is to be done.
+    /// What to do about a warning or a failure.
     pub fix: Option<String>,
 }
 
-/// All checks, in the order they are printed.
+/// The results of all checks, in the order of the output.
 pub struct Report(pub Vec<Check>);
 
-/// What is found and longer than this pushes what is wanted out of its column.
+/// The width of the column `found`; longer text shifts the rest of the line.
 const FOUND_WIDTH_MAX: usize = 24;
 
 impl Report {
@@ -97,7 +97,7 @@ impl Report {
         self.0.iter().filter(|check| check.status == status).count()
     }
 
-    /// One line per check; why it matters and the fix below those that need one.
+    /// Writes one line per check; below checks with a fix, why it matters and the fix.
     pub fn write_text(&self, out: &mut impl Write, coloured: bool) -> io::Result<()> {
         let name_width = self.0.iter().map(|check| check.name.len()).max().unwrap_or(0);
         for check in &self.0 {
@@ -120,9 +120,9 @@ impl Report {
         writeln!(out, "\n{}", counts.join(", "))
     }
 
-    /// The same as one JSON object.
+    /// Writes the report as one JSON object.
     pub fn write_json(&self, out: &mut impl Write) -> io::Result<()> {
-        let of = |check: &Check| {
+        let check_json = |check: &Check| {
             let Check { name, found, wanted, why, fix, .. } = check;
             let status = check.status.word();
             json!({
@@ -130,7 +130,7 @@ impl Report {
                 "fix": fix,
             })
         };
-        let checks: Vec<serde_json::Value> = self.0.iter().map(of).collect();
+        let checks: Vec<serde_json::Value> = self.0.iter().map(check_json).collect();
         let report = json!({
             "checks": checks,
             "summary": {
@@ -170,12 +170,12 @@ mod tests {
 
     fn text(report: &Report, coloured: bool) -> String {
         let mut out = Vec::new();
-        report.write_text(&mut out, coloured).expect("a vector takes all");
-        String::from_utf8(out).expect("it is UTF-8")
+        report.write_text(&mut out, coloured).expect("writing to a vector succeeds");
+        String::from_utf8(out).expect("UTF-8")
     }
 
     #[test]
-    fn lines_are_aligned_and_only_what_needs_a_fix_has_more_than_one() {
+    fn lines_are_aligned_and_only_checks_with_a_fix_have_more_lines() {
         let expected = "\
 OK       short        3                         wanted 2 or more
 WARN     rather-long  1                         wanted 2 or more
@@ -192,7 +192,7 @@ UNKNOWN  hidden       cannot read /sys/hidden: no such file
     }
 
     #[test]
-    fn colours_change_nothing_but_the_colour() {
+    fn colours_do_not_change_the_text() {
         let coloured = text(&report(), true);
         assert!(coloured.starts_with("\x1b[32mOK     \x1b[0m  short "), "{coloured:?}");
         assert!(coloured.contains("\x1b[31mFAIL   \x1b[0m  broken "), "{coloured:?}");
@@ -204,10 +204,10 @@ UNKNOWN  hidden       cannot read /sys/hidden: no such file
     }
 
     #[test]
-    fn json_has_every_check_with_all_it_says_and_the_counts() {
+    fn json_has_every_check_with_its_fields_and_the_counts() {
         let mut out = Vec::new();
-        report().write_json(&mut out).expect("a vector takes all");
-        let read: serde_json::Value = serde_json::from_slice(&out).expect("it is JSON");
+        report().write_json(&mut out).expect("writing to a vector succeeds");
+        let read: serde_json::Value = serde_json::from_slice(&out).expect("valid JSON");
         assert_eq!(
             read["checks"][1],
             json!({

@@ -1,7 +1,7 @@
-//! What the broker needs to start: kernel, rings, limits, cores, ports.
+//! Checks of what the broker needs to start: kernel, rings, limits, cores, ports.
 //!
-//! Called by `doctor`. The numbers and the tries are those of the start, from
-//! `executors::preflight`; here is only what is said of them.
+//! Called by `doctor`. The same code as in a start, `executors::preflight`, provides the facts and the
+//! numbers; this file provides the texts.
 
 use std::io;
 
@@ -29,13 +29,13 @@ fn kernel(facts: &Facts) -> Check {
     let about = About {
         name: "kernel",
         wanted: format!("{}.{} or later", KERNEL_MIN.0, KERNEL_MIN.1),
-        why: "older ones cannot receive into ring buffers by multishot, and the broker refuses to \
+        why: "older kernels have no multishot receive into ring buffers, and the broker refuses to \
               start",
     };
     match &facts.release {
         Err(reason) => about.unknown(reason),
         Ok(release) if preflight::parse_release(release).is_none() => {
-            about.unknown(format!("{release:?} is not how releases are written"))
+            about.unknown(format!("{release:?} is not a valid release"))
         }
         Ok(release) => match preflight::kernel(release) {
             Ok(()) => about.ok(release),
@@ -47,11 +47,11 @@ fn kernel(facts: &Facts) -> Check {
 fn io_uring(facts: &Facts) -> Check {
     let about = About {
         name: "io-uring",
-        wanted: "a ring can be made".to_owned(),
-        why: "all sockets of the broker are served through io_uring",
+        wanted: "a ring can be created".to_owned(),
+        why: "the broker does all socket I/O through io_uring",
     };
     match &facts.rings {
-        Ok(()) => about.ok("a ring was made"),
+        Ok(()) => about.ok("a ring was created"),
         Err(StartError::Disabled { setting: 1 }) => about.fail(
             "off for this user (kernel.io_uring_disabled = 1)",
             "sysctl -w kernel.io_uring_disabled=0, or add the user to the group in \
@@ -78,7 +78,7 @@ fn cores(facts: &Facts, settings: &Settings) -> Check {
     let about = About {
         name: "cores",
         wanted,
-        why: "one pinned thread runs on each, so this process has to be allowed every one of them",
+        why: "the broker pins one thread to each core, so this process must be allowed to use them all",
     };
     match &facts.cpus {
         Ok(cpus) => about.ok(placement::print(cpus)),
@@ -88,8 +88,8 @@ fn cores(facts: &Facts, settings: &Settings) -> Check {
              taskset -c LIST blipmq",
         ),
         Err(StartError::TooManyCores { found, cores_max }) => about.fail(
-            format!("{found}, the most is {cores_max}"),
-            "name fewer in server.cores, or run one broker per node: deploy/numa-instances.sh start",
+            format!("{found}, the maximum is {cores_max}"),
+            "list fewer in server.cores, or run one broker per node: deploy/numa-instances.sh start",
         ),
         Err(other) => about.unknown(other.to_string()),
     }
@@ -102,9 +102,9 @@ fn locked_memory(facts: &Facts) -> Check {
     let about = About {
         name: "locked-memory",
         wanted: format!("{} or more ({per_core} for each of {cores} cores)", bytes(needed)),
-        why: "rings are locked memory, and the broker refuses to start with less",
+        why: "rings are locked memory; with less the broker refuses to start",
     };
-    let found = limit_found(facts.locked_memory, bytes);
+    let found = format_hard_limit(facts.locked_memory, bytes);
     match facts.locked_memory.enough {
         true => about.ok(found),
         false => about.fail(
@@ -125,9 +125,9 @@ fn open_files(facts: &Facts, settings: &Settings) -> Check {
     let about = About {
         name: "open-files",
         wanted: format!("{needed} or more (server.max_connections = {connections})"),
-        why: "a connection is an open file, and the broker refuses to start if it cannot have all",
+        why: "each connection is an open file; with fewer the broker refuses to start",
     };
-    let found = limit_found(facts.open_files, |files| files.to_string());
+    let found = format_hard_limit(facts.open_files, |files| files.to_string());
     match facts.open_files.enough {
         true => about.ok(found),
         false => {
@@ -143,8 +143,8 @@ fn open_files(facts: &Facts, settings: &Settings) -> Check {
     }
 }
 
-/// The hard limit, because the broker raises its own up to that.
-fn limit_found(limit: Limit, print: impl Fn(u64) -> String) -> String {
+/// Formats the hard limit, because the broker raises its soft limit up to that.
+fn format_hard_limit(limit: Limit, print: impl Fn(u64) -> String) -> String {
     match limit.hard {
         Limit::UNLIMITED => "unlimited".to_owned(),
         hard => print(hard),
@@ -155,7 +155,7 @@ fn port(port: &Port) -> Check {
     let about = About {
         name: port.key,
         wanted: format!("{} to be free", port.address),
-        why: "the broker refuses to start if it cannot listen where it was told to",
+        why: "the broker refuses to start if it cannot listen on a configured address",
     };
     match port.bound {
         Ok(()) if port.address.port() == 0 => about.ok("any port"),
@@ -166,13 +166,13 @@ fn port(port: &Port) -> Check {
                 .iter()
                 .map(|holder| format!("{}, pid {}", holder.name, holder.pid))
                 .collect();
-            // Who asks about a broker that runs need not be told that a second one could not.
+            // The port of a running broker is no fault: the user checks that broker.
             if !names.is_empty() && port.holders.iter().all(|holder| holder.is_blipmq()) {
                 return about.ok(format!("served by {}", names.join(" and ")));
             }
             let found = match kind {
-                io::ErrorKind::AddrInUse if names.is_empty() => "taken".to_owned(),
-                io::ErrorKind::AddrInUse => format!("taken by {}", names.join(" and ")),
+                io::ErrorKind::AddrInUse if names.is_empty() => "in use".to_owned(),
+                io::ErrorKind::AddrInUse => format!("in use by {}", names.join(" and ")),
                 other => other.to_string(),
             };
             about.fail(found, format!("{} with {}", listener::listen_fix(kind), port.key))
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn rings_that_cannot_be_made_fail_with_what_forbids_them() {
+    fn rings_that_cannot_be_created_fail_with_the_cause() {
         let mut facts = Facts::good();
         assert_eq!(io_uring(&facts).status, Status::Ok);
         for (setting, fix) in [(1, "kernel.io_uring_group"), (2, "io_uring_disabled=0")] {
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn cores_that_are_not_allowed_fail_with_those_that_are() {
+    fn cores_that_are_not_allowed_fail_with_the_allowed_ones() {
         let mut settings = Settings::default();
         let mut facts = Facts::good();
         assert_eq!((cores(&facts, &settings).found.as_str()), "2-3");
@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn locked_memory_is_wanted_for_every_core_and_less_fails_with_the_number_to_set() {
+    fn locked_memory_below_the_need_of_all_cores_fails_with_the_number_to_set() {
         let mut facts = Facts::good();
         facts.locked_memory = Limit { soft: 1 << 20, hard: Limit::UNLIMITED, enough: true };
         assert_eq!(locked_memory(&facts).found, "unlimited");
@@ -250,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn open_files_are_wanted_for_every_connection_and_fewer_fail_with_what_fits() {
+    fn too_few_open_files_for_all_connections_fail_with_the_number_that_fits() {
         let mut settings = Settings::default();
         let mut facts = Facts::good();
         assert_eq!(open_files(&facts, &settings).status, Status::Ok);
@@ -267,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn taken_ports_fail_unless_a_broker_serves_them() {
+    fn ports_in_use_fail_unless_a_broker_serves_them() {
         let holder = |pid, name: &str| Holder { pid, name: name.to_owned() };
         let of = |bound, holders| Port {
             key: "server.bind_addr",
@@ -278,13 +278,13 @@ mod tests {
         assert_eq!(port(&of(Ok(()), vec![])).found, "free");
         let taken = Err(io::ErrorKind::AddrInUse);
         for (holders, status, found) in [
-            (vec![], Status::Fail, "taken"),
-            (vec![holder(7, "nginx")], Status::Fail, "taken by nginx, pid 7"),
+            (vec![], Status::Fail, "in use"),
+            (vec![holder(7, "nginx")], Status::Fail, "in use by nginx, pid 7"),
             (vec![holder(8, "blipmq")], Status::Ok, "served by blipmq, pid 8"),
             (
                 vec![holder(7, "nginx"), holder(8, "blipmq")],
                 Status::Fail,
-                "taken by nginx, pid 7 and blipmq, pid 8",
+                "in use by nginx, pid 7 and blipmq, pid 8",
             ),
         ] {
             let check = port(&of(taken, holders));

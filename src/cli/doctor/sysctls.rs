@@ -1,6 +1,6 @@
-//! Kernel settings, as `deploy/sysctl.d/60-blipmq.conf` has them: a test holds both together.
+//! Checks of kernel settings. A test keeps them equal to `deploy/sysctl.d/60-blipmq.conf`.
 //!
-//! Called by `doctor`; `facts` reads the keys that are named here.
+//! Called by `doctor`; `facts` reads the keys listed here.
 
 use blipmq::config::Settings;
 use executors::preflight;
@@ -11,10 +11,10 @@ use super::report::{About, Check};
 const INSTALL: &str = "deploy/sysctl.sh until the next boot; for every boot \
                        install -m 0644 deploy/sysctl.d/60-blipmq.conf /etc/sysctl.d/";
 
-/// A key that wants the same whatever the configuration is.
+/// Advice about a key that does not depend on the configuration.
 struct Advice {
     key: &'static str,
-    /// At least these, number by number.
+    /// The least value of each number.
     wanted: &'static [u64],
     why: &'static str,
 }
@@ -23,38 +23,38 @@ const ADVICE: [Advice; 5] = [
     Advice {
         key: "net.core.rmem_max",
         wanted: &[16_777_216],
-        why: "a program that asks for a larger receive buffer gets this one, and large messages \
-              come in more pieces",
+        why: "the limit of the receive buffers that programs request: with smaller buffers, large \
+              messages arrive in more pieces",
     },
     Advice {
         key: "net.core.wmem_max",
         wanted: &[16_777_216],
-        why: "a program that asks for a larger send buffer gets this one, and large messages leave \
-              in more pieces",
+        why: "the limit of the send buffers that programs request: with smaller buffers, large \
+              messages leave in more pieces",
     },
     Advice {
         key: "net.ipv4.tcp_rmem",
         wanted: &[4_096, 131_072, 33_554_432],
-        why: "smallest, first and largest receive buffer: one connection with a smaller one cannot \
-              fill a fast path that is long",
+        why: "minimum, default and maximum of a receive buffer: with less, a single connection cannot \
+              fill a fast link with a long round trip",
     },
     Advice {
         key: "net.ipv4.tcp_wmem",
         wanted: &[4_096, 16_384, 33_554_432],
-        why: "smallest, first and largest send buffer: one connection with a smaller one cannot \
-              fill a fast path that is long",
+        why: "minimum, default and maximum of a send buffer: with less, a single connection cannot \
+              fill a fast link with a long round trip",
     },
     Advice {
         key: "net.core.somaxconn",
         wanted: &[executors::listener::BACKLOG as u64],
-        why: "when all clients connect again at once, those that find this queue full wait a \
-              second or more",
+        why: "when all clients reconnect at once, a client that finds this queue full waits a second \
+              or more",
     },
 ];
 
 const NR_OPEN: &str = "fs.nr_open";
 const FILE_MAX: &str = "fs.file-max";
-/// Read with the others, judged by `memory`.
+/// Read with the other keys, checked in `memory`.
 pub const SWAPPINESS: &str = "vm.swappiness";
 
 /// The keys to read.
@@ -74,7 +74,7 @@ fn advised(facts: &Facts, advice: &Advice) -> Check {
     match &facts.sysctls[key] {
         Err(reason) => about.unknown(reason),
         Ok(found) if found.len() != wanted.len() => {
-            about.unknown(format!("{} is not how this setting is written", print(found)))
+            about.unknown(format!("{} is not a valid value of this setting", print(found)))
         }
         Ok(found) if found.iter().zip(wanted).all(|(found, wanted)| found >= wanted) => {
             about.ok(print(found))
@@ -85,7 +85,7 @@ fn advised(facts: &Facts, advice: &Advice) -> Check {
 
 fn nr_open(facts: &Facts, settings: &Settings) -> Check {
     let (needed, wanted) = files_wanted(facts, settings);
-    let why = "no process can have more open files, whatever its limit is";
+    let why = "the maximum of open files of a process, whatever its limit";
     let about = About { name: NR_OPEN, wanted, why };
     match &facts.sysctls[NR_OPEN] {
         Err(reason) => about.unknown(reason),
@@ -96,7 +96,7 @@ fn nr_open(facts: &Facts, settings: &Settings) -> Check {
 
 fn file_max(facts: &Facts, settings: &Settings) -> Check {
     let (needed, wanted) = files_wanted(facts, settings);
-    let why = "all processes of the machine together can have no more open files";
+    let why = "the maximum of open files of all processes together";
     let about = About { name: FILE_MAX, wanted, why };
     match &facts.sysctls[FILE_MAX] {
         Err(reason) => about.unknown(reason),
@@ -125,10 +125,10 @@ mod tests {
     use super::super::report::Status;
     use super::*;
 
-    /// The file that the fix installs.
+    /// Reads the file that the fix installs.
     fn installed() -> BTreeMap<String, Vec<u64>> {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/sysctl.d/60-blipmq.conf");
-        let text = std::fs::read_to_string(path).expect("it is there");
+        let text = std::fs::read_to_string(path).expect("the file of the fix");
         let lines = text.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
         lines
             .map(|line| {
@@ -140,23 +140,23 @@ mod tests {
     }
 
     #[test]
-    fn what_is_advised_is_what_the_file_in_deploy_sets() {
+    fn advice_equals_the_file_in_deploy() {
         let mut installed = installed();
         for advice in &ADVICE {
             let set = installed.remove(advice.key);
             assert_eq!(set.as_deref(), Some(advice.wanted), "{}", advice.key);
         }
-        // What is wanted of these depends on the configuration: the largest has to fit.
+        // The need depends on the configuration: the largest one must fit.
         let connections = *limits::CONNECTIONS_RANGE.end() as u32;
         let most = preflight::files_needed(placement::CORES_MAX, connections);
         for key in [NR_OPEN, FILE_MAX] {
             assert!(installed.remove(key).expect(key)[0] >= most, "{key}");
         }
-        assert!(installed.is_empty(), "nobody checks {installed:?}");
+        assert!(installed.is_empty(), "no check covers {installed:?}");
     }
 
     #[test]
-    fn a_machine_with_the_file_in_deploy_has_nothing_to_change() {
+    fn a_machine_with_the_file_in_deploy_is_ok() {
         let mut settings = Settings::default();
         settings.server.max_connections = *limits::CONNECTIONS_RANGE.end() as u32;
         let mut facts = Facts::good();
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn any_number_below_what_is_wanted_is_a_warning_with_both() {
+    fn any_number_below_the_advice_is_a_warning_with_both_values() {
         let mut facts = Facts::good();
         let settings = Settings::default();
         for advice in &ADVICE {
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn too_few_files_for_the_connections_fail_the_process_and_warn_of_the_machine() {
+    fn too_few_files_fail_for_the_process_and_warn_for_the_machine() {
         let settings = Settings::default();
         let mut facts = Facts::good();
         let needed = preflight::files_needed(2, settings.server.max_connections);
@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn a_setting_that_is_written_otherwise_is_unknown() {
+    fn a_setting_of_another_form_is_unknown() {
         let mut facts = Facts::good();
         facts.sysctls.insert("net.ipv4.tcp_rmem", Ok(vec![1, 2]));
         assert_eq!(advised(&facts, &ADVICE[2]).status, Status::Unknown);

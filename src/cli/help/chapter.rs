@@ -1,29 +1,29 @@
-//! The source of a chapter as plain text for a terminal.
+//! Turns the source of a chapter into plain text for a terminal.
 //!
-//! Called by `help`. Reads the Markdown that the chapters are written in and no more: headings,
-//! paragraphs, lists, tables, code blocks; links, emphasis and code inside lines.
+//! Called by `help`. Reads only the Markdown that the chapters use: headings, paragraphs, lists,
+//! tables, code blocks; links, emphasis and code inside lines.
 //!
 //! # Always true
-//! - No line is longer than [`LINE_LEN`], but those of code blocks, which stay as they are.
-//! - What is in a code block or in backticks is printed as it is.
+//! - No line is longer than [`LINE_LEN`], except lines of code blocks, which are not wrapped.
+//! - Text in code blocks and in backticks is printed unchanged.
 
-/// What every terminal has room for.
+/// Columns that every terminal has.
 const LINE_LEN: usize = 80;
-/// Between columns of a table.
+/// Space between the columns of a table.
 const GAP: &str = "  ";
-/// A space at which no line is broken, until all lines are made.
+/// Stands for a space at which no line may be broken. Becomes a space when all lines are made.
 const FIXED_SPACE: char = '\u{a0}';
-/// Code of up to so many characters is not broken.
+/// Code of up to this many characters is never broken.
 const FIXED_LEN: usize = 40;
-/// A column of up to so many characters is not broken.
+/// A table cell of up to this many characters is never broken.
 const NARROW: usize = 14;
 
-/// A piece of a chapter.
+/// One block of a chapter.
 #[derive(Debug, PartialEq, Eq)]
 enum Block {
     Heading(String),
     Paragraph(String),
-    /// What an item begins with, and the item.
+    /// The mark of a list item, and its text.
     Item(String, String),
     Code(Vec<String>),
     Table(Table),
@@ -31,19 +31,19 @@ enum Block {
 
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Table {
-    /// Whether a column is one of numbers.
+    /// Whether a column is aligned to the right.
     right: Vec<bool>,
-    /// The first is the header, if any of its cells says something.
+    /// The first row is the header, unless all of its cells are empty.
     rows: Vec<Vec<String>>,
 }
 
-/// A chapter as it is printed.
+/// Returns the chapter as plain text.
 pub fn text(source: &str) -> String {
     let mut printed: Vec<String> = Vec::new();
     let mut after_item = false;
     for block in blocks(&doc_lines(source)) {
         let is_item = matches!(block, Block::Item(..));
-        // Items stand close together, everything else has room around it.
+        // No empty line between two items; one between all other blocks.
         if !(printed.is_empty() || is_item && after_item) {
             printed.push(String::new());
         }
@@ -70,14 +70,14 @@ pub fn text(source: &str) -> String {
     printed.replace(FIXED_SPACE, " ")
 }
 
-/// What a chapter is about: its first line, without the point.
+/// Returns the title of a chapter: its first line, without the full stop.
 pub fn title(source: &str) -> String {
     let lines = doc_lines(source);
     let first = lines.first().map_or("", |line| line.trim_end_matches(['.', ':']));
     plain(first).replace(FIXED_SPACE, " ")
 }
 
-/// The text of the module's documentation, at the top of the file.
+/// The lines of the module documentation at the top of the file.
 fn doc_lines(source: &str) -> Vec<&str> {
     let lines = source.lines().map_while(|line| line.strip_prefix("//!"));
     lines.map(|line| line.strip_prefix(' ').unwrap_or(line)).collect()
@@ -95,7 +95,7 @@ fn blocks(lines: &[&str]) -> Vec<Block> {
             let len = rest.iter().position(|line| line.starts_with("```")).unwrap_or(rest.len());
             let (code, after) = rest.split_at(len);
             rest = after.get(1..).unwrap_or(&[]);
-            // In Rust these are for the compiler alone.
+            // rustdoc hides these lines; they are there for the compiler.
             let is_hidden = |line: &str| language.starts_with("rust") && line.starts_with("# ");
             let shown = code.iter().filter(|line| !is_hidden(line));
             blocks.push(Block::Code(shown.map(|line| (*line).to_owned()).collect()));
@@ -123,7 +123,7 @@ fn blocks(lines: &[&str]) -> Vec<Block> {
     blocks
 }
 
-/// Whether a line cannot go on with the paragraph or the item before it.
+/// Whether a line starts a block instead of continuing the paragraph or item before it.
 fn begins_block(line: &str) -> bool {
     line.is_empty()
         || line.starts_with(['|', '#'])
@@ -131,7 +131,7 @@ fn begins_block(line: &str) -> bool {
         || !mark_of(line).0.is_empty()
 }
 
-/// `- ` or `1. `, and the rest.
+/// Splits a line into its list mark, `- ` or `1. ` or empty, and the rest.
 fn mark_of(line: &str) -> (&str, &str) {
     let digits = line.bytes().take_while(u8::is_ascii_digit).count();
     let mark_len = match digits {
@@ -143,8 +143,8 @@ fn mark_of(line: &str) -> (&str, &str) {
     line.split_at(mark_len)
 }
 
-/// Words without what Markdown marks: links become their text, and where they lead if that is
-/// another place than these documents.
+/// Removes the marks of Markdown. A link becomes its text, followed by its target if the target is
+/// outside the manual.
 fn plain(marked: &str) -> String {
     let mut words = String::new();
     let mut rest = marked;
@@ -166,7 +166,7 @@ fn plain(marked: &str) -> String {
     words
 }
 
-/// Code, with its backticks, and how long it is.
+/// Returns the code at the start of `text` with its backticks, and the length of the source.
 fn code(text: &str) -> Option<(String, usize)> {
     let len = text[1..].find('`')? + 2;
     let code = &text[..len];
@@ -174,7 +174,7 @@ fn code(text: &str) -> Option<(String, usize)> {
     Some((if fits { code.replace(' ', &FIXED_SPACE.to_string()) } else { code.to_owned() }, len))
 }
 
-/// `[text](target)` or [`name`], and how long it is.
+/// Returns the text of `[text](target)` or [`name`], and the length of the source.
 fn link(text: &str) -> Option<(String, usize)> {
     let end = text.find(']')?;
     let (inner, after) = (&text[1..end], &text[end + 1..]);
@@ -191,7 +191,7 @@ fn link(text: &str) -> Option<(String, usize)> {
     (inner.len() > 2 && inner.starts_with('`') && inner.ends_with('`')).then_some((words, end + 1))
 }
 
-/// `*words*`, and how long it is; a star that stands alone is one.
+/// Returns the words of `*words*`, and the length of the source. A single `*` stays a star.
 fn emphasis(text: &str, before: Option<char>) -> Option<(String, usize)> {
     if before.is_some_and(char::is_alphanumeric) || text[1..].starts_with([' ', '*']) {
         return None;
@@ -200,7 +200,7 @@ fn emphasis(text: &str, before: Option<char>) -> Option<(String, usize)> {
     Some((plain(&text[1..=len]), len + 2))
 }
 
-/// Lines of at most so many characters. What is longer in one piece is broken.
+/// Wraps words into lines of at most `len_max` characters. Breaks words that are longer.
 fn wrap(words: &str, len_max: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
     for word in words.split(' ').flat_map(|word| pieces(word, len_max)) {
@@ -218,7 +218,7 @@ fn wrap(words: &str, len_max: usize) -> Vec<String> {
     lines
 }
 
-/// A word, or what it is broken into: at its fixed spaces, then behind a sign, then anywhere.
+/// Breaks a word that is too long: at its fixed spaces, then behind a sign, then anywhere.
 fn pieces(word: &str, len_max: usize) -> Vec<String> {
     if word.chars().count() <= len_max {
         return Vec::from_iter((!word.is_empty()).then(|| word.to_owned()));
@@ -238,7 +238,7 @@ fn pieces(word: &str, len_max: usize) -> Vec<String> {
 }
 
 impl Table {
-    /// Of its first line and those after.
+    /// Reads a table from its first line and the lines behind it.
     fn read(first: &str, more: &[&str]) -> Table {
         let mut table = Table::default();
         for line in [first].iter().chain(more) {
@@ -275,7 +275,7 @@ impl Table {
             lines.push(rule.join(GAP));
         }
         let rows: Vec<Vec<String>> = rows.map(|row| self.row(row, &widths)).collect();
-        // Where rows have several lines it has to be seen where each begins.
+        // An empty line shows where each row begins if rows have several lines.
         let is_wrapped = rows.iter().any(|row| row.len() > 1);
         for (number, row) in rows.into_iter().enumerate() {
             if is_wrapped && number > 0 {
@@ -304,8 +304,8 @@ impl Table {
         (0..height).map(line_of).collect()
     }
 
-    /// As wide as its cells where there is room. Else words stay whole as far as that goes, and what
-    /// is left goes where most lines are.
+    /// Column widths. Columns are as wide as their cells if all fit. Otherwise words stay whole as far
+    /// as possible, and the remaining room goes to the columns with the most lines.
     fn widths(&self) -> Vec<usize> {
         let columns = self.right.len();
         let widest = |of_cell: fn(&str) -> usize| -> Vec<usize> {
@@ -332,7 +332,7 @@ impl Table {
     }
 }
 
-/// What stands between the bars of a row.
+/// The cells of a row.
 fn cells(line: &str) -> Vec<String> {
     let inner = line.trim().trim_start_matches('|');
     let inner = inner.strip_suffix('|').unwrap_or(inner);

@@ -1,4 +1,4 @@
-//! What a chapter looks like in a terminal.
+//! How chapters look in a terminal.
 
 use super::*;
 
@@ -15,7 +15,7 @@ fn only_the_documentation_at_the_top_is_printed() {
 }
 
 #[test]
-fn links_become_their_text_and_foreign_ones_say_where_they_lead() {
+fn links_become_their_text_and_external_links_keep_their_target() {
     for (marked, expected) in [
         ("See [the turn](super::architecture#the-turn).", "See the turn."),
         ("See [`nats`](super::nats) and [`tuning`].", "See `nats` and `tuning`."),
@@ -28,7 +28,7 @@ fn links_become_their_text_and_foreign_ones_say_where_they_lead() {
 }
 
 #[test]
-fn emphasis_goes_and_stars_of_patterns_stay() {
+fn emphasis_is_removed_and_stars_of_patterns_stay() {
     for (marked, expected) in [
         ("The *floor* is *that*.", "The floor is that."),
         ("In `orders.*` a `*` is a token.", "In `orders.*` a `*` is a token."),
@@ -63,7 +63,7 @@ fn headings_are_underlined_and_items_hang() {
 }
 
 #[test]
-fn code_is_indented_and_otherwise_as_it_is() {
+fn code_is_indented_and_otherwise_unchanged() {
     let long = "x".repeat(120);
     let markdown = format!("Run:\n\n```sh root\na  *b* [c](d)\n\n# {long}\n```\n\nThen.");
     assert_eq!(printed(&markdown), format!("Run:\n\n    a  *b* [c](d)\n\n    # {long}\n\nThen.\n"));
@@ -72,10 +72,10 @@ fn code_is_indented_and_otherwise_as_it_is() {
 }
 
 #[test]
-fn tables_are_aligned_as_they_say() {
+fn tables_are_aligned_as_their_source_says() {
     let text = printed("| name | number |\n|---|--:|\n| `a\\|b` | 7 |\n| [c](d) | 1,000 |");
     assert_eq!(text, "name   number\n-----  ------\n`a|b`       7\nc       1,000\n");
-    // A header that says nothing is none.
+    // An empty header is not printed.
     assert_eq!(printed("| | |\n|---|---|\n| a | b |"), "a  b\n");
 }
 
@@ -98,7 +98,7 @@ fn a_long_name_stays_whole_beside_a_long_text() {
 }
 
 #[test]
-fn what_has_no_room_is_broken_at_spaces_then_at_signs_then_anywhere() {
+fn words_without_room_are_broken_at_spaces_then_at_signs_then_anywhere() {
     let broken = |words: &str| wrap(&plain(words), 12);
     assert_eq!(broken("a `b c` d"), ["a `b\u{a0}c` d"]);
     assert_eq!(broken("`some words here`"), ["`some words", "here`"]);
@@ -106,8 +106,8 @@ fn what_has_no_room_is_broken_at_spaces_then_at_signs_then_anywhere() {
     assert_eq!(broken("abcdefghijklmnop"), ["abcdefghijkl", "mnop"]);
 }
 
-/// Goal: no line of the manual is longer than a terminal, and nothing of Markdown is left.
-/// Method: all chapters there are; what is in code blocks is as it is.
+/// Goal: no line of the manual is wider than a terminal, and no Markdown is left.
+/// Method: all chapters; code blocks are exempt.
 #[test]
 fn every_chapter_fits_a_terminal() {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/manual");
@@ -115,7 +115,7 @@ fn every_chapter_fits_a_terminal() {
         let path = file.expect("it is read").path();
         let text = text(&std::fs::read_to_string(&path).expect("it is read"));
         assert!(text.lines().count() > 10, "{path:?}");
-        // Continued items are indented less.
+        // Only code blocks have this indent; continued items have less.
         for line in text.lines().filter(|line| !line.starts_with("    ")) {
             assert!(line.chars().count() <= LINE_LEN, "{path:?}: {line}");
             assert!(!line.contains("](") && !line.starts_with('|'), "{path:?}: {line}");

@@ -1,12 +1,12 @@
-//! Keys to actions.
+//! Maps keys to actions.
 //!
-//! Called by `mod`, for what the terminal reads. Next on the path: `state`.
+//! Called by `mod` for each key. Next on the path: `state`, which applies the action.
 
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 
-use super::state::View;
+use super::navigation::View;
 
-/// What a key asks for.
+/// The meaning of a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action {
     Quit,
@@ -14,10 +14,10 @@ pub enum Action {
     NextView,
     PreviousView,
     NextSort,
-    TurnRound,
-    /// Rows towards the end; negative towards the beginning.
+    ReverseOrder,
+    /// Scroll by rows; negative towards the beginning.
     Rows(i64),
-    /// The same in screens.
+    /// Scroll by screens; negative towards the beginning.
     Pages(i64),
     First,
     Last,
@@ -25,23 +25,23 @@ pub enum Action {
     Help,
 }
 
-/// The keys, as `?` shows them.
+/// The keys and their meanings, as `?` shows them.
 pub const KEYS: [(&str, &str); 10] = [
     ("1 2 3 4", "overview, subscribers, topics, connections"),
-    ("tab, shift-tab", "the next view, the one before"),
+    ("tab, shift-tab", "the next view, the previous view"),
     ("s", "sort by the next column"),
-    ("r", "turn the order round"),
-    ("up down, k j", "a row up, down"),
-    ("PageUp PageDown", "a screen up, down; also b and space"),
+    ("r", "reverse the order"),
+    ("up down, k j", "scroll by a row"),
+    ("PageUp PageDown", "scroll by a screen; also b and space"),
     ("Home End, g G", "the first row, the last"),
-    ("p", "pause: no polls, only what moving through a list needs"),
-    ("?", "this help"),
+    ("p", "pause: poll only the rows that scrolling needs"),
+    ("?", "show or hide this help"),
     ("q, Esc, Ctrl-C", "quit; Esc closes this help first"),
 ];
 
-/// Nothing for keys without a meaning.
+/// Returns the action of a key, or `None` for a key without a meaning.
 pub fn action(key: KeyEvent) -> Option<Action> {
-    // Some terminals tell of releases too.
+    // Some terminals report key releases too.
     if key.kind == KeyEventKind::Release {
         return None;
     }
@@ -57,7 +57,7 @@ pub fn action(key: KeyEvent) -> Option<Action> {
         KeyCode::Tab | KeyCode::Right => Action::NextView,
         KeyCode::BackTab | KeyCode::Left => Action::PreviousView,
         KeyCode::Char('s') => Action::NextSort,
-        KeyCode::Char('r') => Action::TurnRound,
+        KeyCode::Char('r') => Action::ReverseOrder,
         KeyCode::Up | KeyCode::Char('k') => Action::Rows(-1),
         KeyCode::Down | KeyCode::Char('j') => Action::Rows(1),
         KeyCode::PageUp | KeyCode::Char('b') => Action::Pages(-1),
@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn every_way_out_quits() {
+    fn q_escape_and_ctrl_c_quit() {
         for code in [KeyCode::Char('q'), KeyCode::Esc] {
             assert_eq!(press(code), Some(Action::Quit));
         }
@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn digits_show_the_views_in_their_order() {
+    fn digits_select_the_views_in_order() {
         for (digit, view) in ('1'..).zip(View::ALL) {
             assert_eq!(press(KeyCode::Char(digit)), Some(Action::Show(view)));
         }
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn lists_are_moved_through_by_row_page_and_end() {
+    fn lists_scroll_by_row_page_and_end() {
         assert_eq!(press(KeyCode::Down), Some(Action::Rows(1)));
         assert_eq!(press(KeyCode::PageUp), Some(Action::Pages(-1)));
         assert_eq!(press(KeyCode::End), Some(Action::Last));

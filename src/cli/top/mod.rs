@@ -1,22 +1,22 @@
 //! `blipmq top`: a broker's dashboard in a terminal.
 //!
-//! Called by `cli`. Asks the admin API of `[metrics] bind_addr`; the broker is only read.
+//! Called by `cli`. Reads the broker's admin API at `[metrics] bind_addr`; nothing is changed there.
 //!
 //! | to learn | read |
 //! |---|---|
-//! | what is asked, and how often | `poll` |
-//! | what is computed of two answers | `rates` |
+//! | what is polled, and how often | `poll` |
+//! | how rates are computed from two polls | `rates` |
 //! | what a key does | `input`, then `state` |
 //! | what is drawn | `view` |
-//! | how the terminal is taken and given back | `terminal` |
+//! | how the terminal is set up and restored | `terminal` |
 //! | what is printed without a terminal | `once` |
 //!
 //! # Always true
-//! - The terminal is given back however it ends: a key, SIGINT, SIGTERM, an error or a panic.
-//! - One thread draws and nothing else does; those of the keys, the signals and the questions send
-//!   it events.
+//! - The terminal is restored on every exit: a key, SIGINT, SIGTERM, an error or a panic.
+//! - Only one thread draws; the threads for keys, signals and polls send events to it.
 
 mod input;
+mod navigation;
 mod once;
 mod poll;
 mod rates;
@@ -35,7 +35,7 @@ use clap::Args;
 use executors::signals::Signals;
 use ratatui::crossterm::event;
 
-use self::poll::Answer;
+use self::poll::{PollRequest, PollResult};
 use self::state::State;
 use self::terminal::Screen;
 use self::view::theme::Theme;
@@ -43,19 +43,19 @@ use super::admin::{Admin, AdminArgs};
 use super::{Outcome, parse_duration};
 
 pub const EXAMPLES: &str = "Examples:
-  blipmq top                                      the broker of this machine
-  blipmq top --metrics http://10.0.0.7:9090       another one, with its token in
+  blipmq top                                      the broker on this machine
+  blipmq top --metrics http://10.0.0.7:9090       another broker, with its token in
                                                   BLIPMQ_METRICS_TOKEN
-  blipmq top --once                               print how it is once, and end
-  blipmq top --once --interval 10s | grep lost    what it lost in ten seconds
+  blipmq top --once                               print the state once, and exit
+  blipmq top --once --interval 10s | grep lost    messages lost within ten seconds
 
-Keys: tab or 1 to 4 for the view, s to sort, arrows and PageUp/PageDown, p to pause, ? for all, q to
-quit. NO_COLOR is respected.
+Keys: tab or 1 to 4 select the view, s sorts, arrows and PageUp/PageDown scroll, p pauses, ? shows all
+keys, q quits. NO_COLOR is respected.
 
-Where stdout is no terminal, or one that calls itself dumb, it does what --once does.
-It ends with status 1 when the broker cannot be reached at the start; later it keeps trying.";
+If stdout is not a terminal, or TERM is dumb, --once is implied.
+Exit status 1: the broker cannot be reached at the start; later, top keeps trying.";
 
-/// How often a broker may be asked. Each time it looks through its lists.
+/// The range of --interval. The broker walks its lists for each poll.
 const INTERVALS_MS: std::ops::RangeInclusive<u128> = 100..=3_600_000;
 
 /// Watch a broker: rates, latency, cores, slowest subscribers, topics, limits.
@@ -63,10 +63,10 @@ const INTERVALS_MS: std::ops::RangeInclusive<u128> = 100..=3_600_000;
 pub struct Top {
     #[command(flatten)]
     admin: AdminArgs,
-    /// The time between two polls: 500ms, 2s, or plain milliseconds; 100ms to 1h.
+    /// The time between two polls: 500ms, 2s, or a number of milliseconds; 100ms to 1h.
     #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = parse_interval)]
     interval: Duration,
-    /// Poll twice, print what was found as plain text, and end.
+    /// Poll twice, print the results as plain text, and exit.
     #[arg(long)]
     once: bool,
 }
@@ -75,18 +75,18 @@ fn parse_interval(text: &str) -> Result<Duration, String> {
     let interval = parse_duration(text)?;
     match INTERVALS_MS.contains(&interval.as_millis()) {
         true => Ok(interval),
-        false => Err("it has to be between 100ms and 1h".to_owned()),
+        false => Err("use an interval from 100ms to 1h".to_owned()),
     }
 }
 
-/// What the thread that draws waits for.
+/// An event for the thread that draws.
 enum Event {
     Terminal(event::Event),
-    Answer(Answer),
+    Polled(PollResult),
     /// SIGINT or SIGTERM.
     Stopped,
-    /// A thread that sends events is gone, with the reason if there is one.
-    Lost(Option<String>),
+    /// Another thread ended: with an error, or with a panic.
+    ThreadEnded(Option<String>),
 }
 
 impl Top {
@@ -101,98 +101,113 @@ impl Top {
 }
 
 fn watch(admin: Admin, interval: Duration) -> Outcome {
-    // A wrong address or token is told before the screen is taken.
+    // A wrong address or token is reported before the screen is set up.
     admin.status().map_err(|error| error.to_string())?;
-    // Before any thread starts: threads inherit what is blocked.
+    // Before any thread starts, because threads inherit the signal mask.
     let signals = Signals::block().map_err(|error| format!("cannot block signals: {error}"))?;
     let mut state = State::new(admin.base().to_owned(), interval);
     let theme = Theme::from_environment();
     let (sender, events) = mpsc::channel();
-    let mut screen = Screen::take()?;
-
-    // None of these is waited for: they end with the process.
-    let of_signals = Farewell(sender.clone());
-    std::thread::spawn(move || match signals.wait() {
-        Ok(_) => of_signals.send(Event::Stopped),
-        Err(error) => {
-            of_signals.send(Event::Lost(Some(format!("cannot wait for signals: {error}"))))
-        }
-    });
-    let of_keys = Farewell(sender.clone());
-    std::thread::spawn(move || {
-        loop {
-            let event = match event::read() {
-                Ok(event) => Event::Terminal(event),
-                Err(error) => Event::Lost(Some(format!("cannot read the terminal: {error}"))),
-            };
-            let is_last = matches!(event, Event::Lost(_));
-            if of_keys.send(event).is_err() || is_last {
-                return;
-            }
-        }
-    });
-    let of_answers = Farewell(sender);
-    let (wanted, wants) = mpsc::channel();
-    std::thread::spawn(move || {
-        poll::run(&admin, interval, &wants, |answer| of_answers.send(Event::Answer(answer)));
-    });
-
-    let mut last_wanted = None;
+    let mut screen = Screen::open()?;
+    // These threads are never joined: they end with the process.
+    spawn_signal_thread(signals, EventSender(sender.clone()));
+    spawn_key_thread(EventSender(sender.clone()));
+    let requests = spawn_poll_thread(admin, interval, EventSender(sender));
+    let mut last_request = None;
     loop {
         screen.draw(|frame| view::draw(frame, &state, theme))?;
-        let now_wanted = Some(state.wanted(screen.size()?));
-        if last_wanted != now_wanted {
-            // A thread that is gone has said so.
-            let _ = wanted.send(now_wanted.clone().unwrap_or_default());
-            last_wanted = now_wanted;
+        let request = state.request(screen.size()?);
+        if last_request.as_ref() != Some(&request) {
+            // An error means that the thread has ended, which is an event.
+            let _ = requests.send(request.clone());
+            last_request = Some(request);
         }
-        let first = events.recv().expect("its senders are never all gone without an event");
-        // What came meanwhile is drawn at once.
+        let first = events.recv().expect("a sender sends an event before it is dropped");
+        // All events that have arrived are applied before the next draw.
         for event in std::iter::once(first).chain(events.try_iter()) {
             match event {
                 Event::Terminal(event::Event::Key(key)) => {
                     let Some(action) = input::action(key) else { continue };
-                    if !state.act(action, screen.size()?) {
+                    if !state.apply(action, screen.size()?) {
                         return Ok(());
                     }
                 }
-                // Drawing finds the new size.
+                // Drawing picks up a new size.
                 Event::Terminal(_) => {}
-                Event::Answer(answer) => take(&mut state, answer),
+                Event::Polled(result) => update(&mut state, result),
                 Event::Stopped => return Ok(()),
-                Event::Lost(reason) => {
+                Event::ThreadEnded(reason) => {
                     drop(screen);
-                    return Err(reason.unwrap_or("a part of it panicked, see above".to_owned()));
+                    return Err(reason.unwrap_or("a thread panicked, see above".to_owned()));
                 }
             }
         }
     }
 }
 
-fn take(state: &mut State, answer: Answer) {
-    match answer {
-        Answer::Polled(Ok(poll)) => state.take_poll(*poll),
-        Answer::Listed(Ok(lists)) => state.take_lists(lists),
-        Answer::Polled(Err(error)) | Answer::Listed(Err(error)) => {
-            state.take_failure(error.to_string(), Instant::now());
+fn spawn_signal_thread(signals: Signals, sender: EventSender) {
+    std::thread::spawn(move || match signals.wait() {
+        Ok(_) => sender.send(Event::Stopped),
+        Err(error) => {
+            sender.send(Event::ThreadEnded(Some(format!("cannot wait for signals: {error}"))))
+        }
+    });
+}
+
+fn spawn_key_thread(sender: EventSender) {
+    std::thread::spawn(move || {
+        loop {
+            let event = match event::read() {
+                Ok(event) => Event::Terminal(event),
+                Err(error) => {
+                    Event::ThreadEnded(Some(format!("cannot read the terminal: {error}")))
+                }
+            };
+            let is_last = matches!(event, Event::ThreadEnded(_));
+            if sender.send(event).is_err() || is_last {
+                return;
+            }
+        }
+    });
+}
+
+/// Starts the thread that polls the broker, and returns the channel for its requests.
+fn spawn_poll_thread(
+    admin: Admin,
+    interval: Duration,
+    sender: EventSender,
+) -> mpsc::Sender<PollRequest> {
+    let (requests, received) = mpsc::channel();
+    std::thread::spawn(move || {
+        poll::run(&admin, interval, &received, |result| sender.send(Event::Polled(result)));
+    });
+    requests
+}
+
+fn update(state: &mut State, result: PollResult) {
+    match result {
+        PollResult::Polled(Ok(poll)) => state.set_poll(*poll),
+        PollResult::Listed(Ok(lists)) => state.set_lists(lists),
+        PollResult::Polled(Err(error)) | PollResult::Listed(Err(error)) => {
+            state.set_failure(error.to_string(), Instant::now());
         }
     }
 }
 
-/// Sends events, and says so when its thread panics.
-struct Farewell(mpsc::Sender<Event>);
+/// Sends events to the thread that draws; a panic of its own thread is an event too.
+struct EventSender(mpsc::Sender<Event>);
 
-impl Farewell {
-    /// An error when nobody draws any more.
+impl EventSender {
+    /// Sends an event. An error means that nothing is drawn any more.
     fn send(&self, event: Event) -> Result<(), ()> {
         self.0.send(event).map_err(|_| ())
     }
 }
 
-impl Drop for Farewell {
+impl Drop for EventSender {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            let _ = self.0.send(Event::Lost(None));
+            let _ = self.0.send(Event::ThreadEnded(None));
         }
     }
 }
@@ -202,7 +217,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn intervals_are_neither_a_flood_nor_forever() {
+    fn intervals_have_a_minimum_and_a_maximum() {
         assert_eq!(parse_interval("100ms"), Ok(Duration::from_millis(100)));
         assert_eq!(parse_interval("1h"), Ok(Duration::from_secs(3_600)));
         for bad in ["0", "99ms", "2h", "soon"] {

@@ -1,47 +1,47 @@
-//! `blipmq top --once`: how a broker is, as plain text.
+//! `blipmq top --once`: the state of a broker as plain text.
 //!
 //! Called by `mod`.
 //!
 //! # Always true
-//! - Names come last in their line and whole, so that nothing of them is cut.
+//! - Names are last in their line and never cut.
 
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::time::Duration;
 
-use super::poll::{self, Poll, Wanted};
-use super::rates::{Losses, REASONS, Rates, SHARES, since_start};
+use super::poll::{self, Poll, PollRequest};
+use super::rates::{Losses, PERCENTILES, REASONS, Rates, since_start};
 use super::text;
-use super::view::fill;
+use super::view::queue_fill;
 use crate::cli::Outcome;
 use crate::cli::admin::{Admin, Query};
 
-/// Rows of each list.
+/// The most rows of each list.
 const ROWS: u64 = 10;
 
 pub fn run(admin: &Admin, interval: Duration) -> Outcome {
     let first = |sort| Some(Query { sort, descending: true, offset: 0, limit: ROWS });
-    let wanted = Wanted {
+    let request = PollRequest {
         paused: false,
         subscriptions: first("lag"),
         topics: first("rate"),
         connections: first("queued_bytes"),
     };
-    let before = poll::poll(admin, &wanted).map_err(|error| error.to_string())?;
+    let before = poll::poll(admin, &request).map_err(|error| error.to_string())?;
     std::thread::sleep(interval);
-    let now = poll::poll(admin, &wanted).map_err(|error| error.to_string())?;
+    let now = poll::poll(admin, &request).map_err(|error| error.to_string())?;
     let waited = now.at.saturating_duration_since(before.at);
     let rates = Rates::between((&before.status, &before.cores), (&now.status, &now.cores), waited)
-        .ok_or("the broker was started again between the two polls; ask once more")?;
+        .ok_or("the broker was restarted between the two polls; try again")?;
     let mut losses = Losses::default();
     for poll in [&before, &now] {
         let rows = poll.lists.subscriptions.as_ref().map_or(&[][..], |page| &page.rows);
-        losses.poll(rows, waited.as_secs_f64());
+        losses.update(rows, waited.as_secs_f64());
     }
     let text = snapshot(&now, &rates, &losses);
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        // Whoever reads has seen enough.
+        // The reader closed the pipe early, as `head` does.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         written => written.map_err(|error| format!("cannot write to stdout: {error}")),
     }
@@ -56,10 +56,10 @@ fn snapshot(poll: &Poll, rates: &Rates, losses: &Losses) -> String {
     out
 }
 
-/// Lines of text never fail to be written to a string.
+/// Writes a line to a string, which never fails.
 macro_rules! line {
     ($out:expr, $($format:tt)*) => {{
-        writeln!($out, $($format)*).expect("a string takes all");
+        writeln!($out, $($format)*).expect("writing to a string succeeds");
     }};
 }
 
@@ -91,10 +91,10 @@ fn broker(out: &mut String, Poll { status, cores, .. }: &Poll, rates: &Rates) {
     );
     let blocked: u64 = cores.cores.iter().map(|core| core.gauges.blocked_topics).sum();
     if blocked > 0 {
-        line!(out, "BLOCKED topics: {blocked}, by subscribers that choose to block");
+        line!(out, "BLOCKED topics: {blocked}, by subscriptions with the overflow policy block");
     }
-    if let Some(cores) = text::silent(&cores.cores) {
-        line!(out, "NO ANSWER of core {cores}");
+    if let Some(cores) = text::unanswered(&cores.cores) {
+        line!(out, "NO ANSWER from core {cores}");
     }
 }
 
@@ -124,7 +124,7 @@ fn flow(out: &mut String, Poll { status, .. }: &Poll, rates: &Rates) {
     }
     line!(out, "\nlatency, accept to send:     now   since start");
     let ever = since_start(&status.latency);
-    for (at, (name, _)) in SHARES.iter().enumerate() {
+    for (at, (name, _)) in PERCENTILES.iter().enumerate() {
         let now = text::percentile(rates.latency[at]);
         let ever = text::or_unknown(ever[at], text::time);
         line!(out, "  {name:<14}{now:>16}{ever:>14}");
@@ -181,9 +181,9 @@ fn lists(out: &mut String, Poll { lists, .. }: &Poll, losses: &Losses) {
                 out,
                 "  lag {}, queue {} full, lost {}, {} a second{reasons}: {} of {} {} on {}{group}",
                 text::time(row.lag_seconds),
-                text::percent(fill(row)),
+                text::percent(queue_fill(row)),
                 row.dropped_messages,
-                text::or_unknown(losses.of(row), text::rate),
+                text::or_unknown(losses.rate_of(row), text::rate),
                 row.subscription,
                 row.connection,
                 row.address,
@@ -223,20 +223,24 @@ mod tests {
     use super::*;
     use crate::cli::top::samples;
 
-    fn shown(before: Poll, now: Poll) -> String {
+    fn once_text(before: Poll, now: Poll) -> String {
         let waited = Duration::from_secs(1);
         let earlier = (&before.status, &before.cores);
-        let rates = Rates::between(earlier, (&now.status, &now.cores), waited).expect("one start");
+        let rates =
+            Rates::between(earlier, (&now.status, &now.cores), waited).expect("the same server id");
         let mut losses = Losses::default();
         for poll in [&before, &now] {
-            losses.poll(&poll.lists.subscriptions.as_ref().expect("listed").rows, 1.0);
+            losses.update(
+                &poll.lists.subscriptions.as_ref().expect("the sample has subscriptions").rows,
+                1.0,
+            );
         }
         snapshot(&now, &rates, &losses)
     }
 
     #[test]
-    fn everything_is_there_whole_and_nothing_steers_a_terminal() {
-        let text = shown(samples::poll(2, 1), samples::poll(2, 2));
+    fn output_is_complete_and_without_control_characters() {
+        let text = once_text(samples::poll(2, 1), samples::poll(2, 2));
         for expected in [
             "BlipMQ 0.1.0 ready, up 3 h 12 min, pid 4242, server id 9F3A5C7E12B4D680\n",
             "blip 127.0.0.1:7878, nats 127.0.0.1:4222, metrics 127.0.0.1:9090\n",
@@ -256,8 +260,8 @@ mod tests {
     }
 
     #[test]
-    fn a_broker_that_nobody_uses_has_nothing_to_tell() {
-        let text = shown(samples::empty(1), samples::empty(2));
+    fn an_idle_broker_has_empty_lists_and_no_latency() {
+        let text = once_text(samples::empty(1), samples::empty(2));
         assert!(text.contains("nats off"), "{text}");
         assert!(text.contains("slowest 0 of 0 subscriptions:"), "{text}");
         assert!(text.contains("  p50                          -             -\n"), "{text}");

@@ -1,6 +1,6 @@
-//! Asks the broker, in a thread of its own: a broker that hangs never holds up a key.
+//! Polls the broker, in a thread of its own: a broker that hangs never delays a key.
 //!
-//! Called by `mod`. Next on the path: `state`, which takes what was answered.
+//! Called by `mod`. Next on the path: `state`, which stores the results.
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
@@ -8,16 +8,16 @@ use std::time::{Duration, Instant};
 use crate::cli::admin::model::{Connection, Cores, Page, Status, Subscription, Topic};
 use crate::cli::admin::{Admin, AdminError, Query};
 
-/// What the screen has room for.
+/// The ranges of lists that the screen shows, and whether polling is paused.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Wanted {
+pub struct PollRequest {
     pub paused: bool,
     pub subscriptions: Option<Query>,
     pub topics: Option<Query>,
     pub connections: Option<Query>,
 }
 
-/// The parts of lists that were wanted.
+/// The requested ranges of lists.
 #[derive(Debug, Default)]
 pub struct Lists {
     pub subscriptions: Option<Page<Subscription>>,
@@ -25,36 +25,36 @@ pub struct Lists {
     pub connections: Option<Page<Connection>>,
 }
 
-/// Everything the broker said at one time.
+/// The results of one poll.
 #[derive(Debug)]
 pub struct Poll {
-    /// When it had told of its cores, by the clock of this side.
+    /// When the answer about the cores arrived, by the clock of this process.
     pub at: Instant,
     pub status: Status,
     pub cores: Cores,
     pub lists: Lists,
 }
 
-/// What a thread of questions finds out.
+/// A result for the screen.
 #[derive(Debug)]
-pub enum Answer {
+pub enum PollResult {
     Polled(Result<Box<Poll>, AdminError>),
-    /// Lists alone, because something else of them is to be seen.
+    /// Lists only, because the screen shows other ranges of them.
     Listed(Result<Lists, AdminError>),
 }
 
-pub fn poll(admin: &Admin, wanted: &Wanted) -> Result<Box<Poll>, AdminError> {
+pub fn poll(admin: &Admin, request: &PollRequest) -> Result<Box<Poll>, AdminError> {
     let status = admin.status()?;
     let cores = admin.cores()?;
     let at = Instant::now();
-    let lists = lists(admin, wanted)?;
+    let lists = lists(admin, request)?;
     Ok(Box::new(Poll { at, status, cores, lists }))
 }
 
-fn lists(admin: &Admin, wanted: &Wanted) -> Result<Lists, AdminError> {
-    let subscriptions = wanted.subscriptions.as_ref();
-    let topics = wanted.topics.as_ref();
-    let connections = wanted.connections.as_ref();
+fn lists(admin: &Admin, request: &PollRequest) -> Result<Lists, AdminError> {
+    let subscriptions = request.subscriptions.as_ref();
+    let topics = request.topics.as_ref();
+    let connections = request.connections.as_ref();
     Ok(Lists {
         subscriptions: subscriptions.map(|query| admin.subscriptions(query)).transpose()?,
         topics: topics.map(|query| admin.topics(query)).transpose()?,
@@ -62,41 +62,41 @@ fn lists(admin: &Admin, wanted: &Wanted) -> Result<Lists, AdminError> {
     })
 }
 
-/// Polls every `interval`, and lists at once when others are wanted, until nobody wants or takes
-/// any more.
+/// Polls every `interval`, and requests lists at once when their ranges change, until either channel
+/// is closed.
 pub fn run(
     admin: &Admin,
     interval: Duration,
-    wants: &Receiver<Wanted>,
-    tell: impl Fn(Answer) -> Result<(), ()>,
+    requests: &Receiver<PollRequest>,
+    send: impl Fn(PollResult) -> Result<(), ()>,
 ) {
-    let Ok(mut wanted) = wants.recv() else { return };
+    let Ok(mut request) = requests.recv() else { return };
     let mut next = Instant::now();
     loop {
-        if !wanted.paused && next <= Instant::now() {
+        if !request.paused && next <= Instant::now() {
             next = Instant::now() + interval;
-            if tell(Answer::Polled(poll(admin, &wanted))).is_err() {
+            if send(PollResult::Polled(poll(admin, &request))).is_err() {
                 return;
             }
         }
-        let newer = match wanted.paused {
-            true => wants.recv().map_err(|_| RecvTimeoutError::Disconnected),
-            false => wants.recv_timeout(next.saturating_duration_since(Instant::now())),
+        let newer = match request.paused {
+            true => requests.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            false => requests.recv_timeout(next.saturating_duration_since(Instant::now())),
         };
         let mut newer = match newer {
             Ok(newer) => newer,
             Err(RecvTimeoutError::Timeout) => continue,
             Err(RecvTimeoutError::Disconnected) => return,
         };
-        // A key that repeats asks faster than a broker answers; only the last place counts.
-        while let Ok(newest) = wants.try_recv() {
+        // A repeated key makes requests faster than a broker answers: only the newest one counts.
+        while let Ok(newest) = requests.try_recv() {
             newer = newest;
         }
-        let was = std::mem::replace(&mut wanted, newer);
-        if was.paused && !wanted.paused {
+        let previous = std::mem::replace(&mut request, newer);
+        if previous.paused && !request.paused {
             next = Instant::now();
-        } else if (Wanted { paused: wanted.paused, ..was }) != wanted
-            && tell(Answer::Listed(lists(admin, &wanted))).is_err()
+        } else if (PollRequest { paused: request.paused, ..previous }) != request
+            && send(PollResult::Listed(lists(admin, &request))).is_err()
         {
             return;
         }

@@ -1,13 +1,13 @@
-//! What happened between two polls: differences of counters per second, and percentiles of the
-//! difference of two histograms.
+//! Rates between two polls: differences of counters per second, and percentiles of the difference of
+//! two histograms.
 //!
-//! Called by `state` and `once`. Pure: times come in as arguments.
+//! Called by `state` and `once`. Pure: times are arguments.
 //!
 //! # Always true
-//! - A counter that went backwards belongs to another start of the broker: no rate is made of it.
-//! - A percentile is exact to its bucket and interpolated within: it is assumed that the values of
-//!   a bucket are spread evenly over it. So it is off by less than the width of the bucket, which the
-//!   broker chose; its bounds of latency rise by about 19 %.
+//! - A counter that decreased belongs to another start of the broker: no rate is computed from it.
+//! - A percentile is interpolated within its bucket, as if the values were spread evenly over the
+//!   bucket. So the error is less than the width of the bucket; the broker's bounds of latency are
+//!   about 19 % apart.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -16,10 +16,10 @@ use crate::cli::admin::model::{
     Core, Cores, Counters, Histogram, Latency, Printable, Status, Subscription,
 };
 
-/// One of the counters.
+/// Selects one of the counters.
 type Count = fn(&Counters) -> u64;
 
-/// Why messages did not reach a subscriber, or were not taken, and what counts them.
+/// The reasons why messages did not reach a subscriber or were not accepted, with their counters.
 pub const REASONS: [(&str, Count); 8] = [
     ("oldest", |counters| counters.dropped_oldest_messages),
     ("new", |counters| counters.dropped_new_messages),
@@ -31,24 +31,25 @@ pub const REASONS: [(&str, Count); 8] = [
     ("no memory", |counters| counters.refused_for_memory_messages),
 ];
 
-/// What is told of latency.
-pub const SHARES: [(&str, f64); 4] = [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p99.9", 0.999)];
+/// The percentiles of latency that are shown.
+pub const PERCENTILES: [(&str, f64); 4] =
+    [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p99.9", 0.999)];
 
-/// All that is told of the time between two polls.
+/// The rates between two polls.
 #[derive(Debug, Clone)]
 pub struct Rates {
     pub seconds: f64,
-    /// Of all cores that have rates.
+    /// The sum over all cores that have rates.
     pub flow: Flow,
     /// In the order of the cores.
     pub cores: Vec<Option<CoreRates>>,
-    /// CPUs that the process kept busy.
+    /// The number of CPUs that the process kept busy.
     pub cpus_busy: Option<f64>,
-    /// In the order of [`SHARES`].
+    /// In the order of [`PERCENTILES`].
     pub latency: [Option<Percentile>; 4],
 }
 
-/// Per second.
+/// Rates of messages, bytes and connections, per second.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Flow {
     pub published_messages: f64,
@@ -69,31 +70,32 @@ impl Flow {
     }
 }
 
-/// Of one core, per second.
+/// The rates of one core, per second.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CoreRates {
-    /// The share of the time that it did not sleep.
+    /// The fraction of the time that the core did not sleep.
     pub load: f64,
     pub flow: Flow,
     pub turns: f64,
     pub enters: f64,
-    /// Nothing when there was no enter that sent.
+    /// `None` if no enter sent anything.
     pub sends_per_enter: Option<f64>,
     pub messages_per_send: Option<f64>,
     pub mesh_letters: f64,
     pub mesh_full: f64,
 }
 
-/// A value that so large a share of the values do not exceed.
+/// A percentile, as a value or a lower bound.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Percentile {
     pub value: f64,
-    /// It lies above the last bound, which is given: no more is known.
+    /// The percentile is above the last bound, which is the value; no more is known.
     pub is_above: bool,
 }
 
 impl Rates {
-    /// `waited` is the time between the polls on this side.
+    /// Computes rates, or returns `None` if the broker was restarted or no time has passed.
+    /// `waited` is the time between the polls by the clock of this process.
     pub fn between(
         before: (&Status, &Cores),
         now: (&Status, &Cores),
@@ -102,8 +104,8 @@ impl Rates {
         if before.0.server_id != now.0.server_id {
             return None;
         }
-        let told = now.1.now_unix_seconds - before.1.now_unix_seconds;
-        let seconds = elapsed(told, waited);
+        let reported = now.1.now_unix_seconds - before.1.now_unix_seconds;
+        let seconds = elapsed(reported, waited);
         if seconds <= 0.0 {
             return None;
         }
@@ -118,8 +120,8 @@ impl Rates {
         let mut latencies: Option<Histogram> = None;
         for core in &now.1.cores {
             let earlier = earlier.get(&core.core);
-            let grown =
-                earlier.and_then(|earlier| minus(&core.accept_to_send, &earlier.accept_to_send));
+            let grown = earlier
+                .and_then(|earlier| difference(&core.accept_to_send, &earlier.accept_to_send));
             match (&mut latencies, grown) {
                 (Some(sum), Some(grown)) => {
                     let pairs = sum.counts.iter_mut().zip(&grown.counts);
@@ -129,7 +131,7 @@ impl Rates {
                 (Some(_), None) => {}
             }
         }
-        let latency = SHARES.map(|(_, share)| percentile(latencies.as_ref()?, share));
+        let latency = PERCENTILES.map(|(_, share)| percentile(latencies.as_ref()?, share));
         let cpu_seconds = now.0.process.cpu_seconds - before.0.process.cpu_seconds;
         let cpus_busy = (cpu_seconds >= 0.0).then(|| cpu_seconds / seconds);
         Some(Rates { seconds, flow, cores, cpus_busy, latency })
@@ -190,18 +192,18 @@ impl CoreRates {
     }
 }
 
-/// The broker's clock does not know how long answers travel, so it is believed, unless it was set
-/// in between: then it is far from what this side has waited.
-fn elapsed(told: f64, waited: Duration) -> f64 {
+/// Returns the seconds between two polls. The broker's clock is preferred, because it excludes the
+/// time that answers travel; but it may have been set in between, and then differs much from `waited`.
+fn elapsed(reported: f64, waited: Duration) -> f64 {
     let waited = waited.as_secs_f64();
-    match told > waited / 2.0 && told < waited * 2.0 {
-        true => told,
+    match reported > waited / 2.0 && reported < waited * 2.0 {
+        true => reported,
         false => waited,
     }
 }
 
-/// What came to a histogram since; nothing if it is not the same one any more.
-fn minus(now: &Histogram, before: &Histogram) -> Option<Histogram> {
+/// Returns the values added to a histogram since `before`, or `None` if the histogram was reset.
+fn difference(now: &Histogram, before: &Histogram) -> Option<Histogram> {
     if now.upper != before.upper {
         return None;
     }
@@ -210,14 +212,14 @@ fn minus(now: &Histogram, before: &Histogram) -> Option<Histogram> {
     Some(Histogram { upper: now.upper.clone(), counts, sum: now.sum - before.sum })
 }
 
-/// The mean of the values that came to a histogram since.
+/// Returns the mean of the values added to a histogram since `before`.
 fn mean(before: &Histogram, now: &Histogram) -> Option<f64> {
-    let grown = minus(now, before)?;
+    let grown = difference(now, before)?;
     let count: u64 = grown.counts.iter().sum();
     (count > 0).then(|| grown.sum / count as f64)
 }
 
-/// Nothing of an empty histogram.
+/// Returns a percentile, or `None` for an empty histogram.
 pub fn percentile(histogram: &Histogram, share: f64) -> Option<Percentile> {
     let total: u64 = histogram.counts.iter().sum();
     let rank = share * total as f64;
@@ -234,20 +236,21 @@ pub fn percentile(histogram: &Histogram, share: f64) -> Option<Percentile> {
     (total > 0).then_some(Percentile { value: lower, is_above: true })
 }
 
-/// The broker's own percentiles, in the order of [`SHARES`].
+/// Returns the broker's own percentiles, in the order of [`PERCENTILES`].
 pub fn since_start(latency: &Latency) -> [Option<f64>; 4] {
     [latency.p50_seconds, latency.p90_seconds, latency.p99_seconds, latency.p999_seconds]
 }
 
-/// How fast subscriptions lose messages, from one poll to the next.
+/// The rates at which subscriptions lose messages, from one poll to the next.
 #[derive(Debug, Default)]
 pub struct Losses {
-    /// What each had lost, and the rate if it was among those of the poll before.
+    /// By connection and subscription: the messages lost, and the rate if the last two polls had the
+    /// subscription.
     seen: HashMap<(Printable, Printable), (u64, Option<f64>)>,
 }
 
 impl Losses {
-    pub fn poll(&mut self, rows: &[Subscription], seconds: f64) {
+    pub fn update(&mut self, rows: &[Subscription], seconds: f64) {
         let before = std::mem::take(&mut self.seen);
         for row in rows {
             let key = (row.connection.clone(), row.subscription.clone());
@@ -258,7 +261,7 @@ impl Losses {
         }
     }
 
-    pub fn of(&self, row: &Subscription) -> Option<f64> {
+    pub fn rate_of(&self, row: &Subscription) -> Option<f64> {
         self.seen.get(&(row.connection.clone(), row.subscription.clone()))?.1
     }
 }
@@ -284,15 +287,15 @@ mod tests {
     }
 
     #[test]
-    fn what_is_above_the_last_bound_is_said_to_be_and_nothing_has_no_percentile() {
+    fn percentiles_above_the_last_bound_are_marked_and_empty_histograms_have_none() {
         let above = percentile(&histogram(&[1.0, 2.0], &[1, 0, 9]), 0.5);
         assert_eq!(above, Some(Percentile { value: 2.0, is_above: true }));
         assert_eq!(percentile(&histogram(&[1.0, 2.0], &[0, 0, 0]), 0.5), None);
         assert_eq!(percentile(&histogram(&[], &[0]), 0.5), None);
     }
 
-    /// Goal: a percentile is never off by more than its bucket.
-    /// Method: known values, bounds that rise by 19 %, each share against the sorted values.
+    /// Goal: the error of a percentile is never larger than its bucket.
+    /// Method: known values, bounds 19 % apart, each percentile compared with the sorted values.
     #[test]
     fn percentiles_are_off_by_less_than_their_bucket() {
         let mut upper = vec![1e-6];
@@ -307,7 +310,7 @@ mod tests {
         let histogram = Histogram { upper, counts, sum: 0.0 };
         for share in [0.5, 0.9, 0.99, 0.999] {
             let truth = values[(share * values.len() as f64) as usize - 1];
-            let found = percentile(&histogram, share).expect("there are values").value;
+            let found = percentile(&histogram, share).expect("a percentile").value;
             assert!((found / truth - 1.0).abs() < 0.19, "{share}: {found} for {truth}");
         }
     }
@@ -318,7 +321,8 @@ mod tests {
         let mut now = samples::cores(2, 3);
         now.now_unix_seconds = before.now_unix_seconds + 2.0;
         let waited = Duration::from_millis(2_100);
-        let rates = Rates::between((&status, &before), (&status, &now), waited).expect("one start");
+        let rates = Rates::between((&status, &before), (&status, &now), waited)
+            .expect("the same server id");
         assert_eq!(rates.seconds, 2.0);
         let grown = |count: Count| {
             let sum = |cores: &Cores| cores.cores.iter().map(|core| count(&core.counters)).sum();
@@ -329,22 +333,22 @@ mod tests {
         assert_eq!(rates.flow.published_messages, grown(|counters| counters.published_messages));
         assert_eq!(rates.flow.sent_bytes, grown(|counters| counters.flushed_bytes));
         assert_eq!(rates.flow.lost_messages[0], grown(|counters| counters.dropped_oldest_messages));
-        let core = rates.cores[1].as_ref().expect("it has rates");
+        let core = rates.cores[1].as_ref().expect("rates");
         let asleep = now.cores[1].asleep_seconds - before.cores[1].asleep_seconds;
         assert_eq!(core.load, 1.0 - asleep / 2.0);
         assert!(rates.latency.iter().all(Option::is_some));
     }
 
     #[test]
-    fn a_clock_that_was_set_is_not_believed() {
+    fn a_broker_clock_that_was_set_is_ignored() {
         assert_eq!(elapsed(1.01, Duration::from_secs(1)), 1.01);
-        for told in [-3_600.0, 0.0, 0.4, 2.1, 3_600.0] {
-            assert_eq!(elapsed(told, Duration::from_secs(1)), 1.0, "{told}");
+        for reported in [-3_600.0, 0.0, 0.4, 2.1, 3_600.0] {
+            assert_eq!(elapsed(reported, Duration::from_secs(1)), 1.0, "{reported}");
         }
     }
 
     #[test]
-    fn another_start_of_the_broker_has_no_rates_to_the_one_before() {
+    fn no_rates_are_computed_across_a_restart() {
         let (before, cores) = (samples::status(), samples::cores(2, 1));
         let mut now = before.clone();
         now.server_id = Printable::new("0000000000000001");
@@ -354,28 +358,29 @@ mod tests {
     }
 
     #[test]
-    fn a_core_whose_counters_went_backwards_or_that_is_new_has_no_rates() {
+    fn a_core_that_is_new_or_whose_counters_decreased_has_no_rates() {
         let (status, before) = (samples::status(), samples::cores(2, 2));
         let mut now = samples::cores(3, 3);
         now.cores[0].counters.turns = 0;
         let waited = Duration::from_secs(1);
-        let rates = Rates::between((&status, &before), (&status, &now), waited).expect("one start");
+        let rates = Rates::between((&status, &before), (&status, &now), waited)
+            .expect("the same server id");
         let known: Vec<bool> = rates.cores.iter().map(Option::is_some).collect();
         assert_eq!(known, [false, true, false]);
-        let alone = rates.cores[1].as_ref().expect("it has rates").flow.clone();
+        let alone = rates.cores[1].as_ref().expect("rates").flow.clone();
         assert_eq!(rates.flow, alone);
     }
 
     #[test]
-    fn losses_are_told_from_the_second_poll_on_and_only_of_those_seen_twice() {
+    fn loss_rates_need_two_polls_with_the_subscription() {
         let mut losses = Losses::default();
         let mut rows = vec![samples::subscription("a", 10), samples::subscription("b", 20)];
-        losses.poll(&rows, 0.0);
-        assert_eq!(losses.of(&rows[0]), None);
+        losses.update(&rows, 0.0);
+        assert_eq!(losses.rate_of(&rows[0]), None);
         rows[0].dropped_messages = 16;
         rows[1] = samples::subscription("c", 5);
-        losses.poll(&rows, 2.0);
-        assert_eq!(losses.of(&rows[0]), Some(3.0));
-        assert_eq!(losses.of(&rows[1]), None);
+        losses.update(&rows, 2.0);
+        assert_eq!(losses.rate_of(&rows[0]), Some(3.0));
+        assert_eq!(losses.rate_of(&rows[1]), None);
     }
 }

@@ -1,11 +1,11 @@
-//! Answers of a broker for the tests of this folder, with names as bad as names can be.
+//! Sample answers of a broker for the tests of this folder, with hostile names.
 
 use std::time::{Duration, Instant};
 
 use super::poll::{Lists, Poll};
 use crate::cli::admin::model::*;
 
-/// Clears the screen, sets the title, turns the text around.
+/// A name that would clear the screen, set the title and reverse the text.
 pub const HOSTILE: &str = "orders.\x1b[2J\x1b]0;owned\x07\u{9b}31m.\r\n\u{202e}live";
 
 fn text(text: &str) -> Printable {
@@ -53,7 +53,7 @@ fn limit(name: &str, used: u64, limit: u64, unit: &str, key: &str) -> Limit {
     Limit { name: text(name), used, limit, unit: text(unit), key: text(key) }
 }
 
-/// So many cores at the `poll`th poll, one second after the other.
+/// Returns `count` cores at the `poll`th poll; polls are a second apart.
 pub fn cores(count: u32, poll: u64) -> Cores {
     Cores {
         now_unix_seconds: 1_790_000_000.0 + poll as f64,
@@ -174,7 +174,7 @@ fn page<Row>(rows: Vec<Row>) -> Page<Row> {
     Page { total: rows.len() as u64, offset: 0, unanswered_cores: Vec::new(), rows }
 }
 
-/// Everything, at the `poll`th poll.
+/// Returns a whole poll of a busy broker, the `poll`th one.
 pub fn poll(count: u32, poll: u64) -> Poll {
     let mut slow = subscription("1-3-9", 12_345 * poll);
     slow.pattern = text(HOSTILE);
@@ -187,7 +187,7 @@ pub fn poll(count: u32, poll: u64) -> Poll {
     let mut status = status();
     status.process.cpu_seconds = 1.53 * poll as f64;
     Poll {
-        // Any time will do: the broker's clock tells what is between two polls.
+        // Only the broker's clock matters for rates.
         at: Instant::now() + Duration::from_secs(poll),
         status,
         cores: cores(count, poll),
@@ -203,7 +203,7 @@ pub fn poll(count: u32, poll: u64) -> Poll {
     }
 }
 
-/// A broker that nobody uses.
+/// Returns a poll of an idle broker.
 pub fn empty(poll: u64) -> Poll {
     let mut status = status();
     status.latency = Latency::default();

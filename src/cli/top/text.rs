@@ -1,4 +1,4 @@
-//! Numbers and names as they are shown: short, and never wider than their column.
+//! Formats numbers and names for the screen: short, and never wider than their column.
 //!
 //! Called by `view` and `once`.
 
@@ -10,10 +10,10 @@ use super::rates::Percentile;
 use crate::cli::admin::model::{Core, Dropped};
 use crate::cli::units;
 
-/// What is not known.
+/// The placeholder for an unknown value.
 pub const UNKNOWN: &str = "-";
 
-/// 12 s, 3 min 5 s, 2 h 0 min, 5 d 3 h.
+/// Formats a duration: 12 s, 3 min 5 s, 2 h 0 min, 5 d 3 h.
 pub fn duration(seconds: f64) -> String {
     let whole = seconds.max(0.0) as u64;
     let (days, hours, minutes) = (whole / 86_400, whole / 3_600 % 24, whole / 60 % 60);
@@ -25,7 +25,7 @@ pub fn duration(seconds: f64) -> String {
     }
 }
 
-/// A time that may be short: 12.3 us, 1.50 ms, 2.00 s, and from a minute on as `duration`.
+/// Formats a time that may be short: 12.3 us, 1.50 ms, 2.00 s, and from a minute on as `duration`.
 pub fn time(seconds: f64) -> String {
     match seconds {
         0.0 => "0".to_owned(),
@@ -34,7 +34,7 @@ pub fn time(seconds: f64) -> String {
     }
 }
 
-/// What was asked for with `--interval`: whole seconds, or milliseconds.
+/// Formats `--interval`: in seconds if they are whole, else in milliseconds.
 pub fn interval(interval: Duration) -> String {
     match interval.subsec_millis() {
         0 => duration(interval.as_secs_f64()),
@@ -50,7 +50,7 @@ pub fn percentile(percentile: Option<Percentile>) -> String {
     }
 }
 
-/// Whole up to 999, then with a unit.
+/// Formats a count: as a whole number up to 999, then with a unit.
 pub fn count(count: u64) -> String {
     if count < 1_000 { count.to_string() } else { units::count(count as f64) }
 }
@@ -59,7 +59,7 @@ pub fn bytes(bytes: u64) -> String {
     if bytes < 1_024 { format!("{bytes} B") } else { units::bytes(bytes as f64) }
 }
 
-/// Events per second; below one every ten seconds it is not nothing.
+/// Formats events per second; a rate below one in ten seconds is not shown as 0.
 pub fn rate(rate: f64) -> String {
     match rate {
         rate if rate > 0.0 && rate < 0.1 => "<0.1".to_owned(),
@@ -77,12 +77,12 @@ pub fn percent(share: f64) -> String {
     format!("{:.0} %", share * 100.0)
 }
 
-/// How full it is; nothing is a full one of zero.
+/// Returns the used fraction of a limit; a limit of 0 counts as unused.
 pub fn share(used: u64, limit: u64) -> f64 {
     if limit == 0 { 0.0 } else { used as f64 / limit as f64 }
 }
 
-/// The reasons that a subscription lost messages for, the largest first.
+/// Lists the reasons why a subscription lost messages, the largest count first.
 pub fn reasons(dropped: &Dropped) -> String {
     let mut all = [
         (dropped.overflow_oldest, "oldest"),
@@ -95,13 +95,13 @@ pub fn reasons(dropped: &Dropped) -> String {
     some.map(|(lost, name)| format!("{name} {}", count(*lost))).collect::<Vec<_>>().join(", ")
 }
 
-/// The cores that could not say what they hold.
-pub fn silent(cores: &[Core]) -> Option<String> {
-    let silent = cores.iter().filter(|core| !core.answered).map(|core| core.core);
-    numbers(&silent.collect::<Vec<_>>())
+/// Lists the cores that did not answer in time.
+pub fn unanswered(cores: &[Core]) -> Option<String> {
+    let unanswered = cores.iter().filter(|core| !core.answered).map(|core| core.core);
+    core_list(&unanswered.collect::<Vec<_>>())
 }
 
-pub fn numbers(cores: &[u32]) -> Option<String> {
+pub fn core_list(cores: &[u32]) -> Option<String> {
     let (first, rest) = cores.split_first()?;
     let mut text = first.to_string();
     for core in rest.iter().take(7) {
@@ -113,12 +113,12 @@ pub fn numbers(cores: &[u32]) -> Option<String> {
     Some(text)
 }
 
-/// Columns it takes.
+/// Returns the width of a text in terminal columns.
 pub fn width(text: &str) -> usize {
     text.width()
 }
 
-/// At most so many columns; what was cut is marked.
+/// Cuts a text to at most `columns` columns; a cut is marked.
 pub fn fit(text: &str, columns: usize) -> String {
     if width(text) <= columns {
         return text.to_owned();
@@ -138,11 +138,11 @@ pub fn fit(text: &str, columns: usize) -> String {
     fitting
 }
 
-/// Exactly so many columns.
-pub fn pad(text: &str, columns: usize, to_the_right: bool) -> String {
+/// Pads or cuts a text to exactly `columns` columns.
+pub fn pad(text: &str, columns: usize, align_right: bool) -> String {
     let text = fit(text, columns);
     let blanks = " ".repeat(columns.saturating_sub(width(&text)));
-    if to_the_right { blanks + &text } else { text + &blanks }
+    if align_right { blanks + &text } else { text + &blanks }
 }
 
 #[cfg(test)]
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn rates_are_whole_or_have_one_digit_and_few_are_not_none() {
+    fn rates_are_whole_or_have_one_decimal_and_small_ones_are_not_zero() {
         assert_eq!(rate(0.0), "0");
         assert_eq!(rate(0.02), "<0.1");
         assert_eq!(rate(2.0), "2");
@@ -173,14 +173,14 @@ mod tests {
     }
 
     #[test]
-    fn percentiles_above_the_last_bound_say_so() {
+    fn percentiles_above_the_last_bound_are_marked() {
         assert_eq!(percentile(None), "-");
         let above = Percentile { value: 2.0, is_above: true };
         assert_eq!(percentile(Some(above)), "over 2.00 s");
     }
 
     #[test]
-    fn names_are_cut_by_the_columns_they_take() {
+    fn names_are_cut_by_their_width_in_columns() {
         assert_eq!(fit("orders.eu", 9), "orders.eu");
         assert_eq!(fit("orders.eu", 8), "orders.…");
         assert_eq!(fit("日本語", 5), "日本…");
@@ -191,12 +191,12 @@ mod tests {
     }
 
     #[test]
-    fn reasons_are_the_largest_first_and_long_lists_of_cores_are_cut() {
+    fn reasons_start_with_the_largest_and_long_lists_of_cores_are_cut() {
         let dropped = Dropped { overflow_oldest: 2, overflow_new: 0, conflated: 0, expired: 1_500 };
         assert_eq!(reasons(&dropped), "expired 1.50 k, oldest 2");
-        assert_eq!(numbers(&[]), None);
-        assert_eq!(numbers(&[4, 5]).as_deref(), Some("4, 5"));
+        assert_eq!(core_list(&[]), None);
+        assert_eq!(core_list(&[4, 5]).as_deref(), Some("4, 5"));
         let many: Vec<u32> = (0..20).collect();
-        assert_eq!(numbers(&many).as_deref(), Some("0, 1, 2, 3, 4, 5, 6, 7 and 12 more"));
+        assert_eq!(core_list(&many).as_deref(), Some("0, 1, 2, 3, 4, 5, 6, 7 and 12 more"));
     }
 }

@@ -1,23 +1,23 @@
-//! ACKs: who waits for which frame, and what became of it.
+//! ACKs: the frames that wait for one, and their outcome.
 //!
-//! A frame asks for one ACK for all its messages; whoever published one of them keeps the frame's
-//! [`Answer`] and the message's place in it.
+//! A frame asks for one ACK for all its messages; the ticket of each message keeps the frame's
+//! [`Answer`] and the message's place in the frame.
 
 use std::sync::{Arc, OnceLock};
 
-use super::super::ClientError;
-use super::super::outgoing::Place;
 use super::Conversation;
+use crate::ClientError;
+use crate::outgoing::Place;
 
-/// What became of a frame, once that is known.
-pub(in crate::client) type Answer = Arc<OnceLock<Result<Taken, ClientError>>>;
+/// The outcome of a frame, once that is known.
+pub(crate) type Answer = Arc<OnceLock<Result<Taken, ClientError>>>;
 
-/// What an ACK says.
+/// The contents of an ACK.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::client) struct Taken {
-    /// Of the frame's first message.
-    pub(in crate::client) sequence: u64,
-    pub(in crate::client) messages: u32,
+pub(crate) struct Taken {
+    /// The sequence of the frame's first message.
+    pub(crate) sequence: u64,
+    pub(crate) messages: u32,
 }
 
 pub(super) struct PendingAck {
@@ -26,28 +26,24 @@ pub(super) struct PendingAck {
 }
 
 impl Conversation {
-    /// The answer that the frame of a message just published gets.
-    pub(in crate::client) fn answer_of(&mut self, topic: usize, place: Place) -> Answer {
+    /// Returns the answer to the frame of a message that was just published.
+    pub(crate) fn answer_of(&mut self, topic: usize, place: Place) -> Answer {
         let pending = self.acks.entry(place.publish_id);
         pending.or_insert_with(|| PendingAck { topic, answer: Answer::default() }).answer.clone()
     }
 
-    /// ACK: a frame was given its sequences.
-    pub(in crate::client) fn on_ack(
-        &mut self,
-        publish_id: u64,
-        taken: Taken,
-    ) -> Result<(), ClientError> {
+    /// Handles an ACK: the messages of a frame have their sequences.
+    pub(crate) fn on_ack(&mut self, publish_id: u64, taken: Taken) -> Result<(), ClientError> {
         let Some(pending) = self.acks.remove(&publish_id) else {
             let text = format!("ACK for publish {publish_id}, and none was asked for");
             return Err(ClientError::Unexpected(text));
         };
-        // It is set here or by a failure, and both take it out of the map first.
+        // An answer is set here or by a failure, and both remove it from the map first.
         let _ = pending.answer.set(Ok(taken));
         Ok(())
     }
 
-    /// The broker refused a topic: no ACK comes for what was published to it.
+    /// Fails the frames of a topic that the broker refused: no ACK comes for them.
     pub(super) fn fail_acks_of(&mut self, topic: usize, failure: &ClientError) {
         self.fail_acks(failure, |_, pending| pending.topic == topic);
     }

@@ -1,30 +1,30 @@
-//! The end of a connection and what goes on over the next one.
+//! The end of a connection, and what continues over the next one.
 //!
 //! # Always true
-//! - What the writer never took is sent over the next connection, in its order. What it took and no
-//!   PONG confirmed is reported as possibly lost, and never sent twice.
+//! - Messages that the writer never took are sent over the next connection, in their order. Messages
+//!   that it took and no PONG confirmed are reported as possibly lost, and never sent twice.
 //! - Request numbers and subscription ids are the same on every connection.
 
 use std::sync::Arc;
 
-use hashbrown::HashMap;
+use std::collections::HashMap;
 
-use super::super::{ClientError, ServerInfo};
 use super::subscriptions::{Entry, Progress, write_subscribe};
 use super::{Conversation, PROVISIONAL};
-use crate::protocol::{Start, SubscriptionId, name};
+use crate::{ClientError, ServerInfo};
+use blipmq_protocol::{Start, SubscriptionId, name};
 
-/// What was received of a topic in frames for all plain subscriptions, on one connection.
+/// The sequences that one connection received of a topic, in frames for all plain subscriptions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(in crate::client) struct Seen {
-    /// The first sequence, 0 for none.
-    pub(in crate::client) first: u64,
-    /// The sequence after the last.
-    pub(in crate::client) next: u64,
+pub(crate) struct Seen {
+    /// The first sequence; 0 if none came.
+    pub(crate) first: u64,
+    /// The sequence after the last one.
+    pub(crate) next: u64,
 }
 
 impl Seen {
-    pub(in crate::client) fn add(&mut self, first: u64, messages: u64) {
+    pub(crate) fn add(&mut self, first: u64, messages: u64) {
         if self.first == 0 {
             self.first = first;
         }
@@ -33,8 +33,9 @@ impl Seen {
 }
 
 impl Conversation {
-    /// The connection has ended and there will be another. Returns how many messages may be lost.
-    pub(in crate::client) fn disconnect(&mut self) -> u64 {
+    /// Handles the end of a connection that another one will follow. Returns how many messages may be
+    /// lost.
+    pub(crate) fn disconnect(&mut self) -> u64 {
         self.writable = false;
         let messages = self.written.messages - self.taken.messages;
         let lost = ClientError::PossiblyLost { messages };
@@ -49,7 +50,7 @@ impl Conversation {
         let unknown = ClientError::PossiblyLost { messages: 1 };
         self.fail_acks(&unknown, |publish_id, _| publish_id <= publish_ids_written);
         for entry in self.subscriptions.values_mut() {
-            // With the connection, the subscription has ended too.
+            // The subscription has ended with the connection.
             if matches!(entry.progress, Progress::Ending) {
                 entry.progress = Progress::Ended;
             }
@@ -60,21 +61,17 @@ impl Conversation {
         messages
     }
 
-    /// The caller closes while there is no connection: what waits to be sent never is.
-    pub(in crate::client) fn give_up_unsent(&mut self) {
+    /// Gives up what waits to be sent, because the caller closes while there is no connection.
+    pub(crate) fn give_up_unsent(&mut self) {
         let messages = self.published.messages - self.written.messages;
         if messages > 0 {
             self.fail(ClientError::Unsent { messages });
         }
     }
 
-    /// A new connection is there: everything that the broker has to know again goes first, then
-    /// what waited. `seen` tells what came over the one before.
-    pub(in crate::client) fn renew(
-        &mut self,
-        server: Arc<ServerInfo>,
-        seen: impl Fn(&str) -> Option<Seen>,
-    ) {
+    /// Continues over a new connection: everything that the broker has to learn again is sent first, then
+    /// the messages that waited. `seen` returns what the connection before received of a topic.
+    pub(crate) fn renew(&mut self, server: Arc<ServerInfo>, seen: impl Fn(&str) -> Option<Seen>) {
         let is_same_server = self.server.server_id == server.server_id;
         self.server = server;
         let numbers = self.topics.iter().map(|topic| (topic.id, PROVISIONAL | topic.request));
@@ -93,13 +90,13 @@ impl Conversation {
             self.topic_of_request.insert(request, index);
         }
         let mut ids: Vec<u32> = self.subscriptions.keys().copied().collect();
-        // In the order they were asked for: it decides whose options apply to a message.
+        // In the original order: the earliest subscription's options apply to a message.
         ids.sort_unstable();
         for id in ids {
             let entry = self.subscriptions.get_mut(&id).expect("its id was just found");
             let start = match entry.progress {
                 Progress::Asked(_) => entry.options.start,
-                Progress::InForce | Progress::Renewing { .. } => {
+                Progress::Active | Progress::Renewing { .. } => {
                     let seen = seen(&entry.subscription.pattern);
                     let (start, resumed) = entry.start_again(is_same_server, seen);
                     entry.progress = Progress::Renewing { resumed };
@@ -123,17 +120,17 @@ impl Conversation {
         self.writable = true;
     }
 
-    /// Whether some plain subscription receives the topic.
-    pub(in crate::client) fn receives(&self, topic: &str) -> bool {
+    /// Returns whether a plain subscription receives the topic.
+    pub(crate) fn receives(&self, topic: &str) -> bool {
         self.subscriptions.values().any(|entry| {
             entry.options.group.is_none()
-                && matches!(entry.progress, Progress::InForce | Progress::Renewing { .. })
+                && matches!(entry.progress, Progress::Active | Progress::Renewing { .. })
                 && matches(&entry.subscription.pattern, topic)
         })
     }
 
-    /// What came for one subscription alone.
-    pub(in crate::client) fn saw_addressed(&mut self, id: SubscriptionId, next: u64) {
+    /// Notes the sequence after a frame for one subscription alone.
+    pub(crate) fn saw_addressed(&mut self, id: SubscriptionId, next: u64) {
         if let Some(entry) = self.subscriptions.get_mut(&id.0) {
             entry.next = entry.next.max(Some(next));
         }
@@ -141,13 +138,13 @@ impl Conversation {
 }
 
 impl Entry {
-    /// Where to go on, and whether that is where it was.
+    /// Returns where to continue, and whether that is behind the last message.
     fn start_again(&self, is_same_server: bool, seen: Option<Seen>) -> (Start, bool) {
         if !self.options.resume || self.options.group.is_some() {
             return (Start::Live, false);
         }
         if !is_same_server {
-            // All that the new server has is new.
+            // Every message of the new server is new.
             return (Start::Sequence(1), true);
         }
         if !name::is_literal(&self.subscription.pattern) {
@@ -156,7 +153,7 @@ impl Entry {
         let seen = seen.filter(|seen| seen.first > 0);
         let next = match (self.next, seen) {
             (None, seen) => seen.map(|seen| seen.next),
-            // Live messages count once kept ones have reached them.
+            // Live messages count once the retained ones have reached them.
             (Some(next), Some(seen)) if next >= seen.first => Some(next.max(seen.next)),
             (next, _) => next,
         };
@@ -168,7 +165,7 @@ impl Entry {
     }
 }
 
-/// Whether a legal pattern matches a topic.
+/// Returns whether a legal pattern matches a topic.
 fn matches(pattern: &str, topic: &str) -> bool {
     let mut tokens = topic.split('.');
     for wanted in pattern.split('.') {
@@ -184,13 +181,14 @@ fn matches(pattern: &str, topic: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::outgoing::Record;
-    use super::super::super::{ServerError, SubscribeOptions, Subscription};
-    use super::super::tests::conversation;
-    use super::super::{Asked, PublishWindow};
     use super::*;
-    use crate::protocol::decode::{ClientFrame, client_frame, next_frame};
-    use crate::protocol::{RequestId, TopicId, messages};
+    use crate::PublishWindow;
+    use crate::conversation::Asked;
+    use crate::conversation::tests::conversation;
+    use crate::outgoing::Record;
+    use crate::{ServerError, SubscribeOptions, Subscription};
+    use blipmq_protocol::decode::{ClientFrame, client_frame, next_frame};
+    use blipmq_protocol::{RequestId, TopicId, messages};
 
     const WINDOW: PublishWindow = PublishWindow { messages: 4, bytes: 1 << 20 };
 
@@ -198,7 +196,7 @@ mod tests {
         Record { headers: b"", payload, ttl_ms: 0, wants_ack: false }
     }
 
-    /// Each frame of a batch in a few words.
+    /// Describes each frame of a batch in a few words.
     fn frames(mut batch: &[u8]) -> Vec<String> {
         let mut found = Vec::new();
         while !batch.is_empty() {
@@ -222,9 +220,10 @@ mod tests {
         found
     }
 
-    /// Goal: what was never written goes out once, to the right topic; what was is reported.
+    /// Goal: messages that were never written are sent once, to the right topic; written ones are
+    /// reported.
     /// Method: some messages are taken by the writer and confirmed, some taken, some neither, with
-    /// an id the first server gave in their frame.
+    /// an id of the first server in their frame.
     #[test]
     fn unsent_messages_go_over_the_next_connection_and_unconfirmed_ones_are_reported() {
         let mut conversation = conversation(Some(WINDOW));
@@ -243,8 +242,8 @@ mod tests {
 
         assert_eq!(conversation.disconnect(), 1);
         assert!(conversation.is_ponged(flushed) && !conversation.is_ponged(flushes));
-        let told = conversation.report_failure(first_failure);
-        assert!(matches!(told, Some(ClientError::PossiblyLost { messages: 1 })), "{told:?}");
+        let failure = conversation.report_failure(first_failure);
+        assert!(matches!(failure, Some(ClientError::PossiblyLost { messages: 1 })), "{failure:?}");
         conversation.publish(a, plain(b"while away")).unwrap();
         conversation.renew(conversation.server.clone(), |_| None);
         let mut batch = Vec::new();
@@ -269,7 +268,7 @@ mod tests {
         assert!(conversation.has_room());
     }
 
-    fn in_force(
+    fn active(
         conversation: &mut Conversation,
         pattern: &str,
         options: SubscribeOptions,
@@ -294,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn subscription_that_resumes_goes_on_where_it_was() {
+    fn subscription_that_resumes_continues_behind_its_last_message() {
         let resume = || SubscribeOptions::new().resume(true);
         let from = |start| resume().start(start);
         let seen = |first, next| Some(Seen { first, next });
@@ -303,7 +302,7 @@ mod tests {
             ("nothing came", resume(), None, None, "0 0"),
             ("live ones came", resume(), None, seen(3, 9), "2 9"),
             ("its start still to come", from(Start::Last(5)), None, None, "1 5"),
-            ("kept ones come", from(Start::Sequence(1)), Some(4), None, "2 4"),
+            ("retained ones come", from(Start::Sequence(1)), Some(4), None, "2 4"),
             (
                 "live ones of another came first",
                 from(Start::Sequence(1)),
@@ -316,7 +315,7 @@ mod tests {
         ];
         for (name, options, addressed, seen, expected) in rows {
             let mut conversation = conversation(None);
-            let subscription = in_force(&mut conversation, "a", options.clone());
+            let subscription = active(&mut conversation, "a", options.clone());
             if let Some(next) = addressed {
                 conversation.saw_addressed(subscription.id, next);
             }
@@ -324,9 +323,9 @@ mod tests {
             assert_eq!(asked, [format!("subscribe a {expected}")], "{name}");
         }
         let mut conversation = conversation(None);
-        in_force(&mut conversation, "a", resume());
-        in_force(&mut conversation, "b.>", resume());
-        in_force(&mut conversation, "c", SubscribeOptions::new());
+        active(&mut conversation, "a", resume());
+        active(&mut conversation, "b.>", resume());
+        active(&mut conversation, "c", SubscribeOptions::new());
         let asked = asked_again(&mut conversation, 1, seen(3, 9));
         assert_eq!(asked, ["subscribe a 2 9", "subscribe b.> 0 0", "subscribe c 0 0"]);
         let asked = asked_again(&mut conversation, 2, None);
@@ -334,9 +333,9 @@ mod tests {
     }
 
     #[test]
-    fn broker_that_keeps_nothing_is_asked_for_live_messages_instead() {
+    fn broker_that_retains_nothing_is_asked_for_live_messages_instead() {
         let mut conversation = conversation(None);
-        let subscription = in_force(&mut conversation, "a", SubscribeOptions::new().resume(true));
+        let subscription = active(&mut conversation, "a", SubscribeOptions::new().resume(true));
         asked_again(&mut conversation, 2, None);
         let refusal = ServerError { code: 4220, text: "start".to_owned() };
         assert!(conversation.on_error(subscription.id.0, refusal).is_none());

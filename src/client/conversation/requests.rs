@@ -1,30 +1,30 @@
 //! Requests that wait for their replies, and topics to reply to, without sockets or clocks.
 //!
 //! A client has one inbox, `_INBOX.<token>.*`, and as many topics below it as requests were under
-//! way at once: a broker never forgets a topic, so each request takes the lowest slot that is free.
-//! Because slots are used again, a request carries a number in the header `correlation-id`, and a
-//! reply carries it back.
+//! way at once: a broker never forgets a topic, so each request takes the lowest free slot. Because
+//! slots are used again, a request carries a number in the header `correlation-id`, which the reply
+//! repeats.
 //!
 //! # Always true
-//! - A reply reaches the request it answers, or nobody. A reply without the number, of a program
-//!   that knows `reply-to` alone, counts only where no earlier request can still be answered.
-//! - Topics replied to are at most `REPLY_TOPICS_MAX`, and those whose id or write is still due.
+//! - A reply reaches its own request or none. A reply without the number, of a program that knows
+//!   `reply-to` alone, counts only if no earlier request of the slot can still be answered.
+//! - There are at most `REPLY_TOPICS_MAX` reply topics, plus those whose id or write is still due.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::super::options::PublishOptions;
-use super::super::received::{Messages, OwnedMessage};
-use super::super::{ClientError, SubscribeOptions, Subscription};
 use super::{Asked, Conversation};
-use crate::protocol::SubscriptionId;
-use crate::protocol::frame::PROVISIONAL;
+use crate::options::PublishOptions;
+use crate::received::{Messages, OwnedMessage};
+use crate::{ClientError, SubscribeOptions, Subscription};
+use blipmq_protocol::SubscriptionId;
+use blipmq_protocol::frame::PROVISIONAL;
 
-/// Header that a reply carries back from its request.
-pub(in crate::client) const CORRELATION_ID: &str = "correlation-id";
-/// Topics to reply to that stay open, for those who ask again.
+/// The header that a reply repeats from its request.
+pub(crate) const CORRELATION_ID: &str = "correlation-id";
+/// Reply topics that stay open, for requesters that ask again.
 pub(super) const REPLY_TOPICS_MAX: usize = 1_024;
-/// Topics looked at for one to forget, before one more is kept.
+/// Reply topics that are examined for one to forget, before one more is kept.
 const FORGET_TRIES: usize = 8;
 
 pub(super) struct Requests {
@@ -33,7 +33,7 @@ pub(super) struct Requests {
     inbox: Option<Subscription>,
     slots: Vec<Slot>,
     next_correlation: u64,
-    /// Indexes of topics that were opened for a reply, the oldest first.
+    /// Indexes of the reply topics, the oldest first.
     pub(super) reply_topics: VecDeque<usize>,
 }
 
@@ -41,14 +41,14 @@ pub(super) struct Requests {
 struct Slot {
     /// 0 when no request has the slot.
     correlation: u64,
-    /// A request gave up here, so its reply may come late.
+    /// Whether a request of this slot was given up, so that its reply may come late.
     was_given_up: bool,
     reply: Option<OwnedMessage>,
 }
 
 /// A request under way.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::client) struct Request {
+pub(crate) struct Request {
     slot: usize,
     correlation: u64,
 }
@@ -68,20 +68,20 @@ impl Requests {
         self.inbox.as_ref().is_some_and(|inbox| inbox.id == id)
     }
 
-    /// The inbox is refused: the next request asks for it again.
+    /// Forgets an inbox that was refused: the next request asks for it again.
     pub(super) fn forget_inbox(&mut self, id: SubscriptionId) {
         self.inbox.take_if(|inbox| inbox.id == id);
     }
 }
 
 impl Conversation {
-    /// The slot that a topic is for, if it is one of the inbox.
-    pub(in crate::client) fn inbox_slot(&self, topic: &str) -> Option<usize> {
+    /// Returns the slot of a topic, if the topic belongs to the inbox.
+    pub(crate) fn inbox_slot(&self, topic: &str) -> Option<usize> {
         topic.strip_prefix(&self.requests.prefix)?.parse().ok()
     }
 
-    /// Asks for the inbox, the first time; the answer is due before the first request.
-    pub(in crate::client) fn ask_for_inbox(&mut self) -> SubscriptionId {
+    /// Subscribes to the inbox, the first time. The answer is due before the first request.
+    pub(crate) fn ask_for_inbox(&mut self) -> SubscriptionId {
         if let Some(inbox) = &self.requests.inbox {
             return inbox.id;
         }
@@ -90,11 +90,8 @@ impl Conversation {
         self.requests.inbox.insert(inbox).id
     }
 
-    /// Whether the inbox is in force; if it was refused, the next request asks again.
-    pub(in crate::client) fn inbox_answer(
-        &mut self,
-        id: SubscriptionId,
-    ) -> Option<Result<(), ClientError>> {
+    /// Returns the answer to the inbox's SUBSCRIBE. After a refusal, the next request asks again.
+    pub(crate) fn inbox_answer(&mut self, id: SubscriptionId) -> Option<Result<(), ClientError>> {
         let answer = self.take_answer(id)?;
         if answer.is_err() {
             self.requests.inbox = None;
@@ -102,11 +99,8 @@ impl Conversation {
         Some(answer)
     }
 
-    /// A slot for a request, and the headers that its reply finds it by.
-    pub(in crate::client) fn begin_request(
-        &mut self,
-        options: PublishOptions,
-    ) -> (Request, PublishOptions) {
+    /// Takes a slot for a request, and adds the headers by which its reply is found.
+    pub(crate) fn begin_request(&mut self, options: PublishOptions) -> (Request, PublishOptions) {
         let requests = &mut self.requests;
         let free = requests.slots.iter().position(|slot| slot.correlation == 0);
         let slot = free.unwrap_or_else(|| {
@@ -122,16 +116,16 @@ impl Conversation {
         (Request { slot, correlation }, options)
     }
 
-    /// The reply, once; frees the slot.
-    pub(in crate::client) fn take_reply(&mut self, request: Request) -> Option<OwnedMessage> {
+    /// Takes the reply and frees the slot.
+    pub(crate) fn take_reply(&mut self, request: Request) -> Option<OwnedMessage> {
         let slot = &mut self.requests.slots[request.slot];
         let reply = slot.reply.take()?;
         slot.correlation = 0;
         Some(reply)
     }
 
-    /// Nobody waits for the reply any more.
-    pub(in crate::client) fn give_up(&mut self, request: Request) {
+    /// Gives up a request whose reply nobody waits for any more.
+    pub(crate) fn give_up(&mut self, request: Request) {
         let slot = &mut self.requests.slots[request.slot];
         if slot.correlation == request.correlation {
             slot.correlation = 0;
@@ -139,23 +133,23 @@ impl Conversation {
         }
     }
 
-    /// Messages to a topic of the inbox.
-    pub(in crate::client) fn on_replies(&mut self, slot: usize, messages: &Messages) {
+    /// Handles messages to a topic of the inbox.
+    pub(crate) fn on_replies(&mut self, slot: usize, messages: &Messages) {
         let Some(slot) = self.requests.slots.get_mut(slot) else { return };
         for message in messages.iter() {
             let answers = match message.header(CORRELATION_ID) {
                 Some(number) => number == slot.correlation.to_string().as_bytes(),
                 None => !slot.was_given_up,
             };
-            // The first reply is the answer; what several repliers say after it is dropped.
+            // The first reply counts; those of further repliers are dropped.
             if answers && slot.correlation != 0 && slot.reply.is_none() {
                 slot.reply = Some(messages.owned(&message));
             }
         }
     }
 
-    /// The topic of a `reply-to`, which stays open for the next reply.
-    pub(in crate::client) fn open_reply_topic(&mut self, name: &str) -> usize {
+    /// Opens the topic of a `reply-to`, which stays open for further replies.
+    pub(crate) fn open_reply_topic(&mut self, name: &str) -> usize {
         if let Some(index) = self.topic_of_name.get(name) {
             return *index;
         }
@@ -172,7 +166,7 @@ impl Conversation {
         index
     }
 
-    /// A topic that was opened for replies and that nothing refers to, if there are enough.
+    /// Forgets a reply topic that nothing refers to, if there are enough of them. Returns its index.
     fn forget_reply_topic(&mut self) -> Option<usize> {
         let tries = match self.requests.reply_topics.len() {
             0..REPLY_TOPICS_MAX => 0,
@@ -181,12 +175,12 @@ impl Conversation {
         for _ in 0..tries {
             let index = self.requests.reply_topics.pop_front()?;
             let topic = &self.topics[index];
-            // The caller has opened it too, and keeps its handle.
+            // The caller has opened this topic too, and keeps its handle.
             if !topic.is_for_replies {
                 continue;
             }
-            // Its request number may be used again once it is answered, and once no frame that is
-            // still here carries it.
+            // A request number may be used again when its OPEN is answered and no unwritten frame
+            // carries it.
             let is_answered = !self.topic_of_request.contains_key(&topic.request);
             if is_answered && topic.published_in < self.batches_taken {
                 let name = topic.name.clone();
@@ -211,12 +205,12 @@ impl Conversation {
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::outgoing::Record;
-    use super::super::tests::conversation;
     use super::*;
-    use crate::protocol::{RequestId, TopicId};
+    use crate::conversation::tests::conversation;
+    use crate::outgoing::Record;
+    use blipmq_protocol::{RequestId, TopicId};
 
-    /// Goal: who answers ever new requesters does not grow.
+    /// Goal: a replier to ever new requesters does not grow.
     /// Method: many times the bound, each answered by the broker and written before the next.
     #[test]
     fn topics_replied_to_are_bounded_and_request_numbers_are_used_again() {

@@ -1,35 +1,35 @@
 //! SUBSCRIBE, UNSUBSCRIBE and their answers.
 
-use super::super::events::Event;
-use super::super::{ClientError, ServerError, SubscribeOptions, Subscription};
 use super::Conversation;
-use crate::protocol::decode::Subscribe;
-use crate::protocol::{Start, SubscriptionId, encode};
+use crate::events::Event;
+use crate::{ClientError, ServerError, SubscribeOptions, Subscription};
+use blipmq_protocol::decode::Subscribe;
+use blipmq_protocol::{Start, SubscriptionId, encode};
 
-/// One subscription of this connection.
+/// A subscription of this client.
 pub(super) struct Entry {
     pub(super) subscription: Subscription,
     pub(super) options: SubscribeOptions,
     pub(super) progress: Progress,
-    /// The sequence after the last that came for it alone, or that it was resumed at.
+    /// The sequence after the last frame for this subscription alone, or the one to resume at.
     pub(super) next: Option<u64>,
 }
 
-/// Who learns what the broker answers to a SUBSCRIBE.
+/// How the answer to a SUBSCRIBE is reported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::client) enum Asked {
-    /// A call that waits for it.
+pub(crate) enum Asked {
+    /// To the call that waits for the answer.
     ByCall,
-    /// Whoever receives events.
+    /// As an event.
     ForEvent,
 }
 
-/// How far a subscription is.
+/// The state of a subscription.
 #[derive(Debug)]
 pub(super) enum Progress {
     Asked(Asked),
-    InForce,
-    /// Asked for again over a new connection.
+    Active,
+    /// Asked for again, over a new connection.
     Renewing {
         resumed: bool,
     },
@@ -41,7 +41,7 @@ pub(super) enum Progress {
 
 impl Conversation {
     /// Sends a SUBSCRIBE.
-    pub(in crate::client) fn subscribe(
+    pub(crate) fn subscribe(
         &mut self,
         pattern: &str,
         options: SubscribeOptions,
@@ -61,10 +61,7 @@ impl Conversation {
     }
 
     /// Sends an UNSUBSCRIBE.
-    pub(in crate::client) fn unsubscribe(
-        &mut self,
-        subscription: &Subscription,
-    ) -> Result<(), ClientError> {
+    pub(crate) fn unsubscribe(&mut self, subscription: &Subscription) -> Result<(), ClientError> {
         match self.subscriptions.get_mut(&subscription.id.0) {
             Some(entry)
                 if entry.subscription.is_same(subscription)
@@ -78,14 +75,11 @@ impl Conversation {
         Ok(())
     }
 
-    /// The answer to a SUBSCRIBE or UNSUBSCRIBE that a call waits for, once.
-    pub(in crate::client) fn take_answer(
-        &mut self,
-        id: SubscriptionId,
-    ) -> Option<Result<(), ClientError>> {
+    /// Takes the answer to a SUBSCRIBE or UNSUBSCRIBE that a call waits for.
+    pub(crate) fn take_answer(&mut self, id: SubscriptionId) -> Option<Result<(), ClientError>> {
         let answer = match &self.subscriptions.get(&id.0)?.progress {
             Progress::Asked(_) | Progress::Renewing { .. } | Progress::Ending => return None,
-            Progress::InForce => return Some(Ok(())),
+            Progress::Active => return Some(Ok(())),
             Progress::Ended => Ok(()),
             Progress::Refused(error) => Err(error.clone()),
         };
@@ -93,22 +87,22 @@ impl Conversation {
         Some(answer.map_err(|error| ClientError::PatternRefused { pattern, error }))
     }
 
-    /// A caller gave up on its SUBSCRIBE: no messages may come for what it does not know of.
-    pub(in crate::client) fn abandon(&mut self, id: SubscriptionId) {
+    /// Ends a subscription whose caller gave up, and has no handle of it.
+    pub(crate) fn abandon(&mut self, id: SubscriptionId) {
         if self.subscriptions.remove(&id.0).is_some() {
             encode::unsubscribe(self.out.control(), id);
         }
     }
 
-    /// SUBSCRIBED; an event if no call waits for it.
-    pub(in crate::client) fn on_subscribed(
+    /// Handles SUBSCRIBED. Returns an event if no call waits for the answer.
+    pub(crate) fn on_subscribed(
         &mut self,
         id: SubscriptionId,
     ) -> Result<Option<Event>, ClientError> {
         let was_asked = self.was_asked(id);
         match self.subscriptions.get_mut(&id.0) {
             Some(Entry { subscription, progress: progress @ Progress::Asked(_), .. }) => {
-                let asked = std::mem::replace(progress, Progress::InForce);
+                let asked = std::mem::replace(progress, Progress::Active);
                 Ok(match asked {
                     Progress::Asked(Asked::ForEvent) => {
                         Some(Event::Subscribed(subscription.clone()))
@@ -119,16 +113,16 @@ impl Conversation {
             Some(Entry {
                 subscription, progress: progress @ Progress::Renewing { .. }, ..
             }) => {
-                let Progress::Renewing { resumed } = std::mem::replace(progress, Progress::InForce)
+                let Progress::Renewing { resumed } = std::mem::replace(progress, Progress::Active)
                 else {
-                    unreachable!("it was just matched")
+                    unreachable!("the pattern has just matched")
                 };
                 let subscription = subscription.clone();
                 let is_inbox = self.requests.is_inbox(id);
                 Ok((!is_inbox).then_some(Event::Resubscribed { subscription, resumed }))
             }
             Some(Entry { progress: Progress::Ending, .. }) => Ok(None),
-            // Its caller gave up, or has already asked for its end.
+            // The caller gave up, or has already unsubscribed.
             None if was_asked => Ok(None),
             _ => Err(ClientError::Unexpected(format!(
                 "SUBSCRIBED answers subscription {id}, which was not asked for"
@@ -136,8 +130,8 @@ impl Conversation {
         }
     }
 
-    /// UNSUBSCRIBED.
-    pub(in crate::client) fn on_unsubscribed(&mut self, id: SubscriptionId) {
+    /// Handles UNSUBSCRIBED.
+    pub(crate) fn on_unsubscribed(&mut self, id: SubscriptionId) {
         if let Some(Entry { progress: progress @ Progress::Ending, .. }) =
             self.subscriptions.get_mut(&id.0)
         {
@@ -145,8 +139,8 @@ impl Conversation {
         }
     }
 
-    /// The one subscription that a frame is addressed to; `None` if it is known no longer.
-    pub(in crate::client) fn addressed(
+    /// Returns the subscription that a frame is addressed to; `None` if it has ended.
+    pub(crate) fn addressed(
         &mut self,
         id: SubscriptionId,
     ) -> Result<Option<Subscription>, ClientError> {
@@ -164,7 +158,7 @@ impl Conversation {
         id.0 != 0 && id.0 < self.next_id
     }
 
-    /// An ERROR about a subscription: to the call that waits for it, else an event.
+    /// Handles an ERROR about a subscription. Returns an event if no call waits for the answer.
     pub(super) fn on_pattern_refused(&mut self, about: u32, error: ServerError) -> Option<Event> {
         let entry = self.subscriptions.get_mut(&about)?;
         let pattern = entry.subscription.pattern.clone();
@@ -174,7 +168,7 @@ impl Conversation {
                 return None;
             }
             progress @ Progress::Renewing { resumed: true } if error.code == 4220 => {
-                // A broker that keeps nothing to begin with: better live than not at all.
+                // The broker retains nothing to resume from: live messages are better than none.
                 *progress = Progress::Renewing { resumed: false };
                 write_subscribe(self.out.control(), entry, Start::Live);
                 return None;

@@ -1,20 +1,20 @@
-//! `[[auth.users]]`: each table to a user, or to what is wrong with it.
+//! From `[[auth.users]]` to users.
 //!
 //! # Always true
-//! - No value is repeated in an error but names and patterns.
+//! - Errors repeat no values but names and patterns.
 
 use std::borrow::Cow;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::{Offence, Reading, UserOffence, secret};
+use super::{Offence, Reader, UserOffence, parse_secret};
 use crate::config::auth::{Login, PermissionLists, Secret, User};
 use crate::config::keys::{USER_KEYS, UserForm, UserKey};
 use crate::nkey::UserNkey;
 use crate::protocol::name;
 
-/// A table as far as it was read.
+/// A user whose table is being read.
 #[derive(Default)]
 struct Draft {
     user: Option<String>,
@@ -23,9 +23,9 @@ struct Draft {
     permissions: PermissionLists,
 }
 
-impl Reading<'_> {
-    /// All of `[auth] users`.
-    pub(super) fn users(&mut self, value: &Spanned<DeValue<'_>>, users: &mut Vec<User>) {
+impl Reader<'_> {
+    /// Reads `[auth] users`.
+    pub(super) fn read_users(&mut self, value: &Spanned<DeValue<'_>>, users: &mut Vec<User>) {
         let not_tables = Offence::User(UserOffence::NotTables);
         let DeValue::Array(tables) = value.get_ref() else {
             return self.report(value.span(), not_tables);
@@ -36,7 +36,7 @@ impl Reading<'_> {
                 self.report(table.span(), not_tables.clone());
                 continue;
             };
-            let Some(login) = self.user(table.span(), entries, users) else { continue };
+            let Some(login) = self.read_user(table.span(), entries, users) else { continue };
             let name = match &login {
                 Login::Password { user, .. } => user.clone(),
                 Login::Nkey(nkey) => nkey.as_str().to_owned(),
@@ -44,7 +44,8 @@ impl Reading<'_> {
             let line = self.line(table.span().start);
             match names.iter().find(|(known, _)| *known == name) {
                 Some(&(_, first_line)) => {
-                    let offence = UserOffence::Twice { name: super::shortened(&name), first_line };
+                    let offence =
+                        UserOffence::Duplicate { name: super::shorten(&name), first_line };
                     self.report(table.span(), Offence::User(offence));
                 }
                 None => names.push((name, line)),
@@ -52,8 +53,8 @@ impl Reading<'_> {
         }
     }
 
-    /// One table; what identifies its user, if nothing is wrong with that.
-    fn user(
+    /// Reads one table. Returns the credentials of its user, if the table has no problem.
+    fn read_user(
         &mut self,
         span: std::ops::Range<usize>,
         entries: &DeTable<'_>,
@@ -62,9 +63,9 @@ impl Reading<'_> {
         let problems = self.problems.len();
         let mut draft = Draft::default();
         for (name, value) in entries {
-            self.user_key(name, value, &mut draft);
+            self.read_user_key(name, value, &mut draft);
         }
-        // What is missing may be what was wrong.
+        // A key with a problem is missing in the draft.
         if self.problems.len() > problems {
             return None;
         }
@@ -80,7 +81,7 @@ impl Reading<'_> {
         }
     }
 
-    fn user_key(
+    fn read_user_key(
         &mut self,
         name: &Spanned<Cow<'_, str>>,
         value: &Spanned<DeValue<'_>>,
@@ -104,11 +105,11 @@ fn set(draft: &mut Draft, key: &UserKey, value: &DeValue<'_>) -> Result<(), User
     let bad_value = |reason| UserOffence::BadValue { key: key.name, reason };
     match (&key.form, value) {
         (UserForm::Name, DeValue::String(text)) if text.is_empty() => {
-            return Err(bad_value("it is empty; give the user a name"));
+            return Err(bad_value("the name is empty; give the user a name"));
         }
         (UserForm::Name, DeValue::String(text)) => draft.user = Some(text.to_string()),
         (UserForm::Password, DeValue::String(text)) => {
-            draft.password = Some(secret(text).map_err(bad_value)?);
+            draft.password = Some(parse_secret(text).map_err(bad_value)?);
         }
         (UserForm::Nkey, DeValue::String(text)) => {
             draft.nkey = Some(UserNkey::parse(text).map_err(bad_value)?);
@@ -118,7 +119,7 @@ fn set(draft: &mut Draft, key: &UserKey, value: &DeValue<'_>) -> Result<(), User
                 DeValue::String(pattern) => match name::check_pattern(pattern) {
                     Ok(()) => Ok(pattern.to_string()),
                     Err(error) => {
-                        let pattern = super::shortened(pattern);
+                        let pattern = super::shorten(pattern);
                         Err(UserOffence::BadPattern { key: key.name, pattern, error })
                     }
                 },
@@ -133,7 +134,7 @@ fn set(draft: &mut Draft, key: &UserKey, value: &DeValue<'_>) -> Result<(), User
 
 impl Draft {
     fn login(&mut self) -> Result<Login, UserOffence> {
-        let incomplete = |has, remedy| Err(UserOffence::Incomplete { has, remedy });
+        let incomplete = |has, remedy| Err(UserOffence::IncompleteLogin { has, remedy });
         match (self.user.take(), self.password.take(), self.nkey.take()) {
             (Some(user), Some(password), None) => Ok(Login::Password { user, password }),
             (None, None, Some(nkey)) => Ok(Login::Nkey(nkey)),
@@ -144,11 +145,11 @@ impl Draft {
             (None, Some(_), None) => incomplete("password and no user", "add user = \"...\""),
             (None, None, None) => incomplete(
                 "neither user and password nor nkey",
-                "add what its clients prove themselves with",
+                "add the credentials of its clients",
             ),
             (_, _, Some(_)) => incomplete(
                 "an nkey beside user or password",
-                "an nkey stands alone: take the others out, or make two users of it",
+                "an nkey excludes the others: remove them, or make two users of this one",
             ),
         }
     }

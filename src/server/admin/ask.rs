@@ -1,6 +1,6 @@
-//! Asking every core at once, and not for ever.
+//! Questions to every core at once, with a timeout.
 //!
-//! Called by the pages whose answer only the cores have.
+//! Called by the pages whose answer only the cores know.
 
 use std::time::Duration;
 
@@ -10,41 +10,44 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::server::control::{Command, Control, Fill, Reply};
 
-/// Time a core has to answer. One that is busy answers within a turn; a list takes more of them.
-pub const PATIENCE: Duration = Duration::from_secs(1);
+/// Time a core has to answer. A busy core answers within a turn; a list takes several turns.
+pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Whether each core runs.
-pub async fn whether_they_run(control: &Control) -> Vec<bool> {
-    let answers = ask(control, Command::Ping).await;
-    answers.into_iter().map(|answer| answer.is_some()).collect()
+/// The cores that do not answer.
+pub async fn unanswered_cores(control: &Control) -> Vec<usize> {
+    without_answer(&ask(control, Command::Ping).await)
 }
 
-/// How full each core is, if it answers.
-pub async fn how_full(control: &Control) -> Vec<Option<Fill>> {
+/// How full each core is, `None` for a core that does not answer.
+pub async fn fills(control: &Control) -> Vec<Option<Fill>> {
     ask(control, Command::Fill).await
 }
 
-/// One list of all cores, and those that did not answer.
+/// One list over all cores, and the cores that did not answer.
 pub async fn list(control: &Control, question: Question) -> (Answer, Vec<usize>) {
     let answers = ask(control, |reply| Command::Inspect(question, reply)).await;
-    let unanswered = answers.iter().enumerate().filter(|(_, answer)| answer.is_none());
-    let unanswered = unanswered.map(|(core, _)| core).collect();
+    let unanswered = without_answer(&answers);
     (inspect::merge(question, answers.into_iter().flatten()), unanswered)
+}
+
+fn without_answer<T>(answers: &[Option<T>]) -> Vec<usize> {
+    let unanswered = answers.iter().enumerate().filter(|(_, answer)| answer.is_none());
+    unanswered.map(|(core, _)| core).collect()
 }
 
 async fn ask<T: Send + 'static>(
     control: &Control,
     command: impl Fn(Reply<T>) -> Command,
 ) -> Vec<Option<T>> {
-    let asked = |core| {
+    let ask_core = |core| {
         let (sender, receiver) = oneshot::channel();
-        // Nobody may be waiting any more.
+        // The receiver may be gone: the timeout has passed, or the request ended.
         let reply = Box::new(move |answer| drop(sender.send(answer)));
-        control.tell(core, command(reply)).ok().map(|()| receiver)
+        control.send(core, command(reply)).ok().map(|()| receiver)
     };
-    // All are asked before any is waited for.
-    let receivers: Vec<_> = (0..control.cores()).map(asked).collect();
-    let deadline = Instant::now() + PATIENCE;
+    // Every core is asked before the first answer is awaited.
+    let receivers: Vec<_> = (0..control.cores()).map(ask_core).collect();
+    let deadline = Instant::now() + ANSWER_TIMEOUT;
     let mut answers = Vec::with_capacity(receivers.len());
     for receiver in receivers {
         answers.push(match receiver {

@@ -1,11 +1,11 @@
-//! The metrics page's listener: few connections at a time, and none for long.
+//! The listener of the admin pages: few connections at a time, and none for long.
 //!
-//! Called by `axum::serve`. Every open connection is a file of the broker's process, so a client
-//! of the page that opens many or never finishes must not take those meant for subscribers.
+//! Called by `axum::serve`. Every open connection is a file of the broker's process: an HTTP client
+//! that opens many connections or never closes them must not use up the files meant for subscribers.
 //!
 //! # Always true
-//! - At most `connections_max` are open; further ones wait in the kernel until one ends.
-//! - Each ends after `lifetime`, whatever its client does.
+//! - At most `connections_max` connections are open; further ones wait in the kernel until one ends.
+//! - A connection ends after `lifetime`, whatever its client does.
 
 use std::io;
 use std::net::SocketAddr;
@@ -20,14 +20,14 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Sleep;
 
-/// A listener that bounds what it accepts.
+/// A listener that bounds the number and the lifetime of its connections.
 pub(super) struct Bounded {
     listener: TcpListener,
     lifetime: Duration,
     places: Arc<Semaphore>,
 }
 
-/// A connection that ends in time. Its place is free again when it is dropped.
+/// A connection that ends in time. Dropping the connection frees its place.
 pub(super) struct Connection {
     stream: TcpStream,
     end: Pin<Box<Sleep>>,
@@ -51,7 +51,7 @@ impl Listener for Bounded {
     async fn accept(&mut self) -> (Connection, SocketAddr) {
         let place = Arc::clone(&self.places).acquire_owned().await;
         let place = place.expect("nobody closes the semaphore");
-        // axum's own accept: it waits a moment when the process is out of files.
+        // axum's own accept, which waits a moment when the process is out of files.
         let (stream, peer) = Listener::accept(&mut self.listener).await;
         let end = Box::pin(tokio::time::sleep(self.lifetime));
         (Connection { stream, end, _place: place }, peer)
@@ -124,7 +124,7 @@ mod tests {
             let _first_client = TcpStream::connect(addr).await.unwrap();
             let second_client = TcpStream::connect(addr).await.unwrap();
             let (first, _) = bounded.accept().await;
-            // Both are in the kernel's queue already, so an accept that may take one takes it now.
+            // Both are in the kernel's queue already, so an accept that has a place succeeds now.
             let mut accept = Box::pin(bounded.accept());
             let now = std::future::poll_fn(|context| Poll::Ready(accept.as_mut().poll(context)));
             assert!(now.await.is_pending());

@@ -1,10 +1,12 @@
-//! The dashboard: files that are part of the binary. The page asks the API for all it shows.
+//! The files of the dashboard, which are part of the binary. The dashboard gets its numbers from the
+//! API.
 
 use axum::Router;
 use axum::http::header;
 use axum::routing::get;
 
-/// Nothing from elsewhere, nothing inline, in no frame: a topic's name that is a script stays a name.
+/// Scripts and styles come from these files alone, none inline, and no page may frame the dashboard: a
+/// topic whose name is a script stays a name.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
                       img-src 'self' data:; base-uri 'none'; form-action 'none'; \
                       frame-ancestors 'none'";
@@ -20,9 +22,10 @@ macro_rules! file {
     };
 }
 
-static FILES: [(&str, &str, &str); 17] = [
+static FILES: [(&str, &str, &str); 18] = [
     ("/", HTML, include_str!("dashboard/index.html")),
     file!(CSS, "dashboard.css"),
+    file!(CSS, "charts.css"),
     file!(CSS, "panels.css"),
     file!(CSS, "tables.css"),
     file!(CSS, "theme.css"),
@@ -40,7 +43,7 @@ static FILES: [(&str, &str, &str); 17] = [
     file!(SCRIPT, "theme.js"),
 ];
 
-/// Adds the dashboard's files. They tell nothing of the broker, so they need no token.
+/// Adds the dashboard's files. The files contain no data of the broker, so they need no token.
 pub fn add_to<S: Clone + Send + Sync + 'static>(mut router: Router<S>) -> Router<S> {
     for (path, kind, text) in FILES {
         let headers = [
@@ -61,29 +64,29 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_file_of_the_folder_is_served_and_every_file_that_is_asked_for() {
+    fn every_file_of_the_folder_and_every_file_that_another_loads_is_served() {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/server/admin/dashboard");
         let names = std::fs::read_dir(folder).unwrap().map(|file| {
             let name = file.unwrap().file_name().into_string().unwrap();
             if name == "index.html" { "/".to_owned() } else { format!("/{name}") }
         });
-        let there: BTreeSet<String> = names.collect();
+        let in_folder: BTreeSet<String> = names.collect();
         let served: BTreeSet<String> = FILES.iter().map(|file| file.0.to_owned()).collect();
-        assert_eq!(served, there);
+        assert_eq!(served, in_folder);
         for (path, _, text) in FILES {
             let quoted = text.split(['"', '\'']).filter(|part| {
-                let of_it = part.trim_start_matches("./").trim_start_matches('/');
-                (of_it.ends_with(".js") || of_it.ends_with(".css")) && !of_it.contains(' ')
+                let name = part.trim_start_matches("./").trim_start_matches('/');
+                (name.ends_with(".js") || name.ends_with(".css")) && !name.contains(' ')
             });
             for name in quoted {
-                let asked = format!("/{}", name.trim_start_matches("./").trim_start_matches('/'));
-                assert!(served.contains(&asked), "{path} asks for {name}");
+                let loaded = format!("/{}", name.trim_start_matches("./").trim_start_matches('/'));
+                assert!(served.contains(&loaded), "{path} loads {name}");
             }
         }
     }
 
     #[test]
-    fn nothing_comes_from_elsewhere() {
+    fn no_file_loads_anything_from_another_host() {
         for (path, _, text) in FILES {
             let without_names =
                 text.replace("http://www.w3.org/", "").replace("http://127.0.0.1", "");

@@ -1,15 +1,15 @@
 //! Lists as JSON: connections, subscriptions, topics.
 
+use blipmq::broker::connections::{Hold, Phase};
 use blipmq::broker::inspect::{Answer, ConnectionRow, Row, State, SubscriptionRow, TopicRow};
-use blipmq::broker::session::{Paused, Phase};
-use blipmq::broker::{ConnectionId, Wire};
+use blipmq::broker::{ConnectionId, Protocol};
 use blipmq::config::Choice;
 use blipmq::protocol::CoreId;
 use serde_json::{Value, json};
 
 use super::query::Page;
 
-/// A page of a list, of what the cores answered.
+/// A page of a list, from the answers of the cores.
 pub fn page(page: Page, answer: Answer, unanswered: Vec<usize>) -> Value {
     let rows = answer.rows.into_iter().skip(page.offset).map(|ranked| match ranked.row {
         Row::Connection(row) => connection(&row),
@@ -29,22 +29,22 @@ pub fn page(page: Page, answer: Answer, unanswered: Vec<usize>) -> Value {
 
 fn connection(row: &ConnectionRow) -> Value {
     json!({
-        "connection": name_of(row.core, row.connection),
+        "connection": connection_name(row.core, row.connection),
         "core": row.core.0,
         "address": row.address.to_string(),
         "protocol": protocol(row.protocol),
-        "nats_client_id": row.nats_client_id,
+        "nats_client_id": row.client_number,
         "state": match row.phase {
             Phase::AwaitHello => "hello",
             Phase::Open => "open",
             Phase::Finishing => "finishing",
             Phase::Closing => "closing",
         },
-        "paused": row.paused.map(|why| match why {
-            Paused::Answers => "answers",
-            Paused::Mesh(_) => "mesh",
-            Paused::Blocked(_) => "blocked",
-            Paused::Fence => "fence",
+        "paused": row.held_for.map(|why| match why {
+            Hold::Answers => "answers",
+            Hold::Mesh(_) => "mesh",
+            Hold::Blocked(_) => "blocked",
+            Hold::Fence => "fence",
         }),
         "age_seconds": seconds(row.age_ns),
         "subscriptions": row.subscriptions,
@@ -62,7 +62,7 @@ fn connection(row: &ConnectionRow) -> Value {
 fn subscription(row: &SubscriptionRow) -> Value {
     let connection = row.connection.as_ref();
     json!({
-        "connection": connection.map(|(connection, ..)| name_of(row.core, *connection)),
+        "connection": connection.map(|(connection, ..)| connection_name(row.core, *connection)),
         "core": row.core.0,
         "address": connection.map(|(_, address, _)| address.to_string()),
         "protocol": connection.map(|(.., wire)| protocol(*wire)),
@@ -72,7 +72,7 @@ fn subscription(row: &SubscriptionRow) -> Value {
         "overflow": row.policy.name(),
         "state": match row.state {
             State::Joining => "joining",
-            State::InForce => "in_force",
+            State::Active => "in_force",
             State::Ending => "ending",
         },
         "queued_messages": row.queued.messages,
@@ -99,22 +99,22 @@ fn topic(row: &TopicRow) -> Value {
         "rate_per_second": row.rate_per_second,
         "published_messages": row.published_messages,
         "published_bytes": row.published_bytes,
-        "kept_messages": row.kept_messages,
-        "kept_bytes": row.kept_bytes,
+        "kept_messages": row.retained_messages,
+        "kept_bytes": row.retained_bytes,
         "blocked": row.blocked,
         "idle_seconds": row.idle_ns.map(seconds),
     })
 }
 
-/// A connection's name: no other has it as long as the broker runs.
-fn name_of(core: CoreId, connection: ConnectionId) -> String {
-    format!("{}-{}-{}", core.0, connection.slot, connection.generation)
+/// The name of a connection, unique as long as the broker runs.
+fn connection_name(core: CoreId, connection: ConnectionId) -> String {
+    format!("{}-{}-{}", core.0, connection.slot.0, connection.generation)
 }
 
-fn protocol(wire: Wire) -> &'static str {
+fn protocol(wire: Protocol) -> &'static str {
     match wire {
-        Wire::Blip => "blip",
-        Wire::Nats => "nats",
+        Protocol::Blip => "blip",
+        Protocol::Nats => "nats",
     }
 }
 

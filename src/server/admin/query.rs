@@ -1,19 +1,19 @@
-//! What stands behind the `?` of a list: which measure, which end of it, which page.
+//! The query of a list: the measure to sort by, the order, and the page.
 
 use blipmq::broker::inspect::{ConnectionsBy, List, Question, SubscriptionsBy, TopicsBy};
 use blipmq::config::Choice;
 
-/// Rows of one page without `limit`.
+/// Rows of a page without `limit`.
 const LIMIT_DEFAULT: usize = 50;
-/// Rows of one page.
+/// Most rows of a page.
 const LIMIT_MAX: usize = 1_000;
-/// Rows that can be reached at all: cores sort so many for a question.
+/// Rows that pages can reach: a core sorts so many rows for a question.
 const REACH_MAX: usize = 10_000;
 
 /// A page of a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Page {
-    /// What the cores are asked for it.
+    /// The question to the cores.
     pub question: Question,
     /// The name of the measure.
     pub sort: &'static str,
@@ -23,7 +23,7 @@ pub struct Page {
     pub limit: usize,
 }
 
-/// Which list.
+/// The list that a path serves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// `/api/v1/connections`
@@ -35,6 +35,7 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// The measures by which the list can be sorted.
     fn names(self) -> Vec<&'static str> {
         fn all<C: Choice>() -> Vec<&'static str> {
             C::NAMES.iter().map(|(name, _)| *name).collect()
@@ -56,8 +57,8 @@ impl Kind {
 }
 
 impl Page {
-    /// Of `sort=lag&order=asc&limit=10&offset=20`, each of which may be missing. The error says what
-    /// is allowed.
+    /// Parses `sort=lag&order=asc&limit=10&offset=20`, each part of which may be missing. The error
+    /// says what is allowed.
     pub fn parse(kind: Kind, query: &str) -> Result<Page, String> {
         let names = kind.names();
         let mut sort = names[0];
@@ -89,7 +90,7 @@ impl Page {
                  another measure, or in the other order"
             ));
         }
-        let list = kind.list(sort).expect("it is one of the names");
+        let list = kind.list(sort).expect("`sort` is one of the names");
         let question = Question { list, ascending, rows_max: offset + limit };
         Ok(Page { question, sort, offset, limit })
     }
@@ -105,7 +106,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn without_a_query_the_first_fifty_by_the_first_measure_come() {
+    fn a_page_without_a_query_has_the_first_fifty_rows_by_the_first_measure() {
         let page = Page::parse(Kind::Subscriptions, "").unwrap();
         assert_eq!((page.sort, page.offset, page.limit), ("dropped", 0, 50));
         let list = List::Subscriptions(SubscriptionsBy::Dropped);
@@ -113,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn each_part_is_taken_and_rows_before_the_page_are_asked_for_too() {
+    fn each_part_is_read_and_the_question_includes_the_rows_before_the_page() {
         let page = Page::parse(Kind::Topics, "limit=10&sort=name&offset=20&order=asc").unwrap();
         assert_eq!((page.sort, page.offset, page.limit), ("name", 20, 10));
         assert_eq!((page.question.ascending, page.question.rows_max), (true, 30));
@@ -121,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_is_wrong_is_answered_with_what_is_allowed() {
+    fn every_error_says_what_is_allowed() {
         for (kind, query, error) in [
             (Kind::Topics, "sort=lag", "sort=lag: use one of rate, published, kept_bytes, name"),
             (Kind::Connections, "order=up", "order=up: use asc or desc"),

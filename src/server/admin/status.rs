@@ -1,5 +1,7 @@
-//! The broker as JSON: what it is and how close its limits are, and what each core counts.
+//! The broker as JSON: its identity, its limits and how much of them is used, and the counters of each
+//! core.
 
+use std::net::SocketAddr;
 use std::time::SystemTime;
 
 use blipmq::broker::counters::Counters;
@@ -7,15 +9,15 @@ use blipmq::broker::histogram::{self, BOUNDS, Histogram};
 use serde_json::{Map, Value, json};
 
 use crate::server::control::Fill;
+use crate::server::listeners::{Addresses, ENDPOINTS};
 use crate::server::node::{self, Core, Node};
 use crate::server::process::Process;
 use crate::server::reload::Snapshot;
 
-/// A counter of a core, under its name.
-type Named = (&'static str, fn(&Core) -> u64);
+/// A counter: its name, and how it is read from a core.
+type NamedCounter = (&'static str, fn(&Core) -> u64);
 
-/// What rises as long as the broker runs.
-static COUNTERS: [Named; 27] = [
+static COUNTERS: [NamedCounter; 27] = [
     ("published_messages", |core| core.counters.published_messages.get()),
     ("published_bytes", |core| core.counters.published_bytes.get()),
     ("enqueued_messages", |core| core.counters.enqueued_messages.get()),
@@ -71,11 +73,7 @@ pub fn status(node: &Node) -> Value {
         "now_unix_seconds": unix_seconds(now),
         "started_unix_seconds": unix_seconds(node.started),
         "uptime_seconds": now.duration_since(node.started).unwrap_or_default().as_secs_f64(),
-        "addresses": {
-            "blip": node.addresses.blip.to_string(),
-            "nats": node.addresses.nats.map(|address| address.to_string()),
-            "metrics": node.addresses.metrics.map(|address| address.to_string()),
-        },
+        "addresses": addresses(&node.addresses),
         "cpus": node.cores.iter().map(|core| core.cpu).collect::<Vec<_>>(),
         "shards": node.shards,
         "process": {
@@ -92,7 +90,16 @@ pub fn status(node: &Node) -> Value {
     })
 }
 
-/// Where the settings come from, and what came of the last reload.
+/// The address of every endpoint and of these pages, null where one is disabled.
+fn addresses(addresses: &Addresses) -> Map<String, Value> {
+    let printed = |address: Option<SocketAddr>| json!(address.map(|address| address.to_string()));
+    let clients = ENDPOINTS
+        .iter()
+        .map(|endpoint| (endpoint.name.to_owned(), printed(addresses.of(endpoint))));
+    clients.chain([("metrics".to_owned(), printed(addresses.metrics))]).collect()
+}
+
+/// The file of the settings, and the outcome of the last reload.
 fn configuration(snapshot: &Snapshot) -> Value {
     let last = snapshot.last.as_ref().map(|last| {
         json!({
@@ -112,7 +119,7 @@ fn configuration(snapshot: &Snapshot) -> Value {
     })
 }
 
-/// Percentiles of the time from accepting to sending, since the start.
+/// Percentiles of the time from accepting a message to sending it, since the start.
 fn latency(node: &Node) -> Value {
     let mut counts = [0; BOUNDS + 1];
     for core in &node.cores {
@@ -126,7 +133,7 @@ fn latency(node: &Node) -> Value {
         ("p999_seconds", 0.999),
     ];
     let percentiles = shares.map(|(name, share)| {
-        // What is above the last bound is at least that.
+        // A time above the last bound is shown as that bound.
         let found = histogram::quantile(&counts, share);
         let bound = found.map(|bound| bound.unwrap_or(histogram::bound(BOUNDS - 1)));
         (name.to_owned(), bound.map(|microseconds| microseconds as f64 / 1e6).into())
@@ -146,10 +153,10 @@ pub fn cores(node: &Node, fills: &[Option<Fill>], now_ns: u64) -> Value {
             "counters": counted,
             "asleep_seconds": core.turns.asleep_ns(now_ns) as f64 / 1e9,
             "gauges": gauges(&core.counters, *fill),
-            "accept_to_send": in_seconds(&core.counters.accept_to_send_us),
-            "send_messages": as_it_is(&core.counters.send_messages),
-            "send_bytes": as_it_is(&core.counters.send_bytes),
-            "enter_sends": as_it_is(&core.turns.enter_sends),
+            "accept_to_send": histogram_in_seconds(&core.counters.accept_to_send_us),
+            "send_messages": histogram_in_counts(&core.counters.send_messages),
+            "send_bytes": histogram_in_counts(&core.counters.send_bytes),
+            "enter_sends": histogram_in_counts(&core.turns.enter_sends),
         })
     });
     json!({
@@ -170,7 +177,7 @@ fn gauges(counters: &Counters, fill: Option<Fill>) -> Value {
     })
 }
 
-fn in_seconds(microseconds: &Histogram) -> Value {
+fn histogram_in_seconds(microseconds: &Histogram) -> Value {
     let upper = (0..BOUNDS).map(|index| histogram::bound(index) as f64 / 1e6);
     json!({
         "upper_seconds": upper.collect::<Vec<_>>(),
@@ -179,7 +186,7 @@ fn in_seconds(microseconds: &Histogram) -> Value {
     })
 }
 
-fn as_it_is(histogram: &Histogram) -> Value {
+fn histogram_in_counts(histogram: &Histogram) -> Value {
     json!({
         "upper": (0..BOUNDS).map(histogram::bound).collect::<Vec<_>>(),
         "counts": histogram.counts().as_slice(),

@@ -1,4 +1,6 @@
-//! The pages over HTTP, with cores that are played by threads or missing.
+//! The pages over HTTP, with cores that threads play, or that do not answer.
+
+mod counters;
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -6,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Receiver;
 use std::time::SystemTime;
 
+use blipmq::broker::Protocol;
 use blipmq::broker::inspect::Answer;
 use blipmq::broker::memory::Memory;
 use blipmq::config::{Secret, Settings};
@@ -13,18 +16,20 @@ use executors::Observed;
 
 use super::*;
 use crate::server::control::{self, Command, Control, Fill};
-use crate::server::node::{Addresses, Core};
+use crate::server::listeners::{Addresses, Listener};
+use crate::server::node::Core;
 use crate::server::reload::Configuration;
 
-/// A node of two cores and what they are asked.
+/// A node of two cores, and the receiving ends of their commands.
 fn node_of(settings: Settings) -> (Arc<Node>, Vec<Receiver<Command>>) {
     let (senders, receivers) = control::channels(2);
     let cores = [5, 7].map(|cpu| Core { cpu, counters: Arc::default(), turns: Arc::default() });
-    let local = SocketAddr::from(([127, 0, 0, 1], 7));
+    let address = SocketAddr::from(([127, 0, 0, 1], 7));
+    let blip = Listener { name: "blip", title: "BLIP", address, frontend: Protocol::Blip };
     let node = Node {
         server_id: 0xab,
         started: SystemTime::now(),
-        addresses: Addresses { blip: local, nats: None, metrics: Some(local) },
+        addresses: Addresses { clients: [blip].into(), metrics: Some(address) },
         shards: 4,
         cores: cores.to_vec(),
         control: Control::new(senders, |_| {}),
@@ -36,7 +41,7 @@ fn node_of(settings: Settings) -> (Arc<Node>, Vec<Receiver<Command>>) {
     (Arc::new(node), receivers)
 }
 
-/// Answers as a core would that has nothing.
+/// Plays a core without connections.
 fn play_core(commands: Receiver<Command>) {
     std::thread::spawn(move || {
         while let Ok(command) = commands.recv() {
@@ -51,18 +56,19 @@ fn play_core(commands: Receiver<Command>) {
     });
 }
 
-/// Pages of a node whose cores answer, or those of them that are left.
+/// The pages of a node, some of whose cores may not answer.
 struct Served {
     node: Arc<Node>,
     addr: SocketAddr,
     handle: AdminHandle,
+    /// The cores that do not answer.
     _silent: Vec<Receiver<Command>>,
 }
 
 impl Served {
-    fn new(settings: Settings, answering: usize) -> Served {
+    fn new(settings: Settings, answering_cores: usize) -> Served {
         let (node, mut receivers) = node_of(settings);
-        receivers.drain(..answering).for_each(play_core);
+        receivers.drain(..answering_cores).for_each(play_core);
         let server = any_port();
         let addr = server.local_addr();
         let handle = server.serve(node.clone()).unwrap();
@@ -70,7 +76,7 @@ impl Served {
     }
 
     fn get(&self, path: &str) -> (String, String) {
-        fetched(self.addr, &format!("GET {path}"), "")
+        fetch(self.addr, &format!("GET {path}"), "")
     }
 
     fn json(&self, path: &str) -> Value {
@@ -86,7 +92,7 @@ fn any_port() -> AdminServer {
 }
 
 /// Head and body of one answer.
-fn fetched(addr: SocketAddr, request_line: &str, headers: &str) -> (String, String) {
+fn fetch(addr: SocketAddr, request_line: &str, headers: &str) -> (String, String) {
     let mut stream = TcpStream::connect(addr).unwrap();
     let request = format!("{request_line} HTTP/1.1\r\nHost: x\r\n{headers}\r\n");
     stream.write_all(request.as_bytes()).unwrap();
@@ -96,136 +102,12 @@ fn fetched(addr: SocketAddr, request_line: &str, headers: &str) -> (String, Stri
     (head.to_owned(), body.to_owned())
 }
 
-/// Goal: no counter is forgotten, read twice or put under another's name, neither for Prometheus nor
-/// as JSON.
-/// Method: each counter of core 1 gets a number of its own, core 0 stays at zero.
 #[test]
-fn every_counter_shows_under_its_own_name_and_core() {
+fn the_status_names_every_endpoint_and_a_disabled_one_has_no_address() {
     let served = Served::new(Settings::default(), 2);
-    let core = &served.node.cores[1];
-    let (one, turns) = (&core.counters, &core.turns);
-    for (number, counter) in [
-        (1, &one.published_messages),
-        (2, &one.published_bytes),
-        (3, &one.enqueued_messages),
-        (4, &one.delivered_messages),
-        (5, &one.dropped_oldest_messages),
-        (6, &one.dropped_new_messages),
-        (7, &one.expired_before_enqueue_messages),
-        (8, &one.expired_in_queue_messages),
-        (9, &one.dropped_disconnected_messages),
-        (10, &one.refused_messages),
-        (11, &one.queue_overflows[0]),
-        (26, &one.queue_overflows[1]),
-        (27, &one.queue_overflows[2]),
-        (28, &one.queue_overflows[3]),
-        (29, &one.queue_overflows[4]),
-        (12, &one.flushes),
-        (13, &one.flushed_bytes),
-        (14, &one.errors_sent),
-        (100, &one.connections_opened),
-        (16, &one.connections_closed),
-        (17, &one.subscriptions),
-        (18, &one.topics),
-        (19, &one.mesh_letters_sent),
-        (20, &one.mesh_full),
-        (21, &one.conflated_messages),
-        (22, &one.refused_for_memory_messages),
-        (23, &one.publishers_blocked),
-        (24, &one.evicted_portions),
-        (50, &one.nats_connections_opened),
-        (15, &one.nats_connections_closed),
-        (25, &one.no_responders),
-        (30, &one.logins_refused),
-        (31, &one.blocked_topics),
-        (32, &turns.turns),
-        (33, &turns.enters),
-        (34, &turns.buffer_shortages),
-    ] {
-        counter.add(number);
-    }
-    let (_, text) = served.get("/metrics");
-    let of_core = |core: &str| {
-        let label = format!("core=\"{core}\"");
-        let of_it = |line: &&str| line.contains(&label) && !line.contains("_bucket{");
-        let mut lines: Vec<String> = text.lines().filter(of_it).map(str::to_owned).collect();
-        lines.sort_unstable();
-        lines
-    };
-    assert_eq!(
-        of_core("1"),
-        [
-            "blipmq_accept_to_send_seconds_count{core=\"1\"} 0",
-            "blipmq_accept_to_send_seconds_sum{core=\"1\"} 0",
-            "blipmq_asleep_seconds_total{core=\"1\"} 0",
-            "blipmq_blocked_topics{core=\"1\"} 31",
-            "blipmq_connections_closed_total{core=\"1\"} 16",
-            "blipmq_connections_opened_total{core=\"1\"} 100",
-            "blipmq_connections{core=\"1\"} 84",
-            "blipmq_delivered_messages_total{core=\"1\"} 4",
-            "blipmq_dropped_messages_total{core=\"1\",reason=\"conflated\"} 21",
-            "blipmq_dropped_messages_total{core=\"1\",reason=\"disconnected\"} 9",
-            "blipmq_dropped_messages_total{core=\"1\",reason=\"expired_before_enqueue\"} 7",
-            "blipmq_dropped_messages_total{core=\"1\",reason=\"expired_in_queue\"} 8",
-            "blipmq_dropped_messages_total{core=\"1\",reason=\"overflow_new\"} 6",
-            "blipmq_dropped_messages_total{core=\"1\",reason=\"overflow_oldest\"} 5",
-            "blipmq_dropped_messages_total{core=\"1\",reason=\"refused\"} 10",
-            "blipmq_dropped_messages_total{core=\"1\",reason=\"refused_for_memory\"} 22",
-            "blipmq_enqueued_messages_total{core=\"1\"} 3",
-            "blipmq_enter_sends_count{core=\"1\"} 0",
-            "blipmq_enter_sends_sum{core=\"1\"} 0",
-            "blipmq_enters_total{core=\"1\"} 33",
-            "blipmq_errors_sent_total{core=\"1\"} 14",
-            "blipmq_flushed_bytes_total{core=\"1\"} 13",
-            "blipmq_flushes_total{core=\"1\"} 12",
-            "blipmq_kept_evictions_total{core=\"1\"} 24",
-            "blipmq_logins_refused_total{core=\"1\"} 30",
-            "blipmq_mesh_full_total{core=\"1\"} 20",
-            "blipmq_mesh_letters_sent_total{core=\"1\"} 19",
-            "blipmq_mesh_waiting_letters{core=\"1\"} 3",
-            "blipmq_nats_connections{core=\"1\"} 35",
-            "blipmq_nats_no_responders_total{core=\"1\"} 25",
-            "blipmq_published_bytes_total{core=\"1\"} 2",
-            "blipmq_published_messages_total{core=\"1\"} 1",
-            "blipmq_publishers_blocked_total{core=\"1\"} 23",
-            "blipmq_queue_overflows_total{core=\"1\",policy=\"block\"} 27",
-            "blipmq_queue_overflows_total{core=\"1\",policy=\"disconnect\"} 28",
-            "blipmq_queue_overflows_total{core=\"1\",policy=\"drop_new\"} 26",
-            "blipmq_queue_overflows_total{core=\"1\",policy=\"drop_oldest\"} 11",
-            "blipmq_queue_overflows_total{core=\"1\",policy=\"latest\"} 29",
-            "blipmq_receive_buffer_shortages_total{core=\"1\"} 34",
-            "blipmq_receive_buffers_free{core=\"1\"} 200",
-            "blipmq_send_bytes_count{core=\"1\"} 0",
-            "blipmq_send_bytes_sum{core=\"1\"} 0",
-            "blipmq_send_messages_count{core=\"1\"} 0",
-            "blipmq_send_messages_sum{core=\"1\"} 0",
-            "blipmq_subscriptions{core=\"1\"} 17",
-            "blipmq_topics{core=\"1\"} 18",
-            "blipmq_ttl_drops_total{core=\"1\"} 15",
-            "blipmq_turns_total{core=\"1\"} 32",
-        ]
-    );
-    let fills = ["blipmq_mesh_waiting_letters{", "blipmq_receive_buffers_free{"];
-    for line in of_core("0") {
-        let asked = fills.iter().any(|name| line.starts_with(name));
-        assert!(asked || line.ends_with(" 0"), "{line}");
-    }
-
-    let cores = served.json("/api/v1/cores");
-    let counted = cores["cores"][1]["counters"].as_object().unwrap();
-    let mut numbers: Vec<u64> = counted.values().map(|number| number.as_u64().unwrap()).collect();
-    numbers.sort_unstable();
-    let singles = (1..=25).filter(|number| ![11, 15, 17, 18].contains(number));
-    let mut expected: Vec<u64> =
-        singles.chain([11 + 26 + 27 + 28 + 29, 30, 32, 33, 34, 100]).collect();
-    expected.sort_unstable();
-    assert_eq!(numbers, expected);
-    assert_eq!(counted["queue_overflows"], 121);
-    assert!(cores["cores"][0]["counters"].as_object().unwrap().values().all(|number| number == 0));
-    let gauges = &cores["cores"][1]["gauges"];
-    assert_eq!((&gauges["connections"], &gauges["nats_connections"]), (&json!(84), &json!(35)));
-    assert_eq!((&gauges["topics"], &gauges["subscriptions"]), (&json!(18), &json!(17)));
-    assert_eq!(served.json("/api/v1/status")["totals"], cores["cores"][1]["counters"]);
+    let addresses = &served.json("/api/v1/status")["addresses"];
+    let expected = json!({ "blip": "127.0.0.1:7", "nats": null, "metrics": "127.0.0.1:7" });
+    assert_eq!(addresses, &expected);
     served.handle.stop();
 }
 
@@ -243,13 +125,13 @@ fn every_family_has_its_type_and_help_and_only_counters_end_in_total() {
         assert!(text.contains(&format!("# HELP {name} ")), "{line}");
         families += 1;
     }
-    // Asleep, dropped and overflows, two that cores tell, fifteen of the process.
+    // Asleep, dropped and overflows, two from the answers of the cores, fifteen of the whole broker.
     assert_eq!(families, families::PER_CORE.len() + families::HISTOGRAMS.len() + 5 + 15);
     served.handle.stop();
 }
 
 #[test]
-fn histograms_add_up_over_their_buckets_and_to_the_percentiles_of_the_status() {
+fn buckets_of_histograms_add_up_and_agree_with_the_percentiles_of_the_status() {
     let served = Served::new(Settings::default(), 2);
     let latency = &served.node.cores[0].counters.accept_to_send_us;
     latency.record(40, 98);
@@ -282,7 +164,7 @@ fn histograms_add_up_over_their_buckets_and_to_the_percentiles_of_the_status() {
 }
 
 #[test]
-fn a_core_that_sleeps_is_asleep_while_it_does() {
+fn a_sleep_is_counted_while_it_lasts() {
     let served = Served::new(Settings::default(), 2);
     let now_ns = executors::Now::read().monotonic_ns;
     served.node.cores[0].turns.observe(Observed::Sleeps { at_ns: now_ns - 5_000_000_000 });
@@ -293,7 +175,7 @@ fn a_core_that_sleeps_is_asleep_while_it_does() {
 }
 
 #[test]
-fn a_core_that_does_not_answer_is_told_and_keeps_nothing_else_away() {
+fn a_core_that_does_not_answer_is_named_and_the_others_are_shown() {
     let served = Served::new(Settings::default(), 1);
     let (head, body) = served.get("/healthz");
     assert!(head.starts_with("HTTP/1.1 503 "), "{head}");
@@ -332,7 +214,7 @@ fn with_a_token_only_health_checks_and_the_empty_dashboard_need_none() {
     let guarded = ["/metrics", "/api/v1/status", "/api/v1/topics?sort=x", "/nothing"];
     for path in guarded {
         for headers in ["", "Authorization: Bearer s3cre\r\n", "Authorization: Basic s3cret\r\n"] {
-            let (head, body) = fetched(served.addr, &format!("GET {path}"), headers);
+            let (head, body) = fetch(served.addr, &format!("GET {path}"), headers);
             assert!(head.starts_with("HTTP/1.1 401 "), "{path} {headers} {head}");
             assert!(head.contains("www-authenticate: Bearer"), "{head}");
             assert!(body.contains("[metrics] token") && !body.contains("s3cret"), "{body}");
@@ -340,7 +222,7 @@ fn with_a_token_only_health_checks_and_the_empty_dashboard_need_none() {
     }
     let header = "Authorization: Bearer s3cret\r\n";
     let statuses = guarded.map(|path| {
-        let (head, _) = fetched(served.addr, &format!("GET {path}"), header);
+        let (head, _) = fetch(served.addr, &format!("GET {path}"), header);
         head["HTTP/1.1 ".len()..][..3].to_owned()
     });
     assert_eq!(statuses, ["200", "200", "400", "404"]);
@@ -351,10 +233,10 @@ fn with_a_token_only_health_checks_and_the_empty_dashboard_need_none() {
 }
 
 #[test]
-fn what_is_not_there_or_not_served_is_answered_with_what_is() {
+fn an_unknown_path_or_method_is_answered_with_the_known_ones() {
     let served = Served::new(Settings::default(), 2);
     let error = |request_line: &str, status: &str| {
-        let (head, body) = fetched(served.addr, request_line, "");
+        let (head, body) = fetch(served.addr, request_line, "");
         assert!(head.starts_with(&format!("HTTP/1.1 {status} ")), "{request_line}: {head}");
         assert!(head.contains("connection: close"), "{head}");
         let body: Value = serde_json::from_str(&body).unwrap();
@@ -364,13 +246,13 @@ fn what_is_not_there_or_not_served_is_answered_with_what_is() {
     assert!(error("POST /metrics", "405").contains("POST is not served"));
     assert!(error("DELETE /api/v1/connections", "405").contains("use GET"));
     assert!(error("GET /api/v1/connections?limit=x", "400").starts_with("limit=x: use a whole"));
-    let (head, body) = fetched(served.addr, "HEAD /metrics", "");
+    let (head, body) = fetch(served.addr, "HEAD /metrics", "");
     assert!(head.starts_with("HTTP/1.1 200 OK") && body.is_empty(), "{head}");
     served.handle.stop();
 }
 
 #[test]
-fn a_taken_port_is_told_with_the_keys_and_flags_that_change_it() {
+fn the_error_of_a_port_in_use_names_the_keys_and_flags_that_change_it() {
     let first = any_port();
     let addr = first.local_addr();
     let error = AdminServer::bind(addr).unwrap_err().to_string();
@@ -385,16 +267,16 @@ fn a_taken_port_is_told_with_the_keys_and_flags_that_change_it() {
 }
 
 #[test]
-fn a_stop_does_not_wait_for_clients() {
+fn a_stop_does_not_wait_for_http_clients() {
     let served = Served::new(Settings::default(), 2);
     let mut silent = TcpStream::connect(served.addr).unwrap();
     let mut half = TcpStream::connect(served.addr).unwrap();
     half.write_all(b"GET /metrics HTT").unwrap();
-    // An answer proves that the pages run, and that both are accepted before it.
+    // The answer proves that the pages run and have accepted both connections before.
     served.get("/readyz");
     served.handle.stop();
     let mut rest = Vec::new();
-    // A reset is an end as well: half a request was never read to its end.
+    // A reset is an end as well: half a request was not read completely.
     let _ = silent.read_to_end(&mut rest);
     let _ = half.read_to_end(&mut rest);
     assert!(rest.is_empty());

@@ -1,5 +1,5 @@
-//! So many lines a second from one place in the code, and then one line that says how many more there
-//! were.
+//! The rate limit of the log: a number of lines a second for each place in the code, and then one line
+//! that reports how many more there were.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -13,21 +13,21 @@ use tracing_subscriber::layer::{Context, Filter};
 
 use super::LEFT_OUT;
 
-/// Lines are counted over so long.
+/// The time over which lines are counted.
 const WINDOW: Duration = Duration::from_secs(1);
 
-/// The filter, and what it has left out.
+/// The filter, and the lines it has left out.
 #[derive(Clone)]
 pub struct Limiter {
     lines_max: u32,
     places: Arc<Mutex<HashMap<Identifier, Place>>>,
-    /// Called when something is left out that nobody looks after yet.
-    begins: Arc<dyn Fn() + Send + Sync>,
+    /// Called when a place begins to leave lines out: a `sweep` must follow.
+    on_left_out: Arc<dyn Fn() + Send + Sync>,
 }
 
-/// A place in the code.
+/// The lines of one place in the code within a window.
 struct Place {
-    begun: Instant,
+    window_start: Instant,
     lines: u32,
     left_out: u64,
     level: Level,
@@ -35,7 +35,7 @@ struct Place {
     example: String,
 }
 
-/// Lines that were left out.
+/// The lines of one place that were left out within a window.
 #[derive(Debug, PartialEq, Eq)]
 struct LeftOut {
     lines: u64,
@@ -44,12 +44,12 @@ struct LeftOut {
 }
 
 impl Limiter {
-    pub fn new(lines_max: u32, begins: impl Fn() + Send + Sync + 'static) -> Limiter {
-        Limiter { lines_max, places: Arc::default(), begins: Arc::new(begins) }
+    pub fn new(lines_max: u32, on_left_out: impl Fn() + Send + Sync + 'static) -> Limiter {
+        Limiter { lines_max, places: Arc::default(), on_left_out: Arc::new(on_left_out) }
     }
 
-    /// Whether one more line of a place is let through.
-    fn lets_through(
+    /// Counts one more line of a place. Returns whether the line is to be logged.
+    fn admit(
         &self,
         now: Instant,
         place: Identifier,
@@ -57,39 +57,40 @@ impl Limiter {
         text: impl FnOnce() -> String,
     ) -> bool {
         let mut places = self.places.lock().expect("nothing panics with it");
-        let new = || Place { begun: now, lines: 0, left_out: 0, level, example: String::new() };
-        let place = places.entry(place).or_insert_with(new);
-        // What was left out is told by `sweep` before it is counted anew.
-        if place.left_out == 0 && now.duration_since(place.begun) >= WINDOW {
-            *place = new();
+        let new_window =
+            || Place { window_start: now, lines: 0, left_out: 0, level, example: String::new() };
+        let place = places.entry(place).or_insert_with(new_window);
+        // A window with lines that were left out stays until `sweep` has reported them.
+        if place.left_out == 0 && now.duration_since(place.window_start) >= WINDOW {
+            *place = new_window();
         }
         if place.lines < self.lines_max {
             place.lines += 1;
             return true;
         }
         place.left_out += 1;
-        let begins = place.left_out == 1;
-        if begins {
+        let is_first = place.left_out == 1;
+        if is_first {
             place.example = text();
         }
         drop(places);
-        if begins {
-            (self.begins)();
+        if is_first {
+            (self.on_left_out)();
         }
         false
     }
 
-    /// How long until `sweep` has something to tell, if something was left out.
+    /// The time until `sweep` has something to report, if lines were left out.
     pub fn sweep_in(&self, now: Instant) -> Option<Duration> {
         let places = self.places.lock().expect("nothing panics with it");
-        let ends =
-            places.values().filter(|place| place.left_out > 0).map(|place| place.begun + WINDOW);
+        let with_left_out = places.values().filter(|place| place.left_out > 0);
+        let ends = with_left_out.map(|place| place.window_start + WINDOW);
         ends.min().map(|end| end.saturating_duration_since(now))
     }
 
-    /// Logs what was left out and is old enough.
+    /// Logs how many lines were left out in windows that have ended.
     pub fn sweep(&self, now: Instant) {
-        for LeftOut { lines, level, example } in self.take(now) {
+        for LeftOut { lines, level, example } in self.take_left_out(now) {
             match level {
                 Level::ERROR => tracing::error!(target: LEFT_OUT, "{lines} more like: {example}"),
                 Level::WARN => tracing::warn!(target: LEFT_OUT, "{lines} more like: {example}"),
@@ -100,10 +101,11 @@ impl Limiter {
         }
     }
 
-    fn take(&self, now: Instant) -> Vec<LeftOut> {
+    fn take_left_out(&self, now: Instant) -> Vec<LeftOut> {
         let mut places = self.places.lock().expect("nothing panics with it");
-        let is_due =
-            |place: &&mut Place| place.left_out > 0 && now.duration_since(place.begun) >= WINDOW;
+        let is_due = |place: &&mut Place| {
+            place.left_out > 0 && now.duration_since(place.window_start) >= WINDOW
+        };
         let due = places.values_mut().filter(is_due).map(|place| {
             let lines = std::mem::take(&mut place.left_out);
             LeftOut { lines, level: place.level, example: std::mem::take(&mut place.example) }
@@ -125,11 +127,11 @@ impl<S> Filter<S> for Limiter {
             message.0
         };
         metadata.target() == LEFT_OUT
-            || self.lets_through(Instant::now(), metadata.callsite(), *metadata.level(), text)
+            || self.admit(Instant::now(), metadata.callsite(), *metadata.level(), text)
     }
 }
 
-/// What an event says, without its other fields.
+/// The message of an event, without its other fields.
 struct Message(String);
 
 impl Visit for Message {
@@ -155,45 +157,44 @@ mod tests {
         fn set_interest(&self, _: Interest) {}
 
         fn metadata(&self) -> &Metadata<'_> {
-            unreachable!("nobody asks")
+            unreachable!("the limiter uses only the identifier")
         }
     }
 
     static ONE: Here = Here;
 
     #[test]
-    fn what_is_beyond_the_limit_is_counted_and_told_once_with_its_first_line() {
-        let began = Arc::new(AtomicU32::new(0));
-        let begins = began.clone();
+    fn lines_beyond_the_limit_are_counted_and_reported_once_with_the_first_of_them() {
+        let calls = Arc::new(AtomicU32::new(0));
+        let counted = calls.clone();
         let limiter = Limiter::new(3, move || {
-            begins.fetch_add(1, Ordering::Relaxed);
+            counted.fetch_add(1, Ordering::Relaxed);
         });
         let now = Instant::now();
-        // Made once: its hash is of the vtable too, of which there may be several.
+        // Made once: the hash includes the vtable, of which there may be several.
         let here = Identifier(&ONE);
-        let log = |now, text: &str| {
-            limiter.lets_through(now, here.clone(), Level::WARN, || text.to_owned())
-        };
-        let let_through: Vec<bool> =
+        let log =
+            |now, text: &str| limiter.admit(now, here.clone(), Level::WARN, || text.to_owned());
+        let admitted: Vec<bool> =
             ["a", "b", "c", "d", "e"].iter().map(|text| log(now, text)).collect();
-        assert_eq!(let_through, [true, true, true, false, false]);
-        assert_eq!(began.load(Ordering::Relaxed), 1, "whoever tells is woken once");
+        assert_eq!(admitted, [true, true, true, false, false]);
+        assert_eq!(calls.load(Ordering::Relaxed), 1, "one call for all lines of a window");
         assert_eq!(limiter.sweep_in(now), Some(WINDOW));
-        assert_eq!(limiter.take(now), []);
-        assert!(!log(now + WINDOW, "f"), "what was left out is told first");
+        assert_eq!(limiter.take_left_out(now), []);
+        assert!(!log(now + WINDOW, "f"), "lines that were left out are reported first");
         let left_out = LeftOut { lines: 3, level: Level::WARN, example: "d".to_owned() };
-        assert_eq!(limiter.take(now + WINDOW), [left_out]);
+        assert_eq!(limiter.take_left_out(now + WINDOW), [left_out]);
         assert_eq!(limiter.sweep_in(now + WINDOW), None);
         assert!(log(now + WINDOW, "g"));
     }
 
     #[test]
-    fn a_place_that_logs_seldom_is_never_left_out() {
+    fn lines_of_a_place_that_logs_seldom_are_never_left_out() {
         let limiter = Limiter::new(1, || panic!("nothing is left out"));
         let (begun, here) = (Instant::now(), Identifier(&ONE));
         for second in 0..10 {
             let now = begun + WINDOW * second;
-            assert!(limiter.lets_through(now, here.clone(), Level::INFO, String::new));
+            assert!(limiter.admit(now, here.clone(), Level::INFO, String::new));
         }
     }
 }

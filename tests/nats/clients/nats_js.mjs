@@ -12,7 +12,7 @@ import { test } from "node:test";
 
 import { start, within } from "./server.mjs";
 
-// `import` does not look into NODE_PATH, where run.py has put them.
+// `import` does not search NODE_PATH, where run.py installs the packages.
 const require = createRequire(import.meta.url);
 const { connect } = require("@nats-io/transport-node");
 const core = require("@nats-io/nats-core");
@@ -20,7 +20,7 @@ const core = require("@nats-io/nats-core");
 const SEED = "SUAN6NLTGSMFYTYS62FSOKZVWZCET63XCWH27DQWU25EKGOJUTWIB27F74";
 const OTHER_SEED = "SUAPOOTJWC5T5DCRGTO7Q6SWQK47WQOEM57BYHWW4PEWGJYFFD2JZLDCG4";
 const PATIENCE = 30_000;
-// A reply that says nobody listens comes at once; a request that waits for it fails this late.
+// A 503 comes at once; a request that waits in vain fails after this time.
 const FAST = 5_000;
 
 const bytes = (text) => new TextEncoder().encode(text);
@@ -208,7 +208,7 @@ claim("a subscription ends after its maximum", "none", async (world) => {
   const got = [];
   for await (const message of limited) got.push(text(message));
   assert.deepEqual(got, ["0", "1", "2"]);
-  // The broker has let it go as well: without the other subscription nobody is left.
+  // The broker has removed it as well: without the other subscription none is left.
   beside.unsubscribe();
   await nobodyAnswers(client, "limited");
 });
@@ -230,7 +230,7 @@ claim("two publishers under load lose nothing and keep their order", "none", asy
       const publisher = await world.client();
       for (const count of upTo(each)) {
         publisher.publish(subjects[number], `${number} ${count} ${"x".repeat(100)}`);
-        // Lets the other one have its turn.
+        // Lets the other publisher run.
         if (count % 100 === 0) await new Promise(setImmediate);
       }
       await within(publisher.flush());
@@ -413,7 +413,7 @@ claim("a forbidden publish is reported and the connection stays", "users", async
     assert.ok(error instanceof core.PermissionViolationError);
     assert.deepEqual([error.operation, error.subject], ["publish", subject]);
   }
-  // A request is told as well.
+  // The violation of a request is reported as well.
   await assert.rejects(bob.request("closed", "", { timeout: FAST }), (error) => {
     assert.ok(error.cause instanceof core.PermissionViolationError, `${error.cause}`);
     return true;

@@ -22,7 +22,7 @@ import server
 PATIENCE = server.PATIENCE
 SEED = "SUAN6NLTGSMFYTYS62FSOKZVWZCET63XCWH27DQWU25EKGOJUTWIB27F74"
 OTHER_SEED = "SUAPOOTJWC5T5DCRGTO7Q6SWQK47WQOEM57BYHWW4PEWGJYFFD2JZLDCG4"
-# A reply that says nobody listens comes at once; a request that waits for it fails this late.
+# A 503 comes at once; a request that waits in vain fails after this time.
 FAST = 5
 
 
@@ -38,12 +38,12 @@ async def settled(client):
 
 
 class Errors:
-    """What a client told its error callback."""
+    """The errors that a client passed to its callback."""
 
     def __init__(self):
         self.queue = asyncio.Queue()
 
-    async def tell(self, error):
+    async def add(self, error):
         await self.queue.put(error)
 
     async def next(self):
@@ -54,7 +54,7 @@ class Claims(unittest.IsolatedAsyncioTestCase):
     auth = "none"
 
     async def asyncSetUp(self):
-        # unittest turns it on; it makes clients slow, and tells when they are.
+        # unittest turns debug mode on, which makes clients slow and reports slow callbacks.
         asyncio.get_running_loop().set_debug(False)
         self.server = self.enterContext(server.start(auth=self.auth))
         self.clients = []
@@ -68,7 +68,7 @@ class Claims(unittest.IsolatedAsyncioTestCase):
         options = {
             "allow_reconnect": False,
             "connect_timeout": PATIENCE,
-            "error_cb": Errors().tell,
+            "error_cb": Errors().add,
             **options,
         }
         client = await within(nats.connect(self.server.url, **options))
@@ -192,7 +192,7 @@ class Messages(Claims):
         await self.take(beside, 6)
         got = [message.data async for message in limited.messages]
         self.assertEqual(got, [b"0", b"1", b"2"])
-        # The broker has let it go as well: without the other subscription nobody is left.
+        # The broker has removed it as well: without the other subscription none is left.
         await beside.unsubscribe()
         with self.assertRaises(errors.NoRespondersError):
             await client.request("limited", timeout=FAST)
@@ -214,7 +214,7 @@ class Messages(Claims):
                     for count in range(each):
                         payload = b"%d %d " % (number, count) + b"x" * 100
                         await publisher.publish(subjects[number], payload)
-                        # Lets the other one have its turn.
+                        # Lets the other publisher run.
                         if count % 100 == 0:
                             await asyncio.sleep(0)
                     await settled(publisher)
@@ -407,8 +407,8 @@ class Users(Claims):
     auth = "users"
 
     async def bob(self):
-        told = Errors()
-        return await self.client(user="bob", password="builder", error_cb=told.tell), told
+        reported = Errors()
+        return await self.client(user="bob", password="builder", error_cb=reported.add), reported
 
     async def test_the_right_password_is_accepted(self):
         client = await self.client(user="alice", password="wonderland")
@@ -420,13 +420,13 @@ class Users(Claims):
         await self.refused()
 
     async def test_a_forbidden_publish_is_reported_and_the_connection_stays(self):
-        bob, told = await self.bob()
+        bob, reported = await self.bob()
         alice = await self.client(user="alice", password="wonderland")
         everything = await self.subscribed(alice, ">")
         for subject in ["closed", "open.secret"]:
             await bob.publish(subject, b"no")
             self.assertEqual(
-                (await told.next()).lower(),
+                (await reported.next()).lower(),
                 f'nats: permissions violation for publish to "{subject}"',
             )
         await bob.publish("open.door", b"yes")
@@ -435,14 +435,14 @@ class Users(Claims):
         self.assertTrue(bob.is_connected)
 
     async def test_a_forbidden_subscribe_is_reported_and_the_connection_stays(self):
-        bob, told = await self.bob()
+        bob, reported = await self.bob()
         alice = await self.client(user="alice", password="wonderland")
         for subject, queue in [("closed", ""), ("open.secret", ""), (">", ""), ("closed", "group")]:
             await bob.subscribe(subject, queue=queue)
             expected = f'nats: permissions violation for subscription to "{subject}"'
             if queue:
                 expected += f' using queue "{queue}"'
-            self.assertEqual((await told.next()).lower(), expected)
+            self.assertEqual((await reported.next()).lower(), expected)
         allowed = await self.subscribed(bob, "open.*")
         for subject in ["closed", "open.secret", "open.door"]:
             await alice.publish(subject)

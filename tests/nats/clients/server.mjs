@@ -1,4 +1,4 @@
-// Starts the broker that a test talks to: as server.py does, which tells more.
+// Starts the broker of a test, like server.py, which has more comments.
 
 import { spawn } from "node:child_process";
 import { once } from "node:events";
@@ -45,7 +45,7 @@ class Server {
   async run() {
     const file = `${this.auth}.${this.kind === "blipmq" ? "toml" : "conf"}`;
     const config = join(this.folder, file);
-    // nats-server takes -1 for a port that the system gives.
+    // nats-server has -1 for a port that the system chooses.
     const port = this.port ?? (this.kind === "blipmq" ? 0 : -1);
     const template = readFileSync(join(nats, "servers", this.kind, file), "utf8");
     writeFileSync(config, template.replace("@PORT@", port));

@@ -1,4 +1,4 @@
-"""Starts the broker that a test talks to: blipmq, or nats-server.
+"""Starts the broker of a test: blipmq, or nats-server.
 
 SERVER names which (default: blipmq); BLIPMQ and NATS_SERVER are the paths of their binaries. Their
 configurations are in ../servers, one for each kind of authentication. server.mjs and the server.rs
@@ -16,7 +16,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[2]
 PATIENCE = 30
-# What each prints once clients can connect, and where it says on which port.
+# The line that each prints once clients can connect, and the pattern of the port.
 READY = " is ready"
 PORT = re.compile(r"(?:NATS|client connections) on 127\.0\.0\.1:(\d+)")
 
@@ -40,7 +40,7 @@ class Server:
         ending = "toml" if self.kind == "blipmq" else "conf"
         template = HERE.parent / "servers" / self.kind / f"{self.auth}.{ending}"
         config = Path(self._folder.name) / template.name
-        # nats-server takes -1 for a port that the system gives.
+        # nats-server has -1 for a port that the system chooses.
         port = self.port or (0 if self.kind == "blipmq" else -1)
         config.write_text(template.read_text().replace("@PORT@", str(port)))
         self._lines, self._ready = [], threading.Event()
@@ -62,7 +62,7 @@ class Server:
         self.port = int(ports[-1])
 
     def _read(self, output):
-        """Keeps what the broker prints, and reads on, so that it never waits for us."""
+        """Keeps reading the output, so that the broker never blocks on a full pipe."""
         with output:
             for line in output:
                 self._lines.append(line.rstrip())
@@ -76,11 +76,11 @@ class Server:
         return f"nats://127.0.0.1:{self.port}"
 
     def stop(self):
-        """SIGTERM, and waits until it has ended."""
+        """Sends SIGTERM and waits for the end."""
         self._end(signal.SIGTERM)
 
     def kill(self):
-        """SIGKILL, and waits until it has ended."""
+        """Sends SIGKILL and waits for the end."""
         self._end(signal.SIGKILL)
 
     def _end(self, how):
@@ -89,7 +89,7 @@ class Server:
         self._reader.join(PATIENCE)
 
     def start_again(self):
-        """The same broker on the same port."""
+        """Starts the same broker again on the same port."""
         self._run()
 
     def __enter__(self):
@@ -101,5 +101,5 @@ class Server:
 
 
 def start(kind=None, auth="none", port=None):
-    """Starts one and waits until clients can connect. `auth`: none, token, users or nkey."""
+    """Starts a broker and waits until clients can connect. `auth`: none, token, users or nkey."""
     return Server(kind or os.environ.get("SERVER", "blipmq"), auth, port)

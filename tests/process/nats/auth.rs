@@ -1,25 +1,25 @@
 //! Credentials and permissions of NATS clients. Users are the same as for BLIP/1.
 
-use blipmq::client::{ClientOptions, Event};
+use blipmq_client::{ClientOptions, Event};
 use data_encoding::{BASE32_NOPAD, BASE64, BASE64URL_NOPAD};
 use ed25519_dalek::{Signer, SigningKey};
 use serde_json::json;
 
 use super::on_one_and_two_cores;
-use crate::support::nats::{Nats, Said};
+use crate::support::nats::{Nats, ServerLine};
 use crate::support::running::Broker;
 
 on_one_and_two_cores! {
-    a_token_lets_in_whoever_has_it_and_nobody_else,
-    a_password_lets_in_its_user_and_nobody_else,
-    an_nkey_lets_in_who_signs_the_nonce_of_its_connection,
-    users_reach_what_they_may_and_are_told_what_they_may_not,
-    a_wildcard_is_not_sent_what_is_denied_whoever_publishes_it,
+    only_clients_with_the_token_are_admitted,
+    only_clients_with_the_password_are_admitted,
+    a_client_that_signs_the_nonce_of_its_connection_is_admitted,
+    users_reach_their_topics_and_are_refused_others,
+    a_wildcard_subscription_is_not_sent_denied_topics_of_any_publisher,
 }
 
 const VIOLATION: &str = "Authorization Violation";
 
-/// CONNECT with these fields beside the usual ones.
+/// CONNECT with further fields.
 fn connect(mut fields: serde_json::Value) -> String {
     fields["verbose"] = json!(false);
     fields["pedantic"] = json!(false);
@@ -32,7 +32,7 @@ fn connect(mut fields: serde_json::Value) -> String {
 fn refused(broker: &Broker, fields: serde_json::Value) {
     let mut nats = Nats::silent(broker.nats.expect("NATS clients are served"));
     assert_eq!(nats.info["auth_required"], true);
-    nats.say(&format!("CONNECT {}\r\nPING\r\n", connect(fields)));
+    nats.send(&format!("CONNECT {}\r\nPING\r\n", connect(fields)));
     nats.expect_last_error(VIOLATION);
 }
 
@@ -42,19 +42,19 @@ fn let_in(broker: &Broker, fields: serde_json::Value) -> Nats {
     Nats::connect_as(addr, &connect(fields))
 }
 
-/// Anything but CONNECT is refused before it.
+/// Asserts that any command before CONNECT is refused.
 fn must_connect_first(broker: &Broker) {
     let addr = broker.nats.expect("NATS clients are served");
     for early in
         ["PING\r\n", "PUB a 1\r\nx\r\n", "SUB > 1\r\n", "+OK\r\n", "GET / HTTP/1.1\r\n\r\n"]
     {
         let mut nats = Nats::silent(addr);
-        nats.say(early);
+        nats.send(early);
         nats.expect_last_error(VIOLATION);
     }
 }
 
-fn a_token_lets_in_whoever_has_it_and_nobody_else(cores: &str) {
+fn only_clients_with_the_token_are_admitted(cores: &str) {
     let broker = Broker::start_with(cores, "[auth]\ntoken = \"t0ken\"\n");
     let mut nats = let_in(&broker, json!({"auth_token": "t0ken"}));
     assert_eq!(nats.info.get("nonce"), None, "nobody signs here");
@@ -73,8 +73,9 @@ fn a_token_lets_in_whoever_has_it_and_nobody_else(cores: &str) {
         refused(&broker, fields);
     }
     must_connect_first(&broker);
-    let blip = ClientOptions::new().token("t0ken").connect(&broker.server()).expect("it is right");
-    blip.topic("a").expect("it is allowed").publish(b"x").expect("it is allowed");
+    let blip =
+        ClientOptions::new().token("t0ken").connect(&broker.server()).expect("valid credentials");
+    blip.topic("a").expect("permitted").publish(b"x").expect("permitted");
     assert_eq!(nats.message().text(), "x");
     drop((nats, blip));
     broker.stop();
@@ -102,7 +103,7 @@ fn eu() -> serde_json::Value {
     json!({"user": "eu", "pass": "pw-eu"})
 }
 
-fn a_password_lets_in_its_user_and_nobody_else(cores: &str) {
+fn only_clients_with_the_password_are_admitted(cores: &str) {
     let broker = Broker::start_with(cores, USERS);
     drop((let_in(&broker, admin()), let_in(&broker, eu())));
     for fields in [
@@ -122,7 +123,7 @@ fn a_password_lets_in_its_user_and_nobody_else(cores: &str) {
     broker.stop();
 }
 
-/// The public nkey of a user, as NATS tools write it.
+/// The public nkey of a user, in the notation of NATS tools.
 fn public_nkey(key: &SigningKey) -> String {
     let mut bytes = vec![20 << 3];
     bytes.extend_from_slice(key.verifying_key().as_bytes());
@@ -135,26 +136,25 @@ fn public_nkey(key: &SigningKey) -> String {
     BASE32_NOPAD.encode(&bytes)
 }
 
-fn an_nkey_lets_in_who_signs_the_nonce_of_its_connection(cores: &str) {
+fn a_client_that_signs_the_nonce_of_its_connection_is_admitted(cores: &str) {
     let key = SigningKey::from_bytes(&[5; 32]);
     let stranger = SigningKey::from_bytes(&[6; 32]);
     let public = public_nkey(&key);
     let config = format!("[[auth.users]]\nnkey = \"{public}\"\nsubscribe = [\"mine\"]\n{USERS}");
     let broker = Broker::start_with(cores, &config);
     let addr = broker.nats.expect("NATS clients are served");
-    let nonce_of =
-        |nats: &Nats| nats.info["nonce"].as_str().expect("it is to be signed").to_owned();
+    let nonce_of = |nats: &Nats| nats.info["nonce"].as_str().expect("INFO has a nonce").to_owned();
     let sign = |key: &SigningKey, nonce: &str| key.sign(nonce.as_bytes()).to_bytes();
 
-    // Both ways to write a signature that clients have.
+    // Clients write signatures in either alphabet of base64.
     for encode in
         [|bytes: &[u8]| BASE64URL_NOPAD.encode(bytes), |bytes: &[u8]| BASE64.encode(bytes)]
     {
         let nats = Nats::silent(addr);
         let signature = encode(&sign(&key, &nonce_of(&nats)));
-        let mut nats = nats.introduced(&connect(json!({"nkey": public, "sig": signature})));
+        let mut nats = nats.logged_in(&connect(json!({"nkey": public, "sig": signature})));
         nats.subscribe("mine", "1");
-        nats.say("SUB yours 2\r\n");
+        nats.send("SUB yours 2\r\n");
         nats.expect_error("Permissions Violation for Subscription to \"yours\"");
         nats.publish("mine", b"x");
         assert_eq!(nats.message().text(), "x");
@@ -176,7 +176,7 @@ fn an_nkey_lets_in_who_signs_the_nonce_of_its_connection(cores: &str) {
     for fields in wrong {
         let mut nats = Nats::silent(addr);
         let fields = fields(&nonce_of(&nats));
-        nats.say(&format!("CONNECT {}\r\n", connect(fields)));
+        nats.send(&format!("CONNECT {}\r\n", connect(fields)));
         nats.expect_last_error(VIOLATION);
     }
     // Others still have their passwords.
@@ -184,12 +184,12 @@ fn an_nkey_lets_in_who_signs_the_nonce_of_its_connection(cores: &str) {
     broker.stop();
 }
 
-fn users_reach_what_they_may_and_are_told_what_they_may_not(cores: &str) {
+fn users_reach_their_topics_and_are_refused_others(cores: &str) {
     let broker = Broker::start_with(cores, USERS);
     let mut admin = let_in(&broker, admin());
     admin.subscribe(">", "all");
     let mut eu = let_in(&broker, eu());
-    for (line, told) in [
+    for (line, violation) in [
         ("PUB us.a 1\r\nx\r\n", "Publish to \"us.a\""),
         ("PUB eu.secret 1\r\nx\r\n", "Publish to \"eu.secret\""),
         ("PUB news.a 1\r\nx\r\n", "Publish to \"news.a\""),
@@ -200,33 +200,33 @@ fn users_reach_what_they_may_and_are_told_what_they_may_not(cores: &str) {
         ("SUB news.x.draft 1\r\n", "Subscription to \"news.x.draft\""),
         ("SUB us.a team 1\r\n", "Subscription to \"us.a\" using queue \"team\""),
     ] {
-        eu.say(line);
-        eu.expect_error(&format!("Permissions Violation for {told}"));
+        eu.send(line);
+        eu.expect_error(&format!("Permissions Violation for {violation}"));
     }
     eu.subscribe("eu.*", "1");
     eu.publish("eu.a", b"allowed");
     assert_eq!(eu.message().text(), "allowed");
     assert_eq!(admin.message().text(), "allowed");
     admin.ping();
-    // A request needs leave for its inbox alone.
+    // The requester needs permission for its inbox only.
     eu.subscribe("_INBOX.eu.*", "2");
     eu.publish_with("eu.ask", "_INBOX.eu.1", b"", b"?");
     assert_eq!(eu.message().text(), "?");
     let request = admin.message();
-    admin.publish(request.reply.as_deref().expect("it asks"), b"answer");
+    admin.publish(request.reply.as_deref().expect("a request"), b"answer");
     assert_eq!(eu.message().text(), "answer");
-    // Who proves to be somebody else may do what that one may.
-    eu.say(&format!("CONNECT {}\r\n", connect(json!({"user": "admin", "pass": "pw-admin"}))));
+    // A client that logs in as another user has the permissions of that user.
+    eu.send(&format!("CONNECT {}\r\n", connect(json!({"user": "admin", "pass": "pw-admin"}))));
     eu.subscribe("us.*", "3");
-    eu.say(&format!("CONNECT {}\r\n", connect(json!({"user": "admin", "pass": "wrong"}))));
+    eu.send(&format!("CONNECT {}\r\n", connect(json!({"user": "admin", "pass": "wrong"}))));
     eu.expect_last_error(VIOLATION);
     drop((eu, admin));
     broker.stop();
 }
 
-/// Goal: neither a plain subscription nor a member of a group is sent what is denied, and nobody is
-/// told; in a group a member that may have it gets it.
-fn a_wildcard_is_not_sent_what_is_denied_whoever_publishes_it(cores: &str) {
+/// Goal: neither a plain subscription nor a member of a group is sent a denied topic, and no gap is
+/// reported; in a group a member with the permission gets the message.
+fn a_wildcard_subscription_is_not_sent_denied_topics_of_any_publisher(cores: &str) {
     const SUBJECTS: [&str; 5] =
         ["news.open", "news.secret", "news.eu.draft", "news.eu", "news.eu.draft.2"];
     let broker = Broker::start_with(cores, USERS);
@@ -239,11 +239,11 @@ fn a_wildcard_is_not_sent_what_is_denied_whoever_publishes_it(cores: &str) {
     let mut nats = let_in(&broker, admin());
     nats.subscribe("news.>", "1");
     let options = ClientOptions::new().user("admin", "pw-admin");
-    let blip = options.connect(&broker.server()).expect("it is right");
+    let blip = options.connect(&broker.server()).expect("valid credentials");
     for subject in SUBJECTS {
         nats.publish(subject, b"by nats");
         assert_eq!(nats.message().subject, subject);
-        blip.topic(subject).expect("it is allowed").publish(b"by blip").expect("it is allowed");
+        blip.topic(subject).expect("permitted").publish(b"by blip").expect("permitted");
         assert_eq!(nats.message().subject, subject);
     }
     let subjects = |nats: &mut Nats| -> Vec<String> {
@@ -263,8 +263,8 @@ fn a_wildcard_is_not_sent_what_is_denied_whoever_publishes_it(cores: &str) {
 
     // The same holds the other way round.
     let options = ClientOptions::new().user("eu", "pw-eu");
-    let blip_eu = options.connect(&broker.server()).expect("it is right");
-    blip_eu.subscribe("news.>", Default::default()).expect("it is allowed");
+    let blip_eu = options.connect(&broker.server()).expect("valid credentials");
+    blip_eu.subscribe("news.>", Default::default()).expect("permitted");
     nats.publish("news.secret", b"not for all");
     nats.publish("news.open", b"for all");
     match blip_eu.recv().expect("one comes") {
@@ -274,9 +274,9 @@ fn a_wildcard_is_not_sent_what_is_denied_whoever_publishes_it(cores: &str) {
         }
         other => panic!("a message was due, got {other:?}"),
     }
-    eu.say("PING\r\n");
-    assert!(matches!(eu.expect(), Said::Message(_)));
-    assert_eq!(eu.expect(), Said::Pong);
+    eu.send("PING\r\n");
+    assert!(matches!(eu.expect(), ServerLine::Message(_)));
+    assert_eq!(eu.expect(), ServerLine::Pong);
     drop((eu, eu_member, admin_member, nats, blip, blip_eu));
     broker.stop();
 }

@@ -12,13 +12,13 @@ use crate::support::wire::{Frame, Wire, encode_messages};
 
 on_one_and_two_cores! {
     a_batch_of_blip_reaches_nats_subscribers_message_by_message,
-    headers_of_blip_that_nats_cannot_say_break_no_line,
-    what_nats_clients_publish_reaches_blip_subscribers_with_headers_and_reply,
-    header_blocks_of_nats_come_out_as_they_went_in,
+    headers_of_blip_that_nats_cannot_represent_break_no_line,
+    messages_of_nats_clients_reach_blip_subscribers_with_headers_and_reply,
+    header_blocks_of_nats_are_delivered_unchanged,
     payloads_up_to_the_limit_cross_in_both_directions,
 }
 
-/// Name and value.
+/// A header: name and value.
 type Field<'a> = (&'a [u8], &'a [u8]);
 pub(super) type Fields = Vec<(Vec<u8>, Vec<u8>)>;
 
@@ -64,7 +64,7 @@ pub(super) fn records(frame: &Frame) -> Vec<(Fields, Vec<u8>)> {
     }
 }
 
-/// Reads so many messages, whatever topics they are of.
+/// Reads this many messages, of any topics.
 pub(super) fn take(wire: &mut Wire, count: usize) -> Vec<(Fields, Vec<u8>)> {
     let mut found = Vec::new();
     while found.len() < count {
@@ -141,7 +141,7 @@ fn a_batch_of_blip_reaches_nats_subscribers_message_by_message(cores: &str) {
     broker.stop();
 }
 
-fn headers_of_blip_that_nats_cannot_say_break_no_line(cores: &str) {
+fn headers_of_blip_that_nats_cannot_represent_break_no_line(cores: &str) {
     let broker = Broker::start(cores);
     let mut nats = Nats::connect(broker.nats.expect("NATS clients are served"));
     nats.subscribe("odd", "1");
@@ -169,7 +169,7 @@ fn headers_of_blip_that_nats_cannot_say_break_no_line(cores: &str) {
     broker.stop();
 }
 
-fn what_nats_clients_publish_reaches_blip_subscribers_with_headers_and_reply(cores: &str) {
+fn messages_of_nats_clients_reach_blip_subscribers_with_headers_and_reply(cores: &str) {
     let broker = Broker::start(cores);
     let mut blip = Wire::connect(broker.addr);
     blip.subscribe(1, "up.>");
@@ -214,7 +214,7 @@ const ODD: [&[u8]; 8] = [
     b"\x00\xff\r\n",
 ];
 
-fn header_blocks_of_nats_come_out_as_they_went_in(cores: &str) {
+fn header_blocks_of_nats_are_delivered_unchanged(cores: &str) {
     let broker = Broker::start(cores);
     let nats = broker.nats.expect("NATS clients are served");
     let mut subscriber = Nats::connect(nats);

@@ -1,19 +1,19 @@
-//! `[nats]` in the configuration: what is wrong is told before anything runs.
+//! `[nats]` in the configuration: errors are reported before anything runs.
 
 use crate::support::running::{TempFile, blipmq};
 
-/// What `check-config` says of a text, and whether it is content.
+/// The output of `check-config`, and whether it accepts the text.
 fn checked(text: &str) -> (bool, String) {
     let file = TempFile::new("nats.toml", text.as_bytes());
-    let output = blipmq(&["check-config", file.path()]).output().expect("it starts");
+    let output = blipmq(&["check-config", file.path()]).output().expect("the process starts");
     let words = if output.status.success() { output.stdout } else { output.stderr };
-    let words = String::from_utf8(words).expect("its words are UTF-8");
+    let words = String::from_utf8(words).expect("UTF-8 output");
     (output.status.success(), words.replace(file.path(), "FILE"))
 }
 
 #[test]
-fn keys_and_values_that_are_wrong_are_told_all_at_once() {
-    let (is_valid, told) = checked(
+fn wrong_keys_and_values_are_reported_all_at_once() {
+    let (is_valid, output) = checked(
         "[nats]\nenabled = \"yes\"\nbind_addr = \"nowhere\"\nsubscriber_capacity = 0\n\
          ping_intervall_ms = 5\nping_interval_ms = 0\npings_max = 1_001\n",
     );
@@ -27,24 +27,24 @@ fn keys_and_values_that_are_wrong_are_told_all_at_once() {
         "FILE:7: [nats] pings_max = 1_001 is out of range, must be ",
     ];
     for line in expected {
-        assert!(told.contains(line), "{line:?} is not in: {told}");
+        assert!(output.contains(line), "{line:?} is not in: {output}");
     }
-    assert_eq!(told.lines().count(), expected.len(), "{told}");
+    assert_eq!(output.lines().count(), expected.len(), "{output}");
 }
 
 #[test]
 fn one_address_for_both_protocols_is_a_conflict() {
-    let (is_valid, told) = checked(
+    let (is_valid, output) = checked(
         "[server]\nbind_addr = \"127.0.0.1:4222\"\n[nats]\nbind_addr = \"127.0.0.1:4222\"\n",
     );
-    assert!(!is_valid, "{told}");
+    assert!(!is_valid, "{output}");
     let off = "[server]\nbind_addr = \"127.0.0.1:4222\"\n[nats]\nenabled = false\n";
-    let (is_valid, told) = checked(off);
-    assert!(is_valid, "without NATS its port is free: {told}");
+    let (is_valid, output) = checked(off);
+    assert!(is_valid, "without NATS its port is free: {output}");
 }
 
 #[test]
-fn what_is_configured_is_printed() {
+fn configured_values_are_printed() {
     let (is_valid, printed) = checked(
         "[nats]\nbind_addr = \"127.0.0.1:4333\"\nsubscriber_capacity = 9\n\
          ping_interval_ms = 1_000\npings_max = 5\n",

@@ -1,4 +1,4 @@
-//! Stops, restarts, and clients that speak another language.
+//! Stops, restarts, and clients of other protocols.
 
 use std::net::{SocketAddr, TcpStream};
 use std::sync::mpsc;
@@ -8,17 +8,17 @@ use blipmq::protocol::encode;
 
 use super::on_one_and_two_cores;
 use crate::hostile::Witness;
-use crate::support::nats::{CONNECT, Nats, Said, put};
+use crate::support::nats::{CONNECT, Nats, ServerLine, put};
 use crate::support::running::{Broker, blipmq};
 use crate::support::wire::{HELLO, PATIENCE, Wire};
 
 on_one_and_two_cores! {
-    sigterm_delivers_what_was_confirmed_and_tells_clients_to_go,
-    sigterm_delivers_what_waits_for_one_that_reads_late,
-    a_broker_that_was_killed_is_there_again_at_the_same_port,
-    what_is_not_nats_gets_one_clear_word,
-    a_nats_client_at_the_port_of_blip_is_told_so_in_blip,
-    clients_that_vanish_leave_nothing_behind,
+    sigterm_delivers_confirmed_messages_and_notifies_clients,
+    sigterm_delivers_queued_messages_to_a_subscriber_that_reads_late,
+    a_killed_broker_can_start_again_at_the_same_port,
+    bytes_that_are_not_nats_get_one_clear_error,
+    a_nats_client_at_the_port_of_blip_gets_a_blip_error,
+    clients_that_vanish_leave_no_state_behind,
 }
 
 fn nats_of(broker: &Broker) -> SocketAddr {
@@ -26,8 +26,8 @@ fn nats_of(broker: &Broker) -> SocketAddr {
 }
 
 #[track_caller]
-fn assert_tells_to_go(said: Said) {
-    let Said::Info(info) = said else { panic!("INFO was due, got {said:?}") };
+fn assert_lame_duck(said: ServerLine) {
+    let ServerLine::Info(info) = said else { panic!("INFO was due, got {said:?}") };
     assert_eq!(info["ldm"], true, "{info}");
 }
 
@@ -48,8 +48,8 @@ fn publish_until_cut_off(mut nats: Nats, confirmed: &mpsc::Sender<u64>) -> u64 {
         }
         loop {
             match nats.try_next() {
-                Ok(Some(Said::Pong)) => break,
-                Ok(Some(said)) => assert_tells_to_go(said),
+                Ok(Some(ServerLine::Pong)) => break,
+                Ok(Some(said)) => assert_lame_duck(said),
                 Ok(None) | Err(_) => return messages,
             }
         }
@@ -60,24 +60,24 @@ fn publish_until_cut_off(mut nats: Nats, confirmed: &mpsc::Sender<u64>) -> u64 {
 
 /// Reads to the end; returns how many messages came, all in order.
 fn read_to_the_end(mut nats: Nats) -> u64 {
-    let (mut next, mut told) = (0u64, 0);
+    let (mut next, mut lame_ducks) = (0u64, 0);
     while let Some(said) = nats.next() {
         match said {
-            Said::Message(message) => {
+            ServerLine::Message(message) => {
                 assert_eq!(message.payload[..8], next.to_le_bytes(), "none is missing");
                 next += 1;
             }
             said => {
-                assert_tells_to_go(said);
-                told += 1;
+                assert_lame_duck(said);
+                lame_ducks += 1;
             }
         }
     }
-    assert_eq!(told, 1, "it is told to go, once");
+    assert_eq!(lame_ducks, 1, "exactly one INFO with ldm");
     next
 }
 
-fn sigterm_delivers_what_was_confirmed_and_tells_clients_to_go(cores: &str) {
+fn sigterm_delivers_confirmed_messages_and_notifies_clients(cores: &str) {
     let broker = Broker::start(cores);
     let addr = nats_of(&broker);
     let mut subscriber = Nats::connect(addr);
@@ -89,14 +89,14 @@ fn sigterm_delivers_what_was_confirmed_and_tells_clients_to_go(cores: &str) {
     thread::scope(|scope| {
         let reader = scope.spawn(move || read_to_the_end(subscriber));
         let writer = scope.spawn(move || publish_until_cut_off(publisher, &sender));
-        while confirmations.recv_timeout(PATIENCE).expect("it goes on") < 1_000 {}
+        while confirmations.recv_timeout(PATIENCE).expect("the publisher continues") < 1_000 {}
         broker.signal("TERM");
-        let confirmed = writer.join().expect("the publisher is content");
-        let delivered = reader.join().expect("the subscriber is content");
+        let confirmed = writer.join().expect("the publisher succeeds");
+        let delivered = reader.join().expect("the subscriber succeeds");
         assert!(delivered >= confirmed, "{confirmed} were confirmed, {delivered} delivered");
     });
     for nats in [&mut idle, &mut unborn] {
-        assert_tells_to_go(nats.expect());
+        assert_lame_duck(nats.expect());
         assert_eq!(nats.next(), None);
     }
     drop((idle, unborn));
@@ -105,12 +105,12 @@ fn sigterm_delivers_what_was_confirmed_and_tells_clients_to_go(cores: &str) {
     assert!(stderr.contains("everything accepted was delivered"), "{stderr}");
 }
 
-/// Method: far more than sockets hold waits when the signal comes; only then it is read.
-fn sigterm_delivers_what_waits_for_one_that_reads_late(cores: &str) {
+/// Method: many more messages than sockets hold are queued when the signal comes; only then they are read.
+fn sigterm_delivers_queued_messages_to_a_subscriber_that_reads_late(cores: &str) {
     const MESSAGES: u64 = 800;
     let broker = Broker::start_with(cores, "[server]\ndrain_timeout_ms = 600_000\n");
     let addr = nats_of(&broker);
-    let mut late = Nats::narrow(addr).introduced(CONNECT);
+    let mut late = Nats::narrow(addr).logged_in(CONNECT);
     late.subscribe("late", "1");
     let mut publisher = Nats::connect(addr);
     for number in 0..MESSAGES {
@@ -120,7 +120,7 @@ fn sigterm_delivers_what_waits_for_one_that_reads_late(cores: &str) {
     }
     publisher.ping();
     broker.signal("TERM");
-    assert_tells_to_go(publisher.expect());
+    assert_lame_duck(publisher.expect());
     assert_eq!(read_to_the_end(late), MESSAGES);
     assert_eq!(publisher.next(), None);
     drop(publisher);
@@ -129,7 +129,7 @@ fn sigterm_delivers_what_waits_for_one_that_reads_late(cores: &str) {
     assert!(stderr.contains("everything accepted was delivered"), "{stderr}");
 }
 
-fn a_broker_that_was_killed_is_there_again_at_the_same_port(cores: &str) {
+fn a_killed_broker_can_start_again_at_the_same_port(cores: &str) {
     let broker = Broker::start(cores);
     let (addr, blip, nats) = (nats_of(&broker), broker.addr, nats_of(&broker).to_string());
     let mut subscriber = Nats::connect(addr);
@@ -154,7 +154,7 @@ fn a_broker_that_was_killed_is_there_again_at_the_same_port(cores: &str) {
     broker.stop();
 }
 
-fn what_is_not_nats_gets_one_clear_word(cores: &str) {
+fn bytes_that_are_not_nats_get_one_clear_error(cores: &str) {
     let mut hello = Vec::new();
     encode::hello(&mut hello, &HELLO);
     let noise: Vec<u8> = (0..=255).cycle().skip(90).take(4_096).collect();
@@ -171,15 +171,15 @@ fn what_is_not_nats_gets_one_clear_word(cores: &str) {
     let closed = Broker::start_with(cores, "[auth]\ntoken = \"t0ken\"\n");
     let mut witness = Witness::new(&open);
     for stranger in strangers {
-        for (broker, told) in
+        for (broker, error) in
             [(&open, "Unknown Protocol Operation"), (&closed, "Authorization Violation")]
         {
-            // As those do that speak first.
-            let stream = TcpStream::connect(nats_of(broker)).expect("it listens");
+            // Like clients of protocols in which the client speaks first.
+            let stream = TcpStream::connect(nats_of(broker)).expect("the broker listens");
             let mut nats = Nats::bare(stream);
             nats.write(stranger);
-            assert!(matches!(nats.expect(), Said::Info(_)));
-            nats.expect_last_error(told);
+            assert!(matches!(nats.expect(), ServerLine::Info(_)));
+            nats.expect_last_error(error);
         }
         witness.works();
     }
@@ -189,9 +189,9 @@ fn what_is_not_nats_gets_one_clear_word(cores: &str) {
     closed.stop();
 }
 
-/// A client of NATS waits for INFO, which does not come: at `server.auth_timeout_ms` it gets the
-/// ERROR frame 4010. One that speaks first gets 4001 at once. Either is no INFO, and the end.
-fn a_nats_client_at_the_port_of_blip_is_told_so_in_blip(cores: &str) {
+/// A NATS client waits for INFO, which does not come: at `server.auth_timeout_ms` the client gets the
+/// ERROR frame 4010. A client that speaks first gets 4001 at once. Both connections are closed.
+fn a_nats_client_at_the_port_of_blip_gets_a_blip_error(cores: &str) {
     let broker = Broker::start_with(cores, "[server]\nauth_timeout_ms = 500\n");
     let mut speaks_first = Wire::silent(broker.addr);
     speaks_first.write(format!("CONNECT {CONNECT}\r\nPING\r\n").as_bytes());
@@ -202,7 +202,7 @@ fn a_nats_client_at_the_port_of_blip_is_told_so_in_blip(cores: &str) {
 }
 
 /// Method: resets in the middle of a command, of a payload, of what is being delivered.
-fn clients_that_vanish_leave_nothing_behind(cores: &str) {
+fn clients_that_vanish_leave_no_state_behind(cores: &str) {
     let broker = Broker::start(cores);
     let addr = nats_of(&broker);
     let mut witness = Nats::connect(addr);
@@ -213,7 +213,7 @@ fn clients_that_vanish_leave_nothing_behind(cores: &str) {
         let mut nats = Nats::connect(addr);
         nats.subscribe("stay", "1");
         nats.join("stay", "q", "2");
-        nats.say(part);
+        nats.send(part);
         witness.publish("stay", &[b'x'; 10_000]);
         let socket = socket2::SockRef::from(&nats.stream);
         socket.set_linger(Some(std::time::Duration::ZERO)).expect("a socket option");

@@ -1,18 +1,18 @@
-//! Limits, and what is wrong: each with the words of nats-server, and whether the connection goes on.
+//! Limits and offences: each with the words of nats-server, and whether the connection stays open.
 
 use super::on_one_and_two_cores;
 use crate::support::nats::{CONNECT, Nats, put};
 use crate::support::running::Broker;
 
 on_one_and_two_cores! {
-    the_connection_that_is_too_many_gets_info_and_a_word,
-    the_subscription_that_is_too_many_is_refused_and_the_connection_goes_on,
-    what_ends_a_connection_is_told_in_the_words_of_nats_server,
-    what_concerns_one_command_is_told_and_the_connection_goes_on,
-    what_was_published_before_an_offence_is_delivered,
+    a_connection_over_the_limit_gets_info_and_an_error,
+    a_subscription_over_the_limit_is_refused_and_the_connection_continues,
+    errors_that_end_a_connection_have_the_words_of_nats_server,
+    errors_of_one_command_are_reported_and_the_connection_continues,
+    messages_published_before_an_offence_are_delivered,
 }
 
-fn the_connection_that_is_too_many_gets_info_and_a_word(cores: &str) {
+fn a_connection_over_the_limit_gets_info_and_an_error(cores: &str) {
     let broker = Broker::start_with(cores, "[server]\nmax_connections = 3\n");
     let addr = broker.nats.expect("NATS clients are served");
     let mut places: Vec<Nats> = (0..3).map(|_| Nats::connect(addr)).collect();
@@ -21,7 +21,7 @@ fn the_connection_that_is_too_many_gets_info_and_a_word(cores: &str) {
         assert_eq!(refused.info["max_payload"], 1 << 20);
         refused.expect_last_error("maximum connections exceeded");
     }
-    // The place of one that leaves is used again.
+    // The place of a connection that ends is used again.
     places.pop();
     broker.wait_for_metric("blipmq_nats_connections", "", |open| open == 2);
     places.push(Nats::connect(addr));
@@ -31,14 +31,14 @@ fn the_connection_that_is_too_many_gets_info_and_a_word(cores: &str) {
     broker.stop();
 }
 
-fn the_subscription_that_is_too_many_is_refused_and_the_connection_goes_on(cores: &str) {
+fn a_subscription_over_the_limit_is_refused_and_the_connection_continues(cores: &str) {
     let config = "[limits]\nmax_subscriptions_per_connection = 2\n";
     let broker = Broker::start_with(cores, config);
     let mut nats = Nats::connect(broker.nats.expect("NATS clients are served"));
     nats.subscribe("a", "1");
     nats.join("b", "queue", "2");
     for refused in ["SUB c 3\r\n", "SUB d queue 4\r\n"] {
-        nats.say(refused);
+        nats.send(refused);
         nats.expect_error("maximum subscriptions exceeded");
     }
     for subject in ["a", "b", "c", "d"] {
@@ -47,7 +47,7 @@ fn the_subscription_that_is_too_many_is_refused_and_the_connection_goes_on(cores
     let mut found: Vec<String> = nats.messages().into_iter().map(|one| one.subject).collect();
     found.sort();
     assert_eq!(found, ["a", "b"]);
-    nats.say("UNSUB 1\r\n");
+    nats.send("UNSUB 1\r\n");
     nats.subscribe("c", "3");
     nats.publish("c", b"x");
     assert_eq!(nats.messages().len(), 1);
@@ -55,7 +55,7 @@ fn the_subscription_that_is_too_many_is_refused_and_the_connection_goes_on(cores
     broker.stop();
 }
 
-fn what_ends_a_connection_is_told_in_the_words_of_nats_server(cores: &str) {
+fn errors_that_end_a_connection_have_the_words_of_nats_server(cores: &str) {
     let broker = Broker::start_with(cores, "[server]\nmax_message_size_bytes = 131072\n");
     let addr = broker.nats.expect("NATS clients are served");
     let mut witness = Nats::connect(addr);
@@ -80,25 +80,25 @@ fn what_ends_a_connection_is_told_in_the_words_of_nats_server(cores: &str) {
         ),
         (r#"CONNECT {"account":"a"}"#.to_owned() + "\r\n", "Authorization Violation"),
     ];
-    let told = offences.len() as u64;
+    let errors = offences.len() as u64;
     for (offence, text) in offences {
         let mut nats = Nats::connect(addr);
-        nats.say(&offence);
+        nats.send(&offence);
         nats.expect_last_error(text);
         witness.ping();
     }
-    // These close without a word, as there.
+    // These close silently, as in nats-server.
     for offence in ["PUB a\r\n", "SUB a\r\n", "PUB a x\r\n", "CONNECT {\r\n", "-ERR 'no'\r\n"] {
         let mut nats = Nats::connect(addr);
-        nats.say(offence);
+        nats.send(offence);
         assert_eq!(nats.next(), None, "{offence}");
         witness.ping();
     }
     let mut without = Nats::connect_as(addr, r#"{"verbose":false}"#);
-    without.say("HPUB a 12 12\r\nNATS/1.0\r\n\r\n\r\n");
+    without.send("HPUB a 12 12\r\nNATS/1.0\r\n\r\n\r\n");
     assert_eq!(without.next(), None, "headers it never said it knows");
-    assert!(broker.metric("blipmq_errors_sent_total", "") >= told);
-    // At the limits everything is in order.
+    assert!(broker.metric("blipmq_errors_sent_total", "") >= errors);
+    // Exactly at the limits there is no error.
     witness.subscribe(&"s".repeat(4_000), "1");
     witness.publish("a", &[0; 131_072]);
     witness.ping();
@@ -106,13 +106,13 @@ fn what_ends_a_connection_is_told_in_the_words_of_nats_server(cores: &str) {
     broker.stop();
 }
 
-fn what_concerns_one_command_is_told_and_the_connection_goes_on(cores: &str) {
+fn errors_of_one_command_are_reported_and_the_connection_continues(cores: &str) {
     let broker = Broker::start(cores);
     let addr = broker.nats.expect("NATS clients are served");
     let pedantic = CONNECT.replace(r#""pedantic":false"#, r#""pedantic":true"#);
     let mut nats = Nats::connect_as(addr, &pedantic);
     for subject in ["a..b", ".a", "a.", "a.>.b"] {
-        nats.say(&format!("SUB {subject} 1\r\n"));
+        nats.send(&format!("SUB {subject} 1\r\n"));
         nats.expect_error("Invalid Subject");
     }
     for subject in ["a.*", ">", "a..b"] {
@@ -128,8 +128,8 @@ fn what_concerns_one_command_is_told_and_the_connection_goes_on(cores: &str) {
     broker.stop();
 }
 
-/// Method: everything in one write, the offence last; its own subscription gets all, then the word.
-fn what_was_published_before_an_offence_is_delivered(cores: &str) {
+/// Method: everything in one write, the offence last; the own subscription gets all, then the error.
+fn messages_published_before_an_offence_are_delivered(cores: &str) {
     let broker = Broker::start(cores);
     let addr = broker.nats.expect("NATS clients are served");
     let mut other = Nats::connect(addr);

@@ -1,4 +1,4 @@
-//! Many connections, many subjects, no memory left.
+//! Many connections, many subjects, an exhausted memory budget.
 
 use std::collections::HashMap;
 use std::time::Instant;
@@ -6,32 +6,33 @@ use std::time::Instant;
 use blipmq::protocol::decode::ServerFrame;
 
 use super::on_one_and_two_cores;
-use crate::support::nats::{CONNECT, Message, Nats, Said, put};
+use crate::support::nats::{CONNECT, Message, Nats, ServerLine, put};
 use crate::support::running::{Broker, cores};
 use crate::support::wire::{PATIENCE, Wire, wanting};
 
 on_one_and_two_cores! {
-    subjects_of_answers_leave_nothing_behind,
+    reply_subjects_leave_no_state_behind,
     subjects_beyond_the_limit_of_topics_reach_their_subscribers,
-    without_memory_publishes_are_dropped_and_counted_and_the_connection_goes_on,
+    publishes_over_the_memory_budget_are_dropped_and_counted_and_the_connection_continues,
 }
 
-/// Files this process may have open.
+/// The limit on open files of this process.
 fn files_max() -> usize {
     let limits = std::fs::read_to_string("/proc/self/limits").expect("/proc is mounted");
     let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"));
-    let soft = line.and_then(|line| line.split_whitespace().next()).expect("every Linux tells it");
+    let soft =
+        line.and_then(|line| line.split_whitespace().next()).expect("every Linux has this line");
     soft.parse().unwrap_or(usize::MAX)
 }
 
 /// Goal: an idle client with a subscription costs little.
-/// Method: 5,000 of them if this process may open as many files; 200 come before memory is measured.
+/// Method: 5,000 clients if this process may open as many files; memory is measured after the first 200.
 #[test]
-fn idle_connections_cost_little_memory_each() {
+fn every_idle_connection_costs_little_memory() {
     const FIRST: usize = 200;
     let broker = Broker::start(&cores(1).expect("there is a core"));
     let addr = broker.nats.expect("NATS clients are served");
-    // Other tests open some as well.
+    // Other tests open files as well.
     let count = 5_000.min(files_max().saturating_sub(2_000) / 2).max(300);
     let mut clients: Vec<Nats> = Vec::with_capacity(count);
     let add = |clients: &mut Vec<Nats>, count: usize| {
@@ -39,12 +40,12 @@ fn idle_connections_cost_little_memory_each() {
         while clients.len() < count {
             let number = clients.len();
             let mut nats = Nats::silent(addr);
-            nats.say(&format!("CONNECT {CONNECT}\r\nSUB idle.{number} 1\r\nPING\r\n"));
+            nats.send(&format!("CONNECT {CONNECT}\r\nSUB idle.{number} 1\r\nPING\r\n"));
             nats.free_buffer();
             clients.push(nats);
         }
         for nats in &mut clients[from..] {
-            assert_eq!(nats.expect(), Said::Pong);
+            assert_eq!(nats.expect(), ServerLine::Pong);
             nats.free_buffer();
         }
     };
@@ -56,7 +57,7 @@ fn idle_connections_cost_little_memory_each() {
     eprintln!("{count} idle NATS connections: {each} bytes each");
     assert!(each < 16 * 1_024, "{each} bytes for each idle connection");
     assert_eq!(broker.metric("blipmq_nats_connections", ""), count as u64);
-    // All are served, and only the one meant gets a message.
+    // All are served, and only the addressed client gets a message.
     let last = count - 1;
     let (first, rest) = clients.split_at_mut(1);
     first[0].publish(&format!("idle.{last}"), b"wake up");
@@ -66,8 +67,8 @@ fn idle_connections_cost_little_memory_each() {
     broker.stop();
 }
 
-/// Goal: 100,000 inboxes make no topics, and memory stays as it was after the first of them.
-fn subjects_of_answers_leave_nothing_behind(cores: &str) {
+/// Goal: 100,000 inboxes create no topics, and memory does not grow after the first of them.
+fn reply_subjects_leave_no_state_behind(cores: &str) {
     const STEP: usize = 1_000;
     const STEPS: usize = 100;
     let broker = Broker::start(cores);
@@ -104,7 +105,7 @@ fn subjects_of_answers_leave_nothing_behind(cores: &str) {
     broker.stop();
 }
 
-/// Topic and text of so many messages, in the order they come.
+/// Topic and text of this many messages, in the order of their arrival.
 fn frame_texts(wire: &mut Wire, count: usize) -> Vec<(String, String)> {
     let mut names = HashMap::new();
     let mut found = Vec::new();
@@ -123,7 +124,7 @@ fn frame_texts(wire: &mut Wire, count: usize) -> Vec<(String, String)> {
     found
 }
 
-/// Goal: who subscribed gets them, of either protocol, in order; only keeping has its limit.
+/// Goal: subscribers of both protocols receive the messages in order; only retention has a limit.
 fn subjects_beyond_the_limit_of_topics_reach_their_subscribers(cores: &str) {
     const SUBJECTS: usize = 200;
     let broker = Broker::start_with(cores, "[limits]\nmax_topics = 10\n");
@@ -164,7 +165,7 @@ fn subjects_beyond_the_limit_of_topics_reach_their_subscribers(cores: &str) {
     assert_eq!(sorted(frame_texts(&mut blip, 2 * SUBJECTS)), expected);
     assert_eq!(broker.metric("blipmq_topics", ""), 10);
     assert_eq!(broker.metric("blipmq_dropped_messages_total", ""), 0);
-    // A request to one of them is answered as any other.
+    // A request to such a subject is answered like any other.
     nats.subscribe("_INBOX.y", "2");
     nats.publish_with("beyond.nobody", "_INBOX.y", b"", b"?");
     assert!(nats.message().headers.starts_with(b"NATS/1.0 503"));
@@ -172,13 +173,15 @@ fn subjects_beyond_the_limit_of_topics_reach_their_subscribers(cores: &str) {
     broker.stop();
 }
 
-/// Goal: what is not refused is delivered to who reads; the publisher notices nothing; when the one
-/// that held the memory is gone, everything is as before.
-fn without_memory_publishes_are_dropped_and_counted_and_the_connection_goes_on(cores: &str) {
+/// Goal: accepted messages are delivered to a subscriber that reads; the publisher is not disturbed; when
+/// the subscriber that held the memory is gone, publishes are accepted again.
+fn publishes_over_the_memory_budget_are_dropped_and_counted_and_the_connection_continues(
+    cores: &str,
+) {
     const STEP: u64 = 20;
     let broker = Broker::start_with(cores, "[limits]\nmemory_max = 1_048_576\n");
     let addr = broker.nats.expect("NATS clients are served");
-    let mut stalled = Nats::narrow(addr).introduced(CONNECT);
+    let mut stalled = Nats::narrow(addr).logged_in(CONNECT);
     stalled.subscribe("flood", "1");
     let mut reads = Nats::connect(addr);
     reads.subscribe("flood", "1");
@@ -204,21 +207,21 @@ fn without_memory_publishes_are_dropped_and_counted_and_the_connection_goes_on(c
     let (published, delivered) = step(&mut publisher, &mut reads);
     assert_eq!(delivered + refused(), published, "each is delivered or counted");
     assert!(broker.metric("blipmq_errors_sent_total", "") == 0);
-    // It can do everything else meanwhile.
+    // Meanwhile the connection can do everything else.
     publisher.subscribe("other", "1");
-    publisher.say("UNSUB 1\r\n");
+    publisher.send("UNSUB 1\r\n");
     publisher.ping();
     drop(stalled);
     broker.wait_for_metric("blipmq_nats_connections", "", |open| open == 2);
-    // Another core gives its part back when it is asked to.
-    let begun = Instant::now();
+    // Another core releases its part of the budget on request.
+    let start_time = Instant::now();
     loop {
         let before = refused();
         let (published, delivered) = step(&mut publisher, &mut reads);
         if refused() == before {
             break assert_eq!(delivered + before, published);
         }
-        assert!(begun.elapsed() < PATIENCE, "there is no room again: {before} of {published}");
+        assert!(start_time.elapsed() < PATIENCE, "there is no room again: {before} of {published}");
     }
     drop((reads, publisher));
     broker.stop();

@@ -1,4 +1,4 @@
-//! Queues of NATS subscriptions: groups, subjects that are not kept, short queues, expiry.
+//! Queues of NATS subscriptions: groups, ephemeral subjects, short queues, expiry.
 
 use super::on_one_and_two_cores;
 use super::slow::{DROPPED, LAST, STEP, payload, sequence_of, start};
@@ -6,22 +6,22 @@ use crate::support::nats::{CONNECT, Message, Nats, put};
 use crate::support::running::Broker;
 
 on_one_and_two_cores! {
-    a_member_that_does_not_read_leaves_the_rest_to_the_others_of_its_group,
-    missed_subjects_that_are_not_kept_are_told_together,
-    who_reads_loses_nothing_however_short_its_queue,
-    what_expires_behind_a_slow_one_is_told_and_counted,
+    messages_for_a_stalled_member_go_to_other_members_of_its_group,
+    losses_of_ephemeral_subjects_are_reported_together,
+    a_subscriber_that_reads_loses_nothing_however_short_its_queue,
+    messages_that_expire_behind_a_slow_subscriber_are_reported_and_counted,
 }
 
 /// What a message on `$SYS.GAP.<client id>` says.
-pub(super) fn told(message: &Message) -> serde_json::Value {
-    serde_json::from_slice(&message.payload).expect("it is JSON")
+pub(super) fn report(message: &Message) -> serde_json::Value {
+    serde_json::from_slice(&message.payload).expect("JSON")
 }
 
-/// Goal: nothing is dropped while one member reads; what the other was dealt waits for it.
-fn a_member_that_does_not_read_leaves_the_rest_to_the_others_of_its_group(cores: &str) {
+/// Goal: no message is dropped while one member reads; messages dealt to the other wait in its queue.
+fn messages_for_a_stalled_member_go_to_other_members_of_its_group(cores: &str) {
     let broker = start(cores, "drop_oldest", "");
     let addr = broker.nats.expect("NATS clients are served");
-    let mut slow = Nats::narrow(addr).introduced(CONNECT);
+    let mut slow = Nats::narrow(addr).logged_in(CONNECT);
     slow.join("flood.*", "team", "1");
     let mut reads = Nats::connect(addr);
     reads.join("flood.*", "team", "1");
@@ -49,14 +49,14 @@ fn a_member_that_does_not_read_leaves_the_rest_to_the_others_of_its_group(cores:
     broker.stop();
 }
 
-/// Goal: also where subjects have no sequences, delivered and told are as many as published.
-/// Method: more are missed than a subscription may have runs of missed messages, all on subjects of
-/// their own; the subscriber is told a few times, and stays connected.
-fn missed_subjects_that_are_not_kept_are_told_together(cores: &str) {
+/// Goal: delivered and reported messages add up to the published ones, also for subjects without sequences.
+/// Method: the subscriber misses more messages than a subscription may have runs of missed messages, each
+/// on a subject of its own; it gets a few reports, and stays connected.
+fn losses_of_ephemeral_subjects_are_reported_together(cores: &str) {
     const MESSAGES: u64 = 40_000;
     let broker = Broker::start_with(cores, "[nats]\nsubscriber_capacity = 1_000\n");
     let addr = broker.nats.expect("NATS clients are served");
-    let mut slow = Nats::narrow(addr).introduced(CONNECT);
+    let mut slow = Nats::narrow(addr).logged_in(CONNECT);
     slow.subscribe("_INBOX.x.*", "slow");
     let mut monitor = Nats::connect(addr);
     monitor.subscribe("$SYS.GAP.*", "all");
@@ -68,9 +68,9 @@ fn missed_subjects_that_are_not_kept_are_told_together(cores: &str) {
     let got = slow.messages().len() as u64;
     let mut missed = 0;
     while got + missed < MESSAGES {
-        let told = told(&monitor.message());
-        assert_eq!((&told["subject"], &told["first"]), (&"_INBOX.x.*".into(), &0.into()));
-        missed += told["messages"].as_u64().expect("a number");
+        let report = report(&monitor.message());
+        assert_eq!((&report["subject"], &report["first"]), (&"_INBOX.x.*".into(), &0.into()));
+        missed += report["messages"].as_u64().expect("a number");
     }
     assert_eq!(got + missed, MESSAGES);
     assert!(missed > 0);
@@ -80,8 +80,8 @@ fn missed_subjects_that_are_not_kept_are_told_together(cores: &str) {
     broker.stop();
 }
 
-/// Method: far more messages than a queue holds, in as few writes as may be.
-fn who_reads_loses_nothing_however_short_its_queue(cores: &str) {
+/// Method: many more messages than a queue holds, in as few writes as possible.
+fn a_subscriber_that_reads_loses_nothing_however_short_its_queue(cores: &str) {
     let broker = start(cores, "drop_oldest", "");
     let addr = broker.nats.expect("NATS clients are served");
     let mut reads = Nats::connect(addr);
@@ -101,16 +101,16 @@ fn who_reads_loses_nothing_however_short_its_queue(cores: &str) {
     broker.stop();
 }
 
-/// Method: what waits for the slow one is older than it may be before that one reads.
-fn what_expires_behind_a_slow_one_is_told_and_counted(cores: &str) {
+/// Method: the queued messages of the slow subscriber expire before it reads.
+fn messages_that_expire_behind_a_slow_subscriber_are_reported_and_counted(cores: &str) {
     const TTL_MS: u64 = 100;
     const MESSAGES: u64 = 800;
     let broker = Broker::start_with(cores, &format!("[delivery]\ndefault_ttl_ms = {TTL_MS}\n"));
     let addr = broker.nats.expect("NATS clients are served");
-    let mut slow = Nats::narrow(addr).introduced(CONNECT);
+    let mut slow = Nats::narrow(addr).logged_in(CONNECT);
     slow.subscribe("short.lived", "slow");
     let mut monitor = Nats::connect(addr);
-    monitor.subscribe(&format!("$SYS.GAP.{}", slow.client_id()), "told");
+    monitor.subscribe(&format!("$SYS.GAP.{}", slow.client_id()), "gaps");
     let mut publisher = Nats::connect(addr);
     for sequence in 1..=MESSAGES {
         publisher.publish("short.lived", &payload(sequence));
@@ -120,16 +120,16 @@ fn what_expires_behind_a_slow_one_is_told_and_counted(cores: &str) {
     let got: Vec<u64> = slow.messages().iter().map(|one| sequence_of(&one.payload)).collect();
     let mut missing: Vec<u64> = Vec::new();
     while got.len() + missing.len() < MESSAGES as usize {
-        let told = told(&monitor.message());
-        assert_eq!((&told["reason"], &told["sid"]), (&"expired".into(), &"slow".into()));
-        let number = |name: &str| told[name].as_u64().expect("a number");
+        let report = report(&monitor.message());
+        assert_eq!((&report["reason"], &report["sid"]), (&"expired".into(), &"slow".into()));
+        let number = |name: &str| report[name].as_u64().expect("a number");
         missing.extend(number("first")..number("first") + number("messages"));
     }
     let missed = missing.len() as u64;
     let mut all = [got, missing].concat();
     all.sort_unstable();
     assert!(missed > 0 && all.into_iter().eq(1..=MESSAGES), "each once");
-    // On a busy machine some have expired before they were queued.
+    // On a busy machine some messages expire before they are queued.
     assert_eq!(broker.metric(DROPPED, "reason=\"expired_"), missed);
     monitor.ping();
     drop((slow, monitor, publisher));

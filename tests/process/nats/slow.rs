@@ -1,31 +1,31 @@
-//! NATS consumers that do not read, under each policy: who loses what, and that it is told exactly.
+//! NATS consumers that do not read, under each policy: their losses, and the exact reports of them.
 //!
-//! Method: the slow one has a small socket; publishers go on in steps that everybody else has read,
+//! Method: the slow subscriber has a small socket; publishers proceed in steps that all others have read,
 //! so that these never fall behind, however slow the machine is.
 
 use std::thread;
 
 use super::on_one_and_two_cores;
 use crate::account::Account;
-use crate::support::nats::{CONNECT, Nats, Said, put};
+use crate::support::nats::{CONNECT, Nats, ServerLine, put};
 use crate::support::running::Broker;
 use crate::support::wire::{Wire, encode_messages};
 
 on_one_and_two_cores! {
-    drop_oldest_takes_the_oldest_of_the_slow_one_and_tells_which,
-    drop_new_keeps_the_oldest_of_the_slow_one_and_tells_which,
-    latest_leaves_the_slow_one_the_newest_of_each_subject_and_tells_the_rest,
-    disconnect_ends_the_slow_one_with_a_word_and_nobody_else,
-    block_holds_publishers_of_both_protocols_up_until_the_slow_one_reads,
-    block_ends_with_the_slow_one_when_it_reads_nothing_for_too_long,
+    drop_oldest_drops_and_reports_the_oldest_messages_of_the_slow_subscriber,
+    drop_new_drops_and_reports_the_newest_messages_of_the_slow_subscriber,
+    latest_delivers_the_newest_message_of_each_subject_and_reports_the_others,
+    disconnect_closes_only_the_slow_subscriber_with_an_error,
+    block_holds_up_publishers_of_both_protocols_until_the_slow_subscriber_reads,
+    block_ends_when_the_stalled_subscriber_is_disconnected,
 }
 
 const PAYLOAD_LEN: usize = 8 * 1_024;
-/// Smaller than any queue here, so that who reads loses nothing.
+/// Smaller than any queue here, so that a subscriber that reads loses nothing.
 pub(super) const STEP: u64 = 10;
-/// Of who wants the latest, only that alone reaches also who reads.
+/// A step of one message, which also under the policy latest reaches every subscriber that reads.
 const STEP_FOR_LATEST: u64 = 1;
-/// Far more than sockets hold.
+/// Many more messages than sockets hold.
 pub(super) const LAST: u64 = 1_000;
 const CAPACITY: u64 = 64;
 pub(super) const DROPPED: &str = "blipmq_dropped_messages_total";
@@ -50,7 +50,7 @@ pub(super) fn sequence_of(found: &[u8]) -> u64 {
     sequence
 }
 
-/// One that does not read, one of each protocol that does, and a publisher of each.
+/// A subscriber that does not read, one of each protocol that reads, and a publisher of each protocol.
 struct Scene {
     broker: Broker,
     slow: Nats,
@@ -68,10 +68,10 @@ struct Scene {
 impl Scene {
     fn new(broker: Broker, step: u64) -> Scene {
         let addr = broker.nats.expect("NATS clients are served");
-        let mut slow = Nats::narrow(addr).introduced(CONNECT);
+        let mut slow = Nats::narrow(addr).logged_in(CONNECT);
         slow.subscribe("flood.*", "slow");
         let mut monitor = Nats::connect(addr);
-        monitor.subscribe(&format!("$SYS.GAP.{}", slow.client_id()), "told");
+        monitor.subscribe(&format!("$SYS.GAP.{}", slow.client_id()), "gaps");
         let mut fast = Nats::connect(addr);
         fast.subscribe("flood.>", "fast");
         let mut fast_blip = Wire::connect(broker.addr);
@@ -95,7 +95,7 @@ impl Scene {
         }
     }
 
-    /// The next step, of either protocol in turn; returns when those who read have it.
+    /// Publishes the next step, of either protocol in turn; returns when the reading subscribers have it.
     fn step(&mut self) {
         let (first, topic) = (self.published + 1, self.topic);
         self.published += self.step;
@@ -120,12 +120,12 @@ impl Scene {
         while self.published < LAST {
             self.step();
         }
-        assert!(self.account.gaps.is_empty(), "who reads loses nothing");
+        assert!(self.account.gaps.is_empty(), "a subscriber that reads loses nothing");
         self.fast.ping();
     }
 
-    /// All that comes to the slow one, and all it was told: each sequence in exactly one of both.
-    /// Returns them as runs of what was told missing.
+    /// Reads all messages and reports of the slow subscriber: each sequence is in exactly one of both.
+    /// Returns the runs of sequences that were reported missing.
     fn slow_reads_all(&mut self, reason: &str) -> (Vec<u64>, Vec<(u64, u64)>) {
         let got: Vec<u64> =
             self.slow.messages().iter().map(|one| sequence_of(&one.payload)).collect();
@@ -133,17 +133,17 @@ impl Scene {
         let mut gaps = Vec::new();
         let mut missed = 0;
         while got.len() as u64 + missed < self.published {
-            let told = super::queues::told(&self.monitor.message());
-            assert_eq!(told["client_id"], self.slow.client_id());
-            assert_eq!((&told["sid"], &told["subject"]), (&"slow".into(), &"flood.a".into()));
-            assert_eq!(told["reason"], reason);
-            let number = |name: &str| told[name].as_u64().expect("a number");
+            let report = super::queues::report(&self.monitor.message());
+            assert_eq!(report["client_id"], self.slow.client_id());
+            assert_eq!((&report["sid"], &report["subject"]), (&"slow".into(), &"flood.a".into()));
+            assert_eq!(report["reason"], reason);
+            let number = |name: &str| report[name].as_u64().expect("a number");
             gaps.push((number("first"), number("messages")));
             missed += number("messages");
         }
         self.monitor.ping();
-        let told = gaps.iter().flat_map(|(first, count)| *first..first + count);
-        let mut all: Vec<u64> = told.chain(got.iter().copied()).collect();
+        let missing = gaps.iter().flat_map(|(first, count)| *first..first + count);
+        let mut all: Vec<u64> = missing.chain(got.iter().copied()).collect();
         all.sort_unstable();
         assert!(all.into_iter().eq(1..=self.published), "each once: {got:?} {gaps:?}");
         assert!(missed > 0);
@@ -157,17 +157,17 @@ impl Scene {
     }
 }
 
-/// Goal: what the slow one misses is told and counted, under one reason each.
-fn misses(cores: &str, policy: &str, told: &str, label: &str) -> (Vec<u64>, Vec<(u64, u64)>) {
+/// Goal: every message that the slow subscriber misses is reported and counted under one reason.
+fn misses(cores: &str, policy: &str, reason: &str, label: &str) -> (Vec<u64>, Vec<(u64, u64)>) {
     let step = if policy == "latest" { STEP_FOR_LATEST } else { STEP };
     let mut scene = Scene::new(start(cores, policy, ""), step);
     scene.flood();
-    let (got, gaps) = scene.slow_reads_all(told);
+    let (got, gaps) = scene.slow_reads_all(reason);
     let missed: u64 = gaps.iter().map(|(_, count)| count).sum();
     assert_eq!(scene.broker.metric(DROPPED, &format!("reason=\"{label}\"")), missed);
     assert_eq!(scene.broker.metric(DROPPED, ""), missed, "nothing for another reason");
     assert_eq!(scene.broker.metric(ERRORS, ""), 0);
-    // It reads now, and loses nothing more.
+    // The slow subscriber reads now, and loses no more.
     scene.step();
     for sequence in LAST + 1..=LAST + step {
         assert_eq!(sequence_of(&scene.slow.message().payload), sequence);
@@ -176,34 +176,34 @@ fn misses(cores: &str, policy: &str, told: &str, label: &str) -> (Vec<u64>, Vec<
     (got, gaps)
 }
 
-fn drop_oldest_takes_the_oldest_of_the_slow_one_and_tells_which(cores: &str) {
+fn drop_oldest_drops_and_reports_the_oldest_messages_of_the_slow_subscriber(cores: &str) {
     let (got, gaps) = misses(cores, "drop_oldest", "overflow", "overflow_oldest");
     assert!(got.ends_with(&(LAST - CAPACITY + 1..=LAST).collect::<Vec<_>>()), "{got:?}");
     assert_eq!(gaps.len(), 1, "what went is one run: {gaps:?}");
 }
 
-fn drop_new_keeps_the_oldest_of_the_slow_one_and_tells_which(cores: &str) {
+fn drop_new_drops_and_reports_the_newest_messages_of_the_slow_subscriber(cores: &str) {
     let (got, gaps) = misses(cores, "drop_new", "overflow", "overflow_new");
     assert!(got.iter().copied().eq(1..=got.len() as u64), "the first of all: {got:?}");
     assert_eq!(gaps, [(got.len() as u64 + 1, LAST - got.len() as u64)]);
 }
 
-fn latest_leaves_the_slow_one_the_newest_of_each_subject_and_tells_the_rest(cores: &str) {
+fn latest_delivers_the_newest_message_of_each_subject_and_reports_the_others(cores: &str) {
     let (got, gaps) = misses(cores, "latest", "conflated", "conflated");
     assert_eq!(got.last(), Some(&LAST));
     assert_eq!(gaps.len(), 1, "{gaps:?}");
 }
 
-/// Reads what was sent before, then the word and the end; returns how many messages came.
+/// Reads messages, then the error and the end; returns the number of messages.
 fn reads_its_end(slow: &mut Nats) -> u64 {
     let mut got = 0;
     loop {
         match slow.expect() {
-            Said::Message(message) => {
+            ServerLine::Message(message) => {
                 got += 1;
                 assert_eq!(sequence_of(&message.payload), got, "without a hole");
             }
-            Said::Error(text) => {
+            ServerLine::Error(text) => {
                 assert_eq!(text, "Slow Consumer");
                 assert_eq!(slow.next(), None, "nothing follows");
                 return got;
@@ -213,11 +213,11 @@ fn reads_its_end(slow: &mut Nats) -> u64 {
     }
 }
 
-fn disconnect_ends_the_slow_one_with_a_word_and_nobody_else(cores: &str) {
+fn disconnect_closes_only_the_slow_subscriber_with_an_error(cores: &str) {
     let mut scene = Scene::new(start(cores, "disconnect", ""), STEP);
     let addr = scene.broker.nats.expect("NATS clients are served");
-    // This one never reads, and is told nothing it could see.
-    let mut deaf = Nats::narrow(addr).introduced(CONNECT);
+    // The slow subscriber never reads, so it cannot see a report.
+    let mut deaf = Nats::narrow(addr).logged_in(CONNECT);
     deaf.subscribe("flood.a", "deaf");
     while scene.broker.metric(ERRORS, "") < 2 {
         assert!(scene.published < LAST * 10, "nobody was disconnected");
@@ -225,7 +225,7 @@ fn disconnect_ends_the_slow_one_with_a_word_and_nobody_else(cores: &str) {
     }
     let got = reads_its_end(&mut scene.slow);
     assert!(got < scene.published);
-    // The deaf one is closed as well, though it has not read a thing.
+    // The subscriber that never read is closed as well.
     scene.broker.wait_for_metric("blipmq_nats_connections", "", |open| open == 3);
     let lost = scene.broker.metric(DROPPED, "reason=\"disconnected\"");
     assert!(lost > 0 && lost == scene.broker.metric(DROPPED, ""), "{lost}");
@@ -245,8 +245,8 @@ impl Scene {
     }
 }
 
-/// Goal: publishers wait, on whatever protocol; another subject goes on; then nothing is missing.
-fn block_holds_publishers_of_both_protocols_up_until_the_slow_one_reads(cores: &str) {
+/// Goal: publishers of both protocols wait; another subject continues; afterwards no message is missing.
+fn block_holds_up_publishers_of_both_protocols_until_the_slow_subscriber_reads(cores: &str) {
     let mut scene = Scene::new(start(cores, "block", "block_timeout_ms = 600_000\n"), STEP);
     let addr = scene.broker.nats.expect("NATS clients are served");
     let Scene { slow, fast, fast_blip, publisher, publisher_blip, topic, broker, account, .. } =
@@ -283,7 +283,11 @@ fn block_holds_publishers_of_both_protocols_up_until_the_slow_one_reads(cores: &
         let published = broker.metric("blipmq_published_messages_total", "");
         assert!(published < LAST + 100, "publishers are held up: {published}");
         let slow: u64 = (0..LAST).map(|_| sequence_of(&slow.message().payload)).sum();
-        got = [slow, fast.join().expect("it is content"), fast_blip.join().expect("it is content")];
+        got = [
+            slow,
+            fast.join().expect("the thread succeeds"),
+            fast_blip.join().expect("the thread succeeds"),
+        ];
     });
     assert_eq!(got, [LAST * (LAST + 1) / 2; 3], "each has all");
     assert_eq!(scene.broker.metric(DROPPED, ""), 0);
@@ -292,7 +296,7 @@ fn block_holds_publishers_of_both_protocols_up_until_the_slow_one_reads(cores: &
     scene.stop();
 }
 
-fn block_ends_with_the_slow_one_when_it_reads_nothing_for_too_long(cores: &str) {
+fn block_ends_when_the_stalled_subscriber_is_disconnected(cores: &str) {
     let mut scene = Scene::new(start(cores, "block", "block_timeout_ms = 400\n"), STEP);
     let Scene { slow, fast, publisher, broker, account, fast_blip, .. } = &mut scene;
     thread::scope(|scope| {
@@ -308,7 +312,7 @@ fn block_ends_with_the_slow_one_when_it_reads_nothing_for_too_long(cores: &str) 
             }
         });
         scope.spawn(|| {
-            // It would hold them up as well.
+            // This subscriber would block the publishers as well.
             account.take_until(fast_blip, LAST, |_, _| {});
         });
         broker.wait_for_metric(ERRORS, "", |errors| errors == 1);

@@ -1,12 +1,12 @@
-//! Clients of both protocols at work together: requests, groups, copies, kept messages.
+//! Clients of both protocols together: requests, groups, copies, retained messages.
 
 use std::collections::HashMap;
 use std::thread;
 use std::time::Instant;
 
-use blipmq::client::{Client, Event};
 use blipmq::protocol::decode::{ServerFrame, Subscribe};
 use blipmq::protocol::encode;
+use blipmq_client::{Client, Event};
 
 use super::both::{Fields, records, take};
 use super::on_one_and_two_cores;
@@ -15,16 +15,16 @@ use crate::support::running::Broker;
 use crate::support::wire::{PATIENCE, Wire, encode_messages, wanting};
 
 on_one_and_two_cores! {
-    a_request_of_nats_is_answered_by_blip,
-    a_request_of_blip_is_answered_by_nats,
+    a_request_of_a_nats_client_is_answered_by_a_blip_client,
+    a_request_of_a_blip_client_is_answered_by_a_nats_client,
     members_of_both_protocols_share_a_group,
     each_subscription_of_a_connection_gets_its_own_copy,
-    messages_of_nats_are_kept_for_blip_subscribers_that_ask,
+    messages_of_nats_clients_are_retained_for_replay_to_blip_subscribers,
     subjects_that_begin_alike_stay_in_order,
     members_that_drain_at_once_lose_nothing,
 }
 
-/// Goal: one publisher's messages to many subjects of one pattern come as they were sent.
+/// Goal: messages of one publisher to many subjects of one pattern arrive in their order.
 fn subjects_that_begin_alike_stay_in_order(cores: &str) {
     const MESSAGES: usize = 1_000;
     let broker = Broker::start(cores);
@@ -44,8 +44,8 @@ fn subjects_that_begin_alike_stay_in_order(cores: &str) {
     broker.stop();
 }
 
-/// Goal: what was published before the members of a group left reaches one of them before its PONG.
-/// Method: one leaves behind its own burst, the other at its first message, time and again.
+/// Goal: messages published before the members of a group left reach one of them before its PONG.
+/// Method: one member leaves behind its own burst, the other at its first message, again and again.
 fn members_that_drain_at_once_lose_nothing(cores: &str) {
     const MESSAGES: usize = 1_000;
     let broker = Broker::start(cores);
@@ -60,17 +60,17 @@ fn members_that_drain_at_once_lose_nothing(cores: &str) {
         out.extend_from_slice(b"UNSUB 1\r\n");
         late.write(&out);
         early.message();
-        early.say("UNSUB 1\r\n");
+        early.send("UNSUB 1\r\n");
         let got = 1 + early.messages().len() + late.messages().len();
         assert_eq!(got, MESSAGES, "round {round}");
     }
     broker.stop();
 }
 
-fn a_request_of_nats_is_answered_by_blip(cores: &str) {
+fn a_request_of_a_nats_client_is_answered_by_a_blip_client(cores: &str) {
     let broker = Broker::start(cores);
-    let replier = Client::connect(&broker.server()).expect("it connects");
-    replier.subscribe("service.*", Default::default()).expect("it is allowed");
+    let replier = Client::connect(&broker.server()).expect("the client connects");
+    replier.subscribe("service.*", Default::default()).expect("permitted");
     let mut nats = Nats::connect(broker.nats.expect("NATS clients are served"));
     nats.subscribe("_INBOX.asker.*", "9");
     thread::scope(|scope| {
@@ -80,9 +80,9 @@ fn a_request_of_nats_is_answered_by_blip(cores: &str) {
                     panic!("messages were due")
                 };
                 for message in messages.iter() {
-                    replier.reply(&message, [message.payload, b"!"].concat()).expect("it asks");
+                    replier.reply(&message, [message.payload, b"!"].concat()).expect("a request");
                 }
-                replier.flush().expect("it is allowed");
+                replier.flush().expect("permitted");
             }
         });
         for number in 0..20 {
@@ -96,11 +96,11 @@ fn a_request_of_nats_is_answered_by_blip(cores: &str) {
             );
         }
     });
-    // Nobody listens here, which is told at once and counted.
+    // No client is subscribed here: the request is answered at once, and counted.
     nats.publish_with("nobody.here", "_INBOX.asker.x", b"", b"?");
-    let told = nats.message();
-    assert_eq!(told.headers_text(), "NATS/1.0 503\r\nNats-Subject: nobody.here\r\n\r\n");
-    assert_eq!((told.subject.as_str(), told.sid.as_str()), ("_INBOX.asker.x", "9"));
+    let answer = nats.message();
+    assert_eq!(answer.headers_text(), "NATS/1.0 503\r\nNats-Subject: nobody.here\r\n\r\n");
+    assert_eq!((answer.subject.as_str(), answer.sid.as_str()), ("_INBOX.asker.x", "9"));
     assert_eq!(broker.metric("blipmq_nats_no_responders_total", ""), 1);
     assert_eq!(broker.metric("blipmq_connections", ""), 2);
     assert_eq!(broker.metric("blipmq_nats_connections", ""), 1);
@@ -109,16 +109,16 @@ fn a_request_of_nats_is_answered_by_blip(cores: &str) {
     broker.stop();
 }
 
-fn a_request_of_blip_is_answered_by_nats(cores: &str) {
+fn a_request_of_a_blip_client_is_answered_by_a_nats_client(cores: &str) {
     let broker = Broker::start(cores);
     let mut service = Nats::connect(broker.nats.expect("NATS clients are served"));
     service.join("service.>", "workers", "1");
-    let client = Client::connect(&broker.server()).expect("it connects");
+    let client = Client::connect(&broker.server()).expect("the client connects");
     thread::scope(|scope| {
         scope.spawn(|| {
             for _ in 0..20 {
                 let request = service.message();
-                let reply = request.reply.as_deref().expect("it asks");
+                let reply = request.reply.as_deref().expect("a request");
                 service.publish(reply, &[&request.payload[..], b"!"].concat());
             }
         });
@@ -145,7 +145,7 @@ fn members_of_both_protocols_share_a_group(cores: &str) {
     for member in &mut blip_members {
         member.subscribe_to(&Subscribe { group: "team", ..wanting(1, "work.*") });
     }
-    // Another pattern under the same name is another group, and gets all of it.
+    // The same name with another pattern is another group, and gets all messages.
     let mut apart = Nats::connect(addr);
     apart.join("work.>", "others", "1");
     let mut from_nats = Nats::connect(addr);
@@ -166,12 +166,12 @@ fn members_of_both_protocols_share_a_group(cores: &str) {
     for _ in 0..2 * EACH {
         apart.message();
     }
-    // What was dealt may still be on its way to a member.
+    // Messages dealt to a member may still be on their way to it.
     let mut got: HashMap<Vec<u8>, usize> = HashMap::new();
     let mut per_member = [0; 4];
-    let begun = Instant::now();
+    let start_time = Instant::now();
     while per_member.iter().sum::<usize>() < 2 * EACH {
-        assert!(begun.elapsed() < PATIENCE, "{per_member:?} of {} came", 2 * EACH);
+        assert!(start_time.elapsed() < PATIENCE, "{per_member:?} of {} came", 2 * EACH);
         let by_nats = nats_members.iter_mut().map(|member| {
             let messages = member.messages().into_iter();
             messages.map(|message| message.payload).collect::<Vec<_>>()
@@ -207,8 +207,8 @@ fn until_pong(wire: &mut Wire) -> Vec<(Fields, Vec<u8>)> {
     }
 }
 
-/// Goal: three that match get three copies, each under its own name; UNSUB ends one of them; who does
-/// not want its own messages does not get them.
+/// Goal: three matching subscriptions get three copies, each with its own sid; UNSUB ends one of them; a
+/// client without echo does not get its own messages.
 fn each_subscription_of_a_connection_gets_its_own_copy(cores: &str) {
     let broker = Broker::start(cores);
     let addr = broker.nats.expect("NATS clients are served");
@@ -222,7 +222,7 @@ fn each_subscription_of_a_connection_gets_its_own_copy(cores: &str) {
     let mut sids: Vec<String> = nats.messages().into_iter().map(|message| message.sid).collect();
     sids.sort();
     assert_eq!(sids, ["exact", "rest", "star"]);
-    nats.say("UNSUB star\r\n");
+    nats.send("UNSUB star\r\n");
     nats.publish("copies.a", b"own");
     let mut sids: Vec<String> = nats.messages().into_iter().map(|message| message.sid).collect();
     sids.sort();
@@ -237,7 +237,7 @@ fn each_subscription_of_a_connection_gets_its_own_copy(cores: &str) {
     broker.stop();
 }
 
-fn messages_of_nats_are_kept_for_blip_subscribers_that_ask(cores: &str) {
+fn messages_of_nats_clients_are_retained_for_replay_to_blip_subscribers(cores: &str) {
     let broker = Broker::start(cores);
     let mut nats = Nats::connect(broker.nats.expect("NATS clients are served"));
     for number in 0..10 {

@@ -54,7 +54,7 @@ impl NatsWorld {
     }
 
     /// A connection whose client keeps a record.
-    fn wire(&mut self, core: usize, fast: bool, room: usize, protocol: broker::Wire) -> usize {
+    fn wire(&mut self, core: usize, fast: bool, room: usize, protocol: broker::Protocol) -> usize {
         let wire = self.world.connect_by(protocol, core, fast, room);
         self.world.wires[wire].record = Some(Record { sent: Vec::new(), unread: Vec::new() });
         wire
@@ -62,13 +62,13 @@ impl NatsWorld {
 
     /// A new client; CONNECT is the caller's part. Returns its number.
     pub fn client(&mut self, core: usize, fast: bool, room: usize) -> usize {
-        let wire = self.wire(core, fast, room, broker::Wire::Nats);
+        let wire = self.wire(core, fast, room, broker::Protocol::Nats);
         self.clients.push(Client::new(wire));
         self.clients.len() - 1
     }
 
     fn blip(&mut self, core: usize, fast: bool) -> usize {
-        let wire = self.wire(core, fast, 1 << 20, broker::Wire::Blip);
+        let wire = self.wire(core, fast, 1 << 20, broker::Protocol::Blip);
         self.blips.push(Blip::new(wire));
         self.write_blip(self.blips.len() - 1, |blip, _, out| blip.hello(out));
         self.blips.len() - 1

@@ -1,4 +1,4 @@
-//! The keys, over whatever is on the screen.
+//! The help: the keys and the meaning of the columns, over the current screen.
 //!
 //! Called by `view`.
 
@@ -11,15 +11,15 @@ use crate::cli::top::input::KEYS;
 
 const COLUMNS: u16 = 76;
 
-/// What the figures mean, where the title of a column is too short to tell.
+/// The meaning of columns whose titles are too short to be clear.
 const MEANINGS: [&str; 7] = [
-    "LOAD is the share of the time that a core did not sleep; SND/ENT are sends",
-    "per system call, MSG/SND messages per send, MESH letters to other cores.",
-    "Latency is from accept to send; `now` is between the last two polls, exact",
-    "to a bucket of the broker's histogram (about 19 %).",
-    "QUEUE is how full it is, LAG the age of its oldest message, LOST/s what it",
-    "lost between the last two polls. WHY: overflow took the oldest or refused",
-    "the new, a newer one of the topic took its place, or its time was over.",
+    "LOAD is the share of time that a core did not sleep; SND/ENT are sends per",
+    "system call, MSG/SND messages per send, MESH messages to other cores.",
+    "Latency is from accept to send; `now` is between the last two polls, within",
+    "a bucket of the broker's histogram (about 19 %).",
+    "QUEUE is the used share, LAG the age of the oldest message, LOST/s the loss",
+    "between the last two polls. WHY: overflow dropped the oldest or the new",
+    "message, a newer message of the topic replaced it, or it expired.",
 ];
 
 pub fn area(screen: Rect) -> Rect {
@@ -28,10 +28,10 @@ pub fn area(screen: Rect) -> Rect {
 }
 
 pub fn widget(theme: Theme) -> impl Widget {
-    let of_key = |(key, meaning): &(&'static str, &'static str)| {
+    let key_line = |(key, meaning): &(&'static str, &'static str)| {
         Line::from(vec![Span::styled(format!("{key:<18}"), theme.strong()), Span::raw(*meaning)])
     };
-    let mut lines: Vec<Line<'static>> = KEYS.iter().map(of_key).collect();
+    let mut lines: Vec<Line<'static>> = KEYS.iter().map(key_line).collect();
     lines.push(Line::default());
     lines.extend(MEANINGS.map(Line::from));
     Paragraph::new(lines).block(Block::bordered().title(" Keys "))

@@ -1,6 +1,6 @@
-//! The lists of the broker, row by row: subscribers, topics, connections.
+//! The tables of subscribers, topics and connections.
 //!
-//! Called by `view` for a whole screen of one, and by `overview` for the first rows.
+//! Called by `view` for a whole screen, and by `overview` for the first rows.
 
 use ratatui::text::Line;
 
@@ -10,7 +10,7 @@ use crate::cli::admin::model::{Connection, Subscription, Topic};
 use crate::cli::top::state::State;
 use crate::cli::top::text;
 
-/// A subscription, and how fast it loses.
+/// A subscription and the rate at which it loses messages.
 type Subscriber<'a> = (&'a Subscription, Option<f64>);
 
 const fn subscribers<'a>() -> [Column<Subscriber<'a>>; 16] {
@@ -25,24 +25,25 @@ const fn subscribers<'a>() -> [Column<Subscriber<'a>>; 16] {
         Column::name("PROTO", 5, |row: &Subscriber| row.0.protocol.to_string()).from(190),
         Column::name("POLICY", 11, |row: &Subscriber| row.0.overflow.to_string()).from(120),
         Column::name("STATE", 8, |row: &Subscriber| row.0.state.to_string()).from(190),
-        Column::number("QUEUE", 6, |row: &Subscriber| text::percent(fill(row.0)))
-            .styled(|row, theme| theme.of_share(fill(row.0))),
+        Column::number("QUEUE", 6, |row: &Subscriber| text::percent(queue_fill(row.0)))
+            .styled(|row, theme| theme.for_share(queue_fill(row.0))),
         Column::number("MSGS", 7, |row: &Subscriber| text::count(row.0.queued_messages)).from(150),
         Column::number("BYTES", 8, |row: &Subscriber| text::bytes(row.0.queued_bytes)).from(110),
         Column::number("DELIVERED", 9, |row: &Subscriber| text::count(row.0.delivered_messages))
             .from(190),
         Column::number("LAG", 8, |row: &Subscriber| text::time(row.0.lag_seconds)),
         Column::number("LOST", 7, |row: &Subscriber| text::count(row.0.dropped_messages))
-            .styled(|row, theme| theme.of_loss(row.0.dropped_messages as f64)),
+            .styled(|row, theme| theme.for_loss(row.0.dropped_messages as f64)),
         Column::number("LOST/s", 7, |row: &Subscriber| text::or_unknown(row.1, text::rate))
-            .styled(|row, theme| theme.of_loss(row.1.unwrap_or(0.0))),
+            .styled(|row, theme| theme.for_loss(row.1.unwrap_or(0.0))),
         Column::number("HOLDS", 5, |row: &Subscriber| text::count(row.0.holds_up_topics)).from(190),
         Column::name("WHY", 16, |row: &Subscriber| text::reasons(&row.0.dropped)),
     ]
 }
 
-/// Whichever bound is nearer.
-pub fn fill(row: &Subscription) -> f64 {
+/// Returns the used fraction of a subscription's queue: of its messages or its bytes, whichever is
+/// larger.
+pub fn queue_fill(row: &Subscription) -> f64 {
     let messages = text::share(row.queued_messages, row.messages_max);
     messages.max(text::share(row.queued_bytes, row.bytes_max))
 }
@@ -74,7 +75,7 @@ const fn connections<'a>() -> [Column<&'a Connection>; 14] {
         Column::number("CORE", 4, |row: &&Connection| row.core.to_string()).from(120),
         Column::name("PROTO", 5, |row: &&Connection| row.protocol.to_string()),
         Column::name("STATE", 9, |row: &&Connection| row.state.to_string()).from(100),
-        // What it waits for; it is not read meanwhile.
+        // Why the broker does not read from the connection at the moment.
         Column::name("PAUSED", 7, |row: &&Connection| {
             row.paused.as_ref().map_or(String::new(), ToString::to_string)
         })
@@ -88,14 +89,14 @@ const fn connections<'a>() -> [Column<&'a Connection>; 14] {
         Column::number("QUEUED", 8, |row: &&Connection| text::bytes(row.queued_bytes)),
         Column::number("LAG", 8, |row: &&Connection| text::time(row.lag_seconds)),
         Column::number("LOST", 7, |row: &&Connection| text::count(row.dropped_messages))
-            .styled(|row, theme| theme.of_loss(row.dropped_messages as f64)),
+            .styled(|row, theme| theme.for_loss(row.dropped_messages as f64)),
         Column::number("AGE", 10, |row: &&Connection| text::duration(row.age_seconds)).from(110),
     ]
 }
 
 pub fn subscriber_lines(state: &State, screen: u16, theme: Theme) -> Vec<Line<'static>> {
     let rows = state.lists.subscriptions.iter().flat_map(|page| &page.rows);
-    let rows = rows.map(|row| (row, state.losses.of(row)));
+    let rows = rows.map(|row| (row, state.losses.rate_of(row)));
     table::lines(&subscribers(), rows, screen, theme)
 }
 

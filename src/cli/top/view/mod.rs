@@ -1,10 +1,10 @@
-//! The screen, as a pure function of what is known.
+//! Draws the screen, as a pure function of the state.
 //!
-//! Called by `mod` of `top`. Each view is a file of this folder.
+//! Called by `mod` of `top`.
 //!
 //! # Always true
-//! - Text of the broker and its clients comes as `Printable`, so it cannot steer the terminal.
-//! - A screen without room shows less, and panics of nothing.
+//! - Text from the broker and its clients is `Printable`, so it cannot control the terminal.
+//! - A small screen shows less; no size causes a panic.
 
 mod help;
 mod lists;
@@ -19,36 +19,37 @@ use ratatui::layout::{Constraint, Layout, Rect, Size};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Clear, Paragraph, Wrap};
 
-use super::state::{State, View};
+use super::navigation::View;
+use super::state::State;
 use super::text;
 use crate::cli::admin::model::Gauges;
-pub use lists::fill;
+pub use lists::queue_fill;
 use theme::Theme;
 
-/// Lines of the status at the top, without the views' names.
-const HEAD: u16 = 3;
-const TROUBLE_LINES_MAX: usize = 4;
+/// The number of status lines at the top, without the names of the views.
+const HEAD_LINES: u16 = 3;
+const OUTAGE_LINES_MAX: usize = 4;
 
-/// Rows of the list of this view that are seen at once.
+/// Returns how many rows of the view's list fit on the screen.
 pub fn rows_fit(state: &State, size: Size) -> u16 {
     let body = areas(state, Rect::from((ratatui::layout::Position::ORIGIN, size)))[3];
     match state.view {
         View::Overview => overview::cores_fit(body.as_size(), size),
-        // Its title and those of its columns.
+        // Without the title of the list and the titles of its columns.
         _ => body.height.saturating_sub(2),
     }
 }
 
-/// Head, trouble, names of the views, body, foot.
+/// Returns the areas of head, outage, view names, body and foot.
 fn areas(state: &State, screen: Rect) -> [Rect; 5] {
-    let trouble = trouble_text(state).map_or(0, |told| {
-        let lines = text::width(&told) / usize::from(screen.width).max(1) + 1;
-        // Words that do not fit move on to the next line.
-        lines.min(TROUBLE_LINES_MAX - 1) as u16 + 1
+    let outage = outage_text(state).map_or(0, |text| {
+        let lines = text::width(&text) / usize::from(screen.width).max(1) + 1;
+        // One more line, because words are wrapped as a whole.
+        lines.min(OUTAGE_LINES_MAX - 1) as u16 + 1
     });
     Layout::vertical([
-        Constraint::Length(HEAD),
-        Constraint::Length(trouble),
+        Constraint::Length(HEAD_LINES),
+        Constraint::Length(outage),
         Constraint::Length(1),
         Constraint::Min(0),
         Constraint::Length(1),
@@ -57,11 +58,11 @@ fn areas(state: &State, screen: Rect) -> [Rect; 5] {
 }
 
 pub fn draw(frame: &mut Frame<'_>, state: &State, theme: Theme) {
-    let [head, trouble, names, body, foot] = areas(state, frame.area());
+    let [head, outage, names, body, foot] = areas(state, frame.area());
     frame.render_widget(Paragraph::new(head_lines(state, theme)), head);
-    if let Some(told) = trouble_text(state) {
-        let told = Line::styled(told, theme.bad());
-        frame.render_widget(Paragraph::new(told).wrap(Wrap { trim: true }), trouble);
+    if let Some(text) = outage_text(state) {
+        let text = Line::styled(text, theme.bad());
+        frame.render_widget(Paragraph::new(text).wrap(Wrap { trim: true }), outage);
     }
     frame.render_widget(Paragraph::new(name_line(state, theme)), names);
     match state.view {
@@ -69,20 +70,20 @@ pub fn draw(frame: &mut Frame<'_>, state: &State, theme: Theme) {
         View::Subscribers => {
             let lines = lists::subscriber_lines(state, body.width, theme);
             let page = state.lists.subscriptions.as_ref();
-            let part = page.map(|page| (page.offset, page.total, &page.unanswered_cores[..]));
-            draw_list(frame, body, state, part, lines, theme);
+            let range = page.map(|page| (page.offset, page.total, &page.unanswered_cores[..]));
+            draw_list(frame, body, state, range, lines, theme);
         }
         View::Topics => {
             let lines = lists::topic_lines(state, body.width, theme);
             let page = state.lists.topics.as_ref();
-            let part = page.map(|page| (page.offset, page.total, &page.unanswered_cores[..]));
-            draw_list(frame, body, state, part, lines, theme);
+            let range = page.map(|page| (page.offset, page.total, &page.unanswered_cores[..]));
+            draw_list(frame, body, state, range, lines, theme);
         }
         View::Connections => {
             let lines = lists::connection_lines(state, body.width, theme);
             let page = state.lists.connections.as_ref();
-            let part = page.map(|page| (page.offset, page.total, &page.unanswered_cores[..]));
-            draw_list(frame, body, state, part, lines, theme);
+            let range = page.map(|page| (page.offset, page.total, &page.unanswered_cores[..]));
+            draw_list(frame, body, state, range, lines, theme);
         }
     }
     frame.render_widget(Paragraph::new(foot_line(state, theme)), foot);
@@ -93,46 +94,47 @@ pub fn draw(frame: &mut Frame<'_>, state: &State, theme: Theme) {
     }
 }
 
-/// `part` is the first row, how many there are, and the cores that did not tell of theirs.
+/// Draws one list. `range` is the first row, the total number of rows, and the cores without an
+/// answer.
 fn draw_list(
     frame: &mut Frame<'_>,
     body: Rect,
     state: &State,
-    part: Option<(u64, u64, &[u32])>,
+    range: Option<(u64, u64, &[u32])>,
     mut lines: Vec<Line<'static>>,
     theme: Theme,
 ) {
-    let Some((offset, total, unanswered)) = part else {
-        let asking = if state.trouble.is_none() { "asking the broker" } else { "not known" };
+    let Some((offset, total, unanswered)) = range else {
+        let asking = if state.outage.is_none() { "waiting for the broker" } else { "unknown" };
         frame.render_widget(Paragraph::new(asking), body);
         return;
     };
     let fit = usize::from(body.height.saturating_sub(2));
     let shown = (lines.len() - 1).min(fit);
     let name = state.view.title();
-    let mut title = overview::section(name, offset, shown, total, state.sort(), theme);
-    if let Some(cores) = text::numbers(unanswered) {
+    let mut title = overview::list_title(name, offset, shown, total, state.sort(), theme);
+    if let Some(cores) = text::core_list(unanswered) {
         title.push_span(Span::styled(format!("  without core {cores}"), theme.bad()));
     }
     lines.insert(0, title);
     frame.render_widget(Paragraph::new(lines), body);
 }
 
-fn trouble_text(state: &State) -> Option<String> {
-    let trouble = state.trouble.as_ref()?;
-    let lasts = text::duration(trouble.lasts.as_secs_f64());
-    let old = if state.seen.is_some() { " What is below is as it was before." } else { "" };
-    Some(format!("No answer for {lasts}, still trying.{old} {}", trouble.text))
+fn outage_text(state: &State) -> Option<String> {
+    let outage = state.outage.as_ref()?;
+    let duration = text::duration(outage.duration.as_secs_f64());
+    let old = if state.last_poll.is_some() { " The data below is old." } else { "" };
+    Some(format!("No answer for {duration}, still trying.{old} {}", outage.text))
 }
 
 fn head_lines(state: &State, theme: Theme) -> Vec<Line<'static>> {
-    let Some(seen) = &state.seen else {
+    let Some(last_poll) = &state.last_poll else {
         return vec![Line::from(vec![
             Span::styled("BlipMQ", theme.title()),
             Span::raw(format!(" at {}", state.base)),
         ])];
     };
-    let status = &seen.status;
+    let status = &last_poll.status;
     let ready = if &*status.state == "ready" { theme.good() } else { theme.warning() };
     let mut first = Line::from(vec![
         Span::styled(format!("BlipMQ {}", status.version), theme.title()),
@@ -140,10 +142,10 @@ fn head_lines(state: &State, theme: Theme) -> Vec<Line<'static>> {
         Span::styled(status.state.to_string(), ready),
     ]);
     if state.restarted {
-        first.push_span(Span::styled("  started again", theme.warning()));
+        first.push_span(Span::styled("  restarted", theme.warning()));
     }
-    if let Some(cores) = text::silent(&seen.cores.cores) {
-        first.push_span(Span::styled(format!("  no answer of core {cores}"), theme.bad()));
+    if let Some(cores) = text::unanswered(&last_poll.cores.cores) {
+        first.push_span(Span::styled(format!("  no answer from core {cores}"), theme.bad()));
     }
     first.push_span(format!(
         "  up {}  pid {}  id {}",
@@ -156,7 +158,7 @@ fn head_lines(state: &State, theme: Theme) -> Vec<Line<'static>> {
     let cpus = state.rates.as_ref().and_then(|rates| rates.cpus_busy);
     let process = &status.process;
     let sum = |of: fn(&Gauges) -> u64| -> u64 {
-        seen.cores.cores.iter().map(|core| of(&core.gauges)).sum()
+        last_poll.cores.cores.iter().map(|core| of(&core.gauges)).sum()
     };
     let mut third = Line::from(format!(
         "CPU {}  RSS {}  {} conns ({} NATS)  {} subs  {} topics",
@@ -194,6 +196,6 @@ fn foot_line(state: &State, theme: Theme) -> Line<'static> {
         true => Span::styled("PAUSED", theme.chosen()),
         false => Span::styled(format!("every {}", text::interval(state.interval)), theme.quiet()),
     };
-    let keys = "q quit  tab 1-4 view  s sort  r turn round  p pause  ? help  ";
+    let keys = "q quit  tab 1-4 view  s sort  r reverse  p pause  ? help  ";
     Line::from(vec![Span::styled(keys, theme.quiet()), pace])
 }

@@ -1,4 +1,4 @@
-//! The first screen: rates, latency, limits, cores, and on high screens the slowest subscribers and
+//! The overview: rates, latency, limits, cores, and on tall screens the slowest subscribers and the
 //! busiest topics.
 //!
 //! Called by `view`.
@@ -12,58 +12,65 @@ use super::lists;
 use super::table::{self, Column};
 use super::theme::Theme;
 use crate::cli::admin::model::{Core, Limit};
-use crate::cli::top::rates::{CoreRates, REASONS, Rates, SHARES, since_start};
-use crate::cli::top::state::{Sort, State};
+use crate::cli::top::navigation::Sort;
+use crate::cli::top::rates::{CoreRates, PERCENTILES, REASONS, Rates, since_start};
+use crate::cli::top::state::State;
 use crate::cli::top::text;
 
-/// Rates and latency; limits stand beside them on wide screens, else below.
-const FIGURES: u16 = 5;
+/// The lines of rates and of latency.
+const FIGURE_LINES: u16 = 5;
+/// The width from which on the limits are beside the figures instead of below.
 const WIDE: u16 = 130;
-const LIMITS: u16 = 4;
+const LIMIT_LINES: u16 = 4;
 
-/// A core, and its rates if they are known.
-type Known<'a> = (&'a Core, Option<&'a CoreRates>);
+/// A core, and its rates if known.
+type CoreRow<'a> = (&'a Core, Option<&'a CoreRates>);
 
-const fn cores<'a>() -> [Column<Known<'a>>; 17] {
+const fn cores<'a>() -> [Column<CoreRow<'a>>; 17] {
     [
-        Column::number("CORE", 4, |row: &Known| row.0.core.to_string())
+        Column::number("CORE", 4, |row: &CoreRow| row.0.core.to_string())
             .styled(|row, theme| if row.0.answered { theme.plain() } else { theme.bad() }),
-        Column::number("CPU", 3, |row: &Known| row.0.cpu.to_string()),
-        Column::number("LOAD", 5, |row: &Known| of(row, |rates| text::percent(rates.load)))
-            .styled(|row, theme| theme.of_share(row.1.map_or(0.0, |rates| rates.load))),
-        Column::name("", 10, |row: &Known| bar(row.1.map_or(0.0, |rates| rates.load), 10))
+        Column::number("CPU", 3, |row: &CoreRow| row.0.cpu.to_string()),
+        Column::number("LOAD", 5, |row: &CoreRow| of(row, |rates| text::percent(rates.load)))
+            .styled(|row, theme| theme.for_share(row.1.map_or(0.0, |rates| rates.load))),
+        Column::name("", 10, |row: &CoreRow| bar(row.1.map_or(0.0, |rates| rates.load), 10))
             .from(WIDE)
-            .styled(|row, theme| theme.of_share(row.1.map_or(0.0, |rates| rates.load))),
-        Column::number("PUB/s", 7, |row: &Known| {
+            .styled(|row, theme| theme.for_share(row.1.map_or(0.0, |rates| rates.load))),
+        Column::number("PUB/s", 7, |row: &CoreRow| {
             of(row, |rates| text::rate(rates.flow.published_messages))
         }),
-        Column::number("DELIV/s", 7, |row: &Known| {
+        Column::number("DELIV/s", 7, |row: &CoreRow| {
             of(row, |rates| text::rate(rates.flow.delivered_messages))
         }),
-        Column::number("LOST/s", 7, |row: &Known| of(row, |rates| text::rate(rates.flow.lost())))
+        Column::number("LOST/s", 7, |row: &CoreRow| of(row, |rates| text::rate(rates.flow.lost())))
             .from(100)
-            .styled(|row, theme| theme.of_loss(row.1.map_or(0.0, |rates| rates.flow.lost()))),
-        Column::number("TURNS/s", 7, |row: &Known| of(row, |rates| text::rate(rates.turns))),
-        Column::number("ENTER/s", 7, |row: &Known| of(row, |rates| text::rate(rates.enters))),
-        Column::number("SND/ENT", 7, |row: &Known| {
+            .styled(|row, theme| theme.for_loss(row.1.map_or(0.0, |rates| rates.flow.lost()))),
+        Column::number("TURNS/s", 7, |row: &CoreRow| of(row, |rates| text::rate(rates.turns))),
+        Column::number("ENTER/s", 7, |row: &CoreRow| of(row, |rates| text::rate(rates.enters))),
+        Column::number("SND/ENT", 7, |row: &CoreRow| {
             of(row, |rates| text::or_unknown(rates.sends_per_enter, text::rate))
         }),
-        Column::number("MSG/SND", 7, |row: &Known| {
+        Column::number("MSG/SND", 7, |row: &CoreRow| {
             of(row, |rates| text::or_unknown(rates.messages_per_send, text::rate))
         }),
-        Column::number("CONNS", 6, |row: &Known| text::count(row.0.gauges.connections)),
-        Column::number("SUBS", 7, |row: &Known| text::count(row.0.gauges.subscriptions)).from(100),
-        Column::number("TOPICS", 7, |row: &Known| text::count(row.0.gauges.topics)).from(110),
-        Column::number("MESH/s", 7, |row: &Known| of(row, |rates| text::rate(rates.mesh_letters))),
-        Column::number("WAITING", 7, |row: &Known| text::count(row.0.gauges.mesh_waiting_letters))
-            .from(120),
-        Column::number("FULL/s", 7, |row: &Known| of(row, |rates| text::rate(rates.mesh_full)))
+        Column::number("CONNS", 6, |row: &CoreRow| text::count(row.0.gauges.connections)),
+        Column::number("SUBS", 7, |row: &CoreRow| text::count(row.0.gauges.subscriptions))
+            .from(100),
+        Column::number("TOPICS", 7, |row: &CoreRow| text::count(row.0.gauges.topics)).from(110),
+        Column::number("MESH/s", 7, |row: &CoreRow| {
+            of(row, |rates| text::rate(rates.mesh_letters))
+        }),
+        Column::number("WAITING", 7, |row: &CoreRow| {
+            text::count(row.0.gauges.mesh_waiting_letters)
+        })
+        .from(120),
+        Column::number("FULL/s", 7, |row: &CoreRow| of(row, |rates| text::rate(rates.mesh_full)))
             .from(WIDE)
-            .styled(|row, theme| theme.of_loss(row.1.map_or(0.0, |rates| rates.mesh_full))),
+            .styled(|row, theme| theme.for_loss(row.1.map_or(0.0, |rates| rates.mesh_full))),
     ]
 }
 
-fn of(row: &Known<'_>, show: impl Fn(&CoreRates) -> String) -> String {
+fn of(row: &CoreRow<'_>, show: impl Fn(&CoreRates) -> String) -> String {
     text::or_unknown(row.1, show)
 }
 
@@ -72,7 +79,7 @@ fn bar(share: f64, columns: usize) -> String {
     "█".repeat(full) + &"░".repeat(columns - full)
 }
 
-/// Rows of subscribers, and as many of topics, below the cores.
+/// Returns the number of rows of subscribers, and of topics, below the cores.
 pub fn list_rows(size: Size) -> u16 {
     match size.height {
         36.. => ((size.height - 32) / 3).min(15),
@@ -80,21 +87,21 @@ pub fn list_rows(size: Size) -> u16 {
     }
 }
 
-/// Cores that are seen at once in a body of this size.
+/// Returns how many cores fit into a body of this size.
 pub fn cores_fit(body: Size, screen: Size) -> u16 {
     let [_, _, cores, ..] = areas(Rect::from((ratatui::layout::Position::ORIGIN, body)), screen);
     cores.height.saturating_sub(2)
 }
 
-/// Figures, limits where they are below, cores, subscribers, topics.
+/// Returns the areas of figures, limits below the figures, cores, subscribers and topics.
 fn areas(body: Rect, screen: Size) -> [Rect; 5] {
-    let limits = if body.width >= WIDE { 0 } else { LIMITS + 1 };
+    let limits = if body.width >= WIDE { 0 } else { LIMIT_LINES + 1 };
     let lists = match list_rows(screen) {
         0 => 0,
         rows => rows + 3,
     };
     Layout::vertical([
-        Constraint::Length(FIGURES + 1),
+        Constraint::Length(FIGURE_LINES + 1),
         Constraint::Length(limits),
         Constraint::Min(3),
         Constraint::Length(lists),
@@ -122,7 +129,7 @@ pub fn draw(frame: &mut Frame<'_>, body: Rect, state: &State, theme: Theme) {
     let rates = state.rates.as_ref();
     frame.render_widget(Paragraph::new(rate_lines(rates, left.width, theme)), left);
     frame.render_widget(Paragraph::new(latency_lines(state, theme)), middle);
-    let limits = state.seen.as_ref().map_or(&[][..], |seen| &seen.status.limits);
+    let limits = state.last_poll.as_ref().map_or(&[][..], |last_poll| &last_poll.status.limits);
     let limit_lines = limits.iter().map(|limit| limit_line(limit, theme));
     if body.width >= WIDE {
         let lines = std::iter::once(Line::styled("Limits", theme.title())).chain(limit_lines);
@@ -155,9 +162,9 @@ fn rate_lines(rates: Option<&Rates>, columns: u16, theme: Theme) -> Vec<Line<'st
         let mut reasons: Vec<_> =
             REASONS.iter().zip(flow.lost_messages).filter(|(_, rate)| *rate > 0.0).collect();
         reasons.sort_by(|(_, left), (_, right)| right.total_cmp(left));
-        let of_one =
+        let describe =
             |((name, _), rate): &(&(&str, _), f64)| format!("{name} {}", text::rate(*rate));
-        reasons.iter().map(of_one).collect::<Vec<_>>().join(", ")
+        reasons.iter().map(describe).collect::<Vec<_>>().join(", ")
     });
     let lost_line = format!("{:<10}{:>9}  {reasons}", "lost", text::or_unknown(lost, text::rate));
     let lost_line = text::fit(&lost_line, columns.into());
@@ -168,7 +175,7 @@ fn rate_lines(rates: Option<&Rates>, columns: u16, theme: Theme) -> Vec<Line<'st
             text::rate(flow.connections_closed)
         )];
         for (name, rate) in [
-            ("publishers held up", flow.publishers_blocked),
+            ("publishers blocked", flow.publishers_blocked),
             ("buffers short", flow.buffer_shortages),
         ] {
             if rate > 0.0 {
@@ -189,18 +196,21 @@ fn rate_lines(rates: Option<&Rates>, columns: u16, theme: Theme) -> Vec<Line<'st
             flow.map(|flow| flow.delivered_messages),
             flow.map(|flow| flow.sent_bytes),
         ),
-        Line::styled(lost_line, theme.of_loss(lost.unwrap_or(0.0))),
+        Line::styled(lost_line, theme.for_loss(lost.unwrap_or(0.0))),
         Line::from(format!("conns     {other}")),
     ]
 }
 
 fn latency_lines(state: &State, theme: Theme) -> Vec<Line<'static>> {
-    let ever = state.seen.as_ref().map_or([None; 4], |seen| since_start(&seen.status.latency));
+    let ever = state
+        .last_poll
+        .as_ref()
+        .map_or([None; 4], |last_poll| since_start(&last_poll.status.latency));
     let mut lines = vec![Line::styled(
         format!("{:<8}{:>12}{:>13}", "Latency", "now", "since start"),
         theme.title(),
     )];
-    for (at, (name, _)) in SHARES.iter().enumerate() {
+    for (at, (name, _)) in PERCENTILES.iter().enumerate() {
         let now = text::percentile(state.rates.as_ref().and_then(|rates| rates.latency[at]));
         let ever = text::or_unknown(ever[at], text::time);
         lines.push(Line::from(format!("{name:<8}{now:>12}{ever:>13}")));
@@ -215,22 +225,22 @@ fn limit_line(limit: &Limit, theme: Theme) -> Line<'static> {
     let gauge = format!("{}{:>6}", bar(share, 10), text::percent(share));
     Line::from(vec![
         Span::raw(text::pad(&limit.name, 12, false)),
-        Span::styled(gauge, theme.of_share(share)),
+        Span::styled(gauge, theme.for_share(share)),
         Span::raw(format!(" {of:<21}")),
         Span::styled(limit.key.to_string(), theme.quiet()),
     ])
 }
 
 fn core_lines(state: &State, area: Rect, theme: Theme) -> Vec<Line<'static>> {
-    let Some(seen) = &state.seen else { return Vec::new() };
-    let mut rows: Vec<Known<'_>> = Vec::with_capacity(seen.cores.cores.len());
-    for (at, core) in seen.cores.cores.iter().enumerate() {
+    let Some(last_poll) = &state.last_poll else { return Vec::new() };
+    let mut rows: Vec<CoreRow<'_>> = Vec::with_capacity(last_poll.cores.cores.len());
+    for (at, core) in last_poll.cores.cores.iter().enumerate() {
         let rates = state.rates.as_ref().and_then(|rates| rates.cores.get(at)?.as_ref());
         rows.push((core, rates));
     }
     let sort = state.sort();
-    let rate = |(_, rates): &Known<'_>, of: fn(&CoreRates) -> f64| rates.map_or(-1.0, of);
-    let value = |row: &Known<'_>| match sort.key {
+    let rate = |(_, rates): &CoreRow<'_>, of: fn(&CoreRates) -> f64| rates.map_or(-1.0, of);
+    let value = |row: &CoreRow<'_>| match sort.key {
         "load" => rate(row, |rates| rates.load),
         "published" => rate(row, |rates| rates.flow.published_messages),
         "delivered" => rate(row, |rates| rates.flow.delivered_messages),
@@ -246,14 +256,14 @@ fn core_lines(state: &State, area: Rect, theme: Theme) -> Vec<Line<'static>> {
     let first = (state.offset() as usize).min(rows.len().saturating_sub(fit));
     let shown = rows.len().min(first + fit);
     let mut lines =
-        vec![section("Cores", first as u64, shown - first, rows.len() as u64, sort, theme)];
+        vec![list_title("Cores", first as u64, shown - first, rows.len() as u64, sort, theme)];
     let rows = rows[first..shown].iter().copied();
     lines.extend(table::lines(&cores(), rows, area.width, theme));
     lines
 }
 
-/// The title of a list: which rows these are, and by what they are sorted.
-pub fn section(
+/// Returns the title of a list, with the range of rows and their order.
+pub fn list_title(
     name: &'static str,
     first: u64,
     shown: usize,

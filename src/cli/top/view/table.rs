@@ -1,6 +1,6 @@
-//! Rows in columns of which one takes what the others leave.
+//! Tables, in which one column takes the width that the others leave.
 //!
-//! Called by the views.
+//! Called by `lists` and `overview`.
 
 use ratatui::style::Style;
 use ratatui::text::{Line, Span};
@@ -8,46 +8,46 @@ use ratatui::text::{Line, Span};
 use super::theme::Theme;
 use crate::cli::top::text;
 
-/// A column of rows of this kind.
+/// A column of a table of rows.
 pub struct Column<Row> {
     pub title: &'static str,
-    /// 0 for the one that takes the rest.
+    /// The width; 0 for the column that takes the rest.
     pub width: u16,
-    /// Not there on narrower screens.
-    pub from_screen: u16,
-    pub to_the_right: bool,
+    /// The least width of a screen that shows the column.
+    pub screen_width_min: u16,
+    pub align_right: bool,
     pub cell: fn(&Row) -> String,
     pub style: fn(&Row, Theme) -> Style,
 }
 
 impl<Row> Column<Row> {
-    /// A number.
+    /// Creates a column of numbers, aligned to the right.
     pub const fn number(title: &'static str, width: u16, cell: fn(&Row) -> String) -> Self {
         Column {
             title,
             width,
-            from_screen: 0,
-            to_the_right: true,
+            screen_width_min: 0,
+            align_right: true,
             cell,
             style: |_, _| Style::new(),
         }
     }
 
-    /// A name.
+    /// Creates a column of names, aligned to the left.
     pub const fn name(title: &'static str, width: u16, cell: fn(&Row) -> String) -> Self {
         Column {
             title,
             width,
-            from_screen: 0,
-            to_the_right: false,
+            screen_width_min: 0,
+            align_right: false,
             cell,
             style: |_, _| Style::new(),
         }
     }
 
-    /// Only on screens of so many columns.
-    pub const fn from(self, from_screen: u16) -> Self {
-        Column { from_screen, ..self }
+    /// Hides the column on narrower screens.
+    pub const fn from(self, screen_width_min: u16) -> Self {
+        Column { screen_width_min, ..self }
     }
 
     pub const fn styled(self, style: fn(&Row, Theme) -> Style) -> Self {
@@ -55,19 +55,20 @@ impl<Row> Column<Row> {
     }
 }
 
-/// A line of titles, and one for each row.
+/// Formats a line of titles and a line for each row.
 pub fn lines<Row>(
     columns: &[Column<Row>],
     rows: impl Iterator<Item = Row>,
     screen: u16,
     theme: Theme,
 ) -> Vec<Line<'static>> {
-    let columns: Vec<_> = columns.iter().filter(|column| column.from_screen <= screen).collect();
+    let columns: Vec<_> =
+        columns.iter().filter(|column| column.screen_width_min <= screen).collect();
     let taken: u16 = columns.iter().map(|column| column.width + 1).sum::<u16>().saturating_sub(1);
     let rest = screen.saturating_sub(taken);
     let padded = |column: &Column<Row>, cell: &str| {
         let width = if column.width == 0 { rest } else { column.width };
-        text::pad(cell, width.into(), column.to_the_right)
+        text::pad(cell, width.into(), column.align_right)
     };
     let spaced = |cells: Vec<Span<'static>>| {
         let mut line = Line::default();
@@ -101,7 +102,7 @@ mod tests {
         Column::number("WIDE", 6, |row: &(&str, u64)| row.1.to_string()).from(30),
     ];
 
-    fn shown(screen: u16) -> Vec<String> {
+    fn text_lines(screen: u16) -> Vec<String> {
         let rows = [("a", 7), ("a long name", 123_456)].into_iter();
         let lines = lines(&COLUMNS, rows, screen, Theme { has_colour: false });
         lines.iter().map(Line::to_string).collect()
@@ -109,19 +110,19 @@ mod tests {
 
     #[test]
     fn one_column_takes_the_rest_and_no_cell_is_wider_than_its_column() {
-        assert_eq!(shown(12), ["NAME       N", "a          7", "a long… 123…"]);
+        assert_eq!(text_lines(12), ["NAME       N", "a          7", "a long… 123…"]);
     }
 
     #[test]
-    fn columns_for_wide_screens_are_there_on_wide_screens() {
-        assert_eq!(shown(30)[1], format!("a{}7      7", " ".repeat(21)));
-        assert!(!shown(29)[0].contains("WIDE"));
+    fn columns_for_wide_screens_are_hidden_on_narrow_ones() {
+        assert_eq!(text_lines(30)[1], format!("a{}7      7", " ".repeat(21)));
+        assert!(!text_lines(29)[0].contains("WIDE"));
     }
 
     #[test]
-    fn screens_without_room_panic_of_nothing() {
+    fn narrow_screens_cause_no_panic() {
         for screen in 0..12 {
-            assert_eq!(shown(screen).len(), 3);
+            assert_eq!(text_lines(screen).len(), 3);
         }
     }
 }

@@ -1,8 +1,8 @@
-//! What is said by colour. All of it is said by words or place too: with `NO_COLOR` nothing is lost.
+//! The colours of the screen. Words or positions say the same, so nothing is lost with `NO_COLOR`.
 
 use ratatui::style::{Color, Modifier, Style};
 
-/// From where on a share of a limit is worth a look, and from where on it is bad.
+/// The used fractions of a limit from which on a value is a warning, and is bad.
 const HIGH: f64 = 0.75;
 const FULL: f64 = 0.9;
 
@@ -12,12 +12,12 @@ pub struct Theme {
 }
 
 impl Theme {
-    /// <https://no-color.org>: whatever the value, unless it is empty.
+    /// Follows <https://no-color.org>: any value of `NO_COLOR` but an empty one turns colours off.
     pub fn from_environment() -> Theme {
         Theme { has_colour: std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()) }
     }
 
-    /// Of the sixteen colours that every terminal has, and that its user may have chosen.
+    /// Uses one of the sixteen colours that every terminal has and its user can configure.
     fn coloured(self, colour: Color) -> Style {
         if self.has_colour { Style::new().fg(colour) } else { Style::new() }
     }
@@ -54,8 +54,8 @@ impl Theme {
         self.coloured(Color::Red).add_modifier(Modifier::BOLD)
     }
 
-    /// How near a limit is.
-    pub fn of_share(self, share: f64) -> Style {
+    /// Returns the style for a used fraction of a limit.
+    pub fn for_share(self, share: f64) -> Style {
         match share {
             FULL.. => self.bad(),
             HIGH.. => self.warning(),
@@ -63,8 +63,8 @@ impl Theme {
         }
     }
 
-    /// What should not be there.
-    pub fn of_loss(self, lost: f64) -> Style {
+    /// Returns the style for a number that should be 0.
+    pub fn for_loss(self, lost: f64) -> Style {
         if lost > 0.0 { self.warning() } else { self.plain() }
     }
 }

@@ -1,4 +1,4 @@
-//! Each mistake with its exact words, and that no text has a secret in it.
+//! Each mistake with its exact text, and no text with a secret.
 
 use crate::config::auth::{Login, SECRET_PRINTED};
 use crate::config::{Auth, Settings};
@@ -16,7 +16,7 @@ fn auth_of(text: &str) -> Auth {
 }
 
 #[test]
-fn users_are_read_in_every_way_toml_writes_them() {
+fn users_are_read_in_every_notation_of_toml() {
     let header = format!(
         "[[auth.users]]\nuser = \"eu\"\npassword = \"pw-eu\"\npublish = [\"a.>\"]\n\
          publish_deny = []\n\n[[auth.users]]\nnkey = \"{NKEY}\"\n"
@@ -40,14 +40,23 @@ fn users_are_read_in_every_way_toml_writes_them() {
     assert_eq!(auth_of("[auth]\n"), Auth::default());
 }
 
+/// A user without problems, for a mistake behind it.
+const USER: &str = "[[auth.users]]\nuser = \"eu\"\npassword = \"s3cret\"\n";
+
+#[track_caller]
+fn assert_texts(rows: &[(String, &str)]) {
+    for (text, words) in rows {
+        assert_eq!(error_of(text), *words, "{text}");
+    }
+}
+
 #[test]
-fn each_mistake_is_told_with_its_line_and_what_to_do() {
-    let user = "[[auth.users]]\nuser = \"eu\"\npassword = \"s3cret\"\n";
-    for (text, words) in [
+fn a_mistake_in_the_auth_table_is_one_line_that_says_what_to_do() {
+    assert_texts(&[
         (
             "[auth]\ntoken = \"\"\n".to_owned(),
-            "blipmq.toml:2: [auth] token = <not printed>: it is empty; write the secret, or take \
-             the line out",
+            "blipmq.toml:2: [auth] token = <not printed>: the secret is empty; write the secret, or \
+             remove the line",
         ),
         (
             "[auth]\ntoken = 5\n".to_owned(),
@@ -56,8 +65,8 @@ fn each_mistake_is_told_with_its_line_and_what_to_do() {
         ),
         (
             "[auth]\ntoken = \"<not printed>\"\n".to_owned(),
-            "blipmq.toml:2: [auth] token = <not printed>: this is what is printed in the place of \
-             a secret; write the secret",
+            "blipmq.toml:2: [auth] token = <not printed>: this is the printed placeholder of a secret; \
+             write the secret",
         ),
         (
             "[auth]\nuser = \"eu\"\n".to_owned(),
@@ -78,14 +87,21 @@ fn each_mistake_is_told_with_its_line_and_what_to_do() {
              own for each user, and its keys below",
         ),
         (
-            format!("{user}pasword = \"s3cret\"\n"),
-            "blipmq.toml:4: [[auth.users]] pasword is not a known key; did you mean password?",
+            format!("{USER}\n{USER}"),
+            "blipmq.toml:5: [[auth.users]] \"eu\" has a table in line 1 already; remove one of the two",
         ),
         (
-            format!("{user}roles = [\"s3cret\"]\n"),
-            "blipmq.toml:4: [[auth.users]] roles is not a known key; known keys: user, password, \
-             nkey, publish, publish_deny, subscribe, subscribe_deny",
+            format!("[auth]\ntoken = \"s3cret\"\n\n{USER}"),
+            "blipmq.toml:4: [auth] token excludes [[auth.users]], since clients with the token would \
+             have all permissions; give these clients a user with a password instead of the token, or \
+             remove the users",
         ),
+    ]);
+}
+
+#[test]
+fn incomplete_or_mixed_credentials_are_one_line_that_says_what_to_add_or_remove() {
+    assert_texts(&[
         (
             "[[auth.users]]\nuser = \"eu\"\n".to_owned(),
             "blipmq.toml:1: [[auth.users]] has user and no password; add password = \"...\", or \
@@ -97,13 +113,28 @@ fn each_mistake_is_told_with_its_line_and_what_to_do() {
         ),
         (
             "[[auth.users]]\npublish = []\n".to_owned(),
-            "blipmq.toml:1: [[auth.users]] has neither user and password nor nkey; add what its \
-             clients prove themselves with",
+            "blipmq.toml:1: [[auth.users]] has neither user and password nor nkey; add the credentials \
+             of its clients",
         ),
         (
-            format!("{user}nkey = \"{NKEY}\"\n"),
-            "blipmq.toml:1: [[auth.users]] has an nkey beside user or password; an nkey stands \
-             alone: take the others out, or make two users of it",
+            format!("{USER}nkey = \"{NKEY}\"\n"),
+            "blipmq.toml:1: [[auth.users]] has an nkey beside user or password; an nkey excludes the \
+             others: remove them, or make two users of this one",
+        ),
+    ]);
+}
+
+#[test]
+fn a_key_of_a_user_that_is_not_allowed_is_one_line_with_the_allowed_ones() {
+    assert_texts(&[
+        (
+            format!("{USER}pasword = \"s3cret\"\n"),
+            "blipmq.toml:4: [[auth.users]] pasword is not a known key; did you mean password?",
+        ),
+        (
+            format!("{USER}roles = [\"s3cret\"]\n"),
+            "blipmq.toml:4: [[auth.users]] roles is not a known key; known keys: user, password, \
+             nkey, publish, publish_deny, subscribe, subscribe_deny",
         ),
         (
             "[[auth.users]]\nuser = \"eu\"\npassword = 123456\n".to_owned(),
@@ -111,51 +142,38 @@ fn each_mistake_is_told_with_its_line_and_what_to_do() {
         ),
         (
             "[[auth.users]]\nuser = \"\"\npassword = \"s3cret\"\n".to_owned(),
-            "blipmq.toml:2: [[auth.users]] user: it is empty; give the user a name",
+            "blipmq.toml:2: [[auth.users]] user: the name is empty; give the user a name",
         ),
         (
             "[[auth.users]]\nuser = \"eu\"\npassword = \"$2a$11$s3cret\"\n".to_owned(),
-            "blipmq.toml:3: [[auth.users]] password: it is a bcrypt hash, which is not served; \
-             write the secret itself, in a file that only the broker may read",
+            "blipmq.toml:3: [[auth.users]] password: bcrypt hashes are not supported; write the secret \
+             itself, in a file that only the broker may read",
         ),
         (
             "[[auth.users]]\nnkey = \"s3cret\"\n".to_owned(),
-            "blipmq.toml:2: [[auth.users]] nkey: it is not an nkey: give a user's public nkey, U \
-             and 55 more characters, letter by letter as `nk -gen user -pubout` printed it",
+            "blipmq.toml:2: [[auth.users]] nkey: this is not an nkey: give a user's public nkey, U and \
+             55 more characters, exactly as `nk -gen user -pubout` printed it",
         ),
         (
-            format!("{user}publish = \"a.>\"\n"),
+            format!("{USER}publish = \"a.>\"\n"),
             "blipmq.toml:4: [[auth.users]] publish is a string, must be a list of patterns in \
              quotes, like [\"orders.>\"]",
         ),
         (
-            format!("{user}subscribe = [\"a\", 5]\n"),
+            format!("{USER}subscribe = [\"a\", 5]\n"),
             "blipmq.toml:4: [[auth.users]] subscribe is an integer, must be a list of patterns in \
              quotes, like [\"orders.>\"]",
         ),
         (
-            format!("{user}subscribe_deny = [\"a\", \"a..b\"]\n"),
+            format!("{USER}subscribe_deny = [\"a\", \"a..b\"]\n"),
             "blipmq.toml:4: [[auth.users]] subscribe_deny: bad pattern \"a..b\": token 2 is empty; \
              tokens are separated by single dots, none at the ends",
         ),
-        (
-            format!("{user}\n{user}"),
-            "blipmq.toml:5: [[auth.users]] \"eu\" is in line 1 already; a user is one table, take \
-             one of both out",
-        ),
-        (
-            format!("[auth]\ntoken = \"s3cret\"\n\n{user}"),
-            "blipmq.toml:4: [auth] token and [[auth.users]] do not go together, since whoever has \
-             the token could do what users may not; give the token's clients a user with a \
-             password, or take the users out",
-        ),
-    ] {
-        assert_eq!(error_of(&text), words, "{text}");
-    }
+    ]);
 }
 
 #[test]
-fn a_line_that_is_not_toml_is_not_repeated_where_it_may_have_a_secret() {
+fn a_line_that_is_not_toml_and_may_contain_a_secret_is_not_repeated() {
     for text in [
         "[auth]\ntoken = s3cret\n",
         "[auth]\ntoken = \"s3cret\n",
@@ -174,9 +192,10 @@ fn a_line_that_is_not_toml_is_not_repeated_where_it_may_have_a_secret() {
     }
 }
 
-/// Goal: what is printed shows who may do what, and no secret; and is refused where one is missing.
+/// Goal: printed settings show the permissions of users and no secret, and are refused until the
+/// secrets are filled in.
 #[test]
-fn printed_users_parse_again_once_their_passwords_are_put_back() {
+fn printed_users_parse_again_once_their_passwords_are_filled_in() {
     let text = format!(
         "[[auth.users]]\nuser = 'a \"b\" \\ c'\npassword = \"s3cret\"\npublish = [\"a.>\", \"b\"]\n\
          subscribe = []\nsubscribe_deny = ['x.\"y']\n[[auth.users]]\nnkey = \"{NKEY}\"\n"
@@ -185,19 +204,19 @@ fn printed_users_parse_again_once_their_passwords_are_put_back() {
     let printed = settings.to_string();
     assert!(!printed.contains("s3cret"), "{printed}");
     assert!(!format!("{settings:?}").contains("s3cret"), "{settings:?}");
-    assert!(error_of(&printed).contains("in the place of a secret"), "{printed}");
-    let put_back = printed.replace(SECRET_PRINTED, "s3cret");
-    assert_eq!(Settings::parse("printed", &put_back), Ok(settings));
+    assert!(error_of(&printed).contains("the printed placeholder of a secret"), "{printed}");
+    let filled_in = printed.replace(SECRET_PRINTED, "s3cret");
+    assert_eq!(Settings::parse("printed", &filled_in), Ok(settings));
 
     let settings = Settings::parse("blipmq.toml", "[auth]\ntoken = \"s3cret\"\n").unwrap();
     let printed = settings.to_string();
     assert!(!printed.contains("s3cret"), "{printed}");
-    let put_back = printed.replace(SECRET_PRINTED, "s3cret");
-    assert_eq!(Settings::parse("printed", &put_back), Ok(settings));
+    let filled_in = printed.replace(SECRET_PRINTED, "s3cret");
+    assert_eq!(Settings::parse("printed", &filled_in), Ok(settings));
 }
 
 #[test]
-fn the_example_of_a_user_that_is_printed_is_one_once_it_is_filled_in() {
+fn the_printed_example_of_a_user_parses_once_it_is_uncommented() {
     let printed = Settings::default().to_string();
     let example: String = printed
         .lines()

@@ -1,32 +1,32 @@
-// Asks the API of the broker, with the token if one is needed.
+// Requests to the API of the broker, with the token if the broker requires one.
 //
-// Called by `dashboard`. Next: `samples` for what cores answer, `tables` for lists.
+// Called by `dashboard`. Next: `samples` for the answers of cores, `tables` for lists.
 //
 // Always true:
-// - The token is kept in sessionStorage: it ends with the tab, and goes to this origin only.
-// - A request that is not answered in time is given up, so that requests never pile up.
+// - The token is kept in sessionStorage: it ends with the tab, and is sent to this origin only.
+// - A request without an answer in time is aborted, so that requests never pile up.
 
 const TOKEN_KEY = "blipmq-token";
 const ANSWER_MS_MAX = 8000;
 
-/** The broker wants a token, or another one. */
-export class TokenWanted extends Error {}
+/** The broker requires a token, or refused the one it was sent. */
+export class TokenRequired extends Error {}
 
-/** The broker does not answer, or with what cannot be used. */
+/** There is no answer of the broker, or none that can be used. */
 export class NoAnswer extends Error {}
 
 let token = null;
 try {
   token = sessionStorage.getItem(TOKEN_KEY);
 } catch {
-  // A browser that keeps nothing: the token then holds until the page is closed.
+  // A browser without storage: the token is then kept until the page is closed.
 }
 
 export function hasToken() {
   return token !== null;
 }
 
-/** Sends this token from now on; null sends none. */
+/** Changes the token that requests send; null sends none. */
 export function useToken(value) {
   token = value;
   try {
@@ -37,7 +37,7 @@ export function useToken(value) {
   }
 }
 
-/** What an error answer says, if it is the JSON that errors of the API are. */
+/** The text of an error answer, if it is JSON as errors of the API are. */
 async function errorText(response) {
   try {
     const { error } = await response.json();
@@ -61,14 +61,14 @@ export async function get(path) {
       signal: AbortSignal.timeout(ANSWER_MS_MAX),
     });
   } catch (problem) {
-    const late = problem.name === "TimeoutError";
-    throw new NoAnswer(late ? `no answer within ${ANSWER_MS_MAX / 1000} s` : "no connection");
+    const timedOut = problem.name === "TimeoutError";
+    throw new NoAnswer(timedOut ? `no answer within ${ANSWER_MS_MAX / 1000} s` : "no connection");
   }
-  if (response.status === 401) throw new TokenWanted(`HTTP 401${await errorText(response)}`);
+  if (response.status === 401) throw new TokenRequired(`HTTP 401${await errorText(response)}`);
   if (!response.ok) throw new NoAnswer(`HTTP ${response.status}${await errorText(response)}`);
   try {
     return await response.json();
   } catch {
-    throw new NoAnswer("an answer that is not JSON, or broke off");
+    throw new NoAnswer("the answer is not JSON, or is cut off");
   }
 }

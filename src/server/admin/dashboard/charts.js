@@ -1,20 +1,20 @@
-// Charts over the last minutes, drawn as SVG by hand.
+// Charts of the last minutes, as SVG.
 //
 // Fed by `panels` with values over time. Next: `elements`.
 //
 // Always true:
-// - Lines differ by their dashes as well as by colour, and the legend tells each one's value.
+// - Lines differ by their dashes as well as by colour, and the legend has the value of each line.
 // - A gap in the values is a gap in the line.
-// - What the pointer reads, the arrow keys read too.
+// - Every value that the pointer can read can be read with the arrow keys too.
 
 import { draw, make, pool, setAttribute, setText } from "./elements.js";
 import { clock } from "./formats.js";
 
-/** Below so many pixels fewer times are named. */
+/** The width in pixels below which fewer times are labelled. */
 const NARROW_WIDTH = 480;
 const MARGIN = { top: 10, right: 12, bottom: 22, left: 58 };
 
-/** The least of 1, 2, 2.5, 5 and 10 times a power of ten that is not below `value`; 4 if that is 0. */
+/** The least of 1, 2, 2.5, 5 and 10 times a power of ten that is not below `value`; 4 for 0. */
 export function niceCeiling(value) {
   if (!(value > 0)) return 4;
   const power = 10 ** Math.floor(Math.log10(value));
@@ -22,7 +22,7 @@ export function niceCeiling(value) {
   return factor * power;
 }
 
-/** Values to pixels, and where the lines across are. */
+/** The mapping from values to pixels, and the values of the grid lines. */
 function linearScale(largest, height) {
   const top = niceCeiling(largest);
   const ticks = [0, 0.25, 0.5, 0.75, 1].map((share) => share * top);
@@ -40,7 +40,7 @@ function logarithmicScale(smallest, largest, height) {
   return { ticks, y: (value) => MARGIN.top + (1 - share(value)) * height };
 }
 
-/** The path of a line through what is known, in pixels; pieces are runs without a gap. */
+/** The pieces of a line without gaps, in pixels. */
 function pieces(times, values, joined, x, y) {
   const runs = [];
   let run = null;
@@ -66,7 +66,7 @@ function path(runs) {
     .join("");
 }
 
-/** The same down to `bottom`, as what lies below the line. */
+/** The path of the area between the line and `bottom`. */
 function areaPath(runs, bottom) {
   return runs
     .filter((run) => run.length > 1)
@@ -78,8 +78,8 @@ function areaPath(runs, bottom) {
 }
 
 /**
- * A line chart. `container` is an element of the page; `format` writes a value; `logarithmic` is for
- * what spans decades.
+ * A line chart. `container` is an element of the page; `format` writes a value; `logarithmic` is
+ * for values that span decades.
  */
 export class LineChart {
   constructor(container, { title, format, logarithmic = false }) {
@@ -113,9 +113,9 @@ export class LineChart {
   }
 
   /**
-   * `series`: {name, values, kind, filled}; `kind` is the name of its style. `marks`: times at which
-   * something began anew. `spanSeconds`: from the left edge to the right one. `empty` is said if
-   * there is no value.
+   * `series`: {name, values, kind, filled}; `kind` is the name of its style. `marks`: times of
+   * restarts. `spanSeconds`: the time from the left edge to the right one. `empty`: the text of a
+   * chart without values.
    */
   set(data) {
     this.data = data;
@@ -150,7 +150,7 @@ export class LineChart {
     if (!this.logarithmic) return linearScale(largest, inner);
     if (smallest === Infinity) [smallest, largest] = [1e-5, 1e-3];
     const scale = logarithmicScale(smallest, largest, inner);
-    // Zero has no place on it, and is drawn at the bottom.
+    // Zero has no place on a logarithmic scale, and is drawn at the bottom.
     const least = scale.ticks[0];
     return { ...scale, y: (value) => scale.y(Math.max(value, least)) };
   }
@@ -165,7 +165,7 @@ export class LineChart {
     this.drawCursor(height);
     const known = this.data.series.some(({ values }) => values.some((value) => value !== null));
     this.empty.hidden = known;
-    setText(this.empty, known ? "" : (this.data.empty ?? "Waiting for a second answer"));
+    setText(this.empty, known ? "" : (this.data.empty ?? "Waiting for a second sample"));
   }
 
   drawGrid(scale, width, height) {
@@ -201,9 +201,9 @@ export class LineChart {
     const { times, joined } = this.data;
     const x = (time) => this.x(time);
     const parts = [];
-    // The first of the series is drawn last, over the others.
+    // The first series is drawn last, over the others.
     for (const { kind, values, filled } of [...this.data.series].reverse()) {
-      // Several lines of one style, as of all cores that are not named, are one path.
+      // Several lines of one style, such as those of all other cores, are one path.
       const runs = [values, ...(this.data.also?.[kind] ?? [])].flatMap((line) =>
         pieces(times, line, joined, x, scale.y),
       );
@@ -216,7 +216,7 @@ export class LineChart {
     this.lines.replaceChildren(...parts);
   }
 
-  /** The sample that is read: the one under the cursor, else the latest. */
+  /** The index of the sample under the cursor, or of the latest one. */
   get index() {
     const last = this.data.times.length - 1;
     if (this.readAt === null) return last;
@@ -243,9 +243,9 @@ export class LineChart {
       setText(item.querySelector("b"), index < 0 ? "" : this.format(values[index] ?? null));
     });
     setText(this.when, this.readAt === null || index < 0 ? "" : `at ${clock(times[index])}`);
-    const said = series.map(({ name, values }) => `${name} ${this.format(values[index] ?? null)}`);
+    const reading = ({ name, values }) => `${name} ${this.format(values[index] ?? null)}`;
     const at = this.readAt === null || index < 0 ? "now" : `at ${clock(times[index])}`;
-    setAttribute(this.svg, "aria-label", `${this.title}, ${at}: ${said.join(", ")}`);
+    setAttribute(this.svg, "aria-label", `${this.title}, ${at}: ${series.map(reading).join(", ")}`);
   }
 
   drawCursor(height) {
@@ -286,7 +286,7 @@ export class LineChart {
   }
 }
 
-/** A small line without axes; what it says must stand beside it as text. */
+/** A small line without axes; its value must stand beside it as text. */
 export class Sparkline {
   constructor(kind) {
     this.line = draw("path", { class: `line line-${kind}` });

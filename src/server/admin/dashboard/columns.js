@@ -1,9 +1,9 @@
-// What the columns of the three lists show.
+// The columns of the three lists.
 //
 // Used by `dashboard`, which gives them to `tables`. Next: `elements` and `formats`.
 //
-// Always true: what clients chose (topics, patterns, groups) is set as text, in a <bdi>, so that
-// neither markup nor a right-to-left name changes what stands around it.
+// Always true: names that clients chose (topics, patterns, groups) are set as text, in a <bdi>, so
+// that neither markup nor a right-to-left name changes the text around them.
 
 import { Bar, level, make, setAttribute, setText, show } from "./elements.js";
 import { bytes, count, duration, exactly, rate, seconds, wholePercent } from "./formats.js";
@@ -11,7 +11,7 @@ import { bytes, count, duration, exactly, rate, seconds, wholePercent } from "./
 const INVISIBLE =
   /[\u0000-\u001f\u007f-\u009f\u00ad\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]/g;
 
-/** A name with all that is in it: what cannot be seen is written as its number. */
+/** A name whose invisible characters are written as their numbers. */
 export function legible(name) {
   return name.replace(
     INVISIBLE,
@@ -41,7 +41,7 @@ function counted(name, key, options = {}) {
   return text(name, (row) => count(row[key]), { numeric: true, title, ...options });
 }
 
-/** Columns of a name that clients chose, a line below it, and labels. */
+/** A column of a name that clients chose, with a line below it, and labels. */
 function named(name, { main, below, labels, sort }) {
   return {
     name,
@@ -67,7 +67,7 @@ function named(name, { main, below, labels, sort }) {
   };
 }
 
-/** How full a queue is, of the bound it has. */
+/** A column of how full a queue is. */
 function queue(name, used, bound, write, sort) {
   return {
     name,
@@ -113,8 +113,8 @@ function lostWords(dropped) {
 const POLICIES = {
   drop_oldest: "drops the oldest",
   drop_new: "drops the newest",
-  block: "holds publishers up",
-  disconnect: "is disconnected",
+  block: "blocks publishers",
+  disconnect: "disconnects the subscriber",
   latest: "keeps the latest",
 };
 
@@ -151,7 +151,7 @@ const policyColumn = {
     show(below, topics > 0);
     setText(
       below,
-      topics > 0 ? `holds up ${count(topics)} ${topics === 1 ? "topic" : "topics"} now` : "",
+      topics > 0 ? `blocks ${count(topics)} ${topics === 1 ? "topic" : "topics"} now` : "",
     );
   },
 };
@@ -164,14 +164,14 @@ export const SUBSCRIPTIONS = {
   noun: "subscribers",
   sort: "dropped",
   pageSize: 10,
-  empty: "Nobody subscribes yet. Try: blipmq sub '>'",
+  empty: "No subscriptions yet. Try: blipmq sub '>'",
   columns: [
     named("Subscriber", {
       main: (row) => row.pattern,
       below: (row) => {
-        // What waits for members of a group is queued for none of them yet.
+        // Messages that wait for a member of a group are in no member's queue yet.
         if (row.connection === null)
-          return `what its members have not been dealt yet · core ${row.core}`;
+          return `messages not yet given to a member · core ${row.core}`;
         const connection = `${row.address} · ${row.protocol} · connection ${row.connection}`;
         return `${connection}, subscription ${row.subscription} · core ${row.core}`;
       },
@@ -182,7 +182,7 @@ export const SUBSCRIPTIONS = {
     text("Lag", (row) => seconds(row.lag_seconds), {
       sort: "lag",
       numeric: true,
-      title: () => "Age of the oldest message in its queue",
+      title: () => "Age of the oldest message in the queue",
     }),
     queue("Queued messages", "queued_messages", "messages_max", count, "queued_messages"),
     queue("Queued bytes", "queued_bytes", "bytes_max", bytes, "queued_bytes"),
@@ -213,20 +213,20 @@ export const TOPICS = {
   sort: "rate",
   pageSize: 10,
   empty: "No topics yet. Try: blipmq pub orders.eu 'one espresso'",
-  /** The highest rate of the page, which has the full bar. */
+  /** The highest rate of the page, whose bar is full. */
   context: (rows) => Math.max(0, ...rows.map((row) => row.rate_per_second)),
   columns: [
     named("Topic", {
       main: (row) => row.topic,
       below: (row) => `core ${row.core}`,
-      labels: (row) => (row.blocked ? ["publishers held up"] : []),
+      labels: (row) => (row.blocked ? ["publishers blocked"] : []),
       sort: "name",
     }),
     rateColumn,
     counted("Published", "published_messages", { sort: "published" }),
     text("Published bytes", (row) => bytes(row.published_bytes), { numeric: true }),
-    counted("Kept", "kept_messages"),
-    text("Kept bytes", (row) => bytes(row.kept_bytes), { numeric: true, sort: "kept_bytes" }),
+    counted("Retained", "kept_messages"),
+    text("Retained bytes", (row) => bytes(row.kept_bytes), { numeric: true, sort: "kept_bytes" }),
     text(
       "Last message",
       (row) => (row.idle_seconds === null ? "none" : `${seconds(row.idle_seconds)} ago`),
@@ -238,9 +238,9 @@ export const TOPICS = {
 };
 
 const PAUSES = {
-  answers: "waits until it takes its answers",
+  answers: "waits until the client reads its answers",
   mesh: "waits for another core",
-  blocked: "held up by a slow subscriber",
+  blocked: "blocked by a slow subscriber",
   fence: "waits for all cores",
 };
 

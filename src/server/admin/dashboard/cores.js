@@ -1,11 +1,11 @@
-// What each core does: a row each, and for many cores a map of their loads.
+// The cores: a row for each, and for many cores a map of their loads.
 //
 // Made and fed by `dashboard`. Next: `elements`.
 
 import { Bar, byId, make, pool, setAttribute, setText, show } from "./elements.js";
 import { count, plural, rate, si, wholePercent } from "./formats.js";
 
-/** From so many cores on the rows alone give no picture. */
+/** The number of cores from which on a map of loads is shown. */
 const HEAT_CORES_MIN = 9;
 
 const COLUMNS = [
@@ -18,7 +18,7 @@ const COLUMNS = [
   },
   { name: "Msgs/send", read: (core) => si(core.messagesPerSend) },
   { name: "Sends/call", read: (core) => si(core.sendsPerCall) },
-  { name: "Letters", read: (core) => rate(core.rates.mesh_letters_sent) },
+  { name: "Mesh msgs", read: (core) => rate(core.rates.mesh_letters_sent) },
   { name: "Connections", read: (core) => count(core.gauges.connections) },
   { name: "Subscr.", read: (core) => count(core.gauges.subscriptions) },
   { name: "Topics", read: (core) => count(core.gauges.topics) },
@@ -30,7 +30,7 @@ export class Cores {
       make("th", { scope: "col", class: index > 1 ? "numeric" : null }, name),
     );
     this.body = make("tbody");
-    const caption = make("caption", { class: "unseen" }, "What each core does now");
+    const caption = make("caption", { class: "unseen" }, "The work of each core now");
     byId("cores").append(caption, make("thead", {}, make("tr", {}, ...heads)), this.body);
   }
 

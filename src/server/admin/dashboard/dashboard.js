@@ -1,13 +1,14 @@
-// The dashboard: asks the broker's API, and shows what it answers.
+// The dashboard: asks the broker's API, and shows the answers.
 //
 // Loaded by index.html. Next on the path of an answer: `api` fetches it, `samples` makes rates of
 // two of them, `panels`, `cores`, `facts` and `tables` show them.
 //
 // Always true:
-// - It needs nothing from another origin.
-// - It asks while it is seen, once at a time, and ever more seldom while nobody answers.
+// - Nothing is loaded from another origin.
+// - The page asks only while it is visible, one question at a time, and less and less often while
+//   the broker does not answer.
 
-import { NoAnswer, TokenWanted, get, hasToken, useToken } from "./api.js";
+import { NoAnswer, TokenRequired, get, hasToken, useToken } from "./api.js";
 import { CONNECTIONS, SUBSCRIPTIONS, TOPICS } from "./columns.js";
 import { Cores } from "./cores.js";
 import { byId, setAttribute, setText, show } from "./elements.js";
@@ -21,7 +22,7 @@ const NUMBERS_MS = 1000;
 const LISTS_MS = 2000;
 const RETRY_MS_MAX = 16000;
 
-/** Calls `work` again and again, each time `pauseMs` after it was begun, never twice at once. */
+/** Calls `work` again and again, `pauseMs` after its last begin, never twice at once. */
 class Loop {
   constructor(work, pauseMs) {
     this.work = work;
@@ -43,7 +44,7 @@ class Loop {
     clearTimeout(this.timer);
   }
 
-  /** At once, or as soon as what is under way is done. */
+  /** Calls `work` at once, or as soon as the call under way ends. */
   async now() {
     if (this.stopped) return;
     if (this.running) {
@@ -52,13 +53,13 @@ class Loop {
     }
     clearTimeout(this.timer);
     this.running = true;
-    const begun = performance.now();
+    const start = performance.now();
     try {
       await this.work();
     } finally {
       this.running = false;
       if (!this.stopped) {
-        const left = this.wantsMore ? 0 : Math.max(0, this.pauseMs() - (performance.now() - begun));
+        const left = this.wantsMore ? 0 : Math.max(0, this.pauseMs() - (performance.now() - start));
         this.wantsMore = false;
         this.timer = setTimeout(() => this.now(), left);
       }
@@ -99,7 +100,7 @@ class Dashboard {
       event.preventDefault();
       this.unlock(byId("token").value.trim());
     });
-    // Without a token there is nothing behind the dialog.
+    // Without a token there is nothing to show behind the dialog.
     byId("token-dialog").addEventListener("cancel", (event) => event.preventDefault());
     byId("forget").addEventListener("click", () => {
       useToken(null);
@@ -117,7 +118,7 @@ class Dashboard {
   }
 
   drawPause() {
-    const label = this.paused ? "Go on" : "Pause";
+    const label = this.paused ? "Resume" : "Pause";
     setAttribute(byId("pause"), "aria-pressed", String(this.paused));
     setAttribute(byId("pause"), "aria-label", label);
     setAttribute(byId("pause"), "title", label);
@@ -133,7 +134,7 @@ class Dashboard {
       this.lastAnswer = Date.now() / 1000;
       this.drawNumbers(status, cores);
     } catch (problem) {
-      this.failed(problem);
+      this.handleFailure(problem);
     }
   }
 
@@ -148,27 +149,27 @@ class Dashboard {
   }
 
   async askLists() {
-    // While nobody answers one question, the numbers, is enough.
+    // While the broker does not answer, asking for the numbers is enough.
     if (this.failures > 0) return;
     for (const table of this.tables) await this.askList(table, false);
   }
 
-  /** `wanted`: the reader asked for it, and gets it though the page is paused. */
-  async askList(table, wanted) {
-    const asked = table.query;
+  /** `requested`: the reader sorted or turned the list, which works on a paused page too. */
+  async askList(table, requested) {
+    const query = table.query;
     try {
-      const answer = await get(asked);
-      // Sorted or turned meanwhile: this answer is to another question.
-      if (asked === table.query && !this.locked && (wanted || !this.paused)) table.set(answer);
+      const answer = await get(query);
+      // The reader may have sorted or turned the list meanwhile; then this answer is obsolete.
+      if (query === table.query && !this.locked && (requested || !this.paused)) table.set(answer);
     } catch (problem) {
-      if (problem instanceof TokenWanted) this.lock();
+      if (problem instanceof TokenRequired) this.lock();
       else if (!(problem instanceof NoAnswer)) throw problem;
-      else if (this.failures === 0) table.say(`This list could not be had: ${problem.message}.`);
+      else if (this.failures === 0) table.showNote(`List not available: ${problem.message}.`);
     }
   }
 
-  failed(problem) {
-    if (problem instanceof TokenWanted) return this.lock();
+  handleFailure(problem) {
+    if (problem instanceof TokenRequired) return this.lock();
     if (!(problem instanceof NoAnswer)) throw problem;
     this.failures += 1;
     showState("silent");
@@ -181,7 +182,7 @@ class Dashboard {
     return undefined;
   }
 
-  /** Asks for the token, and asks the broker nothing until there is one. */
+  /** Shows the token dialog, and asks the broker nothing until there is a token. */
   lock() {
     if (this.locked) return;
     this.locked = true;

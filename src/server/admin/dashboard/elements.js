@@ -1,11 +1,12 @@
-// Makes and changes elements of the page.
+// Functions that make and change elements of the page.
 //
 // Used by `charts`, `panels`, `tables` and `dashboard`.
 //
 // Always true:
-// - Text gets in as text only. Topics and patterns are chosen by clients, so nothing here or in its
-//   users reads markup.
-// - What did not change is not written, so that a selection, a hover and a screen reader stay calm.
+// - Text is set as text only. Clients choose topics and patterns, so neither this module nor its
+//   users parse markup.
+// - An unchanged value is not written again, so that a selection, a hover and a screen reader are
+//   not disturbed.
 
 const SVG = "http://www.w3.org/2000/svg";
 
@@ -27,7 +28,6 @@ export function draw(name, attributes = {}, ...children) {
   return fill(document.createElementNS(SVG, name), attributes, children);
 }
 
-/** The element with this id, which the page has. */
 export function byId(id) {
   return document.getElementById(id);
 }
@@ -45,20 +45,22 @@ export function show(element, shown) {
   if (element.hidden === shown) element.hidden = !shown;
 }
 
-/** Makes `parent` have `number` children, each made by `create`; those that are there stay. */
+/**
+ * Adds children made by `create`, or removes some, until `parent` has `number`; the others stay.
+ */
 export function pool(parent, number, create) {
   while (parent.children.length > number) parent.lastElementChild.remove();
   while (parent.children.length < number) parent.append(create(parent.children.length));
   return [...parent.children];
 }
 
-/** How full something is: "ok", "near" from three quarters on, "full" from nine tenths on. */
+/** The level of a ratio: "ok", "near" from three quarters on, "full" from nine tenths on. */
 export function level(ratio) {
   if (ratio >= 0.9) return "full";
   return ratio >= 0.75 ? "near" : "ok";
 }
 
-/** A bar that is a share of its width long; what it says must stand beside it as text. */
+/** A bar that shows a ratio; the number must stand beside it as text. */
 export class Bar {
   constructor(className = "bar") {
     this.filled = make("span", { class: "bar-filled" });
@@ -68,7 +70,7 @@ export class Bar {
   /** `judged`: whether a long bar is a warning. */
   set(ratio, judged = true) {
     const share = Math.min(1, Math.max(0, ratio ?? 0));
-    // What is not nothing is to be seen.
+    // A small share stays visible.
     this.filled.style.width = share > 0 ? `max(2px, ${(share * 100).toFixed(1)}%)` : "0";
     setAttribute(this.element, "data-level", judged ? level(share) : null);
   }

@@ -1,20 +1,20 @@
-// What stands still: state, configuration, process; and what is to be noticed about them.
+// The facts that seldom change: state, configuration, process, and notices about them.
 //
 // Fed by `dashboard` with each answer of /api/v1/status. Next: `elements`.
 
 import { byId, make, pool, setAttribute, setText, show } from "./elements.js";
 import { NONE, bytes, clock, count, duration, moment, plural, si } from "./formats.js";
 
-// Each state has a shape of its own, so that it is told without its colour.
+// Each state has a shape of its own, so that it is recognised without its colour.
 const STATES = {
-  unknown: { text: "Asking the broker", shape: "M2 6h8" },
+  unknown: { text: "Connecting", shape: "M2 6h8" },
   ready: { text: "Ready", shape: "M6 1a5 5 0 1 0 0 10A5 5 0 0 0 6 1z" },
   draining: { text: "Draining", shape: "M2 1h8L6 6.5zM6 5.5 10 11H2z" },
   silent: { text: "No answer", shape: "M2 2l8 8M10 2l-8 8" },
-  locked: { text: "Token wanted", shape: "M3 5V4a3 3 0 0 1 6 0v1h1v6H2V5z" },
+  locked: { text: "Token required", shape: "M3 5V4a3 3 0 0 1 6 0v1h1v6H2V5z" },
 };
 
-/** `state`: one of the above; another one, of a newer broker, is shown as it is. */
+/** `state`: one of the above; an unknown state of a newer broker is shown by its name. */
 export function showState(state) {
   const { text, shape } = STATES[state] ?? { text: state, shape: STATES.ready.shape };
   setAttribute(byId("state"), "data-state", state);
@@ -41,12 +41,12 @@ function pairs(id, rows) {
 }
 
 function drawConfiguration(configuration) {
-  // A page that stays open can be answered by a broker of another version, which does not tell it.
+  // A page that stays open can be answered by a broker of another version, without this field.
   if (!configuration) return pairs("configuration", [["File", NONE]]);
   const { file, last_reload: last } = configuration;
   const rows = [
     ["File", file ?? "none, every key has its default"],
-    ["In force since", moment(configuration.loaded_unix_seconds)],
+    ["Active since", moment(configuration.loaded_unix_seconds)],
     ["Reloads", count(configuration.reloads)],
   ];
   if (last === null) {
@@ -62,7 +62,7 @@ function drawConfiguration(configuration) {
   return pairs("configuration", rows);
 }
 
-/** "0–3, 6": runs of numbers as people write them. */
+/** "0–3, 6": numbers, with neighbours as ranges. */
 export function runs(numbers) {
   const sorted = [...numbers].sort((one, other) => one - other);
   const found = [];
@@ -93,20 +93,20 @@ function drawProcess(status, processLoad) {
   ]);
 }
 
-/** What somebody should know: [kind, title, text]. */
+/** Notices for the operator: [kind, title, text]. */
 function notices(status, answer) {
   const found = [];
   if (status.state === "draining") {
     found.push([
       "warn",
       "The broker is draining.",
-      "It takes no new connections, delivers what it accepted, and then ends.",
+      "The broker accepts no new connections, delivers accepted messages, and then ends.",
     ]);
   }
   const silent = answer.cores.filter((core) => !core.answered).map((core) => core.core);
   if (silent.length > 0) {
     const names = silent.length === 1 ? `Core ${silent[0]} does` : `Cores ${runs(silent)} do`;
-    found.push(["error", `${names} not answer.`, "Rates and lists lack what is theirs."]);
+    found.push(["error", `${names} not answer.`, "Rates and lists do not include them."]);
   }
   const last = status.configuration?.last_reload;
   if (last && last.outcome === "refused") {
@@ -145,7 +145,10 @@ export function drawFacts(status, processLoad) {
   drawProcess(status, processLoad);
 }
 
-/** Says that there is no answer, since when, why, and when it is tried again; null takes it back. */
+/**
+ * Shows that the broker does not answer, since when, why, and how often the page retries; null
+ * hides it.
+ */
 export function drawNoAnswer(problem) {
   show(byId("no-answer"), problem !== null);
   byId("content").classList.toggle("stale", problem !== null);
@@ -156,6 +159,8 @@ export function drawNoAnswer(problem) {
     : "The broker does not answer.";
   setText(byId("no-answer-title"), title);
   const since =
-    lastAnswer === null ? "It never did" : `Below is what it said at ${clock(lastAnswer)}`;
+    lastAnswer === null
+      ? "There was no answer yet"
+      : `The numbers below are from ${clock(lastAnswer)}`;
   setText(byId("no-answer-text"), `${since}. ${why}. Trying again every ${retrySeconds} s.`);
 }

@@ -1,10 +1,10 @@
-// How numbers are written for people: SI for rates, binary for bytes, µs/ms/s for times.
+// Numbers as text for people: SI for rates, binary for bytes, µs/ms/s for times.
 //
-// Used by everything that shows a number. Next: nothing; there is no state and no page here.
+// Used by every module that shows a number. Pure functions, without state and without the page.
 //
-// Always true: what is not known is written as a dash, never as 0 or NaN.
+// Always true: an unknown number is written as a dash, never as 0 or NaN.
 
-/** Written where there is no value. */
+/** The text of an unknown number. */
 export const NONE = "–";
 
 const SI = ["", " k", " M", " G", " T", " P"];
@@ -26,7 +26,7 @@ function known(value) {
 function threeDigits(value) {
   const size = Math.abs(value);
   const digits = value.toFixed(size >= 99.95 ? 0 : size >= 9.995 ? 1 : 2);
-  // What is not nothing is not written as 0.
+  // A small number is not written as 0.
   if (Number(digits) === 0 && value !== 0) return value > 0 ? "<0.01" : ">−0.01";
   return Number.isInteger(Number(digits)) ? String(Number(digits)) : digits;
 }
@@ -58,7 +58,7 @@ export function count(value) {
   return Math.abs(value) < 1e7 ? GROUPED.format(value) : si(value);
 }
 
-/** All digits, however many: for titles. */
+/** A count with all its digits, for titles. */
 export function exactly(value) {
   return known(value) ? GROUPED.format(value) : NONE;
 }
@@ -84,7 +84,7 @@ export function seconds(value) {
   return duration(value);
 }
 
-/** A time that need not be exact: "12 s", "3 min 5 s", "4 h 10 min", "2 d 3 h". */
+/** A time in its two largest units: "12 s", "3 min 5 s", "4 h 10 min", "2 d 3 h". */
 export function duration(value) {
   if (!known(value)) return NONE;
   const whole = Math.floor(value);
@@ -99,7 +99,7 @@ export function percent(ratio) {
   return known(ratio) ? `${threeDigits(ratio * 100)} %` : NONE;
 }
 
-/** 0.123 is "12 %": where digits that move would only be noise. */
+/** 0.123 is "12 %": for numbers whose digits would only flicker. */
 export function wholePercent(ratio) {
   if (!known(ratio)) return NONE;
   const whole = Math.round(ratio * 100);

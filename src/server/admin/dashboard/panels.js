@@ -1,7 +1,7 @@
 // The panels that show the latest sample: tiles, charts, losses, work, limits.
 //
-// Made and fed by `dashboard`. Next: `charts` and `elements`; `cores` shows what each core does and
-// `facts` what stands still.
+// Made and fed by `dashboard`. Next: `charts` and `elements`. `cores` shows the work of each core,
+// and `facts` what seldom changes.
 
 import { LineChart, Sparkline } from "./charts.js";
 import { Bar, byId, level, make, pool, setAttribute, setText, show } from "./elements.js";
@@ -18,7 +18,7 @@ import {
 } from "./formats.js";
 import { LOSSES, PERCENTILES, lost } from "./samples.js";
 
-/** How many cores get a line of their own; the others are drawn in one style. */
+/** Cores with a line of their own; the others are drawn in one style. */
 const NAMED_CORES_MAX = 6;
 
 /** A latency: above the last bound of the histogram only that bound is known. */
@@ -36,7 +36,7 @@ function fanOut(sample) {
   return published > 0 ? ` · fan-out ${si(delivered / published)}` : "";
 }
 
-/** The numbers at the top. `value`, `below` and `line` read a sample; `line` is what is drawn. */
+/** The numbers at the top. `value`, `below` and `line` read a sample; `line` is drawn. */
 const TILES = [
   {
     name: "Published",
@@ -90,7 +90,7 @@ const TILES = [
   },
 ];
 
-/** How the broker goes about its work. */
+/** The efficiency of the broker. */
 const TRENDS = [
   { name: "CPUs used by the process", value: (sample) => sample.processLoad, write: si },
   { name: "Sends per system call", value: (sample) => sample.sendsPerCall, write: si },
@@ -99,12 +99,12 @@ const TRENDS = [
   { name: "Turns of the loops", value: (sample) => sample.rates.turns ?? null, write: rate },
   { name: "System calls", value: (sample) => sample.rates.enters ?? null, write: rate },
   {
-    name: "Letters between cores",
+    name: "Mesh messages",
     value: (sample) => sample.rates.mesh_letters_sent ?? null,
     write: rate,
   },
   {
-    name: "Letters waiting",
+    name: "Mesh messages waiting",
     value: (sample) => sample.gauges.mesh_waiting_letters ?? null,
     write: count,
     warn: (value) => value > 0,
@@ -262,7 +262,7 @@ export class Panels {
     });
   }
 
-  /** A line for each of the cores that do most now, and all others in one style. */
+  /** A line for each of the busiest cores, and all others in one style. */
   linesByCore(samples) {
     const { key } = this.choice;
     const byCore = new Map();

@@ -1,23 +1,25 @@
-// What two answers of the API tell that one does not: rates, loads and percentiles of now.
+// The differences between two answers of the API: current rates, loads and percentiles.
 //
 // Fed by `dashboard` with each answer of /api/v1/status and /api/v1/cores; read by `panels`.
-// Knows neither the page nor the network, so that tests can feed it known differences.
+// Uses neither the page nor the network, so that tests can feed known differences.
 //
 // Always true:
 // - A rate is a difference of counters over the time between the same two answers of that core.
-// - A counter that fell, or another server_id, begins anew: no rate is ever negative.
-// - What is not known is null, and null is never added up as 0.
+// - A counter that fell, or another server_id, starts a new history: no rate is ever negative.
+// - An unknown number is null, and null is never added up as 0.
 
-/** How long a history reaches back, in seconds. */
+/** The length of the history, in seconds. */
 export const SPAN_SECONDS = 300;
 
-/** What charts show of it: as much as there is, by steps, so that a new page is not an empty one. */
+/**
+ * The spans of charts: the shortest that shows the whole history, so that a new page is not empty.
+ */
 const SHOWN_SECONDS = [60, 120, SPAN_SECONDS];
 
-/** Answers further apart than this are not joined by a line. */
+/** The largest distance of answers that are joined by a line. */
 const JOINED_SECONDS_MAX = 10;
 
-/** Why messages were lost, in the counters of a core. */
+/** The reasons why messages are lost, and their counters. */
 export const LOSSES = [
   {
     counter: "dropped_oldest_messages",
@@ -31,8 +33,8 @@ export const LOSSES = [
   },
   {
     counter: "conflated_messages",
-    label: "Replaced by a newer one",
-    why: "A subscriber asked for the latest message of each topic only.",
+    label: "Replaced by a newer message",
+    why: "A subscriber whose overflow policy is latest was slower than its publishers.",
   },
   {
     counter: "expired_in_queue_messages",
@@ -47,24 +49,24 @@ export const LOSSES = [
   {
     counter: "dropped_disconnected_messages",
     label: "Connection ended",
-    why: "The messages were queued for a subscriber that went away or was disconnected.",
+    why: "The messages were queued for a subscriber that left or was disconnected.",
   },
   {
     counter: "refused_for_memory_messages",
     label: "Refused, memory is full",
-    why: "limits.memory_max was reached, and publishers were told so.",
+    why: "limits.memory_max was reached, and publishers were sent an error.",
   },
   {
     counter: "refused_messages",
     label: "Refused",
-    why: "Publishers were told why, such as a topic that is not allowed.",
+    why: "Publishers were sent an error, such as for a topic that is not allowed.",
   },
 ];
 
 /** The percentiles shown, as shares. */
 export const PERCENTILES = [0.5, 0.9, 0.99, 0.999];
 
-/** The sum of what is known; null if nothing is. */
+/** The sum of the known values; null if there are none. */
 export function sum(values) {
   let total = null;
   for (const value of values)
@@ -126,7 +128,7 @@ export function percentile(counts, uppers, share) {
 
 const HISTOGRAMS = ["accept_to_send", "send_messages", "send_bytes", "enter_sends"];
 
-/** What one core did between two of its answers; null where that cannot be told. */
+/** The work of one core between two of its answers; null if it is unknown. */
 function coreDifference(now, before, interval) {
   if (!before || interval <= 0 || fell(now.counters, before.counters)) return null;
   const rates = {};
@@ -162,7 +164,7 @@ function coreSample(core, difference) {
   };
 }
 
-/** All cores at one time. `joined` tells whether the time since the sample before was watched. */
+/** All cores at one time. `joined`: a line joins this sample to the one before. */
 function sample(time, joined, restarted, cores, differences, uppers) {
   const known = differences.filter((difference) => difference !== null);
   const rates = {};
@@ -210,19 +212,19 @@ export class History {
     return this.samples.at(-1) ?? null;
   }
 
-  /** From the left edge of a chart to its right one. */
+  /** The span of the charts. */
   get shownSeconds() {
-    const there = (this.latest?.time ?? 0) - (this.samples[0]?.time ?? 0);
-    return SHOWN_SECONDS.find((seconds) => seconds >= there) ?? SPAN_SECONDS;
+    const length = (this.latest?.time ?? 0) - (this.samples[0]?.time ?? 0);
+    return SHOWN_SECONDS.find((seconds) => seconds >= length) ?? SPAN_SECONDS;
   }
 
-  /** Takes both answers of one poll and returns the sample they make. */
+  /** Adds the two answers of a poll, and returns the sample made from them. */
   add(status, answer) {
     const time = answer.now_unix_seconds;
     const restarted = this.status !== null && status.server_id !== this.status.server_id;
     if (restarted) this.lastByCore.clear();
     const previous = this.latest;
-    // A clock that was set back: what is ahead of it cannot be drawn.
+    // The clock was set back: samples ahead of it cannot be drawn.
     if (previous && time < previous.time) this.samples = [];
     const joined = !restarted && previous !== null && time - previous.time <= JOINED_SECONDS_MAX;
     const differences = answer.cores.map((core) => this.differenceOf(core, time));

@@ -1,15 +1,15 @@
-// Lists of the API as tables that are sorted and paged by the broker.
+// Lists of the API as tables, sorted and paged by the broker.
 //
-// Made by `dashboard`, which fetches what `query` says. Next: `columns` says what a cell shows.
+// Made by `dashboard`, which fetches the path of `query`. Next: `columns` fills the cells.
 //
 // Always true:
-// - Sorting and paging are the broker's, so that the first row is the first of all rows.
-// - On a narrow screen a row becomes a card; each cell is then named by its data-label.
+// - The broker sorts and pages, so that the first row is the first of all rows.
+// - On a narrow screen a row becomes a card, and the data-label of a cell is its name.
 
 import { byId, make, pool, setAttribute, setText, show } from "./elements.js";
 import { count } from "./formats.js";
 
-/** The API lists no further. */
+/** The last row that the API lists. */
 const LISTED_MAX = 10000;
 const PAGE_SIZES = [5, 10, 20, 50, 100];
 /** Rows are tall on narrow screens. */
@@ -22,7 +22,7 @@ function button(label, text) {
 
 /**
  * `list`: {id, path, noun, columns, sort, pageSize, empty}. A column: {name, sort, numeric, make,
- * fill}; `sort` is the API's key for it, `make` makes what is in a cell and `fill` sets it.
+ * fill}; `sort` is the API's key, `make` makes the content of a cell and `fill` sets it.
  */
 export class ListTable {
   constructor(list, changed) {
@@ -73,13 +73,13 @@ export class ListTable {
   }
 
   makeControls(section) {
-    // For narrow screens, where cards have no column heads.
+    // For narrow screens, whose cards have no column heads.
     this.sortSelect = make("select", { "aria-label": `Sort ${this.list.noun} by` });
     for (const column of this.list.columns.filter((one) => one.sort)) {
       this.sortSelect.append(make("option", { value: column.sort }, column.name));
     }
     this.sortSelect.addEventListener("change", () => this.sortBy(this.sortSelect.value, true));
-    this.orderButton = button("Turn the order round", "");
+    this.orderButton = button("Reverse the order", "");
     this.orderButton.addEventListener("click", () => this.sortBy(this.sort));
     this.head.append(make("div", { class: "sort-narrow" }, this.sortSelect, this.orderButton));
 
@@ -128,7 +128,7 @@ export class ListTable {
     this.sortSelect.value = this.sort;
     setText(this.orderButton, this.order === "desc" ? "↓" : "↑");
     const order = this.order === "desc" ? "largest first" : "smallest first";
-    setAttribute(this.orderButton, "aria-label", `Turn the order round, now ${order}`);
+    setAttribute(this.orderButton, "aria-label", `Reverse the order, now ${order}`);
   }
 
   makeRow() {
@@ -148,7 +148,7 @@ export class ListTable {
   /** Shows an answer of the API. */
   set(answer) {
     this.total = answer.total;
-    // Rows went away, and the page with them: the last one that is there.
+    // The rows of this page are gone: go to the last page.
     if (answer.rows.length === 0 && answer.total > 0 && this.offset > 0) {
       const last = Math.floor((Math.min(answer.total, LISTED_MAX) - 1) / this.pageSize);
       if (last * this.pageSize < this.offset) return this.goTo(last * this.pageSize);
@@ -168,7 +168,8 @@ export class ListTable {
     );
     this.drawPager(answer);
     const names = cores.length === 1 ? `Core ${cores[0]}` : `Cores ${cores.join(", ")}`;
-    this.say(cores.length === 0 ? "" : `${names} did not answer; what is theirs is missing here.`);
+    const note = `${names} did not answer; this list does not include them.`;
+    this.showNote(cores.length === 0 ? "" : note);
     return undefined;
   }
 
@@ -190,8 +191,8 @@ export class ListTable {
     this.next.disabled = end >= reach;
   }
 
-  /** A line above the table; an empty one hides it. */
-  say(text) {
+  /** Shows a note above the table; an empty text hides it. */
+  showNote(text) {
     show(this.note, text !== "");
     setText(this.note, text);
   }

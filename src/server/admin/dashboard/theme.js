@@ -1,7 +1,7 @@
-// The theme: the system's, unless the reader chose another, which is kept in localStorage.
+// The theme: that of the system, unless the reader chose another, which is kept in localStorage.
 //
-// Loaded before the page is drawn, so that a chosen theme never flashes up as the other one; that
-// is why it is a script of its own and no module.
+// Loaded before the page is drawn, so that the page never flashes up in the wrong theme; therefore
+// this is a script of its own and not a module.
 
 (() => {
   "use strict";
@@ -10,7 +10,9 @@
   const root = document.documentElement;
   const systemDark = window.matchMedia("(prefers-color-scheme: dark)");
 
-  /** What was chosen: "light", "dark", or null; null too where a browser keeps nothing. */
+  /**
+   * The choice of the reader: "light", "dark", or null; always null in a browser without storage.
+   */
   function chosen() {
     try {
       const theme = localStorage.getItem(KEY);
@@ -24,7 +26,7 @@
     try {
       localStorage.setItem(KEY, theme);
     } catch {
-      // Not kept: the choice then holds until the page is closed.
+      // A browser without storage: the choice is then kept until the page is closed.
     }
   }
 

@@ -1,4 +1,4 @@
-//! Who may connect, and what they may do.
+//! Credentials and permissions.
 
 use async_nats::{ConnectErrorKind, ServerError};
 
@@ -77,7 +77,7 @@ async fn a_forbidden_publish_is_reported_and_the_connection_stays() {
     let (bob, mut events) = watched(&server, bob()).await;
     let alice = connect_with(&server, alice()).await;
     let mut everything = alice.subscribe(">").await.expect("the client takes it");
-    // It is subscribed when its own message comes back.
+    // The client is subscribed when its own message comes back.
     publish(&alice, "own", "").await;
     take_one(&mut everything).await;
     for subject in ["closed", "open.secret"] {

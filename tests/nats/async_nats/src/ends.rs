@@ -1,12 +1,12 @@
-//! Draining, and brokers that go away.
+//! Drains, and brokers that end.
 
 use std::sync::atomic::Ordering;
 
 use crate::server::start;
 use crate::*;
 
-/// Waits until messages have come to the client. What it drains at once may be on its way still:
-/// unlike others it does not wait for the broker's PONG.
+/// Waits until messages have reached the client. Unlike other clients this one does not wait for the PONG
+/// of the broker, so a drain may miss messages under way.
 async fn arrived(client: &Client, count: u64) {
     let statistics = client.statistics();
     within(async {
@@ -51,7 +51,7 @@ async fn a_drained_connection_gets_and_sends_what_was_under_way_and_closes() {
     events.is(Event::Closed).await;
     assert_eq!(texts(&take_rest(&mut questions).await), numbers(100));
     assert_eq!(texts(&take(&mut answers, 100).await), numbers(100));
-    // When the broker learns of it is its own matter, but it will.
+    // The broker removes the subscription some time later.
     within(async { while other.request("questions", "".into()).await.is_ok() {} }).await;
     nobody_answers(&other, "questions").await;
 }

@@ -24,15 +24,15 @@ use server::Server;
 use tokio::sync::mpsc;
 
 const PATIENCE: Duration = Duration::from_secs(30);
-/// A reply that says nobody listens comes at once; a request that waits for it fails this late.
+/// A 503 comes at once; a request that waits in vain fails after this time.
 const FAST: Duration = Duration::from_secs(5);
 
-/// Waits for something, not for ever.
+/// Waits for a future, with a timeout.
 async fn within<T>(what: impl Future<Output = T>) -> T {
-    tokio::time::timeout(PATIENCE, what).await.expect("it came in time")
+    tokio::time::timeout(PATIENCE, what).await.expect("in time")
 }
 
-/// Of a test: a subscriber may be silent for long on a busy machine, and a request fails fast.
+/// Options of all tests: a busy machine may be slow to connect, and a request must fail fast.
 fn options() -> ConnectOptions {
     ConnectOptions::new().connection_timeout(PATIENCE).request_timeout(Some(FAST))
 }
@@ -45,7 +45,7 @@ async fn connect_with(server: &Server, options: ConnectOptions) -> Client {
     within(options.connect(server.url())).await.expect("the broker accepts the client")
 }
 
-/// A client, and what it tells its callback.
+/// A client, and the events of its callback.
 async fn watched(server: &Server, options: ConnectOptions) -> (Client, Events) {
     let (sender, receiver) = mpsc::unbounded_channel();
     let options = options.event_callback(move |event| {
@@ -60,7 +60,7 @@ async fn watched(server: &Server, options: ConnectOptions) -> (Client, Events) {
 struct Events(mpsc::UnboundedReceiver<Event>);
 
 impl Events {
-    /// The next event that `wanted` takes; others are skipped.
+    /// The next event that `wanted` accepts; others are skipped.
     async fn next<T>(&mut self, wanted: impl Fn(Event) -> Option<T>) -> T {
         loop {
             let event = within(self.0.recv()).await.expect("the client goes on");
@@ -75,8 +75,8 @@ impl Events {
     }
 }
 
-/// Waits until the broker did all that the client sent. The client's `flush` only hands it to the
-/// system; a request for which there is nobody is answered by the broker itself, in turn.
+/// Waits until the broker has served everything that the client sent. The client's `flush` only hands bytes
+/// to the system; the broker itself answers a request without responders, in order.
 async fn settled(client: &Client) {
     nobody_answers(client, "open.nobody.here").await;
 }
@@ -130,13 +130,13 @@ fn numbers(count: usize) -> Vec<String> {
     (0..count).map(|number| number.to_string()).collect()
 }
 
-/// A request fails at once, as nobody answers it.
+/// Asserts that a request without responders fails at once.
 async fn nobody_answers(client: &Client, subject: &'static str) {
     let error = client.request(subject, "".into()).await.expect_err("nobody answers");
     assert_eq!(error.kind(), RequestErrorKind::NoResponders, "{error:?}");
 }
 
-/// Answers each message of a subscription with what `reply` makes of it, until it ends.
+/// Answers each message of a subscription with the result of `reply`, until the subscription ends.
 fn answer(client: Client, mut subscriber: Subscriber, reply: fn(&Message) -> String) {
     tokio::spawn(async move {
         while let Some(message) = subscriber.next().await {
@@ -146,7 +146,7 @@ fn answer(client: Client, mut subscriber: Subscriber, reply: fn(&Message) -> Str
     });
 }
 
-/// The request's reply, which may take as long as a test waits.
+/// Requests with the timeout of tests; returns the reply.
 async fn ask(client: &Client, subject: &'static str, payload: String) -> Message {
     let request = async_nats::Request::new().payload(payload.into()).timeout(Some(PATIENCE));
     replied(client.send_request(subject, request).await)

@@ -127,7 +127,7 @@ async fn a_flush_returns_when_everything_before_was_done() {
     let server = start("none");
     let (subscriber, publisher) = (connect(&server).await, connect(&server).await);
     for (turn, subject) in ["flushed.0", "flushed.1", "flushed.2"].into_iter().enumerate() {
-        // This client's flush waits for the system, not for the broker: see `settled`.
+        // The flush of this client waits for the system, not for the broker: see `settled`.
         let mut subscription = subscribe(&subscriber, subject).await;
         publish(&publisher, subject, turn.to_string()).await;
         within(publisher.flush()).await.expect("it is connected");
@@ -150,7 +150,7 @@ async fn a_subscription_ends_after_its_maximum() {
     }
     take(&mut beside, 6).await;
     assert_eq!(texts(&take_rest(&mut limited).await), ["0", "1", "2"]);
-    // The broker has let it go as well: without the other subscription nobody is left.
+    // The broker has removed it as well: without the other subscription none is left.
     beside.unsubscribe().await.expect("the client takes it");
     nobody_answers(&client, "limited").await;
 }
@@ -162,8 +162,8 @@ async fn two_publishers_under_load_lose_nothing_and_keep_their_order() {
     for (pattern, subjects) in [("one", ["one", "one"]), ("two.*", ["two.0", "two.1"])] {
         let subscriber = connect(&server).await;
         let mut subscription = subscribe(&subscriber, pattern).await;
-        // They stay to the end. This client's flush may return before all is written, when the
-        // broker takes its time, and what is not written then is lost with the last handle.
+        // The handles stay to the end: the flush of this client may return before everything is written,
+        // and dropping the last handle would lose the rest.
         let publishers = [connect(&server).await, connect(&server).await];
         for (number, subject) in subjects.into_iter().enumerate() {
             let publisher = publishers[number].clone();

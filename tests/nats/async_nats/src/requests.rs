@@ -17,7 +17,7 @@ async fn a_request_gets_its_reply() {
     let replies = within(join_all(asked)).await;
     let expected: Vec<_> = numbers(100).into_iter().map(|number| format!("re: {number}")).collect();
     assert_eq!(texts(&replies), expected);
-    // With a subscription of its own for the reply.
+    // With a separate subscription for the reply.
     let request = async_nats::Request::new().inbox(asker.new_inbox()).timeout(Some(PATIENCE));
     let reply = replied(asker.send_request("service", request).await);
     assert_eq!(text(&reply), "re: ");

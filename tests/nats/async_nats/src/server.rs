@@ -1,4 +1,4 @@
-//! Starts the broker that a test talks to: as ../clients/server.py does, which tells more.
+//! Starts the broker of a test, like ../clients/server.py, which has more comments.
 
 use std::env;
 use std::fs;
@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use crate::PATIENCE;
 
-/// A running broker. It is killed when this is dropped.
+/// A running broker, killed when dropped.
 pub struct Server {
     kind: String,
     auth: &'static str,
@@ -20,7 +20,7 @@ pub struct Server {
     process: Option<Child>,
 }
 
-/// Starts one and waits until clients can connect. `auth`: none, token, users or nkey.
+/// Starts a broker and waits until clients can connect. `auth`: none, token, users or nkey.
 pub fn start(auth: &'static str) -> Server {
     let mut server = Server {
         kind: env::var("SERVER").unwrap_or("blipmq".into()),
@@ -35,7 +35,7 @@ pub fn start(auth: &'static str) -> Server {
 
 impl Server {
     pub fn url(&self) -> String {
-        format!("nats://127.0.0.1:{}", self.port.expect("it is running"))
+        format!("nats://127.0.0.1:{}", self.port.expect("a running broker"))
     }
 
     fn run(&mut self) {
@@ -43,7 +43,7 @@ impl Server {
         let (sender, lines) = channel();
         read_lines(process.stdout.take().expect("it is piped"), sender.clone());
         read_lines(process.stderr.take().expect("it is piped"), sender);
-        // From here on it is killed, whatever happens.
+        // From here on the process is killed in any case.
         self.process = Some(process);
         let begun = Instant::now();
         let mut said = String::new();
@@ -65,7 +65,7 @@ impl Server {
         let nats = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
         let blip = self.kind == "blipmq";
         let file = format!("{}.{}", self.auth, if blip { "toml" } else { "conf" });
-        // nats-server takes -1 for a port that the system gives.
+        // nats-server has -1 for a port that the system chooses.
         let any = if blip { "0" } else { "-1" };
         let port = self.port.map_or(any.into(), |port| port.to_string());
         let template = nats.join("servers").join(&self.kind).join(&file);
@@ -85,17 +85,17 @@ impl Server {
         command
     }
 
-    /// SIGTERM, and waits until it has ended.
+    /// Sends SIGTERM and waits for the end.
     pub fn stop(&mut self) {
-        let process = self.process.as_ref().expect("it is running");
+        let process = self.process.as_ref().expect("a running broker");
         let pid = process.id().to_string();
         let status = Command::new("kill").args(["-s", "TERM", &pid]).status();
         assert!(status.expect("kill is there").success());
-        let mut process = self.process.take().expect("it is running");
+        let mut process = self.process.take().expect("a running broker");
         process.wait().expect("it ends");
     }
 
-    /// SIGKILL, and waits until it has ended.
+    /// Sends SIGKILL and waits for the end.
     pub fn kill(&mut self) {
         if let Some(mut process) = self.process.take() {
             process.kill().expect("it can be killed");
@@ -103,7 +103,7 @@ impl Server {
         }
     }
 
-    /// The same broker on the same port.
+    /// Starts the same broker again on the same port.
     pub fn start_again(&mut self) {
         assert!(self.process.is_none(), "it is running still");
         self.run();
@@ -116,7 +116,7 @@ impl Drop for Server {
     }
 }
 
-/// Reads to the end, whether or not anybody wants the lines: the broker shall never wait for us.
+/// Reads to the end, also without a receiver of the lines, so that the broker never blocks on a full pipe.
 fn read_lines(output: impl Read + Send + 'static, sender: Sender<String>) {
     thread::spawn(move || {
         for line in BufReader::new(output).lines().map_while(Result::ok) {
@@ -125,7 +125,7 @@ fn read_lines(output: impl Read + Send + 'static, sender: Sender<String>) {
     });
 }
 
-/// Where it says that clients can connect.
+/// The port in the line that is printed when clients can connect.
 fn port(said: &str) -> Option<u16> {
     let after = |phrase| said.split_once(phrase).map(|(_, rest)| rest);
     let rest = after("NATS on 127.0.0.1:").or(after("client connections on 127.0.0.1:"))?;

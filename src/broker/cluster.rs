@@ -1,0 +1,137 @@
+//! What all cores of one broker agree on: settings, identity, budgets, and which core owns what.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
+
+use super::memory::Memory;
+use super::message::Destination;
+use crate::config::Settings;
+use crate::limits::{self, CORES_MAX};
+use crate::protocol::{CoreId, ShardId, TopicId};
+
+/// What all cores of one broker agree on.
+#[derive(Debug, Clone)]
+pub struct Cluster {
+    /// Cores of this broker.
+    pub cores: u16,
+    /// Shards that topics are hashed to.
+    pub shards: u16,
+    /// New at every start.
+    pub server_id: u64,
+    /// What nonces are made from, for clients that sign one. Whoever makes the cluster puts
+    /// randomness here that nobody can guess, if any user has an nkey.
+    pub nonce_key: [u8; 32],
+    /// As configured.
+    pub settings: Arc<Settings>,
+    /// What all cores hold, for `limits.memory_max`.
+    pub memory: Memory,
+    /// Topics of all cores, for `limits.max_topics`.
+    pub topics: Arc<AtomicU32>,
+    /// Subscriptions of all cores that may hear of gaps, so that nothing is told to nobody.
+    pub gap_listeners: Arc<AtomicU32>,
+    /// Where clients that are told an address are to connect: with the port that was given, if any
+    /// port was asked for.
+    pub advertised_addr: SocketAddr,
+}
+
+impl Cluster {
+    /// `server_id` must be random: clients tell a restart by it.
+    pub fn new(cores: u16, server_id: u64, settings: Arc<Settings>) -> Cluster {
+        let shards = match settings.delivery.fanout_shards {
+            0 => (cores * 2).min(limits::SHARDS_MAX),
+            shards => shards,
+        };
+        let memory = Memory::new(settings.limits.memory_max);
+        let advertised_addr = settings.nats.bind_addr;
+        let nonce_key = [0; 32];
+        let topics = Arc::default();
+        Cluster {
+            cores,
+            shards,
+            server_id,
+            nonce_key,
+            settings,
+            memory,
+            topics,
+            gap_listeners: Arc::default(),
+            advertised_addr,
+        }
+    }
+
+    /// The shard a topic belongs to: a hash of its first token, the same on every core. So topics that
+    /// begin alike have one owner, and what one publisher sends to several of them stays in order.
+    pub fn shard_of_name(&self, topic: &str) -> ShardId {
+        // FNV-1a, folded: short names, and nobody gains by making topics share a shard.
+        let first_token = topic.bytes().take_while(|byte| *byte != b'.');
+        let hash = first_token.fold(0xcbf2_9ce4_8422_2325u64, |hash, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+        });
+        ShardId(((hash ^ (hash >> 32)) % u64::from(self.shards)) as u16)
+    }
+
+    /// The shard that made a topic id: ids are dealt to shards in turn.
+    pub fn shard_of_id(&self, topic: TopicId) -> ShardId {
+        ShardId(((topic.0 - 1) % u32::from(self.shards)) as u16)
+    }
+
+    /// The shard a batch goes to.
+    pub fn shard_of(&self, destination: &Destination) -> ShardId {
+        match destination {
+            Destination::Topic(topic) => self.shard_of_id(*topic),
+            Destination::Opened(name) | Destination::Name(name) => self.shard_of_name(name),
+        }
+    }
+
+    /// The other cores, ascending.
+    pub fn others(&self, core: CoreId) -> impl Iterator<Item = CoreId> + use<> {
+        (0..self.cores).map(CoreId).filter(move |other| *other != core)
+    }
+
+    /// The core that runs a shard.
+    pub fn core_of(&self, shard: ShardId) -> CoreId {
+        CoreId(shard.0 % self.cores)
+    }
+}
+
+/// Some of the cores.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct CoreSet([u64; CORES_MAX / 64]);
+
+impl CoreSet {
+    /// Puts a core in.
+    pub fn insert(&mut self, core: CoreId) {
+        self.0[usize::from(core.0) / 64] |= 1 << (core.0 % 64);
+    }
+
+    /// Whether a core is in.
+    pub fn contains(self, core: CoreId) -> bool {
+        self.0[usize::from(core.0) / 64] & (1 << (core.0 % 64)) != 0
+    }
+
+    /// The cores in it, ascending.
+    pub fn iter(self) -> impl Iterator<Item = CoreId> {
+        self.0.into_iter().enumerate().flat_map(|(index, mut word)| {
+            std::iter::from_fn(move || {
+                let bit = (word != 0).then(|| word.trailing_zeros())?;
+                word &= word - 1;
+                Some(CoreId((index * 64) as u16 + bit as u16))
+            })
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_core_set_gives_back_what_was_put_in() {
+        let mut set = CoreSet::default();
+        for core in [255, 0, 63, 64, 130] {
+            set.insert(CoreId(core));
+        }
+        let cores: Vec<u16> = set.iter().map(|core| core.0).collect();
+        assert_eq!(cores, [0, 63, 64, 130, 255]);
+    }
+}

@@ -1,0 +1,330 @@
+//! One connection: how far it is, and what it was sent and sends.
+
+use std::borrow::Cow;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+
+use crate::broker::permissions::Permissions;
+use crate::limits::{ANSWER_BYTES_MAX, PENDING_REQUESTS_MAX};
+use crate::protocol::{CoreId, TopicId};
+
+/// How far a connection is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// Its client has to authenticate.
+    AwaitHello,
+    /// Its client may do what its user may.
+    Open,
+    /// Its client asked for the end, or has to go: what is queued goes out, nothing comes in.
+    Finishing,
+    /// The port was asked to close it.
+    Closing,
+}
+
+/// Why the input of a connection is held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hold {
+    /// Its client does not take its answers.
+    Answers,
+    /// The core it publishes to cannot keep up.
+    Mesh(CoreId),
+    /// A subscriber of the topic it publishes to cannot keep up, and wants publishers to wait.
+    Blocked(TopicId),
+    /// What it sent has to take effect on other cores before it goes on.
+    Fence,
+}
+
+/// What has come from a connection and gone to it.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Traffic {
+    /// Messages it published.
+    pub published_messages: u64,
+    /// Bytes of the frames or commands they came in.
+    pub published_bytes: u64,
+    /// Messages the kernel took for it.
+    pub delivered_messages: u64,
+    /// Bytes of everything the kernel took for it.
+    pub delivered_bytes: u64,
+}
+
+/// One connection.
+pub struct Connection {
+    address: SocketAddr,
+    connected_ns: u64,
+    traffic: Traffic,
+    /// What its client may do; nothing before it has authenticated.
+    permissions: Arc<Permissions>,
+    /// The beginning of a frame, or frames left for later.
+    pub(super) unparsed: BytesMut,
+    /// Answers to send before any message.
+    pub(super) answers: BytesMut,
+    /// Sent behind everything else, before the connection is closed.
+    last_words: Bytes,
+    why_closed: Cow<'static, str>,
+    /// Requests that wait for another core.
+    pending: u32,
+    in_flight_messages: u32,
+    in_flight_bytes: usize,
+    sent_ns: u64,
+    heard_ns: u64,
+    /// When the broker stops: not to be closed before, though it was sent everything.
+    close_at_ns: u64,
+    pub(super) hold: Option<Hold>,
+    pub(super) phase: Phase,
+    /// The peer sends no more.
+    pub(super) ended: bool,
+    /// Nothing more reaches the peer; its end is to come.
+    pub(super) broken: bool,
+    /// What it sent has still to take effect on other cores.
+    pub(super) is_fenced: bool,
+    /// `unparsed` is on the backlog.
+    pub(super) in_backlog: bool,
+    /// On the list of connections to send to.
+    pub(super) is_ready: bool,
+    /// A send is with the kernel.
+    pub(super) in_flight: bool,
+}
+
+impl Connection {
+    pub(super) fn new(
+        permissions: Arc<Permissions>,
+        address: SocketAddr,
+        now_ns: u64,
+    ) -> Connection {
+        Connection {
+            address,
+            connected_ns: now_ns,
+            traffic: Traffic::default(),
+            permissions,
+            unparsed: BytesMut::new(),
+            answers: BytesMut::new(),
+            last_words: Bytes::new(),
+            why_closed: Cow::Borrowed(""),
+            pending: 0,
+            in_flight_messages: 0,
+            in_flight_bytes: 0,
+            sent_ns: 0,
+            heard_ns: now_ns,
+            close_at_ns: 0,
+            hold: None,
+            phase: Phase::AwaitHello,
+            ended: false,
+            broken: false,
+            is_fenced: false,
+            in_backlog: false,
+            is_ready: false,
+            in_flight: false,
+        }
+    }
+
+    /// Where its client is.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// When its client connected.
+    pub fn connected_ns(&self) -> u64 {
+        self.connected_ns
+    }
+
+    /// What has come from it and gone to it.
+    pub fn traffic(&self) -> Traffic {
+        self.traffic
+    }
+
+    /// How far it is.
+    pub fn phase(&self) -> Phase {
+        self.phase
+    }
+
+    /// Whether nothing more is served of it.
+    pub fn is_over(&self) -> bool {
+        matches!(self.phase, Phase::Finishing | Phase::Closing)
+    }
+
+    /// Why its input is held.
+    pub fn held_for(&self) -> Option<Hold> {
+        self.hold
+    }
+
+    /// The reason to hold its input is over.
+    pub fn end_hold(&mut self) {
+        self.hold = None;
+    }
+
+    /// What its client may do.
+    pub fn permissions(&self) -> &Arc<Permissions> {
+        &self.permissions
+    }
+
+    /// Its client has authenticated.
+    pub fn authenticate(&mut self, permissions: Arc<Permissions>) {
+        self.permissions = permissions;
+    }
+
+    /// Its client may do what it may do.
+    pub fn open(&mut self) {
+        self.phase = Phase::Open;
+    }
+
+    /// Nothing more comes in; what is queued goes out.
+    pub fn finish(&mut self) {
+        self.phase = Phase::Finishing;
+    }
+
+    /// Whether its peer sends no more.
+    pub fn has_ended(&self) -> bool {
+        self.ended
+    }
+
+    /// Its peer sends no more.
+    pub fn end(&mut self) {
+        self.ended = true;
+    }
+
+    /// Whether nothing more reaches its peer.
+    pub fn is_broken(&self) -> bool {
+        self.broken
+    }
+
+    /// Nothing more reaches its peer. The send in flight counts as that for ever, so nothing is
+    /// gathered any more; and what the peer is answered must not keep it from being read to its end.
+    pub fn break_off(&mut self) {
+        self.broken = true;
+        self.answers = BytesMut::new();
+    }
+
+    /// Whether frames it sent are held back for now.
+    pub fn is_held_back(&self) -> bool {
+        self.in_backlog || self.hold.is_some() || self.is_fenced
+    }
+
+    /// What it sent has to take effect on other cores before its next frame is served.
+    pub fn fence(&mut self) {
+        self.is_fenced = true;
+    }
+
+    /// Whether what it sent has still to take effect on other cores.
+    pub fn is_fenced(&self) -> bool {
+        self.is_fenced
+    }
+
+    /// One more request waits for another core.
+    pub fn add_pending(&mut self) {
+        self.pending += 1;
+    }
+
+    /// Another core has answered, or need not any more.
+    pub fn end_pending(&mut self) {
+        self.pending -= 1;
+    }
+
+    /// Requests that wait for another core.
+    pub fn pending(&self) -> u32 {
+        self.pending
+    }
+
+    /// Whether its answers, made and to come, are as many as may wait.
+    pub fn is_full_of_answers(&self) -> bool {
+        self.answers.len() > ANSWER_BYTES_MAX || self.pending >= PENDING_REQUESTS_MAX
+    }
+
+    /// Whether it has answers to send.
+    pub fn has_answers(&self) -> bool {
+        !self.answers.is_empty()
+    }
+
+    /// Takes its answers out.
+    pub fn take_answers(&mut self) -> BytesMut {
+        std::mem::take(&mut self.answers)
+    }
+
+    /// Bytes that were not served.
+    pub fn unparsed(&mut self) -> &mut BytesMut {
+        &mut self.unparsed
+    }
+
+    /// Its client published messages.
+    pub fn add_published(&mut self, messages: u32, bytes: usize) {
+        self.traffic.published_messages += u64::from(messages);
+        self.traffic.published_bytes += bytes as u64;
+    }
+
+    /// A send is with the kernel.
+    pub fn begin_send(&mut self, messages: u32, bytes: usize) {
+        self.in_flight = true;
+        self.in_flight_messages = messages;
+        self.in_flight_bytes = bytes;
+    }
+
+    /// The kernel has taken the send; returns its messages.
+    pub fn complete_send(&mut self, now_ns: u64) -> u32 {
+        self.sent_ns = now_ns;
+        self.traffic.delivered_messages += u64::from(self.in_flight_messages);
+        self.traffic.delivered_bytes += self.in_flight_bytes as u64;
+        self.in_flight = false;
+        std::mem::take(&mut self.in_flight_messages)
+    }
+
+    /// Whether a send is with the kernel.
+    pub fn is_sending(&self) -> bool {
+        self.in_flight
+    }
+
+    /// Messages of the send that is with the kernel.
+    pub fn in_flight_messages(&self) -> u32 {
+        self.in_flight_messages
+    }
+
+    /// When the kernel took the last send.
+    pub fn sent_ns(&self) -> u64 {
+        self.sent_ns
+    }
+
+    /// When its client last sent anything.
+    pub fn heard_ns(&self) -> u64 {
+        self.heard_ns
+    }
+
+    /// Its client has sent something.
+    pub fn hear(&mut self, now_ns: u64) {
+        self.heard_ns = now_ns;
+    }
+
+    /// Notes what is sent behind everything else, before the connection is closed.
+    pub fn set_last_words(&mut self, last_words: Bytes) {
+        self.last_words = last_words;
+    }
+
+    /// Takes what is sent behind everything else.
+    pub fn take_last_words(&mut self) -> Bytes {
+        std::mem::take(&mut self.last_words)
+    }
+
+    /// Why it is being closed, once it is.
+    pub fn why_closed(&self) -> &str {
+        &self.why_closed
+    }
+
+    /// Notes why it is being closed.
+    pub fn set_why_closed(&mut self, why: Cow<'static, str>) {
+        self.why_closed = why;
+    }
+
+    /// When the stop may close it.
+    pub fn close_at_ns(&self) -> u64 {
+        self.close_at_ns
+    }
+
+    /// Sets when the stop may close it.
+    pub fn set_close_at_ns(&mut self, at_ns: u64) {
+        self.close_at_ns = at_ns;
+    }
+
+    /// Takes why it was closed.
+    pub fn into_why_closed(self) -> Cow<'static, str> {
+        self.why_closed
+    }
+}

@@ -1,0 +1,165 @@
+//! Backpressure from a full queue to the publishers of its topic, across cores.
+//!
+//! A subscription with `block` whose queue is nearly full notifies the topic's owner; the owner
+//! notifies every core; there, connections that go on publishing to the topic are not read until the
+//! queue is half empty. Only they wait: no core does, and what is sent to them goes on.
+//!
+//! # Always true
+//! - A topic is blocked as long as some core has a subscription that blocks it, and no longer.
+//! - What was under way when the queue filled up is queued beyond its bound, not lost: at most what
+//!   the mesh holds.
+//! - A subscriber that takes nothing for `queues.block_timeout_ms` is disconnected, so two
+//!   connections that wait for each other, or one for itself, do not wait for ever.
+
+use std::sync::Arc;
+
+use hashbrown::{HashMap, HashSet};
+
+use super::Delivery;
+use super::effects::{Effect, Request, Slowness};
+use super::overflow;
+use super::subscriptions::SubscriptionIndex;
+use crate::broker::clock::{Now, ms_to_ns};
+use crate::broker::ids::Slot;
+use crate::broker::message::TopicName;
+use crate::broker::timers::{Single, Timers};
+use crate::protocol::TopicId;
+
+/// What is blocked, as one core knows it.
+#[derive(Debug, Default)]
+pub struct Blocks {
+    /// How many subscriptions of this core block a topic.
+    subscriptions: HashMap<TopicId, u32>,
+    /// Topics whose publishers on this core wait, by name as well: not every publisher knows ids.
+    waiting: HashSet<TopicId>,
+    waiting_names: HashMap<Arc<str>, TopicId>,
+    /// Subscriptions of this core that block some topic.
+    full: Vec<SubscriptionIndex>,
+}
+
+impl Delivery {
+    /// Whether connections of this core that publish to the topic have to wait.
+    pub fn is_blocked(&self, topic: TopicId) -> bool {
+        !self.blocks.waiting.is_empty() && self.blocks.waiting.contains(&topic)
+    }
+
+    /// Whether publishers to any topic have to wait.
+    pub fn blocks_any(&self) -> bool {
+        !self.blocks.waiting.is_empty()
+    }
+
+    /// The topic of this name, if its publishers have to wait.
+    pub fn blocked_topic(&self, name: &str) -> Option<TopicId> {
+        self.blocks.waiting_names.get(name).copied()
+    }
+
+    /// A subscription's queue is nearly full: the topic's publishers have to wait.
+    pub(super) fn block(
+        &mut self,
+        now: Now,
+        timers: &mut Timers,
+        index: SubscriptionIndex,
+        topic: TopicId,
+    ) {
+        let timeout_ns = self.block_timeout_ns();
+        let blocking = &mut self.subscriptions.get(index).blocking;
+        if blocking.as_ref().is_some_and(|blocking| blocking.topics.contains(&topic)) {
+            return;
+        }
+        let is_first = blocking.is_none();
+        let blocking = blocking.get_or_insert_default();
+        blocking.topics.push(topic);
+        if is_first {
+            blocking.since_ns = now.monotonic_ns;
+            self.blocks.full.push(index);
+            if timers.single(Single::Blocked).is_none() {
+                timers.set_single(Single::Blocked, Some(now.monotonic_ns + timeout_ns));
+            }
+        }
+        let subscriptions = self.blocks.subscriptions.entry(topic).or_default();
+        *subscriptions += 1;
+        if *subscriptions == 1 {
+            self.counters.publishers_blocked.add(1);
+            self.notify_owner(topic, true);
+        }
+    }
+
+    /// Lets publishers go on if a subscription's queue is half empty.
+    pub(super) fn unblock_if_half_empty(&mut self, index: SubscriptionIndex) {
+        let subscription = self.subscriptions.get(index);
+        if subscription.blocking.is_some()
+            && overflow::is_half_empty(&subscription.queue, subscription.bounds)
+        {
+            self.unblock(index);
+        }
+    }
+
+    /// A subscription holds publishers up no longer.
+    pub(super) fn unblock(&mut self, index: SubscriptionIndex) {
+        let Some(blocking) = self.subscriptions.get(index).blocking.take() else { return };
+        self.blocks.full.retain(|full| *full != index);
+        for topic in blocking.topics {
+            let subscriptions =
+                self.blocks.subscriptions.get_mut(&topic).expect("`block` counted it");
+            *subscriptions -= 1;
+            if *subscriptions == 0 {
+                self.blocks.subscriptions.remove(&topic);
+                self.notify_owner(topic, false);
+            }
+        }
+    }
+
+    fn notify_owner(&mut self, topic: TopicId, blocked: bool) {
+        let owner = self.cluster.core_of(self.cluster.shard_of_id(topic));
+        self.ask(owner, Request::Block { topic, blocked });
+    }
+
+    /// The owner says whether publishers of this core have to wait.
+    pub fn publishers_wait(&mut self, topic: &TopicName, blocked: bool) {
+        if blocked {
+            self.blocks.waiting.insert(topic.id);
+            self.blocks.waiting_names.insert(topic.name.clone(), topic.id);
+        } else {
+            self.blocks.waiting.remove(&topic.id);
+            self.blocks.waiting_names.remove(&topic.name);
+        }
+    }
+
+    /// Disconnects subscribers that held publishers up and took nothing for too long; `sent_ns` is
+    /// when the kernel took the last send of a connection.
+    pub fn disconnect_stalled(
+        &mut self,
+        now: Now,
+        timers: &mut Timers,
+        sent_ns: impl Fn(Slot) -> u64,
+    ) {
+        if !timers.is_due(now, Single::Blocked) {
+            return;
+        }
+        let timeout_ns = self.block_timeout_ns();
+        let block_timeout_ms = self.cluster.settings.queues.block_timeout_ms;
+        let mut next: Option<u64> = None;
+        let mut stalled: Vec<Slot> = Vec::new();
+        for index in self.blocks.full.clone() {
+            let subscription = self.get(index);
+            let (slot, id) = (subscription.connection.slot, subscription.id);
+            let since_ns = subscription.blocking.as_ref().expect("it is listed").since_ns;
+            let taken_ns = sent_ns(slot).max(since_ns);
+            if stalled.contains(&slot) {
+                continue;
+            }
+            if taken_ns + timeout_ns > now.monotonic_ns {
+                next = Some(next.unwrap_or(u64::MAX).min(taken_ns + timeout_ns));
+                continue;
+            }
+            stalled.push(slot);
+            let why = Slowness::TookNothing { block_timeout_ms };
+            self.effects.push(Effect::TooSlow { slot, subscription: id, why });
+        }
+        timers.set_single(Single::Blocked, next);
+    }
+
+    fn block_timeout_ns(&self) -> u64 {
+        ms_to_ns(self.cluster.settings.queues.block_timeout_ms)
+    }
+}

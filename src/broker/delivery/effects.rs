@@ -1,0 +1,234 @@
+//! What delivery wants done: by `turn`, by frontends, and by delivery on other cores.
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::groups::{GroupName, Joins, Leaves};
+use super::queue::{Bounds, Entry};
+use super::subscription::SubscriptionRef;
+use crate::broker::ids::Slot;
+use crate::broker::message::TopicName;
+use crate::broker::topics::replay::{Progress, Replay};
+use crate::config::OverflowPolicy;
+use crate::limits::GAP_RUNS_MAX;
+use crate::protocol::{CoreId, Start, SubscriptionId, TopicId};
+
+/// What follows from a call of delivery. Carried out in order; what follows from one effect comes
+/// before the next.
+#[derive(Debug)]
+pub enum Effect {
+    /// A core is to do something; this core, too, is asked this way.
+    Ask(CoreId, Request),
+    /// A core is answered, or notified.
+    Reply(CoreId, Reply),
+    /// A connection has something to send.
+    Ready(Slot),
+    /// A subscription is active on all cores that have to know it.
+    Known(SubscriptionRef),
+    /// A subscription was given all that its client asked for: its frontend ends it.
+    Satisfied(SubscriptionRef),
+    /// A subscriber has to be disconnected.
+    TooSlow {
+        /// Its connection.
+        slot: Slot,
+        /// The subscription at fault.
+        subscription: SubscriptionId,
+        /// What is wrong with it.
+        why: Slowness,
+    },
+    /// The queue of a subscription was full for the first time.
+    Overflowed {
+        /// Its connection.
+        slot: Slot,
+        /// What the subscription asks for.
+        pattern: Arc<str>,
+        /// What happens there.
+        policy: OverflowPolicy,
+    },
+    /// More of this is to be done, by `Delivery::go_on`.
+    GoOn(Work),
+}
+
+/// Work that was cut: what it leads to comes before the rest of it.
+#[derive(Debug)]
+pub enum Work {
+    /// Deal what a group has to its members.
+    Deal(u32),
+    /// Drop these subscriptions, the last first: their connection is gone.
+    Drop(Vec<SubscriptionRef>),
+    /// Close these subscriptions, the last first: what is queued for them is still sent.
+    Close(Vec<SubscriptionRef>),
+    /// End these subscriptions, the last first: their client starts over.
+    End(Vec<SubscriptionRef>),
+    /// Activate subscriptions of a connection that waited for others of it.
+    Release(Slot),
+    /// Nothing more comes for a member that left.
+    ForgetLeft(u64),
+}
+
+/// To delivery or the topics of some core.
+#[derive(Debug)]
+pub enum Request {
+    /// The sender wants what matches.
+    Announce {
+        /// Returned in the answer.
+        number: u64,
+        /// Found legal.
+        pattern: Arc<str>,
+    },
+    /// The sender wants what matches no longer.
+    Withdraw {
+        /// Announced before.
+        pattern: Arc<str>,
+    },
+    /// The sender wants what topics of the receiver retain for a pattern.
+    Replay {
+        /// On the sender.
+        subscription: SubscriptionRef,
+        /// Found legal; announced before.
+        pattern: Arc<str>,
+        /// Where the replay begins.
+        start: Start,
+    },
+    /// A subscription of the sender joins a group that the receiver coordinates.
+    JoinGroup {
+        /// The group.
+        name: GroupName,
+        /// The subscription.
+        joins: Joins,
+    },
+    /// A member on the sender has sent messages.
+    Took {
+        /// The group.
+        name: GroupName,
+        /// The member.
+        member: SubscriptionRef,
+        /// Number of messages.
+        messages: u32,
+        /// Frame bytes of those.
+        bytes: u64,
+    },
+    /// A member on the sender has left.
+    LeaveGroup {
+        /// The group.
+        name: GroupName,
+        /// The member, and what it was not sent.
+        leaves: Leaves,
+    },
+    /// The sender has begun or ceased to hold up a topic's publishers.
+    Block {
+        /// Owned by the receiver.
+        topic: TopicId,
+        /// Whether the sender has begun.
+        blocked: bool,
+    },
+}
+
+/// From delivery or the topics of some core.
+#[derive(Debug)]
+pub enum Reply {
+    /// Answers [`Request::Announce`].
+    Announced {
+        /// As asked.
+        number: u64,
+    },
+    /// Answers [`Request::Replay`], in parts.
+    Replay {
+        /// As asked.
+        subscription: SubscriptionRef,
+        /// By topic.
+        replays: Vec<Replay>,
+        /// How far the answer is; `None` for the last part.
+        progress: Option<Progress>,
+    },
+    /// A subscription of the receiver is a member of its group.
+    JoinedGroup {
+        /// The member.
+        member: SubscriptionRef,
+    },
+    /// A member is dealt a frame, or notified of a gap.
+    Dealt {
+        /// The member.
+        member: SubscriptionRef,
+        /// What the member is dealt.
+        entry: Entry,
+    },
+    /// Answers [`Request::LeaveGroup`]: nothing more comes for the member.
+    LeftGroup {
+        /// The member.
+        member: SubscriptionRef,
+    },
+    /// Publishers of a topic have to wait, or may go on.
+    PublishersWait {
+        /// Owned by the sender.
+        topic: Arc<TopicName>,
+        /// Whether they have to wait.
+        blocked: bool,
+    },
+}
+
+impl Request {
+    /// Bytes that the request holds on its way.
+    pub fn bytes(&self) -> usize {
+        match self {
+            Request::Announce { pattern, .. }
+            | Request::Withdraw { pattern }
+            | Request::Replay { pattern, .. } => pattern.len(),
+            Request::LeaveGroup { leaves, .. } => leaves.returned.iter().map(Entry::bytes).sum(),
+            Request::JoinGroup { .. } | Request::Took { .. } | Request::Block { .. } => 0,
+        }
+    }
+}
+
+impl Reply {
+    /// Bytes that the reply holds on its way.
+    pub fn bytes(&self) -> usize {
+        match self {
+            Reply::Replay { replays, .. } => {
+                replays.iter().map(|replay| replay.retained.bytes() as usize).sum()
+            }
+            Reply::Dealt { entry, .. } => entry.bytes(),
+            Reply::Announced { .. }
+            | Reply::JoinedGroup { .. }
+            | Reply::LeftGroup { .. }
+            | Reply::PublishersWait { .. } => 0,
+        }
+    }
+}
+
+/// Why a subscriber is disconnected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Slowness {
+    /// Its queue is full, and it asked for `disconnect`.
+    QueueFull(Bounds),
+    /// It has missed more than could be reported to it.
+    GapsFull,
+    /// It took nothing while publishers waited for it.
+    TookNothing {
+        /// `queues.block_timeout_ms`
+        block_timeout_ms: u32,
+    },
+}
+
+impl fmt::Display for Slowness {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Slowness::QueueFull(bounds) => write!(
+                f,
+                "its queue of {} messages and {} bytes has no room for what came (overflow \
+                 disconnect): read faster, or choose another overflow policy",
+                bounds.messages_max, bounds.bytes_max
+            ),
+            Slowness::GapsFull => write!(
+                f,
+                "it is behind by more than {GAP_RUNS_MAX} runs of missed messages, too many to \
+                 tell it: read faster, or subscribe to fewer topics on one connection"
+            ),
+            Slowness::TookNothing { block_timeout_ms } => write!(
+                f,
+                "it took nothing for {block_timeout_ms} ms while publishers waited for it \
+                 (overflow block): read faster, or raise `queues.block_timeout_ms`"
+            ),
+        }
+    }
+}

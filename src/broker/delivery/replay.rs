@@ -1,0 +1,116 @@
+//! Starts other than live: what topics still retain, then what comes, without gap or double.
+//!
+//! A subscription asks every core that may own a topic of its pattern. Each answers with what it
+//! retains, addressed to that subscription, up to the moment of the answer; what is accepted later
+//! comes as to everybody, because the core was announced before it was asked and lanes keep order.
+//! The subscription is active when all have answered in full, and is sent nothing before.
+//!
+//! # Always true
+//! - While a subscription waits for answers, a topic that has come to it stays with it: others of
+//!   its connection that match become active behind it, or later messages would overtake.
+//! - Retained messages are sent before everything live, also before what is queued under others of
+//!   the connection: some of that is behind them.
+
+use super::Delivery;
+use super::effects::Request;
+use super::queue::Entry;
+use super::subscription::SubscriptionRef;
+use super::subscriptions::SubscriptionIndex;
+use crate::broker::ids::Slot;
+use crate::broker::message::{Gap, TopicName};
+use crate::broker::topics::replay::{Progress, Replay};
+use crate::protocol::{CoreId, GapReason, Start};
+
+impl Delivery {
+    /// A subscription that does not start live asks all cores that may own its topics, this core
+    /// last: if it owns none of them, the answer is empty.
+    pub(super) fn ask_for_replay(&mut self, index: SubscriptionIndex, start: Start) {
+        let subscription = self.subscriptions.get(index);
+        let pattern = subscription.pattern.clone();
+        let subscription = subscription.reference(index);
+        let mut asked = self.cores_to_ask(&pattern);
+        asked.push(self.core);
+        self.subscriptions.join(index, asked.len() as u16);
+        for core in asked {
+            let pattern = pattern.clone();
+            self.ask(core, Request::Replay { subscription, pattern, start });
+        }
+    }
+
+    /// A core has answered, in part or, without progress, in full.
+    pub fn replayed(
+        &mut self,
+        from: CoreId,
+        subscription: SubscriptionRef,
+        replays: Vec<Replay>,
+        progress: Option<Progress>,
+    ) {
+        let index = subscription.index;
+        let Some(waiting) = self.subscriptions.waiting(subscription) else { return };
+        let before = waiting.queue.entries();
+        for replay in replays {
+            self.queue_replay(index, replay);
+        }
+        let after = self.subscriptions.get(index).queue.entries();
+        self.count_entries(before, after);
+        if self.subscriptions.joined(index, from, progress) {
+            self.activate(index);
+        }
+    }
+
+    /// Queues what one topic retains. The newest stay where not all fit.
+    fn queue_replay(&mut self, index: SubscriptionIndex, replay: Replay) {
+        let Replay { topic, retained, misses } = replay;
+        let subscription = self.subscriptions.get(index);
+        let (id, bytes_max) = (subscription.id.0, subscription.bounds.bytes_max);
+        let missed = |gap: Gap| Entry::Gap(Gap { subscription: id, ..gap });
+        let mut bytes = subscription.queue.replay_bytes();
+        let fits = retained.slices.iter().rev().take_while(|slice| {
+            bytes += slice.frames.len() as u64;
+            bytes <= bytes_max
+        });
+        let skipped = retained.slices.len() - fits.count();
+        let first = retained.slices.first().map_or(retained.next, |slice| slice.first);
+        if misses && retained.from < first {
+            subscription.queue.push_replay(missed(Gap {
+                topic,
+                subscription: id,
+                first: retained.from,
+                messages: first.0 - retained.from.0,
+                reason: GapReason::NoLongerKept,
+            }));
+        }
+        for (at, mut slice) in retained.slices.into_iter().enumerate() {
+            slice.subscription = id;
+            self.counters.enqueued_messages.add(u64::from(slice.messages));
+            if at < skipped {
+                self.counters.dropped_oldest_messages.add(u64::from(slice.messages));
+            }
+            subscription.queue.push_replay(match at < skipped {
+                true => missed(slice.gap(GapReason::Overflow)),
+                false => Entry::Slice(slice),
+            });
+        }
+    }
+
+    /// Subscriptions that are not active yet, but joined the topic: what comes from it is theirs,
+    /// unless another subscription of their connection gets it.
+    pub(super) fn joining_targets(
+        &self,
+        topic: &TopicName,
+        targets: &[SubscriptionIndex],
+    ) -> Vec<SubscriptionIndex> {
+        let mut joining = self.subscriptions.joining_to(&self.cluster, topic);
+        if !joining.is_empty() {
+            let slot_of = |index: &SubscriptionIndex| self.get(*index).connection.slot;
+            let mut taken: Vec<Slot> = targets.iter().map(slot_of).collect();
+            joining.retain(|index| {
+                let slot = slot_of(index);
+                let is_free = !taken.contains(&slot);
+                taken.push(slot);
+                is_free
+            });
+        }
+        joining
+    }
+}

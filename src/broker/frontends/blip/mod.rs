@@ -1,0 +1,202 @@
+//! BLIP/1: the native protocol. What the broker stores is what its clients send and read.
+//!
+//! | step | file |
+//! |---|---|
+//! | bytes become frames, each goes to what serves it | `serve` |
+//! | OPEN and MESSAGES | `publish` |
+//! | SUBSCRIBE and UNSUBSCRIBE | `subscribe` |
+//! | slices go out as they are, behind the TOPIC and the GAPs they need | `put` |
+//!
+//! # Always true
+//! - A TOPIC comes before the first message of its topic, and a GAP before any message behind what
+//!   is missing.
+//! - A refused frame was whole: the connection goes on behind it, unless the refusal is fatal.
+
+mod publish;
+mod put;
+mod serve;
+mod subscribe;
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use hashbrown::{HashMap, HashSet};
+
+use super::{Doors, Frontend, Protocol, Refusal, Send, Served};
+use crate::broker::delivery::{Delivery, Pulled, SubscriptionIndex};
+use crate::broker::ids::Slot;
+use crate::broker::message::{Ack, Gap, TopicName};
+use crate::broker::topics::TopicsFull;
+use crate::limits::TOPIC_ID_MAX;
+use crate::protocol::{Reject, RequestId, Sequence, SubscriptionId, TopicId, encode};
+
+/// What became of an OPEN.
+#[derive(Debug, Clone)]
+enum Opened {
+    /// The owner has not answered yet; frames go to it under the topic's name.
+    Pending(Arc<str>),
+    /// The topic's id.
+    Topic(TopicId),
+    /// Refused: frames are refused with it.
+    Refused,
+}
+
+/// A client.
+#[derive(Default)]
+pub struct Client {
+    /// Its OPENs by request.
+    opens: HashMap<RequestId, Opened>,
+    /// Topics it was told the id of.
+    announced: HashSet<TopicId>,
+    /// Those of them that it may not publish to.
+    only_receives: HashMap<TopicId, Arc<TopicName>>,
+    /// The topic of its last frame, which is most often that of its next.
+    last_published: Option<TopicId>,
+    /// The topic it was sent last, and the id it has been told for it.
+    last_announced: Option<(Arc<TopicName>, TopicId)>,
+    /// Its subscriptions by the number it gave them.
+    subscriptions: HashMap<SubscriptionId, SubscriptionIndex>,
+}
+
+/// What clients share.
+#[derive(Default)]
+pub struct Shared {
+    ephemeral_ids: EphemeralIds,
+    /// The last gap of the send that is put together, not written yet: what follows may continue it.
+    gap: Option<(TopicId, Gap)>,
+}
+
+/// Ids for ephemeral topics, each for one batch to one connection. They come down from the upper half
+/// of all ids, which [`TOPICS_RANGE`](crate::limits::TOPICS_RANGE) leaves free, and begin again after
+/// a billion.
+#[derive(Default)]
+struct EphemeralIds {
+    given: u32,
+}
+
+impl EphemeralIds {
+    fn next(&mut self) -> TopicId {
+        self.given = (self.given + 1) % (TOPIC_ID_MAX / 2);
+        TopicId(TOPIC_ID_MAX - self.given)
+    }
+}
+
+impl Client {
+    /// Sends a client an ERROR; a fatal one ends its connection.
+    fn reject(&mut self, doors: &mut Doors<'_>, slot: Slot, reject: &Reject) {
+        let why = reject.refuses_login().then(|| reject.to_string());
+        doors.count_error(slot, Protocol::Blip, why);
+        if reject.is_fatal() {
+            let connection = doors.connections.get(slot);
+            connection.set_why_closed(Cow::Owned(reject.to_string()));
+            let mut last = connection.take_answers();
+            encode::error(&mut last, reject);
+            doors.close(slot, last.freeze());
+        } else {
+            doors.answer(slot, |out| encode::error(out, reject));
+        }
+    }
+}
+
+impl Frontend for Client {
+    type Shared = Shared;
+
+    const COPIES: bool = false;
+
+    fn new(_: &mut Shared, _: &mut Doors<'_>, _: Slot) -> Client {
+        Client::default()
+    }
+
+    fn begin(&mut self, _: &mut Shared, doors: &mut Doors<'_>, slot: Slot, admitted: bool) {
+        match doors.refusal_of_new(admitted) {
+            Some(refusal) => self.reject(doors, slot, &refusal.to_reject()),
+            None => doors.expect_login(slot),
+        }
+    }
+
+    fn serve(&mut self, _: &mut Shared, doors: &mut Doors<'_>, slot: Slot, bytes: &[u8]) -> Served {
+        self.serve_frame(doors, slot, bytes)
+    }
+
+    fn refuse(&mut self, _: &mut Shared, doors: &mut Doors<'_>, slot: Slot, why: &Refusal) {
+        self.reject(doors, slot, &why.to_reject());
+    }
+
+    fn known(
+        &mut self,
+        _: &mut Shared,
+        doors: &mut Doors<'_>,
+        slot: Slot,
+        index: SubscriptionIndex,
+    ) {
+        self.subscribed(doors, slot, index);
+    }
+
+    fn satisfied(&mut self, _: &mut Shared, _: &mut Doors<'_>, _: Slot, _: SubscriptionIndex) {
+        unreachable!("no subscription of this protocol ends by itself");
+    }
+
+    fn opened(
+        &mut self,
+        doors: &mut Doors<'_>,
+        slot: Slot,
+        request: RequestId,
+        opened: Result<(Arc<TopicName>, Sequence), TopicsFull>,
+    ) {
+        self.answer_open(doors, slot, request, opened);
+    }
+
+    fn acked(&mut self, doors: &mut Doors<'_>, slot: Slot, topic: TopicId, ack: &Ack) {
+        doors.connections.get(slot).end_pending();
+        match ack.first {
+            Some(first) => {
+                doors.answer(slot, |out| {
+                    encode::ack(out, topic, ack.publish_id, first, ack.messages);
+                });
+            }
+            // A refused OPEN had the one ERROR.
+            None => doors.finish_if_empty(slot),
+        }
+    }
+
+    fn put(
+        &mut self,
+        shared: &mut Shared,
+        doors: &mut Doors<'_>,
+        slot: Slot,
+        send: &mut Send<'_>,
+        piece: Pulled,
+    ) {
+        match piece {
+            Pulled::Slice { slice, .. } => self.put_slice(shared, doors, slot, send, slice),
+            Pulled::Gap { gap, .. } => self.put_gap(shared, doors, slot, send, gap),
+            Pulled::End { index } => self.put_end(shared, doors, send, index),
+        }
+    }
+
+    fn complete(
+        &mut self,
+        shared: &mut Shared,
+        _: &mut Doors<'_>,
+        _: Slot,
+        send: &mut Send<'_>,
+    ) -> bool {
+        shared.write_gap(send);
+        send.put_between();
+        false
+    }
+
+    fn finish(&mut self, doors: &mut Doors<'_>, slot: Slot) {
+        self.close_subscriptions(doors, slot);
+    }
+
+    fn stopping(&mut self, doors: &mut Doors<'_>, slot: Slot) {
+        doors.answer(slot, |out| {
+            encode::goodbye(out, "the server is stopping: reconnect later or elsewhere");
+        });
+    }
+
+    fn subscriptions(&self, delivery: &Delivery, slot: Slot) -> usize {
+        delivery.subscriptions_of(slot)
+    }
+}

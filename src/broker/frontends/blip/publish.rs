@@ -1,0 +1,214 @@
+//! What publishers ask for: the id of a topic, and messages to it.
+
+use std::sync::Arc;
+
+use super::{Client, Doors, Opened};
+use crate::broker::connections::Hold;
+use crate::broker::ids::Slot;
+use crate::broker::mesh::Request;
+use crate::broker::message::{Destination, TopicName};
+use crate::broker::topics::TopicsFull;
+use crate::limits::{self, OPENS_PER_CONNECTION_MAX};
+use crate::protocol::frame::{FLAG_ACK, PROVISIONAL};
+use crate::protocol::messages::{self, Header, RunBounds};
+use crate::protocol::{Reject, RequestId, Sequence, TopicId, encode, name};
+
+impl Client {
+    /// OPEN: the owner of the topic is asked for its id, and makes it if it is new.
+    pub(super) fn open(
+        &mut self,
+        doors: &mut Doors<'_>,
+        slot: Slot,
+        request: RequestId,
+        topic: &str,
+    ) -> Result<(), Reject> {
+        if let Some(Opened::Pending(_)) = self.opens.get(&request) {
+            return Err(Reject::RequestInUse { request: request.0 });
+        }
+        if let Some(refusal) = self.refusal_to_open(doors, slot, request, topic) {
+            self.opens.insert(request, Opened::Refused);
+            return Err(refusal);
+        }
+        let topic: Arc<str> = topic.into();
+        self.opens.insert(request, Opened::Pending(topic.clone()));
+        doors.connections.get(slot).add_pending();
+        let owner = doors.cluster.core_of(doors.cluster.shard_of_name(&topic));
+        if owner == doors.core {
+            let opened = doors.topics.open(&topic);
+            self.answer_open(doors, slot, request, opened);
+        } else {
+            // Frames gathered before go out before: the owner serves them in this order.
+            doors.ingest.close_batches();
+            let connection = doors.connections.id(slot);
+            doors.mesh.ask(owner, Request::Open { connection, request, topic });
+        }
+        Ok(())
+    }
+
+    fn refusal_to_open(
+        &self,
+        doors: &Doors<'_>,
+        slot: Slot,
+        request: RequestId,
+        topic: &str,
+    ) -> Option<Reject> {
+        if let Err(error) = name::check_topic(topic) {
+            Some(Reject::BadTopic { request: request.0, topic: topic.to_string(), error })
+        } else if topic.starts_with(name::SYSTEM_PREFIX) {
+            Some(Reject::SystemTopic { request: request.0, topic: topic.to_string() })
+        } else if !doors.connections.at(slot).permissions().may_publish(topic) {
+            Some(not_allowed(request.0, topic))
+        } else if self.opens.len() >= OPENS_PER_CONNECTION_MAX {
+            Some(Reject::LimitReached {
+                about: request.0,
+                what: "opened topics of this connection",
+                count_max: OPENS_PER_CONNECTION_MAX as u64,
+                remedy: "use request numbers again whose TOPIC has come",
+            })
+        } else {
+            None
+        }
+    }
+
+    /// The owner has answered an OPEN.
+    pub(super) fn answer_open(
+        &mut self,
+        doors: &mut Doors<'_>,
+        slot: Slot,
+        request: RequestId,
+        opened: Result<(Arc<TopicName>, Sequence), TopicsFull>,
+    ) {
+        doors.connections.get(slot).end_pending();
+        match opened {
+            Ok((topic, next_sequence)) => {
+                self.opens.insert(request, Opened::Topic(topic.id));
+                self.announced.insert(topic.id);
+                doors.answer(slot, |out| {
+                    encode::topic(out, request, topic.id, next_sequence, topic.owner, &topic.name);
+                });
+            }
+            Err(full) => {
+                self.opens.insert(request, Opened::Refused);
+                let reject = Reject::LimitReached {
+                    about: request.0,
+                    what: "topics",
+                    count_max: u64::from(full.topics_max),
+                    remedy: "use fewer topics or raise `limits.max_topics`",
+                };
+                self.reject_open(doors, slot, &reject);
+            }
+        }
+    }
+
+    /// The connection may be closing when the owner's refusal comes.
+    fn reject_open(&mut self, doors: &mut Doors<'_>, slot: Slot, reject: &Reject) {
+        if doors.connections.at(slot).phase() != crate::broker::connections::Phase::Closing {
+            self.reject(doors, slot, reject);
+        }
+    }
+
+    /// Whether a frame's topic is held up by a subscriber; if so, its connection is not read.
+    fn waits_for_subscriber(&self, doors: &mut Doors<'_>, slot: Slot, topic: u32) -> bool {
+        let topic = match self.opens.get(&RequestId(topic & !PROVISIONAL)) {
+            _ if topic & PROVISIONAL == 0 => TopicId(topic),
+            Some(Opened::Topic(topic)) => *topic,
+            _ => return false,
+        };
+        let waits = doors.delivery.is_blocked(topic);
+        if waits {
+            doors.connections.hold(slot, Hold::Blocked(topic));
+        }
+        waits
+    }
+
+    /// Where a frame goes; `None` if it was refused with its OPEN.
+    fn destination(
+        &mut self,
+        doors: &Doors<'_>,
+        first: &Header,
+    ) -> Result<Option<Destination>, Reject> {
+        if first.topic & PROVISIONAL == 0 {
+            let topic = TopicId(first.topic);
+            if self.last_published != Some(topic) {
+                if !self.announced.contains(&topic) {
+                    return Err(Reject::UnknownTopic { topic: first.topic });
+                }
+                // Its OPEN was allowed, but the client may have been told the id as a subscriber.
+                if let Some(topic) = self.only_receives.get(&topic) {
+                    doors.counters.refused_messages.add(u64::from(first.count));
+                    return Err(not_allowed(0, &topic.name));
+                }
+                self.last_published = Some(topic);
+            }
+            return Ok(Some(Destination::Topic(topic)));
+        }
+        let request = RequestId(first.topic & !PROVISIONAL);
+        match self.opens.get(&request) {
+            Some(Opened::Topic(topic)) => Ok(Some(Destination::Topic(*topic))),
+            Some(Opened::Pending(name)) => Ok(Some(Destination::Opened(name.clone()))),
+            Some(Opened::Refused) => {
+                // The OPEN had the one ERROR.
+                doors.counters.refused_messages.add(u64::from(first.count));
+                Ok(None)
+            }
+            None => Err(Reject::UnknownRequest { request: request.0 }),
+        }
+    }
+
+    /// MESSAGES: the frame at the start of `bytes`, and those behind it that can go with it, join what
+    /// this turn brings for their topic. Returns their length, or `None` if they have to wait. If
+    /// they are refused, then only the first is, and the others are the next run.
+    pub(super) fn publish(
+        &mut self,
+        doors: &mut Doors<'_>,
+        slot: Slot,
+        bytes: &[u8],
+        first: &Header,
+    ) -> Result<Option<usize>, Reject> {
+        if self.waits_for_subscriber(doors, slot, first.topic) {
+            return Ok(None);
+        }
+        let Some(destination) = self.destination(doors, first)? else {
+            return Ok(Some(first.frame_len as usize));
+        };
+        if !doors.has_memory() {
+            doors.counters.refused_for_memory_messages.add(u64::from(first.count));
+            return Err(Reject::LimitReached {
+                about: 0,
+                what: "bytes of messages, over all topics and queues,",
+                count_max: doors.settings().limits.memory_max,
+                remedy: "the frame was not published; publish it again later, or raise \
+                         `limits.memory_max`",
+            });
+        }
+        // Only now: a run of which only the first frame is refused would be looked for at every one.
+        let message_len_max = doors.settings().server.max_message_size_bytes;
+        let frame_len_max = limits::frame_len_max(message_len_max);
+        let (messages_max, bytes_max) = doors.ingest.room();
+        let bounds = RunBounds { frame_len_max, message_len_max, messages_max, bytes_max };
+        let (len, messages) = messages::run(bytes, first, bounds);
+        let ttl_ms = match first.ttl_ms {
+            0 => doors.settings().delivery.default_ttl_ms,
+            ttl_ms => ttl_ms,
+        };
+        let owner = doors.cluster.core_of(doors.cluster.shard_of(&destination));
+        let ack = (first.flags & FLAG_ACK != 0).then(|| {
+            doors.connections.get(slot).add_pending();
+            (doors.connections.id(slot), first.sequence)
+        });
+        doors.ingest.add(doors.now, destination, ttl_ms, messages, &bytes[..len], ack);
+        doors.connections.get(slot).add_published(messages, len);
+        doors.hold_for_mesh(slot, owner);
+        Ok(Some(len))
+    }
+}
+
+fn not_allowed(about: u32, topic: &str) -> Reject {
+    Reject::NotAllowed {
+        about,
+        what: "publish to",
+        name: topic.to_owned(),
+        remedy: "publish to topics that your user may publish to, or change its `publish` and \
+                 `publish_deny` in `[[auth.users]]`",
+    }
+}

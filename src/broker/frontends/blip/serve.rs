@@ -1,0 +1,137 @@
+//! Bytes of a connection to frames, and each frame to what serves it.
+
+use super::{Client, Doors, Served};
+use crate::broker::auth::Credentials;
+use crate::broker::connections::Phase;
+use crate::broker::frontends::SERVER_NAME;
+use crate::broker::ids::Slot;
+use crate::limits;
+use crate::protocol::decode::{self, ClientFrame, Hello, Welcome};
+use crate::protocol::{Reject, encode};
+
+impl Client {
+    /// Serves the frame at the start of `bytes`, and for MESSAGES those that can go with it.
+    pub(super) fn serve_frame(
+        &mut self,
+        doors: &mut Doors<'_>,
+        slot: Slot,
+        bytes: &[u8],
+    ) -> Served {
+        let message_len_max = doors.settings().server.max_message_size_bytes;
+        let frame_len_max = limits::frame_len_max(message_len_max);
+        let found = match doors.connections.at(slot).phase() {
+            Phase::Finishing | Phase::Closing => return Served::Discards,
+            _ if has_to_wait(doors, slot, bytes, frame_len_max) => return Served::Waits,
+            Phase::AwaitHello => decode::next_hello(bytes),
+            Phase::Open => decode::next_frame(bytes, frame_len_max),
+        };
+        let served = found.and_then(|frame| match frame {
+            None => Ok(None),
+            Some(frame) => {
+                let decoded = decode::client_frame(frame, message_len_max)?;
+                self.serve_decoded(doors, slot, bytes, frame.len(), decoded)
+            }
+        });
+        match served {
+            Ok(Some(len)) => Served::Took(len),
+            Ok(None) => Served::Waits,
+            Err(reject) => {
+                self.reject(doors, slot, &reject);
+                if reject.is_fatal() {
+                    return Served::Discards;
+                }
+                // A refused frame was whole: its length is right, only its wish was not.
+                let frame = decode::next_frame(bytes, frame_len_max).ok().flatten();
+                Served::Took(frame.expect("refusals that go on are of whole frames").len())
+            }
+        }
+    }
+
+    /// Serves a frame. Returns how many bytes were served, for MESSAGES those of a whole run; `None`
+    /// if the frame has to wait.
+    fn serve_decoded(
+        &mut self,
+        doors: &mut Doors<'_>,
+        slot: Slot,
+        bytes: &[u8],
+        frame_len: usize,
+        decoded: ClientFrame<'_>,
+    ) -> Result<Option<usize>, Reject> {
+        match decoded {
+            ClientFrame::Messages(header) => return self.publish(doors, slot, bytes, &header),
+            ClientFrame::Hello(hello) => self.hello(doors, slot, &hello)?,
+            ClientFrame::Open { request, topic } => self.open(doors, slot, request, topic)?,
+            ClientFrame::Subscribe(subscribe) => self.subscribe(doors, slot, subscribe)?,
+            ClientFrame::Unsubscribe { subscription } => {
+                self.unsubscribe(doors, slot, subscription)?;
+            }
+            ClientFrame::Ping { opaque } => doors.answer(slot, |out| encode::pong(out, opaque)),
+            // The broker does not ask yet; an answer to no question does no harm.
+            ClientFrame::Pong { .. } => {}
+            ClientFrame::Close => {
+                doors.connections.get(slot).finish();
+                doors.connections.note_finishing(slot);
+            }
+        }
+        Ok(Some(frame_len))
+    }
+
+    /// HELLO: the client authenticates, and may do what its user may from here on.
+    fn hello(
+        &mut self,
+        doors: &mut Doors<'_>,
+        slot: Slot,
+        hello: &Hello<'_>,
+    ) -> Result<(), Reject> {
+        if doors.connections.at(slot).phase() != Phase::AwaitHello {
+            return Err(Reject::SecondHello);
+        }
+        let kind = hello.auth_kind;
+        if kind != 0 && !doors.auth.is_required() {
+            return Err(Reject::AuthNotConfigured { kind });
+        }
+        let (credentials, refusal) = match kind {
+            0 => (Credentials::None, Reject::AuthRequired),
+            1 => (Credentials::Token(hello.user), Reject::AuthFailed { kind, what: "a token" }),
+            _ => (
+                Credentials::Password { user: hello.user, password: hello.password },
+                Reject::AuthFailed { kind, what: "user and password" },
+            ),
+        };
+        let permissions = doors.auth.check(&credentials).ok_or(refusal)?;
+        let connection = doors.connections.get(slot);
+        connection.authenticate(permissions);
+        connection.open();
+        let welcome = welcome(doors);
+        doors.answer(slot, |out| encode::welcome(out, &welcome));
+        Ok(())
+    }
+}
+
+/// Whether a connection's next frame has to wait, and if so puts the connection where it waits.
+fn has_to_wait(doors: &mut Doors<'_>, slot: Slot, bytes: &[u8], frame_len_max: u32) -> bool {
+    let has_room = doors.ingest.has_room();
+    doors.connections.hold_if_full_of_answers(slot);
+    if doors.connections.at(slot).held_for().is_some() {
+        return true;
+    }
+    // A frame that is not whole yet waits by itself; one that is too long will never be.
+    if !has_room && matches!(decode::next_frame(bytes, frame_len_max), Ok(Some(_)) | Err(_)) {
+        doors.connections.leave_for_later(slot);
+    }
+    !has_room
+}
+
+fn welcome(doors: &Doors<'_>) -> Welcome<'static> {
+    let message_len_max = doors.settings().server.max_message_size_bytes;
+    Welcome {
+        version: crate::protocol::frame::VERSION,
+        core: doors.core,
+        cores: doors.cluster.cores,
+        shards: doors.cluster.shards,
+        message_len_max,
+        frame_len_max: limits::frame_len_max(message_len_max),
+        server_id: doors.cluster.server_id,
+        server: SERVER_NAME,
+    }
+}

@@ -1,0 +1,186 @@
+//! The doors of the other rooms, as a frontend may use them.
+
+use std::borrow::Cow;
+
+use bytes::{Bytes, BytesMut};
+
+use super::notice::{Event, NOTICES_MAX, Notice, Peer};
+use super::refusal::Refusal;
+use super::texts::Texts;
+use super::{Protocol, auth_deadline_ns};
+use crate::broker::auth::Auth;
+use crate::broker::clock::Now;
+use crate::broker::cluster::Cluster;
+use crate::broker::connections::{Connections, Hold, Phase};
+use crate::broker::counters::Counters;
+use crate::broker::delivery::Delivery;
+use crate::broker::drain::Drain;
+use crate::broker::ids::Slot;
+use crate::broker::mesh::Mesh;
+use crate::broker::timers::{Class, Timers};
+use crate::broker::topics::Topics;
+use crate::broker::topics::ingest::Ingest;
+use crate::config::Settings;
+use crate::protocol::CoreId;
+
+/// The other rooms of a core, in a turn.
+pub struct Doors<'a> {
+    /// The time of the turn.
+    pub now: Now,
+    /// This core.
+    pub core: CoreId,
+    /// What all cores agree on.
+    pub cluster: &'a Cluster,
+    /// What this core counts.
+    pub counters: &'a Counters,
+    /// Who may connect.
+    pub auth: &'a Auth,
+    /// The deadlines of this core.
+    pub timers: &'a mut Timers,
+    /// Its connections.
+    pub connections: &'a mut Connections,
+    /// What this turn brings by topic.
+    pub ingest: &'a mut Ingest,
+    /// The topics it owns.
+    pub topics: &'a mut Topics,
+    /// Its subscriptions.
+    pub delivery: &'a mut Delivery,
+    /// The way to other cores.
+    pub mesh: &'a mut Mesh,
+    /// Slices as text.
+    pub texts: &'a mut Texts,
+    /// What an operator may want to hear of.
+    pub notices: &'a mut Vec<Notice>,
+    /// How far the stop is.
+    pub drain: &'a Drain,
+}
+
+impl Doors<'_> {
+    /// The configuration.
+    pub fn settings(&self) -> &Settings {
+        &self.cluster.settings
+    }
+
+    /// Appends an answer for a connection.
+    pub fn answer(&mut self, slot: Slot, encode: impl FnOnce(&mut BytesMut)) {
+        self.connections.answer(slot, encode);
+    }
+
+    /// Notes that something happened to a connection.
+    pub fn notice(&mut self, slot: Slot, protocol: Protocol, event: Event) {
+        if self.notices.len() < NOTICES_MAX {
+            let address = self.connections.at(slot).address();
+            self.notices.push(Notice { peer: Peer { protocol, address }, event });
+        }
+    }
+
+    /// Counts an error that a client is sent, and notes a refused login.
+    pub fn count_error(&mut self, slot: Slot, protocol: Protocol, login_refused: Option<String>) {
+        self.counters.errors_sent.add(1);
+        if let Some(why) = login_refused {
+            self.counters.logins_refused.add(1);
+            self.notice(slot, protocol, Event::LoginRefused { why });
+        }
+    }
+
+    /// Why a new connection is refused at once, if it is.
+    pub fn refusal_of_new(&self, admitted: bool) -> Option<Refusal> {
+        let connections_max = self.settings().server.max_connections;
+        match admitted {
+            _ if self.drain.begun => Some(Refusal::Stopping),
+            true => None,
+            false => Some(Refusal::TooManyConnections { connections_max }),
+        }
+    }
+
+    /// A client that does not authenticate in time is refused.
+    pub fn expect_login(&mut self, slot: Slot) {
+        let at_ns = auth_deadline_ns(self.now, self.settings());
+        self.timers.set(Class::Login, at_ns, self.connections.id(slot));
+    }
+
+    /// Whether there is room for another message, after the oldest retained ones have given way, and
+    /// behind those texts, which can be made again.
+    pub fn has_memory(&mut self) -> bool {
+        if self.cluster.memory.is_full() {
+            self.evict();
+        }
+        !self.cluster.memory.is_full()
+    }
+
+    /// Evicts retained messages until the budget has air again; if that is not enough, texts.
+    pub fn evict(&mut self) {
+        self.topics.evict();
+        if self.cluster.memory.is_nearly_full() {
+            self.texts.clear(self.timers);
+        }
+    }
+
+    /// A connection that publishes to a core which cannot keep up is not read for a while.
+    pub fn hold_for_mesh(&mut self, slot: Slot, owner: CoreId) {
+        if owner != self.core && self.mesh.is_full(owner) {
+            self.connections.hold(slot, Hold::Mesh(owner));
+        }
+    }
+
+    /// Whether a connection has anything to send.
+    pub fn has_content(&self, slot: Slot) -> bool {
+        self.connections.at(slot).has_answers() || self.delivery.has_queued(slot)
+    }
+
+    /// Ends a connection, behind some last bytes. What was queued for it is lost, and counted.
+    pub fn close(&mut self, slot: Slot, last: Bytes) {
+        let is_stopping = self.drain.begun;
+        let connection = self.connections.get(slot);
+        if connection.why_closed().is_empty() {
+            connection.set_why_closed(Cow::Borrowed(match connection.phase() {
+                _ if connection.has_ended() => "its client closed it",
+                _ if is_stopping => "the broker stops",
+                Phase::Finishing => "its client said CLOSE",
+                _ => "",
+            }));
+        }
+        self.connections.close(slot, last);
+        self.delivery.drop_connection(slot);
+    }
+
+    /// Ends a connection behind the answers it was given.
+    pub fn close_with_answers(&mut self, slot: Slot) {
+        let last = self.connections.get(slot).take_answers().freeze();
+        self.close(slot, last);
+    }
+
+    /// Ends a connection whose peer sends no more, unless something of it is still to be served.
+    pub fn close_if_ended(&mut self, slot: Slot) {
+        let connection = self.connections.at(slot);
+        // After its client asked for the end the peer may well send no more: the client is owed what
+        // is queued all the same, if it can be reached.
+        let goes = match connection.phase() {
+            Phase::AwaitHello | Phase::Open => true,
+            Phase::Finishing => connection.is_broken(),
+            Phase::Closing => false,
+        };
+        if connection.has_ended() && goes && !connection.is_held_back() {
+            self.close(slot, Bytes::new());
+        }
+    }
+
+    /// After its client asked for the end, or when draining: ends a connection that has been sent
+    /// everything.
+    pub fn finish_if_empty(&mut self, slot: Slot) {
+        let is_quiet = self.drain.is_quiet;
+        let connection = self.connections.at(slot);
+        // What was asked before the end is answered: the client may want to know that its messages
+        // arrived.
+        let waits = connection.pending() > 0 || connection.is_fenced();
+        let is_due = match connection.phase() {
+            Phase::Finishing => is_quiet || !waits,
+            Phase::Open => is_quiet && connection.close_at_ns() <= self.now.monotonic_ns,
+            Phase::AwaitHello | Phase::Closing => false,
+        };
+        if is_due && !connection.is_sending() && !self.has_content(slot) {
+            let last = self.connections.get(slot).take_last_words();
+            self.close(slot, last);
+        }
+    }
+}

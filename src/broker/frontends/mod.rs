@@ -1,0 +1,530 @@
+//! Frontends: one folder a protocol. The only rooms that know what a client says and reads.
+//!
+//! In come bytes, which become requests to the other rooms through their [`Doors`]; and what those
+//! rooms have for a client: slices, gaps, answers, refusals, which become bytes. A protocol is a type
+//! that implements [`Frontend`], one for each of its connections, and a line in the list below.
+//!
+//! # Always true
+//! - Frames of one connection are served in order, however its bytes were split.
+//! - No other room names a protocol. A message is stored as one or more frames of BLIP/1, whoever
+//!   published it; other protocols encode it when they send it.
+
+mod blip;
+mod doors;
+mod nats;
+pub mod notice;
+mod refusal;
+mod send;
+mod texts;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::broker::clock::{Now, ms_to_ns};
+use crate::broker::connections::{Connections, Phase};
+use crate::broker::counters::Counters;
+use crate::broker::delivery::{Delivery, Pull, Pulled, SubscriptionIndex};
+use crate::broker::ids::{ConnectionId, Slot};
+use crate::broker::message::{Ack, TopicName, Unheard};
+use crate::broker::topics::TopicsFull;
+use crate::config::Settings;
+use crate::protocol::{RequestId, Sequence, TopicId};
+
+pub use doors::Doors;
+pub use refusal::Refusal;
+pub use send::Send;
+pub use texts::Texts;
+
+/// What this server calls itself.
+pub const SERVER_NAME: &str = concat!("blipmq/", env!("CARGO_PKG_VERSION"));
+
+/// How far the serving of a connection's bytes went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Served {
+    /// So many bytes were served.
+    Took(usize),
+    /// The next frame is not whole yet, or has to wait.
+    Waits,
+    /// Nothing more of the connection is served.
+    Discards,
+}
+
+/// A client of one protocol: the state of its connection, and its half of every conversation.
+pub trait Frontend: Sized {
+    /// What all connections of the protocol share on a core.
+    type Shared: Default;
+
+    /// Every slice is copied on its way out.
+    const COPIES: bool;
+
+    /// A client has connected.
+    fn new(shared: &mut Self::Shared, doors: &mut Doors<'_>, slot: Slot) -> Self;
+
+    /// Welcomes the client, or refuses it if `admitted` is false or the broker stops.
+    fn begin(
+        &mut self,
+        shared: &mut Self::Shared,
+        doors: &mut Doors<'_>,
+        slot: Slot,
+        admitted: bool,
+    );
+
+    /// Serves what is whole at the start of `bytes`: at least one frame, if it can be served.
+    fn serve(
+        &mut self,
+        shared: &mut Self::Shared,
+        doors: &mut Doors<'_>,
+        slot: Slot,
+        bytes: &[u8],
+    ) -> Served;
+
+    /// Refuses the client. Some refusals end its connection.
+    fn refuse(
+        &mut self,
+        shared: &mut Self::Shared,
+        doors: &mut Doors<'_>,
+        slot: Slot,
+        why: &Refusal,
+    );
+
+    /// A subscription is active on all cores that have to know it.
+    fn known(
+        &mut self,
+        shared: &mut Self::Shared,
+        doors: &mut Doors<'_>,
+        slot: Slot,
+        index: SubscriptionIndex,
+    );
+
+    /// A subscription was given all that its client asked for, and ends.
+    fn satisfied(
+        &mut self,
+        shared: &mut Self::Shared,
+        doors: &mut Doors<'_>,
+        slot: Slot,
+        index: SubscriptionIndex,
+    );
+
+    /// The owner of a topic has answered a request to open it.
+    fn opened(
+        &mut self,
+        _doors: &mut Doors<'_>,
+        _slot: Slot,
+        _request: RequestId,
+        _opened: Result<(Arc<TopicName>, Sequence), TopicsFull>,
+    ) {
+        unreachable!("this frontend opens no topics");
+    }
+
+    /// A frame whose publisher wants an ACK was ordered, or refused.
+    fn acked(&mut self, _doors: &mut Doors<'_>, _slot: Slot, _topic: TopicId, _ack: &Ack) {
+        unreachable!("this frontend asks for no ACKs");
+    }
+
+    /// Nobody listens to a request of the client.
+    fn no_responders(&mut self, _doors: &mut Doors<'_>, _slot: Slot, _unheard: &Unheard) {
+        unreachable!("this frontend asks for no responders");
+    }
+
+    /// Another core has served what the connection sent before.
+    fn fenced(&mut self, _shared: &mut Self::Shared, _doors: &mut Doors<'_>, _slot: Slot) {
+        unreachable!("this frontend has no fences");
+    }
+
+    /// Asks other cores for fences that were begun in this turn.
+    fn ask_fences(_clients: &mut Clients<'_, Self>, _doors: &mut Doors<'_>) {}
+
+    /// Encodes a piece of a send.
+    fn put(
+        &mut self,
+        shared: &mut Self::Shared,
+        doors: &mut Doors<'_>,
+        slot: Slot,
+        send: &mut Send<'_>,
+        piece: Pulled,
+    );
+
+    /// Everything that has room is in a send. Returns whether `sent` is to be called.
+    fn complete(
+        &mut self,
+        shared: &mut Self::Shared,
+        doors: &mut Doors<'_>,
+        slot: Slot,
+        send: &mut Send<'_>,
+    ) -> bool;
+
+    /// A send was made, and `complete` asked for this.
+    fn sent(&mut self, _shared: &mut Self::Shared, _doors: &mut Doors<'_>, _slot: Slot) {}
+
+    /// The client asked for the end of its connection, whose subscriptions are about to be closed.
+    fn finish(&mut self, doors: &mut Doors<'_>, slot: Slot);
+
+    /// Nothing more reaches the client.
+    fn broken(&mut self, _shared: &mut Self::Shared, _doors: &mut Doors<'_>, _slot: Slot) {}
+
+    /// The client may have been silent for too long.
+    fn silent(&mut self, _shared: &mut Self::Shared, _doors: &mut Doors<'_>, _slot: Slot) {}
+
+    /// The broker stops: nothing more of the client is served.
+    fn stop(&mut self) {}
+
+    /// The broker stops: a client that has authenticated is notified.
+    fn stopping(&mut self, doors: &mut Doors<'_>, slot: Slot);
+
+    /// How many subscriptions the client can name.
+    fn subscriptions(&self, doors: &Delivery, slot: Slot) -> usize;
+
+    /// The number that the protocol calls the client by, if it has one.
+    fn number(&self) -> Option<u64> {
+        None
+    }
+
+    /// Asserts what is always true of a client.
+    fn audit(&self, _shared: &Self::Shared, _audited: &Audited<'_>, _slot: Slot) {}
+}
+
+/// All clients of one protocol, for what is done for several at once.
+pub struct Clients<'a, F: Frontend> {
+    /// What they share.
+    pub shared: &'a mut F::Shared,
+    all: &'a mut [Option<Client>],
+    of: fn(&mut Client) -> Option<&mut F>,
+}
+
+impl<F: Frontend> Clients<'_, F> {
+    /// The client of a slot, if it is of this protocol, and what all of them share.
+    pub fn get(&mut self, slot: Slot) -> Option<(&mut F, &mut F::Shared)> {
+        let client = self.all.get_mut(slot.index())?.as_mut()?;
+        Some(((self.of)(client)?, self.shared))
+    }
+}
+
+/// What the audit of a client looks at.
+pub struct Audited<'a> {
+    /// The connections.
+    pub connections: &'a Connections,
+    /// Their subscriptions.
+    pub delivery: &'a Delivery,
+}
+
+/// Makes the enums of protocols and of their clients, and what calls the right one.
+macro_rules! protocols {
+    ($d:tt $($(#[$doc:meta])* $name:ident => $module:ident;)+) => {
+        /// The protocol a connection speaks.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum Protocol {
+            $($(#[$doc])* $name,)+
+        }
+
+        impl Protocol {
+            /// All protocols.
+            pub const ALL: &'static [Protocol] = &[$(Protocol::$name),+];
+        }
+
+        enum Client {
+            $($name(Box<$module::Client>),)+
+        }
+
+        #[derive(Default)]
+        struct Shared {
+            $($module: <$module::Client as Frontend>::Shared,)+
+        }
+
+        impl Client {
+            fn protocol(&self) -> Protocol {
+                match self {
+                    $(Client::$name(_) => Protocol::$name,)+
+                }
+            }
+
+            fn copies(&self) -> bool {
+                match self {
+                    $(Client::$name(_) => <$module::Client as Frontend>::COPIES,)+
+                }
+            }
+        }
+
+        fn new_client(
+            shared: &mut Shared,
+            doors: &mut Doors<'_>,
+            protocol: Protocol,
+            slot: Slot,
+        ) -> Client {
+            match protocol {
+                $(Protocol::$name => {
+                    let client = Frontend::new(&mut shared.$module, doors, slot);
+                    Client::$name(Box::new(client))
+                })+
+            }
+        }
+
+        /// Calls the client of a slot in use, with what its protocol shares.
+        macro_rules! client {
+            ($d frontends:expr, $d slot:expr, |$d client:ident, $d shared:ident| $d body:expr) => {
+                match $d frontends.clients[$d slot.index()].as_mut().expect("the slot is in use") {
+                    $(Client::$name($d client) => {
+                        let $d shared = &mut $d frontends.shared.$module;
+                        $d body
+                    })+
+                }
+            };
+        }
+
+        /// Looks at the client of a slot in use, and at what its protocol shares.
+        macro_rules! client_at {
+            ($d frontends:expr, $d slot:expr, |$d client:ident, $d shared:ident| $d body:expr) => {
+                match $d frontends.clients[$d slot.index()].as_ref().expect("the slot is in use") {
+                    $(Client::$name($d client) => {
+                        let $d shared = &$d frontends.shared.$module;
+                        $d body
+                    })+
+                }
+            };
+        }
+
+        fn ask_fences(frontends: &mut Frontends, doors: &mut Doors<'_>) {
+            $({
+                let of: fn(&mut Client) -> Option<&mut $module::Client> = |client| match client {
+                    Client::$name(client) => Some(client),
+                    #[allow(unreachable_patterns, reason = "there may be one protocol only")]
+                    _ => None,
+                };
+                let (shared, all) = (&mut frontends.shared.$module, &mut frontends.clients[..]);
+                Frontend::ask_fences(&mut Clients { shared, all, of }, doors);
+            })+
+        }
+    };
+}
+
+protocols! { $
+    /// BLIP/1.
+    Blip => blip;
+    /// The NATS client protocol.
+    Nats => nats;
+}
+
+/// The clients of a core.
+#[derive(Default)]
+pub struct Frontends {
+    clients: Vec<Option<Client>>,
+    shared: Shared,
+    /// When the messages sent since the last turn had arrived, and how many they are.
+    sent_since: Vec<(u64, u64)>,
+}
+
+impl Frontends {
+    /// A client has connected. `admitted` is false when there are too many.
+    pub fn connected(
+        &mut self,
+        doors: &mut Doors<'_>,
+        protocol: Protocol,
+        slot: Slot,
+        admitted: bool,
+    ) {
+        if self.clients.len() <= slot.index() {
+            self.clients.resize_with(slot.index() + 1, || None);
+        }
+        let client = new_client(&mut self.shared, doors, protocol, slot);
+        self.clients[slot.index()] = Some(client);
+        doors.counters.opened_by(protocol as usize).add(1);
+        client!(self, slot, |client, shared| client.begin(shared, doors, slot, admitted));
+    }
+
+    /// The connection of a client is gone.
+    pub fn closed(&mut self, counters: &Counters, slot: Slot) -> Protocol {
+        let client = self.clients[slot.index()].take().expect("a connection is closed once");
+        counters.closed_by(client.protocol() as usize).add(1);
+        client.protocol()
+    }
+
+    /// The protocol of a slot in use.
+    pub fn protocol(&self, slot: Slot) -> Protocol {
+        self.clients[slot.index()].as_ref().expect("the slot is in use").protocol()
+    }
+
+    /// Serves what is whole at the start of a connection's bytes.
+    pub fn serve(&mut self, doors: &mut Doors<'_>, slot: Slot, bytes: &[u8]) -> Served {
+        client!(self, slot, |client, shared| client.serve(shared, doors, slot, bytes))
+    }
+
+    /// Refuses a client; nothing if its connection closes already.
+    pub fn refuse(&mut self, doors: &mut Doors<'_>, slot: Slot, why: &Refusal) {
+        if doors.connections.at(slot).phase() == Phase::Closing {
+            return;
+        }
+        let event = match why {
+            Refusal::TooSlow { .. } => Some(notice::Event::TooSlow { why: why.to_string() }),
+            Refusal::Revoked => Some(notice::Event::Revoked),
+            _ => None,
+        };
+        if let Some(event) = event {
+            doors.notice(slot, self.protocol(slot), event);
+        }
+        client!(self, slot, |client, shared| client.refuse(shared, doors, slot, why));
+    }
+
+    /// A subscription is active on all cores that have to know it.
+    pub fn known(&mut self, doors: &mut Doors<'_>, index: SubscriptionIndex) {
+        let slot = doors.delivery.get(index).connection.slot;
+        client!(self, slot, |client, shared| client.known(shared, doors, slot, index));
+    }
+
+    /// A subscription was given all that its client asked for.
+    pub fn satisfied(&mut self, doors: &mut Doors<'_>, index: SubscriptionIndex) {
+        let slot = doors.delivery.get(index).connection.slot;
+        client!(self, slot, |client, shared| client.satisfied(shared, doors, slot, index));
+    }
+
+    /// The owner of a topic has answered a request to open it.
+    pub fn opened(
+        &mut self,
+        doors: &mut Doors<'_>,
+        connection: ConnectionId,
+        request: RequestId,
+        opened: Result<(Arc<TopicName>, Sequence), TopicsFull>,
+    ) {
+        // The connection may be gone by now.
+        if doors.connections.is_open(connection) {
+            let slot = connection.slot;
+            client!(self, slot, |client, _shared| client.opened(doors, slot, request, opened));
+        }
+    }
+
+    /// The owner of a topic has ordered frames whose publishers want an ACK.
+    pub fn acked(&mut self, doors: &mut Doors<'_>, topic: TopicId, acks: &[Ack]) {
+        for ack in acks {
+            // The connection may be gone by now.
+            if doors.connections.is_open(ack.connection) {
+                let slot = ack.connection.slot;
+                client!(self, slot, |client, _shared| client.acked(doors, slot, topic, ack));
+            }
+        }
+    }
+
+    /// Nobody listens to a request.
+    pub fn no_responders(&mut self, doors: &mut Doors<'_>, unheard: &Unheard) {
+        let connection = unheard.requester.connection;
+        // The connection may be gone by now.
+        if doors.connections.is_open(connection) {
+            let slot = connection.slot;
+            client!(self, slot, |client, _shared| client.no_responders(doors, slot, unheard));
+        }
+    }
+
+    /// Another core has served what a connection sent before.
+    pub fn fenced(&mut self, doors: &mut Doors<'_>, connection: ConnectionId) {
+        // The connection may be gone by now.
+        if doors.connections.is_open(connection) {
+            let slot = connection.slot;
+            client!(self, slot, |client, shared| client.fenced(shared, doors, slot));
+        }
+    }
+
+    /// Asks other cores for fences that were begun in this turn.
+    pub fn ask_fences(&mut self, doors: &mut Doors<'_>) {
+        ask_fences(self, doors);
+    }
+
+    /// Gathers what a connection is sent into `ranges`, up to `delivery.max_batch` messages.
+    pub fn gather(&mut self, doors: &mut Doors<'_>, slot: Slot, ranges: &mut Vec<Bytes>) {
+        let messages_max = doors.settings().delivery.max_batch;
+        let answers = doors.connections.get(slot).take_answers();
+        let mut send = Send::new(ranges, answers, messages_max);
+        let copies = self.clients[slot.index()].as_ref().is_some_and(Client::copies);
+        let mut pull = Pull::new(slot, copies);
+        let sent_since = &mut self.sent_since;
+        let wants_sent = client!(self, slot, |client, shared| {
+            while let Some(piece) = doors.delivery.pull(doors.now, &mut pull, send.room()) {
+                if let Pulled::Slice { slice, is_replay, .. } = &piece {
+                    send.count(slice.messages);
+                    if !is_replay {
+                        note_sent(sent_since, slice.received_ns, slice.messages);
+                    }
+                }
+                client.put(shared, doors, slot, &mut send, piece);
+            }
+            client.complete(shared, doors, slot, &mut send)
+        });
+        let (messages, bytes) = send.totals();
+        if !send.is_empty() {
+            doors.connections.get(slot).begin_send(messages, bytes);
+            doors.counters.flushes.add(1);
+            doors.counters.flushed_bytes.add(bytes as u64);
+            doors.counters.send_messages.record(u64::from(messages), 1);
+            doors.counters.send_bytes.record(bytes as u64, 1);
+        }
+        doors.delivery.finish_pull(pull);
+        if wants_sent {
+            client!(self, slot, |client, shared| client.sent(shared, doors, slot));
+        }
+    }
+
+    /// Counts how long ago the messages of the last turn's sends had arrived. Now and not then,
+    /// because the kernel copies them at the end of the turn.
+    pub fn count_latencies(&mut self, doors: &Doors<'_>) {
+        for (received_ns, messages) in self.sent_since.drain(..) {
+            let microseconds = doors.now.monotonic_ns.saturating_sub(received_ns).div_ceil(1_000);
+            doors.counters.accept_to_send_us.record(microseconds, messages);
+        }
+    }
+
+    /// A client asked for the end of its connection, whose subscriptions are about to be closed.
+    pub fn finish(&mut self, doors: &mut Doors<'_>, slot: Slot) {
+        client!(self, slot, |client, _shared| client.finish(doors, slot));
+    }
+
+    /// Nothing more reaches a client.
+    pub fn broken(&mut self, doors: &mut Doors<'_>, slot: Slot) {
+        client!(self, slot, |client, shared| client.broken(shared, doors, slot));
+    }
+
+    /// A client may have been silent for too long.
+    pub fn silent(&mut self, doors: &mut Doors<'_>, slot: Slot) {
+        client!(self, slot, |client, shared| client.silent(shared, doors, slot));
+    }
+
+    /// The broker stops: a client that has authenticated is notified, any other refused.
+    pub fn stopping(&mut self, doors: &mut Doors<'_>, slot: Slot) {
+        client!(self, slot, |client, _shared| client.stop());
+        match doors.connections.at(slot).phase() {
+            Phase::Open => client!(self, slot, |client, _shared| client.stopping(doors, slot)),
+            Phase::AwaitHello => self.refuse(doors, slot, &Refusal::Stopping),
+            Phase::Finishing | Phase::Closing => {}
+        }
+        doors.close_if_ended(slot);
+    }
+
+    /// How many subscriptions a client can name, and the number its protocol calls it by.
+    pub fn describe(&self, delivery: &Delivery, slot: Slot) -> (usize, Option<u64>) {
+        client_at!(self, slot, |client, _shared| {
+            (client.subscriptions(delivery, slot), client.number())
+        })
+    }
+
+    /// Asserts what is always true of every open client.
+    ///
+    /// # Panics
+    /// If something that is always true is not.
+    pub fn audit(&self, audited: &Audited<'_>, open: impl Iterator<Item = Slot>) {
+        for slot in open {
+            client_at!(self, slot, |client, shared| client.audit(shared, audited, slot));
+        }
+    }
+}
+
+/// Notes when messages that are sent had arrived. Subscribers are sent the same few slices, so a look
+/// at the last ones keeps the list short.
+fn note_sent(sent_since: &mut Vec<(u64, u64)>, received_ns: u64, messages: u32) {
+    let messages = u64::from(messages);
+    let mut last_ones = sent_since.iter_mut().rev().take(4);
+    match last_ones.find(|(of, _)| *of == received_ns) {
+        Some((_, count)) => *count += messages,
+        None => sent_since.push((received_ns, messages)),
+    }
+}
+
+/// When a client that connects now has to have authenticated.
+fn auth_deadline_ns(now: Now, settings: &Settings) -> u64 {
+    now.monotonic_ns + ms_to_ns(settings.server.auth_timeout_ms)
+}

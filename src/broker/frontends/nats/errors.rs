@@ -1,0 +1,74 @@
+//! What a client is told it did wrong, and what the broker refuses, in the words of nats-server.
+
+use std::borrow::Cow;
+
+use bytes::BytesMut;
+
+use super::{Client, Doors, Protocol, Refusal, Shared};
+use crate::broker::connections::Phase;
+use crate::broker::ids::Slot;
+use crate::nats::error::Offence;
+
+impl Client {
+    /// Sends a client -ERR. Some offences end its connection, once it was sent what is queued for it.
+    pub(super) fn offend(
+        &mut self,
+        shared: &mut Shared,
+        doors: &mut Doors<'_>,
+        slot: Slot,
+        offence: &Offence,
+    ) {
+        if doors.connections.at(slot).is_over() {
+            return;
+        }
+        let refuses_login =
+            matches!(offence, Offence::AuthorizationViolation | Offence::AuthenticationTimeout);
+        let why = refuses_login.then(|| offence.text().into_owned());
+        doors.count_error(slot, Protocol::Nats, why);
+        let connection = doors.connections.get(slot);
+        let takes_what_is_queued = connection.phase() == Phase::Open
+            && !connection.is_broken()
+            && !matches!(offence, Offence::SlowConsumer | Offence::StaleConnection);
+        if offence.closes() {
+            connection.set_why_closed(Cow::Owned(offence.text().into_owned()));
+        }
+        if offence.closes() && takes_what_is_queued {
+            let mut last_words = BytesMut::new();
+            offence.encode(&mut last_words);
+            connection.set_last_words(last_words.freeze());
+            connection.finish();
+            return self.begin_fence(shared, doors, slot, false);
+        }
+        doors.answer(slot, |out| offence.encode(out));
+        if offence.closes() {
+            doors.close_with_answers(slot);
+        }
+    }
+
+    /// Says what the broker refuses whatever the protocol.
+    pub(super) fn say_refusal(
+        &mut self,
+        shared: &mut Shared,
+        doors: &mut Doors<'_>,
+        slot: Slot,
+        why: &Refusal,
+    ) {
+        let offence = match why {
+            Refusal::TooManyConnections { .. } => Offence::MaximumConnectionsExceeded,
+            Refusal::LoginTimeout { .. } => Offence::AuthenticationTimeout,
+            Refusal::TooSlow { .. } => Offence::SlowConsumer,
+            Refusal::Stopping => return doors.close_with_answers(slot),
+            Refusal::Revoked => return self.revoke(doors, slot),
+        };
+        self.offend(shared, doors, slot, &offence);
+    }
+
+    /// Ends a connection without what is queued for it.
+    fn revoke(&mut self, doors: &mut Doors<'_>, slot: Slot) {
+        doors.count_error(slot, Protocol::Nats, None);
+        let offence = Offence::AuthenticationRevoked;
+        doors.connections.get(slot).set_why_closed(Cow::Owned(offence.text().into_owned()));
+        doors.answer(slot, |out| offence.encode(out));
+        doors.close_with_answers(slot);
+    }
+}

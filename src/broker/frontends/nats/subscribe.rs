@@ -1,0 +1,216 @@
+//! SUB and UNSUB. A subscription gets what this core knows of at once; PONG says when all cores do.
+
+use super::{Client, Doors, Shared};
+use crate::broker::connections::Phase;
+use crate::broker::delivery::queue::Bounds;
+use crate::broker::delivery::{NewSubscription, State, SubscriptionIndex};
+use crate::broker::ids::Slot;
+use crate::broker::permissions::Verdict;
+use crate::config::OverflowPolicy;
+use crate::nats::error::Offence;
+use crate::nats::subject;
+use crate::protocol::name::SYSTEM_PREFIX;
+use crate::protocol::{Start, SubscriptionId};
+
+impl Client {
+    /// SUB.
+    pub(super) fn subscribe(
+        &mut self,
+        doors: &mut Doors<'_>,
+        slot: Slot,
+        subject: &[u8],
+        queue: Option<&[u8]>,
+        sid: &[u8],
+    ) -> Result<(), Offence> {
+        let pattern = std::str::from_utf8(subject).ok();
+        // As in nats-server, what the client may not have comes before what nobody can.
+        let permissions = doors.connections.at(slot).permissions().clone();
+        let verdict =
+            pattern.map_or(Verdict::Allowed, |pattern| permissions.may_subscribe(pattern));
+        if verdict == Verdict::Denied {
+            return Err(Offence::subscription_violation(subject, queue));
+        }
+        // Once more under the same name changes nothing.
+        if self.sids.contains_key(sid) {
+            return Ok(());
+        }
+        let pattern = pattern.filter(|_| subject::is_valid_pattern(subject));
+        let group = queue.map(std::str::from_utf8).transpose().ok();
+        let (Some(pattern), Some(group)) = (pattern, group) else {
+            return Err(Offence::InvalidSubject);
+        };
+        let settings = doors.settings();
+        let subscriptions_max = settings.limits.max_subscriptions_per_connection as usize;
+        if doors.delivery.subscriptions_of(slot) >= subscriptions_max {
+            return Err(Offence::MaximumSubscriptionsExceeded);
+        }
+        let bounds = Bounds {
+            messages_max: settings.nats.subscriber_capacity,
+            bytes_max: settings.queues.subscriber_bytes,
+        };
+        let policy = policy_of(settings.queues.overflow_policy, pattern, group.is_some());
+        self.subscriptions_made += 1;
+        let (index, is_pending) = doors.delivery.subscribe(NewSubscription {
+            connection: doors.connections.id(slot),
+            id: SubscriptionId(self.subscriptions_made),
+            name: Some(sid.into()),
+            pattern: pattern.into(),
+            group: group.map(Into::into),
+            start: Start::Live,
+            policy,
+            bounds,
+            filter: (verdict == Verdict::AllowedExcept).then_some(permissions),
+            is_active_at_once: true,
+            is_sent_each: true,
+        });
+        self.sids.insert(sid.into(), index);
+        if is_pending {
+            doors.connections.get(slot).add_pending();
+        }
+        if group.is_some() {
+            self.joining_groups += 1;
+        }
+        Ok(())
+    }
+
+    /// Whether what has been published before has still to reach subscriptions of this pattern, or
+    /// its answer 503 has: a SUB behind it does not get it, an UNSUB behind it does. If so, a fence is
+    /// begun.
+    pub(super) fn waits_for_publish(
+        &mut self,
+        shared: &mut Shared,
+        doors: &mut Doors<'_>,
+        slot: Slot,
+        pattern: &[u8],
+    ) -> bool {
+        let is_under_way = self.publishes_elsewhere
+            || std::str::from_utf8(pattern).is_ok_and(|pattern| doors.ingest.concerns(pattern));
+        if is_under_way {
+            self.begin_fence(shared, doors, slot, false);
+        }
+        is_under_way
+    }
+
+    /// Whether an UNSUB, or a SUB under a name in use, has to wait for what was published before.
+    pub(super) fn unsubscribe_waits(
+        &mut self,
+        shared: &mut Shared,
+        doors: &mut Doors<'_>,
+        slot: Slot,
+        sid: &[u8],
+    ) -> bool {
+        let Some(&index) = self.sids.get(sid) else { return false };
+        let subscription = doors.delivery.get(index);
+        let (pattern, is_member) = (subscription.pattern.clone(), subscription.group().is_some());
+        // A group has another core deal, which also has to have served what is dealt.
+        self.publishes_elsewhere |= is_member && self.publishes_to_groups;
+        self.waits_for_publish(shared, doors, slot, pattern.as_bytes())
+    }
+
+    /// UNSUB. With `max` the subscription ends after so many messages, counted from its beginning.
+    pub(super) fn unsubscribe(
+        &mut self,
+        shared: &mut Shared,
+        doors: &mut Doors<'_>,
+        slot: Slot,
+        sid: &[u8],
+        max: Option<u64>,
+    ) {
+        let Some(&index) = self.sids.get(sid) else { return };
+        if max.is_some_and(|max| doors.delivery.limit(index, max)) {
+            return;
+        }
+        // Clients drain: they say UNSUB and PING, and work on what comes before the PONG. To hand
+        // that back would lose it with the last of a group.
+        if doors.delivery.leave_group_later(index) {
+            doors.connections.get(slot).add_pending();
+            self.sids.remove(sid);
+            // What the client publishes from here on is not for itself.
+            return self.begin_fence(shared, doors, slot, false);
+        }
+        self.end_subscription(shared, doors, slot, index);
+    }
+
+    /// A subscription gets no more; what is queued for it still goes out.
+    pub(super) fn end_subscription(
+        &mut self,
+        shared: &mut Shared,
+        doors: &mut Doors<'_>,
+        slot: Slot,
+        index: SubscriptionIndex,
+    ) {
+        self.forget_name(doors, index);
+        let ended = doors.delivery.end(index, false);
+        if ended.was_pending {
+            doors.connections.get(slot).end_pending();
+        }
+        self.pass_fence(shared, doors, slot);
+    }
+
+    /// The client starts over: its subscriptions end, and members hand back what they were not sent.
+    pub(super) fn end_all_subscriptions(&mut self, doors: &mut Doors<'_>, slot: Slot) {
+        let mut all: Vec<SubscriptionIndex> = self.sids.values().copied().collect();
+        all.sort_unstable();
+        for index in &all {
+            self.forget_name(doors, *index);
+            if doors.delivery.get(*index).is_pending() {
+                doors.connections.get(slot).end_pending();
+            }
+        }
+        doors.delivery.end_all(&all);
+    }
+
+    /// A subscription is about to end: its client names it no longer.
+    fn forget_name(&mut self, doors: &Doors<'_>, index: SubscriptionIndex) {
+        let subscription = doors.delivery.get(index);
+        let sid = subscription.name.as_deref().expect("its client named it");
+        // Another may have its name already.
+        if self.sids.get(sid) == Some(&index) {
+            self.sids.remove(sid);
+        }
+        if subscription.state == State::Joining {
+            self.joining_groups -= 1;
+        }
+    }
+
+    /// The cores that had to know a subscription do, or a group has its new member.
+    pub(super) fn subscribed(
+        &mut self,
+        shared: &mut Shared,
+        doors: &mut Doors<'_>,
+        slot: Slot,
+        index: SubscriptionIndex,
+    ) {
+        if doors.delivery.get(index).group().is_some() {
+            self.joining_groups -= 1;
+        }
+        let connection = doors.connections.get(slot);
+        connection.end_pending();
+        if connection.phase() != Phase::Closing {
+            self.pass_fence(shared, doors, slot);
+        }
+    }
+
+    /// The connection ends behind what is queued: no other core's answer is waited for.
+    pub(super) fn close_subscriptions(&mut self, doors: &mut Doors<'_>, slot: Slot) {
+        for index in doors.delivery.all_of(slot) {
+            let subscription = doors.delivery.get(index);
+            if subscription.state != State::Ending && subscription.is_pending() {
+                doors.connections.get(slot).end_pending();
+            }
+        }
+    }
+}
+
+/// The policy of a subscription, as far as its kind allows the configured one.
+fn policy_of(configured: OverflowPolicy, pattern: &str, is_member: bool) -> OverflowPolicy {
+    match configured {
+        // A group is nobody's alone: its publishers do not wait, and no member is to blame.
+        OverflowPolicy::Block | OverflowPolicy::Disconnect if is_member => {
+            OverflowPolicy::DropOldest
+        }
+        // What the broker publishes there are news, of which none stands for the one before.
+        OverflowPolicy::Latest if pattern.starts_with(SYSTEM_PREFIX) => OverflowPolicy::DropOldest,
+        policy => policy,
+    }
+}

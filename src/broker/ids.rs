@@ -1,0 +1,21 @@
+//! How connections are named.
+
+/// The place of a connection among those of its core. Places are used again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Slot(pub u32);
+
+impl Slot {
+    /// As an index.
+    pub fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// A connection of this core. Slots are used again, generations are not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ConnectionId {
+    /// Its place.
+    pub slot: Slot,
+    /// How often the place was used before.
+    pub generation: u32,
+}

@@ -1,0 +1,118 @@
+//! The deadlines of a core, in one table: when a turn has to run even if nothing happens.
+//!
+//! Set by the rooms that wait for something; looked at by `turn`, which asks each class in its place.
+//!
+//! # Always true
+//! - Deadlines of one class wait equally long, so each class is a queue, soonest first.
+//! - A deadline may outlive what it was set for: its owner looks whether it still holds.
+
+use std::collections::VecDeque;
+
+use super::clock::Now;
+use super::ids::ConnectionId;
+use crate::protocol::TopicId;
+
+/// Deadlines that many connections have at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Class {
+    /// The client has to authenticate.
+    Login,
+    /// The client may have been silent for too long.
+    Silence,
+    /// The stop may close the connection.
+    Closing,
+}
+
+/// Deadlines that there is one of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Single {
+    /// A subscriber that holds publishers up may have taken nothing for too long.
+    Blocked,
+    /// Texts made for subscribers may be unused.
+    Texts,
+}
+
+/// All deadlines of a core.
+#[derive(Debug, Default)]
+pub struct Timers {
+    connections: [VecDeque<(u64, ConnectionId)>; 3],
+    /// Topics by when they may have been idle for too long.
+    topics: VecDeque<(u64, TopicId)>,
+    singles: [Option<u64>; 2],
+}
+
+impl Timers {
+    /// The earliest deadline, in nanoseconds of `Now::monotonic_ns`.
+    pub fn next_ns(&self) -> Option<u64> {
+        let connections = self.connections.iter().filter_map(|class| Some(class.front()?.0));
+        let topics = self.topics.front().map(|(at, _)| *at);
+        let singles = self.singles.iter().flatten().copied();
+        connections.chain(topics).chain(singles).min()
+    }
+
+    /// Sets a deadline of a connection.
+    pub fn set(&mut self, class: Class, at_ns: u64, connection: ConnectionId) {
+        let deadlines = &mut self.connections[class as usize];
+        // The last, unless a reload has made the class wait shorter.
+        let place = match deadlines.back() {
+            Some((last, _)) if *last > at_ns => deadlines.partition_point(|(at, _)| *at <= at_ns),
+            _ => deadlines.len(),
+        };
+        deadlines.insert(place, (at_ns, connection));
+    }
+
+    /// The earliest deadline of a class, due or not.
+    pub fn first(&self, class: Class) -> Option<(u64, ConnectionId)> {
+        self.connections[class as usize].front().copied()
+    }
+
+    /// Drops the earliest deadline of a class.
+    pub fn drop_first(&mut self, class: Class) {
+        self.connections[class as usize].pop_front();
+    }
+
+    /// Takes the earliest deadline of a class, if that is due.
+    pub fn take_due(&mut self, now: Now, class: Class) -> Option<ConnectionId> {
+        let deadlines = &mut self.connections[class as usize];
+        deadlines.pop_front_if(|(at, _)| *at <= now.monotonic_ns).map(|(_, connection)| connection)
+    }
+
+    /// A class waits for another time from now on: its deadlines move with it and stay in order.
+    pub fn shift(&mut self, class: Class, old_ns: u64, new_ns: u64) {
+        for (at, _) in &mut self.connections[class as usize] {
+            *at = at.saturating_sub(old_ns) + new_ns;
+        }
+    }
+
+    /// Sets the time at which a topic may have been idle for too long.
+    pub fn set_topic(&mut self, at_ns: u64, topic: TopicId) {
+        self.topics.push_back((at_ns, topic));
+    }
+
+    /// Takes the first topic that may have been idle for too long.
+    pub fn take_due_topic(&mut self, now: Now) -> Option<TopicId> {
+        self.topics.pop_front_if(|(at, _)| *at <= now.monotonic_ns).map(|(_, topic)| topic)
+    }
+
+    /// Topics wait for another time from now on.
+    pub fn shift_topics(&mut self, old_ns: u64, new_ns: u64) {
+        for (at, _) in &mut self.topics {
+            *at = at.saturating_sub(old_ns) + new_ns;
+        }
+    }
+
+    /// Sets or clears a deadline that there is one of.
+    pub fn set_single(&mut self, single: Single, at_ns: Option<u64>) {
+        self.singles[single as usize] = at_ns;
+    }
+
+    /// The deadline that there is one of.
+    pub fn single(&self, single: Single) -> Option<u64> {
+        self.singles[single as usize]
+    }
+
+    /// Whether a deadline that there is one of has come.
+    pub fn is_due(&self, now: Now, single: Single) -> bool {
+        self.single(single).is_some_and(|at| at <= now.monotonic_ns)
+    }
+}

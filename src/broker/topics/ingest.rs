@@ -1,0 +1,376 @@
+//! What one turn brings for each topic, gathered so that the rest of the path costs a few
+//! instructions per batch, not per message.
+//!
+//! Filled by `publish`, emptied by `mesh` into shards and letters. A frame is copied here once,
+//! out of the receive buffer; from here on the bytes are only referred to.
+//!
+//! # Always true
+//! - Frames of one connection for one topic leave in the order they came.
+//! - A batch has frames of one topic, one turn and one TTL, so its messages expire together.
+
+use std::sync::Arc;
+
+use bytes::BytesMut;
+use hashbrown::HashMap;
+
+use crate::broker::clock::Now;
+use crate::broker::ids::ConnectionId;
+use crate::broker::message::{Batch, Destination, Publisher, WantsAck};
+use crate::broker::pattern;
+use crate::config::Settings;
+use crate::limits::{INGEST_BATCH_BYTES_MAX, INGEST_BYTES_PER_TURN};
+use crate::protocol::TopicId;
+use crate::protocol::name::is_literal;
+
+/// Where the last message by name of a connection went.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Place {
+    turn: u64,
+    batch: usize,
+}
+
+fn name_of(batch: &Batch) -> Arc<str> {
+    match &batch.destination {
+        Destination::Name(name) | Destination::Opened(name) => name.clone(),
+        Destination::Topic(_) => unreachable!("the batch has an id, not a name"),
+    }
+}
+
+/// What a batch must be for frames to join it.
+struct Wants {
+    now: Now,
+    ttl_ms: u32,
+    messages: u32,
+    len: usize,
+    not_to: Option<Arc<Publisher>>,
+}
+
+/// The batches of this turn.
+pub struct Ingest {
+    batches: Vec<Batch>,
+    /// How often batches were taken out; from 1, so that no `Place` is of a turn before it was.
+    turn: u64,
+    /// The batch each topic's next frame may join.
+    open: HashMap<TopicId, usize>,
+    /// The same for names.
+    open_names: HashMap<Arc<str>, usize>,
+    /// Where the last frame went, which is most often where the next goes.
+    last: Option<(TopicId, usize)>,
+    messages: u32,
+    bytes: usize,
+    messages_max: u32,
+    batch_messages_max: u32,
+}
+
+/// A closed batch whose unused room is more than this, and more than half of what is used, gives it
+/// back: a slow subscriber may hold it for long. To do so costs a copy of all of it.
+const UNUSED_MAX: usize = 1_024;
+
+impl Ingest {
+    /// Bounds come from what queues hold, see `messages_per_turn`.
+    pub fn new(settings: &Settings) -> Ingest {
+        Ingest {
+            batches: Vec::new(),
+            turn: 1,
+            open: HashMap::new(),
+            open_names: HashMap::new(),
+            last: None,
+            messages: 0,
+            bytes: 0,
+            messages_max: messages_per_turn(settings),
+            batch_messages_max: settings.delivery.max_batch,
+        }
+    }
+
+    /// Takes bounds of other settings. More than it took so far a turn never takes: queues that are
+    /// there have the bounds they were made with, and the turn must stay a part of those.
+    pub fn reload(&mut self, settings: &Settings) {
+        self.messages_max = self.messages_max.min(messages_per_turn(settings));
+        self.batch_messages_max = settings.delivery.max_batch;
+    }
+
+    /// Messages a turn takes.
+    pub fn messages_max(&self) -> u32 {
+        self.messages_max
+    }
+
+    /// Whether this turn takes more frames in.
+    pub fn has_room(&self) -> bool {
+        self.messages < self.messages_max && self.bytes < INGEST_BYTES_PER_TURN
+    }
+
+    /// Messages and bytes that the next run of frames may have, unless it is one frame: what the
+    /// turn takes and one batch holds, as far as the one filled last has room.
+    pub fn room(&self) -> (u32, usize) {
+        let (mut messages, mut bytes) = (self.batch_messages_max, INGEST_BATCH_BYTES_MAX);
+        if let Some((_, index)) = self.last
+            && self.batches[index].messages < messages
+        {
+            messages -= self.batches[index].messages;
+            bytes = bytes.saturating_sub(self.batches[index].frames.len());
+        }
+        (messages.min(self.messages_max.saturating_sub(self.messages)), bytes)
+    }
+
+    /// Copies a run of frames into its topic's batch.
+    pub fn add(
+        &mut self,
+        now: Now,
+        destination: Destination,
+        ttl_ms: u32,
+        messages: u32,
+        frame: &[u8],
+        ack: Option<(ConnectionId, u64)>,
+    ) {
+        self.messages += messages;
+        self.bytes += frame.len();
+        let wants = Wants { now, ttl_ms, messages, len: frame.len(), not_to: None };
+        let open = match &destination {
+            Destination::Topic(topic) => match self.last {
+                Some((last, index)) if last == *topic => Some(index),
+                _ => self.open.get(topic).copied(),
+            },
+            Destination::Opened(_) => None,
+            Destination::Name(_) => unreachable!("`for_name` serves these"),
+        };
+        let index = match open {
+            Some(index) if self.joins(index, &wants) => index,
+            _ => {
+                let index = self.batches.len();
+                match &destination {
+                    Destination::Topic(topic) => drop(self.open.insert(*topic, index)),
+                    // By its name a topic may have a batch here, and by its id another: what
+                    // follows under the id must not get before this one.
+                    _ => self.close_batches(),
+                }
+                self.begin(destination.clone(), wants, open)
+            }
+        };
+        if let Destination::Topic(topic) = destination {
+            self.last = Some((topic, index));
+        }
+        let batch = &mut self.batches[index];
+        batch.acks.extend(ack.map(|(connection, publish_id)| WantsAck {
+            connection,
+            publish_id,
+            messages_before: batch.messages,
+            messages,
+        }));
+        batch.messages += messages;
+        batch.frames.extend_from_slice(frame);
+    }
+
+    /// The batch that a message by name joins; the caller appends its frame of `len` bytes and
+    /// counts it there. `place` is where the connection's last one went: it does not join an earlier
+    /// batch, so messages of one connection leave in their order also over several names.
+    pub fn for_name(
+        &mut self,
+        now: Now,
+        name: &str,
+        ttl_ms: u32,
+        not_to: Option<Arc<Publisher>>,
+        len: usize,
+        place: &mut Place,
+    ) -> &mut Batch {
+        self.messages += 1;
+        self.bytes += len;
+        let is_of_name = |index: &usize| match &self.batches[*index].destination {
+            Destination::Name(other) => **other == *name,
+            _ => false,
+        };
+        let open = match Some(place.batch).filter(|_| place.turn == self.turn) {
+            Some(index) if is_of_name(&index) => Some(index),
+            floor => {
+                let open = self.open_names.get(name).copied();
+                open.filter(|index| floor.is_none_or(|floor| floor < *index))
+            }
+        };
+        let wants = Wants { now, ttl_ms, messages: 1, len, not_to };
+        let index = match open {
+            Some(index) if self.joins(index, &wants) => index,
+            _ => {
+                let name: Arc<str> = match open {
+                    Some(index) => name_of(&self.batches[index]),
+                    None => name.into(),
+                };
+                self.open_names.insert(name.clone(), self.batches.len());
+                self.begin(Destination::Name(name), wants, open)
+            }
+        };
+        *place = Place { turn: self.turn, batch: index };
+        &mut self.batches[index]
+    }
+
+    /// Appends a frame to the batch that a connection's last message by name joined, if it is of
+    /// that name and there is room; `append` says whether it did.
+    pub fn append_to_last(
+        &mut self,
+        now: Now,
+        place: Place,
+        name: &[u8],
+        len: usize,
+        append: impl FnOnce(&mut BytesMut) -> bool,
+    ) -> bool {
+        if place.turn != self.turn || !self.has_room() {
+            return false;
+        }
+        let batch = &mut self.batches[place.batch];
+        let Destination::Name(last) = &batch.destination else { return false };
+        let joins = last.as_bytes() == name
+            && batch.messages < self.batch_messages_max
+            && batch.frames.len() + len <= INGEST_BATCH_BYTES_MAX
+            && batch.received_ns == now.monotonic_ns;
+        if !joins || !append(&mut batch.frames) {
+            return false;
+        }
+        batch.messages += 1;
+        self.messages += 1;
+        self.bytes += len;
+        true
+    }
+
+    fn joins(&self, index: usize, wants: &Wants) -> bool {
+        let batch = &self.batches[index];
+        batch.messages + wants.messages <= self.batch_messages_max
+            && batch.frames.len() + wants.len <= INGEST_BATCH_BYTES_MAX
+            && batch.ttl_ms == wants.ttl_ms
+            && batch.received_ns == wants.now.monotonic_ns
+            && batch.not_to == wants.not_to
+    }
+
+    /// A new batch; `full` is one of the same topic that had no room.
+    fn begin(&mut self, destination: Destination, wants: Wants, full: Option<usize>) -> usize {
+        // A batch that filled up says that this one may, too.
+        let room = full.map_or(0, |index| self.batches[index].frames.len());
+        self.batches.push(Batch {
+            destination,
+            ttl_ms: wants.ttl_ms,
+            received_ns: wants.now.monotonic_ns,
+            messages: 0,
+            frames: BytesMut::with_capacity(wants.len.max(room)),
+            acks: Vec::new(),
+            requests: Vec::new(),
+            not_to: wants.not_to,
+        });
+        self.batches.len() - 1
+    }
+
+    /// Lets no further frame join the batches there are.
+    pub fn close_batches(&mut self) {
+        self.open.clear();
+        self.last = None;
+    }
+
+    /// Whether some message by name of this turn matches a pattern, or its reply does.
+    pub fn concerns(&self, pattern: &str) -> bool {
+        // Most patterns are literal, and there may be many requests.
+        let is_literal = is_literal(pattern);
+        let matches = |name: &str| match is_literal {
+            true => pattern == name,
+            false => pattern::matches(pattern, name),
+        };
+        self.batches.iter().any(|batch| match &batch.destination {
+            Destination::Name(name) => {
+                matches(name) || batch.requests.iter().any(|request| matches(&request.reply))
+            }
+            _ => false,
+        })
+    }
+
+    /// Whether nothing was added in this turn.
+    pub fn is_empty(&self) -> bool {
+        self.batches.is_empty()
+    }
+
+    /// Takes the batches out, in the order of their first frames.
+    pub fn take(&mut self) -> Vec<Batch> {
+        self.close_batches();
+        self.open_names.clear();
+        self.turn += 1;
+        // A message whose headers are too long has joined nothing.
+        self.batches.retain(|batch| batch.messages > 0);
+        self.messages = 0;
+        self.bytes = 0;
+        for batch in &mut self.batches {
+            let used = batch.frames.len();
+            if batch.frames.capacity() - used > UNUSED_MAX.max(used / 2) {
+                batch.frames = BytesMut::from(&batch.frames[..]);
+            }
+        }
+        std::mem::take(&mut self.batches)
+    }
+}
+
+/// Messages a core takes in between two flushes, from its connections and again from the mesh: a
+/// quarter of a queue, so that one turn cannot overflow the queue of a subscriber that reads.
+pub fn messages_per_turn(settings: &Settings) -> u32 {
+    let capacity = match settings.nats.enabled {
+        true => settings.nats.subscriber_capacity.min(settings.queues.subscriber_capacity),
+        false => settings.queues.subscriber_capacity,
+    };
+    (capacity / 4).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Now = Now { monotonic_ns: 5, unix_ns: 7 };
+
+    fn ingest() -> Ingest {
+        Ingest::new(&Settings::default())
+    }
+
+    fn topic(id: u32) -> Destination {
+        Destination::Topic(TopicId(id))
+    }
+
+    #[test]
+    fn frames_of_interleaved_topics_lie_side_by_side_by_topic() {
+        let mut ingest = ingest();
+        for frame in [b"a1", b"a2", b"a3"] {
+            ingest.add(NOW, topic(1), 0, 1, frame, None);
+            ingest.add(NOW, topic(2), 0, 2, &frame.map(|byte| byte.to_ascii_uppercase()), None);
+        }
+        let batches = ingest.take();
+        assert_eq!(batches.len(), 2);
+        assert_eq!((&batches[0].frames[..], batches[0].messages), (&b"a1a2a3"[..], 3));
+        assert_eq!((&batches[1].frames[..], batches[1].messages), (&b"A1A2A3"[..], 6));
+    }
+
+    #[test]
+    fn another_ttl_starts_another_batch_and_does_not_reopen_an_older_one() {
+        let mut ingest = ingest();
+        for (ttl_ms, frame) in [(0, b"1"), (9, b"2"), (0, b"3"), (0, b"4")] {
+            ingest.add(NOW, topic(1), ttl_ms, 1, frame, None);
+        }
+        let frames: Vec<_> = ingest.take().into_iter().map(|batch| batch.frames).collect();
+        assert_eq!(frames, [&b"1"[..], b"2", b"34"]);
+    }
+
+    #[test]
+    fn a_frame_by_name_lets_no_later_frame_by_id_get_before_it() {
+        let mut ingest = ingest();
+        ingest.add(NOW, topic(1), 0, 1, b"1", None);
+        ingest.add(NOW, Destination::Opened("a".into()), 0, 1, b"2", None);
+        ingest.add(NOW, topic(1), 0, 1, b"3", None);
+        let frames: Vec<_> = ingest.take().into_iter().map(|batch| batch.frames).collect();
+        assert_eq!(frames, [&b"1"[..], b"2", b"3"]);
+    }
+
+    #[test]
+    fn a_batch_is_closed_at_max_batch_messages_and_a_turn_at_its_bound() {
+        let settings = Settings::default();
+        let mut ingest = ingest();
+        let mut taken = 0;
+        while ingest.has_room() {
+            ingest.add(NOW, topic(1), 0, 100, b"frame", None);
+            taken += 100;
+        }
+        assert!(taken >= settings.queues.subscriber_capacity / 4);
+        let batches = ingest.take();
+        assert!(batches.iter().all(|batch| batch.messages <= settings.delivery.max_batch));
+        assert_eq!(batches.iter().map(|batch| batch.messages).sum::<u32>(), taken);
+        assert!(ingest.has_room());
+    }
+}

@@ -1,0 +1,156 @@
+//! Answers to subscriptions that do not start live: what topics retain for a pattern.
+//!
+//! A literal name is looked up. For a pattern the topics of the core are walked, so many a turn, shard
+//! by shard: each partial answer says how far the walk is, so that what is accepted later for the
+//! topics behind it can come as to everybody.
+//!
+//! # Always true
+//! - A turn looks at no more than [`TOPICS_PER_TURN`] topics, however many there are.
+//! - Nothing lies between a topic's answer and the messages that follow it to the same core: answers
+//!   and slices take the same lane.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use super::Topics;
+use super::log::Retained;
+use crate::broker::cluster::Cluster;
+use crate::broker::message::TopicName;
+use crate::broker::pattern;
+use crate::protocol::name::is_literal;
+use crate::protocol::{CoreId, ShardId, Start, TopicId};
+
+/// Topics that one turn looks at for replays: about 50 us.
+const TOPICS_PER_TURN: usize = 512;
+/// Frame bytes after which a partial answer ends: they are references, and the mesh counts them.
+const ANSWER_BYTES: u64 = 1 << 20;
+
+/// What one topic retains for a subscription.
+#[derive(Debug)]
+pub struct Replay {
+    /// The topic.
+    pub topic: Arc<TopicName>,
+    /// Up to the next message.
+    pub retained: Retained,
+    /// Whether older messages were asked for than are retained, so that they are missed.
+    pub misses: bool,
+}
+
+/// How far a walk is: everything before has been answered. Topics made later in a shard that was
+/// walked need no answer, since all their messages are still to come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Progress {
+    shard: ShardId,
+    /// In the order in which the topics of the shard were made.
+    index: u32,
+}
+
+impl Progress {
+    const BEGIN: Progress = Progress { shard: ShardId(0), index: 0 };
+
+    /// Whether a topic has been answered.
+    pub fn has_passed(self, cluster: &Cluster, topic: TopicId) -> bool {
+        let shard = cluster.shard_of_id(topic);
+        let index = (topic.0 - 1) / u32::from(cluster.shards);
+        Progress { shard, index } < self
+    }
+}
+
+/// A subscription that waits for what topics retain; `W` tells which.
+#[derive(Debug)]
+struct Walk<W> {
+    core: CoreId,
+    waiter: W,
+    pattern: Arc<str>,
+    start: Start,
+    next: Progress,
+}
+
+/// The replays under way on a core.
+#[derive(Debug)]
+pub struct Replays<W> {
+    walks: VecDeque<Walk<W>>,
+}
+
+/// A part of the answer to one subscription.
+#[derive(Debug)]
+pub struct Answer<W> {
+    /// The core of the subscription.
+    pub core: CoreId,
+    /// The subscription.
+    pub waiter: W,
+    /// What topics retain for it.
+    pub replays: Vec<Replay>,
+    /// How far the walk is; `None` at its end.
+    pub progress: Option<Progress>,
+}
+
+impl<W> Default for Replays<W> {
+    fn default() -> Replays<W> {
+        Replays { walks: VecDeque::new() }
+    }
+}
+
+impl<W: Copy> Replays<W> {
+    /// Whether there is more to walk.
+    pub fn are_under_way(&self) -> bool {
+        !self.walks.is_empty()
+    }
+
+    /// Begins to answer a subscription, and returns the first part.
+    pub fn begin(
+        &mut self,
+        topics: &Topics,
+        core: CoreId,
+        waiter: W,
+        pattern: Arc<str>,
+        start: Start,
+    ) -> Answer<W> {
+        self.answer(topics, Walk { core, waiter, pattern, start, next: Progress::BEGIN })
+    }
+
+    /// Returns the next part of the answer that has waited longest.
+    pub fn go_on(&mut self, topics: &Topics) -> Option<Answer<W>> {
+        let walk = self.walks.pop_front()?;
+        Some(self.answer(topics, walk))
+    }
+
+    fn answer(&mut self, topics: &Topics, mut walk: Walk<W>) -> Answer<W> {
+        let mut replays = Vec::new();
+        let Walk { core, waiter, start, .. } = walk;
+        if is_literal(&walk.pattern) {
+            replays.extend(topics.find(&walk.pattern).and_then(|topic| replay(topic, start)));
+            return Answer { core, waiter, replays, progress: None };
+        }
+        let (mut looked_at, mut bytes) = (0, 0);
+        let begin = walk.next.shard;
+        for shard in topics.shards.iter().filter(|shard| shard.number() >= begin) {
+            if shard.number() > walk.next.shard {
+                walk.next = Progress { shard: shard.number(), index: 0 };
+            }
+            while let Some(topic) = shard.topic_at(walk.next.index as usize) {
+                if looked_at == TOPICS_PER_TURN || bytes >= ANSWER_BYTES {
+                    let progress = Some(walk.next);
+                    self.walks.push_back(walk);
+                    return Answer { core, waiter, replays, progress };
+                }
+                looked_at += 1;
+                walk.next.index += 1;
+                if pattern::matches(&walk.pattern, &topic.name.name)
+                    && let Some(replay) = replay(topic, start)
+                {
+                    bytes += replay.retained.bytes();
+                    replays.push(replay);
+                }
+            }
+        }
+        Answer { core, waiter, replays, progress: None }
+    }
+}
+
+/// What a topic has for a start; nothing if all of it is to come.
+fn replay(topic: &super::Topic, start: Start) -> Option<Replay> {
+    let retained = topic.log.since(start, topic.next_sequence);
+    let misses = matches!(start, Start::Sequence(_));
+    (retained.from < retained.next).then(|| Replay { topic: topic.name.clone(), retained, misses })
+}

@@ -1,0 +1,50 @@
+//! Questions of simulators and fuzzers, and everything that is always true, looked at.
+
+use crate::broker::connections::{Hold, Phase};
+use crate::broker::frontends::Audited;
+use crate::broker::message::TopicName;
+use crate::broker::{Broker, ConnectionId};
+use crate::protocol::{Sequence, TopicId};
+
+impl Broker {
+    /// The topics this core owns, each with the sequence its next message gets.
+    pub fn topics(&self) -> impl Iterator<Item = (&TopicName, Sequence)> {
+        self.topics.iter().map(|topic| (&*topic.name, topic.next_sequence))
+    }
+
+    /// The topic whose subscribers a connection waits for, if its input is held for that reason.
+    pub fn held_up_by(&self, connection: ConnectionId) -> Option<TopicId> {
+        let (_, connection) = self.connections.table().at(connection.slot)?;
+        match connection.held_for() {
+            Some(Hold::Blocked(topic)) => Some(topic),
+            _ => None,
+        }
+    }
+
+    /// How many slices the logs of this core retain, and what those count for in the memory budget
+    /// at least.
+    pub fn retained(&self) -> (u64, u64) {
+        self.topics.retained()
+    }
+
+    /// Walks all connections and subscriptions.
+    ///
+    /// # Panics
+    /// If something that is always true is not.
+    pub fn audit(&self) {
+        let open = || {
+            let all = self.connections.table().iter();
+            let open = all.filter(|(_, connection)| connection.phase() != Phase::Closing);
+            open.map(|(id, _)| id.slot)
+        };
+        for (id, connection) in self.connections.table().iter() {
+            let closes = connection.phase() == Phase::Closing;
+            let subscriptions = self.delivery.subscriptions_of(id.slot);
+            assert!(!closes || subscriptions == 0, "a closing connection has none");
+        }
+        self.connections.audit(|slot| self.delivery.has_queued(slot));
+        self.delivery.audit(open());
+        let audited = Audited { connections: &self.connections, delivery: &self.delivery };
+        self.frontends.audit(&audited, open());
+    }
+}

@@ -1,0 +1,230 @@
+//! The stop: what was accepted is delivered, on all cores, before connections are closed.
+//!
+//! Each core stops taking input, hands out what it has, and says so to the others (*requests
+//! drained*). When all others have said so, nothing is published any more, and it says that too
+//! (*deliveries drained*). When all have, nothing is fanned out any more, and groups deal what they
+//! have left; when members have sent all of it and none can come back (*groups drained*),
+//! everywhere, it is quiet: each connection is closed once it has been sent everything.
+//!
+//! Clients that are closed come back, here or elsewhere. So that not all do at once, the closing is
+//! spread over `server.drain_spread_ms`; a client that leaves by itself after it was notified is not
+//! waited for.
+
+use crate::broker::connections::Phase;
+use crate::broker::ids::Slot;
+use crate::broker::mesh::{Delivery, Request};
+use crate::broker::timers::Class;
+use crate::broker::{Broker, Now};
+use crate::limits::DRAIN_SPREAD_NS_EACH;
+
+impl Broker {
+    /// Begins the stop: clients are notified, and their input is not served any more.
+    pub(in crate::broker) fn begin_stop(&mut self, now: Now) {
+        self.drain.begun = true;
+        self.drain.begun_ns = now.monotonic_ns;
+        self.connections.stop();
+        for slot in self.connections.table().slots_in_use() {
+            let (frontends, mut doors) = self.open_doors(now);
+            frontends.stopping(&mut doors, slot);
+            self.carry_out(now);
+        }
+    }
+
+    /// Takes the next step of the stop, if it is due.
+    pub(super) fn drain_on(&mut self, now: Now) {
+        if !self.drain.begun {
+            return;
+        }
+        if self.drain.is_quiet {
+            return self.close_due(now);
+        }
+        let others = self.cluster.cores - 1;
+        if !self.drain.said_requests {
+            self.drain.said_requests = true;
+            for core in self.cluster.others(self.core) {
+                self.mesh.ask(core, Request::Drained);
+            }
+        }
+        if !self.drain.said_deliveries
+            && self.drain.requests_drained == others
+            && !self.replays.are_under_way()
+        {
+            self.drain.said_deliveries = true;
+            for core in self.cluster.others(self.core) {
+                self.mesh.deliver(core, Delivery::Drained);
+            }
+        }
+        let no_more_comes = self.drain.said_deliveries && self.drain.deliveries_drained == others;
+        if !self.drain.said_groups && no_more_comes && self.delivery.groups_are_empty() {
+            self.drain.said_groups = true;
+            for core in self.cluster.others(self.core) {
+                self.mesh.deliver(core, Delivery::GroupsDrained);
+            }
+        }
+        if self.drain.said_groups && self.drain.groups_drained == others {
+            self.drain.is_quiet = true;
+            self.spread_closings(now);
+            for slot in self.connections.table().slots_in_use() {
+                self.finish_if_empty(now, slot);
+            }
+        }
+    }
+
+    fn finish_if_empty(&mut self, now: Now, slot: Slot) {
+        let (_, mut doors) = self.open_doors(now);
+        doors.finish_if_empty(slot);
+        self.carry_out(now);
+    }
+
+    /// Gives each connection its time to be closed, in an order that nothing of the clients decides.
+    fn spread_closings(&mut self, now: Now) {
+        let server_id = self.cluster.server_id;
+        let all = self.connections.table().iter();
+        let stays = all.filter(|(_, connection)| connection.phase() == Phase::Open);
+        let mut staying: Vec<Slot> = stays.map(|(id, _)| id.slot).collect();
+        staying.sort_by_key(|slot| (shuffled(server_id ^ u64::from(slot.0)), *slot));
+        let server = &self.cluster.settings.server;
+        let count = staying.len() as u64;
+        let spread_ns = spread_ns(
+            count,
+            u64::from(server.drain_spread_ms) * 1_000_000,
+            u64::from(server.drain_timeout_ms) * 1_000_000,
+            now.monotonic_ns - self.drain.begun_ns,
+        );
+        for (index, slot) in staying.into_iter().enumerate() {
+            let at_ns = now.monotonic_ns + spread_ns * index as u64 / count;
+            self.connections.get(slot).set_close_at_ns(at_ns);
+            self.timers.set(Class::Closing, at_ns, self.connections.id(slot));
+        }
+    }
+
+    /// Closes connections whose time has come, and which have been sent everything.
+    fn close_due(&mut self, now: Now) {
+        while let Some(connection) = self.timers.take_due(now, Class::Closing) {
+            if self.connections.is_open(connection) {
+                self.finish_if_empty(now, connection.slot);
+            }
+        }
+    }
+}
+
+/// Over how long to spread the closing of so many connections: as configured, but no slower than few
+/// of them need, and in half of the time that is left, so that the last ones are sent everything too.
+fn spread_ns(connections: u64, configured_ns: u64, timeout_ns: u64, since_ns: u64) -> u64 {
+    let left_ns = timeout_ns.saturating_sub(since_ns);
+    configured_ns.min(connections * DRAIN_SPREAD_NS_EACH).min(left_ns / 2)
+}
+
+/// A number that looks random, another for each: the finalizer of splitmix64.
+fn shuffled(number: u64) -> u64 {
+    let mut mixed = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    mixed ^ (mixed >> 31)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::broker::connections::Action;
+    use crate::broker::{Cluster, ConnectionId, Peer, Protocol};
+    use crate::config::Settings;
+    use crate::protocol::CoreId;
+
+    const MS: u64 = 1_000_000;
+
+    #[test]
+    fn few_connections_are_closed_sooner_and_none_later_than_the_timeout_allows() {
+        assert_eq!(spread_ns(0, 2_000 * MS, 10_000 * MS, 0), 0);
+        assert_eq!(spread_ns(2, 2_000 * MS, 10_000 * MS, 0), 2 * MS);
+        assert_eq!(spread_ns(50_000, 2_000 * MS, 10_000 * MS, 0), 2_000 * MS);
+        assert_eq!(spread_ns(50_000, 2_000 * MS, 10_000 * MS, 9_000 * MS), 500 * MS);
+        assert_eq!(spread_ns(50_000, 2_000 * MS, 10_000 * MS, 11_000 * MS), 0);
+        assert_eq!(spread_ns(50_000, 0, 10_000 * MS, 0), 0);
+    }
+
+    fn at(ms: u64) -> Now {
+        Now { monotonic_ns: ms * MS, unix_ns: 0 }
+    }
+
+    fn id(slot: u32) -> ConnectionId {
+        ConnectionId { slot: Slot(slot), generation: 1 }
+    }
+
+    /// A broker that stops with so many NATS clients, which need no HELLO; what it was told is sent.
+    fn stopping(settings: Settings, connections: u32, server_id: u64) -> Broker {
+        let cluster = Cluster::new(1, server_id, Arc::new(settings));
+        let mut broker = Broker::new(CoreId(0), cluster, Arc::default());
+        let peer = Peer { protocol: Protocol::Nats, address: ([127, 0, 0, 1], 1).into() };
+        for slot in 0..connections {
+            broker.connected(at(0), id(slot), peer, true);
+        }
+        broker.stop(at(0));
+        broker.take_in(at(0));
+        let mut gathered = Vec::new();
+        while let Some(connection) = broker.connections.next_ready() {
+            let (frontends, mut doors) = broker.open_doors(at(0));
+            frontends.gather(&mut doors, connection.slot, &mut gathered);
+            gathered.clear();
+            broker.sent(at(0), connection);
+        }
+        broker
+    }
+
+    fn closed(broker: &mut Broker, now: Now) -> Vec<u32> {
+        broker.take_in(now);
+        let actions = broker.connections.take_actions().into_iter();
+        let closes = actions.filter_map(|action| match action {
+            Action::Close(connection, _) => Some(connection.slot.0),
+            _ => None,
+        });
+        closes.collect()
+    }
+
+    /// Every closing of a stop, with its millisecond.
+    fn closings(broker: &mut Broker) -> Vec<(u64, u32)> {
+        let mut found: Vec<_> = closed(broker, at(0)).into_iter().map(|slot| (0, slot)).collect();
+        while let Some(next_ns) = broker.next_deadline_ns().filter(|at| *at <= 60_000 * MS) {
+            let now = Now { monotonic_ns: next_ns, unix_ns: 0 };
+            found.extend(closed(broker, now).into_iter().map(|slot| (next_ns / MS, slot)));
+        }
+        found
+    }
+
+    #[test]
+    fn closing_is_spread_evenly_in_an_order_of_each_start() {
+        let of = |server_id| closings(&mut stopping(Settings::default(), 100, server_id));
+        let one = of(1);
+        let times: Vec<u64> = one.iter().map(|(at, _)| *at).collect();
+        assert_eq!(times, (0..100).collect::<Vec<u64>>());
+        let order =
+            |closings: &[(u64, u32)]| closings.iter().map(|(_, slot)| *slot).collect::<Vec<_>>();
+        let mut all = order(&one);
+        assert_eq!(one, of(1), "the same calls give the same result");
+        assert_ne!(all, order(&of(2)));
+        all.sort_unstable();
+        assert_eq!(all, (0..100).collect::<Vec<u32>>(), "each is closed once");
+    }
+
+    #[test]
+    fn without_a_spread_all_are_closed_as_soon_as_they_have_everything() {
+        let mut settings = Settings::default();
+        settings.server.drain_spread_ms = 0;
+        let closings = closings(&mut stopping(settings, 100, 1));
+        assert_eq!(closings.len(), 100);
+        assert!(closings.iter().all(|(at, _)| *at == 0));
+    }
+
+    #[test]
+    fn who_leaves_by_itself_is_not_waited_for() {
+        let mut broker = stopping(Settings::default(), 100, 1);
+        let first = closed(&mut broker, at(0));
+        assert_eq!(first.len(), 1);
+        for slot in (0..100).filter(|slot| !first.contains(slot)) {
+            broker.ended(at(0), id(slot));
+        }
+        assert_eq!(closed(&mut broker, at(0)).len(), 99);
+    }
+}

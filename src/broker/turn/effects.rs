@@ -1,0 +1,123 @@
+//! Effects of delivery, carried out.
+
+use crate::broker::delivery::{Effect, Reply, Request};
+use crate::broker::frontends::Refusal;
+use crate::broker::frontends::notice::Event;
+use crate::broker::{Broker, Now, mesh};
+use crate::protocol::CoreId;
+
+impl Broker {
+    /// Carries out what followed from calls of delivery, in order, and what follows from that.
+    #[inline]
+    pub(in crate::broker) fn carry_out(&mut self, now: Now) {
+        if self.delivery.has_effects() {
+            self.carry_out_all(now);
+        }
+    }
+
+    fn carry_out_all(&mut self, now: Now) {
+        let mut effects = self.spare_effects.pop().unwrap_or_default();
+        self.delivery.swap_effects(&mut effects);
+        for effect in effects.drain(..) {
+            self.carry_out_one(now, effect);
+            // What follows from one comes before the next.
+            self.carry_out(now);
+        }
+        self.spare_effects.push(effects);
+    }
+
+    fn carry_out_one(&mut self, now: Now, effect: Effect) {
+        match effect {
+            Effect::Ready(slot) => self.connections.mark_ready(slot),
+            Effect::Ask(core, request) if core == self.core => {
+                self.serve_delivery_request(now, core, request);
+            }
+            Effect::Ask(core, request) => {
+                self.mesh.ask(core, mesh::Request::Delivery(request));
+            }
+            Effect::Reply(core, reply) if core == self.core => self.serve_reply(now, core, reply),
+            Effect::Reply(core, reply) => {
+                self.mesh.deliver(core, mesh::Delivery::Delivery(reply));
+            }
+            Effect::Known(of) => {
+                if self.delivery.find(of).is_some() {
+                    let (frontends, mut doors) = self.open_doors(now);
+                    frontends.known(&mut doors, of.index);
+                }
+            }
+            Effect::Satisfied(of) => {
+                if self.delivery.find(of).is_some() {
+                    let (frontends, mut doors) = self.open_doors(now);
+                    frontends.satisfied(&mut doors, of.index);
+                }
+            }
+            Effect::TooSlow { slot, subscription, why } => {
+                let (frontends, mut doors) = self.open_doors(now);
+                frontends.refuse(&mut doors, slot, &Refusal::TooSlow { subscription, why });
+            }
+            Effect::Overflowed { slot, pattern, policy } => {
+                let (frontends, mut doors) = self.open_doors(now);
+                let protocol = frontends.protocol(slot);
+                doors.notice(slot, protocol, Event::Overflow { pattern, policy });
+            }
+            Effect::GoOn(work) => self.delivery.go_on(now, work),
+        }
+    }
+
+    /// What delivery of some core asks: of the topics of this core, or of its delivery.
+    pub(super) fn serve_delivery_request(&mut self, now: Now, from: CoreId, request: Request) {
+        match request {
+            Request::Announce { number, pattern } => {
+                self.topics.announced(from, &pattern);
+                self.reply(now, from, Reply::Announced { number });
+            }
+            Request::Withdraw { pattern } => self.topics.withdrawn(from, &pattern),
+            Request::Replay { subscription, pattern, start } => {
+                let topics = &self.topics;
+                let answer = self.replays.begin(topics, from, subscription, pattern, start);
+                self.answer_replay(now, answer);
+            }
+            Request::JoinGroup { name, joins } => {
+                self.delivery.member_joins(now, from, name, joins);
+            }
+            Request::Took { name, member, messages, bytes } => {
+                self.delivery.member_took(now, &name, from, member, (messages, bytes));
+            }
+            Request::LeaveGroup { name, leaves } => {
+                self.delivery.member_leaves(now, &name, from, leaves);
+            }
+            Request::Block { topic, blocked } => {
+                let Some(topic) = self.topics.block(topic, blocked) else { return };
+                self.delivery.publishers_wait(&topic, blocked);
+                for core in self.cluster.others(self.core) {
+                    let topic = topic.clone();
+                    self.reply(now, core, Reply::PublishersWait { topic, blocked });
+                }
+            }
+        }
+    }
+
+    /// What delivery or topics of some core answer delivery of this core.
+    pub(super) fn serve_reply(&mut self, now: Now, from: CoreId, reply: Reply) {
+        match reply {
+            Reply::Announced { number } => self.delivery.announced(now, number),
+            Reply::Replay { subscription, replays, progress } => {
+                self.delivery.replayed(from, subscription, replays, progress);
+            }
+            Reply::JoinedGroup { member } => self.delivery.joined_group(member),
+            Reply::Dealt { member, entry } => self.delivery.dealt(member, entry),
+            Reply::LeftGroup { member } => self.delivery.left_group(member),
+            Reply::PublishersWait { topic, blocked } => {
+                self.delivery.publishers_wait(&topic, blocked);
+            }
+        }
+    }
+
+    pub(super) fn reply(&mut self, now: Now, core: CoreId, reply: Reply) {
+        if core == self.core {
+            self.serve_reply(now, core, reply);
+        } else {
+            self.mesh.deliver(core, mesh::Delivery::Delivery(reply));
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! Bytes of connections, frame by frame; what is left of them; and how connections end.
+
+use bytes::{Buf, Bytes, BytesMut};
+
+use crate::broker::connections::{Hold, Phase};
+use crate::broker::frontends::{Refusal, Served};
+use crate::broker::ids::Slot;
+use crate::broker::timers::Class;
+use crate::broker::{Broker, Now};
+
+/// Memory for bytes that are not served yet is given back above this when none are left.
+const UNPARSED_KEPT: usize = 64 * 1_024;
+
+impl Broker {
+    /// Bytes of a connection arrived: serves them, or keeps them for later.
+    pub(in crate::broker) fn take_bytes(&mut self, now: Now, slot: Slot, bytes: &[u8]) {
+        let is_stopping = self.drain.begun;
+        let connection = self.connections.get(slot);
+        connection.hear(now.monotonic_ns);
+        // It said its last word, or was told ours.
+        if connection.is_over() || is_stopping {
+            return;
+        }
+        if connection.is_held_back() {
+            connection.unparsed().extend_from_slice(bytes);
+        } else if connection.unparsed().is_empty() {
+            let consumed = self.parse(now, slot, bytes);
+            let connection = self.connections.get(slot);
+            if connection.phase() != Phase::Closing {
+                connection.unparsed().extend_from_slice(&bytes[consumed..]);
+            }
+        } else {
+            connection.unparsed().extend_from_slice(bytes);
+            self.parse_unparsed(now, slot);
+        }
+    }
+
+    /// Serves the frames a connection was left with.
+    fn parse_unparsed(&mut self, now: Now, slot: Slot) {
+        let mut unparsed = std::mem::take(self.connections.get(slot).unparsed());
+        let consumed = self.parse(now, slot, &unparsed);
+        let connection = self.connections.get(slot);
+        if connection.phase() == Phase::Closing {
+            return;
+        }
+        unparsed.advance(consumed);
+        if unparsed.is_empty() && unparsed.capacity() > UNPARSED_KEPT {
+            unparsed = BytesMut::new();
+        }
+        *connection.unparsed() = unparsed;
+    }
+
+    /// Serves whole frames at the start of `bytes`; returns how many bytes they were.
+    fn parse(&mut self, now: Now, slot: Slot, bytes: &[u8]) -> usize {
+        let mut consumed = 0;
+        while consumed < bytes.len() {
+            let (frontends, mut doors) = self.open_doors(now);
+            let served = frontends.serve(&mut doors, slot, &bytes[consumed..]);
+            self.carry_out(now);
+            match served {
+                Served::Took(len) => consumed += len,
+                Served::Waits => return consumed,
+                Served::Discards => return bytes.len(),
+            }
+            if self.connections.at(slot).is_over() {
+                return bytes.len();
+            }
+        }
+        consumed
+    }
+
+    /// Goes on with connections that were left for a later turn.
+    pub(super) fn serve_backlog(&mut self, now: Now) {
+        for _ in 0..self.connections.backlog_len() {
+            if !self.ingest.has_room() {
+                return;
+            }
+            if let Some(slot) = self.connections.take_from_backlog() {
+                self.go_on_with(now, slot);
+                self.close_if_ended(now, slot);
+            }
+        }
+    }
+
+    /// Goes on with held connections whose reason is over.
+    pub(super) fn release_held(&mut self, now: Now) {
+        for slot in self.connections.take_held() {
+            let Some((_, connection)) = self.connections.table().at(slot) else { continue };
+            let Some(reason) = connection.held_for() else { continue };
+            if self.still_holds(slot, reason) && connection.phase() != Phase::Closing {
+                self.connections.keep_held(slot);
+                continue;
+            }
+            self.connections.get(slot).end_hold();
+            self.go_on_with(now, slot);
+            self.connections.resume(slot);
+            self.close_if_ended(now, slot);
+        }
+    }
+
+    /// Whether the reason to hold a connection's input is not over.
+    fn still_holds(&self, slot: Slot, reason: Hold) -> bool {
+        let connection = self.connections.at(slot);
+        match reason {
+            Hold::Answers => connection.is_full_of_answers(),
+            Hold::Fence => connection.is_fenced(),
+            Hold::Blocked(topic) => self.delivery.is_blocked(topic),
+            Hold::Mesh(core) => self.mesh.is_full(core),
+        }
+    }
+
+    fn go_on_with(&mut self, now: Now, slot: Slot) {
+        if matches!(self.connections.at(slot).phase(), Phase::AwaitHello | Phase::Open) {
+            self.parse_unparsed(now, slot);
+        }
+    }
+
+    fn close_if_ended(&mut self, now: Now, slot: Slot) {
+        let (_, mut doors) = self.open_doors(now);
+        doors.close_if_ended(slot);
+        self.carry_out(now);
+    }
+
+    /// The peer of a connection sends no more.
+    pub(in crate::broker) fn end(&mut self, now: Now, slot: Slot) {
+        let connection = self.connections.get(slot);
+        connection.end();
+        // What it sent before it ended was received; only then it is gone.
+        if connection.phase() != Phase::Closing && !connection.is_held_back() {
+            self.parse_unparsed(now, slot);
+        }
+        self.close_if_ended(now, slot);
+    }
+
+    /// Nothing more reaches the peer of a connection.
+    pub(in crate::broker) fn break_off(&mut self, now: Now, slot: Slot) {
+        let connection = self.connections.get(slot);
+        connection.break_off();
+        let phase = connection.phase();
+        let (frontends, mut doors) = self.open_doors(now);
+        match phase {
+            Phase::Finishing => doors.close(slot, Bytes::new()),
+            Phase::AwaitHello | Phase::Open => frontends.broken(&mut doors, slot),
+            Phase::Closing => {}
+        }
+        self.carry_out(now);
+    }
+
+    /// Closes the subscriptions of connections whose clients asked for their end in this turn, and
+    /// the connections, once they were sent everything.
+    pub(super) fn close_finishing(&mut self, now: Now) {
+        for slot in self.connections.take_finishing() {
+            // It may have been closed since, and the slot have another connection.
+            let is_finishing = self
+                .connections
+                .table()
+                .at(slot)
+                .is_some_and(|(_, connection)| connection.phase() == Phase::Finishing);
+            if !is_finishing {
+                continue;
+            }
+            let (frontends, mut doors) = self.open_doors(now);
+            frontends.finish(&mut doors, slot);
+            doors.delivery.close_connection(slot);
+            self.carry_out(now);
+            let (_, mut doors) = self.open_doors(now);
+            doors.finish_if_empty(slot);
+            self.carry_out(now);
+        }
+    }
+
+    /// Refuses clients that did not authenticate in time.
+    pub(super) fn check_logins(&mut self, now: Now) {
+        while let Some((at_ns, connection)) = self.timers.first(Class::Login) {
+            let owes = self.connections.is_open(connection)
+                && self.connections.at(connection.slot).phase() == Phase::AwaitHello;
+            if owes && at_ns > now.monotonic_ns {
+                return;
+            }
+            self.timers.drop_first(Class::Login);
+            if owes {
+                let auth_timeout_ms = self.cluster.settings.server.auth_timeout_ms;
+                let (frontends, mut doors) = self.open_doors(now);
+                let refusal = Refusal::LoginTimeout { auth_timeout_ms };
+                frontends.refuse(&mut doors, connection.slot, &refusal);
+                self.carry_out(now);
+            }
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! What came from other cores, and what this turn brought for topics.
+
+use crate::broker::cluster::CoreSet;
+use crate::broker::delivery::{Reply, SubscriptionRef};
+use crate::broker::mesh::{Delivery, Request};
+use crate::broker::message::{Ack, Batch, Requester, Slice, Unheard};
+use crate::broker::topics::Ordered;
+use crate::broker::topics::replay::Answer;
+use crate::broker::{Broker, Now};
+use crate::protocol::{CoreId, TopicId};
+
+impl Broker {
+    /// Serves what other cores have delivered, as far as this turn has room.
+    pub(super) fn serve_deliveries(&mut self, now: Now) {
+        while self.delivery.has_room()
+            && let Some((from, delivery)) = self.mesh.next_delivery()
+        {
+            self.serve_delivery(now, from, delivery);
+            self.carry_out(now);
+        }
+    }
+
+    fn serve_delivery(&mut self, now: Now, from: CoreId, delivery: Delivery) {
+        match delivery {
+            Delivery::Slice(slice) => drop(self.fan_out(now, &slice)),
+            Delivery::Delivery(reply) => self.serve_reply(now, from, reply),
+            Delivery::NoResponders(unheard) => self.no_responders(now, &unheard),
+            Delivery::Fenced { connection } => {
+                let (frontends, mut doors) = self.open_doors(now);
+                frontends.fenced(&mut doors, connection);
+            }
+            Delivery::Opened { connection, request, opened } => {
+                let (frontends, mut doors) = self.open_doors(now);
+                frontends.opened(&mut doors, connection, request, opened);
+            }
+            Delivery::Acks { topic, acks } => self.acknowledge(now, topic, &acks),
+            Delivery::GroupsDrained => self.drain.groups_drained += 1,
+            Delivery::Drained => self.drain.deliveries_drained += 1,
+        }
+    }
+
+    /// Serves what other cores have asked, as far as this turn has room.
+    pub(super) fn serve_requests(&mut self, now: Now) {
+        while self.delivery.has_room()
+            && let Some((from, request)) = self.mesh.next_request()
+        {
+            self.serve_request(now, from, request);
+            self.carry_out(now);
+        }
+    }
+
+    fn serve_request(&mut self, now: Now, from: CoreId, request: Request) {
+        match request {
+            Request::Publish(batch) => self.order(now, from, batch),
+            Request::Open { connection, request, topic } => {
+                let opened = self.topics.open(&topic);
+                self.mesh.deliver(from, Delivery::Opened { connection, request, opened });
+            }
+            Request::Delivery(request) => self.serve_delivery_request(now, from, request),
+            Request::Evict => {
+                let (_, mut doors) = self.open_doors(now);
+                doors.evict();
+            }
+            Request::Fence { connection } => {
+                self.mesh.deliver(from, Delivery::Fenced { connection });
+            }
+            Request::Drained => self.drain.requests_drained += 1,
+        }
+    }
+
+    /// Hands out what this turn brought: each batch to its topic's owner, here or on another core.
+    pub(super) fn hand_out(&mut self, now: Now) {
+        for batch in self.ingest.take() {
+            let owner = self.cluster.core_of(self.cluster.shard_of(&batch.destination));
+            if owner == self.core {
+                self.order(now, owner, batch);
+                self.carry_out(now);
+            } else {
+                self.mesh.ask(owner, Request::Publish(batch));
+            }
+        }
+    }
+
+    /// This core owns the topic: the batch gets its sequences and goes to every subscription.
+    fn order(&mut self, now: Now, from: CoreId, batch: Batch) {
+        let topic = TopicId(0);
+        let Ordered { slice, wanted_by, acks, requests } =
+            self.topics.order(now, &mut self.timers, batch);
+        let Some(slice) = slice else { return self.send_acks(now, from, topic, acks) };
+        for core in wanted_by.iter() {
+            self.mesh.deliver(core, Delivery::Slice(slice.clone()));
+        }
+        self.send_acks(now, from, slice.topic.id, acks);
+        let reached = self.fan_out(now, &slice);
+        if !reached && wanted_by == CoreSet::default() {
+            self.answer_requests(now, from, &slice, requests);
+        }
+    }
+
+    /// Gives a slice to the groups and subscriptions of this core; returns whether any may have it.
+    fn fan_out(&mut self, now: Now, slice: &Slice) -> bool {
+        let reached_group = self.delivery.fan_out_to_groups(now, slice);
+        self.carry_out(now);
+        let reached = self.delivery.fan_out(now, &mut self.timers, slice);
+        self.carry_out(now);
+        reached_group | reached
+    }
+
+    /// Nobody listens to these.
+    fn answer_requests(&mut self, now: Now, to: CoreId, slice: &Slice, requests: Vec<Requester>) {
+        for requester in requests {
+            let unheard = Unheard { topic: slice.topic.name.clone(), requester };
+            if to == self.core {
+                self.no_responders(now, &unheard);
+            } else {
+                self.mesh.deliver(to, Delivery::NoResponders(unheard));
+            }
+        }
+    }
+
+    fn no_responders(&mut self, now: Now, unheard: &Unheard) {
+        let (frontends, mut doors) = self.open_doors(now);
+        frontends.no_responders(&mut doors, unheard);
+    }
+
+    fn send_acks(&mut self, now: Now, to: CoreId, topic: TopicId, acks: Vec<Ack>) {
+        if acks.is_empty() {
+            return;
+        }
+        if to == self.core {
+            self.acknowledge(now, topic, &acks);
+        } else {
+            self.mesh.deliver(to, Delivery::Acks { topic, acks });
+        }
+    }
+
+    fn acknowledge(&mut self, now: Now, topic: TopicId, acks: &[Ack]) {
+        let (frontends, mut doors) = self.open_doors(now);
+        frontends.acked(&mut doors, topic, acks);
+        self.carry_out(now);
+    }
+
+    /// Goes on with the replay that has waited longest.
+    pub(super) fn go_on_with_replays(&mut self, now: Now) {
+        if let Some(answer) = self.replays.go_on(&self.topics) {
+            self.answer_replay(now, answer);
+            self.carry_out(now);
+        }
+    }
+
+    pub(super) fn answer_replay(&mut self, now: Now, answer: Answer<SubscriptionRef>) {
+        let Answer { core, waiter, replays, progress } = answer;
+        self.reply(now, core, Reply::Replay { subscription: waiter, replays, progress });
+    }
+}

@@ -1,0 +1,178 @@
+//! The order of one turn: what came in is served, then everything that follows from it goes out.
+//!
+//! Called by the driver of a core after it has reported what happened ([`Broker::connected`],
+//! [`Broker::received`], [`Broker::sent`], [`Broker::ended`]). The server, the simulator, the fuzzer
+//! and the benches all run this function, each over a [`Port`] of its own.
+//!
+//! # Always true
+//! - Deliveries of other cores are read before requests, and both before the turn's own batches are
+//!   handed out: two cores never wait for each other.
+//! - Effects are carried out here alone, in order; what follows from one comes before the next.
+//! - All sends of a turn are handed to the port before it ends, so one system call carries them.
+
+mod audit;
+mod drain;
+mod effects;
+mod input;
+mod mesh;
+mod reload;
+#[cfg(test)]
+mod tests;
+
+use bytes::Bytes;
+
+use super::connections::Action;
+use super::mesh::{DELIVERIES, REQUESTS};
+use super::port::Port;
+use super::timers::{Class, Single};
+use super::{Broker, Now};
+
+/// Other cores are asked to evict retained messages at most this often.
+const ASK_TO_EVICT_EVERY_NS: u64 = 20_000_000;
+
+/// Runs one turn. Returns whether another turn has to follow at once; else the core may sleep until
+/// something happens or [`Broker::next_deadline_ns`] comes.
+pub fn turn(broker: &mut Broker, now: Now, port: &mut impl Port) -> bool {
+    let mut busy = read_mesh(broker, port, DELIVERIES);
+    busy |= read_mesh(broker, port, REQUESTS);
+    busy |= broker.take_in(now);
+    busy |= write_mesh(broker, port);
+    send(broker, now, port);
+    busy |= broker.owes_turn();
+    for notice in broker.notices.drain(..) {
+        port.notice(notice);
+    }
+    for action in broker.connections.take_actions() {
+        match action {
+            Action::Pause(connection) => port.pause(connection),
+            Action::Resume(connection) => port.resume(connection),
+            Action::Close(connection, last) => port.close(connection, last),
+        }
+    }
+    busy
+}
+
+/// Takes at most one message of each other core; returns whether there was any.
+fn read_mesh(broker: &mut Broker, port: &mut impl Port, lane: usize) -> bool {
+    let mut busy = false;
+    for from in broker.cluster.others(broker.core) {
+        if broker.wants_message(lane)
+            && let Some(message) = port.try_recv(from, lane)
+        {
+            busy = true;
+            broker.mesh.received(from, message);
+        }
+    }
+    busy
+}
+
+/// Hands out what this core has for the others. Returns whether something waited for that, so that
+/// there is more to do at once.
+fn write_mesh(broker: &mut Broker, port: &mut impl Port) -> bool {
+    let mut busy = false;
+    for to in broker.cluster.others(broker.core) {
+        for lane in [REQUESTS, DELIVERIES] {
+            let Some(message) = broker.mesh.take_message(to, lane) else { continue };
+            match port.try_send(to, lane, message) {
+                Ok(()) => busy |= broker.mesh.sent(to, lane, broker.connections.holds_any()),
+                Err(message) => broker.mesh.keep(to, message),
+            }
+        }
+    }
+    busy
+}
+
+/// Gathers one send for each connection that has something to send and none under way.
+fn send(broker: &mut Broker, now: Now, port: &mut impl Port) {
+    let mut ranges: Vec<Bytes> = std::mem::take(&mut broker.spare_ranges);
+    broker.delivery.begin_flush();
+    while let Some(connection) = broker.connections.next_ready() {
+        let (frontends, mut doors) = broker.open_doors(now);
+        frontends.gather(&mut doors, connection.slot, &mut ranges);
+        if ranges.is_empty() {
+            // It had only gaps that its protocol has no word for. Mesh messages may wait, and no
+            // completion wakes this core.
+            doors.finish_if_empty(connection.slot);
+            broker.sent_nothing = true;
+        }
+        broker.carry_out(now);
+        if !ranges.is_empty() {
+            port.send(connection, &mut ranges);
+            ranges.clear();
+        }
+    }
+    broker.spare_ranges = ranges;
+}
+
+impl Broker {
+    /// Serves this turn's input: what connections sent, what other cores sent, what was left over.
+    /// Returns whether there is more to do at once.
+    pub(super) fn take_in(&mut self, now: Now) -> bool {
+        self.sent_nothing = false;
+        let (frontends, doors) = self.open_doors(now);
+        frontends.count_latencies(&doors);
+        self.check_deadlines(now);
+        if !self.connections.are_carried_over() {
+            self.release_held(now);
+            self.serve_backlog(now);
+            self.serve_deliveries(now);
+            self.go_on_with_replays(now);
+            self.serve_requests(now);
+        }
+        self.hand_out(now);
+        let (frontends, mut doors) = self.open_doors(now);
+        frontends.ask_fences(&mut doors);
+        self.carry_out(now);
+        self.close_finishing(now);
+        self.tend_memory(now);
+        self.drain_on(now);
+        self.connections.has_backlog() || self.mesh.has_more() || self.replays.are_under_way()
+    }
+
+    /// Whether a turn has to follow at once: what was sent brought something up.
+    fn owes_turn(&self) -> bool {
+        !self.ingest.is_empty() || self.connections.has_backlog() || self.sent_nothing
+    }
+
+    /// Whether a message of this lane may be received now.
+    pub fn wants_message(&self, lane: usize) -> bool {
+        !self.connections.are_carried_over() && self.mesh.wants_message(lane)
+    }
+
+    /// Looks at the deadlines of connections that have come.
+    fn check_deadlines(&mut self, now: Now) {
+        self.check_logins(now);
+        let (_, doors) = self.open_doors(now);
+        let (connections, timers) = (&*doors.connections, doors.timers);
+        doors.delivery.disconnect_stalled(now, timers, |slot| connections.at(slot).sent_ns());
+        self.carry_out(now);
+        while let Some(connection) = self.timers.take_due(now, Class::Silence) {
+            if self.connections.is_open(connection) {
+                let (frontends, mut doors) = self.open_doors(now);
+                frontends.silent(&mut doors, connection.slot);
+                self.carry_out(now);
+            }
+        }
+    }
+
+    /// Keeps the memory budget, and evicts what idle topics retain. Once per turn.
+    fn tend_memory(&mut self, now: Now) {
+        self.delivery.count_memory();
+        let memory = self.cluster.memory.clone();
+        if self.timers.is_due(now, Single::Texts) || memory.is_nearly_full() {
+            self.texts.clear(&mut self.timers);
+        }
+        if memory.is_nearly_full() {
+            let (_, mut doors) = self.open_doors(now);
+            doors.evict();
+            let has_rested = now.monotonic_ns - self.asked_to_evict_ns >= ASK_TO_EVICT_EVERY_NS;
+            if memory.is_nearly_full() && has_rested {
+                self.asked_to_evict_ns = now.monotonic_ns;
+                for core in self.cluster.others(self.core) {
+                    self.mesh.ask(core, super::mesh::Request::Evict);
+                }
+            }
+        }
+        self.topics.evict_idle(now, &mut self.timers);
+    }
+}

@@ -1,0 +1,56 @@
+//! Other settings for a broker that runs.
+//!
+//! # Always true
+//! - A connection whose user's credentials or permissions have changed is closed: its client has to
+//!   authenticate again.
+//! - Nothing that is queued is lost, but for those connections.
+
+use std::sync::Arc;
+
+use crate::broker::clock::ms_to_ns;
+use crate::broker::connections::Phase;
+use crate::broker::frontends::Refusal;
+use crate::broker::timers::{Class, Single};
+use crate::broker::{Broker, Now};
+use crate::config::Settings;
+
+impl Broker {
+    /// Applies other settings, between turns. What a reload cannot change is left as it is by
+    /// `Settings::reloaded`; here everything is taken as given. Subscriptions that there are keep the
+    /// policy and bounds they were made with; what topics retain beyond new bounds goes with their
+    /// next message, or when they are idle.
+    pub fn reload(&mut self, now: Now, settings: Arc<Settings>) {
+        let ping_interval_ns = ms_to_ns(self.cluster.settings.nats.ping_interval_ms);
+        self.cluster.settings = settings.clone();
+        self.topics.reload(&settings, &mut self.timers);
+        self.delivery.reload(&settings);
+        // All cores say the same.
+        self.cluster.memory.set_max(settings.limits.memory_max);
+        self.ingest.reload(&settings);
+        if self.timers.single(Single::Blocked).is_some() {
+            // Subscribers are looked at again at once.
+            self.timers.set_single(Single::Blocked, Some(0));
+        }
+        let new_ns = ms_to_ns(settings.nats.ping_interval_ms);
+        self.timers.shift(Class::Silence, ping_interval_ns, new_ns);
+        self.reload_auth(now, &settings);
+    }
+
+    fn reload_auth(&mut self, now: Now, settings: &Settings) {
+        let (auth, revoked) = self.auth.reloaded(&settings.auth);
+        self.auth = auth;
+        if revoked.is_empty() {
+            return;
+        }
+        for slot in self.connections.table().slots_in_use() {
+            let connection = self.connections.at(slot);
+            let permissions = connection.permissions();
+            let is_revoked = revoked.iter().any(|gone| Arc::ptr_eq(gone, permissions));
+            if is_revoked && connection.phase() != Phase::Closing {
+                let (frontends, mut doors) = self.open_doors(now);
+                frontends.refuse(&mut doors, slot, &Refusal::Revoked);
+                self.carry_out(now);
+            }
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! Conflicts: keys that are each in range and still exclude each other.
+//!
+//! Called by `parse`, by the command line after its flags, and by a reload.
+
+use std::fmt;
+use std::net::SocketAddr;
+
+use super::Settings;
+use crate::limits::{MESSAGES_HEADER_LEN, RECORD_HEADER_LEN};
+
+/// Two keys, each in range, that exclude each other.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Conflict {
+    /// Table and name of both keys.
+    pub keys: [(&'static str, &'static str); 2],
+    /// The error text: the conflict, the numbers, what to do.
+    pub text: String,
+}
+
+impl fmt::Display for Conflict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+/// Every conflict of the settings.
+pub(super) fn conflicts(settings: &Settings) -> Vec<Conflict> {
+    let mut conflicts = of_addresses(settings);
+    conflicts.extend(of_token_and_users(settings));
+    conflicts.extend(of_open_metrics(settings));
+    conflicts.extend(of_message_size_and_queue(settings));
+    conflicts
+}
+
+/// Two listeners with one address.
+fn of_addresses(settings: &Settings) -> Vec<Conflict> {
+    let mut conflicts = Vec::new();
+    let listeners = [
+        ("server", settings.server.bind_addr, true),
+        ("nats", settings.nats.bind_addr, settings.nats.enabled),
+        ("metrics", settings.metrics.bind_addr, settings.metrics.enabled),
+    ];
+    for (index, &(later, later_addr, later_enabled)) in listeners.iter().enumerate() {
+        for &(earlier, earlier_addr, earlier_enabled) in &listeners[..index] {
+            if later_enabled && earlier_enabled && collide(earlier_addr, later_addr) {
+                conflicts.push(Conflict {
+                    keys: [(earlier, "bind_addr"), (later, "bind_addr")],
+                    text: format!(
+                        "[{later}] bind_addr = \"{later_addr}\" is taken by [{earlier}] bind_addr \
+                         = \"{earlier_addr}\"; give one of them another port, or set [{later}] \
+                         enabled = false"
+                    ),
+                });
+            }
+        }
+    }
+    conflicts
+}
+
+fn of_token_and_users(settings: &Settings) -> Option<Conflict> {
+    let conflicts = settings.auth.token.is_some() && !settings.auth.users.is_empty();
+    conflicts.then(|| Conflict {
+        keys: [("auth", "token"), ("auth", "users")],
+        text: "[auth] token excludes [[auth.users]], since clients with the token would have all \
+               permissions; give these clients a user with a password instead of the token, or \
+               remove the users"
+            .to_owned(),
+    })
+}
+
+/// Metrics that other machines can read without a token.
+fn of_open_metrics(settings: &Settings) -> Option<Conflict> {
+    let metrics = &settings.metrics;
+    let is_open =
+        metrics.enabled && !metrics.bind_addr.ip().is_loopback() && metrics.token.is_none();
+    is_open.then(|| Conflict {
+        keys: [("metrics", "bind_addr"), ("metrics", "token")],
+        text: format!(
+            "[metrics] bind_addr = \"{}\" can be reached from other machines, which could then read \
+             topics and addresses of clients; set [metrics] token, or bind it to 127.0.0.1",
+            metrics.bind_addr
+        ),
+    })
+}
+
+/// A longest message that is accepted and then fits into no queue.
+fn of_message_size_and_queue(settings: &Settings) -> Option<Conflict> {
+    let message_len_max = settings.server.max_message_size_bytes;
+    let queued_len = u64::from(message_len_max) + (MESSAGES_HEADER_LEN + RECORD_HEADER_LEN) as u64;
+    let subscriber_bytes = settings.queues.subscriber_bytes;
+    (subscriber_bytes < queued_len).then(|| Conflict {
+        keys: [("server", "max_message_size_bytes"), ("queues", "subscriber_bytes")],
+        text: format!(
+            "[queues] subscriber_bytes = {subscriber_bytes} is less than the {queued_len} bytes \
+             that a message of [server] max_message_size_bytes = {message_len_max} takes with its \
+             header, so the longest messages would reach no subscriber; raise the first or lower \
+             the second"
+        ),
+    })
+}
+
+/// Whether the system refuses to listen on both addresses at once.
+fn collide(one: SocketAddr, other: SocketAddr) -> bool {
+    let overlap =
+        one.ip() == other.ip() || one.ip().is_unspecified() || other.ip().is_unspecified();
+    one.port() != 0 && one.port() == other.port() && overlap
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_collide_when_one_covers_the_other() {
+        let collides =
+            |one: &str, other: &str| collide(one.parse().unwrap(), other.parse().unwrap());
+        assert!(collides("127.0.0.1:1", "127.0.0.1:1"));
+        assert!(collides("0.0.0.0:1", "127.0.0.1:1"));
+        assert!(collides("127.0.0.1:1", "[::]:1"));
+        assert!(!collides("127.0.0.1:1", "127.0.0.2:1"));
+        assert!(!collides("127.0.0.1:1", "127.0.0.1:2"));
+        assert!(!collides("0.0.0.0:0", "0.0.0.0:0"));
+    }
+}

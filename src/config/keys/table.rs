@@ -1,0 +1,268 @@
+//! The table of all keys.
+
+use super::{Applies, Form, Key};
+use crate::config::{Choice, LogFormat, LogLevel, OverflowPolicy};
+use crate::limits;
+
+/// A number; the table and name are also the names of the fields.
+macro_rules! number {
+    ($table:ident . $name:ident: $int:ty, $range:expr, $applies:ident, $doc:expr) => {
+        Key {
+            table: stringify!($table),
+            name: stringify!($name),
+            doc: $doc,
+            applies: Applies::$applies,
+            form: Form::Number {
+                range: $range,
+                get: |settings| u64::from(settings.$table.$name),
+                set: |settings, number| {
+                    settings.$table.$name =
+                        <$int>::try_from(number).expect("a key's range fits its field");
+                },
+            },
+        }
+    };
+}
+
+/// One of a few words; the table and name are also the names of the fields.
+macro_rules! choice {
+    ($table:ident . $name:ident: $choice:ty, $applies:ident, $doc:expr) => {
+        Key {
+            table: stringify!($table),
+            name: stringify!($name),
+            doc: $doc,
+            applies: Applies::$applies,
+            form: Form::Choice {
+                names: || <$choice>::NAMES.iter().map(|(name, _)| *name).collect(),
+                get: |settings| settings.$table.$name.name(),
+                set: |settings, name| {
+                    settings.$table.$name = <$choice>::named(name).expect("only names are set");
+                },
+            },
+        }
+    };
+}
+
+/// A flag or an address; the table and name are also the names of the fields.
+macro_rules! other {
+    ($table:ident . $name:ident, $form:ident, $applies:ident, $doc:expr) => {
+        Key {
+            table: stringify!($table),
+            name: stringify!($name),
+            doc: $doc,
+            applies: Applies::$applies,
+            form: Form::$form {
+                get: |settings| settings.$table.$name,
+                set: |settings, value| settings.$table.$name = value,
+            },
+        }
+    };
+}
+
+/// Every key, by table, in the order in which they are printed.
+pub static KEYS: [Key; 32] = [
+    other!(
+        server.bind_addr,
+        Address,
+        Restart,
+        "Address for BLIP/1 clients. Port 0 takes any free port."
+    ),
+    Key {
+        table: "server",
+        name: "cores",
+        doc: "CPU numbers to run on, one executor each, like \"0,2-3\".\n\
+              \"all\" means every CPU that this process may use (taskset, numactl, cgroup).",
+        applies: Applies::Restart,
+        form: Form::Cores {
+            get: |settings| &settings.server.cores,
+            set: |settings, cores| settings.server.cores = cores,
+        },
+    },
+    number!(
+        server.max_connections: u32,
+        limits::CONNECTIONS_RANGE,
+        Live,
+        "Connections at once, over all cores. Further ones get an error and are closed."
+    ),
+    number!(
+        server.max_message_size_bytes: u32,
+        limits::MESSAGE_LEN_RANGE,
+        Restart,
+        "Longest payload of one message, in bytes."
+    ),
+    number!(
+        server.auth_timeout_ms: u32,
+        limits::TIMEOUT_MS_RANGE,
+        Live,
+        "Time a new client has to log in, in milliseconds."
+    ),
+    number!(
+        server.drain_timeout_ms: u32,
+        limits::TIMEOUT_MS_RANGE,
+        Live,
+        "Time a stop may take to deliver accepted messages, in milliseconds."
+    ),
+    number!(
+        server.drain_spread_ms: u32,
+        limits::DRAIN_SPREAD_MS_RANGE,
+        Live,
+        "Time over which a stop spreads the closing of connections that have received everything, in\n\
+         milliseconds, so that not all clients reconnect at once. At most 1 ms for each connection of\n\
+         a core, and half of the rest of drain_timeout_ms; 0 closes them at once."
+    ),
+    number!(
+        server.busy_poll_us: u32,
+        limits::BUSY_POLL_US_RANGE,
+        Live,
+        "Time a core whose last sleeps were short polls for the next arrival before it sleeps again,\n\
+         in microseconds; 0 means not at all. A core without traffic always sleeps."
+    ),
+    other!(nats.enabled, Flag, Restart, "Whether clients of the NATS protocol are served too."),
+    other!(
+        nats.bind_addr,
+        Address,
+        Restart,
+        "Address for NATS clients. Port 0 takes any free port."
+    ),
+    number!(
+        nats.subscriber_capacity: u32,
+        limits::CAPACITY_RANGE,
+        NewSubscriptions,
+        "Messages one NATS subscription may have queued: NATS clients expect that they may fall far\n\
+         behind. queues.subscriber_bytes bounds their bytes."
+    ),
+    number!(
+        nats.ping_interval_ms: u32,
+        limits::TIMEOUT_MS_RANGE,
+        Live,
+        "Silence after which a NATS connection is sent PING, in milliseconds."
+    ),
+    number!(
+        nats.pings_max: u32,
+        limits::PINGS_RANGE,
+        Live,
+        "Unanswered PINGs after which a NATS connection is closed as stale."
+    ),
+    Key {
+        table: "auth",
+        name: "token",
+        doc: "Token that every client must bring, for all permissions. Without a token and without users\n\
+              every client may connect and do everything.",
+        applies: Applies::Live,
+        form: Form::Secret {
+            get: |settings| &settings.auth.token,
+            set: |settings, token| settings.auth.token = token,
+        },
+    },
+    number!(
+        queues.topic_capacity: u32,
+        limits::TOPIC_CAPACITY_RANGE,
+        Live,
+        "Messages each topic retains for replay; 0 retains none."
+    ),
+    number!(
+        queues.topic_bytes: u64,
+        limits::TOPIC_BYTES_RANGE,
+        Live,
+        "Bytes each topic retains; the bound that is reached first applies."
+    ),
+    number!(
+        queues.topic_idle_timeout_ms: u32,
+        limits::TIMEOUT_MS_RANGE,
+        Live,
+        "Time without messages after which a topic's retained messages are evicted, in milliseconds."
+    ),
+    number!(
+        queues.subscriber_capacity: u32,
+        limits::CAPACITY_RANGE,
+        NewSubscriptions,
+        "Messages one subscription may have queued. A client may ask for fewer, never for more."
+    ),
+    number!(
+        queues.subscriber_bytes: u64,
+        limits::SUBSCRIBER_BYTES_RANGE,
+        NewSubscriptions,
+        "Bytes one subscription may have queued; the bound that is reached first applies."
+    ),
+    choice!(
+        queues.overflow_policy: OverflowPolicy,
+        NewSubscriptions,
+        "What happens when a subscription's queue is full, unless the subscriber chose a policy: the\n\
+         oldest queued messages are dropped (\"drop_oldest\"), or the arriving ones (\"drop_new\"), or\n\
+         publishers wait (\"block\"), or the subscriber is disconnected (\"disconnect\"), or only the\n\
+         newest message of each topic stays queued (\"latest\")."
+    ),
+    number!(
+        queues.block_timeout_ms: u32,
+        limits::TIMEOUT_MS_RANGE,
+        Live,
+        "Time publishers wait for a subscriber with \"block\" that reads nothing, in milliseconds; then\n\
+         the subscriber is disconnected."
+    ),
+    number!(
+        delivery.max_batch: u32,
+        limits::BATCH_RANGE,
+        Live,
+        "Messages sent to one connection at a time. More raises throughput, fewer lowers latency."
+    ),
+    number!(
+        delivery.fanout_shards: u16,
+        limits::SHARDS_RANGE,
+        Restart,
+        "Shards that topics are hashed to. 0 means twice the number of cores."
+    ),
+    number!(
+        delivery.default_ttl_ms: u32,
+        limits::TTL_MS_RANGE,
+        Live,
+        "Time to live of messages that name none, in milliseconds. 0 means that they do not expire."
+    ),
+    number!(
+        limits.memory_max: u64,
+        limits::MEMORY_RANGE,
+        Live,
+        "Bytes of queued and retained messages that the broker may hold. Above this the oldest retained\n\
+         messages are evicted, then publishes are refused."
+    ),
+    number!(limits.max_topics: u32, limits::TOPICS_RANGE,
+        Live, "Topics at once, over all cores."),
+    number!(
+        limits.max_subscriptions_per_connection: u32,
+        limits::SUBSCRIPTIONS_RANGE,
+        Live,
+        "Subscriptions one connection may have at once."
+    ),
+    other!(
+        metrics.enabled,
+        Flag,
+        Restart,
+        "Whether metrics, health checks, the API and the dashboard are served."
+    ),
+    other!(
+        metrics.bind_addr,
+        Address,
+        Restart,
+        "Address of these pages: Prometheus fetches /metrics, browsers /. Port 0 takes any free port.\n\
+         An address that other machines can reach needs a token."
+    ),
+    Key {
+        table: "metrics",
+        name: "token",
+        doc: "Token that requests must carry, as `Authorization: Bearer TOKEN`; health checks need none.",
+        applies: Applies::Live,
+        form: Form::Secret {
+            get: |settings| &settings.metrics.token,
+            set: |settings, token| settings.metrics.token = token,
+        },
+    },
+    choice!(
+        logging.level: LogLevel,
+        Live,
+        "How much is logged, on stderr. \"debug\" has a line for each connection."
+    ),
+    choice!(
+        logging.format: LogFormat,
+        Restart,
+        "Format of a line: for people (\"pretty\"), or a JSON object (\"json\")."
+    ),
+];

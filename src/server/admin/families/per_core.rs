@@ -1,0 +1,154 @@
+//! The tables of the metrics of every core: the name of each family, its help, and its number.
+
+use blipmq::broker::counters::Counters;
+use blipmq::broker::histogram::Histogram;
+use prometheus::proto::MetricType;
+
+use crate::server::node::{Core, connections, nats_connections};
+
+/// A family with one value per core.
+pub struct PerCore {
+    pub name: &'static str,
+    pub help: &'static str,
+    pub kind: MetricType,
+    pub read: fn(&Core) -> u64,
+}
+
+const fn counter(name: &'static str, help: &'static str, read: fn(&Core) -> u64) -> PerCore {
+    PerCore { name, help, kind: MetricType::COUNTER, read }
+}
+
+const fn gauge(name: &'static str, help: &'static str, read: fn(&Core) -> u64) -> PerCore {
+    PerCore { name, help, kind: MetricType::GAUGE, read }
+}
+
+pub static PER_CORE: [PerCore; 24] = [
+    counter(
+        "blipmq_published_messages_total",
+        "Messages that topics of this core accepted.",
+        |core| core.counters.published_messages.get(),
+    ),
+    counter(
+        "blipmq_published_bytes_total",
+        "Bytes of the frames those messages came in.",
+        |core| core.counters.published_bytes.get(),
+    ),
+    counter(
+        "blipmq_enqueued_messages_total",
+        "Messages put into queues, once per subscription.",
+        |core| core.counters.enqueued_messages.get(),
+    ),
+    counter(
+        "blipmq_delivered_messages_total",
+        "Messages handed to the kernel in full, once per connection.",
+        |core| core.counters.delivered_messages.get(),
+    ),
+    counter(
+        "blipmq_ttl_drops_total",
+        "Messages dropped because their time to live had ended, before or after being enqueued.",
+        |core| {
+            core.counters.expired_before_enqueue_messages.get()
+                + core.counters.expired_in_queue_messages.get()
+        },
+    ),
+    counter(
+        "blipmq_publishers_blocked_total",
+        "Times subscriptions with overflow block began to hold up the publishers of a topic.",
+        |core| core.counters.publishers_blocked.get(),
+    ),
+    gauge("blipmq_blocked_topics", "Topics of this core whose publishers wait now.", |core| {
+        core.counters.blocked_topics.get()
+    }),
+    counter(
+        "blipmq_kept_evictions_total",
+        "Runs of retained messages evicted because the memory budget was nearly used up.",
+        |core| core.counters.evicted_portions.get(),
+    ),
+    counter("blipmq_flushes_total", "Vectored sends handed to the kernel.", |core| {
+        core.counters.flushes.get()
+    }),
+    counter("blipmq_flushed_bytes_total", "Bytes of those sends.", |core| {
+        core.counters.flushed_bytes.get()
+    }),
+    counter("blipmq_errors_sent_total", "ERROR frames, and -ERR to NATS clients, sent.", |core| {
+        core.counters.errors_sent.get()
+    }),
+    counter(
+        "blipmq_logins_refused_total",
+        "Connections refused because their login was wrong or missing.",
+        |core| core.counters.logins_refused.get(),
+    ),
+    counter("blipmq_connections_opened_total", "Connections that began on this core.", |core| {
+        core.counters.connections_opened.get()
+    }),
+    counter("blipmq_connections_closed_total", "Connections of this core that ended.", |core| {
+        core.counters.connections_closed.get()
+    }),
+    gauge("blipmq_connections", "Connections open now.", |core| connections(&core.counters)),
+    gauge("blipmq_nats_connections", "Of those, connections of NATS clients.", |core| {
+        nats_connections(&core.counters)
+    }),
+    counter(
+        "blipmq_nats_no_responders_total",
+        "Requests of NATS clients that were answered at once because nobody is subscribed.",
+        |core| core.counters.no_responders.get(),
+    ),
+    gauge("blipmq_subscriptions", "Subscriptions that are active now.", |core| {
+        core.counters.subscriptions.get()
+    }),
+    gauge("blipmq_topics", "Topics this core owns now.", |core| core.counters.topics.get()),
+    counter("blipmq_mesh_letters_sent_total", "Batches this core sent to other cores.", |core| {
+        core.counters.mesh_letters_sent.get()
+    }),
+    counter(
+        "blipmq_mesh_full_total",
+        "Times the channel to another core was full, so that this core held its batch back.",
+        |core| core.counters.mesh_full.get(),
+    ),
+    counter("blipmq_turns_total", "Turns of the core's loop.", |core| core.turns.turns.get()),
+    counter(
+        "blipmq_enters_total",
+        "System calls that handed sends to the kernel, took completions, or slept.",
+        |core| core.turns.enters.get(),
+    ),
+    counter(
+        "blipmq_receive_buffer_shortages_total",
+        "Times a connection had more to read and no receive buffer was free.",
+        |core| core.turns.buffer_shortages.get(),
+    ),
+];
+
+/// A reason why messages are dropped: the label `reason`, and the counter.
+pub type Reason = (&'static str, fn(&Counters) -> u64);
+
+pub static REASONS: [Reason; 8] = [
+    ("overflow_oldest", |counters| counters.dropped_oldest_messages.get()),
+    ("overflow_new", |counters| counters.dropped_new_messages.get()),
+    ("conflated", |counters| counters.conflated_messages.get()),
+    ("refused_for_memory", |counters| counters.refused_for_memory_messages.get()),
+    ("expired_before_enqueue", |counters| counters.expired_before_enqueue_messages.get()),
+    ("expired_in_queue", |counters| counters.expired_in_queue_messages.get()),
+    ("disconnected", |counters| counters.dropped_disconnected_messages.get()),
+    ("refused", |counters| counters.refused_messages.get()),
+];
+
+/// A histogram of every core: its name, its help, how many counted units make one exported unit, and
+/// how the histogram is read from a core.
+pub type PerCoreHistogram = (&'static str, &'static str, f64, fn(&Core) -> &Histogram);
+
+pub static HISTOGRAMS: [PerCoreHistogram; 4] = [
+    (
+        "blipmq_accept_to_send_seconds",
+        "Time from a message's arrival to the end of the turn that handed it to the kernel, once per \
+         connection.",
+        1e6,
+        |core| &core.counters.accept_to_send_us,
+    ),
+    ("blipmq_send_messages", "Messages of each vectored send.", 1.0, |core| {
+        &core.counters.send_messages
+    }),
+    ("blipmq_send_bytes", "Bytes of each vectored send.", 1.0, |core| &core.counters.send_bytes),
+    ("blipmq_enter_sends", "Vectored sends that went to the kernel together.", 1.0, |core| {
+        &core.turns.enter_sends
+    }),
+];

@@ -1,0 +1,53 @@
+//! The client against a scripted server, and against the real broker where the broker can play the part.
+//!
+//! | to learn | read |
+//! |---|---|
+//! | how a connection begins and ends, protocol errors | `connect` |
+//! | batches, order, windows, refusals | `publish` |
+//! | subscriptions, events, bounds of the event queue | `receive` |
+//! | headers, checksums, ACKs, starts, groups | `options` |
+//! | requests and replies | `requests` |
+//! | what survives the end of a connection | `reconnect` |
+//! | the client with `async` functions | `with_tokio` |
+//!
+//! No test sleeps or reads a clock: one side sends a frame only after it has seen that of the other, and
+//! this makes the order of events.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod connect;
+mod options;
+mod publish;
+mod receive;
+mod reconnect;
+mod requests;
+mod with_tokio;
+
+use blipmq::protocol::Reject;
+use blipmq_client::{Client, ClientError, Event, Messages};
+
+#[track_caller]
+fn error<T: std::fmt::Debug>(result: Result<T, ClientError>) -> ClientError {
+    result.expect_err("it must fail")
+}
+
+/// A refusal that does not close the connection.
+fn refusal(about: u32) -> Reject {
+    Reject::SystemTopic { request: about, topic: "$SYS.a".to_owned() }
+}
+
+/// Receives the next event, which must be messages.
+#[track_caller]
+fn messages(client: &Client) -> Messages {
+    match client.recv() {
+        Ok(Event::Messages(messages)) => messages,
+        other => panic!("messages were due, got {other:?}"),
+    }
+}
+
+/// Receives the payloads of the next event, which must be messages.
+#[track_caller]
+fn payloads(client: &Client) -> Vec<Vec<u8>> {
+    messages(client).iter().map(|message| message.payload.to_vec()).collect()
+}
