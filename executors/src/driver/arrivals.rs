@@ -98,7 +98,8 @@ impl<S: Service, R: Ring> Driver<S, R> {
 
     /// Receives again on connections that found no buffer: on no more at a time than there are
     /// buffers, else most would only starve once more. A turn that feeds some is busy, so the others
-    /// are next; those that are gone or want nothing by now do not count, or nobody would be next.
+    /// are next; connections that are gone or want nothing by now do not count, else the turn could
+    /// feed none and end idle.
     fn feed_starved(&mut self) {
         let mut free = self.io.ring.buffers_free();
         while free > 0

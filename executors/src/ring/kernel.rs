@@ -24,11 +24,11 @@ pub enum Cancel {
 /// What became of bytes that arrived.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Delivery {
-    /// The first so many are in a receive buffer; the others wait.
+    /// So many bytes are in a receive buffer; the others wait.
     Taken(usize),
-    /// Nobody receives on the socket: they wait.
+    /// No receive is under way on the socket: the bytes wait.
     NotRead,
-    /// There was no receive buffer: the receive ended, the bytes wait.
+    /// There was no receive buffer: the receive has ended, and the bytes wait.
     Starved,
 }
 
@@ -216,7 +216,7 @@ impl Kernel {
     fn accepted(&self, listener: usize, result: Result<SocketId, i32>, more: bool) {
         let state = &mut *self.0.borrow_mut();
         let accepting = &mut state.listeners[listener].accepting;
-        assert!(*accepting, "nobody accepts on listener {listener}");
+        assert!(*accepting, "no accept is under way on listener {listener}");
         *accepting = more;
         state.post(0, Posted::Accepted { listener: listener as u32, result, more });
     }
@@ -279,7 +279,7 @@ impl Kernel {
         Delivery::Taken(len)
     }
 
-    /// The peer's end arrives; false if nobody receives on the socket.
+    /// The peer's end arrives; false if no receive is under way.
     pub fn deliver_end(&self, socket: SocketId) -> bool {
         self.end_receive(socket, Ok(None))
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use executors::simulated::{Cancel, Plan};
 
-use super::support::{ECANCELED, ECONNRESET, Tell, World};
+use super::support::{ECANCELED, ECONNRESET, Order, World};
 
 /// Goal: a slot is not reused while a completion that names it is to come.
 /// Method: a close whose cancel, receive and send complete one by one, in every order.
@@ -13,8 +13,8 @@ fn a_slot_is_free_only_with_its_last_completion() {
     for order in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
         let mut world = World::new(Plan::default());
         let (socket, connection) = world.connect();
-        world.ask(Tell::Send(connection, vec![vec![7; 100]]));
-        world.ask(Tell::Close(connection, b"bye".to_vec()));
+        world.order(Order::Send(connection, vec![vec![7; 100]]));
+        world.order(Order::Close(connection, b"bye".to_vec()));
         world.run();
         world.kernel.take(socket, 10);
         world.advance(Duration::from_secs(3));
@@ -51,7 +51,7 @@ fn a_slot_is_free_only_when_its_arrivals_are_put_away() {
     let (socket, connection) = world.connect();
     world.core().service_mut().hold = true;
     world.kernel.deliver(socket, b"x", true);
-    world.ask(Tell::Close(connection, Vec::new()));
+    world.order(Order::Close(connection, Vec::new()));
     world.run();
     world.kernel.fail_receive(socket, ECONNRESET);
     world.advance(Duration::from_secs(3));
@@ -69,11 +69,11 @@ fn a_slot_is_free_only_when_its_arrivals_are_put_away() {
 fn a_connection_that_is_closed_while_it_is_paused_sees_the_end_of_its_peer() {
     let mut world = World::new(Plan::default());
     let (socket, connection) = world.connect();
-    world.ask(Tell::Pause(connection));
+    world.order(Order::Pause(connection));
     world.run();
     world.carry_out_cancels(socket);
     world.run();
-    world.ask(Tell::Close(connection, Vec::new()));
+    world.order(Order::Close(connection, Vec::new()));
     world.run();
     assert!(world.kernel.deliver_end(socket), "it is read");
     world.run();
@@ -84,8 +84,8 @@ fn a_connection_that_is_closed_while_it_is_paused_sees_the_end_of_its_peer() {
 fn last_bytes_go_out_behind_the_send_in_flight_and_before_the_end() {
     let mut world = World::new(Plan::default());
     let (socket, connection) = world.connect();
-    world.ask(Tell::Send(connection, vec![b"first ".to_vec()]));
-    world.ask(Tell::Close(connection, b"last".to_vec()));
+    world.order(Order::Send(connection, vec![b"first ".to_vec()]));
+    world.order(Order::Close(connection, b"last".to_vec()));
     world.run();
     let mut received = world.kernel.take(socket, 3);
     world.kernel.complete_send(socket);

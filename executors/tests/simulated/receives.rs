@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use executors::simulated::{Cancel, Delivery, Plan};
 
-use super::support::{ECANCELED, ECONNRESET, ENOMEM, Tell, World};
+use super::support::{ECANCELED, ECONNRESET, ENOMEM, Order, World};
 
 #[test]
 fn a_receive_that_fails_ends_its_connection_behind_what_arrived() {
@@ -17,7 +17,7 @@ fn a_receive_that_fails_ends_its_connection_behind_what_arrived() {
         assert_eq!(world.seen().received_of(connection), b"last words");
         assert_eq!(world.seen().ended, [connection], "error {error}");
         assert!(!world.kernel.is_receiving(socket), "nothing more can come");
-        world.ask(Tell::Close(connection, b"nobody hears".to_vec()));
+        world.order(Order::Close(connection, b"not heard".to_vec()));
         world.run();
         assert_eq!(world.kernel.sending(socket), None, "the peer is gone");
         assert!(world.kernel.is_closed(socket));
@@ -44,7 +44,7 @@ fn a_cancel_that_races_with_arrivals_loses_and_repeats_nothing() {
     for (early, late) in [(true, false), (false, true), (true, true), (false, false)] {
         let mut world = World::new(Plan::default());
         let (socket, connection) = world.connect();
-        world.ask(Tell::Pause(connection));
+        world.order(Order::Pause(connection));
         world.run();
         assert_eq!(world.kernel.cancel_of(socket), Some(Cancel::Receive));
         if early {
@@ -56,7 +56,7 @@ fn a_cancel_that_races_with_arrivals_loses_and_repeats_nothing() {
             world.run();
             world.kernel.deliver(socket, b"late ", true);
         }
-        world.ask(Tell::Resume(connection));
+        world.order(Order::Resume(connection));
         world.run();
         assert!(world.kernel.is_receiving(socket), "the receive is still to be cancelled");
         if late {
@@ -77,12 +77,12 @@ fn a_cancel_that_races_with_arrivals_loses_and_repeats_nothing() {
 fn a_connection_that_is_paused_is_not_received_on_until_it_is_resumed() {
     let mut world = World::new(Plan::default());
     let (socket, connection) = world.connect();
-    world.ask(Tell::Pause(connection));
+    world.order(Order::Pause(connection));
     world.run();
     world.carry_out_cancels(socket);
     world.run();
     assert_eq!(world.kernel.deliver(socket, b"x", true), Delivery::NotRead);
-    world.ask(Tell::Resume(connection));
+    world.order(Order::Resume(connection));
     world.run();
     assert_eq!(world.kernel.deliver(socket, b"x", true), Delivery::Taken(1));
 }
@@ -127,7 +127,7 @@ fn connections_that_starve_for_a_buffer_are_served_when_there_is_one() {
 /// Method: many starve, of which the first ones are paused before there is a buffer. Found by the
 /// simulator of the broker, with connections that were gone.
 #[test]
-fn connections_that_starved_and_want_nothing_by_now_stand_in_nobodys_way() {
+fn connections_that_starved_and_want_nothing_by_now_keep_none_waiting() {
     let mut world = World::new(Plan { buffers: 1, ..Plan::default() });
     let connections: Vec<_> = (0..6).map(|_| world.connect()).collect();
     world.core().service_mut().hold = true;
@@ -137,7 +137,7 @@ fn connections_that_starved_and_want_nothing_by_now_stand_in_nobodys_way() {
     }
     world.run();
     for (_, connection) in &connections[1..5] {
-        world.ask(Tell::Pause(*connection));
+        world.order(Order::Pause(*connection));
     }
     world.run();
     world.core().service_mut().hold = false;
@@ -155,7 +155,7 @@ fn a_connection_that_starved_may_be_closed_and_its_slot_reused_before_it_is_fed(
     assert_eq!(world.kernel.deliver(first, b"x", true), Delivery::Taken(1));
     assert_eq!(world.kernel.deliver(second, b"x", true), Delivery::Starved);
     world.run();
-    world.ask(Tell::Close(starving, b"bye".to_vec()));
+    world.order(Order::Close(starving, b"bye".to_vec()));
     world.run();
     world.kernel.take(second, 100);
     world.kernel.complete_send(second);

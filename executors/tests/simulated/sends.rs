@@ -2,7 +2,7 @@
 
 use executors::simulated::{Delivery, Plan};
 
-use super::support::{ECANCELED, ECONNRESET, ENOBUFS, ENOMEM, EPIPE, Tell, World};
+use super::support::{ECANCELED, ECONNRESET, ENOBUFS, ENOMEM, EPIPE, Order, World};
 
 #[test]
 fn a_send_that_the_kernel_takes_in_pieces_arrives_whole_and_in_order() {
@@ -10,8 +10,8 @@ fn a_send_that_the_kernel_takes_in_pieces_arrives_whole_and_in_order() {
     let (socket, connection) = world.connect();
     let text: Vec<Vec<u8>> = (0..40u8).map(|part| vec![part; 1 + usize::from(part)]).collect();
     let expected: Vec<u8> = text.iter().flatten().copied().collect();
-    world.ask(Tell::Send(connection, text));
-    world.ask(Tell::Send(connection, vec![b"the next".to_vec()]));
+    world.order(Order::Send(connection, text));
+    world.order(Order::Send(connection, vec![b"the next".to_vec()]));
     let mut received = Vec::new();
     for len in (1..).take_while(|len| len % 97 != 0) {
         world.run();
@@ -35,7 +35,7 @@ fn sends_of_a_connection_go_out_one_at_a_time_however_late_they_complete() {
     let mut world = World::new(Plan::default());
     let (socket, connection) = world.connect();
     for text in ["one", "two", "three"] {
-        world.ask(Tell::Send(connection, vec![text.as_bytes().to_vec()]));
+        world.order(Order::Send(connection, vec![text.as_bytes().to_vec()]));
     }
     for text in ["one", "two", "three"] {
         for _ in 0..5 {
@@ -57,8 +57,8 @@ fn a_send_that_fails_breaks_its_connection_and_no_other() {
         let mut world = World::new(Plan::default());
         let (socket, connection) = world.connect();
         let (other, bystander) = world.connect();
-        world.ask(Tell::Send(connection, vec![b"lost".to_vec()]));
-        world.ask(Tell::Send(bystander, vec![b"kept".to_vec()]));
+        world.order(Order::Send(connection, vec![b"lost".to_vec()]));
+        world.order(Order::Send(bystander, vec![b"kept".to_vec()]));
         world.run();
         assert_eq!(world.kernel.deliver(socket, b"before", true), Delivery::Taken(6));
         assert!(world.kernel.fail_send(socket, error));
@@ -70,7 +70,7 @@ fn a_send_that_fails_breaks_its_connection_and_no_other() {
         assert_eq!(world.seen().broken, [connection], "error {error}");
         assert_eq!(world.seen().received_of(connection), b"before", "error {error}");
         assert_eq!(world.seen().ended, [connection], "error {error}");
-        world.ask(Tell::Close(connection, b"nobody hears".to_vec()));
+        world.order(Order::Close(connection, b"not heard".to_vec()));
         world.run();
         let is_received_on = error != ECONNRESET;
         assert_eq!(world.kernel.is_closed(socket), !is_received_on, "its receive is under way");

@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use executors::simulated::{Plan, Step};
 
-use super::support::{PEER, Tell, World};
+use super::support::{Order, PEER, World};
 
 #[test]
 fn a_core_sleeps_without_work_and_each_kind_of_arrival_wakes_it() {
     let mut world = World::new(Plan { cores: 2, ..Plan::default() });
     let (socket, connection) = world.connect();
-    world.ask_on(1, Tell::Deadline(5_000));
+    world.order_on(1, Order::Deadline(5_000));
     world.run();
     assert!(!world.is_awake(0) && !world.is_awake(1), "there is nothing to do");
     world.kernel.deliver(socket, b"x", true);
@@ -24,14 +24,14 @@ fn a_core_sleeps_without_work_and_each_kind_of_arrival_wakes_it() {
     world.advance(Duration::from_nanos(1));
     assert!(world.is_awake(1), "a deadline wakes its core");
     world.run();
-    world.ask(Tell::Post(1, 7));
+    world.order(Order::Post(1, 7));
     world.run_one(0);
     assert!(!world.is_awake(1), "the message is under way");
     world.machine.arrive_all();
     assert!(world.is_awake(1), "a mesh message wakes its core");
     world.run();
     assert_eq!(world.seen_of(1).messages, [7]);
-    world.ask(Tell::Close(connection, Vec::new()));
+    world.order(Order::Close(connection, Vec::new()));
     world.stop(Duration::from_secs(9));
     assert!(world.is_awake(0) && world.is_awake(1), "a stop wakes every core");
 }
@@ -56,7 +56,7 @@ fn what_comes_while_a_core_falls_asleep_is_seen() {
     assert_eq!(world.machine.core(1).step(), Step::Again, "an accepted socket");
     world.run();
     assert_eq!(world.seen_of(1).connected.len(), 1);
-    world.ask(Tell::Post(1, 7));
+    world.order(Order::Post(1, 7));
     world.run_one(0);
     until_idle(&mut world, 1);
     world.machine.arrive_all();
@@ -73,7 +73,7 @@ fn what_comes_while_a_core_falls_asleep_is_seen() {
 fn the_reader_of_a_full_lane_wakes_its_sender() {
     let mut world = World::new(Plan { cores: 2, messages_max: 2, ..Plan::default() });
     for number in 0..7 {
-        world.ask(Tell::Post(1, number));
+        world.order(Order::Post(1, number));
     }
     let mut rounds = 0;
     while world.seen_of(1).messages.len() < 7 {
@@ -90,13 +90,13 @@ fn the_reader_of_a_full_lane_wakes_its_sender() {
 #[test]
 fn a_deadline_that_moves_nearer_comes_at_its_new_time() {
     let mut world = World::new(Plan::default());
-    world.ask(Tell::Deadline(1_000));
+    world.order(Order::Deadline(1_000));
     world.run();
-    world.ask(Tell::Deadline(300));
+    world.order(Order::Deadline(300));
     world.run();
     world.advance(Duration::from_nanos(300));
     assert!(world.is_awake(0));
-    world.ask(Tell::Deadline(2_000));
+    world.order(Order::Deadline(2_000));
     world.run();
     assert_eq!(world.kernel.timeout_at_ns(0), Some(2_000), "the next one is armed");
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use executors::launch::Stopped;
 use executors::simulated::{Cancel, Plan};
 
-use super::support::{ECANCELED, PEER, Tell, World};
+use super::support::{ECANCELED, Order, PEER, World};
 
 #[test]
 fn a_stop_closes_the_listeners_and_ends_when_every_connection_is_gone() {
@@ -23,7 +23,7 @@ fn a_stop_closes_the_listeners_and_ends_when_every_connection_is_gone() {
     assert!(world.kernel.is_closed(late), "connections are refused");
     assert_eq!(world.machine.cores()[1].stopped(), Some(Stopped::Drained));
     assert_eq!(world.machine.cores()[0].stopped(), None);
-    world.ask(Tell::Close(connection, Vec::new()));
+    world.order(Order::Close(connection, Vec::new()));
     world.run();
     world.kernel.deliver_end(socket);
     world.run();
@@ -40,11 +40,11 @@ fn a_cancel_of_an_accept_that_races_with_a_connection_leaks_neither() {
     let socket = world.kernel.accept(0, Some(PEER), true);
     world.kernel.answer_accept_cancel(0);
     world.run();
-    assert!(world.kernel.is_closed(socket), "nobody serves it");
+    assert!(world.kernel.is_closed(socket), "it is served by none");
     world.kernel.fail_accept(0, ECANCELED);
     world.run();
     assert!(world.kernel.is_listener_closed(0));
-    world.ask(Tell::Close(connection, Vec::new()));
+    world.order(Order::Close(connection, Vec::new()));
     world.run();
     world.kernel.deliver_end(last);
     world.run();
@@ -55,12 +55,12 @@ fn a_cancel_of_an_accept_that_races_with_a_connection_leaks_neither() {
 fn the_drain_timeout_cuts_off_and_waits_for_every_completion() {
     let mut world = World::new(Plan::default());
     let (socket, connection) = world.connect();
-    world.ask(Tell::Send(connection, vec![vec![1; 1_000]]));
+    world.order(Order::Send(connection, vec![vec![1; 1_000]]));
     world.run();
     world.stop(Duration::from_secs(1));
     world.run();
     world.kernel.carry_out_accept_cancel(0);
-    // Bytes that nobody will be given are among what has to be put away.
+    // Bytes that are never handed on are among what has to be put away.
     world.core().service_mut().hold = true;
     world.kernel.deliver(socket, b"x", true);
     world.run();
