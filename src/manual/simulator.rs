@@ -1,12 +1,18 @@
 //! The simulator: how the promises are tested, and how well.
 //!
-//! `tests/simulation/` runs whole brokers, with several cores each, in one thread and from one seed. The
-//! broker does no I/O, so the simulator controls its turns, its clock, its mesh and its clients.
+//! `tests/simulation/` runs whole brokers, with several cores each, in one thread and from one seed. Each
+//! core is the code of the server: the relay, the turn of the broker, and the driver, the mesh and the
+//! sockets of `executors`, over a ring whose kernel the simulator plays (`executors::simulated`). So the
+//! simulator controls completions, turns, sleeps, clocks, the mesh and the clients.
 //! `tests/simulation/main.rs` maps questions to files.
 //!
 //! # What it simulates
 //!
 //! - One to four cores. A mesh that delivers late and whose lanes fill up, but never reorders.
+//! - A kernel that takes sends in parts and completes them late, that carries out cancels late, before or
+//!   after what they cancel, that ends receives and sends with errors or for no reason, and that has one
+//!   receive buffer or many.
+//! - Cores that sleep: only what would wake a real core wakes them.
 //! - Connections whose bytes are split anywhere, that stall, vanish, shut one half, come back, and send
 //!   what the broker must refuse; socket buffers from one byte on.
 //! - Publishers with and without ACK, TTL and CRC, one or several messages per frame, under real and
@@ -32,8 +38,8 @@
 //! BLIPMQ_SEED=0x5eed cargo test --test simulation -- --nocapture every_promise   one, with its steps
 //! ```
 //!
-//! A failure prints the last of these lines with its seed. A busy 2-core machine runs about 15,000 seeds
-//! a minute; a build with `--no-default-features` is enough.
+//! A failure prints the last of these lines with its seed. A busy 2-core machine runs some 3,000 seeds of
+//! each kind a minute.
 //!
 //! # Does it find bugs?
 //!
@@ -66,8 +72,9 @@
 //!
 //! # What it does not cover
 //!
-//! - `executors`, `server` and the kernel: sockets, rings and real threads are tested with the real
-//!   binary.
+//! - The io_uring ring, the loop that sleeps on glommio, and the kernel: real sockets and threads are
+//!   tested with executors (`executors/tests/`) and with the real binary. How connections are dealt to
+//!   cores: `executors/tests/simulated/`.
 //! - Authentication, and records with headers.
 //! - In random worlds, the exact moment at which a subscriber with `disconnect` is disconnected, and how
 //!   far a blocking queue exceeds its bound: scenarios check those.
