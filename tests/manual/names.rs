@@ -164,10 +164,10 @@ fn texts_that_the_chapter_quotes_are_in_the_source() {
         ("maximum connections exceeded", "src/nats/error.rs"),
         ("Authorization Violation", "src/nats/error.rs"),
         ("Permissions Violation", "src/nats/error.rs"),
-        ("bytes of messages, over all topics and queues", "src/broker/publish.rs"),
-        ("has no room", "src/broker/fan_out.rs"),
-        ("it is behind by more than ", "src/broker/fan_out.rs"),
-        ("while publishers waited for it", "src/broker/block.rs"),
+        ("bytes of messages, over all topics and queues", "src/broker/frontends/blip/publish.rs"),
+        ("has no room", "src/broker/delivery/effects.rs"),
+        ("it is behind by more than ", "src/broker/delivery/effects.rs"),
+        ("while publishers waited for it", "src/broker/delivery/effects.rs"),
     ] {
         assert!(chapter.contains(text), "the chapter does not have: {text}");
         let source = read(file).replace("\\\n", "");
