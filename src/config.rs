@@ -61,6 +61,24 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// Messages that the shortest queue of a subscription holds, unless its client asked for less.
+    pub fn subscriber_capacity_min(&self) -> u32 {
+        match self.nats.enabled {
+            true => self.nats.subscriber_capacity.min(self.queues.subscriber_capacity),
+            false => self.queues.subscriber_capacity,
+        }
+    }
+
+    /// Where clients that are told an address connect, as far as it is configured.
+    pub fn advertised_addr(&self) -> SocketAddr {
+        self.nats.bind_addr
+    }
+
+    /// How long a client that is watched may be silent, in nanoseconds.
+    pub fn silence_max_ns(&self) -> u64 {
+        u64::from(self.nats.ping_interval_ms) * 1_000_000
+    }
+
     /// Parses and checks the text of a configuration file. `file_name` is for error texts only.
     ///
     /// ```

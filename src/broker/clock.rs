@@ -1,4 +1,7 @@
-//! The time of a turn. The broker never reads a clock.
+//! The time of a turn.
+//!
+//! The driver of a core reads the clock and hands the time in; the broker never reads one, so a simulator
+//! decides what time it is.
 
 /// The time, as the caller read it for this turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,4 +1,6 @@
 //! What all cores of one broker agree on: settings, identity, budgets, and which core owns what.
+//!
+//! Made once at the start; every room has a clone, or is handed a reference.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -43,7 +45,7 @@ impl Cluster {
             shards => shards,
         };
         let memory = Memory::new(settings.limits.memory_max);
-        let advertised_addr = settings.nats.bind_addr;
+        let advertised_addr = settings.advertised_addr();
         let nonce_key = [0; 32];
         let topics = Arc::default();
         Cluster {

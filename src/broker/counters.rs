@@ -4,37 +4,9 @@
 //! - One writer per counter, so a bump is a load and a store, not a locked instruction.
 //! - Nothing here is ever reset: rates are the reader's business.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-
+pub use super::counter::Counter;
 use super::histogram::Histogram;
 use crate::config::OverflowPolicy;
-
-/// A number that one core writes and any thread may read.
-#[derive(Debug, Default)]
-pub struct Counter(AtomicU64);
-
-impl Counter {
-    /// Adds, on the core that owns this counter.
-    pub fn add(&self, amount: u64) {
-        // Relaxed load and store, not `fetch_add`: there is no second writer to lose.
-        self.0.store(self.0.load(Ordering::Relaxed).wrapping_add(amount), Ordering::Relaxed);
-    }
-
-    /// Takes away, on the core that owns this counter; for gauges.
-    pub fn sub(&self, amount: u64) {
-        self.0.store(self.0.load(Ordering::Relaxed).wrapping_sub(amount), Ordering::Relaxed);
-    }
-
-    /// Says a new number, on the core that owns this counter; for points in time.
-    pub fn set(&self, number: u64) {
-        self.0.store(number, Ordering::Relaxed);
-    }
-
-    /// The number now, from any thread.
-    pub fn get(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
-    }
-}
 
 /// The counters of one core. Aligned so that two cores never write one cache line.
 #[derive(Debug, Default)]
@@ -77,7 +49,7 @@ pub struct Counters {
     pub flushes: Counter,
     /// Bytes of those.
     pub flushed_bytes: Counter,
-    /// ERROR frames, and -ERR to NATS clients, sent.
+    /// Errors sent to clients.
     pub errors_sent: Counter,
     /// Connections that did not prove who they are.
     pub logins_refused: Counter,
@@ -88,7 +60,7 @@ pub struct Counters {
     pub send_messages: Histogram,
     /// Bytes of each vectored send.
     pub send_bytes: Histogram,
-    /// Requests of NATS clients that nobody listened to, and were told so.
+    /// Requests that nobody listened to, and whose clients were notified of that.
     pub no_responders: Counter,
     /// Connections this core was given.
     pub connections_opened: Counter,
@@ -125,20 +97,5 @@ impl Counters {
     /// Times a queue with this policy was full when messages came.
     pub fn overflows_of(&self, policy: OverflowPolicy) -> &Counter {
         &self.queue_overflows[policy as usize]
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_gauge_returns_to_where_it_was() {
-        let counter = Counter::default();
-        counter.add(3);
-        counter.sub(2);
-        counter.add(1);
-        counter.sub(2);
-        assert_eq!(counter.get(), 0);
     }
 }

@@ -1,4 +1,7 @@
-//! How far the stop is. What each step does is in `turn::drain`.
+//! How far the stop is.
+//!
+//! Changed by `turn::drain`, where each step is described; frontends look at it before they begin
+//! anything.
 
 /// The stop of one core.
 #[derive(Debug, Default)]

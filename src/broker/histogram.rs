@@ -6,7 +6,7 @@
 //! - Every bound up to 4 and every power of two is a bound, so the buckets between two powers add up
 //!   to what coarser readers show.
 
-use super::counters::Counter;
+use super::counter::Counter;
 
 /// Buckets with a bound: the last one's is 2^24.
 pub const BOUNDS: usize = 92;

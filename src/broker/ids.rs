@@ -1,4 +1,7 @@
 //! How connections are named.
+//!
+//! The driver of a core gives the names; every room may pass them on, and `connections` alone looks up
+//! what is behind one.
 
 /// The place of a connection among those of its core. Places are used again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

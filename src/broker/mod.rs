@@ -24,6 +24,7 @@ pub mod auth;
 pub mod clock;
 pub mod cluster;
 pub mod connections;
+mod counter;
 pub mod counters;
 pub mod delivery;
 mod drain;

@@ -7,11 +7,11 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use blipmq_protocol::{SubscriptionId, name};
+use blipmq_protocol::name;
 
 use crate::conversation::Asked;
 use crate::shared::{Shared, Wait};
-use crate::{ClientError, ClientOptions, Event, SubscribeOptions, Topic};
+use crate::{ClientError, ClientOptions, Event, ServerInfo, SubscribeOptions, Subscription, Topic};
 
 /// Time that dropping a client waits for published messages to leave and for the broker to close.
 const DROP_WAIT: Duration = Duration::from_millis(250);
@@ -30,26 +30,6 @@ pub struct Client {
 pub(crate) struct Inner {
     pub(crate) shared: Arc<Shared>,
     pub(crate) threads: Mutex<Vec<JoinHandle<()>>>,
-}
-
-/// What the broker announced when the client connected.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct ServerInfo {
-    /// Name and version of the broker.
-    pub server: String,
-    /// A number that is new at every start of the broker. Sequences of topics start over with it.
-    pub server_id: u64,
-    /// The core that serves this connection.
-    pub core: u16,
-    /// The number of cores of the broker.
-    pub cores: u16,
-    /// The number of shards of the broker.
-    pub shards: u16,
-    /// Longest payload that the broker accepts.
-    pub message_len_max: u32,
-    /// Longest frame that the broker accepts.
-    pub frame_len_max: u32,
 }
 
 impl Client {
@@ -264,26 +244,5 @@ impl Drop for Inner {
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Client").field("server", &self.server_info()).finish_non_exhaustive()
-    }
-}
-
-/// A handle of a subscription, for [`Client::unsubscribe`]. Dropping the handle does not end the
-/// subscription: its messages are events of the client.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Subscription {
-    pub(crate) id: SubscriptionId,
-    pub(crate) pattern: Arc<str>,
-}
-
-impl Subscription {
-    /// Returns the pattern of the subscription.
-    pub fn pattern(&self) -> &Arc<str> {
-        &self.pattern
-    }
-
-    /// Returns whether both handles are of one subscription of one client: then they share an
-    /// allocation.
-    pub(crate) fn is_same(&self, other: &Subscription) -> bool {
-        self.id == other.id && Arc::ptr_eq(&self.pattern, &other.pattern)
     }
 }

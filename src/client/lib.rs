@@ -100,18 +100,22 @@ mod reader;
 mod received;
 mod reconnect;
 mod request;
+mod server_info;
 mod shared;
+mod subscription;
 #[cfg(feature = "tokio")]
 pub mod tokio;
 mod topic;
 mod writer;
 
-pub use client::{Client, ServerInfo, Subscription};
+pub use client::Client;
 pub use error::{ClientError, HeaderError, ServerError};
 pub use events::{Event, Gap, GapReason};
 pub use options::{ClientOptions, PublishOptions, PublishWindow, SubscribeOptions};
 pub use received::{Headers, Message, Messages, OwnedMessage};
 pub use reconnect::ReconnectPolicy;
+pub use server_info::ServerInfo;
+pub use subscription::Subscription;
 pub use topic::{PublishTicket, Published, Topic};
 
 // What the public types above mention of other crates.

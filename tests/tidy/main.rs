@@ -102,39 +102,21 @@ fn only_executors_name_the_runtimes() {
     none("runtimes are for executors/ alone:", &names::runtimes(&files(), exceptions::RUNTIMES));
 }
 
-/// The files of the broker to which rules of rooms apply.
-fn files_of_rooms() -> Vec<File> {
-    let is_flat = |file: &File| exceptions::FLAT.iter().any(|flat| file.path.starts_with(flat));
-    files().into_iter().filter(|file| !is_flat(file)).collect()
-}
-
-/// The graph of the broker's rooms. A room may use files that are in no room yet.
+/// The graph of the broker's rooms.
 fn graph_of_rooms() -> rooms::Graph {
-    let mut graph = rooms::graph(&files(), BROKER, &["broker"]);
-    let rooms = rooms::graph(&files_of_rooms(), BROKER, &["broker"]);
-    graph.retain(|room, _| rooms.contains_key(room));
-    graph
+    rooms::graph(&files(), BROKER, &["broker"])
 }
 
 const BROKER: &str = "src/broker";
 
-/// Rooms that put all others together, as `broker/mod.rs` does.
-const ABOVE_ALL: [&str; 1] = ["turn"];
-
-#[test]
-fn what_is_not_in_a_room_yet_is_really_there() {
-    let files = files();
-    let is_gone = |flat: &&&str| !files.iter().any(|file| file.path.starts_with(**flat));
-    let gone: Vec<String> =
-        exceptions::FLAT.iter().filter(is_gone).map(|flat| (*flat).to_owned()).collect();
-    none("gone, so strike them from `exceptions::FLAT`:", &gone);
-}
+/// Modules that put all rooms together, as `broker/mod.rs` does.
+const ABOVE_ALL: [&str; 2] = ["turn", "inspect"];
 
 #[test]
 fn protocols_are_named_only_in_their_frontends() {
     none(
         "the broker names protocols only in its frontends:",
-        &names::protocols(&files_of_rooms(), BROKER, exceptions::PROTOCOLS),
+        &names::protocols(&files(), BROKER, exceptions::PROTOCOLS),
     );
 }
 
@@ -154,14 +136,23 @@ fn rooms_use_neither_the_turn_nor_the_broker_around_them() {
 fn rooms_of_the_broker_describe_themselves_in_3_to_20_lines() {
     none(
         "a room says what comes in, what goes out and what is always true:",
-        &rooms::undescribed(&files_of_rooms(), BROKER),
+        &rooms::undescribed(&files(), BROKER),
     );
 }
 
 #[test]
 fn other_modules_form_no_cycle_either() {
     let files = files();
-    for folder in ["src", "src/cli", "src/config", "src/nats", "src/protocol", "src/server"] {
+    for folder in [
+        "src",
+        "src/cli",
+        "src/client",
+        "src/config",
+        "src/nats",
+        "src/protocol",
+        "src/server",
+        "executors/src",
+    ] {
         // A crate of its own begins at its folder.
         let is_crate = files.iter().any(|file| file.path == format!("{folder}/Cargo.toml"));
         let module = folder.strip_prefix("src/").filter(|_| !is_crate);

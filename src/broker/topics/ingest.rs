@@ -304,11 +304,7 @@ impl Ingest {
 /// Messages a core takes in between two flushes, from its connections and again from the mesh: a
 /// quarter of a queue, so that one turn cannot overflow the queue of a subscriber that reads.
 pub fn messages_per_turn(settings: &Settings) -> u32 {
-    let capacity = match settings.nats.enabled {
-        true => settings.nats.subscriber_capacity.min(settings.queues.subscriber_capacity),
-        false => settings.queues.subscriber_capacity,
-    };
-    (capacity / 4).max(1)
+    (settings.subscriber_capacity_min() / 4).max(1)
 }
 
 #[cfg(test)]

@@ -125,13 +125,7 @@ fn shuffled(number: u64) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
-    use crate::broker::connections::Action;
-    use crate::broker::{Cluster, ConnectionId, Peer, Protocol};
-    use crate::config::Settings;
-    use crate::protocol::CoreId;
 
     const MS: u64 = 1_000_000;
 
@@ -143,88 +137,5 @@ mod tests {
         assert_eq!(spread_ns(50_000, 2_000 * MS, 10_000 * MS, 9_000 * MS), 500 * MS);
         assert_eq!(spread_ns(50_000, 2_000 * MS, 10_000 * MS, 11_000 * MS), 0);
         assert_eq!(spread_ns(50_000, 0, 10_000 * MS, 0), 0);
-    }
-
-    fn at(ms: u64) -> Now {
-        Now { monotonic_ns: ms * MS, unix_ns: 0 }
-    }
-
-    fn id(slot: u32) -> ConnectionId {
-        ConnectionId { slot: Slot(slot), generation: 1 }
-    }
-
-    /// A broker that stops with so many NATS clients, which need no HELLO; what it was told is sent.
-    fn stopping(settings: Settings, connections: u32, server_id: u64) -> Broker {
-        let cluster = Cluster::new(1, server_id, Arc::new(settings));
-        let mut broker = Broker::new(CoreId(0), cluster, Arc::default());
-        let peer = Peer { protocol: Protocol::Nats, address: ([127, 0, 0, 1], 1).into() };
-        for slot in 0..connections {
-            broker.connected(at(0), id(slot), peer, true);
-        }
-        broker.stop(at(0));
-        broker.take_in(at(0));
-        let mut gathered = Vec::new();
-        while let Some(connection) = broker.connections.next_ready() {
-            let (frontends, mut doors) = broker.open_doors(at(0));
-            frontends.gather(&mut doors, connection.slot, &mut gathered);
-            gathered.clear();
-            broker.sent(at(0), connection);
-        }
-        broker
-    }
-
-    fn closed(broker: &mut Broker, now: Now) -> Vec<u32> {
-        broker.take_in(now);
-        let actions = broker.connections.take_actions().into_iter();
-        let closes = actions.filter_map(|action| match action {
-            Action::Close(connection, _) => Some(connection.slot.0),
-            _ => None,
-        });
-        closes.collect()
-    }
-
-    /// Every closing of a stop, with its millisecond.
-    fn closings(broker: &mut Broker) -> Vec<(u64, u32)> {
-        let mut found: Vec<_> = closed(broker, at(0)).into_iter().map(|slot| (0, slot)).collect();
-        while let Some(next_ns) = broker.next_deadline_ns().filter(|at| *at <= 60_000 * MS) {
-            let now = Now { monotonic_ns: next_ns, unix_ns: 0 };
-            found.extend(closed(broker, now).into_iter().map(|slot| (next_ns / MS, slot)));
-        }
-        found
-    }
-
-    #[test]
-    fn closing_is_spread_evenly_in_an_order_of_each_start() {
-        let of = |server_id| closings(&mut stopping(Settings::default(), 100, server_id));
-        let one = of(1);
-        let times: Vec<u64> = one.iter().map(|(at, _)| *at).collect();
-        assert_eq!(times, (0..100).collect::<Vec<u64>>());
-        let order =
-            |closings: &[(u64, u32)]| closings.iter().map(|(_, slot)| *slot).collect::<Vec<_>>();
-        let mut all = order(&one);
-        assert_eq!(one, of(1), "the same calls give the same result");
-        assert_ne!(all, order(&of(2)));
-        all.sort_unstable();
-        assert_eq!(all, (0..100).collect::<Vec<u32>>(), "each is closed once");
-    }
-
-    #[test]
-    fn without_a_spread_all_are_closed_as_soon_as_they_have_everything() {
-        let mut settings = Settings::default();
-        settings.server.drain_spread_ms = 0;
-        let closings = closings(&mut stopping(settings, 100, 1));
-        assert_eq!(closings.len(), 100);
-        assert!(closings.iter().all(|(at, _)| *at == 0));
-    }
-
-    #[test]
-    fn who_leaves_by_itself_is_not_waited_for() {
-        let mut broker = stopping(Settings::default(), 100, 1);
-        let first = closed(&mut broker, at(0));
-        assert_eq!(first.len(), 1);
-        for slot in (0..100).filter(|slot| !first.contains(slot)) {
-            broker.ended(at(0), id(slot));
-        }
-        assert_eq!(closed(&mut broker, at(0)).len(), 99);
     }
 }

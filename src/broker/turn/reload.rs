@@ -7,7 +7,6 @@
 
 use std::sync::Arc;
 
-use crate::broker::clock::ms_to_ns;
 use crate::broker::connections::Phase;
 use crate::broker::frontends::Refusal;
 use crate::broker::timers::{Class, Single};
@@ -20,7 +19,7 @@ impl Broker {
     /// policy and bounds they were made with; what topics retain beyond new bounds goes with their
     /// next message, or when they are idle.
     pub fn reload(&mut self, now: Now, settings: Arc<Settings>) {
-        let ping_interval_ns = ms_to_ns(self.cluster.settings.nats.ping_interval_ms);
+        let silence_max_ns = self.cluster.settings.silence_max_ns();
         self.cluster.settings = settings.clone();
         self.topics.reload(&settings, &mut self.timers);
         self.delivery.reload(&settings);
@@ -31,8 +30,8 @@ impl Broker {
             // Subscribers are looked at again at once.
             self.timers.set_single(Single::Blocked, Some(0));
         }
-        let new_ns = ms_to_ns(settings.nats.ping_interval_ms);
-        self.timers.shift(Class::Silence, ping_interval_ns, new_ns);
+        let new_ns = settings.silence_max_ns();
+        self.timers.shift(Class::Silence, silence_max_ns, new_ns);
         self.reload_auth(now, &settings);
     }
 

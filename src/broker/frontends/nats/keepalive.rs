@@ -1,7 +1,6 @@
 //! PING from the broker to clients that are silent, and the end of those that stay silent.
 
 use super::{Client, Doors, Shared};
-use crate::broker::clock::ms_to_ns;
 use crate::broker::connections::Phase;
 use crate::broker::ids::Slot;
 use crate::broker::timers::Class;
@@ -10,7 +9,7 @@ use crate::nats::error::Offence;
 impl Client {
     /// Looks at a connection again when it could have been silent for `nats.ping_interval_ms`.
     pub(super) fn expect_sign_of_life(&mut self, doors: &mut Doors<'_>, slot: Slot) {
-        let interval_ns = ms_to_ns(doors.settings().nats.ping_interval_ms);
+        let interval_ns = doors.settings().silence_max_ns();
         let at_ns = doors.now.monotonic_ns + interval_ns;
         doors.timers.set(Class::Silence, at_ns, doors.connections.id(slot));
     }
@@ -21,7 +20,7 @@ impl Client {
         if connection.phase() == Phase::Closing {
             return;
         }
-        let interval_ns = ms_to_ns(doors.settings().nats.ping_interval_ms);
+        let interval_ns = doors.settings().silence_max_ns();
         if doors.now.monotonic_ns - connection.heard_ns() >= interval_ns {
             if self.pings_out >= doors.settings().nats.pings_max {
                 return self.offend(shared, doors, slot, &Offence::StaleConnection);

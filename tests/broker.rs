@@ -1,0 +1,148 @@
+//! A broker of one core over a port in memory: what it reports to operators, and how it stops.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+
+use blipmq::broker::port::InMemory;
+use blipmq::broker::turn::turn;
+use blipmq::broker::{Broker, Cluster, ConnectionId, Event, Notice, Now, Peer, Protocol, Slot};
+use blipmq::config::{OverflowPolicy, Settings};
+use blipmq::protocol::CoreId;
+
+const PEER: Peer =
+    Peer { protocol: Protocol::Nats, address: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 1) };
+
+/// Notices a turn has at most.
+const NOTICES_MAX: usize = 64;
+
+const MS: u64 = 1_000_000;
+
+fn at(ms: u64) -> Now {
+    Now { monotonic_ns: ms * MS, unix_ns: 0 }
+}
+
+fn id(slot: u32) -> ConnectionId {
+    ConnectionId { slot: Slot(slot), generation: 1 }
+}
+
+/// A broker that stops with so many clients that need no HELLO; what they were sent is complete.
+fn stopping(settings: Settings, connections: u32, server_id: u64) -> (Broker, InMemory) {
+    let cluster = Cluster::new(1, server_id, Arc::new(settings));
+    let mut broker = Broker::new(CoreId(0), cluster, Arc::default());
+    let mut port = InMemory::default();
+    for slot in 0..connections {
+        broker.connected(at(0), id(slot), PEER, true);
+    }
+    broker.stop(at(0));
+    while turn(&mut broker, at(0), &mut port) {}
+    for (connection, _) in port.sends.drain(..) {
+        broker.sent(at(0), connection);
+    }
+    (broker, port)
+}
+
+/// The connections that a turn at this time closes.
+fn closed((broker, port): &mut (Broker, InMemory), now: Now) -> Vec<u32> {
+    turn(broker, now, port);
+    port.closes.drain(..).map(|(connection, _)| connection.slot.0).collect()
+}
+
+/// Every closing of a stop, with its millisecond.
+fn closings(stopping: &mut (Broker, InMemory)) -> Vec<(u64, u32)> {
+    let mut found: Vec<_> = closed(stopping, at(0)).into_iter().map(|slot| (0, slot)).collect();
+    while let Some(next_ns) = stopping.0.next_deadline_ns().filter(|at| *at <= 60_000 * MS) {
+        let now = Now { monotonic_ns: next_ns, unix_ns: 0 };
+        found.extend(closed(stopping, now).into_iter().map(|slot| (next_ns / MS, slot)));
+    }
+    found
+}
+
+#[test]
+fn closing_is_spread_evenly_in_an_order_of_each_start() {
+    let of = |server_id| closings(&mut stopping(Settings::default(), 100, server_id));
+    let one = of(1);
+    let times: Vec<u64> = one.iter().map(|(at, _)| *at).collect();
+    assert_eq!(times, (0..100).collect::<Vec<u64>>());
+    let order =
+        |closings: &[(u64, u32)]| closings.iter().map(|(_, slot)| *slot).collect::<Vec<_>>();
+    let mut all = order(&one);
+    assert_eq!(one, of(1), "the same calls give the same result");
+    assert_ne!(all, order(&of(2)));
+    all.sort_unstable();
+    assert_eq!(all, (0..100).collect::<Vec<u32>>(), "each is closed once");
+}
+
+#[test]
+fn without_a_spread_all_are_closed_as_soon_as_they_have_everything() {
+    let mut settings = Settings::default();
+    settings.server.drain_spread_ms = 0;
+    let closings = closings(&mut stopping(settings, 100, 1));
+    assert_eq!(closings.len(), 100);
+    assert!(closings.iter().all(|(at, _)| *at == 0));
+}
+
+#[test]
+fn who_leaves_by_itself_is_not_waited_for() {
+    let mut broker = stopping(Settings::default(), 100, 1);
+    let first = closed(&mut broker, at(0));
+    assert_eq!(first.len(), 1);
+    for slot in (0..100).filter(|slot| !first.contains(slot)) {
+        broker.0.ended(at(0), id(slot));
+    }
+    assert_eq!(closed(&mut broker, at(0)).len(), 99);
+}
+
+fn broker(config: &str) -> Broker {
+    let settings = Settings::parse("blipmq.toml", config).expect(config);
+    Broker::new(CoreId(0), Cluster::new(1, 1, Arc::new(settings)), Arc::default())
+}
+
+/// A client that sends this; what the broker sends stays under way.
+fn connect(broker: &mut Broker, port: &mut InMemory, slot: u32, bytes: &[u8]) -> Peer {
+    let peer = Peer { address: ([127, 0, 0, 1], slot as u16).into(), ..PEER };
+    broker.connected(at(0), id(slot), peer, true);
+    broker.received(at(0), id(slot), bytes);
+    turn(broker, at(0), port);
+    peer
+}
+
+#[test]
+fn a_refused_login_is_noticed_once_and_without_its_secret() {
+    let mut port = InMemory::default();
+    let mut broker = broker("[auth]\ntoken = \"t0ken\"\n");
+    let peer = connect(&mut broker, &mut port, 0, b"CONNECT {\"auth_token\":\"wr0ng\"}\r\n");
+    let found = std::mem::take(&mut port.notices);
+    assert!(
+        matches!(&found[..], [Notice { peer: of, event: Event::LoginRefused { why } }]
+            if *of == peer && !why.contains("wr0ng")),
+        "{found:?}"
+    );
+    assert_eq!(std::mem::take(&mut port.notices), []);
+}
+
+#[test]
+fn a_storm_of_refused_logins_leaves_few_notices() {
+    let mut port = InMemory::default();
+    let mut broker = broker("[auth]\ntoken = \"t0ken\"\n");
+    for slot in 0..1_000 {
+        broker.connected(at(0), id(slot), PEER, true);
+        broker.received(at(0), id(slot), b"CONNECT {}\r\n");
+    }
+    turn(&mut broker, at(0), &mut port);
+    assert_eq!(std::mem::take(&mut port.notices).len(), NOTICES_MAX);
+}
+
+#[test]
+fn a_full_queue_is_noticed_the_first_time_only() {
+    let mut port = InMemory::default();
+    let mut broker = broker("[nats]\nsubscriber_capacity = 1\n");
+    let peer =
+        connect(&mut broker, &mut port, 0, b"CONNECT {\"verbose\":false}\r\nSUB a.> 1\r\nPING\r\n");
+    // Its socket is busy with INFO, so its queue fills.
+    let publish = b"CONNECT {\"verbose\":false}\r\nPUB a.b 1\r\nx\r\nPUB a.c 1\r\ny\r\n";
+    for slot in 1..9 {
+        connect(&mut broker, &mut port, slot, publish);
+    }
+    let event = Event::Overflow { pattern: "a.>".into(), policy: OverflowPolicy::DropOldest };
+    assert_eq!(std::mem::take(&mut port.notices), [Notice { peer, event }]);
+}
