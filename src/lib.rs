@@ -6,7 +6,7 @@
 //! | publish and subscribe from Rust | the crate `blipmq-client`, and the programs in `examples/` |
 //! | publish and subscribe from another language | a NATS client, see [`manual::nats`]; or [`manual::protocol`], to write a client |
 //! | start a broker in a test of yours | `examples/broker_in_a_test.rs` |
-//! | embed a broker of one core, without sockets or threads | [`broker`], with [`broker::port::InMemory`] |
+//! | embed a broker of one core, without sockets or threads | [`broker`] over [`broker::port::InMemory`]; `examples/embed.rs` |
 //! | read or write frames of BLIP/1 | the crate `blipmq-protocol`, which is [`protocol`] here |
 //! | know how the broker works, and why | [`manual::architecture`], [`manual::decisions`] |
 //!

@@ -34,7 +34,8 @@
 //! middle of a turn, each caller would need its own recovery. Failures are events of a later turn.
 //!
 //! [`InMemory`](crate::broker::port::InMemory) is a port that keeps what a broker hands out. It is in the
-//! library, not in the tests, because a program that embeds a broker of one core needs the same.
+//! library, not in the tests, because a program that embeds a broker of one core needs the same:
+//! `examples/embed.rs`.
 //!
 //! # The simulator runs the real driver
 //!
