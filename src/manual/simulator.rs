@@ -29,7 +29,7 @@
 //! - Publishers with and without ACK, TTL and CRC, one or several messages per frame, under real and
 //!   provisional ids; subscribers with every overflow policy, every start, and groups.
 //! - NATS clients, in worlds of their own with a few BLIP/1 clients: queue groups, headers, replies,
-//!   requests that nobody answers, fences, drains.
+//!   requests without responders, PINGs, unsubscriptions after so many messages.
 //! - Tight bounds: queues, topics, subscriptions, connections, logs, the memory budget, timeouts.
 //! - Monotonic time that leaps, wall time that jumps in both directions.
 //! - A stop in the middle, or the end of all connections.
@@ -64,7 +64,7 @@
 //! the digests of all seeds as they are.
 //!
 //! `.ci/run` runs the seeds of the test and 600 more of each kind; `.ci/long` runs 2,000 more and 50,000
-//! from a fresh seed on, which it prints. SPEED
+//! from a fresh seed on, which it prints. 3,000 worlds of BLIP/1 clients take some 20 s of CPU time.
 //!
 //! # Does it find bugs?
 //!
