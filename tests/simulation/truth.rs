@@ -162,7 +162,7 @@ impl Truth {
     }
 }
 
-/// PROTOCOL.md section 3, word by word.
+/// The manual's chapter `protocol`, "Topics and patterns", word by word.
 pub fn matches(pattern: &str, topic: &str) -> bool {
     let (mut pattern, mut topic) = (pattern.split('.'), topic.split('.'));
     loop {

@@ -5,7 +5,8 @@
 //! topics behind it can come as to everybody.
 //!
 //! # Always true
-//! - A turn looks at no more than [`TOPICS_PER_TURN`] topics, however many there are.
+//! - A part of an answer looks at no more than `TOPICS_PER_TURN` topics, however many there are, and
+//!   a turn continues one walk.
 //! - Nothing lies between a topic's answer and the messages that follow it to the same core: answers
 //!   and slices take the same lane.
 
