@@ -86,7 +86,7 @@ fn memory_of_messages_is_the_sum_of_its_constants() {
     let overhead = (MESSAGES_HEADER_LEN + RECORD_HEADER_LEN) as u64;
     let frame = 256 + overhead;
     let entry = constant("src/broker/memory.rs", "ENTRY_LEN");
-    let batch = constant("src/broker/memory.rs", "PORTION_LEN");
+    let batch = constant("src/broker/memory.rs", "SLICE_LEN");
     assert_has(
         &chapter,
         &format!(
