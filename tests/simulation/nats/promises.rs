@@ -161,20 +161,14 @@ impl Circumstances<'_> {
         message.sequence.filter(|_| !self.ledger.passing.contains(&message.subject))
     }
 
-    /// Of queue groups each message goes to one member. Returns how many went to none, and nobody was
-    /// told.
-    fn queues(&self) -> Result<u64, String> {
-        let all_stayed = |queue: &&String| !self.ledger.queues_left.contains(*queue);
-        if let Some(queue) = self.ledger.queues_out_of_order.iter().find(all_stayed) {
-            return Err(format!("{queue} is out of order, and nobody has left it"));
-        }
-        // Also what vanished clients were sent: it does not come back.
+    /// The messages that members of queue groups were sent, also those that have vanished: what they
+    /// were sent does not come back.
+    fn sent_to_members(&self) -> Result<BTreeMap<(usize, &str), BTreeSet<usize>>, String> {
         let mut sent: BTreeMap<(usize, &str), BTreeSet<usize>> = BTreeMap::new();
-        let members = || self.ledger.subscriptions.iter().filter(|one| one.queue.is_some());
-        let wires: BTreeSet<usize> = members().map(|one| one.client).collect();
+        let members = self.ledger.subscriptions.iter().filter(|one| one.queue.is_some());
+        let wires: BTreeSet<usize> = members.map(|one| one.client).collect();
         for wire in wires {
-            let sent_to = (self.sent)(wire);
-            let mut rest = sent_to;
+            let mut rest = (self.sent)(wire);
             while let Some((op, len)) = next_op(rest)? {
                 rest = &rest[len..];
                 let Op::Message { sid, delivered_at } = op else { continue };
@@ -183,6 +177,18 @@ impl Circumstances<'_> {
                 }
             }
         }
+        Ok(sent)
+    }
+
+    /// Of queue groups each message goes to one member. Returns how many went to none, and nobody was
+    /// told.
+    fn queues(&self) -> Result<u64, String> {
+        let all_stayed = |queue: &&String| !self.ledger.queues_left.contains(*queue);
+        if let Some(queue) = self.ledger.queues_out_of_order.iter().find(all_stayed) {
+            return Err(format!("{queue} is out of order, and nobody has left it"));
+        }
+        let sent = self.sent_to_members()?;
+        let members = || self.ledger.subscriptions.iter().filter(|one| one.queue.is_some());
         let queues: BTreeSet<&str> = members().filter_map(|one| one.queue.as_deref()).collect();
         let mut untold = 0;
         for queue in queues {
