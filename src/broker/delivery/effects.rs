@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::groups::{GroupName, Joins, Leaves};
+use super::group::{GroupName, Joins, Leaves};
 use super::queue::{Bounds, Entry};
 use super::subscription::SubscriptionRef;
 use crate::broker::ids::Slot;

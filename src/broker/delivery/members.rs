@@ -6,7 +6,7 @@
 
 use super::Delivery;
 use super::effects::{Effect, Request, Work};
-use super::groups::{GroupName, Joins, Leaves};
+use super::group::{GroupName, Joins, Leaves};
 use super::queue::Entry;
 use super::subscription::SubscriptionRef;
 use super::subscriptions::SubscriptionIndex;

@@ -7,11 +7,14 @@
 //! - A message that was taken in is either here, handed to `flush`, or in a gap that lies where
 //!   it was.
 
+mod replay;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 use hashbrown::HashMap;
 
+use self::replay::Replay;
 use super::gaps::Gaps;
 use crate::broker::message::{Gap, Slice, TopicKey, TopicName};
 use crate::protocol::GapReason;
@@ -86,39 +89,6 @@ pub struct Queue {
     behind: Gaps,
     /// With conflation: where each topic's entry is, counted from the first ever.
     newest: Option<Box<HashMap<TopicKey, u64>>>,
-}
-
-/// Retained messages that the subscriber asked for, before everything live. They are the topic's own,
-/// referred to, and have bounds of their own.
-#[derive(Debug, Default)]
-struct Replay {
-    entries: VecDeque<Entry>,
-    messages: u64,
-    bytes: u64,
-}
-
-impl Replay {
-    fn push(&mut self, entry: Entry) {
-        if let Entry::Slice(slice) = &entry {
-            self.messages += u64::from(slice.messages);
-            self.bytes += slice.frames.len() as u64;
-        }
-        self.entries.push_back(entry);
-    }
-
-    /// Takes the next entry out, unless it is a slice that does not fit.
-    fn take_next(&mut self, messages_max: u32, bytes_max: usize, whatever: bool) -> Option<Entry> {
-        let Entry::Slice(slice) = self.entries.front_mut()? else {
-            return self.entries.pop_front();
-        };
-        let taken = cut(slice, messages_max, bytes_max, whatever)?;
-        if slice.frames.is_empty() {
-            self.entries.pop_front();
-        }
-        self.messages -= u64::from(taken.messages);
-        self.bytes -= taken.frames.len() as u64;
-        Some(Entry::Slice(taken))
-    }
 }
 
 /// A queue that was once long gives its memory back when it is empty; a short one keeps it.

@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 use super::Delivery;
 use super::announcements::{Announcement, Waiter};
 use super::effects::{Effect, Request, Work};
-use super::groups::Joins;
+use super::group::Joins;
 use super::queue::Bounds;
 use super::subscription::{State, SubscriptionRef};
 use super::subscriptions::SubscriptionIndex;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::GAP_TOPICS;
-use super::groups::GroupName;
+use super::group::GroupName;
 use super::overflow::Lost;
 use super::queue::{Bounds, Queue};
 use super::subscriptions::SubscriptionIndex;

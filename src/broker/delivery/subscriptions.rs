@@ -3,7 +3,7 @@
 //! Changed by `subscribe` and what follows from it; read by `fan_out` for every slice and by `pull` for
 //! every send. Which of them a topic reaches is in `reach`.
 
-use super::groups::GroupName;
+use super::group::GroupName;
 use super::overflow::Lost;
 use super::queue::Queue;
 use super::reach::Reach;
