@@ -76,7 +76,7 @@ fn the_seeds_reach_every_bound() {
                 &counters.errors_sent,
                 &counters.conflated_messages,
                 &counters.publishers_blocked,
-                &counters.evicted_portions,
+                &counters.evicted_slices,
                 &counters.refused_for_memory_messages,
             ];
             for (sum, counter) in reached[1..].iter_mut().zip(counted) {

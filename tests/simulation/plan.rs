@@ -12,7 +12,7 @@ use crate::random::Random;
 
 pub struct Plan {
     pub cores: usize,
-    pub letters_max: usize,
+    pub mesh_messages_max: usize,
     pub mesh_delay_ticks: RangeInclusive<u64>,
     pub settings: Settings,
     pub clients: usize,
@@ -39,7 +39,7 @@ impl Default for Plan {
     fn default() -> Plan {
         Plan {
             cores: 1,
-            letters_max: 4,
+            mesh_messages_max: 4,
             mesh_delay_ticks: 0..=0,
             settings: Settings::default(),
             clients: 0,
@@ -92,7 +92,7 @@ impl Plan {
         settings.server.drain_spread_ms = random.pick(&[0, 2_000, 2_000]);
         Plan {
             cores: if heavy { 2 } else { random.pick(&[1, 2, 2, 3, 4]) },
-            letters_max: random.pick(&[1, 1, 2, 8]),
+            mesh_messages_max: random.pick(&[1, 1, 2, 8]),
             mesh_delay_ticks: random.pick(&[0, 0, 3])..=random.pick(&[3, 10, 50]),
             settings,
             clients: random.within(2..=10) as usize,
@@ -115,7 +115,7 @@ impl Plan {
             cores: self.cores,
             listeners: Protocol::ALL.len(),
             connections_max: self.settings.server.max_connections,
-            messages_max: self.letters_max,
+            messages_max: self.mesh_messages_max,
             linger: Duration::from_millis(LINGER_MS),
             buffers: self.buffers,
             buffer_len: self.buffer_len,

@@ -262,7 +262,7 @@ fn subscribed_on_another_core_misses_nothing_accepted_later() {
 /// Method: lanes of one letter, large messages both ways, every message to both cores.
 #[test]
 fn two_cores_with_full_mesh_lanes_do_not_deadlock() {
-    let mut world = World::with_seed(12).cores(2).letters_max(1).mesh_delay_ticks(5..=20);
+    let mut world = World::with_seed(12).cores(2).mesh_messages_max(1).mesh_delay_ticks(5..=20);
     let topics = [world.topic_on(0), world.topic_on(1)];
     let subscribers = [ZERO, ONE].map(|core| world.subscribe(core, ">"));
     for core in [0, 1] {
@@ -403,7 +403,8 @@ fn bad_input_ends_its_own_connection_and_no_other() {
 /// the owner several turns; the lane of deliveries never is.
 #[test]
 fn a_core_serves_all_requests_of_a_large_letter_before_it_sleeps() {
-    let mut world = World::with_seed(20).cores(2).letters_max(8).mesh_delay_ticks(1_000..=1_000);
+    let mut world =
+        World::with_seed(20).cores(2).mesh_messages_max(8).mesh_delay_ticks(1_000..=1_000);
     let topic = world.topic_on(1);
     let subscriber = world.subscribe(ZERO, &topic);
     let publishers: Vec<Client> = (0..8).map(|_| world.connect(ZERO)).collect();

@@ -300,7 +300,7 @@ fn above_the_budget_kept_messages_go_first_and_then_publishes_are_refused() {
     }
     let counters = world.cores[0].counters.clone();
     let refused = counters.refused_for_memory_messages.get();
-    assert!(counters.evicted_portions.get() > 0 && (1..200).contains(&refused));
+    assert!(counters.evicted_slices.get() > 0 && (1..200).contains(&refused));
     assert_eq!(world.conversations[publisher.0].refused_for_memory, refused);
     world.resume(subscriber);
     world.run_until_idle();

@@ -153,8 +153,8 @@ impl World {
         self.again(|plan| plan.mesh_delay_ticks = ticks)
     }
 
-    pub fn letters_max(self, letters_max: usize) -> World {
-        self.again(|plan| plan.letters_max = letters_max)
+    pub fn mesh_messages_max(self, mesh_messages_max: usize) -> World {
+        self.again(|plan| plan.mesh_messages_max = mesh_messages_max)
     }
 
     pub fn settings(self, change: impl FnOnce(&mut Settings)) -> World {

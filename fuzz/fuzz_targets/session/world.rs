@@ -31,7 +31,7 @@ pub struct World {
     cores: Vec<Core>,
     /// By `(from * cores + to) * LANES + lane`.
     mesh: Vec<VecDeque<Message>>,
-    letters_max: usize,
+    mesh_messages_max: usize,
     connections: Vec<Connection>,
     monotonic_ns: u64,
     stops: bool,
@@ -90,7 +90,7 @@ impl World {
         let mut world = World {
             cores: (0..cores).map(core).collect(),
             mesh: (0..usize::from(cores * cores) * LANES).map(|_| VecDeque::new()).collect(),
-            letters_max: if is_set(5) { 1 } else { 16 },
+            mesh_messages_max: if is_set(5) { 1 } else { 16 },
             connections: Vec::new(),
             monotonic_ns: 1,
             stops: false,
@@ -199,7 +199,7 @@ impl World {
             core,
             cores: self.cores.len(),
             mesh: &mut self.mesh,
-            letters_max: self.letters_max,
+            mesh_messages_max: self.mesh_messages_max,
             connections: &mut self.connections,
             was_used: false,
         };
@@ -296,7 +296,7 @@ struct Outside<'a> {
     core: usize,
     cores: usize,
     mesh: &'a mut [VecDeque<Message>],
-    letters_max: usize,
+    mesh_messages_max: usize,
     connections: &'a mut [Connection],
     was_used: bool,
 }
@@ -337,9 +337,9 @@ impl Port for Outside<'_> {
     }
 
     fn try_send(&mut self, to: CoreId, lane: usize, message: Message) -> Result<(), Message> {
-        let (core, letters_max) = (self.core, self.letters_max);
+        let (core, mesh_messages_max) = (self.core, self.mesh_messages_max);
         let lane = self.lane(core, to.0.into(), lane);
-        if lane.len() >= letters_max {
+        if lane.len() >= mesh_messages_max {
             return Err(message);
         }
         lane.push_back(message);

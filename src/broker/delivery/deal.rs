@@ -1,7 +1,7 @@
 //! Dealing: each message of a group goes to one of its members, in turn.
 //!
 //! Called by `turn` with slices that match groups of this core, and by `groups` when a member joins,
-//! leaves or has room again. Next on the path: `members`, on the core of the member.
+//! or leaves. Next on the path: `members`, on the core of the member.
 //!
 //! # Always true
 //! - A member is never dealt more than its capacity, nor a topic that it may not receive.
@@ -19,21 +19,22 @@ use crate::broker::message::Slice;
 use crate::protocol::{CoreId, GapReason};
 
 impl Groups {
-    /// Of groups of one name whose members share messages over patterns, one is left. Groups with other
-    /// members are each of their own.
-    fn keep_one_of_a_name(&mut self, slice: &Slice, reached: &mut Vec<u32>) {
+    /// Reduces groups of one name whose members all share messages, whatever their patterns, to one group.
+    /// Other groups stay.
+    fn choose_one_per_name(&mut self, slice: &Slice, reached: &mut Vec<u32>) {
         self.choices = self.choices.wrapping_add(1);
-        let group_of = |index: &u32| self.slots[*index as usize].as_ref().expect("it is in force");
+        let group_of =
+            |index: &u32| self.slots[*index as usize].as_ref().expect("the group is active");
         let shares = |index: &u32| group_of(index).members.iter().all(|one| one.sharing.is_some());
         let (mut shared, alone): (Vec<u32>, Vec<u32>) = reached.iter().partition(|at| shares(at));
         shared.sort_unstable_by_key(|index| (&*group_of(index).name.group, *index));
         *reached = alone;
         for of_name in shared.chunk_by(|a, b| group_of(a).name.group == group_of(b).name.group) {
-            // Each member's turn comes as often as that of any other that may have it.
-            let members = of_name.iter().map(|index| group_of(index).takers(slice));
+            // Every eligible member has its turn equally often, in whichever group it is.
+            let members = of_name.iter().map(|index| group_of(index).eligible_members(slice));
             let mut turn = self.choices % members.sum::<usize>().max(1);
             let has_turn = |index: &&u32| {
-                let members = group_of(index).takers(slice);
+                let members = group_of(index).eligible_members(slice);
                 let found = turn < members;
                 turn = turn.saturating_sub(members);
                 found
@@ -44,8 +45,8 @@ impl Groups {
 }
 
 impl Delivery {
-    /// Gives a slice to the groups of this core whose pattern matches; returns whether there is any
-    /// with a member that may have it.
+    /// Queues a slice for the groups of this core whose pattern matches, and deals it. Returns whether
+    /// some group has a member that may receive the slice.
     pub fn fan_out_to_groups(&mut self, now: Now, slice: &Slice) -> bool {
         let expired = slice.is_expired(now);
         if self.groups.by_name.is_empty() {
@@ -54,7 +55,7 @@ impl Delivery {
         let mut reached = Vec::new();
         self.groups.active.matches(&slice.topic.name, &mut reached);
         if reached.len() > 1 {
-            self.groups.keep_one_of_a_name(slice, &mut reached);
+            self.groups.choose_one_per_name(slice, &mut reached);
         }
         let mut reached_any = false;
         let queues = &self.cluster.settings.queues;
@@ -62,7 +63,7 @@ impl Delivery {
             Bounds { messages_max: queues.subscriber_capacity, bytes_max: queues.subscriber_bytes };
         for index in reached {
             let group = self.groups.at(index);
-            reached_any |= group.takers(slice) > 0;
+            reached_any |= group.eligible_members(slice) > 0;
             let entries = group.queue.entries();
             if expired {
                 let messages = u64::from(slice.messages);
@@ -81,13 +82,13 @@ impl Delivery {
         reached_any
     }
 
-    /// Deals what the group has to members that have room.
+    /// Deals entries of a group to members that have room.
     pub(super) fn deal(&mut self, now: Now, index: u32) {
         let bytes_max = self.cluster.settings.queues.subscriber_bytes;
         loop {
-            // A member that has had enough leaves while it is dealt to, and may be the last.
+            // A member that reaches its maximum leaves while it is dealt to, and may be the last.
             let Some(group) = &mut self.groups.slots[index as usize] else { return };
-            // Its members do not know yet that they are.
+            // The members do not know yet that they have joined.
             if !group.is_active || group.members.is_empty() {
                 return;
             }
@@ -102,23 +103,25 @@ impl Delivery {
                 not_to: next.and_then(|slice| slice.not_to.clone()),
                 topic: next.filter(|_| group.is_filtered).map(|slice| slice.topic.clone()),
             };
-            let may_have = |member: &Member| member.may_have(&next);
+            let is_eligible = |member: &Member| member.may_receive(&next);
             let has_room = |at: &usize| {
                 let member = &group.members[*at];
-                member.holds < member.capacity && member.holds_bytes < bytes_max && may_have(member)
+                member.unsent_messages < member.capacity
+                    && member.unsent_bytes < bytes_max
+                    && is_eligible(member)
             };
             let at = (0..count).map(|step| (turn + step) % count).find(has_room);
             let at = match at {
                 Some(at) => at,
-                None if group.members.iter().any(may_have) => return,
-                // Nobody wants it or may have it.
+                None if group.members.iter().any(is_eligible) => return,
+                // No member may receive the entry.
                 None => {
-                    let lost = self.take_next_of(index).map_or(0, |entry| entry.messages());
+                    let lost = self.take_next_entry(index).map_or(0, |entry| entry.messages());
                     self.counters.dropped_disconnected_messages.add(lost);
                     continue;
                 }
             };
-            let Some(entry) = self.take_next_of(index) else { return };
+            let Some(entry) = self.take_next_entry(index) else { return };
             let entry = match entry {
                 Entry::Slice(slice) if slice.is_expired(now) => {
                     let messages = u64::from(slice.messages);
@@ -130,21 +133,21 @@ impl Delivery {
             };
             let member = &mut self.groups.at(index).members[at];
             if let Entry::Slice(slice) = &entry {
-                member.holds += slice.messages;
-                member.holds_bytes += slice.frames.len() as u64;
+                member.unsent_messages += slice.messages;
+                member.unsent_bytes += slice.frames.len() as u64;
             }
             let (core, member) = (member.core, member.member);
             self.groups.at(index).turn = (at + 1) % count;
             self.reply(core, Reply::Dealt { member, entry });
             if core == self.core {
-                // What that leads to may change the members, so it comes first.
+                // The effects of the reply may change the members, so they come first.
                 return self.effects.push(Effect::GoOn(Work::Deal(index)));
             }
         }
     }
 
-    /// What a group deals next: one frame at a time, because members take turns by frame.
-    fn take_next_of(&mut self, index: u32) -> Option<Entry> {
+    /// Removes the entry that a group deals next: one frame, because members take turns by frame.
+    fn take_next_entry(&mut self, index: u32) -> Option<Entry> {
         let group = self.groups.at(index);
         if let Some(returned) = group.returned.pop_front() {
             return Some(returned);
@@ -156,7 +159,7 @@ impl Delivery {
         entry
     }
 
-    /// This core coordinates: a member has room again.
+    /// Notes that a member of a group that this core coordinates has sent messages and has room again.
     pub fn member_took(
         &mut self,
         now: Now,
@@ -168,8 +171,8 @@ impl Delivery {
         let Some((index, group)) = self.groups.find(name) else { return };
         let found = group.members.iter_mut().find(|one| one.core == core && one.member == member);
         if let Some(found) = found {
-            found.holds -= messages;
-            found.holds_bytes -= bytes;
+            found.unsent_messages -= messages;
+            found.unsent_bytes -= bytes;
         }
         self.deal(now, index);
     }

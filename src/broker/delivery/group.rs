@@ -14,39 +14,40 @@ use crate::broker::permissions::Permissions;
 use crate::config::OverflowPolicy;
 use crate::protocol::CoreId;
 
-/// A group, as every core names it.
+/// The name of a group, the same on every core.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct GroupName {
-    /// What its members subscribed to.
+    /// The pattern that its members subscribed to.
     pub pattern: Arc<str>,
-    /// What they call it.
+    /// The name that they gave.
     pub group: Arc<str>,
 }
 
-/// What a new member brings.
+/// A subscription that joins a group.
 #[derive(Debug, Clone)]
-pub struct Joins {
-    /// On its core.
+pub struct NewMember {
+    /// The subscription, on its core.
     pub member: SubscriptionRef,
-    /// Messages it may have waiting.
+    /// The most messages that the member may have unsent.
     pub capacity: u32,
-    /// For the group's queue, if it is the first.
+    /// The policy of the group's queue, if this is the first member.
     pub policy: OverflowPolicy,
-    /// Its connection, if it shares messages over all patterns that have a group of this name.
+    /// The member's connection, if the member shares messages with all groups of this name, whatever
+    /// their patterns.
     pub sharing: Option<ConnectionId>,
-    /// It is not dealt topics that these do not allow.
+    /// Permissions of the member, if they forbid some topics of the pattern.
     pub filter: Option<Arc<Permissions>>,
 }
 
-/// What a member that leaves tells; once more for each frame that comes for it afterwards.
+/// Notice that a member leaves; sent again for each frame that arrives for the member afterwards.
 #[derive(Debug)]
-pub struct Leaves {
-    /// On its core.
+pub struct LeavingMember {
+    /// The subscription, on its core.
     pub member: SubscriptionRef,
-    /// What it was not sent.
+    /// Entries that the member was not sent.
     pub returned: Vec<Entry>,
-    /// Messages it has and does not hand back: after CLOSE it is sent them. `None` for all it was
-    /// dealt.
+    /// Number of messages that the member keeps, because they are sent after CLOSE. `None` for all that
+    /// the member was dealt.
     pub sends_itself: Option<u64>,
 }
 
@@ -55,29 +56,29 @@ pub(super) struct Member {
     pub(super) core: CoreId,
     pub(super) member: SubscriptionRef,
     pub(super) capacity: u32,
-    /// Messages dealt to it that it has not sent yet.
-    pub(super) holds: u32,
+    /// Messages dealt to the member that were not sent yet.
+    pub(super) unsent_messages: u32,
     /// Frame bytes of those.
-    pub(super) holds_bytes: u64,
-    /// Its connection, if it shares messages over all patterns that have a group of this name.
+    pub(super) unsent_bytes: u64,
+    /// See [`NewMember::sharing`].
     pub(super) sharing: Option<ConnectionId>,
-    /// It is not dealt topics that these do not allow.
+    /// See [`NewMember::filter`].
     pub(super) filter: Option<Arc<Permissions>>,
 }
 
 impl Member {
-    pub(super) fn may_have(&self, entry: &NextEntry) -> bool {
+    pub(super) fn may_receive(&self, entry: &NextEntry) -> bool {
         let is_publisher = self.sharing.is_some_and(|connection| {
             entry.not_to.as_ref().is_some_and(|publisher| publisher.is(self.core, connection))
         });
-        let may_receive = |topic: &Arc<TopicName>| {
+        let is_allowed = |topic: &Arc<TopicName>| {
             self.filter.as_ref().is_none_or(|filter| filter.may_receive(&topic.name))
         };
-        !is_publisher && entry.topic.as_ref().is_none_or(may_receive)
+        !is_publisher && entry.topic.as_ref().is_none_or(is_allowed)
     }
 }
 
-/// What decides who may be dealt the next entry of a group; nothing does in most groups.
+/// What decides which members may be dealt the next entry of a group. In most groups every member may.
 pub(super) struct NextEntry {
     pub(super) not_to: Option<Arc<Publisher>>,
     pub(super) topic: Option<Arc<TopicName>>,
@@ -86,28 +87,28 @@ pub(super) struct NextEntry {
 #[derive(Debug)]
 pub(super) struct Group {
     pub(super) name: GroupName,
-    /// Every core that may own a topic of the pattern knows it.
+    /// Every core that may own a topic of the pattern knows the pattern.
     pub(super) is_active: bool,
     pub(super) queue: Queue,
     pub(super) policy: OverflowPolicy,
-    /// Messages that none of its members got.
+    /// Messages that no member got.
     pub(super) lost: Lost,
-    /// Handed back by members that left; dealt before the queue.
+    /// Entries that members handed back when they left; dealt before the queue.
     pub(super) returned: VecDeque<Entry>,
     pub(super) members: Vec<Member>,
-    /// Some member may not have all topics.
+    /// The permissions of some member forbid some topics.
     pub(super) is_filtered: bool,
-    /// Whose turn it is.
+    /// The member whose turn is next.
     pub(super) turn: usize,
 }
 
 impl Group {
-    /// How many members may have it.
-    pub(super) fn takers(&self, slice: &Slice) -> usize {
+    /// Number of members that may be dealt a slice.
+    pub(super) fn eligible_members(&self, slice: &Slice) -> usize {
         if slice.not_to.is_none() && !self.is_filtered {
             return self.members.len();
         }
         let entry = NextEntry { not_to: slice.not_to.clone(), topic: Some(slice.topic.clone()) };
-        self.members.iter().filter(|member| member.may_have(&entry)).count()
+        self.members.iter().filter(|member| member.may_receive(&entry)).count()
     }
 }

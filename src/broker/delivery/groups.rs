@@ -1,16 +1,16 @@
-//! Groups: members share the messages of one pattern, each message goes to exactly one of them.
+//! Groups: members share the messages of one pattern, and each message goes to exactly one member.
 //!
-//! One core *coordinates* a group: the one its name hashes to. It wants the pattern as a
-//! subscription would, keeps one queue for the whole group, and deals frames to members in turn,
-//! never more to a member than its capacity. Members may be on any core; each tells the coordinator
-//! what it has sent, which makes room: see `members`.
+//! One core *coordinates* a group: the core that the group's name hashes to. The coordinator announces
+//! the pattern as a subscription would, has one queue for the whole group, and deals frames to members:
+//! see `deal`. Members may be on any core; each notifies the coordinator of what was sent, which makes
+//! room: see `members`.
 //!
 //! # Always true
 //! - A message is in the group's queue, with one member, or on its way between the two.
 //! - A member is dealt messages in the order of their sequences, unless a member that left handed
 //!   older ones back.
-//! - What a member that leaves was not sent is dealt again. What its last send carried may have
-//!   arrived, so it is not: at most once.
+//! - What a leaving member was not sent is dealt again. The member's last send may have arrived, so its
+//!   messages are not dealt again: delivery is at most once.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use hashbrown::HashMap;
 use super::Delivery;
 use super::announcements::{Announcement, Waiter};
 use super::effects::Reply;
-use super::group::{Group, GroupName, Joins, Leaves, Member};
+use super::group::{Group, GroupName, LeavingMember, Member, NewMember};
 use super::overflow::Lost;
 use super::queue::{Entry, Queue};
 use crate::broker::clock::Now;
@@ -28,19 +28,19 @@ use crate::broker::pattern::Matcher;
 use crate::config::OverflowPolicy;
 use crate::protocol::CoreId;
 
-/// The queue of a group, for whoever asks what there is.
+/// The queue of a group, as `inspect` lists it.
 pub struct GroupQueue<'a> {
-    /// What its members subscribed to.
+    /// The pattern that its members subscribed to.
     pub pattern: &'a Arc<str>,
-    /// What they call it.
+    /// The name of the group.
     pub group: &'a Arc<str>,
-    /// At the bound of the queue.
+    /// What happens at the bound of the queue.
     pub policy: OverflowPolicy,
-    /// It gets messages.
+    /// The group gets messages.
     pub is_active: bool,
     /// The queue.
     pub queue: &'a Queue,
-    /// Messages that none of its members got.
+    /// Messages that no member got.
     pub lost: Lost,
 }
 
@@ -51,9 +51,9 @@ pub struct Groups {
     pub(super) free: Vec<u32>,
     pub(super) by_name: HashMap<GroupName, u32>,
     pub(super) active: Matcher,
-    /// How often one of several groups was chosen.
+    /// Times that one of several groups was chosen.
     pub(super) choices: usize,
-    /// Messages on their way to members that have left, which will come back.
+    /// Messages under way to members that have left, which will be handed back.
     pub(super) coming_back: u64,
 }
 
@@ -76,12 +76,12 @@ impl Groups {
         })
     }
 
-    /// Whether every message of every group was sent by some member, so that none can come back.
+    /// Whether members have sent every message of every group, so that none can be handed back.
     pub fn are_empty(&self) -> bool {
         let is_empty = |group: &Group| {
             group.queue.is_empty()
                 && group.returned.is_empty()
-                && group.members.iter().all(|member| member.holds == 0)
+                && group.members.iter().all(|member| member.unsent_messages == 0)
         };
         self.coming_back == 0 && self.slots.iter().flatten().all(is_empty)
     }
@@ -97,27 +97,27 @@ impl Groups {
 }
 
 impl Delivery {
-    /// The core that coordinates a group, and all others of its name: members may share messages over
-    /// several patterns.
+    /// The core that coordinates a group. Groups of one name have one coordinator, because their members
+    /// may share messages whatever their patterns.
     pub(super) fn coordinator(&self, name: &GroupName) -> CoreId {
         self.cluster.core_of(self.cluster.shard_of_name(&name.group))
     }
 
-    /// This core coordinates: a member joins, from whatever core.
-    pub fn member_joins(&mut self, now: Now, core: CoreId, name: GroupName, joins: Joins) {
+    /// Adds a member, from any core, to a group that this core coordinates.
+    pub fn member_joins(&mut self, now: Now, core: CoreId, name: GroupName, joins: NewMember) {
         let index = match self.groups.find(&name) {
             Some((index, _)) => index,
-            None => self.make_group(now, name, joins.policy),
+            None => self.create_group(now, name, joins.policy),
         };
         let group = self.groups.at(index);
-        let Joins { member, capacity, sharing, filter, .. } = joins;
+        let NewMember { member, capacity, sharing, filter, .. } = joins;
         group.is_filtered |= filter.is_some();
         group.members.push(Member {
             core,
             member,
             capacity,
-            holds: 0,
-            holds_bytes: 0,
+            unsent_messages: 0,
+            unsent_bytes: 0,
             sharing,
             filter,
         });
@@ -127,7 +127,7 @@ impl Delivery {
         }
     }
 
-    fn make_group(&mut self, now: Now, name: GroupName, policy: OverflowPolicy) -> u32 {
+    fn create_group(&mut self, now: Now, name: GroupName, policy: OverflowPolicy) -> u32 {
         let group = Group {
             name: name.clone(),
             is_active: false,
@@ -152,7 +152,7 @@ impl Delivery {
         index
     }
 
-    /// Every core that has to knows the group's pattern.
+    /// Activates a group whose pattern all cores know that have to.
     pub(super) fn activate_group(&mut self, now: Now, index: u32) {
         let group = self.groups.at(index);
         group.is_active = true;
@@ -162,15 +162,21 @@ impl Delivery {
         for (core, member) in members {
             self.reply(core, Reply::JoinedGroup { member });
         }
-        // What an earlier group of this name was handed back too late.
+        // Entries that were handed back after an earlier group of this name had ended.
         self.deal(now, index);
     }
 
-    /// This core coordinates: a member has left; the others get what it was not sent.
-    pub fn member_leaves(&mut self, now: Now, name: &GroupName, core: CoreId, leaves: Leaves) {
-        let Leaves { member, returned, sends_itself } = leaves;
+    /// Removes a member from a group that this core coordinates. Other members get its unsent messages.
+    pub fn member_leaves(
+        &mut self,
+        now: Now,
+        name: &GroupName,
+        core: CoreId,
+        leaves: LeavingMember,
+    ) {
+        let LeavingMember { member, returned, sends_itself } = leaves;
         if core == self.core {
-            // Nothing for it is under way any more.
+            // Nothing is under way to the member.
             self.left_groups.remove(&member.number);
         } else {
             self.reply(core, Reply::LeftGroup { member });
@@ -183,17 +189,17 @@ impl Delivery {
             Some(group.members.remove(at))
         });
         match leaver {
-            // What it was dealt and does not account for is still on its way to it.
+            // What the member was dealt and does not account for is still under way to it.
             Some(leaver) => {
-                let holds = u64::from(leaver.holds) - comes_back;
+                let holds = u64::from(leaver.unsent_messages) - comes_back;
                 self.groups.coming_back += holds - sends_itself.unwrap_or(holds);
             }
-            // It was to keep everything, so nothing was expected back.
+            // The member keeps everything, so nothing was expected back.
             None if sends_itself.is_none() => {}
             None => self.groups.coming_back -= comes_back,
         }
         let Some((index, group)) = self.groups.find(name) else {
-            // The last member left before; nobody is there to get it.
+            // The last member left before, so there is no member to deal this to.
             return self.counters.dropped_disconnected_messages.add(comes_back);
         };
         for mut entry in returned.into_iter().rev() {

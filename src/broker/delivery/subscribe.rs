@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 use super::Delivery;
 use super::announcements::{Announcement, Waiter};
 use super::effects::{Effect, Request, Work};
-use super::group::Joins;
+use super::group::NewMember;
 use super::queue::Bounds;
 use super::subscription::{State, SubscriptionRef};
 use super::subscriptions::SubscriptionIndex;
@@ -91,7 +91,7 @@ impl Delivery {
             let member = subscription.reference(index);
             let capacity = bounds.messages_max;
             let sharing = shares.then_some(connection);
-            self.join_group(name, Joins { member, capacity, policy, sharing, filter });
+            self.join_group(name, NewMember { member, capacity, policy, sharing, filter });
             return (index, true);
         }
         let announcement = self.announce(&pattern, Waiter::Subscription(index));

@@ -148,7 +148,7 @@ impl Mesh {
     /// that there is more to do at once: nothing wakes this core for it. `holds_connections` says
     /// whether some connection is not read.
     pub fn sent(&mut self, to: CoreId, lane: usize, holds_connections: bool) -> bool {
-        self.counters.mesh_letters_sent.add(1);
+        self.counters.mesh_messages_sent.add(1);
         let outgoing = &mut self.outgoing[usize::from(to.0)];
         match lane {
             REQUESTS => {

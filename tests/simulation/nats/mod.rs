@@ -255,7 +255,7 @@ fn plan(random: &mut Random) -> Plan {
     let ticks = random.within(30..=250);
     Plan {
         cores: random.pick(&[1, 2, 2, 3, 4]),
-        letters_max: random.pick(&[1, 1, 2, 8]),
+        mesh_messages_max: random.pick(&[1, 1, 2, 8]),
         mesh_delay_ticks: random.pick(&[0, 0, 3])..=random.pick(&[3, 10, 50]),
         settings,
         clients: random.within(2..=8) as usize,

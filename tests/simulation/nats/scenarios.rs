@@ -243,7 +243,7 @@ fn a_stop_ends_while_fences_are_out() {
 #[test]
 fn a_fence_is_asked_through_a_full_mesh() {
     let mut world = world(4, |plan| {
-        plan.letters_max = 1;
+        plan.mesh_messages_max = 1;
         plan.mesh_delay_ticks = 5..=30;
     });
     let clients: Vec<usize> = (0..4).map(|core| connect(&mut world, core, USUAL)).collect();

@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 
 use super::{Entry, cut};
 
-/// Retained messages that the subscriber asked for, before everything live. They are the topic's own,
-/// referred to, and have bounds of their own.
+/// Retained messages that the subscriber asked for. They share the bytes of the topic's log, and their
+/// number is bounded by what the log retains, not by the bounds of the queue.
 #[derive(Debug, Default)]
 pub(super) struct Replay {
     pub(super) entries: VecDeque<Entry>,
@@ -22,17 +22,17 @@ impl Replay {
         self.entries.push_back(entry);
     }
 
-    /// Takes the next entry out, unless it is a slice that does not fit.
+    /// Removes and returns the next entry, unless that is a slice that does not fit.
     pub(super) fn take_next(
         &mut self,
         messages_max: u32,
         bytes_max: usize,
-        whatever: bool,
+        at_least_one_frame: bool,
     ) -> Option<Entry> {
         let Entry::Slice(slice) = self.entries.front_mut()? else {
             return self.entries.pop_front();
         };
-        let taken = cut(slice, messages_max, bytes_max, whatever)?;
+        let taken = cut(slice, messages_max, bytes_max, at_least_one_frame)?;
         if slice.frames.is_empty() {
             self.entries.pop_front();
         }
