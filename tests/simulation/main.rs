@@ -17,7 +17,7 @@
 //! | what is checked when a client reads | `receive`, `addressed` |
 //! | what is checked at the end | `promises`, `owed`, against `truth` |
 //! | how tight a world's bounds are | `plan` |
-//! | what the promises look like one by one | `scenarios` |
+//! | what the promises look like one by one | `scenarios`, `scenarios_ends`, `scenarios_options` |
 
 mod addressed;
 mod behaviour;
@@ -33,6 +33,7 @@ mod receive;
 #[path = "../../src/server/relay.rs"]
 mod relay;
 mod scenarios;
+mod scenarios_ends;
 mod scenarios_options;
 mod truth;
 mod watch;

@@ -2,25 +2,24 @@
 //!
 //! A tick moves the clock, letters, bytes, clients and cores on, each as far as chance says.
 
+mod clients;
+mod end;
+
 use std::ops::RangeInclusive;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
-use blipmq::broker::counters::Counters;
 use blipmq::broker::mesh::{DELIVERIES, REQUESTS};
 use blipmq::broker::{Broker, Cluster, Now, Protocol};
 use blipmq::config::Settings;
 use blipmq::protocol::CoreId;
-use executors::launch::Stopped;
 use executors::simulated::Machine;
 
-use crate::conversation::{Asks, Conversation, Publish, Seen};
+use crate::conversation::Conversation;
 use crate::cores::Core;
 use crate::mesh::Mesh;
-use crate::owed;
 use crate::plan::Plan;
-use crate::promises;
 use crate::random::Random;
 use crate::receive::Circumstances;
 use crate::relay::Relay;
@@ -190,155 +189,6 @@ impl World {
         }
     }
 
-    // --- clients ---
-
-    /// A new connection; HELLO is the caller's part. Returns its number.
-    pub fn connect_to(&mut self, core: usize, fast: bool, downstream_len_max: usize) -> usize {
-        self.connect_by(Protocol::Blip, core, fast, downstream_len_max)
-    }
-
-    /// A new connection by the listener of a protocol. Returns its number.
-    pub fn connect_by(
-        &mut self,
-        protocol: Protocol,
-        core: usize,
-        fast: bool,
-        downstream_len_max: usize,
-    ) -> usize {
-        let number = self.wires.len();
-        self.note(|| format!("{number} connects to core {core}, fast: {fast}"));
-        self.open(core, protocol, (fast, downstream_len_max));
-        self.conversations.push(Conversation {
-            number,
-            core,
-            loses_nothing: fast && self.plan.spares_fast_readers(),
-            ..Conversation::default()
-        });
-        number
-    }
-
-    pub fn topic(&mut self, name: &str) -> usize {
-        self.truth.topic(&self.cluster, name)
-    }
-
-    /// A topic that this core owns.
-    pub fn topic_on(&self, core: usize) -> String {
-        let owner = |name: &String| {
-            usize::from(self.cluster.core_of(self.cluster.shard_of_name(name)).0) == core
-        };
-        (0..).map(|number| format!("t{number}.t")).find(owner).expect("some name is hashed there")
-    }
-
-    /// Connects a client that has said HELLO.
-    pub fn connect(&mut self, core: CoreId) -> Client {
-        let number = self.connect_to(core.0.into(), false, 64 * 1_024);
-        self.conversations[number].hello(&mut self.wires[number].upstream);
-        Client(number)
-    }
-
-    /// A new client with a subscription in force.
-    pub fn subscribe(&mut self, core: CoreId, pattern: &str) -> Client {
-        let client = self.connect(core);
-        self.add_subscription(client, pattern, 0, 0);
-        self.run_until_idle();
-        client
-    }
-
-    /// One more subscription; returns its number.
-    pub fn add_subscription(
-        &mut self,
-        client: Client,
-        pattern: &str,
-        overflow: u8,
-        capacity: u32,
-    ) -> u32 {
-        self.add(client, pattern, Asks { overflow, capacity, ..Asks::default() })
-    }
-
-    /// One more subscription with whatever options; returns its number.
-    pub fn add(&mut self, client: Client, pattern: &str, asks: Asks<'_>) -> u32 {
-        let upstream = &mut self.wires[client.0].upstream;
-        let policy = self.plan.settings.queues.overflow_policy;
-        self.conversations[client.0].subscribe(upstream, policy, pattern, asks)
-    }
-
-    pub fn unsubscribe(&mut self, client: Client, subscription: u32) {
-        let upstream = &mut self.wires[client.0].upstream;
-        self.conversations[client.0].unsubscribe(upstream, subscription);
-    }
-
-    /// A new client that publishes each payload in a frame of its own.
-    pub fn publish_each<'a>(
-        &mut self,
-        core: CoreId,
-        topic: &str,
-        payloads: impl IntoIterator<Item = &'a str>,
-    ) -> Client {
-        let client = self.connect(core);
-        for payload in payloads {
-            self.publish(client, topic, payload, 0);
-        }
-        client
-    }
-
-    pub fn publish(&mut self, client: Client, topic: &str, payload: &str, ttl_ms: u32) {
-        let topic = self.topic(topic);
-        let payloads = [payload.as_bytes().to_vec()];
-        let publish = Publish { topic, by_id: true, payloads: &payloads, ttl_ms, flags: 0 };
-        self.write_publish(client.0, publish);
-    }
-
-    pub fn write_publish(&mut self, number: usize, publish: Publish<'_>) {
-        self.conversations[number].publish(
-            &mut self.wires[number].upstream,
-            &mut self.truth,
-            &self.plan.settings,
-            publish,
-        );
-    }
-
-    /// The client stops reading; what its socket buffer holds no room for stays with the broker.
-    pub fn stall(&mut self, client: Client, downstream_len_max: usize) {
-        self.wires[client.0].stalled = true;
-        self.wires[client.0].downstream_len_max = downstream_len_max;
-    }
-
-    pub fn resume(&mut self, client: Client) {
-        self.wires[client.0].stalled = false;
-    }
-
-    pub fn close(&mut self, client: Client) {
-        self.conversations[client.0].close(&mut self.wires[client.0].upstream);
-    }
-
-    pub fn advance_ms(&mut self, ms: u64) {
-        self.clock.monotonic_ns += ms * 1_000_000;
-    }
-
-    /// Tells every core to stop.
-    pub fn stop(&mut self) {
-        self.note(|| "stop".to_string());
-        self.stopping = true;
-        self.machine.stop_handle().stop(DRAIN_TIMEOUT);
-    }
-
-    /// What a client has read, in order.
-    pub fn seen(&self, client: Client) -> &[Seen] {
-        &self.conversations[client.0].seen
-    }
-
-    /// The payloads a client has read; there must have been no gaps.
-    pub fn received(&self, client: Client) -> Vec<&str> {
-        let seen = self.seen(client).iter();
-        seen.map(|seen| match seen {
-            Seen::Message(payload) => payload.as_str(),
-            gap => panic!("{gap:?} where only messages were expected"),
-        })
-        .collect()
-    }
-
-    // --- time ---
-
     /// Everything moves on a little.
     pub fn step(&mut self) {
         self.tick += 1;
@@ -453,166 +303,6 @@ impl World {
             "cores are awake, have messages, want messages, input: {cores:?}, nothing \
              under way: {mesh}, {wires:?}"
         )
-    }
-
-    /// Faults end: everybody reads, nothing is late, and everything must come to rest.
-    pub fn make_peace(&mut self) {
-        self.note(|| "peace".to_string());
-        self.at_peace = true;
-        self.mesh.hurry();
-        for wire in &mut self.wires {
-            wire.stalled = false;
-            wire.downstream_len_max = usize::MAX;
-        }
-        self.run_until_idle();
-        if self.stopping {
-            // The stop gives each connection a millisecond at most.
-            self.advance_ms(self.wires.len() as u64);
-            self.run_until_idle();
-        }
-        // Who vanished while it was not read itself is found out after `block_timeout` only.
-        for _ in 0..self.wires.len() {
-            let vanished = |wire: &Wire| wire.broken || wire.client_end == ClientEnd::Closed;
-            let zombie = |wire: &Wire| wire.paused && vanished(wire);
-            if self.wires.iter().any(zombie) {
-                self.advance_ms(u64::from(self.plan.settings.queues.block_timeout_ms));
-                self.run_until_idle();
-            }
-        }
-        if self.wires.iter().any(|wire| wire.paused || !wire.is_quiet()) {
-            self.fail(&format!("everything sleeps, and not all is done: {}", self.who_is_busy()));
-        }
-    }
-
-    /// The end of a world: peace, the last goodbyes, and every promise looked at.
-    pub fn end(&mut self) {
-        self.make_peace();
-        self.check_promises();
-        if !self.stopping {
-            for wire in 0..self.wires.len() {
-                let socket = &mut self.wires[wire];
-                let talks = socket.phase == Phase::Open && socket.client_end == ClientEnd::No;
-                let may_say_close = {
-                    let conversation = &self.conversations[wire];
-                    conversation.welcomed && !conversation.close_written
-                };
-                if talks && may_say_close && self.random.chance(50) {
-                    self.conversations[wire].close(&mut socket.upstream);
-                } else if talks {
-                    socket.client_end = ClientEnd::Closed;
-                    self.conversations[wire].abandoned = true;
-                }
-            }
-            self.make_peace();
-            self.check_promises();
-        }
-        self.check_end();
-    }
-
-    /// Everybody has gone, and nothing is left of them.
-    pub fn check_end(&mut self) {
-        for (core, of_core) in self.machine.cores().iter().enumerate() {
-            if self.stopping && of_core.stopped() != Some(Stopped::Drained) {
-                eprintln!(
-                    "DEBUG now {} timeout {:?} deadline {:?} stopped {} {:?}",
-                    self.clock.monotonic_ns,
-                    self.machine.kernel().timeout_at_ns(core),
-                    self.broker(core).next_deadline_ns(),
-                    self.broker(core).is_stopped(),
-                    self.wires
-                        .iter()
-                        .enumerate()
-                        .filter(|w| w.1.phase != Phase::Gone)
-                        .collect::<Vec<_>>()
-                );
-                self.fail(&format!("core {core} does not stop"));
-            }
-        }
-        for (number, wire) in self.wires.iter().enumerate() {
-            if wire.phase != Phase::Gone {
-                self.fail(&format!("connection {number} does not end: it is {:?}", wire.phase));
-            }
-            let conversation = &self.conversations[number];
-            let expected = conversation.fatal_expected;
-            // A stop leaves input unread, also what would have been refused.
-            let owed = expected.is_some() && !conversation.abandoned && !self.stopping;
-            if owed && conversation.fatal.is_none() {
-                self.fail(&format!("connection {number} was owed the fatal ERROR {expected:?}"));
-            }
-        }
-        for (core, of_core) in self.cores.iter().enumerate() {
-            if let Err(broken) = promises::connections(core, &of_core.counters) {
-                self.fail(&broken);
-            }
-        }
-        let counters: Vec<&Counters> = self.cores.iter().map(|core| &*core.counters).collect();
-        if let Err(broken) = promises::queued(&counters) {
-            self.fail(&broken);
-        }
-        self.check_memory();
-    }
-
-    /// With everybody gone the logs alone hold memory, and none once all topics are idle.
-    fn check_memory(&mut self) {
-        if self.stopping {
-            return self.check_nothing_outlives_the_brokers();
-        }
-        for idle in [false, true] {
-            if idle {
-                self.advance_ms(u64::from(self.plan.settings.queues.topic_idle_timeout_ms));
-            } else if self.keeps_records {
-                // Until nobody is thought to ask for what NATS clients were sent.
-                self.advance_ms(1_000);
-            }
-            for core in 0..self.cores.len() {
-                self.machine.wake_handle().wake(core);
-            }
-            self.run_until_idle();
-            let held = self.cluster.memory.held();
-            let (mut portions, mut kept) = (0, 0);
-            for core in 0..self.cores.len() {
-                let (more_portions, bytes) = self.broker(core).retained();
-                portions += more_portions;
-                kept += bytes;
-            }
-            // Batches may have room that is not used, up to half of what is, or 1 KiB.
-            let unused_max = kept / 2 + 1_024 * portions;
-            if !(kept..=kept + unused_max).contains(&held) || (idle && held != 0) {
-                self.fail(&format!("{held} bytes are held, {kept} kept; topics are idle: {idle}"));
-            }
-        }
-    }
-
-    /// Cores that have stopped take no turn in which a topic could become idle; but what they hold is
-    /// theirs.
-    fn check_nothing_outlives_the_brokers(&mut self) {
-        self.machine = machine(&self.plan, &self.cluster, &self.cores);
-        let held = self.cluster.memory.held();
-        if held != 0 {
-            self.fail(&format!("{held} bytes are held by nobody"));
-        }
-    }
-
-    fn check_promises(&self) {
-        for conversation in &self.conversations {
-            let verdict = conversation.owed(&self.truth, &self.plan, self.stopping);
-            self.hold(verdict, conversation.number);
-        }
-        let refused = |core: &Core| core.counters.refused_for_memory_messages.get();
-        let refused = self.cores.iter().map(refused).sum();
-        let publishers =
-            promises::publishers(&self.truth, self.conversations.len(), self.stopping, refused);
-        let told: u64 = self.conversations.iter().map(|one| one.refused_for_memory).sum();
-        let refusals = match told > refused {
-            true => Err(format!("{told} frames were refused for memory, {refused} counted")),
-            false => Ok(()),
-        };
-        let groups = owed::groups(&self.truth, &self.conversations);
-        for verdict in [publishers, refusals, groups] {
-            if let Err(broken) = verdict {
-                self.fail(&broken);
-            }
-        }
     }
 }
 

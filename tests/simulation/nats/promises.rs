@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::client::{Client, Op, State, next_op};
+use super::client::{Client, State};
 use super::ledger::{Ledger, Message, Subscription, Verdict};
+use super::op::{Op, next_op};
 use crate::truth::matches;
 
 /// What the end of a world is judged by.

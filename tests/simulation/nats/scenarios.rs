@@ -3,9 +3,10 @@
 
 use blipmq::config::OverflowPolicy;
 
-use super::NatsWorld;
+use super::actor::leave;
 use super::client::{Options, State};
 use super::ledger::GAP_PREFIX;
+use super::world::NatsWorld;
 use crate::plan::Plan;
 use crate::random::Random;
 use crate::wire::ClientEnd;
@@ -178,7 +179,7 @@ fn a_connection_may_end_in_every_way_while_it_waits_for_other_cores() {
             for _ in 0..10 {
                 world.step();
             }
-            super::leave(&mut world, client);
+            leave(&mut world, client);
             let wire = world.clients[client].wire;
             way(&mut world.world.wires[wire]);
             // Another takes its place, and answers to the first must not reach it.
@@ -328,7 +329,7 @@ fn a_connection_that_breaks_waits_for_no_pong() {
             world.write(client, |client, _, out| client.ping(out));
         }
         world.run_until_idle();
-        super::leave(&mut world, client);
+        leave(&mut world, client);
         world.world.wires[wire].broken = true;
         world.end();
     }
