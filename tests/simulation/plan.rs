@@ -1,4 +1,4 @@
-//! What kind of world a seed makes: how many cores and clients, how tight every bound is.
+//! The plan of a world: how many cores and clients, and how tight every bound is.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -16,17 +16,17 @@ pub struct Plan {
     pub mesh_delay_ticks: RangeInclusive<u64>,
     pub settings: Settings,
     pub clients: usize,
-    /// How long clients do what they like.
+    /// How long clients act at random.
     pub ticks: u64,
-    /// All cores are told to stop at this tick; else connections are closed one by one.
+    /// The tick in which all cores stop; without it connections are closed one by one.
     pub stop_at: Option<u64>,
-    /// Monotonic time that passes in one tick.
+    /// Monotonic time that passes in a tick.
     pub tick_ns: RangeInclusive<u64>,
     pub wall_jumps: bool,
-    /// Payloads this large fill letters and answers.
+    /// Large payloads fill mesh messages and answers.
     pub payload_len_max: usize,
     pub frame_messages_max: usize,
-    /// Of a hundred things a client does.
+    /// Of a hundred actions of a client.
     pub fault_percent: u64,
     /// Of a hundred ticks, those in which an awake core takes a turn.
     pub turn_percent: u64,
@@ -122,8 +122,8 @@ impl Plan {
         }
     }
 
-    /// Whether each topic keeps as many messages as it may, whatever else happens.
-    pub fn keeps_all(&self) -> bool {
+    /// Whether each topic always retains as many messages as `topic_capacity` allows.
+    pub fn retains_all(&self) -> bool {
         let queues = &self.settings.queues;
         queues.topic_capacity > 0
             && queues.topic_bytes >= 1 << 24
@@ -132,8 +132,8 @@ impl Plan {
             && self.settings.limits.memory_max >= 1 << 30
     }
 
-    /// Whether a queue of the full capacity is large enough for what one turn may bring, so that
-    /// a client that always reads must lose nothing.
+    /// Whether a queue of the configured capacity holds what one turn may bring, so that a client that
+    /// always reads must lose nothing.
     pub fn spares_fast_readers(&self) -> bool {
         let capacity = self.settings.queues.subscriber_capacity as usize;
         let batch = self.settings.delivery.max_batch as usize;

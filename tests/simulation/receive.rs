@@ -1,4 +1,4 @@
-//! The checker, first half: every frame a client reads is judged when it is read.
+//! The checker, first half: checks every frame when a client reads it.
 
 use blipmq::limits;
 use blipmq::protocol::decode::{self, ServerFrame};
@@ -11,17 +11,17 @@ use crate::truth::{Moment, Truth, matches};
 
 type Verdict = Result<(), String>;
 
-/// What the world knows and a conversation does not.
+/// What the world knows, and a conversation does not.
 #[derive(Clone, Copy)]
 pub struct Circumstances {
     pub stopping: bool,
     pub admitted: bool,
-    /// Scenarios want to see what came.
-    pub keep_seen: bool,
+    /// Collect what came, for scenarios.
+    pub collects_seen: bool,
 }
 
 impl Conversation {
-    /// The client has read bytes.
+    /// Checks bytes that the client has read.
     pub fn receive(
         &mut self,
         truth: &mut Truth,
@@ -34,7 +34,7 @@ impl Conversation {
         loop {
             let found = decode::next_frame(rest, u32::MAX).map_err(|error| error.to_string())?;
             let Some(frame) = found else { break };
-            // The turn that sent it is the one that sent its last byte.
+            // The turn that sent the last byte of a frame is the one that sent the frame.
             self.read += frame.len() as u64;
             while self.gathers.front().is_some_and(|(end, _)| *end < self.read) {
                 self.gathers.pop_front();
@@ -64,7 +64,7 @@ impl Conversation {
         }
         match decoded {
             ServerFrame::Welcome(_) if self.welcomed || !self.hello_handed => {
-                Err("a WELCOME that nobody asked for".to_string())
+                Err("a WELCOME without a HELLO".to_string())
             }
             ServerFrame::Welcome(_) => {
                 self.welcomed = true;
@@ -112,9 +112,9 @@ impl Conversation {
                 let topic = self.known_topic(truth, topic.0)?;
                 let gap = Cover { first: first.0, messages, gap: Some(reason), sent };
                 if messages == 0 {
-                    return Err("a GAP of nothing".to_string());
+                    return Err("a GAP of no messages".to_string());
                 }
-                if circumstances.keep_seen {
+                if circumstances.collects_seen {
                     self.seen.push(Seen::Gap { first: first.0, messages, reason });
                 }
                 self.gap_is_due(truth, topic, subscription, gap)?;
@@ -141,7 +141,7 @@ impl Conversation {
         }
         if request.0 == 0 {
             if self.ids.contains_key(&index) {
-                return Err(format!("TOPIC `{name}` told again, unasked"));
+                return Err(format!("TOPIC `{name}` was announced twice"));
             }
             self.streams.entry(index).or_default().announced_next = Some(next.0);
         } else {
@@ -153,7 +153,7 @@ impl Conversation {
             let accepted_then =
                 known.accepted.iter().filter(|accepted| accepted.turn <= sent.turn).count();
             if next.0 > accepted_then as u64 + 1 {
-                return Err(format!("TOPIC `{name}` tells {next}, {accepted_then} are accepted"));
+                return Err(format!("TOPIC `{name}` says {next}, {accepted_then} are accepted"));
             }
         }
         self.ids.insert(index, topic.0);
@@ -182,7 +182,7 @@ impl Conversation {
             self.errors_expected.remove(expected);
             return Ok(());
         }
-        // Limits of the server: it alone knows when they are reached.
+        // A limit is reached, which only the server can know.
         if code == 4291 {
             if about == 0 {
                 self.refused_for_memory += 1;
@@ -245,7 +245,9 @@ impl Conversation {
             return Err(format!("frame {number} came altered: {header:?}"));
         }
         if frame.handed.is_none() {
-            return Err(format!("frame {number} came though its publisher had been ended before"));
+            return Err(format!(
+                "frame {number} came although its publisher had been ended before"
+            ));
         }
         if whole {
             truth.note_received(number, first)?;
@@ -261,7 +263,7 @@ impl Conversation {
         if ttl_ms > 0 && sent.now.monotonic_ns >= deadline_ns {
             return Err(format!("frame {number} was sent after its time to live"));
         }
-        if circumstances.keep_seen {
+        if circumstances.collects_seen {
             self.seen.extend(
                 messages::records(bytes).map(|record| {
                     Seen::Message(String::from_utf8_lossy(record.payload).into_owned())
@@ -299,7 +301,7 @@ impl Conversation {
         truth.note_received(number, sequence)
     }
 
-    /// Messages or a gap: in order, once, and only while subscribed.
+    /// Checks messages or a gap: in order, once, and only while subscribed.
     pub fn cover(&mut self, truth: &Truth, topic: usize, cover: Cover) -> Verdict {
         let name = &truth.topics[topic].name;
         let wanted = self.subscriptions.values().any(|subscription| {
@@ -318,7 +320,7 @@ impl Conversation {
         if let Some(announced) = stream.announced_next.take()
             && announced != cover.first
         {
-            return Err(format!("TOPIC `{name}` told {announced} as the next, not {cover:?}"));
+            return Err(format!("TOPIC `{name}` announced {announced} as the next, not {cover:?}"));
         }
         if let Some(next) = stream.next
             && cover.first < next

@@ -24,7 +24,7 @@ fn close_delivers_what_is_queued() {
 
 /// Found by the simulator: the end of the client's half cut off what CLOSE had promised.
 #[test]
-fn close_delivers_what_is_queued_also_to_a_client_that_has_shut_its_half() {
+fn close_delivers_what_is_queued_to_a_client_that_has_shut_its_half_too() {
     let mut world = World::with_seed(15).settings(|settings| settings.delivery.max_batch = 2);
     let subscriber = stalled_subscriber(&mut world, "a", 0, 0);
     let publisher = world.connect(ZERO);
@@ -38,9 +38,9 @@ fn close_delivers_what_is_queued_also_to_a_client_that_has_shut_its_half() {
     world.end();
 }
 
-/// Found by the simulator: CLOSE behind UNSUBSCRIBE took its answer away.
+/// Found by the simulator: after UNSUBSCRIBE and CLOSE there was no UNSUBSCRIBED.
 #[test]
-fn unsubscribe_is_answered_also_when_close_follows() {
+fn unsubscribe_is_answered_when_close_follows() {
     let mut world = World::with_seed(16);
     let subscriber = stalled_subscriber(&mut world, "a", 0, 0);
     world.publish_each(ZERO, "a", ["second"]);

@@ -1,6 +1,7 @@
 //! The world: cores, mesh, connections, clients and clocks, all driven by one seed.
 //!
-//! A tick moves the clock, letters, bytes, clients and cores on, each as far as chance says.
+//! In a tick the clock, mesh messages, bytes, clients and cores make progress, each as far as chance
+//! allows.
 
 mod clients;
 mod end;
@@ -27,11 +28,11 @@ use crate::truth::Truth;
 use crate::watch::Watch;
 use crate::wire::{ClientEnd, Phase, Wire};
 
-/// Ticks without faults after which everything must have come to rest. Many: a world of NATS clients
-/// tells each of its gaps to each slow subscription to `>`.
+/// Ticks without faults after which everything must be at rest. Many, because in a world of NATS clients
+/// each gap is reported to each slow subscription to `>`.
 const TICKS_TO_REST: u64 = 100_000;
 
-/// Longer than any world lasts: a stop that is not drained never ends.
+/// Longer than any world lasts, so a stop that does not drain never ends.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(1_000_000);
 
 /// A client of a scenario: the number of its connection.
@@ -63,34 +64,34 @@ pub struct World {
     pub machine: Machine<Relay<Watch>>,
     pub cores: Vec<Core>,
     pub mesh: Mesh,
-    /// All connections there ever were, with what their clients know of them.
+    /// All connections ever made, and what their clients know about them.
     pub wires: Vec<Wire>,
     pub conversations: Vec<Conversation>,
     pub truth: Truth,
     pub stopping: bool,
-    /// Times a connection was not read for a while.
+    /// Times that the broker paused a connection.
     pub pauses: u64,
-    /// Everybody reads, nothing is late.
-    pub at_peace: bool,
-    /// Clients keep a `Record` each, which `nats` looks at, and there is no `truth`.
+    /// Faults have ended: all clients read, and nothing is delayed.
+    pub is_quiescing: bool,
+    /// Each client has a `Record`, which `nats` checks, and there is no `truth`.
     pub keeps_records: bool,
-    keep_seen: bool,
-    /// Of every byte that clients were sent, see `digest_of`.
+    collects_seen: bool,
+    /// Digest of every byte that clients were sent, see `digest_of`.
     pub digest: u64,
-    /// Names the seed for `log`, and for whoever wants to see a failure again.
+    /// The variable that sets the seed, for `log` and for the rerun line of a failure.
     seed_variable: &'static str,
     log: bool,
 }
 
 impl World {
-    /// A world of one core for a scenario; the methods below change it before anything happens.
+    /// A world of one core for a scenario; the builder methods below change its plan.
     pub fn with_seed(seed: u64) -> World {
         let mut world = World::of(seed, Plan::default(), Random::with_seed(seed));
-        world.keep_seen = true;
+        world.collects_seen = true;
         world
     }
 
-    /// The world a seed stands for.
+    /// The random world of a seed.
     pub fn random(seed: u64) -> World {
         let mut random = Random::with_seed(seed);
         let plan = Plan::random(&mut random);
@@ -117,16 +118,16 @@ impl World {
             truth: Truth::default(),
             stopping: false,
             pauses: 0,
-            at_peace: false,
+            is_quiescing: false,
             keeps_records: false,
-            keep_seen: false,
+            collects_seen: false,
             digest: 0xcbf2_9ce4_8422_2325,
             seed_variable: "BLIPMQ_SEED",
             log: std::env::var_os("BLIPMQ_SEED").is_some(),
         }
     }
 
-    /// A world for clients that keep a `Record` each.
+    /// A world whose clients have a `Record` each.
     pub fn of_records(seed: u64, plan: Plan, random: Random, seed_variable: &'static str) -> World {
         let mut world = World::of(seed, plan, random);
         world.keeps_records = true;
@@ -135,29 +136,29 @@ impl World {
         world
     }
 
-    fn again(self, change: impl FnOnce(&mut Plan)) -> World {
-        assert!(self.wires.is_empty(), "a world is changed before anything happens");
+    fn rebuilt(self, change: impl FnOnce(&mut Plan)) -> World {
+        assert!(self.wires.is_empty(), "a plan is changed before the first connection");
         let mut plan = self.plan;
         change(&mut plan);
         let mut world = World::of(self.seed, plan, self.random);
-        world.keep_seen = true;
+        world.collects_seen = true;
         world
     }
 
     pub fn cores(self, cores: usize) -> World {
-        self.again(|plan| plan.cores = cores)
+        self.rebuilt(|plan| plan.cores = cores)
     }
 
     pub fn mesh_delay_ticks(self, ticks: RangeInclusive<u64>) -> World {
-        self.again(|plan| plan.mesh_delay_ticks = ticks)
+        self.rebuilt(|plan| plan.mesh_delay_ticks = ticks)
     }
 
     pub fn mesh_messages_max(self, mesh_messages_max: usize) -> World {
-        self.again(|plan| plan.mesh_messages_max = mesh_messages_max)
+        self.rebuilt(|plan| plan.mesh_messages_max = mesh_messages_max)
     }
 
     pub fn settings(self, change: impl FnOnce(&mut Settings)) -> World {
-        self.again(|plan| change(&mut plan.settings))
+        self.rebuilt(|plan| change(&mut plan.settings))
     }
 
     pub fn note(&self, text: impl FnOnce() -> String) {
@@ -166,15 +167,15 @@ impl World {
         }
     }
 
-    /// Adds what a connection is sent to the digest of this world: a change of the broker that is meant
-    /// to change nothing leaves the digests of all seeds as they are.
+    /// Adds what a connection is sent to the digest of this world. A refactoring of the broker must leave
+    /// the digests of all seeds unchanged.
     pub fn digest_of(&mut self, wire: usize, bytes: &[u8]) {
         for byte in (wire as u32).to_le_bytes().iter().chain(bytes) {
             self.digest = (self.digest ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
         }
     }
 
-    /// A promise is broken: says so, and how to see it again.
+    /// Panics because a promise is broken, and prints how to run the world again.
     pub fn fail(&self, what: &str) -> ! {
         // CI sets it to `git rev-parse --short HEAD`.
         let commit = std::env::var("BLIPMQ_COMMIT");
@@ -189,7 +190,7 @@ impl World {
         }
     }
 
-    /// Everything moves on a little.
+    /// One tick.
     pub fn step(&mut self) {
         self.tick += 1;
         self.clock.monotonic_ns += self.random.within(self.plan.tick_ns.clone());
@@ -202,12 +203,12 @@ impl World {
         self.machine.kernel().set_now(executors::Now { monotonic_ns, unix_ns });
         self.mesh.arrive(&self.machine, self.tick);
         for listener in 0..Protocol::ALL.len() {
-            if self.at_peace || self.random.chance(50) {
+            if self.is_quiescing || self.random.chance(50) {
                 self.machine.kernel().carry_out_accept_cancel(listener);
             }
         }
         for wire in 0..self.wires.len() {
-            // What was sent is read also after the server has closed.
+            // A client reads what was sent even after the server has closed.
             let socket = &self.wires[wire];
             if socket.phase != Phase::Gone || !socket.downstream.is_empty() {
                 self.network(wire);
@@ -217,7 +218,7 @@ impl World {
         for core in 0..self.cores.len() {
             let core = (first + core) % self.cores.len();
             if self.machine.cores()[core].is_awake()
-                && (self.at_peace || self.random.chance(self.plan.turn_percent))
+                && (self.is_quiescing || self.random.chance(self.plan.turn_percent))
             {
                 let turn = catch_unwind(AssertUnwindSafe(|| self.turn(core)));
                 if turn.is_err() {
@@ -227,9 +228,9 @@ impl World {
         }
     }
 
-    /// Moves the bytes of one connection on.
+    /// Lets bytes of one connection make progress.
     fn network(&mut self, wire: usize) {
-        self.wires[wire].network(&mut self.random, self.at_peace);
+        self.wires[wire].network(&mut self.random, self.is_quiescing);
         let bytes = self.wires[wire].reading(&mut self.random);
         if let Some(record) = &mut self.wires[wire].record {
             record.unread.extend_from_slice(&bytes);
@@ -237,7 +238,7 @@ impl World {
             let circumstances = Circumstances {
                 stopping: self.stopping,
                 admitted: self.wires[wire].admitted,
-                keep_seen: self.keep_seen,
+                collects_seen: self.collects_seen,
             };
             let conversation = &mut self.conversations[wire];
             let verdict = conversation.receive(&mut self.truth, circumstances, &bytes);
@@ -247,7 +248,7 @@ impl World {
         if socket.at_end() && socket.phase != Phase::Accepted && !socket.stalled {
             self.conversations[wire].at_end = true;
             if socket.client_end != ClientEnd::Closed {
-                // The server has shut its half; the client answers with its own.
+                // The server has shut its half, so the client shuts its own.
                 socket.client_end = ClientEnd::Closed;
                 socket.upstream.clear();
             }
@@ -259,29 +260,29 @@ impl World {
         self.mesh.is_empty() && cores.all(|core| !core.is_awake() && core.mesh_waiting() == 0)
     }
 
-    /// Runs until nothing moves any more. Who is stalled stays so.
+    /// Runs until everything is at rest. Stalled clients stay stalled.
     pub fn run_until_idle(&mut self) {
         let end = self.tick + TICKS_TO_REST;
         let mut at_rest = 0;
-        // Completions come in `step`, before the cores: one more tick shows that none did.
+        // Completions arrive in `step` before the turns: one more tick shows that there were none.
         while at_rest < 2 {
             self.step();
             let wires_rest = self.wires.iter().all(|wire| {
-                // One that is paused may well stay so: that is for the caller to judge.
-                let nobody_reads = wire.broken || wire.client_end == ClientEnd::Closed;
-                let is_read = wire.downstream.is_empty() || nobody_reads;
+                // A paused connection may stay paused; the caller judges that.
+                let is_never_read = wire.broken || wire.client_end == ClientEnd::Closed;
+                let is_read = wire.downstream.is_empty() || is_never_read;
                 let waits = wire.paused && !wire.is_sending() && is_read;
                 wire.stalled || waits || wire.is_quiet()
             });
             at_rest = if self.is_at_rest() && wires_rest { at_rest + 1 } else { 0 };
             if self.tick > end {
-                self.fail(&format!("no rest in {TICKS_TO_REST} ticks: {}", self.who_is_busy()));
+                self.fail(&format!("no rest in {TICKS_TO_REST} ticks: {}", self.describe_busy()));
             }
         }
     }
 
-    /// Who keeps the world from coming to rest.
-    fn who_is_busy(&self) -> String {
+    /// Describes what keeps the world from coming to rest.
+    fn describe_busy(&self) -> String {
         let wires = self.wires.iter().enumerate();
         let wires: Vec<String> = wires
             .filter(|(_, wire)| !wire.is_quiet() || wire.paused)
@@ -293,9 +294,9 @@ impl World {
             .iter()
             .map(|core| {
                 let broker = &core.service().broker;
-                let letters = [REQUESTS, DELIVERIES].map(|lane| broker.wants_message(lane));
+                let wanted = [REQUESTS, DELIVERIES].map(|lane| broker.wants_message(lane));
                 let waiting = (core.is_awake(), core.mesh_waiting());
-                (waiting, letters, broker.wants_input())
+                (waiting, wanted, broker.wants_input())
             })
             .collect();
         let mesh = self.mesh.is_empty();

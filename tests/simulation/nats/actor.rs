@@ -10,7 +10,7 @@ const PATTERNS: [&str; 10] = ["a", "b", "a.b", "a.*", "a.>", "*", ">", "*.*", "b
 const QUEUES: [&str; 3] = ["g", "h", "i"];
 const QUEUE_PATTERNS: [&str; 3] = ["a", "a.>", "*.*"];
 
-/// One who connects, does things, and comes back when its connection has ended.
+/// A client that connects, acts, and connects again when its connection has ended.
 #[derive(Default)]
 pub struct Actor {
     client: Option<usize>,
@@ -65,7 +65,7 @@ impl Actor {
             }
             10 => unsubscribe(world, client),
             11 => limited(world, client),
-            12 => in_one_write(world, client),
+            12 => commands_in_one_write(world, client),
             13 => ask(world, client),
             14 if world.world.random.chance(30) => {
                 world.write(client, |client, ledger, out| {
@@ -129,7 +129,7 @@ fn publish_to(world: &mut NatsWorld, client: usize, subject: &str, reply: Option
     });
 }
 
-/// A request where often nobody listens.
+/// A request to a subject that often has no subscription.
 fn ask(world: &mut NatsWorld, client: usize) {
     let subject = world.world.random.pick(&["q.1", "q.2", "q.3"]);
     let (wire, number) = (world.clients[client].wire, world.ledger.messages.len());
@@ -151,7 +151,7 @@ fn unsubscribe(world: &mut NatsWorld, client: usize) {
     }
 }
 
-/// SUB and UNSUB with a number in one write, at times in a group.
+/// SUB and UNSUB with a maximum in one write, at times in a group.
 fn limited(world: &mut NatsWorld, client: usize) {
     let random = &mut world.world.random;
     let (pattern, queue) = match random.below(3) {
@@ -165,8 +165,8 @@ fn limited(world: &mut NatsWorld, client: usize) {
     });
 }
 
-/// PUB, SUB, PUB, UNSUB, PUB: what is between comes, and nothing else.
-fn in_one_write(world: &mut NatsWorld, client: usize) {
+/// PUB, SUB, PUB, PUB, UNSUB, PUB: only what is between SUB and UNSUB may come.
+fn commands_in_one_write(world: &mut NatsWorld, client: usize) {
     let subject = world.world.random.pick(&SUBJECTS);
     let pings = world.world.random.chance(50);
     world.write(client, |client, ledger, out| {
@@ -200,7 +200,8 @@ fn fault(world: &mut NatsWorld, client: usize) {
                 2 => (b"-ERR 'no'\r\n", None),
                 _ => (b"CONNECT {\r\n", None),
             };
-            world.write(client, |client, ledger, out| client.offend(out, ledger, bytes, said));
+            world
+                .write(client, |client, ledger, out| client.send_offence(out, ledger, bytes, said));
         }
         _ => {}
     }
@@ -210,7 +211,7 @@ fn fault(world: &mut NatsWorld, client: usize) {
     }
 }
 
-/// A client has gone without a word.
+/// Notes that a client has vanished.
 pub fn leave(world: &mut NatsWorld, client: usize) {
     world.clients[client].state = State::Vanished;
     world.clients[client].leave_queues(&mut world.ledger);

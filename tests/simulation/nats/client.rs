@@ -6,26 +6,26 @@ use std::collections::{BTreeMap, VecDeque};
 
 use super::ledger::{Ledger, Message};
 
-/// What a command will be answered with.
+/// The answer that a command expects.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Answer {
     Ok,
-    /// To a PING that was the command of this number.
+    /// Answers a PING, which was the command of this number.
     Pong(u64),
     Err(&'static str),
 }
 
-/// What ends a connection, as its client knows.
+/// State of a connection, as the client knows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
     Open,
-    /// It has gone without a word.
+    /// The client has vanished.
     Vanished,
     /// The server has closed it.
     Closed,
 }
 
-/// What CONNECT says.
+/// The options of CONNECT.
 #[derive(Debug, Clone, Copy)]
 pub struct Options {
     pub verbose: bool,
@@ -34,8 +34,8 @@ pub struct Options {
     pub no_responders: bool,
 }
 
-/// What holds before CONNECT.
-pub const UNSAID: Options =
+/// The options before CONNECT.
+pub const BEFORE_CONNECT: Options =
     Options { verbose: true, echo: true, headers: false, no_responders: false };
 
 pub struct Client {
@@ -43,22 +43,22 @@ pub struct Client {
     pub options: Options,
     pub state: State,
     pub client_id: u64,
-    /// It subscribes to what others missed.
+    /// The client subscribes to the gaps of others.
     pub is_monitor: bool,
     commands: u64,
     expected: VecDeque<Answer>,
-    /// Which of the ledger's subscriptions it calls by this name.
+    /// The index in the ledger of each subscription, by `sid`.
     pub sids: BTreeMap<String, usize>,
     last_sid: u32,
-    /// Its messages that no PONG has confirmed.
+    /// Messages of the client that no PONG has confirmed.
     unconfirmed: Vec<usize>,
-    /// The command that ends the connection, and what is said to it.
+    /// The command that ends the connection, and the expected error text.
     fatal: Option<(u64, Option<&'static str>)>,
-    /// The last words of the server have come.
-    last_words: Option<String>,
-    /// The server has said that it stops.
-    pub was_told_to_leave: bool,
-    /// Requests to answer: where.
+    /// The error text that the server sent before it closed.
+    last_error_text: Option<String>,
+    /// The server has announced that it stops.
+    pub was_asked_to_leave: bool,
+    /// Reply subjects of requests to answer.
     pub asked: Vec<String>,
 }
 
@@ -66,7 +66,7 @@ impl Client {
     pub fn new(wire: usize) -> Client {
         Client {
             wire,
-            options: UNSAID,
+            options: BEFORE_CONNECT,
             state: State::Open,
             client_id: 0,
             is_monitor: false,
@@ -76,30 +76,32 @@ impl Client {
             last_sid: 0,
             unconfirmed: Vec::new(),
             fatal: None,
-            last_words: None,
-            was_told_to_leave: false,
+            last_error_text: None,
+            was_asked_to_leave: false,
             asked: Vec::new(),
         }
     }
 
-    /// Whether it may write something.
+    /// Whether the client may write.
     pub fn talks(&self) -> bool {
         self.state == State::Open && self.fatal.is_none()
     }
 
-    /// Whether it was slow, as the server sees it.
+    /// Whether the server has disconnected the client as too slow.
     fn was_too_slow(&self) -> bool {
-        self.last_words.as_deref() == Some("Slow Consumer")
+        self.last_error_text.as_deref() == Some("Slow Consumer")
     }
 
     pub fn has_offended(&self) -> bool {
         self.fatal.is_some()
     }
 
-    /// Whether it was there to the end, be it that of the broker.
+    /// Whether the client stayed to the end of the world, or of the broker.
     pub fn stayed(&self) -> bool {
         self.state == State::Open
-            || (self.state == State::Closed && self.was_told_to_leave && self.last_words.is_none())
+            || (self.state == State::Closed
+                && self.was_asked_to_leave
+                && self.last_error_text.is_none())
     }
 
     fn command(&mut self) -> u64 {
@@ -121,7 +123,7 @@ impl Client {
         out.extend_from_slice(format!("CONNECT {json}\r\n").as_bytes());
     }
 
-    /// Returns the subscription's number.
+    /// Writes SUB and returns the index of the subscription in the ledger.
     pub fn subscribe(
         &mut self,
         out: &mut Vec<u8>,
@@ -139,7 +141,7 @@ impl Client {
         index
     }
 
-    /// The last command, an UNSUB or a CONNECT, has ended it.
+    /// Notes that the last command, an UNSUB or a CONNECT, has ended a subscription.
     pub fn ends(&mut self, ledger: &mut Ledger, index: usize) {
         let subscription = &mut ledger.subscriptions[index];
         subscription.ended.get_or_insert(self.commands);
@@ -148,7 +150,7 @@ impl Client {
         }
     }
 
-    /// UNSUB at once.
+    /// Writes UNSUB without a maximum.
     pub fn unsubscribe(&mut self, out: &mut Vec<u8>, ledger: &mut Ledger, index: usize) {
         self.command();
         self.ends(ledger, index);
@@ -156,7 +158,7 @@ impl Client {
         out.extend_from_slice(format!("UNSUB {}\r\n", subscription.sid).as_bytes());
     }
 
-    /// UNSUB with a number, right behind the SUB.
+    /// Writes UNSUB with a maximum, right after SUB.
     pub fn limit(&mut self, out: &mut Vec<u8>, ledger: &mut Ledger, index: usize, max: u64) {
         self.command();
         let subscription = &mut ledger.subscriptions[index];
@@ -167,7 +169,7 @@ impl Client {
         out.extend_from_slice(format!("UNSUB {} {max}\r\n", subscription.sid).as_bytes());
     }
 
-    /// PUB or HPUB. Returns the message's number.
+    /// Writes PUB or HPUB and returns the number of the message.
     pub fn publish(
         &mut self,
         out: &mut Vec<u8>,
@@ -214,15 +216,15 @@ impl Client {
         out.extend_from_slice(b"PING\r\n");
     }
 
-    /// A command that is refused, after which the connection goes on.
+    /// Writes a command that is refused, after which the connection continues.
     pub fn refused(&mut self, out: &mut Vec<u8>) {
         self.commands += 1;
         self.expected.push_back(Answer::Err("Invalid Subject"));
         out.extend_from_slice(b"SUB a..b refused\r\n");
     }
 
-    /// Something that ends the connection, and what is said to it.
-    pub fn offend(
+    /// Writes bytes that end the connection, with the error text `said`.
+    pub fn send_offence(
         &mut self,
         out: &mut Vec<u8>,
         ledger: &mut Ledger,
@@ -235,7 +237,7 @@ impl Client {
         out.extend_from_slice(bytes);
     }
 
-    /// It is, or will be, no member of any group.
+    /// Notes that the client is, or will be, no member of any group.
     pub fn leave_queues(&self, ledger: &mut Ledger) {
         for index in self.sids.values() {
             if let Some(queue) = &ledger.subscriptions[*index].queue {

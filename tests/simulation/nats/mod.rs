@@ -1,5 +1,5 @@
-//! Worlds of NATS clients, with a few BLIP/1 clients beside them, on the same cores, mesh and wires
-//! as those of `behaviour`; their clients and their checker are simpler, and look from outside only.
+//! Worlds of NATS clients, with a few BLIP/1 clients beside them, on the same cores, mesh and wires as
+//! those of `behaviour`. Clients and checker are simpler, and see only what passes over the wire.
 //!
 //! ```text
 //! BLIPMQ_SIM_SEEDS=100000 cargo test --test simulation every_promise_to_nats
@@ -13,7 +13,7 @@
 //! | how a world moves on and ends | `world` |
 //! | what is checked when a message is read | `ledger` |
 //! | what is checked at the end | `promises` |
-//! | what the promises look like one by one | `scenarios` |
+//! | how each promise is tested alone | `scenarios` |
 
 mod actor;
 mod blip;
@@ -33,11 +33,11 @@ use client::Options;
 use ledger::GAP_PREFIX;
 use world::NatsWorld;
 
-/// Seeds that are run when nobody asks for more.
+/// The number of seeds, unless `BLIPMQ_SIM_SEEDS` says otherwise.
 const SEEDS: u64 = 300;
 
-/// The whole life of the world a seed stands for.
-pub fn live(seed: u64) -> NatsWorld {
+/// Runs the world of a seed to its end.
+pub fn run_seed(seed: u64) -> NatsWorld {
     let mut random = Random::with_seed(seed ^ 0x4e41_5453);
     let plan = plan::plan(&mut random);
     let world = World::of_records(seed, plan, random, "BLIPMQ_NATS_SEED");
@@ -89,16 +89,16 @@ pub fn live(seed: u64) -> NatsWorld {
     world
 }
 
-/// Goal: every promise to NATS clients holds, whatever happens.
+/// Goal: every promise to NATS clients holds under any faults and any load.
 /// Method: many random worlds; `BLIPMQ_NATS_SEED` runs one of them and prints its steps.
 #[test]
 fn every_promise_to_nats_holds_for_all_seeds() {
     if let Some(seed) = crate::number_in("BLIPMQ_NATS_SEED") {
-        crate::print_digest("nats", seed, &live(seed).world);
+        crate::print_digest("nats", seed, &run_seed(seed).world);
         return;
     }
     let first = crate::number_in("BLIPMQ_SIM_FIRST").unwrap_or(0);
     for seed in first..first + crate::number_in("BLIPMQ_SIM_SEEDS").unwrap_or(SEEDS) {
-        crate::print_digest("nats", seed, &live(seed).world);
+        crate::print_digest("nats", seed, &run_seed(seed).world);
     }
 }

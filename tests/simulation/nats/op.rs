@@ -1,6 +1,6 @@
 //! What a NATS server sends, read as a client reads it.
 
-/// What the server says.
+/// An operation of the server.
 #[derive(Debug)]
 pub enum Op<'a> {
     Info(&'a str),
@@ -20,12 +20,12 @@ pub struct DeliveredAt<'a> {
     pub payload: &'a [u8],
 }
 
-/// The first operation of what a server has sent, and its length.
+/// Parses the first operation of what a server has sent; returns the operation and its length.
 pub fn next_op(bytes: &[u8]) -> Result<Option<(Op<'_>, usize)>, String> {
     let Some(end) = bytes.windows(2).position(|pair| pair == b"\r\n") else { return Ok(None) };
     let line = std::str::from_utf8(&bytes[..end]).map_err(|_| "no UTF-8".to_string())?;
     let len = end + 2;
-    let wrong = || format!("the server says {line:?}");
+    let wrong = || format!("the server sends {line:?}");
     let op = match line {
         "+OK" => Op::Ok,
         "PING" => Op::Ping,

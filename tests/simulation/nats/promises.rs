@@ -1,4 +1,4 @@
-//! What NATS clients were owed, when nothing moves any more.
+//! Checks that NATS clients got what was owed, once the world is at rest.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,36 +7,36 @@ use super::ledger::{Ledger, Message, Subscription, Verdict};
 use super::op::{Op, next_op};
 use crate::truth::matches;
 
-/// What the end of a world is judged by.
+/// What the end of a world is checked against.
 pub struct Circumstances<'a> {
     pub ledger: &'a Ledger,
     pub clients: &'a [Client],
-    /// What was sent to each of them, by wire.
+    /// What each client was sent, by wire.
     pub sent: &'a dyn Fn(usize) -> &'a [u8],
     pub stopping: bool,
-    /// The broker may have refused messages for want of memory.
+    /// The broker may have refused messages because the memory budget was used up.
     pub memory_is_tight: bool,
-    /// The monitor has room for all it is told.
+    /// The monitor's queue has room for all gap reports.
     pub monitor_gets_all: bool,
-    /// What all cores have counted as dropped, expired or conflated.
+    /// Number of messages that all cores have dropped, expired or conflated.
     pub dropped: u64,
 }
 
 impl Circumstances<'_> {
     pub fn hold(&self) -> Verdict {
         let told: u64 = self.ledger.gaps.iter().map(|gap| gap.messages).sum();
-        let mut untold = 0;
+        let mut unreported = 0;
         for (index, subscription) in self.ledger.subscriptions.iter().enumerate() {
             let client = self.client_of(subscription);
             if subscription.queue.is_none() && !client.is_monitor {
-                untold += self.plain(index, subscription, client)?;
+                unreported += self.plain(index, subscription, client)?;
             }
         }
-        untold += self.queues()?;
-        let accounted = told + untold + self.ledger.witness_missed;
-        if accounted > self.dropped || (untold > 0 && self.monitor_gets_all) {
+        unreported += self.queues()?;
+        let accounted = told + unreported + self.ledger.witness_missed;
+        if accounted > self.dropped || (unreported > 0 && self.monitor_gets_all) {
             return Err(format!(
-                "{untold} messages neither came nor were told, {told} were told; {} dropped",
+                "{unreported} messages neither came nor were told, {told} were told; {} dropped",
                 self.dropped
             ));
         }
@@ -48,7 +48,7 @@ impl Circumstances<'_> {
         found.expect("subscriptions have clients")
     }
 
-    /// Whether the broker must have taken a message.
+    /// Whether the broker must have accepted a message.
     fn is_accepted(&self, message: &Message) -> bool {
         if message.seen || self.memory_is_tight || self.stopping {
             return message.seen || (message.confirmed.is_some() && !self.memory_is_tight);
@@ -58,7 +58,7 @@ impl Circumstances<'_> {
         message.confirmed.is_some() || stays
     }
 
-    /// Whether a message came while a subscription was surely in force.
+    /// Whether a message came while a subscription was certainly active.
     fn is_within(&self, message: &Message, subscription: &Subscription, echo: bool) -> bool {
         if !matches(&subscription.pattern, &message.subject) {
             return false;
@@ -85,12 +85,12 @@ impl Circumstances<'_> {
             .iter()
             .filter(|gap| gap.client_id == client.client_id && gap.sid == subscription.sid);
         let mut covered: BTreeMap<&str, Vec<(u64, u64)>> = BTreeMap::new();
-        let (mut gapped, mut told_together) = (0, 0);
+        let (mut gapped, mut reported_together) = (0, 0);
         for gap in gaps {
             // Subjects that are not kept are told together, under the subscription's own.
             if gap.first == 0 && gap.subject == subscription.pattern {
                 gapped += gap.messages;
-                told_together += gap.messages;
+                reported_together += gap.messages;
                 continue;
             }
             if !matches(&subscription.pattern, &gap.subject) {
@@ -109,7 +109,7 @@ impl Circumstances<'_> {
         }
         let stays = client.stayed();
         let mut missing: BTreeMap<&str, u64> = BTreeMap::new();
-        let mut untold = 0;
+        let mut unreported = 0;
         for (number, message) in self.ledger.messages.iter().enumerate() {
             let is_owed = subscription.late.contains(&number)
                 || (stays
@@ -121,7 +121,7 @@ impl Circumstances<'_> {
             }
             match self.sequence_of(message) {
                 Some(sequence) => {
-                    untold += u64::from(!covers(&covered, &message.subject, sequence));
+                    unreported += u64::from(!covers(&covered, &message.subject, sequence));
                 }
                 None => *missing.entry(&message.subject).or_default() += 1,
             }
@@ -132,7 +132,7 @@ impl Circumstances<'_> {
             let told: u64 = told.map(|(first, end)| end - first).sum();
             unknown += missing.saturating_sub(told);
         }
-        untold += unknown.saturating_sub(told_together);
+        unreported += unknown.saturating_sub(reported_together);
         if let Some(max) = subscription.max {
             let had = subscription.got.len() as u64 + gapped + subscription.of_system;
             // What nobody was told of counts as well, and is not known.
@@ -140,9 +140,9 @@ impl Circumstances<'_> {
             if had >= max || self.dropped > 0 && !knows_all {
                 return Ok(0);
             }
-            untold = untold.min(max - had);
+            unreported = unreported.min(max - had);
         }
-        if untold > 0 && (self.monitor_gets_all || self.dropped == 0) {
+        if unreported > 0 && (self.monitor_gets_all || self.dropped == 0) {
             let what: Vec<_> = (self.ledger.messages.iter().enumerate())
                 .filter(|(number, message)| {
                     !subscription.has(*number)
@@ -151,15 +151,15 @@ impl Circumstances<'_> {
                 .map(|(number, message)| (number, &message.subject, message.sequence))
                 .collect();
             return Err(format!(
-                "{untold} of {what:?} neither came nor were told to subscription {index}, \
+                "{unreported} of {what:?} neither came nor were told to subscription {index}, \
                  {subscription:?}; told: {covered:?}"
             ));
         }
-        Ok(untold)
+        Ok(unreported)
     }
 
     fn sequence_of(&self, message: &Message) -> Option<u64> {
-        message.sequence.filter(|_| !self.ledger.passing.contains(&message.subject))
+        message.sequence.filter(|_| !self.ledger.ephemeral.contains(&message.subject))
     }
 
     /// Of queue groups each message goes to one member. Returns how many went to none, and nobody was
@@ -185,7 +185,7 @@ impl Circumstances<'_> {
             }
         }
         let queues: BTreeSet<&str> = members().filter_map(|one| one.queue.as_deref()).collect();
-        let mut untold = 0;
+        let mut unreported = 0;
         for queue in queues {
             let members: Vec<&Subscription> =
                 members().filter(|one| one.queue.as_deref() == Some(queue)).collect();
@@ -259,10 +259,10 @@ impl Circumstances<'_> {
                          members: {members:?}"
                     ));
                 }
-                untold += u64::from(!is_told);
+                unreported += u64::from(!is_told);
             }
         }
-        Ok(untold)
+        Ok(unreported)
     }
 
     /// Who asks where nobody listens is told, once.

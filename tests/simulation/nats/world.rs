@@ -10,7 +10,7 @@ use super::promises::Circumstances;
 use crate::wire::{ClientEnd, Phase, Record};
 use crate::world::World;
 
-/// A world with the clients of it.
+/// A world with its clients.
 pub struct NatsWorld {
     pub world: World,
     pub ledger: Ledger,
@@ -23,14 +23,14 @@ impl NatsWorld {
         NatsWorld { world, ledger: Ledger::default(), clients: Vec::new(), blips: Vec::new() }
     }
 
-    /// A connection whose client keeps a record.
+    /// Opens a connection whose client has a record.
     fn wire(&mut self, core: usize, fast: bool, room: usize, protocol: broker::Protocol) -> usize {
         let wire = self.world.connect_by(protocol, core, fast, room);
         self.world.wires[wire].record = Some(Record { sent: Vec::new(), unread: Vec::new() });
         wire
     }
 
-    /// A new client; CONNECT is the caller's part. Returns its number.
+    /// Connects a client and returns its number; the caller sends CONNECT.
     pub fn client(&mut self, core: usize, fast: bool, room: usize) -> usize {
         let wire = self.wire(core, fast, room, broker::Protocol::Nats);
         self.clients.push(Client::new(wire));
@@ -44,7 +44,7 @@ impl NatsWorld {
         self.blips.len() - 1
     }
 
-    /// Writes what `write` says, as one write.
+    /// Sends what `write` writes, as one write.
     pub fn write<T>(
         &mut self,
         client: usize,
@@ -69,16 +69,17 @@ impl NatsWorld {
         self.world.wires[blip.wire].upstream.extend(out);
     }
 
-    /// Everything moves on a little, and clients look at what they have read.
+    /// One tick; then clients process what they have read.
     pub fn step(&mut self) {
         self.world.step();
-        self.look();
+        self.process_reads();
     }
 
-    fn look(&mut self) {
+    fn process_reads(&mut self) {
         let stopping = self.world.stopping;
         for blip in &mut self.blips {
-            let record = self.world.wires[blip.wire].record.as_mut().expect("it keeps one");
+            let record =
+                self.world.wires[blip.wire].record.as_mut().expect("the wire has a record");
             let verdict = blip.read(&mut self.ledger, &mut record.unread);
             if let Err(broken) = verdict {
                 self.world.fail(&format!("connection {}: {broken}", blip.wire));
@@ -90,7 +91,7 @@ impl NatsWorld {
             }
             let wire = &mut self.world.wires[client.wire];
             let ended = wire.at_end() && wire.phase != Phase::Accepted;
-            let record = wire.record.as_mut().expect("it keeps one");
+            let record = wire.record.as_mut().expect("the wire has a record");
             let mut out = Vec::new();
             let mut verdict = Ok(());
             if !record.unread.is_empty() {
@@ -108,15 +109,15 @@ impl NatsWorld {
 
     pub fn run_until_idle(&mut self) {
         self.world.run_until_idle();
-        self.look();
+        self.process_reads();
     }
 
-    fn make_peace(&mut self) {
-        self.world.make_peace();
-        self.look();
+    fn quiesce(&mut self) {
+        self.world.quiesce();
+        self.process_reads();
     }
 
-    /// What all cores have dropped, for whatever reason.
+    /// Number of messages that all cores have dropped, expired or conflated.
     fn dropped(&self) -> u64 {
         let of_core = |core: &crate::cores::Core| {
             let counters = &core.counters;
@@ -134,16 +135,16 @@ impl NatsWorld {
         self.world.cores.iter().map(of_core).sum()
     }
 
-    /// The end of a world: peace, a PING of everybody, every promise looked at, and goodbye.
+    /// Ends a world: faults end, every client sends PING, every promise is checked, and clients leave.
     pub fn end(&mut self) {
-        self.make_peace();
+        self.quiesce();
         if !self.world.stopping {
             for client in 0..self.clients.len() {
                 if self.clients[client].talks() {
                     self.write(client, |client, _, out| client.ping(out));
                 }
             }
-            self.make_peace();
+            self.quiesce();
             for client in self.clients.iter().filter(|client| client.state == State::Open) {
                 if let Err(broken) = client.check_answered() {
                     self.world.fail(&format!("connection {}: {broken}", client.wire));
@@ -160,7 +161,7 @@ impl NatsWorld {
             for client in &mut self.clients {
                 client.state = State::Vanished;
             }
-            self.make_peace();
+            self.quiesce();
         }
         self.world.check_end();
     }
@@ -169,15 +170,15 @@ impl NatsWorld {
         let settings = &self.world.plan.settings;
         let sent = |wire: usize| {
             let record = self.world.wires[wire].record.as_ref();
-            &record.expect("it keeps one").sent[..]
+            &record.expect("the wire has a record").sent[..]
         };
-        // Reports of one turn: where the newest counts, messages expire, or a subject has no sequences,
-        // every message may have its own.
+        // Gap reports of one turn. Under `latest`, with a TTL, or without sequences every message may have
+        // its own report.
         let reports_max = match settings.queues.overflow_policy {
             OverflowPolicy::Latest => 1_000,
             _ if settings.limits.max_topics < 1_000 => 1_000,
             _ if settings.delivery.default_ttl_ms > 0 => 1_000,
-            // And it is sent so few at a time.
+            // The monitor is sent few messages at a time.
             _ if settings.delivery.max_batch < 4 => 1_000,
             _ => 64,
         };
@@ -189,7 +190,7 @@ impl NatsWorld {
             sent: &sent,
             stopping: self.world.stopping,
             memory_is_tight: settings.limits.memory_max < 1 << 24,
-            // Who is slow at a stop may miss something when the monitor is gone.
+            // At a stop a slow client may miss something after the monitor is gone.
             monitor_gets_all: has_monitor
                 && !self.world.stopping
                 && settings.nats.subscriber_capacity >= reports_max,

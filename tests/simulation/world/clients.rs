@@ -7,12 +7,12 @@ use super::{Client, DRAIN_TIMEOUT, World};
 use crate::conversation::{Asks, Conversation, Publish, Seen};
 
 impl World {
-    /// A new connection; HELLO is the caller's part. Returns its number.
+    /// Opens a BLIP connection and returns its number; the caller sends HELLO.
     pub fn connect_to(&mut self, core: usize, fast: bool, downstream_len_max: usize) -> usize {
         self.connect_by(Protocol::Blip, core, fast, downstream_len_max)
     }
 
-    /// A new connection by the listener of a protocol. Returns its number.
+    /// Opens a connection to the listener of a protocol and returns its number.
     pub fn connect_by(
         &mut self,
         protocol: Protocol,
@@ -36,22 +36,25 @@ impl World {
         self.truth.topic(&self.cluster, name)
     }
 
-    /// A topic that this core owns.
+    /// The name of a topic that a core owns.
     pub fn topic_on(&self, core: usize) -> String {
         let owner = |name: &String| {
             usize::from(self.cluster.core_of(self.cluster.shard_of_name(name)).0) == core
         };
-        (0..).map(|number| format!("t{number}.t")).find(owner).expect("some name is hashed there")
+        (0..)
+            .map(|number| format!("t{number}.t"))
+            .find(owner)
+            .expect("some name hashes to the core")
     }
 
-    /// Connects a client that has said HELLO.
+    /// Connects a client that has sent HELLO.
     pub fn connect(&mut self, core: CoreId) -> Client {
         let number = self.connect_to(core.0.into(), false, 64 * 1_024);
         self.conversations[number].hello(&mut self.wires[number].upstream);
         Client(number)
     }
 
-    /// A new client with a subscription in force.
+    /// Connects a client with an active subscription.
     pub fn subscribe(&mut self, core: CoreId, pattern: &str) -> Client {
         let client = self.connect(core);
         self.add_subscription(client, pattern, 0, 0);
@@ -59,7 +62,7 @@ impl World {
         client
     }
 
-    /// One more subscription; returns its number.
+    /// Adds a subscription and returns its number.
     pub fn add_subscription(
         &mut self,
         client: Client,
@@ -70,7 +73,7 @@ impl World {
         self.add(client, pattern, Asks { overflow, capacity, ..Asks::default() })
     }
 
-    /// One more subscription with whatever options; returns its number.
+    /// Adds a subscription with options and returns its number.
     pub fn add(&mut self, client: Client, pattern: &str, asks: Asks<'_>) -> u32 {
         let upstream = &mut self.wires[client.0].upstream;
         let policy = self.plan.settings.queues.overflow_policy;
@@ -82,7 +85,7 @@ impl World {
         self.conversations[client.0].unsubscribe(upstream, subscription);
     }
 
-    /// A new client that publishes each payload in a frame of its own.
+    /// Connects a client that publishes each payload in a frame of its own.
     pub fn publish_each<'a>(
         &mut self,
         core: CoreId,
@@ -112,7 +115,7 @@ impl World {
         );
     }
 
-    /// The client stops reading; what its socket buffer holds no room for stays with the broker.
+    /// Stops a client from reading; what does not fit into the socket buffer stays with the broker.
     pub fn stall(&mut self, client: Client, downstream_len_max: usize) {
         self.wires[client.0].stalled = true;
         self.wires[client.0].downstream_len_max = downstream_len_max;
@@ -130,7 +133,7 @@ impl World {
         self.clock.monotonic_ns += ms * 1_000_000;
     }
 
-    /// Tells every core to stop.
+    /// Stops every core.
     pub fn stop(&mut self) {
         self.note(|| "stop".to_string());
         self.stopping = true;
@@ -142,7 +145,7 @@ impl World {
         &self.conversations[client.0].seen
     }
 
-    /// The payloads a client has read; there must have been no gaps.
+    /// The payloads that a client has read; panics if there was a gap.
     pub fn received(&self, client: Client) -> Vec<&str> {
         let seen = self.seen(client).iter();
         seen.map(|seen| match seen {

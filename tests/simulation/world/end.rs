@@ -10,10 +10,10 @@ use crate::promises;
 use crate::wire::{ClientEnd, Phase, Wire};
 
 impl World {
-    /// Faults end: everybody reads, nothing is late, and everything must come to rest.
-    pub fn make_peace(&mut self) {
-        self.note(|| "peace".to_string());
-        self.at_peace = true;
+    /// Ends all faults: all clients read, nothing is delayed, and everything must come to rest.
+    pub fn quiesce(&mut self) {
+        self.note(|| "faults end".to_string());
+        self.is_quiescing = true;
         self.mesh.hurry();
         for wire in &mut self.wires {
             wire.stalled = false;
@@ -21,11 +21,11 @@ impl World {
         }
         self.run_until_idle();
         if self.stopping {
-            // The stop gives each connection a millisecond at most.
+            // A stop takes at most a millisecond per connection.
             self.advance_ms(self.wires.len() as u64);
             self.run_until_idle();
         }
-        // Who vanished while it was not read itself is found out after `block_timeout` only.
+        // A client that vanished while it was paused is detected only after `block_timeout`.
         for _ in 0..self.wires.len() {
             let vanished = |wire: &Wire| wire.broken || wire.client_end == ClientEnd::Closed;
             let zombie = |wire: &Wire| wire.paused && vanished(wire);
@@ -35,13 +35,13 @@ impl World {
             }
         }
         if self.wires.iter().any(|wire| wire.paused || !wire.is_quiet()) {
-            self.fail(&format!("everything sleeps, and not all is done: {}", self.who_is_busy()));
+            self.fail(&format!("everything sleeps, but work is left: {}", self.describe_busy()));
         }
     }
 
-    /// The end of a world: peace, the last goodbyes, and every promise looked at.
+    /// Ends a world: faults end, every promise is checked, and clients leave.
     pub fn end(&mut self) {
-        self.make_peace();
+        self.quiesce();
         self.check_promises();
         if !self.stopping {
             for wire in 0..self.wires.len() {
@@ -58,13 +58,13 @@ impl World {
                     self.conversations[wire].abandoned = true;
                 }
             }
-            self.make_peace();
+            self.quiesce();
             self.check_promises();
         }
         self.check_end();
     }
 
-    /// Everybody has gone, and nothing is left of them.
+    /// Checks that all connections are gone and nothing is left of them.
     pub fn check_end(&mut self) {
         for (core, of_core) in self.machine.cores().iter().enumerate() {
             if self.stopping && of_core.stopped() != Some(Stopped::Drained) {
@@ -89,7 +89,7 @@ impl World {
             }
             let conversation = &self.conversations[number];
             let expected = conversation.fatal_expected;
-            // A stop leaves input unread, also what would have been refused.
+            // A stop leaves input unread, including what would have been refused.
             let owed = expected.is_some() && !conversation.abandoned && !self.stopping;
             if owed && conversation.fatal.is_none() {
                 self.fail(&format!("connection {number} was owed the fatal ERROR {expected:?}"));
@@ -107,7 +107,7 @@ impl World {
         self.check_memory();
     }
 
-    /// With everybody gone the logs alone hold memory, and none once all topics are idle.
+    /// Checks that without connections only logs hold memory, and nothing once all topics are idle.
     fn check_memory(&mut self) {
         if self.stopping {
             return self.check_nothing_outlives_the_brokers();
@@ -116,7 +116,7 @@ impl World {
             if idle {
                 self.advance_ms(u64::from(self.plan.settings.queues.topic_idle_timeout_ms));
             } else if self.keeps_records {
-                // Until nobody is thought to ask for what NATS clients were sent.
+                // Until the bookkeeping of what NATS clients were sent has expired.
                 self.advance_ms(1_000);
             }
             for core in 0..self.cores.len() {
@@ -124,27 +124,29 @@ impl World {
             }
             self.run_until_idle();
             let held = self.cluster.memory.held();
-            let (mut portions, mut kept) = (0, 0);
+            let (mut slices, mut retained) = (0, 0);
             for core in 0..self.cores.len() {
-                let (more_portions, bytes) = self.broker(core).retained();
-                portions += more_portions;
-                kept += bytes;
+                let (more_slices, bytes) = self.broker(core).retained();
+                slices += more_slices;
+                retained += bytes;
             }
-            // Batches may have room that is not used, up to half of what is, or 1 KiB.
-            let unused_max = kept / 2 + 1_024 * portions;
-            if !(kept..=kept + unused_max).contains(&held) || (idle && held != 0) {
-                self.fail(&format!("{held} bytes are held, {kept} kept; topics are idle: {idle}"));
+            // Batches may have unused capacity, up to half of what is used, or 1 KiB.
+            let unused_max = retained / 2 + 1_024 * slices;
+            if !(retained..=retained + unused_max).contains(&held) || (idle && held != 0) {
+                self.fail(&format!(
+                    "{held} bytes are held, {retained} retained; topics are idle: {idle}"
+                ));
             }
         }
     }
 
-    /// Cores that have stopped take no turn in which a topic could become idle; but what they hold is
-    /// theirs.
+    /// Checks that the brokers hold all memory: dropping them frees everything. Stopped cores take no turn
+    /// in which a topic could become idle.
     fn check_nothing_outlives_the_brokers(&mut self) {
         self.machine = machine(&self.plan, &self.cluster, &self.cores);
         let held = self.cluster.memory.held();
         if held != 0 {
-            self.fail(&format!("{held} bytes are held by nobody"));
+            self.fail(&format!("{held} bytes outlive the brokers"));
         }
     }
 
@@ -157,9 +159,9 @@ impl World {
         let refused = self.cores.iter().map(refused).sum();
         let publishers =
             promises::publishers(&self.truth, self.conversations.len(), self.stopping, refused);
-        let told: u64 = self.conversations.iter().map(|one| one.refused_for_memory).sum();
-        let refusals = match told > refused {
-            true => Err(format!("{told} frames were refused for memory, {refused} counted")),
+        let reported: u64 = self.conversations.iter().map(|one| one.refused_for_memory).sum();
+        let refusals = match reported > refused {
+            true => Err(format!("{reported} frames were refused for memory, {refused} counted")),
             false => Ok(()),
         };
         let groups = owed::groups(&self.truth, &self.conversations);

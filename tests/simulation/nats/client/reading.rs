@@ -6,7 +6,7 @@ use crate::nats::op::{DeliveredAt, Op, next_op};
 use crate::truth::matches;
 
 impl Client {
-    /// Takes in what the client has read. `stopping` when the broker was told to stop.
+    /// Processes what the client has read. `stopping` is whether the broker is stopping.
     pub fn read(
         &mut self,
         ledger: &mut Ledger,
@@ -31,8 +31,8 @@ impl Client {
         out: &mut Vec<u8>,
         stopping: bool,
     ) -> Verdict {
-        if let Some(last_words) = &self.last_words {
-            return Err(format!("{op:?} after {last_words:?}"));
+        if let Some(last_error_text) = &self.last_error_text {
+            return Err(format!("{op:?} after {last_error_text:?}"));
         }
         match op {
             Op::Info(json) => {
@@ -42,10 +42,10 @@ impl Client {
                 let leaves = info["ldm"].as_bool() == Some(true);
                 if self.client_id == 0 {
                     self.client_id = client_id;
-                } else if !leaves || self.was_told_to_leave || !stopping {
+                } else if !leaves || self.was_asked_to_leave || !stopping {
                     return Err(format!("a second INFO: {json}"));
                 }
-                self.was_told_to_leave |= leaves;
+                self.was_asked_to_leave |= leaves;
                 Ok(())
             }
             _ if self.client_id == 0 => Err(format!("{op:?} before INFO")),
@@ -68,14 +68,15 @@ impl Client {
                     Some((_, Some(said))) if said == text => true,
                     _ => text == "Slow Consumer",
                 };
-                self.last_words = Some(text.to_string());
+                self.last_error_text = Some(text.to_string());
                 if is_right { Ok(()) } else { Err(format!("an error that is not due: {text}")) }
             }
             Op::Message { sid, delivered_at } => self.message(ledger, sid, delivered_at),
         }
     }
 
-    /// Answers come in the order of commands; without `verbose` errors may overtake PONGs.
+    /// Takes the expected answer. Answers come in the order of commands, except that without `verbose`
+    /// errors may overtake PONGs.
     fn answered(&mut self, answer: &Answer) -> Result<Answer, String> {
         let same = |expected: &Answer| match (expected, answer) {
             (Answer::Pong(_), Answer::Pong(_)) => true,
@@ -89,7 +90,7 @@ impl Client {
         found.ok_or_else(|| format!("{answer:?} came where {:?} is due", self.expected))
     }
 
-    /// Everything up to a command has taken effect.
+    /// Notes that everything before a command has taken effect.
     fn confirm(&mut self, ledger: &mut Ledger, command: u64) -> Verdict {
         let now = ledger.tick();
         let mut confirmed = Vec::new();
@@ -130,9 +131,9 @@ impl Client {
         let index = *self.sids.get(sid).ok_or_else(|| format!("a message to {sid}: {at:?}"))?;
         let DeliveredAt { subject, reply, headers, payload } = at;
         if subject.starts_with(GAP_PREFIX) && self.is_monitor {
-            return ledger.told_gap(subject, payload);
+            return ledger.report_gap(subject, payload);
         }
-        // Limit: `>` gets what the broker says as well; it counts as a message.
+        // Limit: `>` also gets messages of the broker itself, which count as messages.
         if subject.starts_with(GAP_PREFIX) && ledger.subscriptions[index].pattern == ">" {
             ledger.subscriptions[index].of_system += 1;
             return Ok(());
@@ -150,7 +151,7 @@ impl Client {
         Ok(())
     }
 
-    /// Nobody listens to a request: one of those that are to be answered there.
+    /// Checks a 503: one of the client's requests with this inbox has no subscription.
     fn unheard(
         &mut self,
         ledger: &mut Ledger,
@@ -176,7 +177,7 @@ impl Client {
         }
     }
 
-    /// The server has closed the connection, and everything was read.
+    /// Checks the close of the connection by the server, after everything was read.
     pub fn closed(&mut self, ledger: &mut Ledger, unread: &[u8], stopping: bool) -> Verdict {
         self.state = State::Closed;
         self.leave_queues(ledger);
@@ -189,18 +190,20 @@ impl Client {
         let Some((command, said)) = self.fatal else {
             return Err("closed without a reason".to_string());
         };
-        if self.last_words.as_deref() != said || !self.expected.is_empty() {
-            let (last_words, expected) = (&self.last_words, &self.expected);
-            return Err(format!("closed with {last_words:?}, not {said:?}; due: {expected:?}"));
+        if self.last_error_text.as_deref() != said || !self.expected.is_empty() {
+            let (last_error_text, expected) = (&self.last_error_text, &self.expected);
+            return Err(format!(
+                "closed with {last_error_text:?}, not {said:?}; due: {expected:?}"
+            ));
         }
         self.confirm(ledger, command)
     }
 
-    /// Nothing moves any more: everything was answered.
+    /// Checks that everything was answered, once the world is at rest.
     pub fn check_answered(&self) -> Verdict {
         match self.expected.is_empty() && self.fatal.is_none() {
             true => Ok(()),
-            false => Err(format!("not answered: {:?}, {:?}", self.expected, self.fatal)),
+            false => Err(format!("unanswered: {:?}, {:?}", self.expected, self.fatal)),
         }
     }
 }
