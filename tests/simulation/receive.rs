@@ -63,34 +63,12 @@ impl Conversation {
             return Err(format!("{decoded:?} before WELCOME"));
         }
         match decoded {
-            ServerFrame::Welcome(_) if self.welcomed || !self.hello_handed => {
-                Err("a WELCOME without a HELLO".to_string())
-            }
-            ServerFrame::Welcome(_) => {
-                self.welcomed = true;
-                Ok(())
-            }
+            ServerFrame::Welcome(_) => self.welcome(),
             ServerFrame::Topic { request, topic, next_sequence, owner, name } => {
                 self.topic(truth, sent, (request, topic, next_sequence, owner), name)
             }
-            ServerFrame::Subscribed { subscription: SubscriptionId(id) } => {
-                match self.subscriptions.get_mut(&id) {
-                    Some(found) if found.handed && found.subscribed.is_none() && !found.refused => {
-                        found.subscribed = Some(sent.turn);
-                        Ok(())
-                    }
-                    found => Err(format!("SUBSCRIBED {id} to {found:?}")),
-                }
-            }
-            ServerFrame::Unsubscribed { subscription: SubscriptionId(id) } => {
-                match self.subscriptions.get_mut(&id) {
-                    Some(found) if found.unsubscribe_handed && !found.unsubscribed => {
-                        found.unsubscribed = true;
-                        Ok(())
-                    }
-                    found => Err(format!("UNSUBSCRIBED {id} to {found:?}")),
-                }
-            }
+            ServerFrame::Subscribed { subscription } => self.subscribed(subscription, sent),
+            ServerFrame::Unsubscribed { subscription } => self.unsubscribed(subscription),
             ServerFrame::Pong { opaque } => match self.pings.pop_front() {
                 Some(expected) if expected == opaque => Ok(()),
                 expected => Err(format!("PONG {opaque} where {expected:?} is due")),
@@ -109,19 +87,59 @@ impl Conversation {
                 self.messages(truth, circumstances, sent, header, frame)
             }
             ServerFrame::Gap { topic, subscription, first, messages, reason } => {
-                let topic = self.known_topic(truth, topic.0)?;
                 let gap = Cover { first: first.0, messages, gap: Some(reason), sent };
-                if messages == 0 {
-                    return Err("a GAP of no messages".to_string());
-                }
-                if circumstances.collects_seen {
-                    self.seen.push(Seen::Gap { first: first.0, messages, reason });
-                }
-                self.gap_is_due(truth, topic, subscription, gap)?;
-                self.cover_for(truth, topic, subscription, gap)
+                self.gap(truth, circumstances, (topic, subscription), gap)
             }
             decoded => Err(format!("{decoded:?} is not due")),
         }
+    }
+
+    fn welcome(&mut self) -> Verdict {
+        if self.welcomed || !self.hello_handed {
+            return Err("a WELCOME without a HELLO".to_string());
+        }
+        self.welcomed = true;
+        Ok(())
+    }
+
+    fn subscribed(&mut self, SubscriptionId(id): SubscriptionId, sent: Moment) -> Verdict {
+        match self.subscriptions.get_mut(&id) {
+            Some(found) if found.handed && found.subscribed.is_none() && !found.refused => {
+                found.subscribed = Some(sent.turn);
+                Ok(())
+            }
+            found => Err(format!("SUBSCRIBED {id} to {found:?}")),
+        }
+    }
+
+    fn unsubscribed(&mut self, SubscriptionId(id): SubscriptionId) -> Verdict {
+        match self.subscriptions.get_mut(&id) {
+            Some(found) if found.unsubscribe_handed && !found.unsubscribed => {
+                found.unsubscribed = true;
+                Ok(())
+            }
+            found => Err(format!("UNSUBSCRIBED {id} to {found:?}")),
+        }
+    }
+
+    fn gap(
+        &mut self,
+        truth: &mut Truth,
+        circumstances: Circumstances,
+        (topic, subscription): (TopicId, u32),
+        gap: Cover,
+    ) -> Verdict {
+        let topic = self.known_topic(truth, topic.0)?;
+        let Cover { first, messages, .. } = gap;
+        if messages == 0 {
+            return Err("a GAP of no messages".to_string());
+        }
+        if circumstances.collects_seen {
+            let reason = gap.gap.expect("the cover is a gap");
+            self.seen.push(Seen::Gap { first, messages, reason });
+        }
+        self.gap_is_due(truth, topic, subscription, gap)?;
+        self.cover_for(truth, topic, subscription, gap)
     }
 
     fn topic(

@@ -1,10 +1,11 @@
 //! Checks that NATS clients got what was owed, once the world is at rest.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod queues;
+
+use std::collections::BTreeMap;
 
 use super::client::{Client, State};
 use super::ledger::{Ledger, Message, Subscription, Verdict};
-use super::op::{Op, next_op};
 use crate::truth::matches;
 
 /// What the end of a world is checked against.
@@ -24,7 +25,7 @@ pub struct Circumstances<'a> {
 
 impl Circumstances<'_> {
     pub fn hold(&self) -> Verdict {
-        let told: u64 = self.ledger.gaps.iter().map(|gap| gap.messages).sum();
+        let reported: u64 = self.ledger.gaps.iter().map(|gap| gap.messages).sum();
         let mut unreported = 0;
         for (index, subscription) in self.ledger.subscriptions.iter().enumerate() {
             let client = self.client_of(subscription);
@@ -33,10 +34,10 @@ impl Circumstances<'_> {
             }
         }
         unreported += self.queues()?;
-        let accounted = told + unreported + self.ledger.witness_missed;
+        let accounted = reported + unreported + self.ledger.witness_missed;
         if accounted > self.dropped || (unreported > 0 && self.monitor_gets_all) {
             return Err(format!(
-                "{unreported} messages neither came nor were told, {told} were told; {} dropped",
+                "{unreported} messages neither came nor were reported, {reported} were; {} dropped",
                 self.dropped
             ));
         }
@@ -72,70 +73,19 @@ impl Circumstances<'_> {
         }
     }
 
-    /// Returns how many messages a plain subscription missed that nobody was told of.
+    /// Checks a plain subscription; returns how many messages it missed without a report.
     fn plain(
         &self,
         index: usize,
         subscription: &Subscription,
         client: &Client,
     ) -> Result<u64, String> {
-        let gaps = self
-            .ledger
-            .gaps
-            .iter()
-            .filter(|gap| gap.client_id == client.client_id && gap.sid == subscription.sid);
-        let mut covered: BTreeMap<&str, Vec<(u64, u64)>> = BTreeMap::new();
-        let (mut gapped, mut reported_together) = (0, 0);
-        for gap in gaps {
-            // Subjects that are not kept are told together, under the subscription's own.
-            if gap.first == 0 && gap.subject == subscription.pattern {
-                gapped += gap.messages;
-                reported_together += gap.messages;
-                continue;
-            }
-            if !matches(&subscription.pattern, &gap.subject) {
-                return Err(format!("{gap:?} of {subscription:?}"));
-            }
-            gapped += gap.messages;
-            covered.entry(&gap.subject).or_default().push((gap.first, gap.first + gap.messages));
-        }
-        for number in &subscription.got {
-            let message = &self.ledger.messages[*number];
-            if let Some(sequence) = self.sequence_of(message)
-                && covers(&covered, &message.subject, sequence)
-            {
-                return Err(format!("{message:?} came and was missed: {subscription:?}"));
-            }
-        }
-        let stays = client.stayed();
-        let mut missing: BTreeMap<&str, u64> = BTreeMap::new();
-        let mut unreported = 0;
-        for (number, message) in self.ledger.messages.iter().enumerate() {
-            let is_owed = subscription.late.contains(&number)
-                || (stays
-                    && self.is_accepted(message)
-                    && self.is_within(message, subscription, client.options.echo));
-            let is_owed = is_owed && (self.is_accepted(message) || !self.memory_is_tight);
-            if !is_owed || subscription.has(number) {
-                continue;
-            }
-            match self.sequence_of(message) {
-                Some(sequence) => {
-                    unreported += u64::from(!covers(&covered, &message.subject, sequence));
-                }
-                None => *missing.entry(&message.subject).or_default() += 1,
-            }
-        }
-        let mut unknown = 0;
-        for (subject, missing) in missing {
-            let told = covered.get(subject).into_iter().flatten();
-            let told: u64 = told.map(|(first, end)| end - first).sum();
-            unknown += missing.saturating_sub(told);
-        }
-        unreported += unknown.saturating_sub(reported_together);
+        let reported = self.reported_to(subscription, client)?;
+        self.nothing_came_and_was_missed(subscription, &reported)?;
+        let mut unreported = self.unreported(subscription, client, &reported);
         if let Some(max) = subscription.max {
-            let had = subscription.got.len() as u64 + gapped + subscription.of_system;
-            // What nobody was told of counts as well, and is not known.
+            let had = subscription.got.len() as u64 + reported.messages + subscription.of_system;
+            // Messages that were missed without a report count as well, and are not known.
             let knows_all = self.monitor_gets_all && subscription.pattern != ">";
             if had >= max || self.dropped > 0 && !knows_all {
                 return Ok(0);
@@ -151,127 +101,105 @@ impl Circumstances<'_> {
                 .map(|(number, message)| (number, &message.subject, message.sequence))
                 .collect();
             return Err(format!(
-                "{unreported} of {what:?} neither came nor were told to subscription {index}, \
-                 {subscription:?}; told: {covered:?}"
+                "{unreported} of {what:?} neither came nor were reported to subscription {index}, \
+                 {subscription:?}; reported: {:?}",
+                reported.ranges
             ));
         }
         Ok(unreported)
+    }
+
+    /// The gaps that were reported for a subscription.
+    fn reported_to(
+        &self,
+        subscription: &Subscription,
+        client: &Client,
+    ) -> Result<Reported<'_>, String> {
+        let gaps = self
+            .ledger
+            .gaps
+            .iter()
+            .filter(|gap| gap.client_id == client.client_id && gap.sid == subscription.sid);
+        let mut reported = Reported::default();
+        for gap in gaps {
+            // Gaps of ephemeral subjects are reported together, under the subscription's pattern.
+            if gap.first == 0 && gap.subject == subscription.pattern {
+                reported.messages += gap.messages;
+                reported.without_subject += gap.messages;
+                continue;
+            }
+            if !matches(&subscription.pattern, &gap.subject) {
+                return Err(format!("{gap:?} of {subscription:?}"));
+            }
+            reported.messages += gap.messages;
+            let ranges = reported.ranges.entry(&gap.subject).or_default();
+            ranges.push((gap.first, gap.first + gap.messages));
+        }
+        Ok(reported)
+    }
+
+    fn nothing_came_and_was_missed(
+        &self,
+        subscription: &Subscription,
+        reported: &Reported<'_>,
+    ) -> Verdict {
+        for number in &subscription.got {
+            let message = &self.ledger.messages[*number];
+            if let Some(sequence) = self.sequence_of(message)
+                && reported.covers(&message.subject, sequence)
+            {
+                return Err(format!("{message:?} came and was missed: {subscription:?}"));
+            }
+        }
+        Ok(())
+    }
+
+    /// How many messages a subscription was owed that neither came nor were reported.
+    fn unreported(
+        &self,
+        subscription: &Subscription,
+        client: &Client,
+        reported: &Reported<'_>,
+    ) -> u64 {
+        let stays = client.stayed();
+        // By subject, where sequences are not known.
+        let mut missing: BTreeMap<&str, u64> = BTreeMap::new();
+        let mut unreported = 0;
+        for (number, message) in self.ledger.messages.iter().enumerate() {
+            let is_owed = subscription.late.contains(&number)
+                || (stays
+                    && self.is_accepted(message)
+                    && self.is_within(message, subscription, client.options.echo));
+            let is_owed = is_owed && (self.is_accepted(message) || !self.memory_is_tight);
+            if !is_owed || subscription.has(number) {
+                continue;
+            }
+            match self.sequence_of(message) {
+                Some(sequence) => {
+                    unreported += u64::from(!reported.covers(&message.subject, sequence));
+                }
+                None => *missing.entry(&message.subject).or_default() += 1,
+            }
+        }
+        let mut unknown = 0;
+        for (subject, missing) in missing {
+            unknown += missing.saturating_sub(reported.messages_of(subject));
+        }
+        unreported + unknown.saturating_sub(reported.without_subject)
     }
 
     fn sequence_of(&self, message: &Message) -> Option<u64> {
         message.sequence.filter(|_| !self.ledger.ephemeral.contains(&message.subject))
     }
 
-    /// Of queue groups each message goes to one member. Returns how many went to none, and nobody was
-    /// told.
-    fn queues(&self) -> Result<u64, String> {
-        let all_stayed = |queue: &&String| !self.ledger.queues_left.contains(*queue);
-        if let Some(queue) = self.ledger.queues_out_of_order.iter().find(all_stayed) {
-            return Err(format!("{queue} is out of order, and nobody has left it"));
-        }
-        // Also what vanished clients were sent: it does not come back.
-        let mut sent: BTreeMap<(usize, &str), BTreeSet<usize>> = BTreeMap::new();
-        let members = || self.ledger.subscriptions.iter().filter(|one| one.queue.is_some());
-        let wires: BTreeSet<usize> = members().map(|one| one.client).collect();
-        for wire in wires {
-            let sent_to = (self.sent)(wire);
-            let mut rest = sent_to;
-            while let Some((op, len)) = next_op(rest)? {
-                rest = &rest[len..];
-                let Op::Message { sid, delivered_at } = op else { continue };
-                if let Ok(number) = self.ledger.number_of(delivered_at.payload) {
-                    sent.entry((wire, sid)).or_default().insert(number);
-                }
-            }
-        }
-        let queues: BTreeSet<&str> = members().filter_map(|one| one.queue.as_deref()).collect();
-        let mut unreported = 0;
-        for queue in queues {
-            let members: Vec<&Subscription> =
-                members().filter(|one| one.queue.as_deref() == Some(queue)).collect();
-            let patterns: BTreeSet<&str> = members.iter().map(|one| &*one.pattern).collect();
-            let shares_one_pattern = patterns.len() == 1;
-            let left = self.ledger.queues_left.contains(queue);
-            let kept = |member: &&Subscription| -> u64 {
-                let client = self.client_of(member);
-                let was_sent =
-                    sent.get(&(member.client, &*member.sid)).map_or(0, |sent| sent.len() as u64);
-                match member.max {
-                    _ if client.stayed() => 0,
-                    _ if client.has_offended() => u64::MAX / 1_024,
-                    // Who says UNSUB is sent what it was dealt, and takes it along if it vanishes.
-                    _ if member.ended.is_some() => u64::MAX / 1_024,
-                    Some(max) => max.saturating_sub(was_sent),
-                    None => 0,
-                }
-            };
-            let mut may_be_lost: u64 = members.iter().map(kept).sum();
-            for (number, message) in self.ledger.messages.iter().enumerate() {
-                let has = |member: &&&Subscription| {
-                    let of_member = sent.get(&(member.client, &*member.sid));
-                    of_member.is_some_and(|of_member| of_member.contains(&number))
-                };
-                let times = members.iter().filter(has).count();
-                if times > 1 {
-                    return Err(format!("{message:?} went to {times} members of {queue}"));
-                }
-                let keeps = |member: &&Subscription| {
-                    let client = self.client_of(member);
-                    // Limit: what the last member was dealt goes with it, also at an UNSUB.
-                    client.stayed()
-                        && member.max.is_none()
-                        && member.ended.is_none()
-                        && self.is_within(message, member, client.options.echo)
-                };
-                let is_owed = self.is_accepted(message)
-                    && (shares_one_pattern || !left)
-                    && members.iter().any(keeps);
-                if !is_owed || times == 1 {
-                    continue;
-                }
-                let is_told = self.ledger.gaps.iter().any(|gap| {
-                    let of_member = |member: &&Subscription| {
-                        gap.sid == member.sid && gap.client_id == self.client_of(member).client_id
-                    };
-                    let is_meant = match self.sequence_of(message) {
-                        Some(sequence) => {
-                            gap.subject == message.subject
-                                && (gap.first..gap.first + gap.messages).contains(&sequence)
-                        }
-                        None => matches(&gap.subject, &message.subject),
-                    };
-                    is_meant && members.iter().any(of_member)
-                });
-                // Limit: who ends by a number or an offence keeps what it was dealt, and may vanish.
-                if !is_told && may_be_lost > 0 {
-                    may_be_lost -= 1;
-                    continue;
-                }
-                if !is_told && self.monitor_gets_all {
-                    let told: Vec<_> = self
-                        .ledger
-                        .gaps
-                        .iter()
-                        .filter(|gap| gap.subject == message.subject)
-                        .collect();
-                    return Err(format!(
-                        "{number}, {message:?}, went to nobody of {queue}; told: {told:?}; \
-                         members: {members:?}"
-                    ));
-                }
-                unreported += u64::from(!is_told);
-            }
-        }
-        Ok(unreported)
-    }
-
-    /// Who asks where nobody listens is told, once.
+    /// Checks that a request without a subscription got one 503.
     fn requests(&self) -> Verdict {
         for message in self.ledger.messages.iter().filter(|message| message.wants_responder) {
             let Some(client) = self.clients.iter().find(|one| one.wire == message.publisher) else {
                 continue;
             };
-            // Limit: its own count as well when it wants no echo, for other cores do not know that.
+            // Limit: a client's own subscriptions count even without echo, which other cores do not
+            // know.
             let listens = |one: &&Subscription| matches(&one.pattern, &message.subject);
             let mut listeners = self.ledger.subscriptions.iter().filter(listens);
             let witnessed =
@@ -290,7 +218,7 @@ impl Circumstances<'_> {
                 || (is_due && message.unheard == 0)
             {
                 return Err(format!(
-                    "{message:?}: heard by somebody: {is_heard}, by nobody: {is_unheard}"
+                    "{message:?}: certainly matched: {is_heard}, certainly unmatched: {is_unheard}"
                 ));
             }
         }
@@ -298,7 +226,24 @@ impl Circumstances<'_> {
     }
 }
 
-fn covers(covered: &BTreeMap<&str, Vec<(u64, u64)>>, subject: &str, sequence: u64) -> bool {
-    let ranges = covered.get(subject).into_iter().flatten();
-    ranges.into_iter().any(|(first, end)| (*first..*end).contains(&sequence))
+/// The gaps that were reported for one subscription.
+#[derive(Default)]
+struct Reported<'a> {
+    /// Ranges of sequences by subject.
+    ranges: BTreeMap<&'a str, Vec<(u64, u64)>>,
+    messages: u64,
+    /// Those of them that were reported under the pattern of the subscription.
+    without_subject: u64,
+}
+
+impl Reported<'_> {
+    fn covers(&self, subject: &str, sequence: u64) -> bool {
+        let ranges = self.ranges.get(subject).into_iter().flatten();
+        ranges.into_iter().any(|(first, end)| (*first..*end).contains(&sequence))
+    }
+
+    fn messages_of(&self, subject: &str) -> u64 {
+        let ranges = self.ranges.get(subject).into_iter().flatten();
+        ranges.map(|(first, end)| end - first).sum()
+    }
 }
