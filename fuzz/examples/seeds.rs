@@ -90,8 +90,8 @@ fn session_steps(send: &rows::Send, steps: &mut Vec<u8>) {
     }
 }
 
-/// What the vectors lack, in the steps of `session/steps.rs`: replay, groups, `block`, stalled peers, late
-/// cores, a stop. Each with generous and with tight bounds, on one core and on two.
+/// What the vectors lack, in the steps of `session/steps.rs`: replay, groups, `block`, stalled
+/// peers, late cores, a stop. Each with generous and with tight bounds, on one core and on two.
 fn session_scripts(seeds: &mut Seeds) {
     const SECOND: u8 = 0x10;
     const SETTLE: u8 = 0x40;

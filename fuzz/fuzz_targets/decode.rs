@@ -1,5 +1,5 @@
-//! Any bytes as frames: nothing panics, what decodes re-encodes to the same bytes, and splits between reads
-//! make no difference. The first byte sets the maximum length of a message.
+//! Any bytes as frames: nothing panics, what decodes re-encodes to the same bytes, and splits
+//! between reads make no difference. The first byte sets the maximum length of a message.
 #![no_main]
 
 use blipmq::protocol::decode::{self, ClientFrame, ServerFrame};
@@ -93,7 +93,8 @@ fn server_frame_is_written_as_it_was_read(frame: &[u8], decoded: ServerFrame<'_>
     assert_eq!(out, frame);
 }
 
-/// Checks that what passes `check` can be read, stamped and cut, even if the bytes are no whole frame.
+/// Checks that what passes `check` can be read, stamped and cut, even if the bytes are no whole
+/// frame.
 fn check_messages(bytes: &[u8], message_len_max: u32) {
     let Ok(header) = messages::check(bytes, message_len_max) else { return };
     assert_eq!(messages::records(bytes).count(), usize::from(header.count));

@@ -1,6 +1,6 @@
-//! Any bytes as NATS commands: nothing panics, splits between reads make no difference, and a NATS client
-//! reads a published message as it was sent. And any bytes as BLIP frames: their headers never break the
-//! lines of NATS.
+//! Any bytes as NATS commands: nothing panics, splits between reads make no difference, and a NATS
+//! client reads a published message as it was sent. And any bytes as BLIP frames: their headers
+//! never break the lines of NATS.
 #![no_main]
 
 use blipmq::nats::message::{self, Variant};
@@ -66,7 +66,8 @@ fn splits_do_not_matter(bytes: &[u8]) {
     }
 }
 
-/// Parses a line of the server as a command of a client: the arguments are the same except for the `sid`.
+/// Parses a line of the server as a command of a client: the arguments are the same except for the
+/// `sid`.
 fn read_delivery(bytes: &[u8]) -> (Vec<u8>, Option<Vec<u8>>, Vec<u8>, Vec<u8>, usize) {
     let has_headers = bytes.starts_with(b"HMSG ");
     let (verb, sent) = if has_headers { ("HPUB", &bytes[1..]) } else { ("PUB", bytes) };

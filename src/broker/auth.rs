@@ -53,7 +53,8 @@ pub struct Auth {
     by_name: HashMap<String, (Secret, Arc<Permissions>)>,
     by_nkey: HashMap<String, (UserNkey, Arc<Permissions>)>,
     unlimited: Arc<Permissions>,
-    /// Compared with the given password when the user does not exist, so that both cases take equally long.
+    /// Compared with the given password when the user does not exist, so that both cases take
+    /// equally long.
     decoy: Secret,
 }
 
@@ -65,10 +66,10 @@ impl Auth {
         Auth::build(auth, granted, Arc::new(Permissions::unlimited()))
     }
 
-    /// Prepares other settings; also returns the permissions that they revoke. A user that is unchanged
-    /// keeps the same `Arc`, so its connections stay. Revoked are users that were removed or changed in any
-    /// way, and all clients that connected with a token, or without credentials, if the token or the need
-    /// for credentials has changed.
+    /// Prepares other settings; also returns the permissions that they revoke. A user that is
+    /// unchanged keeps the same `Arc`, so its connections stay. Revoked are users that were removed
+    /// or changed in any way, and all clients that connected with a token, or without credentials,
+    /// if the token or the need for credentials has changed.
     pub fn reloaded(&self, auth: &config::Auth) -> (Auth, Vec<Arc<Permissions>>) {
         let before = || self.configured.users.iter().zip(&self.granted);
         let granted = |user: &User| match before().find(|(old, _)| *old == user) {
@@ -159,8 +160,8 @@ pub fn is_same(given: &str, expected: &Secret) -> bool {
     bool::from(given.as_bytes().ct_eq(expected.reveal().as_bytes()))
 }
 
-/// The nonce that a connection is given to sign; `number` counts connections of the core. A nonce cannot
-/// be predicted without `Cluster::nonce_key`, and no two connections get the same.
+/// The nonce that a connection is given to sign; `number` counts connections of the core. A nonce
+/// cannot be predicted without `Cluster::nonce_key`, and no two connections get the same.
 pub fn nonce(nonce_key: &[u8; 32], core: CoreId, number: u64) -> String {
     let mut hash = Sha256::new();
     hash.update(nonce_key);

@@ -19,8 +19,8 @@ pub struct Cluster {
     pub shards: u16,
     /// Identifies one run of the broker: new at every start.
     pub server_id: u64,
-    /// The key that nonces for nkey users are derived from. Must be set to cryptographic randomness if any
-    /// user has an nkey.
+    /// The key that nonces for nkey users are derived from. Must be set to cryptographic randomness
+    /// if any user has an nkey.
     pub nonce_key: [u8; 32],
     /// The configuration.
     pub settings: Arc<Settings>,
@@ -28,7 +28,8 @@ pub struct Cluster {
     pub memory: Memory,
     /// Number of topics of all cores, for `limits.max_topics`.
     pub topics: Arc<AtomicU32>,
-    /// Number of subscriptions of all cores that may match a gap report: without any, none is published.
+    /// Number of subscriptions of all cores that may match a gap report: without any, none is
+    /// published.
     pub gap_listeners: Arc<AtomicU32>,
     /// The address that NATS clients are told to connect to, with the actual port if port 0 was
     /// configured.
@@ -59,10 +60,12 @@ impl Cluster {
         }
     }
 
-    /// The shard of a topic: a hash of the first token, the same on every core. So topics with the same
-    /// first token have one owner, and what one publisher sends to several of them stays in order.
+    /// The shard of a topic: a hash of the first token, the same on every core. So topics with the
+    /// same first token have one owner, and what one publisher sends to several of them stays in
+    /// order.
     pub fn shard_of_name(&self, topic: &str) -> ShardId {
-        // FNV-1a, folded: names are short, and an attacker gains nothing from topics that share a shard.
+        // FNV-1a, folded: names are short, and an attacker gains nothing from topics that share a
+        // shard.
         let first_token = topic.bytes().take_while(|byte| *byte != b'.');
         let hash = first_token.fold(0xcbf2_9ce4_8422_2325u64, |hash, byte| {
             (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)

@@ -81,8 +81,8 @@ pub struct Counters {
     pub errors_sent: Counter,
     /// Connections that failed to authenticate.
     pub logins_refused: Counter,
-    /// Microseconds from a message's arrival to the end of the turn that handed it to the kernel, once
-    /// per connection. Replayed messages are not included.
+    /// Microseconds from a message's arrival to the end of the turn that handed it to the kernel,
+    /// once per connection. Replayed messages are not included.
     pub accept_to_send_us: Histogram,
     /// Messages per vectored send.
     pub send_messages: Histogram,

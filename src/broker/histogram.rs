@@ -3,8 +3,8 @@
 //! Each power of two is divided into four buckets, so a value is read at most a fifth too large.
 //!
 //! # Always true
-//! - Every number up to 4 and every power of two up to 2^24 is a bound, so a coarser reader may add up
-//!   the buckets between two powers.
+//! - Every number up to 4 and every power of two up to 2^24 is a bound, so a coarser reader may add
+//!   up the buckets between two powers.
 
 use super::counters::Counter;
 
@@ -62,8 +62,8 @@ impl Histogram {
     }
 }
 
-/// The smallest bound that a share of all values, such as 0.99, does not exceed. `None` without values;
-/// `Some(None)` if the share reaches values above all bounds.
+/// The smallest bound that a share of all values, such as 0.99, does not exceed. `None` without
+/// values; `Some(None)` if the share reaches values above all bounds.
 pub fn quantile(counts: &[u64; BOUNDS + 1], share: f64) -> Option<Option<u64>> {
     let all: u64 = counts.iter().sum();
     if all == 0 {

@@ -1,11 +1,11 @@
 //! Lists for operators: the first connections, subscriptions or topics of a core by some measure.
 //!
-//! Called by the owner of the broker between turns, one step at a time; rows are in `rows`. Each core
-//! answers for itself, and [`merge`] combines the answers.
+//! Called by the owner of the broker between turns, one step at a time; rows are in `rows`. Each
+//! core answers for itself, and [`merge`] combines the answers.
 //!
 //! # Always true
-//! - A step examines a bounded number of items, however many there are, so a question delays messages
-//!   only by one step.
+//! - A step examines a bounded number of items, however many there are, so a question delays
+//!   messages only by one step.
 //! - An item that is added or removed while a list is made may be missing; no item is listed twice.
 
 mod rows;

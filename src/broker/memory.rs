@@ -1,8 +1,8 @@
 //! The broker-wide memory budget: the bytes that all cores hold together, and their limit.
 //!
-//! Every slice is counted while a queue, a log, a send under way or a mesh message refers to it. Above
-//! seven eighths of `limits.memory_max` the oldest retained messages are evicted; above the limit
-//! publishes are refused.
+//! Every slice is counted while a queue, a log, a send under way or a mesh message refers to it.
+//! Above seven eighths of `limits.memory_max` the oldest retained messages are evicted; above the
+//! limit publishes are refused.
 //!
 //! # Always true
 //! - A slice is counted once, however many queues share it, until the last reference is dropped.

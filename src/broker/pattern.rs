@@ -1,7 +1,7 @@
 //! Pattern matching: a map from patterns and exact topics to values, searched by topic.
 //!
-//! Used by `subscriptions` with subscriptions as values, by `interest` with cores, and by `groups` with
-//! groups. Callers may cache a result until `version` changes.
+//! Used by `subscriptions` with subscriptions as values, by `interest` with cores, and by `groups`
+//! with groups. Callers may cache a result until `version` changes.
 //!
 //! # Always true
 //! - A match visits each node of the tree at most once, however patterns overlap.

@@ -1,7 +1,7 @@
 //! Permissions: what a client may publish and subscribe to.
 //!
-//! Granted by `auth` when a client has authenticated; checked by the frontends on publish and subscribe,
-//! and by `subscriptions` when a topic is matched to subscriptions.
+//! Granted by `auth` when a client has authenticated; checked by the frontends on publish and
+//! subscribe, and by `subscriptions` when a topic is matched to subscriptions.
 //!
 //! # Always true
 //! - A denied topic is denied, whatever is allowed.
@@ -97,7 +97,8 @@ impl Permissions {
         }
     }
 
-    /// Whether the client may receive messages of a topic: the filter for [`Verdict::AllowedExcept`].
+    /// Whether the client may receive messages of a topic: the filter for
+    /// [`Verdict::AllowedExcept`].
     pub fn may_receive(&self, topic: &str) -> bool {
         self.subscribe.allows(topic)
     }

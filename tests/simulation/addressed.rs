@@ -1,5 +1,5 @@
-//! The checker for what is addressed to one subscription: replays and groups; and for which gaps may be
-//! reported to a subscription at all.
+//! The checker for what is addressed to one subscription: replays and groups; and for which gaps
+//! may be reported to a subscription at all.
 
 use blipmq::protocol::GapReason;
 use blipmq::protocol::frame::FLAG_CRC;
@@ -81,8 +81,8 @@ impl Conversation {
         Ok(())
     }
 
-    /// Whether the client may be disconnected as too slow. That a blocking client was stalled long enough
-    /// is checked when the connection is closed.
+    /// Whether the client may be disconnected as too slow. That a blocking client was stalled long
+    /// enough is checked when the connection is closed.
     pub fn may_be_too_slow(&self) -> bool {
         let mut handed = self.subscriptions.values().filter(|subscription| subscription.handed);
         handed.any(|subscription| match subscription.overflow {

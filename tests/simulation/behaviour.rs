@@ -1,4 +1,5 @@
-//! What clients of a random world do: connect, subscribe, publish, misbehave, stall, vanish, return.
+//! What clients of a random world do: connect, subscribe, publish, misbehave, stall, vanish,
+//! return.
 
 use blipmq::protocol::decode::{Hello, Subscribe};
 use blipmq::protocol::frame::{FLAG_ACK, FLAG_CRC, PROVISIONAL};
@@ -53,7 +54,8 @@ impl Behaviour {
         if world.random.chance(world.plan.fault_percent) {
             return self.fault(world, number);
         }
-        // After CLOSE a client sends nothing more, and a client that is not read stops at some point.
+        // After CLOSE a client sends nothing more, and a client that is not read stops at some
+        // point.
         let upstream_len_max = 8_192 + 4 * world.plan.payload_len_max;
         let is_full = world.wires[number].upstream.len() > upstream_len_max;
         if world.conversations[number].close_written || is_full {
@@ -63,7 +65,8 @@ impl Behaviour {
         match world.random.below(20) {
             0..=8 if self.publishes => publish(world, number, topic),
             9 if self.publishes && world.plan.payload_len_max < 10_000 => {
-                // A burst to one topic that takes several turns, and opens the topic again at times.
+                // A burst to one topic that takes several turns, and opens the topic again at
+                // times.
                 for _ in 0..world.random.below(60) {
                     publish(world, number, topic);
                     if world.random.chance(5) {
@@ -199,7 +202,8 @@ impl Behaviour {
         world.conversations[number].raw(upstream, &bytes, Sent::Bad(code, about));
     }
 
-    /// Sends a frame that is refused with an ERROR of more than a thousand bytes: many fill the output.
+    /// Sends a frame that is refused with an ERROR of more than a thousand bytes: many fill the
+    /// output.
     fn refused_long(&mut self, world: &mut World, number: usize) {
         if world.conversations[number].close_written {
             return;
@@ -264,8 +268,8 @@ fn subscribe(world: &mut World, number: usize, policies: &[u8]) {
     let conversation = &mut world.conversations[number];
     let upstream = &mut world.wires[number].upstream;
     let id = conversation.subscribe(upstream, policy, pattern, asks);
-    // A client that asks for a smaller queue than the server's may lose messages. So may a client that
-    // waits for a replay.
+    // A client that asks for a smaller queue than the server's may lose messages. So may a client
+    // that waits for a replay.
     let spares = asks.capacity == 0 && asks.start == 0;
     let latest = conversation.subscriptions[&id].overflow == LATEST;
     conversation.loses_nothing &= spares && !latest;
@@ -300,8 +304,8 @@ fn messages(topic: u32, flags: u8) -> Vec<u8> {
     [&header.to_bytes()[..], &[0; 4]].concat()
 }
 
-/// A frame that ends the connection, and the code of the ERROR. The frame ends where the broker detects the
-/// fault.
+/// A frame that ends the connection, and the code of the ERROR. The frame ends where the broker
+/// detects the fault.
 fn fatal(world: &mut World, number: usize) -> (Vec<u8>, u16) {
     let mut ping = Vec::new();
     encode::ping(&mut ping, 7);

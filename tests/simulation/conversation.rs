@@ -12,8 +12,8 @@ use blipmq::protocol::{GapReason, RequestId, SubscriptionId, encode};
 
 use crate::truth::{Frame, Moment, Truth};
 
-/// The first number of a subscription. Requests have lower numbers, because an ERROR does not say which kind
-/// of number it has.
+/// The first number of a subscription. Requests have lower numbers, because an ERROR does not say
+/// which kind of number it has.
 const SUBSCRIPTION_FIRST: u32 = 1_000_000;
 
 /// Overflow policies in the encoding of SUBSCRIBE.
@@ -251,8 +251,8 @@ impl Conversation {
         self.write(out, &bytes, Sent::Close);
     }
 
-    /// Writes one MESSAGES frame: under the topic's id if `by_id` is set and the client knows the id, else
-    /// under the number of an OPEN, which is written first if there is none.
+    /// Writes one MESSAGES frame: under the topic's id if `by_id` is set and the client knows the
+    /// id, else under the number of an OPEN, which is written first if there is none.
     pub fn publish(
         &mut self,
         out: &mut VecDeque<u8>,

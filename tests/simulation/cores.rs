@@ -27,7 +27,8 @@ pub struct Core {
     accepted: VecDeque<usize>,
     /// Wires by slot.
     slots: Vec<Option<usize>>,
-    /// Slices that were handed to the broker and may not have reached queues: topic id, next sequence.
+    /// Slices that were handed to the broker and may not have reached queues: topic id, next
+    /// sequence.
     not_fanned_out: Vec<(u32, u64)>,
     stopping: bool,
 }
@@ -181,8 +182,8 @@ impl World {
         }
     }
 
-    /// Checks a connection that is not read because a topic is blocked: the connection publishes to that
-    /// topic, and some subscription blocks it.
+    /// Checks a connection that is not read because a topic is blocked: the connection publishes to
+    /// that topic, and some subscription blocks it.
     fn check_held_up(&self, wire: usize, topic: u32) {
         let topic = self.truth.by_id[&topic];
         let publishes =

@@ -98,7 +98,8 @@ fn equal_seeds_make_equal_worlds() {
     }
 }
 
-/// Prints the digest of a world if `BLIPMQ_SIM_DIGESTS` is set, to compare two versions of the broker.
+/// Prints the digest of a world if `BLIPMQ_SIM_DIGESTS` is set, to compare two versions of the
+/// broker.
 fn print_digest(kind: &str, seed: u64, world: &world::World) {
     if std::env::var_os("BLIPMQ_SIM_DIGESTS").is_some() {
         println!("{kind} {seed:#x} {} {} {:016x}", world.tick, world.turns, world.digest);

@@ -1,5 +1,5 @@
-//! The delay of mesh messages. The mesh itself is the real one: its messages wait until their delay is
-//! over, and never overtake one another.
+//! The delay of mesh messages. The mesh itself is the real one: its messages wait until their delay
+//! is over, and never overtake one another.
 
 use std::collections::VecDeque;
 use std::ops::RangeInclusive;

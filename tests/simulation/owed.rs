@@ -1,5 +1,5 @@
-//! What is owed beyond live messages: retained ones to subscribers that asked for them, and each message
-//! of a group to one member.
+//! What is owed beyond live messages: retained ones to subscribers that asked for them, and each
+//! message of a group to one member.
 
 use blipmq::protocol::GapReason;
 
@@ -25,17 +25,17 @@ impl Conversation {
             }
             for (index, topic) in truth.topics.iter().enumerate() {
                 if matches(&subscription.pattern, &topic.name) {
-                    let kept = subscription.addressed.get(&index);
-                    let kept = kept.map_or(&[][..], |kept| &kept[..]);
-                    let verdict = replay_owed(subscription, topic, kept, plan);
-                    verdict.map_err(|what| format!("`{}`: {what}; {kept:?}", topic.name))?;
+                    let replayed = subscription.addressed.get(&index);
+                    let replayed = replayed.map_or(&[][..], |replayed| &replayed[..]);
+                    let verdict = replay_owed(subscription, topic, replayed, plan);
+                    verdict.map_err(|what| format!("`{}`: {what}; {replayed:?}", topic.name))?;
                     let mut others = self.subscriptions.values().filter(|other| {
                         !std::ptr::eq(*other, subscription)
                             && other.group.is_empty()
                             && matches(&other.pattern, &topic.name)
                     });
                     let live = self.streams.get(&index).and_then(|stream| stream.covers.first());
-                    if let (None, Some(live), Some(last)) = (others.next(), live, kept.last())
+                    if let (None, Some(live), Some(last)) = (others.next(), live, replayed.last())
                         && live.first < last.first + last.messages
                     {
                         return Err(format!("{live:?} came live, {last:?} was replayed"));
@@ -48,8 +48,8 @@ impl Conversation {
 }
 
 /// The first message that such a subscription is owed live, as far as the client can know.
-pub fn live_from(subscription: &Subscription, kept: &[Cover], plan: &Plan) -> Option<u64> {
-    match (kept.last(), subscription.start) {
+pub fn live_from(subscription: &Subscription, replayed: &[Cover], plan: &Plan) -> Option<u64> {
+    match (replayed.last(), subscription.start) {
         (_, 0) => None,
         (Some(last), _) => Some(last.first + last.messages),
         // Nothing was retained from there on: the message is still to come.
@@ -59,13 +59,18 @@ pub fn live_from(subscription: &Subscription, kept: &[Cover], plan: &Plan) -> Op
     }
 }
 
-fn replay_owed(subscription: &Subscription, topic: &Topic, kept: &[Cover], plan: &Plan) -> Verdict {
+fn replay_owed(
+    subscription: &Subscription,
+    topic: &Topic,
+    replayed: &[Cover],
+    plan: &Plan,
+) -> Verdict {
     let until = |turn: u32| topic.accepted.partition_point(|accepted| accepted.turn <= turn) as u64;
     let subscribed = subscription.subscribed.expect("the caller looked");
     // The turn of SUBSCRIBE may have accepted some messages before it.
     let least = until(subscription.asked.saturating_sub(1));
     let most = until(subscribed);
-    let (Some(first), Some(last)) = (kept.first(), kept.last()) else {
+    let (Some(first), Some(last)) = (replayed.first(), replayed.last()) else {
         let wants = match subscription.start {
             1 => subscription.argument > 0 && plan.retains_all(),
             _ => subscription.argument <= least,

@@ -132,8 +132,8 @@ impl Plan {
             && self.settings.limits.memory_max >= 1 << 30
     }
 
-    /// Whether a queue of the configured capacity holds what one turn may bring, so that a client that
-    /// always reads must lose nothing.
+    /// Whether a queue of the configured capacity holds what one turn may bring, so that a client
+    /// that always reads must lose nothing.
     pub fn spares_fast_readers(&self) -> bool {
         let capacity = self.settings.queues.subscriber_capacity as usize;
         let batch = self.settings.delivery.max_batch as usize;

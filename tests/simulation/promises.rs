@@ -1,5 +1,5 @@
-//! The checker, second half: whether every client got what was owed when its connection or the world ended,
-//! and whether the counters agree.
+//! The checker, second half: whether every client got what was owed when its connection or the
+//! world ended, and whether the counters agree.
 
 use blipmq::broker::counters::{Counter, Counters};
 use blipmq::protocol::GapReason;
@@ -15,7 +15,8 @@ type Verdict = Result<(), String>;
 impl Conversation {
     /// Checks that the client got what was owed. After a stop, input may have been left unread.
     pub fn owed(&self, truth: &Truth, plan: &Plan, stopped: bool) -> Verdict {
-        // A client that stays to the end is owed everything, others are owed no hole in what they got.
+        // A client that stays to the end is owed everything, others are owed no hole in what they
+        // got.
         let to_the_end = self.stays();
         self.replays_owed(truth, plan)?;
         for subscription in self.subscriptions.values() {
@@ -34,10 +35,13 @@ impl Conversation {
                     false => stream.next.unwrap_or(1),
                 };
                 // From here on everything is live: after the replay.
-                let kept = subscription.addressed.get(&index);
-                let live_from =
-                    owed::live_from(subscription, kept.map_or(&[], |kept| &kept[..]), plan)
-                        .filter(|_| to_the_end && subscription.ended.is_none());
+                let replayed = subscription.addressed.get(&index);
+                let live_from = owed::live_from(
+                    subscription,
+                    replayed.map_or(&[], |replayed| &replayed[..]),
+                    plan,
+                )
+                .filter(|_| to_the_end && subscription.ended.is_none());
                 let mut covers = stream.covers.iter().peekable();
                 for sequence in 1..end {
                     while covers.next_if(|cover| cover.first + cover.messages <= sequence).is_some()
@@ -141,8 +145,8 @@ impl Conversation {
     }
 }
 
-/// Checks that what publishers sent was accepted in their order. `refused` messages were not, because the
-/// memory budget was used up.
+/// Checks that what publishers sent was accepted in their order. `refused` messages were not,
+/// because the memory budget was used up.
 pub fn publishers(truth: &Truth, conversations: usize, stopped: bool, refused: u64) -> Verdict {
     for (index, topic) in truth.topics.iter().enumerate() {
         let frames = truth.frames.iter();
@@ -177,8 +181,8 @@ pub fn publishers(truth: &Truth, conversations: usize, stopped: bool, refused: u
     Ok(())
 }
 
-/// Checks that everything queued is accounted for once every connection is gone. Messages of a group are
-/// queued on one core and delivered by others, so only the sums agree.
+/// Checks that everything queued is accounted for once every connection is gone. Messages of a
+/// group are queued on one core and delivered by others, so only the sums agree.
 pub fn queued(counters: &[&Counters]) -> Verdict {
     let sum = |of: fn(&Counters) -> &Counter| -> u64 {
         counters.iter().map(|counters| of(counters).get()).sum()

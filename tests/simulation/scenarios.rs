@@ -1,5 +1,5 @@
-//! Each promise alone, in a world as small as possible. Everything that random worlds check while a client
-//! reads is checked here as well.
+//! Each promise alone, in a world as small as possible. Everything that random worlds check while a
+//! client reads is checked here as well.
 
 use blipmq::config::OverflowPolicy;
 use blipmq::protocol::{CoreId, GapReason};
@@ -31,8 +31,8 @@ pub fn publish_numbers(world: &mut World, client: Client, topic: &str, payloads:
     world.run_until_idle();
 }
 
-/// A subscriber that has stopped reading with a send of `first` in flight, so that later messages stay in
-/// the queue.
+/// A subscriber that has stopped reading with a send of `first` in flight, so that later messages
+/// stay in the queue.
 pub fn stalled_subscriber(world: &mut World, topic: &str, overflow: u8, capacity: u32) -> Client {
     let subscriber = world.connect(ZERO);
     world.add_subscription(subscriber, topic, overflow, capacity);
@@ -204,8 +204,8 @@ fn subscriptions_that_end_one_after_the_other_are_sent_in_that_order() {
     world.end();
 }
 
-/// Found by the simulator: a subscription that was requested first and became active last took the topic
-/// over, and its messages overtook those queued under the other subscription.
+/// Found by the simulator: a subscription that was requested first and became active last took the
+/// topic over, and its messages overtook those queued under the other subscription.
 #[test]
 fn a_subscription_that_becomes_active_later_does_not_take_a_topic_over() {
     let mut world = World::with_seed(10)
@@ -302,10 +302,10 @@ fn a_pattern_reaches_topics_of_every_core() {
     world.end();
 }
 
-/// Found by reading: a core that stopped serving requests because deliveries were full went to sleep once
-/// they were sent, although nothing would wake the core.
-/// Method: the lane of requests is full, so that many large frames become one mesh message, which takes
-/// the owner several turns; the lane of deliveries never is full.
+/// Found by reading: a core that stopped serving requests because deliveries were full went to
+/// sleep once they were sent, although nothing would wake the core.
+/// Method: the lane of requests is full, so that many large frames become one mesh message, which
+/// takes the owner several turns; the lane of deliveries never is full.
 #[test]
 fn a_core_serves_all_requests_of_a_large_mesh_message_before_it_sleeps() {
     let mut world =

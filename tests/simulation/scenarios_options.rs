@@ -90,8 +90,8 @@ fn block_timeout_ends_a_connection_with_two_subscriptions_that_block() {
 }
 
 /// Goal: connections that block each other continue as soon as they read.
-/// Method: two connections on different cores subscribe to what the other publishes; a third subscribes
-/// to what it publishes itself.
+/// Method: two connections on different cores subscribe to what the other publishes; a third
+/// subscribes to what it publishes itself.
 #[test]
 fn connections_that_block_each_other_or_themselves_continue_when_they_read() {
     let mut world = World::with_seed(33).cores(2).mesh_delay_ticks(0..=5);
@@ -149,8 +149,8 @@ fn latest_reports_what_was_skipped_and_delivers_the_newest() {
     world.end();
 }
 
-/// Found by the simulator: when a replay took several sends, live messages of another subscription came in
-/// between, and what came while the subscription joined was overtaken by what came later.
+/// Found by the simulator: when a replay took several sends, live messages of another subscription
+/// came in between, and what came while the subscription joined was overtaken by what came later.
 #[test]
 fn replayed_messages_come_before_live_ones_despite_other_subscriptions() {
     for seed in 0..50 {
@@ -178,8 +178,8 @@ fn replayed_messages_come_before_live_ones_despite_other_subscriptions() {
     }
 }
 
-/// Found by the simulator: messages queued under a joining subscription for its whole connection were lost
-/// with the subscription.
+/// Found by the simulator: messages queued under a joining subscription for its whole connection
+/// were lost with the subscription.
 #[test]
 fn ending_a_subscription_that_is_joining_loses_no_messages_of_others() {
     for seed in 0..50 {
@@ -220,8 +220,8 @@ fn a_sequence_start_reports_what_is_no_longer_retained() {
     world.end();
 }
 
-/// Found by the simulator: frames handed back to a group that had been created again were dealt to members
-/// that had not joined yet, and a stop waited for them for ever.
+/// Found by the simulator: frames handed back to a group that had been created again were dealt to
+/// members that had not joined yet, and a stop waited for them for ever.
 #[test]
 fn a_group_created_again_deals_what_was_handed_back_and_a_stop_ends() {
     for seed in 0..200 {

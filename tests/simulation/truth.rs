@@ -1,5 +1,5 @@
-//! The ground truth, seen from outside: every frame published, and when each message was accepted by its
-//! topic's core and reached the queues of each core.
+//! The ground truth, seen from outside: every frame published, and when each message was accepted
+//! by its topic's core and reached the queues of each core.
 
 use std::collections::BTreeMap;
 
@@ -33,7 +33,7 @@ pub struct Frame {
     pub may_be_lost: bool,
     /// The ACK has come.
     pub acked: bool,
-    /// Known once a subscriber or an ACK has told it.
+    /// Known once a subscriber has got the frame, or an ACK has come.
     pub sequence: Option<u64>,
 }
 
@@ -137,7 +137,8 @@ impl Truth {
         }
     }
 
-    /// Notes that a frame was received with this first sequence, on which all receivers have to agree.
+    /// Notes that a frame was received with this first sequence, on which all receivers have to
+    /// agree.
     pub fn note_received(&mut self, number: u32, first: u64) -> Result<(), String> {
         let frame = &mut self.frames[number as usize - 1];
         let topic = &mut self.topics[frame.topic];

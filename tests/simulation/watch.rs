@@ -1,5 +1,5 @@
-//! Observes a simulated core for its world: everything that passes between the executor and the broker, in
-//! order.
+//! Observes a simulated core for its world: everything that passes between the executor and the
+//! broker, in order.
 
 use blipmq::broker::frontends::notice::Notice;
 use blipmq::broker::mesh::{Delivery, Message};

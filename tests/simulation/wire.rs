@@ -1,6 +1,6 @@
 //! One TCP connection: a client's bytes on their way to a core, a core's sends on their way to the
-//! client, and the finite buffer between them. This file plays the kernel: what the driver of the core
-//! has requested completes late, in part, or with an error.
+//! client, and the finite buffer between them. This file plays the kernel: what the driver of the
+//! core has requested completes late, in part, or with an error.
 
 use std::collections::VecDeque;
 

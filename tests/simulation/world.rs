@@ -1,7 +1,7 @@
 //! The world: cores, mesh, connections, clients and clocks, all driven by one seed.
 //!
-//! In a tick the clock, mesh messages, bytes, clients and cores make progress, each as far as chance
-//! allows.
+//! In a tick the clock, mesh messages, bytes, clients and cores make progress, each as far as
+//! chance allows.
 
 mod clients;
 mod end;
@@ -28,8 +28,8 @@ use crate::truth::Truth;
 use crate::watch::Watch;
 use crate::wire::{ClientEnd, Phase, Wire};
 
-/// Ticks without faults after which everything must be at rest. Many, because in a world of NATS clients
-/// each gap is reported to each slow subscription to `>`.
+/// Ticks without faults after which everything must be at rest. Many, because in a world of NATS
+/// clients each gap is reported to each slow subscription to `>`.
 const TICKS_TO_REST: u64 = 100_000;
 
 /// Longer than any world lasts, so a stop that does not drain never ends.
@@ -167,8 +167,8 @@ impl World {
         }
     }
 
-    /// Adds what a connection is sent to the digest of this world. A refactoring of the broker must leave
-    /// the digests of all seeds unchanged.
+    /// Adds what a connection is sent to the digest of this world. A refactoring of the broker must
+    /// leave the digests of all seeds unchanged.
     pub fn digest_of(&mut self, wire: usize, bytes: &[u8]) {
         for byte in (wire as u32).to_le_bytes().iter().chain(bytes) {
             self.digest = (self.digest ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);

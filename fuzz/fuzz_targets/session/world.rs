@@ -59,8 +59,9 @@ struct Connection {
 }
 
 impl World {
-    /// A world with options of one bit each: 0 two cores, 1 two connections, 2 short queues, 3 little memory
-    /// and a TTL, 4 short messages and `block`, 5 a narrow mesh, 6 no HELLO, 7 no admission.
+    /// A world with options of one bit each: 0 two cores, 1 two connections, 2 short queues, 3
+    /// little memory and a TTL, 4 short messages and `block`, 5 a narrow mesh, 6 no HELLO, 7 no
+    /// admission.
     pub fn new(options: u8) -> World {
         let is_set = |bit: u8| options >> bit & 1 == 1;
         let mut settings = Settings::default();
@@ -262,8 +263,8 @@ impl World {
         busy
     }
 
-    /// Lets every peer read and time pass until everything has drained; then stops the broker, if that has
-    /// not happened yet, until all connections are closed.
+    /// Lets every peer read and time pass until everything has drained; then stops the broker, if
+    /// that has not happened yet, until all connections are closed.
     pub fn finish(&mut self) {
         for connection in &mut self.connections {
             connection.stalled = false;

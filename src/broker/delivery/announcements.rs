@@ -1,8 +1,8 @@
 //! The patterns that this core has announced to other cores.
 //!
 //! A core announces a pattern with its first subscription of the pattern, and withdraws the pattern
-//! with the last one. A pattern with a literal first token is announced to the one owner of such topics,
-//! any other to every core.
+//! with the last one. A pattern with a literal first token is announced to the one owner of such
+//! topics, any other to every core.
 //!
 //! # Always true
 //! - A subscription becomes active only after every core that its pattern was announced to has
@@ -56,7 +56,8 @@ pub struct Announcements {
 }
 
 impl Announcements {
-    /// Notes that a subscription of this core needs a pattern which `asked` other cores have to know.
+    /// Notes that a subscription of this core needs a pattern which `asked` other cores have to
+    /// know.
     pub fn announce(&mut self, pattern: &Arc<str>, waiter: Waiter, asked: u16) -> Announcement {
         if asked == 0 {
             return Announcement::Known;
@@ -78,7 +79,8 @@ impl Announcements {
         Announcement::Ask(number)
     }
 
-    /// Notes that another core has answered; returns the subscriptions and groups that become active.
+    /// Notes that another core has answered; returns the subscriptions and groups that become
+    /// active.
     pub fn answered(&mut self, number: u64) -> Vec<Waiter> {
         // The announcement may have been withdrawn before the answer came.
         let Some(pattern) = self.patterns_by_number.get(&number) else { return Vec::new() };
@@ -88,8 +90,8 @@ impl Announcements {
         if announced.unanswered == 0 { std::mem::take(&mut announced.waiting) } else { Vec::new() }
     }
 
-    /// Notes that a subscription of this core no longer needs a pattern. Returns whether it was the last
-    /// one, so that the withdrawal has to be announced.
+    /// Notes that a subscription of this core no longer needs a pattern. Returns whether it was the
+    /// last one, so that the withdrawal has to be announced.
     pub fn withdraw(&mut self, pattern: &str, waiter: Waiter) -> bool {
         let Some(announced) = self.announced.get_mut(pattern) else { return false };
         announced.waiting.retain(|waiting| *waiting != waiter);

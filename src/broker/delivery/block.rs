@@ -1,15 +1,16 @@
 //! Backpressure from a full queue to the publishers of its topic, across cores.
 //!
-//! When the queue of a `block` subscription is nearly full, its core notifies the topic's owner, and the
-//! owner notifies every core. Connections that then publish to the topic are not read until the queue is
-//! half empty. Only those publishers wait: no core does, and deliveries to them continue.
+//! When the queue of a `block` subscription is nearly full, its core notifies the topic's owner,
+//! and the owner notifies every core. Connections that then publish to the topic are not read until
+//! the queue is half empty. Only those publishers wait: no core does, and deliveries to them
+//! continue.
 //!
 //! # Always true
 //! - A topic is blocked exactly as long as some core has a subscription that blocks the topic.
-//! - Messages that were under way when the queue filled up are queued beyond the bound, not lost: at
-//!   most what the mesh holds.
-//! - A subscriber that accepts no data for `queues.block_timeout_ms` is disconnected, so connections
-//!   that wait for each other, or for themselves, do not wait for ever.
+//! - Messages that were under way when the queue filled up are queued beyond the bound, not lost:
+//!   at most what the mesh holds.
+//! - A subscriber that accepts no data for `queues.block_timeout_ms` is disconnected, so
+//!   connections that wait for each other, or for themselves, do not wait for ever.
 
 use std::sync::Arc;
 
@@ -125,8 +126,8 @@ impl Delivery {
         }
     }
 
-    /// Disconnects subscribers that block publishers and have accepted no data for too long. `sent_ns`
-    /// returns when the kernel completed the last send of a connection.
+    /// Disconnects subscribers that block publishers and have accepted no data for too long.
+    /// `sent_ns` returns when the kernel completed the last send of a connection.
     pub fn disconnect_stalled(
         &mut self,
         now: Now,

@@ -1,7 +1,7 @@
 //! Dealing: each message of a group goes to one of its members, in turn.
 //!
-//! Called by `turn` with slices that match groups of this core, and by `groups` when a member joins,
-//! or leaves. Next on the path: `members`, on the core of the member.
+//! Called by `turn` with slices that match groups of this core, and by `groups` when a member
+//! joins, or leaves. Next on the path: `members`, on the core of the member.
 //!
 //! # Always true
 //! - A member is never dealt more than its capacity, nor a topic that it may not receive.
@@ -19,8 +19,8 @@ use crate::broker::message::Slice;
 use crate::protocol::{CoreId, GapReason};
 
 impl Groups {
-    /// Reduces groups of one name whose members all share messages, whatever their patterns, to one group.
-    /// Other groups stay.
+    /// Reduces groups of one name whose members all share messages, whatever their patterns, to one
+    /// group. Other groups stay.
     fn choose_one_per_name(&mut self, slice: &Slice, reached: &mut Vec<u32>) {
         self.choices = self.choices.wrapping_add(1);
         let group_of =
@@ -45,8 +45,8 @@ impl Groups {
 }
 
 impl Delivery {
-    /// Queues a slice for the groups of this core whose pattern matches, and deals it. Returns whether
-    /// some group has a member that may receive the slice.
+    /// Queues a slice for the groups of this core whose pattern matches, and deals it. Returns
+    /// whether some group has a member that may receive the slice.
     pub fn fan_out_to_groups(&mut self, now: Now, slice: &Slice) -> bool {
         let expired = slice.is_expired(now);
         if self.groups.by_name.is_empty() {
@@ -159,7 +159,8 @@ impl Delivery {
         entry
     }
 
-    /// Notes that a member of a group that this core coordinates has sent messages and has room again.
+    /// Notes that a member of a group that this core coordinates has sent messages and has room
+    /// again.
     pub fn member_took(
         &mut self,
         now: Now,

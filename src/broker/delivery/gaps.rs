@@ -48,8 +48,8 @@ struct Runs {
     runs: VecDeque<Gap>,
     /// Runs removed since the list was last empty.
     taken: usize,
-    /// The place of each topic's last run, counted from the first run ever. Empty as long as there are
-    /// few runs.
+    /// The place of each topic's last run, counted from the first run ever. Empty as long as there
+    /// are few runs.
     last_of_topic: HashMap<TopicKey, usize>,
 }
 

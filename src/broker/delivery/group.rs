@@ -32,8 +32,8 @@ pub struct NewMember {
     pub capacity: u32,
     /// The policy of the group's queue, if this is the first member.
     pub policy: OverflowPolicy,
-    /// The member's connection, if the member shares messages with all groups of this name, whatever
-    /// their patterns.
+    /// The member's connection, if the member shares messages with all groups of this name,
+    /// whatever their patterns.
     pub sharing: Option<ConnectionId>,
     /// Permissions of the member, if they forbid some topics of the pattern.
     pub filter: Option<Arc<Permissions>>,
@@ -46,8 +46,8 @@ pub struct LeavingMember {
     pub member: SubscriptionRef,
     /// Entries that the member was not sent.
     pub returned: Vec<Entry>,
-    /// Number of messages that the member keeps, because they are sent after CLOSE. `None` for all that
-    /// the member was dealt.
+    /// Number of messages that the member keeps, because they are sent after CLOSE. `None` for all
+    /// that the member was dealt.
     pub sends_itself: Option<u64>,
 }
 
@@ -78,7 +78,8 @@ impl Member {
     }
 }
 
-/// What decides which members may be dealt the next entry of a group. In most groups every member may.
+/// What decides which members may be dealt the next entry of a group. In most groups every member
+/// may.
 pub(super) struct NextEntry {
     pub(super) not_to: Option<Arc<Publisher>>,
     pub(super) topic: Option<Arc<TopicName>>,

@@ -1,16 +1,16 @@
 //! Groups: members share the messages of one pattern, and each message goes to exactly one member.
 //!
-//! One core *coordinates* a group: the core that the group's name hashes to. The coordinator announces
-//! the pattern as a subscription would, has one queue for the whole group, and deals frames to members:
-//! see `deal`. Members may be on any core; each notifies the coordinator of what was sent, which makes
-//! room: see `members`.
+//! One core *coordinates* a group: the core that the group's name hashes to. The coordinator
+//! announces the pattern as a subscription would, has one queue for the whole group, and deals
+//! frames to members: see `deal`. Members may be on any core; each notifies the coordinator of what
+//! was sent, which makes room: see `members`.
 //!
 //! # Always true
 //! - A message is in the group's queue, with one member, or on its way between the two.
 //! - A member is dealt messages in the order of their sequences, unless a member that left handed
 //!   older ones back.
-//! - What a leaving member was not sent is dealt again. The member's last send may have arrived, so its
-//!   messages are not dealt again: delivery is at most once.
+//! - What a leaving member was not sent is dealt again. The member's last send may have arrived, so
+//!   its messages are not dealt again: delivery is at most once.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -97,8 +97,8 @@ impl Groups {
 }
 
 impl Delivery {
-    /// The core that coordinates a group. Groups of one name have one coordinator, because their members
-    /// may share messages whatever their patterns.
+    /// The core that coordinates a group. Groups of one name have one coordinator, because their
+    /// members may share messages whatever their patterns.
     pub(super) fn coordinator(&self, name: &GroupName) -> CoreId {
         self.cluster.core_of(self.cluster.shard_of_name(&name.group))
     }
@@ -166,7 +166,8 @@ impl Delivery {
         self.deal(now, index);
     }
 
-    /// Removes a member from a group that this core coordinates. Other members get its unsent messages.
+    /// Removes a member from a group that this core coordinates. Other members get its unsent
+    /// messages.
     pub fn member_leaves(
         &mut self,
         now: Now,

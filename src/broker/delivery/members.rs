@@ -1,5 +1,5 @@
-//! Members of groups on the core of their connection: they join, receive what they are dealt, and leave.
-//! The coordinator's side is in `groups` and `deal`.
+//! Members of groups on the core of their connection: they join, receive what they are dealt, and
+//! leave. The coordinator's side is in `groups` and `deal`.
 //!
 //! # Always true
 //! - What arrives for a member that has left goes back to its group, as long as the group is known.
@@ -59,7 +59,8 @@ impl Delivery {
         }
     }
 
-    /// Notifies the coordinator that a member of this core has sent messages and has room for others.
+    /// Notifies the coordinator that a member of this core has sent messages and has room for
+    /// others.
     pub(super) fn took(&mut self, index: SubscriptionIndex, messages: u32, bytes: u64) {
         let subscription = self.subscriptions.get(index);
         let Some(name) = subscription.group.as_deref().cloned() else { return };
@@ -68,14 +69,15 @@ impl Delivery {
         self.ask(coordinator, Request::Took { name, member, messages, bytes });
     }
 
-    /// Makes a member of this core leave. With `hands_back` its unsent messages go back to the group.
+    /// Makes a member of this core leave. With `hands_back` its unsent messages go back to the
+    /// group.
     pub(super) fn leave_group(&mut self, index: SubscriptionIndex, hands_back: bool) {
         let subscription = self.subscriptions.get(index);
         let Some(name) = subscription.group.take() else { return };
         let name = *name;
         let member = subscription.reference(index);
-        // The coordinator was notified before, and the member keeps what it was dealt. If the member has
-        // reached its maximum since, what is still under way goes back.
+        // The coordinator was notified before, and the member keeps what it was dealt. If the
+        // member has reached its maximum since, what is still under way goes back.
         if subscription.leaves_group {
             self.left_groups.insert(member.number, LeftGroup { name, keeps_all: true });
             return;
@@ -94,8 +96,9 @@ impl Delivery {
         self.notify_coordinator(name, LeavingMember { member, returned, sends_itself });
     }
 
-    /// Makes a member of this core leave after everything it was dealt, including what is under way from
-    /// the coordinator, which confirms when nothing is. Returns whether the member waits for that.
+    /// Makes a member of this core leave after everything it was dealt, including what is under way
+    /// from the coordinator, which confirms when nothing is. Returns whether the member waits for
+    /// that.
     pub fn leave_group_later(&mut self, index: SubscriptionIndex) -> bool {
         let subscription = self.subscriptions.get(index);
         let Some(name) = subscription.group.as_deref().cloned() else { return false };

@@ -122,7 +122,8 @@ fn drop_oldest(queue: &mut Queue, mut slice: Slice, bounds: Bounds) -> Outcome {
     while !queue.has_room(slice.messages, slice.frames.len(), bounds) {
         outcome.dropped_oldest += queue.drop_oldest_frame();
     }
-    // The queue may be empty now and the slice still too large: then its own oldest frames are dropped.
+    // The queue may be empty now and the slice still too large: then its own oldest frames are
+    // dropped.
     while queue.messages() == 0 && !fits_alone(&slice, bounds) {
         let frame = slice.split_first_frame();
         outcome.dropped_oldest += frame.messages;

@@ -110,8 +110,8 @@ impl Delivery {
     }
 
     /// Ends a subscription that its client gave up; what is queued is still sent, and as a member
-    /// it hands back what it was not sent, if it is to. Returns nothing if the subscription cannot end
-    /// yet: it waits for retained messages, and ends once it is active.
+    /// it hands back what it was not sent, if it is to. Returns nothing if the subscription cannot
+    /// end yet: it waits for retained messages, and ends once it is active.
     pub fn unsubscribe(&mut self, index: SubscriptionIndex, hands_back: bool) -> Option<Ended> {
         if self.subscriptions.is_joining(index) {
             self.subscriptions.get(index).ends = true;

@@ -164,8 +164,8 @@ impl Broker {
         }
     }
 
-    /// The sort key of the item in a place, and a number that distinguishes the item from later ones in
-    /// the same place; nothing if the place is empty.
+    /// The sort key of the item in a place, and a number that distinguishes the item from later
+    /// ones in the same place; nothing if the place is empty.
     pub(super) fn key_of(&self, now: Now, list: List, place: usize) -> Option<(Key, u64)> {
         let (number, key) = match list {
             List::Connections(by) => {

@@ -21,8 +21,8 @@ use crate::broker::ids::ConnectionId;
 pub struct Slice {
     /// The topic of all messages.
     pub topic: Arc<TopicName>,
-    /// The one subscription that the slice is for, or 0 for every plain subscription that matches. Frames
-    /// get this number only when they are sent, because queues share them.
+    /// The one subscription that the slice is for, or 0 for every plain subscription that matches.
+    /// Frames get this number only when they are sent, because queues share them.
     pub subscription: u32,
     /// Sequence of the first message.
     pub first: Sequence,
@@ -65,8 +65,8 @@ impl Slice {
         self.first.plus(u64::from(self.messages))
     }
 
-    /// Whether the slice has only one frame. A frame is the smallest unit, because its CRC covers all
-    /// records.
+    /// Whether the slice has only one frame. A frame is the smallest unit, because its CRC covers
+    /// all records.
     pub fn is_one_frame(&self) -> bool {
         messages::first_frame(&self.frames).0 == self.frames.len()
     }
@@ -112,18 +112,18 @@ impl Slice {
     /// Keeps only the first `messages`, and cuts the frame that has others too.
     pub fn keep_first(&mut self, messages: u32) {
         let mut len = 0;
-        let mut kept = 0;
-        while kept < messages {
+        let mut found = 0;
+        while found < messages {
             let (frame_len, in_frame) = messages::first_frame(&self.frames[len..]);
-            if kept + in_frame > messages {
+            if found + in_frame > messages {
                 let frame = &self.frames[len..len + frame_len];
-                let cut = messages::first_messages(frame, (messages - kept) as u16);
+                let cut = messages::first_messages(frame, (messages - found) as u16);
                 self.frames = [&self.frames[..len], &cut].concat().into();
                 self.messages = messages;
                 return;
             }
             len += frame_len;
-            kept += in_frame;
+            found += in_frame;
         }
         self.frames.truncate(len);
         self.messages = messages;

@@ -1,8 +1,8 @@
 //! Ingest: gathers what one turn brings for each topic, so that the rest of the path costs a few
 //! instructions per batch, not per message.
 //!
-//! Filled by the frontends, emptied by `turn` into shards and mesh messages. A frame is copied once, from
-//! the receive buffer into a batch; later stages only refer to the bytes.
+//! Filled by the frontends, emptied by `turn` into shards and mesh messages. A frame is copied
+//! once, from the receive buffer into a batch; later stages only refer to the bytes.
 //!
 //! # Always true
 //! - Frames of one connection for one topic leave in the order of their arrival.
@@ -62,8 +62,8 @@ pub struct Ingest {
     batch_messages_max: u32,
 }
 
-/// A closed batch is copied to free its unused memory if that is more than this, and more than half of
-/// what is used: a slow subscriber may hold the batch for long.
+/// A closed batch is copied to free its unused memory if that is more than this, and more than half
+/// of what is used: a slow subscriber may hold the batch for long.
 const UNUSED_MAX: usize = 1_024;
 
 impl Ingest {
@@ -82,8 +82,8 @@ impl Ingest {
         }
     }
 
-    /// Applies other settings. The bound of a turn never rises: existing queues keep their bounds, and a
-    /// turn must stay a part of those.
+    /// Applies other settings. The bound of a turn never rises: existing queues keep their bounds,
+    /// and a turn must stay a part of those.
     pub fn reload(&mut self, settings: &Settings) {
         self.messages_max = self.messages_max.min(messages_per_turn(settings));
         self.batch_messages_max = settings.delivery.max_batch;
@@ -99,8 +99,8 @@ impl Ingest {
         self.messages < self.messages_max && self.bytes < INGEST_BYTES_PER_TURN
     }
 
-    /// The most messages and bytes of the next run of frames, unless the run is one frame: what is left
-    /// of this turn and of the batch that was filled last.
+    /// The most messages and bytes of the next run of frames, unless the run is one frame: what is
+    /// left of this turn and of the batch that was filled last.
     pub fn room(&self) -> (u32, usize) {
         let (mut messages, mut bytes) = (self.batch_messages_max, INGEST_BATCH_BYTES_MAX);
         if let Some((_, index)) = self.last
@@ -160,9 +160,9 @@ impl Ingest {
         batch.frames.extend_from_slice(frame);
     }
 
-    /// The batch for a message that is published by name; the caller appends a frame of `len` bytes and
-    /// counts it. `place` is the batch of the connection's last message: a message never joins an earlier
-    /// batch, so messages of one connection stay in order, also over several names.
+    /// The batch for a message that is published by name; the caller appends a frame of `len` bytes
+    /// and counts it. `place` is the batch of the connection's last message: a message never joins
+    /// an earlier batch, so messages of one connection stay in order, also over several names.
     pub fn for_name(
         &mut self,
         now: Now,
@@ -201,8 +201,8 @@ impl Ingest {
         &mut self.batches[index]
     }
 
-    /// Appends a frame to the batch of a connection's last message by name, if the name is the same and
-    /// there is room. `append` returns whether it appended.
+    /// Appends a frame to the batch of a connection's last message by name, if the name is the same
+    /// and there is room. `append` returns whether it appended.
     pub fn append_to_last(
         &mut self,
         now: Now,
@@ -301,8 +301,9 @@ impl Ingest {
     }
 }
 
-/// The most messages that a core accepts between two flushes, from its connections and again from the
-/// mesh: a quarter of a queue, so that one turn cannot overflow the queue of a subscriber that reads.
+/// The most messages that a core accepts between two flushes, from its connections and again from
+/// the mesh: a quarter of a queue, so that one turn cannot overflow the queue of a subscriber that
+/// reads.
 pub fn messages_per_turn(settings: &Settings) -> u32 {
     let capacity = match settings.nats.enabled {
         true => settings.nats.subscriber_capacity.min(settings.queues.subscriber_capacity),

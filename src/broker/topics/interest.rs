@@ -1,7 +1,8 @@
 //! The patterns that other cores have announced to this core.
 //!
-//! `delivery` announces a pattern with the first subscription of a core, and withdraws the pattern with
-//! the last one. So a message goes to another core once, and only if a subscription there matches.
+//! `delivery` announces a pattern with the first subscription of a core, and withdraws the pattern
+//! with the last one. So a message goes to another core once, and only if a subscription there
+//! matches.
 
 use super::topic::Topic;
 use crate::broker::cluster::CoreSet;

@@ -1,11 +1,11 @@
 //! The log of a topic: its last messages, which later subscribers can ask for.
 //!
-//! Held by the topic's owner, appended to when a batch is ordered, read by `replay`, and the first to be
-//! evicted under memory pressure.
+//! Held by the topic's owner, appended to when a batch is ordered, read by `replay`, and the first
+//! to be evicted under memory pressure.
 //!
 //! # Always true
-//! - Slices lie in the order of their sequences, without holes, and the last one ends before the topic's
-//!   next sequence.
+//! - Slices lie in the order of their sequences, without holes, and the last one ends before the
+//!   topic's next sequence.
 //! - A retained slice shares its bytes with the queues that hold it: retaining costs no copy.
 
 use std::collections::VecDeque;
@@ -41,8 +41,8 @@ impl Retained {
 }
 
 impl Log {
-    /// Appends a slice, and evicts older ones beyond the bounds. At least `topic_capacity` messages are
-    /// retained if `topic_bytes` has room for them.
+    /// Appends a slice, and evicts older ones beyond the bounds. At least `topic_capacity` messages
+    /// are retained if `topic_bytes` has room for them.
     pub fn append(&mut self, slice: Slice, bounds: &Queues) {
         let capacity = u64::from(bounds.topic_capacity);
         if capacity == 0 {
@@ -93,7 +93,8 @@ impl Log {
         self.slices.len()
     }
 
-    /// What the log retains from a start on. `next` is the sequence that the topic's next message gets.
+    /// What the log retains from a start on. `next` is the sequence that the topic's next message
+    /// gets.
     pub fn since(&self, start: Start, next: Sequence) -> Retained {
         let oldest = self.first().unwrap_or(next);
         let from = match start {

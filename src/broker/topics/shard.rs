@@ -1,7 +1,7 @@
 //! A shard: the topics whose names hash to one number, and the one place where they are ordered.
 //!
-//! Called by [`Topics`](super::Topics) to open a topic, and with batches from connections of any core.
-//! Next on the path: `interest` (which cores), then `fan_out` (which subscriptions).
+//! Called by [`Topics`](super::Topics) to open a topic, and with batches from connections of any
+//! core. Next on the path: `interest` (which cores), then `fan_out` (which subscriptions).
 //!
 //! # Always true
 //! - A topic's sequence rises by one per message, in the order in which batches arrive.
@@ -28,8 +28,8 @@ use crate::protocol::{Sequence, ShardId, TopicId};
 /// Topics with this prefix carry the answers to requests: each is used once or for a short while.
 pub const INBOX_PREFIX: &str = "_INBOX.";
 
-/// Whether a name becomes a retained topic if there is room. Old messages of an inbox are of no use, and a
-/// name that no client may open needs no id.
+/// Whether a name becomes a retained topic if there is room. Old messages of an inbox are of no
+/// use, and a name that no client may open needs no id.
 pub fn is_worth_retaining(topic: &str) -> bool {
     !topic.starts_with(INBOX_PREFIX)
         && !topic.starts_with(SYSTEM_PREFIX)
@@ -162,8 +162,8 @@ impl Shard {
 pub enum Found<'a> {
     /// A topic with sequences and a log.
     Retained(&'a mut Topic),
-    /// A topic that is not worth retaining, or that is beyond the limit of topics: subscribers get the
-    /// messages, and nothing else is stored.
+    /// A topic that is not worth retaining, or that is beyond the limit of topics: subscribers get
+    /// the messages, and nothing else is stored.
     Ephemeral(Arc<TopicName>),
     /// The OPEN of the topic was refused.
     Refused,

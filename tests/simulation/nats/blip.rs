@@ -1,5 +1,5 @@
-//! The BLIP/1 clients of a NATS world: a witness, which subscribes to some subjects and so knows the
-//! sequences, and a publisher.
+//! The BLIP/1 clients of a NATS world: a witness, which subscribes to some subjects and so knows
+//! the sequences, and a publisher.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,7 +1,7 @@
 //! What clients of a NATS world have written and read, in the order of events.
 //!
-//! The checks rely only on what clients can observe: what a client writes after a read happens after what
-//! was read. So they hold for every broker that keeps the promises.
+//! The checks rely only on what clients can observe: what a client writes after a read happens
+//! after what was read. So they hold for every broker that keeps the promises.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -194,8 +194,8 @@ impl Ledger {
         self.subscriptions.len() - 1
     }
 
-    /// Checks a message that a client has read for one of its subscriptions. `echo` and `headers` are the
-    /// options of CONNECT.
+    /// Checks a message that a client has read for one of its subscriptions. `echo` and `headers`
+    /// are the options of CONNECT.
     pub fn deliver(
         &mut self,
         index: usize,
@@ -248,7 +248,8 @@ impl Ledger {
             };
         }
         subscription.got.push(number);
-        // A read of the broker may end between SUB and UNSUB, and messages may come between the two.
+        // A read of the broker may end between SUB and UNSUB, and messages may come between the
+        // two.
         let was_limited = subscription.confirmed.is_some_and(|at| at < message.written);
         if was_limited && subscription.max.is_some_and(|max| subscription.got.len() as u64 > max) {
             return Err(format!("more than it asked for: {subscription:?}"));

@@ -1,5 +1,5 @@
-//! Edge cases one by one, each in a world as small as possible. Everything that random worlds check is
-//! checked here as well.
+//! Edge cases one by one, each in a world as small as possible. Everything that random worlds check
+//! is checked here as well.
 
 use blipmq::config::OverflowPolicy;
 
@@ -94,8 +94,8 @@ fn unsub_with_a_maximum_delivers_exactly_that_many_even_within_one_batch() {
     }
 }
 
-/// Goal: a group ends when its last member reaches its maximum while it is dealt to, and the next group of
-/// the name starts over.
+/// Goal: a group ends when its last member reaches its maximum while it is dealt to, and the next
+/// group of the name starts over.
 #[test]
 fn a_group_ends_when_its_last_member_reaches_its_maximum() {
     for core in 0..2 {
@@ -130,7 +130,8 @@ fn members_share_messages_across_patterns_and_never_with_a_publisher_without_ech
     world.end();
 }
 
-/// Goal: a client that sends CONNECT again starts over: its subscriptions are dropped, and new ones work.
+/// Goal: a client that sends CONNECT again starts over: its subscriptions are dropped, and new ones
+/// work.
 #[test]
 fn a_second_connect_drops_subscriptions_after_earlier_messages_were_delivered() {
     let mut world = world(2, |plan| plan.mesh_delay_ticks = 0..=10);
@@ -290,7 +291,8 @@ fn a_pong_comes_after_what_every_queue_held_although_others_grow() {
     }
 }
 
-/// Goal: the PONG of a verbose client that waits for a queue comes once, even if a subscription ends.
+/// Goal: the PONG of a verbose client that waits for a queue comes once, even if a subscription
+/// ends.
 #[test]
 fn a_subscription_that_reaches_its_maximum_causes_no_second_pong() {
     let mut world = world(1, |_| {});
@@ -357,8 +359,8 @@ fn what_a_slow_subscription_misses_is_reported_to_the_monitor() {
         world.run_until_idle();
         world.world.wires[wire].stalled = false;
         world.run_until_idle();
-        let told: u64 = world.ledger.gaps.iter().map(|gap| gap.messages).sum();
-        assert_eq!(told + got(&world, index).len() as u64, 50, "{policy:?}");
+        let reported: u64 = world.ledger.gaps.iter().map(|gap| gap.messages).sum();
+        assert_eq!(reported + got(&world, index).len() as u64, 50, "{policy:?}");
         world.end();
     }
 }

@@ -135,7 +135,8 @@ impl NatsWorld {
         self.world.cores.iter().map(of_core).sum()
     }
 
-    /// Ends a world: faults end, every client sends PING, every promise is checked, and clients leave.
+    /// Ends a world: faults end, every client sends PING, every promise is checked, and clients
+    /// leave.
     pub fn end(&mut self) {
         self.quiesce();
         if !self.world.stopping {
@@ -172,8 +173,8 @@ impl NatsWorld {
             let record = self.world.wires[wire].record.as_ref();
             &record.expect("the wire has a record").sent[..]
         };
-        // Gap reports of one turn. Under `latest`, with a TTL, or without sequences every message may have
-        // its own report.
+        // Gap reports of one turn. Under `latest`, with a TTL, or without sequences every message
+        // may have its own report.
         let reports_max = match settings.queues.overflow_policy {
             OverflowPolicy::Latest => 1_000,
             _ if settings.limits.max_topics < 1_000 => 1_000,

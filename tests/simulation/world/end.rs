@@ -140,8 +140,8 @@ impl World {
         }
     }
 
-    /// Checks that the brokers hold all memory: dropping them frees everything. Stopped cores take no turn
-    /// in which a topic could become idle.
+    /// Checks that the brokers hold all memory: dropping them frees everything. Stopped cores take
+    /// no turn in which a topic could become idle.
     fn check_nothing_outlives_the_brokers(&mut self) {
         self.machine = machine(&self.plan, &self.cluster, &self.cores);
         let held = self.cluster.memory.held();

@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 
 use super::{Entry, cut};
 
-/// Retained messages that the subscriber asked for. They share the bytes of the topic's log, and their
-/// number is bounded by what the log retains, not by the bounds of the queue.
+/// Retained messages that the subscriber asked for. They share the bytes of the topic's log, and
+/// their number is bounded by what the log retains, not by the bounds of the queue.
 #[derive(Debug, Default)]
 pub(super) struct Replay {
     pub(super) entries: VecDeque<Entry>,

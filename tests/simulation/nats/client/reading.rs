@@ -75,8 +75,8 @@ impl Client {
         }
     }
 
-    /// Takes the expected answer. Answers come in the order of commands, except that without `verbose`
-    /// errors may overtake PONGs.
+    /// Takes the expected answer. Answers come in the order of commands, except that without
+    /// `verbose` errors may overtake PONGs.
     fn answered(&mut self, answer: &Answer) -> Result<Answer, String> {
         let same = |expected: &Answer| match (expected, answer) {
             (Answer::Pong(_), Answer::Pong(_)) => true,
