@@ -197,7 +197,7 @@
 //! - receive buffers: 32 of 64 KiB, resident once used;
 //! - the batches of one turn: [`INGEST_BYTES_PER_TURN`](crate::limits::INGEST_BYTES_PER_TURN) and at
 //!   most one more frame;
-//! - for each other core and lane, [`MESH_LETTERS_MAX`](crate::limits::MESH_LETTERS_MAX) mesh messages
+//! - for each other core and lane, [`MESH_MESSAGES_MAX`](crate::limits::MESH_MESSAGES_MAX) mesh messages
 //!   in the channel, and those that wait for room:
 //!   [`MESH_OUTGOING_BYTES_MAX`](crate::limits::MESH_OUTGOING_BYTES_MAX) and at most one more turn.
 //!

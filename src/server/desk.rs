@@ -44,7 +44,7 @@ impl Desk {
                 reply(());
             }
             Command::Fill(reply) => reply(Fill {
-                mesh_waiting_letters: io.mesh().waiting(),
+                mesh_waiting_messages: io.mesh().waiting(),
                 receive_buffers_free: io.buffers_free(),
             }),
             Command::Inspect(question, reply) => {

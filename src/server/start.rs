@@ -95,7 +95,7 @@ fn new_plan(cpus: Vec<usize>, sockets: Vec<TcpListener>, settings: &Settings) ->
         cpus,
         listeners: sockets,
         connections_max: settings.server.max_connections,
-        messages_max: limits::MESH_LETTERS_MAX,
+        messages_max: limits::MESH_MESSAGES_MAX,
         linger: Duration::from_millis(limits::LINGER_MS),
         busy_poll: Duration::from_micros(settings.server.busy_poll_us.into()),
     }

@@ -1,5 +1,5 @@
-//! What a simulated core notes beside its broker, for its world: everything that passes between the
-//! executor and the broker, in its order.
+//! Observes a simulated core for its world: everything that passes between the executor and the
+//! broker, in order.
 
 use blipmq::broker::frontends::notice::Notice;
 use blipmq::broker::mesh::{Delivery, Message};
@@ -9,7 +9,7 @@ use executors::{Io, Observed, Ring};
 
 use crate::relay::Beside;
 
-/// One thing that happened in a turn.
+/// An event of a turn.
 #[derive(Debug)]
 pub enum Event {
     Connected {
@@ -24,7 +24,7 @@ pub enum Event {
         connection: ConnectionId,
     },
     Stopping,
-    /// A part of a topic, up to its next sequence, came to be fanned out.
+    /// A slice of a topic, up to the next sequence, was read from the mesh to be fanned out.
     Read {
         topic: u32,
         next: u64,
@@ -49,7 +49,7 @@ pub enum Event {
 }
 
 impl Event {
-    /// Whether the broker was told this, before its own part of the turn.
+    /// Whether the event is input of the broker, before its part of the turn.
     pub fn is_input(&self) -> bool {
         matches!(
             self,

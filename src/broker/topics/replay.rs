@@ -1,14 +1,14 @@
 //! Answers to subscriptions that do not start live: what topics retain for a pattern.
 //!
-//! A literal name is looked up. For a pattern the topics of the core are walked, so many a turn, shard
-//! by shard: each partial answer says how far the walk is, so that what is accepted later for the
-//! topics behind it can come as to everybody.
+//! A literal name is looked up. For a pattern the topics of the core are walked, so many a turn,
+//! shard by shard: each partial answer says how far the walk is, so that what is accepted later for
+//! the topics behind it can come as to everybody.
 //!
 //! # Always true
 //! - A part of an answer looks at no more than `TOPICS_PER_TURN` topics, however many there are, and
 //!   a turn continues one walk.
-//! - Nothing lies between a topic's answer and the messages that follow it to the same core: answers
-//!   and slices take the same lane.
+//! - Nothing lies between a topic's answer and the messages that follow it to the same core:
+//!   answers and slices take the same lane.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -57,7 +57,7 @@ impl Progress {
     }
 }
 
-/// A subscription that waits for what topics retain; `W` tells which.
+/// A subscription that waits for what topics retain; `W` identifies it.
 #[derive(Debug)]
 struct Walk<W> {
     core: CoreId,

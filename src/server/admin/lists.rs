@@ -88,7 +88,7 @@ fn subscription(row: &SubscriptionRow) -> Value {
             "conflated": row.lost.conflated,
             "expired": row.lost.expired,
         },
-        "holds_up_topics": row.holds_up_topics,
+        "holds_up_topics": row.blocked_topics,
     })
 }
 
