@@ -123,11 +123,13 @@ pub trait Frontend: Sized {
     /// Everything that has room is in a send. Returns whether `sent` is to be called.
     fn complete(
         &mut self,
-        shared: &mut Self::Shared,
-        doors: &mut Doors<'_>,
-        slot: Slot,
-        send: &mut Send<'_>,
-    ) -> bool;
+        _shared: &mut Self::Shared,
+        _doors: &mut Doors<'_>,
+        _slot: Slot,
+        _send: &mut Send<'_>,
+    ) -> bool {
+        false
+    }
 
     /// A send was made, and `complete` asked for this.
     fn sent(&mut self, _shared: &mut Self::Shared, _doors: &mut Doors<'_>, _slot: Slot) {}

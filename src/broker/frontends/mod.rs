@@ -295,6 +295,7 @@ impl Frontends {
             }
             client.complete(shared, doors, slot, &mut send)
         });
+        send.put_between();
         let (messages, bytes) = send.totals();
         if !send.is_empty() {
             doors.connections.get(slot).begin_send(messages, bytes);

@@ -178,7 +178,6 @@ impl Frontend for Client {
         send: &mut Send<'_>,
     ) -> bool {
         shared.write_gap(send);
-        send.put_between();
         false
     }
 

@@ -203,7 +203,6 @@ impl Frontend for Client {
         slot: Slot,
         send: &mut Send<'_>,
     ) -> bool {
-        send.put_between();
         let fence_is_over = self.put_pongs(doors, slot, send);
         self.publish_missed(shared, doors);
         fence_is_over

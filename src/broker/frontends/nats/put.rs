@@ -78,7 +78,6 @@ impl Client {
         index: SubscriptionIndex,
         slice: &Slice,
     ) {
-        send.put_between();
         let subscription = doors.delivery.get(index);
         let sid = subscription.name.as_deref().expect("its client named it");
         let headers = self.options.headers;
