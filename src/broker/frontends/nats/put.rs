@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use super::{Client, Doors, Send, Shared};
+use super::{Client, Doors, Protocol, Send, Shared};
 use crate::broker::delivery::{Subscription, SubscriptionIndex};
 use crate::broker::message::{Gap, Slice};
 use crate::nats::command::Publish;
@@ -83,7 +83,7 @@ impl Client {
         let headers = self.options.headers;
         let variant = if headers { TEXT_WITH_HEADERS } else { TEXT };
         let memory = &doors.cluster.memory;
-        let name = (sid, variant);
+        let name = (Protocol::Nats, sid, variant);
         let text = doors.texts.of(doors.now, doors.timers, memory, slice, name, |out| {
             let subject = slice.topic.name.as_bytes();
             message::encode(out, &slice.frames, &Variant { subject, sid, headers });
