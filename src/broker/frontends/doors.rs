@@ -116,6 +116,29 @@ impl Doors<'_> {
         }
     }
 
+    /// Holds a connection that is about to publish to a topic whose publishers wait for a subscriber.
+    /// Returns whether the publish has to wait.
+    pub fn hold_if_blocked(&mut self, slot: Slot, topic: &str) -> bool {
+        let blocked = match self.delivery.blocks_any() {
+            true => self.delivery.blocked_topic(topic),
+            false => None,
+        };
+        if let Some(topic) = blocked {
+            self.connections.hold(slot, Hold::Blocked(topic));
+        }
+        blocked.is_some()
+    }
+
+    /// Leaves what a connection publishes for a later turn if this turn takes no more messages.
+    /// Returns whether the publish has to wait.
+    pub fn leave_if_turn_is_full(&mut self, slot: Slot) -> bool {
+        let is_full = !self.ingest.has_room();
+        if is_full {
+            self.connections.leave_for_later(slot);
+        }
+        is_full
+    }
+
     /// A connection that publishes to a core which cannot keep up is not read for a while.
     pub fn hold_for_mesh(&mut self, slot: Slot, owner: CoreId) {
         if owner != self.core && self.mesh.is_full(owner) {
