@@ -135,7 +135,9 @@ pub trait Frontend: Sized {
     fn sent(&mut self, _shared: &mut Self::Shared, _doors: &mut Doors<'_>, _slot: Slot) {}
 
     /// The client asked for the end of its connection, whose subscriptions are about to be closed.
-    fn finish(&mut self, doors: &mut Doors<'_>, slot: Slot);
+    fn finish(&mut self, doors: &mut Doors<'_>, slot: Slot) {
+        doors.end_pending_of_subscriptions(slot);
+    }
 
     /// Nothing more reaches the client.
     fn broken(&mut self, _shared: &mut Self::Shared, _doors: &mut Doors<'_>, _slot: Slot) {}

@@ -212,10 +212,6 @@ impl Frontend for Client {
         self.end_fence(shared, doors, slot);
     }
 
-    fn finish(&mut self, doors: &mut Doors<'_>, slot: Slot) {
-        self.close_subscriptions(doors, slot);
-    }
-
     fn broken(&mut self, shared: &mut Shared, doors: &mut Doors<'_>, slot: Slot) {
         self.forget_pongs(shared, doors, slot);
     }
