@@ -69,6 +69,13 @@ macro_rules! protocols {
         impl Protocol {
             /// All protocols.
             pub const ALL: &'static [Protocol] = &[$(Protocol::$name),+];
+
+            /// The name in the admin API.
+            pub fn name(self) -> &'static str {
+                match self {
+                    $(Protocol::$name => stringify!($module),)+
+                }
+            }
         }
 
         enum Client {
