@@ -81,7 +81,7 @@ pub struct Counters {
 }
 
 /// Protocols there may be.
-const PROTOCOLS_MAX: usize = 8;
+pub(super) const PROTOCOLS_MAX: usize = 8;
 
 impl Counters {
     /// Connections of a protocol this core was given.

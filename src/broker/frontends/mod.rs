@@ -24,7 +24,7 @@ use bytes::Bytes;
 
 use crate::broker::clock::{Now, ms_to_ns};
 use crate::broker::connections::Phase;
-use crate::broker::counters::Counters;
+use crate::broker::counters::{Counters, PROTOCOLS_MAX};
 use crate::broker::delivery::{Delivery, Pull, Pulled, SubscriptionIndex};
 use crate::broker::ids::{ConnectionId, Slot};
 use crate::broker::message::{Ack, TopicName, Unheard};
@@ -159,6 +159,9 @@ protocols! { $
     /// The NATS client protocol.
     Nats => nats;
 }
+
+// Each protocol has counters of its connections.
+const _: () = assert!(Protocol::ALL.len() <= PROTOCOLS_MAX);
 
 /// The clients of a core.
 #[derive(Default)]
