@@ -81,7 +81,7 @@ pub struct Counters {
 }
 
 /// The most protocols.
-const PROTOCOLS_MAX: usize = 8;
+pub(super) const PROTOCOLS_MAX: usize = 8;
 
 impl Counters {
     /// Connections of a protocol that this core was given.

@@ -41,7 +41,7 @@ pub struct RunningBroker {
 pub fn start(settings: Settings, source: Source) -> Result<RunningBroker, Box<dyn Error>> {
     let cpus = placement::choose(settings.server.cores.as_deref())?;
     preflight::check(cpus.len(), settings.server.max_connections)?;
-    let Bound { sockets, rows: listeners } = Bound::bind(&ENDPOINTS, &settings)?;
+    let Bound { sockets, rows: listeners } = Bound::bind(ENDPOINTS, &settings)?;
     let admin = match settings.metrics.enabled {
         true => Some(AdminServer::bind(settings.metrics.bind_addr)?),
         false => None,

@@ -13,7 +13,7 @@ use crate::broker::clock::Now;
 use crate::broker::cluster::Cluster;
 use crate::broker::connections::{Connections, Hold, Phase};
 use crate::broker::counters::Counters;
-use crate::broker::delivery::Delivery;
+use crate::broker::delivery::{Delivery, State};
 use crate::broker::drain::Drain;
 use crate::broker::ids::Slot;
 use crate::broker::mesh::Mesh;
@@ -116,6 +116,29 @@ impl Doors<'_> {
         }
     }
 
+    /// Holds a connection that is about to publish to a topic whose publishers wait for a subscriber.
+    /// Returns whether the publish has to wait.
+    pub fn hold_if_blocked(&mut self, slot: Slot, topic: &str) -> bool {
+        let blocked = match self.delivery.blocks_any() {
+            true => self.delivery.blocked_topic(topic),
+            false => None,
+        };
+        if let Some(topic) = blocked {
+            self.connections.hold(slot, Hold::Blocked(topic));
+        }
+        blocked.is_some()
+    }
+
+    /// Leaves what a connection publishes for a later turn if this turn takes no more messages.
+    /// Returns whether the publish has to wait.
+    pub fn leave_if_turn_is_full(&mut self, slot: Slot) -> bool {
+        let is_full = !self.ingest.has_room();
+        if is_full {
+            self.connections.leave_for_later(slot);
+        }
+        is_full
+    }
+
     /// A connection that publishes to a core which cannot keep up is not read for a while.
     pub fn hold_for_mesh(&mut self, slot: Slot, owner: CoreId) {
         if owner != self.core && self.mesh.is_full(owner) {
@@ -126,6 +149,17 @@ impl Doors<'_> {
     /// Whether a connection has anything to send.
     pub fn has_content(&self, slot: Slot) -> bool {
         self.connections.at(slot).has_answers() || self.delivery.has_queued(slot)
+    }
+
+    /// The subscriptions of a connection are about to be closed behind what is queued: no other core's
+    /// answer is waited for.
+    pub fn end_pending_of_subscriptions(&mut self, slot: Slot) {
+        for index in self.delivery.all_of(slot) {
+            let subscription = self.delivery.get(index);
+            if subscription.state != State::Ending && subscription.is_pending() {
+                self.connections.get(slot).end_pending();
+            }
+        }
     }
 
     /// Ends a connection, behind some last bytes. What was queued for it is lost, and counted.

@@ -132,10 +132,6 @@ impl Frontend for Client {
         self.subscribed(doors, slot, index);
     }
 
-    fn satisfied(&mut self, _: &mut Shared, _: &mut Doors<'_>, _: Slot, _: SubscriptionIndex) {
-        unreachable!("no subscription of this protocol ends by itself");
-    }
-
     fn opened(
         &mut self,
         doors: &mut Doors<'_>,
@@ -182,7 +178,6 @@ impl Frontend for Client {
         send: &mut Send<'_>,
     ) -> bool {
         shared.write_gap(send);
-        send.put_between();
         false
     }
 

@@ -23,7 +23,6 @@ impl Client {
     ) {
         let id = self.announce(shared, doors, slot, send, &slice.topic, slice.first);
         shared.write_gap(send);
-        send.put_between();
         send.push(addressed(slice, id, &doors.cluster.memory));
     }
 
