@@ -98,7 +98,7 @@
 //! # What it does not cover
 //!
 //! - The kernel, the data ring and threads: `executors/tests/` and `tests/process/` test them with real
-//!   sockets. `executors/tests/simulated.rs` has claims about the driver alone.
+//!   sockets. `executors/tests/simulated/main.rs` has claims about the driver alone.
 //! - The rest of `src/server/`: admin pages, reload, signals.
 //! - Authentication, and BLIP/1 publishers with headers.
 //! - In random worlds, the exact moment at which a subscriber with `disconnect` is disconnected, and how

@@ -65,7 +65,9 @@ impl World {
         self.machine.core(core).step();
         self.mesh.note(&self.machine, core, self.tick, &mut self.random);
         self.mesh.arrive(&self.machine, self.tick);
-        let events = std::mem::take(&mut self.machine.core(core).service_mut().beside.events);
+        let beside = std::mem::take(&mut self.machine.core(core).service_mut().beside);
+        self.starved += beside.starved;
+        let events = beside.events;
         let (before, after) = events.into_iter().partition::<Vec<_>, _>(Event::is_input);
         before.into_iter().for_each(|event| self.came_in(core, moment, event));
         self.note_progress(core, moment);

@@ -66,6 +66,8 @@ impl Event {
 #[derive(Default)]
 pub struct Watch {
     pub events: Vec<Event>,
+    /// Times a connection found no receive buffer.
+    pub starved: u64,
 }
 
 impl Beside for Watch {
@@ -75,7 +77,9 @@ impl Beside for Watch {
 
     fn notice(&mut self, _: Notice) {}
 
-    fn observe(&mut self, _: Observed) {}
+    fn observe(&mut self, observed: Observed) {
+        self.starved += u64::from(observed == Observed::Starved);
+    }
 
     fn connected(&mut self, connection: ConnectionId, _: Peer, admitted: bool) {
         self.events.push(Event::Connected { connection, admitted });

@@ -68,6 +68,10 @@ pub struct Wire {
     pub paused: bool,
     /// A cancel that has completed before what it cancels.
     cancelled: Option<Cancel>,
+    /// Sends that completed with a part of their bytes.
+    pub short_sends: u64,
+    /// Cancels that completed before what they cancelled.
+    pub early_cancels: u64,
     /// When a send to it was last complete.
     pub last_taken_ns: u64,
     /// The socket buffer: sent, not read by the client.
@@ -99,6 +103,8 @@ impl Wire {
             broken: false,
             paused: false,
             cancelled: None,
+            short_sends: 0,
+            early_cancels: 0,
             last_taken_ns: 0,
             downstream: VecDeque::new(),
             downstream_len_max,
@@ -174,6 +180,7 @@ impl Wire {
             false => len > 0 && random.chance(5),
         };
         if completes {
+            self.short_sends += u64::from(len < left);
             self.kernel.complete_send(self.socket);
         }
     }
@@ -190,6 +197,7 @@ impl Wire {
                     self.end_cancelled();
                     self.kernel.answer_cancel(self.socket);
                     self.cancelled = Some(cancel);
+                    self.early_cancels += 1;
                 }
                 2 => {
                     self.kernel.answer_cancel(self.socket);

@@ -71,6 +71,8 @@ pub struct World {
     pub stopping: bool,
     /// Times a connection was not read for a while.
     pub pauses: u64,
+    /// Times a connection found no receive buffer.
+    pub starved: u64,
     /// Everybody reads, nothing is late.
     pub at_peace: bool,
     /// Clients keep a `Record` each, which `nats` looks at, and there is no `truth`.
@@ -118,6 +120,7 @@ impl World {
             truth: Truth::default(),
             stopping: false,
             pauses: 0,
+            starved: 0,
             at_peace: false,
             keeps_records: false,
             keep_seen: false,

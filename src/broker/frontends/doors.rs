@@ -132,13 +132,15 @@ impl Doors<'_> {
     pub fn close(&mut self, slot: Slot, last: Bytes) {
         let is_stopping = self.drain.begun;
         let connection = self.connections.get(slot);
-        if connection.why_closed().is_empty() {
-            connection.set_why_closed(Cow::Borrowed(match connection.phase() {
-                _ if connection.has_ended() => "its client closed it",
-                _ if is_stopping => "the broker stops",
-                Phase::Finishing => "its client said CLOSE",
-                _ => "",
-            }));
+        let why = match connection.phase() {
+            _ if !connection.why_closed().is_empty() => "",
+            _ if connection.has_ended() => "its client closed it",
+            _ if is_stopping => "the broker stops",
+            Phase::Finishing => "its client said CLOSE",
+            _ => "",
+        };
+        if !why.is_empty() {
+            connection.set_why_closed(Cow::Borrowed(why));
         }
         self.connections.close(slot, last);
         self.delivery.drop_connection(slot);

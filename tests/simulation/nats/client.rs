@@ -84,6 +84,13 @@ fn message<'a>(
     Ok(Some((Op::Message { sid, delivered_at }, len + 2)))
 }
 
+/// The client id in an INFO, and whether the server is about to stop.
+pub fn parse_info(json: &str) -> Result<(u64, bool), String> {
+    let info: serde_json::Value = serde_json::from_str(json).map_err(|error| error.to_string())?;
+    let client_id = info["client_id"].as_u64().ok_or("INFO without `client_id`")?;
+    Ok((client_id, info["ldm"].as_bool() == Some(true)))
+}
+
 /// What a command will be answered with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Answer {
@@ -356,10 +363,7 @@ impl Client {
         }
         match op {
             Op::Info(json) => {
-                let info: serde_json::Value =
-                    serde_json::from_str(json).map_err(|error| error.to_string())?;
-                let client_id = info["client_id"].as_u64().ok_or("INFO without `client_id`")?;
-                let leaves = info["ldm"].as_bool() == Some(true);
+                let (client_id, leaves) = parse_info(json)?;
                 if self.client_id == 0 {
                     self.client_id = client_id;
                 } else if !leaves || self.was_told_to_leave || !stopping {

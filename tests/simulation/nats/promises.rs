@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::client::{Client, Op, State, next_op};
+use super::client::{Client, Op, State, next_op, parse_info};
 use super::ledger::{Ledger, Message, Subscription, Verdict};
 use crate::truth::matches;
 
@@ -19,6 +19,16 @@ pub struct Circumstances<'a> {
     pub monitor_gets_all: bool,
     /// What all cores have counted as dropped, expired or conflated.
     pub dropped: u64,
+}
+
+/// What members of queue groups were sent, whether they read it or not.
+#[derive(Default)]
+struct SentToMembers<'a> {
+    /// The numbers of messages, by wire and sid.
+    messages: BTreeMap<(usize, &'a str), BTreeSet<usize>>,
+    /// As INFO gave them, by wire. Not as clients know them: one that vanishes before it reads INFO
+    /// never learns its id, yet the monitor is notified of what that client missed as a member.
+    client_ids: BTreeMap<usize, u64>,
 }
 
 impl Circumstances<'_> {
@@ -161,6 +171,31 @@ impl Circumstances<'_> {
         message.sequence.filter(|_| !self.ledger.passing.contains(&message.subject))
     }
 
+    /// What members of queue groups were sent, also those that have vanished.
+    fn sent_to_members(&self) -> Result<SentToMembers<'_>, String> {
+        let mut sent = SentToMembers::default();
+        let members = self.ledger.subscriptions.iter().filter(|one| one.queue.is_some());
+        let wires: BTreeSet<usize> = members.map(|one| one.client).collect();
+        for wire in wires {
+            let mut rest = (self.sent)(wire);
+            while let Some((op, len)) = next_op(rest)? {
+                rest = &rest[len..];
+                match op {
+                    Op::Info(json) => {
+                        sent.client_ids.insert(wire, parse_info(json)?.0);
+                    }
+                    Op::Message { sid, delivered_at } => {
+                        if let Ok(number) = self.ledger.number_of(delivered_at.payload) {
+                            sent.messages.entry((wire, sid)).or_default().insert(number);
+                        }
+                    }
+                    _ => {}
+                }
+            }
+        }
+        Ok(sent)
+    }
+
     /// Of queue groups each message goes to one member. Returns how many went to none, and nobody was
     /// told.
     fn queues(&self) -> Result<u64, String> {
@@ -168,21 +203,8 @@ impl Circumstances<'_> {
         if let Some(queue) = self.ledger.queues_out_of_order.iter().find(all_stayed) {
             return Err(format!("{queue} is out of order, and nobody has left it"));
         }
-        // Also what vanished clients were sent: it does not come back.
-        let mut sent: BTreeMap<(usize, &str), BTreeSet<usize>> = BTreeMap::new();
+        let sent = self.sent_to_members()?;
         let members = || self.ledger.subscriptions.iter().filter(|one| one.queue.is_some());
-        let wires: BTreeSet<usize> = members().map(|one| one.client).collect();
-        for wire in wires {
-            let sent_to = (self.sent)(wire);
-            let mut rest = sent_to;
-            while let Some((op, len)) = next_op(rest)? {
-                rest = &rest[len..];
-                let Op::Message { sid, delivered_at } = op else { continue };
-                if let Ok(number) = self.ledger.number_of(delivered_at.payload) {
-                    sent.entry((wire, sid)).or_default().insert(number);
-                }
-            }
-        }
         let queues: BTreeSet<&str> = members().filter_map(|one| one.queue.as_deref()).collect();
         let mut untold = 0;
         for queue in queues {
@@ -193,8 +215,8 @@ impl Circumstances<'_> {
             let left = self.ledger.queues_left.contains(queue);
             let kept = |member: &&Subscription| -> u64 {
                 let client = self.client_of(member);
-                let was_sent =
-                    sent.get(&(member.client, &*member.sid)).map_or(0, |sent| sent.len() as u64);
+                let of_member = sent.messages.get(&(member.client, &*member.sid));
+                let was_sent = of_member.map_or(0, |of_member| of_member.len() as u64);
                 match member.max {
                     _ if client.stayed() => 0,
                     _ if client.has_offended() => u64::MAX / 1_024,
@@ -207,7 +229,7 @@ impl Circumstances<'_> {
             let mut may_be_lost: u64 = members.iter().map(kept).sum();
             for (number, message) in self.ledger.messages.iter().enumerate() {
                 let has = |member: &&&Subscription| {
-                    let of_member = sent.get(&(member.client, &*member.sid));
+                    let of_member = sent.messages.get(&(member.client, &*member.sid));
                     of_member.is_some_and(|of_member| of_member.contains(&number))
                 };
                 let times = members.iter().filter(has).count();
@@ -230,7 +252,8 @@ impl Circumstances<'_> {
                 }
                 let is_told = self.ledger.gaps.iter().any(|gap| {
                     let of_member = |member: &&Subscription| {
-                        gap.sid == member.sid && gap.client_id == self.client_of(member).client_id
+                        gap.sid == member.sid
+                            && sent.client_ids.get(&member.client) == Some(&gap.client_id)
                     };
                     let is_meant = match self.sequence_of(message) {
                         Some(sequence) => {

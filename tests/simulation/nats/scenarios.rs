@@ -362,6 +362,48 @@ fn what_a_slow_subscription_misses_is_told_to_the_monitor() {
     }
 }
 
+/// Goal: the checker finds the gap of a member that vanished before it read INFO, and so never knew
+/// the client id in that gap.
+/// Method: half of a group's messages expire with such a member, the monitor hears of it, and the other
+/// member is there all the time.
+#[test]
+fn what_a_member_misses_that_never_reads_info_is_reported_to_the_monitor() {
+    let mut world = world(2, |plan| {
+        plan.settings.delivery.default_ttl_ms = 3;
+        plan.settings.nats.subscriber_capacity = 1_000;
+    });
+    let witness = world.blip(1, true);
+    world.write_blip(witness, |blip, _, out| blip.subscribe(out));
+    let monitor = world.client(1, true, usize::MAX);
+    world.clients[monitor].is_monitor = true;
+    world.write(monitor, |client, _, out| client.connect(out, USUAL));
+    subscribe(&mut world, monitor, &format!("{GAP_PREFIX}>"), None);
+    let reader = connect(&mut world, 0, USUAL);
+    let read = subscribe(&mut world, reader, "a", Some("g"));
+    let vanishing = world.client(1, false, 1);
+    let wire = world.clients[vanishing].wire;
+    world.world.wires[wire].stalled = true;
+    world.write(vanishing, |client, ledger, out| {
+        client.connect(out, USUAL);
+        client.subscribe(out, ledger, "a", Some("g"));
+    });
+    world.run_until_idle();
+    publish(&mut world, reader, "a", 20);
+    world.run_until_idle();
+    assert_eq!(got(&world, read).len(), 10, "members take turns");
+    world.world.advance_ms(4);
+    // Its kernel takes what comes, and nobody looks at it.
+    super::leave(&mut world, vanishing);
+    world.world.wires[wire].stalled = false;
+    world.run_until_idle();
+    assert_eq!(world.clients[vanishing].client_id, 0, "INFO came too late");
+    let reader_id = world.clients[reader].client_id;
+    let missed = world.ledger.gaps.iter().filter(|gap| gap.client_id != reader_id);
+    assert_eq!(missed.map(|gap| gap.messages).sum::<u64>(), 10);
+    world.world.wires[wire].client_end = ClientEnd::Closed;
+    world.end();
+}
+
 #[test]
 fn a_request_that_nobody_listens_to_is_told_once_before_the_pong() {
     for owner in 0..2 {

@@ -48,8 +48,8 @@ pub struct Client {
     opens: HashMap<RequestId, Opened>,
     /// Topics it was told the id of.
     announced: HashSet<TopicId>,
-    /// Those of them that it may not publish to.
-    only_receives: HashMap<TopicId, Arc<TopicName>>,
+    /// Those of them that it may not publish to. Boxed: most clients have none.
+    only_receives: Option<Box<HashMap<TopicId, Arc<TopicName>>>>,
     /// The topic of its last frame, which is most often that of its next.
     last_published: Option<TopicId>,
     /// The topic it was sent last, and the id it has been told for it.

@@ -85,7 +85,7 @@ impl Client {
         if is_new && topic.is_retained() {
             let permissions = doors.connections.at(slot).permissions();
             if !permissions.may_publish(&topic.name) {
-                self.only_receives.insert(topic.id, topic.clone());
+                self.only_receives.get_or_insert_default().insert(topic.id, topic.clone());
             }
         }
         if is_new {
