@@ -16,6 +16,9 @@ use std::sync::Arc;
 use super::{Broker, Now};
 use crate::config::Choice;
 
+pub use super::connections::{Hold, Phase, Traffic};
+pub use super::delivery::overflow::Lost;
+pub use super::delivery::queue::Bounds;
 pub use rows::{ConnectionRow, Row, State, SubscriptionRow, TopicRow};
 
 /// The most items examined, or rows written, per step.

@@ -7,10 +7,10 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 
-use blipmq::broker::frontends::notice::{Event, Notice};
 use blipmq::broker::inspect::{Answer, Inspection};
 use blipmq::broker::mesh::Message;
 use blipmq::broker::{Broker, ConnectionId, Now, Peer};
+use blipmq::broker::{Event, Notice};
 use blipmq::config::Choice;
 use executors::{Io, Observed, Ring};
 

@@ -1,7 +1,7 @@
 //! Observes a simulated core for its world: everything that passes between the executor and the
 //! broker, in order.
 
-use blipmq::broker::frontends::notice::Notice;
+use blipmq::broker::Notice;
 use blipmq::broker::mesh::{Delivery, Message};
 use blipmq::broker::{Broker, ConnectionId, Now, Peer};
 use bytes::Bytes;

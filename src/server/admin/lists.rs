@@ -1,8 +1,8 @@
 //! Lists as JSON: connections, subscriptions, topics.
 
 use blipmq::broker::ConnectionId;
-use blipmq::broker::connections::{Hold, Phase};
 use blipmq::broker::inspect::{Answer, ConnectionRow, Row, State, SubscriptionRow, TopicRow};
+use blipmq::broker::inspect::{Hold, Phase};
 use blipmq::config::Choice;
 use blipmq::protocol::CoreId;
 use serde_json::{Value, json};
