@@ -33,8 +33,7 @@ pub struct Cluster {
     /// Number of subscriptions of all cores that may match a gap report: without any, none is
     /// published.
     pub gap_listeners: Arc<AtomicU32>,
-    /// The address that NATS clients are told to connect to, with the actual port if port 0 was
-    /// configured.
+    /// The address that is advertised to clients, with the actual port if port 0 was configured.
     pub advertised_addr: SocketAddr,
 }
 

@@ -88,7 +88,7 @@
 //! | `interest.rs` | a subscription is active after the first of several answers | 24 | 0.26 s |
 //! | `flush.rs` | an expired message is sent | 2 | 0.04 s |
 //! | `drain.rs` | a stop does not wait until other cores report that they take nothing more | 187 | 1.19 s |
-//! | `groups.rs` | members are dealt handed-back messages before they know that they are members | 1076 | 5.41 s |
+//! | `deal.rs` | members are dealt handed-back messages before they know that they are members | 1076 | 5.41 s |
 //!
 //! Two bugs survived 8,000 seeds each, because random worlds do not look for them. In the first, one
 //! core that no longer blocks releases all publishers of the topic (the queue grows beyond its bound,

@@ -31,7 +31,7 @@ use crate::protocol::TopicId;
 pub struct Blocks {
     /// Number of subscriptions of this core that block each topic.
     subscriptions: HashMap<TopicId, u32>,
-    /// Topics whose publishers on this core wait; by name as well, because NATS has no topic ids.
+    /// Topics whose publishers on this core wait; by name as well, for protocols without topic ids.
     waiting: HashSet<TopicId>,
     waiting_names: HashMap<Arc<str>, TopicId>,
     /// Subscriptions of this core that block some topic.

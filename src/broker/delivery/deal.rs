@@ -1,10 +1,11 @@
 //! Dealing: each message of a group goes to one of its members, in turn.
 //!
 //! Called by `turn` with slices that match groups of this core, and by `groups` when a member
-//! joins, or leaves. Next on the path: `members`, on the core of the member.
+//! joins or leaves. Next on the path: `members`, on the core of the member.
 //!
 //! # Always true
-//! - A member is never dealt more than its capacity, nor a topic that it may not receive.
+//! - A member is dealt nothing while it has its capacity unsent, and never a topic that it may not
+//!   receive.
 //! - Members take turns by frame.
 
 use super::Delivery;

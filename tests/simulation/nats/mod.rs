@@ -13,7 +13,7 @@
 //! | how a world moves on and ends | `world` |
 //! | what is checked when a message is read | `ledger` |
 //! | what is checked at the end | `promises` |
-//! | how each promise is tested alone | `scenarios` |
+//! | how each promise is tested alone | `scenarios`, `scenarios_queues` |
 
 mod actor;
 mod blip;
@@ -23,6 +23,7 @@ mod op;
 mod plan;
 mod promises;
 mod scenarios;
+mod scenarios_queues;
 mod world;
 
 use crate::plan::Plan;
