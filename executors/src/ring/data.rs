@@ -6,6 +6,7 @@
 //!   leaks what the kernel still has.
 //! - Memory that a request points at is boxed or mapped: a ring can be moved.
 
+mod ending;
 mod held;
 mod operation;
 
@@ -33,10 +34,6 @@ use operation::Operation;
 const SUBMISSIONS: u32 = 1_024;
 /// Completions the kernel keeps in the ring; more go to its own overflow list.
 const COMPLETIONS: u32 = 4_096;
-
-/// How long, and how often, a ring that is dropped waits for what it has cancelled.
-const LAST_WAIT: Duration = Duration::from_millis(10);
-const LAST_WAITS: u32 = 200;
 
 pub(crate) struct DataRing {
     ring: IoUring,
@@ -164,26 +161,6 @@ impl DataRing {
                 Err(error) => panic!("submitting to a ring of our own making: error {error:?}"),
             }
         }
-    }
-
-    /// Cancels everything and reaps until the kernel has nothing; false if it keeps something.
-    fn end_everything(&mut self) -> bool {
-        self.ending = true;
-        let entry = opcode::AsyncCancel2::new(CancelBuilder::any().all()).build();
-        self.push(entry, Operation::CancelEverything);
-        for _ in 0..LAST_WAITS {
-            if self.wait(LAST_WAIT).is_err() {
-                return false;
-            }
-            for _ in 0..self.ready() {
-                // Sockets that were accepted meanwhile are dropped, and so closed.
-                self.reap();
-            }
-            if self.under_way == 0 {
-                return true;
-            }
-        }
-        false
     }
 }
 
@@ -407,16 +384,6 @@ impl Ring for DataRing {
             .flags(TimeoutFlags::ABS)
             .build();
         self.push(entry, Operation::MoveTimeout);
-    }
-}
-
-impl Drop for DataRing {
-    fn drop(&mut self) {
-        if self.under_way == 0 || self.end_everything() {
-            // SAFETY: dropped here only, and used by nothing after it: no request is under way. If
-            // one is, the kernel may still read and write all this, so it is leaked.
-            unsafe { ManuallyDrop::drop(&mut self.held) };
-        }
     }
 }
 
