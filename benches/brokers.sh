@@ -1,4 +1,4 @@
-# Starts, pins, measures and stops brokers, for compare.sh, growth.sh and profiles.sh.
+# Starts, pins, measures and stops brokers, for compare.sh, growth.sh, profiles.sh and pair.sh.
 # A script that sources this file must set $me (its name), $dry_run, $broker_cpus, $gen_cpus, $port_base,
 # $secs, $warmup, $rounds and $out.
 # shellcheck shell=bash

@@ -1,4 +1,4 @@
-"""Makes tables and plots from the measurements of the scripts here: report.py compare|growth|profiles DIR
+"""Makes tables and plots from the measurements of the scripts here: report.py compare|growth|profiles|pair DIR
 
 Reads runs.tsv, which describes each JSON document of `blipmq bench`, and the documents; writes Markdown
 and SVG beside them. Needs only Python 3.11. Tests: report_test.py.
@@ -570,15 +570,41 @@ def profiles(runs):
     return "\n\n".join(part.rstrip("\n") for part in parts) + "\n"
 
 
+# --- pair ---
+
+
+def pair(runs):
+    """Returns the text of table.md, with a row per shape and protocol."""
+    header = ["shape", "protocol", "before", "after", "after / before", "of the rounds"]
+    header += ["p50: before", "after", "p99: before", "after", "clean", "limited by"]
+    rows = []
+    for run in runs:
+        cpu = [run.values(name, CPU) for name in ("before", "after")]
+        each = ratios(cpu[1], cpu[0])
+        row = [run.title, "NATS" if run.name.startswith("nats_") else "BLIP/1", *map(spread, cpu)]
+        row += [ratio(cpu[1], cpu[0]), f"{digits(min(each))}-{digits(max(each))}" if each else "-"]
+        for key in ("latency_p50_us", "latency_p99_us"):
+            for name in ("before", "after"):
+                # A throughput run fills queues by design, so its latency means nothing.
+                timed = run.values(name, key) if run.mode in ("latency", "rtt") else []
+                row.append(median(timed, micros))
+        rows.append([*row, clean(run), limited_by(run)])
+    return (
+        "Broker CPU per delivery, in nanoseconds: medians, with the minimum and the maximum of the rounds;"
+        " a ratio is the median of the rounds' ratios.\n\n" + table(header, rows)
+    )
+
+
 def main(arguments):
-    if len(arguments) != 2 or arguments[0] not in ("compare", "growth", "profiles"):
-        print("usage: report.py compare|growth|profiles DIR", file=sys.stderr)
+    if len(arguments) != 2 or arguments[0] not in ("compare", "growth", "profiles", "pair"):
+        print("usage: report.py compare|growth|profiles|pair DIR", file=sys.stderr)
         return 2
     folder = Path(arguments[1])
     file = folder / ("growth/runs.tsv" if arguments[0] == "growth" else "runs.tsv")
     runs = read_runs(file.read_text(), load_from(file.parent))
-    if arguments[0] == "profiles":
-        (folder / "table.md").write_text(profiles(runs))
+    if arguments[0] in ("profiles", "pair"):
+        text = profiles(runs) if arguments[0] == "profiles" else pair(runs)
+        (folder / "table.md").write_text(text)
         return 0
     if arguments[0] == "compare":
         (folder / "table.md").write_text(compare(runs))

@@ -245,6 +245,19 @@ class Files(unittest.TestCase):
             self.assertEqual(report.main(["profiles", name]), 0)
             self.assertIn("| mixed | 5.00 |", (folder / "table.md").read_text())
 
+    def test_the_table_of_two_binaries_is_written_beside_its_documents(self):
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            (folder / "runs.tsv").write_text("nats_one\t1:1\tbefore,after\nlost\tgone\tbefore,after\n")
+            (folder / "nats_one.json").write_text(json.dumps(document([rounds(4, 5), rounds(8, 5)])))
+            self.assertEqual(report.main(["pair", name]), 0)
+            text = (folder / "table.md").read_text()
+            rows = cells(text)
+            self.assertEqual(rows[0][:2], ["1:1", "NATS"])
+            self.assertEqual(rows[0][4:6], ["1.50x", "1.00-2.00"])
+            self.assertEqual(rows[1][2:6], ["-", "-", "-", "-"])
+            self.assertEqual(rows[1][10], "FAILED")
+
     def test_an_invalid_command_line_prints_the_usage(self):
         with contextlib.redirect_stderr(io.StringIO()) as stderr:
             self.assertEqual(report.main(["both", "."]), 2)

@@ -10,6 +10,7 @@
 //! | `blipmq bench` | what does this broker do, here, with this load? Also for `nats://` and `redis://` |
 //! | `benches/compare.sh` | what does a message cost beside nats-server, redis and the floor, in the same shapes? |
 //! | `benches/growth.sh` | how does the cost grow with subscribers, bytes, topics, patterns, connections? |
+//! | `benches/pair.sh --before BINARY` | did a change make a delivery cheaper or dearer than the binary before it? |
 //! | `cargo bench` | what does one step cost: decoding, matching, queueing, a hop between cores? |
 //!
 //! The figure to compare is the broker's CPU time per delivered message. Rates depend on what else uses
