@@ -32,6 +32,9 @@ pub struct Cluster {
     pub topics: Arc<AtomicU32>,
     /// Subscriptions of all cores that may hear of gaps, so that nothing is told to nobody.
     pub gap_listeners: Arc<AtomicU32>,
+    /// Topics that one turn looks at for a replay. The simulator chooses fewer, so that worlds of few
+    /// topics have replays of several turns.
+    pub replay_topics_per_turn: usize,
     /// Where clients that are told an address are to connect: with the port that was given, if any
     /// port was asked for.
     pub advertised_addr: SocketAddr,
@@ -57,6 +60,7 @@ impl Cluster {
             memory,
             topics,
             gap_listeners: Arc::default(),
+            replay_topics_per_turn: limits::REPLAY_TOPICS_PER_TURN,
             advertised_addr,
         }
     }

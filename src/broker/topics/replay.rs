@@ -5,7 +5,7 @@
 //! topics behind it can come as to everybody.
 //!
 //! # Always true
-//! - A turn looks at no more than [`TOPICS_PER_TURN`] topics, however many there are.
+//! - A turn looks at no more than [`Cluster::replay_topics_per_turn`] topics, however many there are.
 //! - Nothing lies between a topic's answer and the messages that follow it to the same core: answers
 //!   and slices take the same lane.
 
@@ -20,8 +20,6 @@ use crate::broker::pattern;
 use crate::protocol::name::is_literal;
 use crate::protocol::{CoreId, ShardId, Start, TopicId};
 
-/// Topics that one turn looks at for replays: about 50 us.
-const TOPICS_PER_TURN: usize = 512;
 /// Frame bytes after which a partial answer ends: they are references, and the mesh counts them.
 const ANSWER_BYTES: u64 = 1 << 20;
 
@@ -129,7 +127,7 @@ impl<W: Copy> Replays<W> {
                 walk.next = Progress { shard: shard.number(), index: 0 };
             }
             while let Some(topic) = shard.topic_at(walk.next.index as usize) {
-                if looked_at == TOPICS_PER_TURN || bytes >= ANSWER_BYTES {
+                if looked_at == topics.cluster.replay_topics_per_turn || bytes >= ANSWER_BYTES {
                     let progress = Some(walk.next);
                     self.walks.push_back(walk);
                     return Answer { core, waiter, replays, progress };
