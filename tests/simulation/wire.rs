@@ -229,6 +229,12 @@ impl Wire {
         self.downstream.drain(..len).collect()
     }
 
+    /// Whether the core receives on a connection that the broker has paused, and does not cancel that.
+    pub fn is_read_though_paused(&self) -> bool {
+        let is_cancelled = self.cancelled.is_some() || self.kernel.cancel_of(self.socket).is_some();
+        self.paused && self.kernel.is_receiving(self.socket) && !is_cancelled
+    }
+
     /// Whether a send of the core is under way.
     pub fn is_sending(&self) -> bool {
         self.kernel.sending(self.socket).is_some()

@@ -2,6 +2,7 @@
 //!
 //! A tick moves the clock, letters, bytes, clients and cores on, each as far as chance says.
 
+use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -156,6 +157,10 @@ impl World {
 
     pub fn letters_max(self, letters_max: usize) -> World {
         self.again(|plan| plan.letters_max = letters_max)
+    }
+
+    pub fn replay_topics_per_turn(self, topics: usize) -> World {
+        self.again(|plan| plan.replay_topics_per_turn = topics)
     }
 
     pub fn settings(self, change: impl FnOnce(&mut Settings)) -> World {
@@ -362,6 +367,7 @@ impl World {
             let socket = &self.wires[wire];
             if socket.phase != Phase::Gone || !socket.downstream.is_empty() {
                 self.network(wire);
+                self.check_pause(wire);
             }
         }
         let first = self.random.below(self.cores.len());
@@ -375,6 +381,10 @@ impl World {
                     self.fail(&format!("core {core} panicked, see above"));
                 }
             }
+        }
+        // A core that has stopped is notified of nothing more.
+        if !self.stopping && self.is_at_rest() {
+            self.check_blocks();
         }
     }
 
@@ -402,6 +412,30 @@ impl World {
                 socket.client_end = ClientEnd::Closed;
                 socket.upstream.clear();
             }
+        }
+    }
+
+    /// A connection that the broker has paused is not received on. A core that sleeps has submitted its
+    /// cancel.
+    fn check_pause(&self, wire: usize) {
+        let socket = &self.wires[wire];
+        let has_asked = !self.machine.cores()[socket.core].is_awake();
+        if has_asked && socket.phase == Phase::Open && socket.is_read_though_paused() {
+            self.fail(&format!("connection {wire} is received on though the broker has paused it"));
+        }
+    }
+
+    /// While nothing is under way, publishers to a topic wait on every core if a subscription on any
+    /// core wants them to, and on none otherwise.
+    fn check_blocks(&self) {
+        let cores = 0..self.cores.len();
+        let blocks: Vec<_> = cores.clone().map(|core| self.broker(core).blocks()).collect();
+        let wanted: BTreeSet<_> = blocks.iter().flat_map(|(_, wanted)| wanted).copied().collect();
+        if let Some(core) = cores.into_iter().find(|core| blocks[*core].0 != wanted) {
+            let waiting = &blocks[core].0;
+            self.fail(&format!(
+                "publishers to {wanted:?} have to wait, on core {core} those to {waiting:?} do"
+            ));
         }
     }
 
