@@ -34,6 +34,7 @@ mod receive;
 mod relay;
 mod scenarios;
 mod scenarios_options;
+mod scenarios_replays;
 mod truth;
 mod watch;
 mod wire;
