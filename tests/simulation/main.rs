@@ -34,7 +34,7 @@ mod receive;
 mod relay;
 mod scenarios;
 mod scenarios_options;
-mod scenarios_replays;
+mod scenarios_turns;
 mod truth;
 mod watch;
 mod wire;

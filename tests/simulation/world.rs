@@ -425,6 +425,16 @@ impl World {
         }
     }
 
+    /// A core does not fall asleep over mesh messages that it wants: a deadline may be long in coming.
+    pub fn check_sleep(&self, core: usize) {
+        let of_core = &self.machine.cores()[core];
+        let wants = |lane| self.broker(core).wants_message(lane);
+        let waiting = of_core.mesh_waiting();
+        if waiting > 0 && !of_core.is_awake() && wants(REQUESTS) && wants(DELIVERIES) {
+            self.fail(&format!("core {core} sleeps over {waiting} mesh messages"));
+        }
+    }
+
     /// While nothing is under way, publishers to a topic wait on every core if a subscription on any
     /// core wants them to, and on none otherwise.
     fn check_blocks(&self) {

@@ -1,6 +1,6 @@
-//! Replays that are answered in several parts, each promise in a world as small as can be.
+//! What takes several turns: replays in several parts, and input that waits for a full mesh.
 
-use crate::conversation::Asks;
+use crate::conversation::{Asks, Publish};
 use crate::scenarios::ZERO;
 use crate::world::World;
 
@@ -8,7 +8,7 @@ const TOPICS: usize = 20;
 
 /// Goal: live messages of a connection stay in order while its subscriptions are answered.
 /// Method: the earlier subscription is answered in as many parts as there are topics, the later one
-/// asks for the last topic alone. Found by random worlds: the later one was answered at once and was
+/// asks for a topic in the middle alone. Found by random worlds: the later one was answered at once and was
 /// given live messages of the topic, of which the earlier one was given later ones and sent them first.
 #[test]
 fn a_subscription_is_answered_behind_earlier_ones_of_its_connection() {
@@ -21,10 +21,10 @@ fn a_subscription_is_answered_behind_earlier_ones_of_its_connection() {
     let subscriber = world.connect(ZERO);
     let asks = Asks { start: 1, argument: 10, ..Asks::default() };
     world.add(subscriber, "a.*", asks);
-    let last = format!("a.{}", TOPICS - 1);
-    world.add(subscriber, &last, asks);
+    let middle = format!("a.{}", TOPICS / 2);
+    world.add(subscriber, &middle, asks);
     for number in 0..3 * TOPICS {
-        world.publish(publisher, &last, &number.to_string(), 0);
+        world.publish(publisher, &middle, &number.to_string(), 0);
         world.step();
     }
     world.end();
@@ -53,5 +53,31 @@ fn a_long_replay_does_not_delay_the_replay_of_another_connection() {
         world.step();
         assert!(world.seen(slow).is_empty(), "the longer replay is over first");
     }
+    world.end();
+}
+
+/// Goal: what waits for another core is bounded.
+/// Method: a lane with one place, whose messages are on their way for long; a connection publishes much
+/// more than may wait.
+#[test]
+fn a_connection_that_feeds_a_full_mesh_is_not_read() {
+    const PUBLISHED_BYTES: usize = 20 << 20;
+    // What is on its way, what waits, what a turn takes, and the receive buffers.
+    const TAKEN_BYTES_MAX: usize = 6 << 20;
+    let mut world = World::with_seed(3).cores(2).letters_max(1).mesh_delay_ticks(2_000..=2_000);
+    let topic = world.topic_on(1);
+    let publisher = world.publish_each(ZERO, &topic, ["the first"]);
+    world.run_until_idle();
+    let topic = world.topic(&topic);
+    let payloads = [vec![b'x'; 100 << 10]];
+    for _ in 0..PUBLISHED_BYTES / payloads[0].len() {
+        let publish = Publish { topic, by_id: true, payloads: &payloads, ttl_ms: 0, flags: 0 };
+        world.write_publish(publisher.0, publish);
+    }
+    for _ in 0..1_500 {
+        world.step();
+    }
+    let unread = world.wires[publisher.0].upstream.len();
+    assert!(unread > PUBLISHED_BYTES - TAKEN_BYTES_MAX, "{unread} bytes were not read");
     world.end();
 }
