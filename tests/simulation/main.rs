@@ -15,11 +15,13 @@
 //! | what the kernel does | `wire` |
 //! | what clients do | `behaviour`, `conversation` |
 //! | what is checked when a client reads | `receive`, `addressed` |
+//! | what is checked as the world moves on | `always` |
 //! | what is checked at the end | `promises`, `owed`, against `truth` |
 //! | how tight a world's bounds are | `plan` |
 //! | what the promises look like one by one | `scenarios` |
 
 mod addressed;
+mod always;
 mod behaviour;
 mod conversation;
 mod cores;

@@ -19,6 +19,7 @@ mod client;
 mod ledger;
 mod promises;
 mod scenarios;
+mod scenarios_sleep;
 
 use blipmq::broker;
 use blipmq::config::{OverflowPolicy, Settings};

@@ -1,7 +1,6 @@
 //! The sharp corners one by one, each in a world as small as can be. Everything that random worlds
 //! check is checked here as well.
 
-use blipmq::broker::mesh::DELIVERIES;
 use blipmq::config::OverflowPolicy;
 
 use super::NatsWorld;
@@ -12,22 +11,28 @@ use crate::random::Random;
 use crate::wire::ClientEnd;
 use crate::world::World;
 
-const USUAL: Options = Options { verbose: false, echo: true, headers: true, no_responders: true };
+pub const USUAL: Options =
+    Options { verbose: false, echo: true, headers: true, no_responders: true };
 
-fn world(cores: usize, change: impl FnOnce(&mut Plan)) -> NatsWorld {
+pub fn world(cores: usize, change: impl FnOnce(&mut Plan)) -> NatsWorld {
     let mut plan = Plan { cores, ..Plan::default() };
     change(&mut plan);
     NatsWorld::of(World::of_records(7, plan, Random::with_seed(7), "BLIPMQ_NATS_SEED"))
 }
 
 /// A client that has said CONNECT.
-fn connect(world: &mut NatsWorld, core: usize, options: Options) -> usize {
+pub fn connect(world: &mut NatsWorld, core: usize, options: Options) -> usize {
     let client = world.client(core, false, 1 << 20);
     world.write(client, |client, _, out| client.connect(out, options));
     client
 }
 
-fn subscribe(world: &mut NatsWorld, client: usize, pattern: &str, queue: Option<&str>) -> usize {
+pub fn subscribe(
+    world: &mut NatsWorld,
+    client: usize,
+    pattern: &str,
+    queue: Option<&str>,
+) -> usize {
     let index =
         world.write(client, |client, ledger, out| client.subscribe(out, ledger, pattern, queue));
     world.write(client, |client, _, out| client.ping(out));
@@ -36,7 +41,7 @@ fn subscribe(world: &mut NatsWorld, client: usize, pattern: &str, queue: Option<
     index
 }
 
-fn publish(world: &mut NatsWorld, client: usize, subject: &str, times: usize) {
+pub fn publish(world: &mut NatsWorld, client: usize, subject: &str, times: usize) {
     for _ in 0..times {
         world.write(client, |client, ledger, out| {
             client.publish(out, ledger, subject, None, b"", b"");
@@ -44,7 +49,7 @@ fn publish(world: &mut NatsWorld, client: usize, subject: &str, times: usize) {
     }
 }
 
-fn got(world: &NatsWorld, subscription: usize) -> &[usize] {
+pub fn got(world: &NatsWorld, subscription: usize) -> &[usize] {
     &world.ledger.subscriptions[subscription].got
 }
 
@@ -388,54 +393,4 @@ fn a_request_that_nobody_listens_to_is_told_once_before_the_pong() {
         assert_eq!(world.ledger.messages[heard].unheard, 0);
         world.end();
     }
-}
-
-/// Goal: mesh messages are read though a connection that was to be sent something first had nothing.
-/// Method: its one queued message has expired. Its send completes, and a mesh message arrives, when its
-/// core looks for the last time before it sleeps.
-#[test]
-fn a_connection_with_nothing_but_expired_messages_leaves_no_mesh_message_unread() {
-    let mut world = world(2, |plan| {
-        plan.settings.delivery.default_ttl_ms = 1_000;
-        plan.mesh_delay_ticks = 100..=100;
-    });
-    let on_zero = |world: &NatsWorld, first: &str| {
-        let owner = |name: &String| {
-            let shard = world.world.cluster.shard_of_name(name);
-            world.world.cluster.core_of(shard).0 == 0
-        };
-        let mut names = (0..).map(|number| format!("{first}{number}.t"));
-        names.find(owner).expect("some name is hashed there")
-    };
-    let (stale, other) = (&*on_zero(&world, "a"), &*on_zero(&world, "b"));
-    let slow = connect(&mut world, 1, USUAL);
-    subscribe(&mut world, slow, stale, None);
-    let quick = connect(&mut world, 1, USUAL);
-    let index = subscribe(&mut world, quick, other, None);
-    let wire = world.clients[slow].wire;
-    world.world.wires[wire].stalled = true;
-    world.world.wires[wire].downstream_len_max = 1;
-    let publisher = connect(&mut world, 0, USUAL);
-    for _ in 0..2 {
-        publish(&mut world, publisher, stale, 1);
-        world.run_until_idle();
-    }
-    world.world.advance_ms(2_000);
-    world.run_until_idle();
-    publish(&mut world, publisher, other, 1);
-    while world.world.machine.under_way(0, 1, DELIVERIES) == 0 {
-        world.step();
-    }
-    // Core 1 finds nothing to do; its next turn is the last look.
-    world.world.machine.wake_handle().wake(1);
-    world.world.turn(1);
-    let World { wires, random, mesh, machine, .. } = &mut world.world;
-    (wires[wire].fast, wires[wire].downstream_len_max) = (true, usize::MAX);
-    wires[wire].send_on(random, true);
-    mesh.arrive(machine, u64::MAX);
-    world.world.turn(1);
-    world.world.wires[wire].stalled = false;
-    world.run_until_idle();
-    assert_eq!(got(&world, index).len(), 1);
-    world.end();
 }
