@@ -81,3 +81,27 @@ fn a_connection_that_feeds_a_full_mesh_is_not_read() {
     assert!(unread > PUBLISHED_BYTES - TAKEN_BYTES_MAX, "{unread} bytes were not read");
     world.end();
 }
+
+/// Goal: a stop answers what was asked before it.
+/// Method: the stop comes while a replay is under way that takes as many turns as there are topics.
+#[test]
+fn a_stop_waits_for_replays_under_way() {
+    let world = World::with_seed(4).settings(|settings| settings.server.drain_spread_ms = 0);
+    let mut world = world.replay_topics_per_turn(1);
+    let publisher = world.connect(ZERO);
+    for topic in 0..TOPICS {
+        world.publish(publisher, &format!("a.{topic}"), "kept", 0);
+    }
+    world.run_until_idle();
+    let subscriber = world.connect(ZERO);
+    world.run_until_idle();
+    world.add(subscriber, "a.*", Asks { start: 1, argument: 10, ..Asks::default() });
+    while !world.wires[subscriber.0].upstream.is_empty() {
+        world.step();
+    }
+    world.step();
+    world.stop();
+    world.run_until_idle();
+    assert_eq!(world.received(subscriber).len(), TOPICS);
+    world.end();
+}
