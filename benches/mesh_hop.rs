@@ -38,7 +38,7 @@ fn brokers(criterion: &mut Criterion) {
             });
         });
         assert_eq!(world.count(|counters| &counters.delivered_messages), expected);
-        assert!(expected == 0 || world.count(|counters| &counters.mesh_letters_sent) > 0);
+        assert!(expected == 0 || world.count(|counters| &counters.mesh_messages_sent) > 0);
         world.assert_nothing_lost();
     }
     group.finish();
@@ -52,7 +52,7 @@ fn threads(criterion: &mut Criterion) {
 
     let mut group = criterion.benchmark_group("mesh_hop");
     group.throughput(Throughput::Elements(1));
-    group.bench_function("letters_between_threads", |bencher| {
+    group.bench_function("messages_between_threads", |bencher| {
         bencher.iter_custom(|messages_sent| {
             let wakers: Arc<[_]> =
                 (0..2).map(|_| Arc::new(Waker::new().expect("an eventfd"))).collect();

@@ -97,6 +97,18 @@ impl Settings {
         parse::parse(file_name, text)
     }
 
+    /// The addresses to listen on, each with its key as `table.key`; those of disabled listeners are
+    /// left out.
+    pub fn bind_addrs(&self) -> Vec<(&'static str, SocketAddr)> {
+        let all = [
+            ("server.bind_addr", self.server.bind_addr, true),
+            ("nats.bind_addr", self.nats.bind_addr, self.nats.enabled),
+            ("metrics.bind_addr", self.metrics.bind_addr, self.metrics.enabled),
+        ];
+        let enabled = all.into_iter().filter(|(.., is_enabled)| *is_enabled);
+        enabled.map(|(key, address, _)| (key, address)).collect()
+    }
+
     /// Keys that are each in range and conflict with each other.
     ///
     /// `parse` returns settings without conflicts; check again after flags have changed settings.

@@ -129,7 +129,7 @@ pub const INGEST_BYTES_PER_TURN: usize = 512 * 1_024;
 
 /// Mesh messages in flight per ordered pair of cores and lane. One mesh message has all that a core had
 /// for another in one turn, so this bounds turns, and the next bound bytes.
-pub const MESH_LETTERS_MAX: usize = 16;
+pub const MESH_MESSAGES_MAX: usize = 16;
 /// Bytes a core holds for another core whose channel is full, before it stops reading the connections
 /// that feed them.
 pub const MESH_OUTGOING_BYTES_MAX: usize = 1 << 20;

@@ -5,7 +5,7 @@
 pub struct Now {
     /// Nanoseconds since some fixed point; the same on all cores, never set back.
     pub monotonic_ns: u64,
-    /// Nanoseconds since the Unix epoch; can jump when somebody sets the clock.
+    /// Nanoseconds since the Unix epoch; can jump when the clock is set.
     pub unix_ns: u64,
 }
 

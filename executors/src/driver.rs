@@ -9,80 +9,27 @@
 //!   [`Driver::fall_asleep`] looks at all of them once more after it has switched its waker on.
 //! - Arrivals of a connection are handed on in order, its end last.
 
+mod arrivals;
+
 use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
 
 use crossbeam_channel::Receiver;
 
-use crate::accept::{Accepted, Accepting, Balance, Dealer};
+use crate::accept::{Accepted, Accepting, Balance};
 use crate::clock::Now;
 use crate::connection::ConnectionId;
 use crate::control::{Stop, Tuning};
 use crate::io::Io;
-use crate::mesh::MeshEnd;
-use crate::ring::{Completion, Filled, Ring, Tally};
+use crate::ring::{Completion, Ring, Tally};
+use crate::seat::Seat;
 use crate::service::{Observed, Service};
-use crate::socket::{Phase, Receive};
 use crate::waker::Waker;
+use arrivals::Arrival;
 
 /// How long accepting rests after the process ran out of descriptors or memory.
 const ACCEPT_REST_NS: u64 = 100_000_000;
-
-/// What a core needs to run. `M` is the mesh message, `S` a socket of the ring.
-pub(crate) struct Seat<M, S> {
-    core: usize,
-    waker: Arc<Waker>,
-    mesh: MeshEnd<M>,
-    accepted: Receiver<Accepted<S>>,
-    balance: Arc<Balance>,
-    stop: Arc<Stop>,
-    tuning: Arc<Tuning>,
-    linger_ns: u64,
-    /// Core 0 accepts for all.
-    accepting: Option<Accepting<S>>,
-}
-
-/// What the seats of all cores share.
-pub(crate) struct Shared {
-    pub(crate) wakers: Arc<[Arc<Waker>]>,
-    pub(crate) tuning: Arc<Tuning>,
-    pub(crate) stop: Arc<Stop>,
-    pub(crate) linger: Duration,
-}
-
-/// A seat for each end of the mesh.
-pub(crate) fn seats<M, S>(
-    shared: &Shared,
-    mesh: Vec<MeshEnd<M>>,
-    listeners: usize,
-) -> Vec<Seat<M, S>> {
-    let Shared { wakers, tuning, stop, linger } = shared;
-    let balance = Balance::new(wakers.len());
-    let (dealer, accepted) = Dealer::new(tuning.clone(), balance.clone(), wakers.clone());
-    let mut accepting = Some(Accepting::new(listeners, dealer));
-    let seats = mesh.into_iter().zip(accepted).enumerate();
-    seats
-        .map(|(core, (mesh, accepted))| Seat {
-            core,
-            waker: wakers[core].clone(),
-            mesh,
-            accepted,
-            balance: balance.clone(),
-            stop: stop.clone(),
-            tuning: tuning.clone(),
-            linger_ns: linger.as_nanos() as u64,
-            accepting: accepting.take(),
-        })
-        .collect()
-}
-
-impl<M, S> Seat<M, S> {
-    pub(crate) fn waker(&self) -> &Arc<Waker> {
-        &self.waker
-    }
-}
 
 /// What a step has come to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,12 +40,6 @@ pub(crate) enum Step {
     Idle,
     /// The stop is complete; true if everything accepted was delivered in time.
     Over(bool),
-}
-
-/// What arrived and was not handed on yet.
-enum Arrival {
-    Bytes { slot: u32, filled: Filled },
-    End { slot: u32 },
 }
 
 pub(crate) struct Driver<S: Service, R: Ring> {
@@ -312,101 +253,6 @@ impl<S: Service, R: Ring> Driver<S, R> {
                 self.end(slot);
             } else {
                 self.service.sent(now, connection);
-            }
-        }
-    }
-
-    fn receive_completed(&mut self, slot: u32, result: Result<Option<Filled>, i32>, more: bool) {
-        let (connection, socket) = self.io.sockets.at(slot);
-        if !more {
-            socket.receive = Receive::Idle;
-        }
-        match result {
-            Ok(Some(filled)) => {
-                socket.arrivals += 1;
-                self.arrivals.push_back(Arrival::Bytes { slot, filled });
-                if !more {
-                    self.io.receive(slot);
-                }
-            }
-            // Its socket may be gone before a buffer comes back.
-            Err(libc::ENOBUFS) => {
-                self.starved.push_back(connection);
-                self.service.observe(Observed::Starved);
-                self.io.finish_release(slot);
-            }
-            // A pause that was taken back before the kernel had stopped reading.
-            Err(libc::ECANCELED) => {
-                self.io.receive(slot);
-                self.io.finish_release(slot);
-            }
-            // The peer's end.
-            Ok(None) => self.end(slot),
-            Err(_) => {
-                socket.broken = true;
-                self.end(slot);
-            }
-        }
-    }
-
-    /// Queues the end of a connection behind what arrived before it.
-    fn end(&mut self, slot: u32) {
-        let (_, socket) = self.io.sockets.at(slot);
-        if !socket.ended {
-            socket.ended = true;
-            socket.arrivals += 1;
-            self.arrivals.push_back(Arrival::End { slot });
-        }
-        self.io.finish_release(slot);
-    }
-
-    /// Hands arrivals to the service as long as it wants them.
-    fn hand_on(&mut self, now: Now) {
-        while self.service.wants_input()
-            && let Some(arrival) = self.arrivals.pop_front()
-        {
-            match arrival {
-                Arrival::Bytes { slot, filled } => {
-                    let (connection, socket) = self.io.sockets.at(slot);
-                    socket.arrivals -= 1;
-                    match socket.phase {
-                        Phase::Open => {
-                            let bytes = self.io.ring.bytes(&filled);
-                            self.service.received(now, connection, bytes);
-                        }
-                        // Read only so that the peer's end is seen.
-                        Phase::Closing | Phase::Releasing | Phase::Released => {}
-                    }
-                    self.io.ring.put_back(filled);
-                    self.io.finish_release(slot);
-                }
-                Arrival::End { slot } => {
-                    let (connection, socket) = self.io.sockets.at(slot);
-                    socket.arrivals -= 1;
-                    match socket.phase {
-                        Phase::Open => self.service.ended(now, connection),
-                        Phase::Closing => self.io.advance_closing(slot),
-                        Phase::Releasing | Phase::Released => self.io.finish_release(slot),
-                    }
-                }
-            }
-        }
-        self.feed_starved();
-    }
-
-    /// Receives again on connections that found no buffer: on no more at a time than there are
-    /// buffers, else most would only starve once more. A turn that feeds some is busy, so the others
-    /// are next; those that are gone or want nothing by now do not count, or nobody would be next.
-    fn feed_starved(&mut self) {
-        let mut free = self.io.ring.buffers_free();
-        while free > 0
-            && let Some(connection) = self.starved.pop_front()
-        {
-            let found = self.io.sockets.find(connection.slot);
-            if found.is_some_and(|(found, _)| found == connection)
-                && self.io.receive(connection.slot)
-            {
-                free -= 1;
             }
         }
     }

@@ -87,7 +87,7 @@ impl<S: Service> Executor<S> {
         false
     }
 
-    /// Gives the thread to glommio, until the data ring has a completion or somebody wakes this core.
+    /// Gives the thread to glommio, until the data ring has a completion or the waker rings.
     ///
     /// Both write to one eventfd, which glommio reads. To read an eventfd of the ring's own, and learn
     /// of wakes by the ring's watch of the waker's, would be simpler, but Linux 6.18 forgets an

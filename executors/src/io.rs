@@ -90,7 +90,7 @@ impl<M, R: Ring> Io<M, R> {
         assert!(socket.phase == Phase::Open, "a connection is closed once");
         socket.phase = Phase::Closing;
         socket.paused = false;
-        socket.last_bytes = last;
+        socket.last_bytes = (!last.is_empty()).then(|| Box::new(last));
         let linger_until_ns = now.monotonic_ns + self.linger_ns;
         self.lingering.push_back((linger_until_ns, connection));
         // The end of the peer is only seen by reading.
@@ -152,9 +152,9 @@ impl<M, R: Ring> Io<M, R> {
         if socket.sending && !socket.broken {
             return;
         }
-        if !socket.last_bytes.is_empty() && !socket.broken {
+        if let Some(last) = socket.last_bytes.take_if(|_| !socket.broken) {
             socket.sending = true;
-            self.ring.send(slot, &mut vec![std::mem::take(&mut socket.last_bytes)]);
+            self.ring.send(slot, &mut vec![*last]);
             return;
         }
         if !socket.write_shut && !socket.broken {
@@ -173,7 +173,7 @@ impl<M, R: Ring> Io<M, R> {
             return;
         }
         socket.phase = Phase::Releasing;
-        socket.last_bytes = Bytes::new();
+        socket.last_bytes = None;
         if socket.receive != Receive::Idle || socket.sending {
             self.ring.cancel_all(slot);
         }

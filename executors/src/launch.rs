@@ -13,13 +13,14 @@ use std::time::Duration;
 use glommio::{LocalExecutor, LocalExecutorBuilder, Placement, PoolPlacement};
 
 use crate::control::{Stop, StopHandle, Tuning, WakeHandle};
-use crate::driver::{Driver, Seat, Shared, seats};
+use crate::driver::Driver;
 use crate::error::StartError;
 use crate::executor::Executor;
 use crate::mesh;
 use crate::placement;
 use crate::ring::Ring;
 use crate::ring::data::DataRing;
+use crate::seat::{Seat, Shared, seats};
 use crate::service::Service;
 use crate::waker::Waker;
 
@@ -204,7 +205,7 @@ fn prepare<S: Service>(
         .blocking_thread_pool_placement(PoolPlacement::Unbound(1))
         .make()
         .map_err(|error| failed("glommio's executor")(io::Error::other(error.to_string())))?;
-    let mut ring = DataRing::new(seat.waker().clone()).map_err(failed("the data ring"))?;
+    let mut ring = DataRing::new(seat.waker.clone()).map_err(failed("the data ring"))?;
     for (listener, socket) in listeners.into_iter().enumerate() {
         ring.listen(listener as u32, socket);
     }

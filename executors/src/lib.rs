@@ -41,6 +41,7 @@ mod connection;
 mod driver;
 mod executor;
 mod ring;
+mod seat;
 mod service;
 mod socket;
 mod waker;

@@ -20,6 +20,7 @@
 
 pub(crate) mod buffers;
 pub(crate) mod data;
+pub(crate) mod kernel;
 mod send;
 pub(crate) mod simulated;
 

@@ -43,15 +43,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::control::{Stop, StopHandle, Tuning, WakeHandle};
-use crate::driver::{self, Driver, Shared, seats};
+use crate::driver::{self, Driver};
 use crate::launch::Stopped;
 use crate::mesh::{self, Transits};
 use crate::ring::Ring;
 use crate::ring::simulated::{SimulatedRing, Socket};
+use crate::seat::{Shared, seats};
 use crate::service::Service;
 use crate::waker::Waker;
 
-pub use crate::ring::simulated::{Cancel, Delivery, Kernel, SocketId};
+pub use crate::ring::kernel::{Cancel, Delivery, Kernel, SocketId};
 
 /// How the simulated cores are to run.
 #[derive(Debug, Clone)]

@@ -44,8 +44,9 @@ pub(crate) struct Socket {
     pub(crate) write_shut: bool,
     /// A send is in flight.
     pub(crate) sending: bool,
-    /// What goes out after the send in flight, when closing.
-    pub(crate) last_bytes: Bytes,
+    /// What goes out after the send in flight, when closing. Boxed: few connections have any, and
+    /// all pay for the room.
+    pub(crate) last_bytes: Option<Box<Bytes>>,
     /// Arrivals not handed on yet.
     pub(crate) arrivals: u32,
 }
@@ -60,7 +61,7 @@ impl Socket {
             broken: false,
             write_shut: false,
             sending: false,
-            last_bytes: Bytes::new(),
+            last_bytes: None,
             arrivals: 0,
         }
     }

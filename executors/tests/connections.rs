@@ -32,7 +32,7 @@ fn echo_stream(stream: TcpStream, seed: u64, len: usize) {
     });
     let mut received = vec![0; len];
     (&stream).read_exact(&mut received).expect("all of it comes back");
-    // Not assert_eq: nobody reads a megabyte of numbers.
+    // Not assert_eq, which would print a megabyte of numbers.
     assert!(
         received == sent.join().expect("everything is sent"),
         "stream {seed} came back altered"
@@ -171,7 +171,7 @@ fn a_peer_that_never_reads_is_cut_off_after_its_close_and_its_slot_is_used_again
 }
 
 /// Goal: no reset overtakes the last bytes.
-/// Method: the peer goes on sending what nobody reads, and reads only then.
+/// Method: the peer goes on sending what is not read, and reads only then.
 #[test]
 fn last_bytes_reach_a_peer_that_has_sent_more_than_was_read() {
     for cores in [1, 2] {
@@ -192,7 +192,7 @@ fn last_bytes_reach_a_peer_that_has_sent_more_than_was_read() {
 }
 
 #[test]
-fn connections_above_the_limit_are_told_so_and_those_below_go_on() {
+fn connections_above_the_limit_are_refused_and_those_below_go_on() {
     for cores in [1, 2] {
         let world = World::start(cores, 4, DRAIN);
         let mut inside = Vec::new();
@@ -207,9 +207,9 @@ fn connections_above_the_limit_are_told_so_and_those_below_go_on() {
             let mut stream = world.connect(ECHO);
             let (core, connection, admitted) = world.connected();
             assert!(!admitted);
-            let mut told = Vec::new();
-            stream.read_to_end(&mut told).expect("no reset");
-            assert_eq!(told, TOO_MANY);
+            let mut answer = Vec::new();
+            stream.read_to_end(&mut answer).expect("no reset");
+            assert_eq!(answer, TOO_MANY);
             drop(stream);
             outside.push((core, connection));
         }
@@ -229,10 +229,11 @@ fn connections_above_the_limit_are_told_so_and_those_below_go_on() {
     }
 }
 
-/// Goal: a connection is told which listener it came by, and one limit holds for all listeners.
+/// Goal: the service hears by which listener a connection came, and one limit holds for all
+/// listeners.
 /// Method: connections by two listeners in turn, up to the limit and one more.
 #[test]
-fn connections_are_told_which_listener_they_came_by() {
+fn the_service_hears_by_which_listener_a_connection_came() {
     for cores in [1, 2] {
         let world = World::start(cores, 6, DRAIN);
         let addresses = [world.address, world.other_address];
@@ -240,7 +241,7 @@ fn connections_are_told_which_listener_they_came_by() {
         for (number, by) in [0, 1, 1, 0, 0, 1, 1].into_iter().enumerate() {
             streams.push(support::connect(addresses[by], ECHO));
             let Event::Connected { listener, admitted, .. } = world.event() else {
-                panic!("nobody closes");
+                panic!("none closes");
             };
             assert_eq!((listener, admitted), (by, number < 6));
         }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use executors::launch::Stopped;
 use support::{CLOSE, ECHO, FLOOD, World};
 
-/// What each open descriptor is of, without the numbers that tell sockets apart.
+/// What each open descriptor is of, without the numbers that distinguish sockets.
 fn open_descriptors() -> Vec<String> {
     let open = std::fs::read_dir("/proc/self/fd").expect("/proc is mounted");
     let mut open: Vec<String> = open

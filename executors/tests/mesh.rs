@@ -29,7 +29,7 @@ impl Service for Writer {
 
     const LANES: usize = LANES;
 
-    support::nobody_connects!();
+    support::without_connections!();
 
     /// Busy only while messages move: a core that can do nothing sleeps, and must be woken.
     fn turn<R: Ring>(&mut self, _: Now, io: &mut Io<Self::Message, R>) -> bool {
@@ -81,7 +81,7 @@ fn messages_arrive_in_order_through_channels_that_are_full_most_of_the_time() {
             cores,
             to_send: vec![0; cores * LANES],
             to_receive: vec![0; cores * LANES],
-            done: done.lock().expect("nobody panics with it").clone(),
+            done: done.lock().expect("no thread panics with it").clone(),
             stopping: false,
         });
         let running = running.expect("the executors start");
@@ -112,7 +112,7 @@ impl Service for Bell {
 
     const LANES: usize = 1;
 
-    support::nobody_connects!();
+    support::without_connections!();
 
     fn turn<R: Ring>(&mut self, now: Now, io: &mut Io<(), R>) -> bool {
         if self.core == 1 {
@@ -154,7 +154,7 @@ fn a_core_that_has_slept_long_hears_every_message() {
         core,
         bells: 0,
         ring_at_ns: None,
-        done: done.lock().expect("nobody panics with it").clone(),
+        done: done.lock().expect("no thread panics with it").clone(),
         stopping: false,
     });
     let running = running.expect("the executors start");

@@ -1,4 +1,4 @@
-//! What a service is told of its core, and how other threads wake it.
+//! What a service observes of its core, and how other threads wake the core.
 
 mod support;
 
@@ -10,7 +10,7 @@ use std::time::Duration;
 use executors::launch::{Stopped, launch};
 use executors::{ConnectionId, Io, Now, Observed, Ring, Service};
 
-/// Answers numbers with themselves, and notes what it is told.
+/// Answers numbers with themselves, and notes what it observes.
 struct Echo {
     numbers: Receiver<u64>,
     answers: Sender<u64>,
@@ -23,7 +23,7 @@ impl Service for Echo {
 
     const LANES: usize = 1;
 
-    support::nobody_connects!();
+    support::without_connections!();
 
     fn turn<R: Ring>(&mut self, _: Now, _: &mut Io<(), R>) -> bool {
         while let Ok(number) = self.numbers.try_recv() {
@@ -49,17 +49,17 @@ impl Service for Echo {
     }
 }
 
-/// Goal: no wake is lost, from whatever sleep; and sleeps are told in pairs that do not overlap.
+/// Goal: no wake is lost, from whatever sleep; and sleeps are observed in pairs that do not overlap.
 /// Method: numbers are answered after rests that are shorter than a nap, and longer.
 #[test]
-fn other_threads_wake_a_core_from_every_sleep_and_it_tells_when_it_slept() {
+fn other_threads_wake_a_core_from_every_sleep_and_its_service_observes_each() {
     let (numbers, of_core) = mpsc::channel();
     let (answers, wait) = mpsc::channel();
-    let (observed, told) = mpsc::channel();
+    let (observed, seen) = mpsc::channel();
     let echo = Echo { numbers: of_core, answers, observed, stopping: false };
     let echo = Arc::new(Mutex::new(Some(echo)));
     let running = launch(support::plan(1, 1), move |_| {
-        echo.lock().expect("nobody panics with it").take().expect("there is one core")
+        echo.lock().expect("no thread panics with it").take().expect("there is one core")
     });
     let running = running.expect("the executors start");
     let wake = running.wake_handle();
@@ -76,7 +76,7 @@ fn other_threads_wake_a_core_from_every_sleep_and_it_tells_when_it_slept() {
     assert_eq!(support::join(running), Stopped::Drained);
 
     let (mut asleep_since, mut last_ns, mut sleeps, mut calls) = (None, 0, 0, 0);
-    for observed in told.iter() {
+    for observed in seen.iter() {
         match observed {
             Observed::Sleeps { at_ns } => {
                 assert!(asleep_since.is_none() && at_ns >= last_ns, "it sleeps once at a time");

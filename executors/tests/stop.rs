@@ -20,7 +20,7 @@ fn a_stop_without_connections_is_drained_at_once() {
 }
 
 #[test]
-fn a_stop_delivers_what_was_accepted_to_whoever_reads() {
+fn a_stop_delivers_what_was_accepted_to_peers_that_read() {
     for cores in [1, 2] {
         let world = World::start(cores, 100, LONG);
         let readers: Vec<_> = (0..8)
@@ -84,7 +84,7 @@ fn the_drain_timeout_holds_on_a_core_that_always_has_work() {
 /// Goal: what is accepted while cores stop is never dealt to a core that is gone.
 /// Method: peers connect without pause while the stop begins.
 #[test]
-fn a_stop_while_peers_connect_harms_nobody() {
+fn a_stop_while_peers_connect_harms_none() {
     for _ in 0..20 {
         let world = World::start(2, 1_000, LONG);
         let peers = [world.address, world.other_address].map(|address| {

@@ -5,7 +5,7 @@
 //! cargo run --manifest-path fuzz/Cargo.toml --example seeds
 //! ```
 
-// What must come back is for the tests.
+// The answers that rows expect are used by the tests only.
 #[allow(dead_code)]
 #[path = "../../tests/vectors/rows.rs"]
 mod rows;
@@ -23,9 +23,9 @@ use blipmq::protocol::{
 
 /// Two connections and no HELLO, as rows send their own; on one core and on two.
 const SESSION_OPTIONS: [u8; 2] = [0x42, 0x43];
-/// Raw bytes, then as many turns as it takes.
+/// A step of raw bytes, then turns until no core finds work.
 const SEND_AND_SETTLE: u8 = 0x40;
-/// The most bytes of one step.
+/// The most bytes of a step.
 const STEP_LEN_MAX: usize = 254;
 /// Messages of up to 2,040 bytes.
 const DECODE_LIMIT: u8 = 255;
@@ -37,7 +37,7 @@ fn main() {
     let texts = files.map(|file| fs::read_to_string(vectors.join(file)).expect("a vector file"));
     let mut seeds = Seeds { corpus: folder.join("corpus"), written: 0 };
     for row in rows::parse(&texts.concat()) {
-        // As a broker of one core would number the topics of most rows.
+        // The ids that a broker of one core gives the topics of most rows.
         let cluster = Cluster::new(1, 7, Arc::default());
         let id_of = |topic: &str| u32::from(cluster.shard_of_name(topic).0) + 1;
         let sends: Vec<_> = row.stages.iter().flat_map(|stage| stage.sends(id_of)).collect();
@@ -69,7 +69,7 @@ struct Seeds {
 
 impl Seeds {
     fn write(&mut self, target: &str, name: &str, bytes: &[u8]) {
-        // Larger ones make every run slow and find nothing that short ones do not.
+        // Long seeds slow every run down, and find nothing that short ones do not.
         if bytes.len() > 4_096 {
             return;
         }
@@ -90,14 +90,13 @@ fn session_steps(send: &rows::Send, steps: &mut Vec<u8>) {
     }
 }
 
-/// What the vectors do not have, in the steps of `session/steps.rs`: replay, groups, `block`,
-/// peers that stall, cores that are late, a stop. Each with generous and tight bounds, on one core
-/// and on two.
+/// What the vectors lack, in the steps of `session/steps.rs`: replay, groups, `block`, stalled
+/// peers, late cores, a stop. Each with generous and with tight bounds, on one core and on two.
 fn session_scripts(seeds: &mut Seeds) {
     const SECOND: u8 = 0x10;
     const SETTLE: u8 = 0x40;
     let open = [9 | SETTLE, 1, 0];
-    // By the provisional id: the topic, three messages, ACK wanted, no TTL, publish id, lengths.
+    // Under the provisional id: topic, three messages, ACK wanted, no TTL, publish id, lengths.
     let publish = [6, 0x81, 3, 1, 0, 9, 0, 5, 20];
     // `options` is 7 times the start, plus the overflow.
     let subscribe =
@@ -127,7 +126,7 @@ fn session_scripts(seeds: &mut Seeds) {
     }
 }
 
-/// Patterns of a row as lines to put in, topics as lines to match.
+/// Patterns of a row as lines to insert, topics as lines to match.
 fn names_in(sends: &[rows::Send]) -> String {
     let mut names = String::new();
     for send in sends {
@@ -144,7 +143,7 @@ fn names_in(sends: &[rows::Send]) -> String {
     names
 }
 
-/// The vectors have what clients send; this is what servers do.
+/// Frames of servers, because the vectors only have those of clients.
 fn server_frames(seeds: &mut Seeds) {
     let mut frames: [Vec<u8>; 8] = Default::default();
     let [welcome, topic, subscribed, unsubscribed, ack, gap, error, goodbye] = &mut frames;
@@ -171,7 +170,7 @@ fn server_frames(seeds: &mut Seeds) {
     }
 }
 
-/// The files there are, and every key alone.
+/// The existing configuration files, and every key alone.
 fn configurations(seeds: &mut Seeds, folder: &Path) {
     for file in fs::read_dir(folder).expect("config/").map(|file| file.expect("config/").path()) {
         let text = fs::read(&file).expect("a configuration file");
@@ -189,7 +188,7 @@ fn configurations(seeds: &mut Seeds, folder: &Path) {
     }
 }
 
-/// The middle column of `nats.txt`; rows that repeat something are too long to be worth it.
+/// The middle column of `nats.txt`, except rows with repetitions, which are too long.
 fn commands_of_nats(seeds: &mut Seeds, rows: &str) {
     for row in rows.lines().filter(|row| !row.starts_with('#')) {
         let mut fields = row.split(" | ");

@@ -1,4 +1,4 @@
-//! Any text as a configuration: nothing panics, and what is accepted prints to what it means.
+//! Any text as a configuration: nothing panics, and accepted settings survive printing and parsing.
 #![no_main]
 
 use blipmq::config::{Settings, parse_cores_or_all};

@@ -1,5 +1,5 @@
-//! Any bytes as frames: nothing panics, what decodes re-encodes to the same bytes, and it does not
-//! matter where reads split them. The first byte chooses the longest message.
+//! Any bytes as frames: nothing panics, what decodes re-encodes to the same bytes, and splits
+//! between reads make no difference. The first byte sets the maximum length of a message.
 #![no_main]
 
 use blipmq::protocol::decode::{self, ClientFrame, ServerFrame};
@@ -25,7 +25,7 @@ fuzz_target!(|data: &[u8]| {
     }
 });
 
-/// What a text in the refusal quotes may differ, what is refused may not.
+/// The outcome of decoding. Texts of refusals may differ between splits, codes may not.
 fn outcome(found: Result<Option<&[u8]>, Reject>) -> Result<Option<usize>, u16> {
     match found {
         Ok(frame) => Ok(frame.map(<[u8]>::len)),
@@ -93,7 +93,8 @@ fn server_frame_is_written_as_it_was_read(frame: &[u8], decoded: ServerFrame<'_>
     assert_eq!(out, frame);
 }
 
-/// Also for bytes that are no whole frame: what `check` lets through can be read, stamped and cut.
+/// Checks that what passes `check` can be read, stamped and cut, even if the bytes are no whole
+/// frame.
 fn check_messages(bytes: &[u8], message_len_max: u32) {
     let Ok(header) = messages::check(bytes, message_len_max) else { return };
     assert_eq!(messages::records(bytes).count(), usize::from(header.count));

@@ -1,6 +1,6 @@
-//! Any bytes as commands of NATS: nothing panics, it does not matter where reads split them, and
-//! what is published is delivered so that a client of NATS reads what was sent. And any bytes as
-//! frames of BLIP: whatever headers they have, the lines of NATS stay whole.
+//! Any bytes as NATS commands: nothing panics, splits between reads make no difference, and a NATS
+//! client reads a published message as it was sent. And any bytes as BLIP frames: their headers
+//! never break the lines of NATS.
 #![no_main]
 
 use blipmq::nats::message::{self, Variant};
@@ -9,9 +9,9 @@ use blipmq::protocol::messages;
 use bytes::BytesMut;
 use libfuzzer_sys::fuzz_target;
 
-/// Small, so that both are reached.
+/// Small, so that inputs reach both bounds.
 const BOUNDS: Bounds = Bounds { control_line_max: 64, payload_max: 1_024 };
-/// Whatever a delivery is made of fits.
+/// Large enough for every delivery.
 const LARGE: Bounds = Bounds { control_line_max: 1 << 20, payload_max: 1 << 24 };
 
 fuzz_target!(|data: &[u8]| {
@@ -24,7 +24,7 @@ fuzz_target!(|data: &[u8]| {
             Ok(Some((command, consumed))) => {
                 match command {
                     Command::Publish(publish) => published_is_delivered(&publish),
-                    Command::Connect(json) => drop(connect::parse(json).map_err(told)),
+                    Command::Connect(json) => drop(connect::parse(json).map_err(check_error)),
                     Command::Subscribe { subject, .. } => {
                         let _ = subject::is_valid_pattern(subject);
                     }
@@ -33,15 +33,15 @@ fuzz_target!(|data: &[u8]| {
                 rest = &rest[consumed..];
             }
             Err(offence) => {
-                told(offence);
+                check_error(offence);
                 break;
             }
         }
     }
 });
 
-/// What is said of an offence stays on its line.
-fn told(offence: Offence) {
+/// Checks that the error of an offence is one line.
+fn check_error(offence: Offence) {
     let mut line = BytesMut::new();
     offence.encode(&mut line);
     assert_eq!(line.is_empty(), offence.is_silent());
@@ -66,7 +66,8 @@ fn splits_do_not_matter(bytes: &[u8]) {
     }
 }
 
-/// A line of the server is read as the client's own: the arguments but for the `sid` are the same.
+/// Parses a line of the server as a command of a client: the arguments are the same except for the
+/// `sid`.
 fn read_delivery(bytes: &[u8]) -> (Vec<u8>, Option<Vec<u8>>, Vec<u8>, Vec<u8>, usize) {
     let has_headers = bytes.starts_with(b"HMSG ");
     let (verb, sent) = if has_headers { ("HPUB", &bytes[1..]) } else { ("PUB", bytes) };

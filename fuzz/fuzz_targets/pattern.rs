@@ -1,7 +1,8 @@
-//! Any names as patterns and topics: the matcher finds what a list of patterns finds.
+//! Any names as patterns and topics: the matcher finds what a search through a list of patterns
+//! finds.
 //!
-//! A line `+PATTERN` puts a pattern in, `-` and a byte takes one of them out again, anything else
-//! is a topic to match.
+//! A line `+PATTERN` inserts a pattern, `-` and a byte removes one of them, anything else is a
+//! topic to match.
 #![no_main]
 
 use blipmq::broker::pattern::{Matcher, matches};

@@ -1,10 +1,10 @@
-//! Who a client is: its credentials to what it may do.
+//! Authentication: from a client's credentials to its permissions.
 //!
-//! Called by the sessions of both protocols when a client introduces itself. Next: `permissions`.
+//! Called by the frontends on HELLO or CONNECT. Next on the path: `permissions`.
 //!
 //! # Always true
-//! - How long a secret is compared does not tell where it differs, nor whether its user exists.
-//! - Without `[auth]` in the configuration everybody may do everything.
+//! - The time to compare a secret reveals neither where it differs nor whether the user exists.
+//! - Without `[auth]` in the configuration every client may do everything.
 
 use std::sync::Arc;
 
@@ -18,57 +18,58 @@ use crate::config::{self, Login, Secret, User};
 use crate::nkey::UserNkey;
 use crate::protocol::CoreId;
 
-/// What a client proves itself with.
+/// What a client authenticates with.
 #[derive(Debug, Clone, Copy)]
 pub enum Credentials<'a> {
-    /// Nothing.
+    /// No credentials.
     None,
-    /// A token.
+    /// The token that all clients share.
     Token(&'a str),
-    /// A name and a password.
+    /// A user's name and password.
     Password {
-        /// The name.
+        /// Name of the user.
         user: &'a str,
-        /// The password.
+        /// Password in plain text.
         password: &'a str,
     },
-    /// A signature.
+    /// A user's signature.
     Nkey {
         /// The public nkey, `U...`.
         public: &'a str,
-        /// Of the nonce, in either base64, with or without padding.
+        /// Signature of the nonce, in either base64 alphabet, with or without padding.
         signature: &'a str,
-        /// What this connection was given to sign.
+        /// The nonce that this connection was given.
         nonce: &'a [u8],
     },
 }
 
-/// Whoever may connect, as configured.
+/// The configured users and token, ready to check credentials.
 #[derive(Debug)]
 pub struct Auth {
     configured: config::Auth,
-    /// What each configured user may do, in their order.
+    /// The permissions of each configured user, in the order of the configuration.
     granted: Vec<Arc<Permissions>>,
     token: Option<Secret>,
     by_name: HashMap<String, (Secret, Arc<Permissions>)>,
     by_nkey: HashMap<String, (UserNkey, Arc<Permissions>)>,
     unlimited: Arc<Permissions>,
-    /// A password of nobody, to compare with where there is no user.
-    nobody: Secret,
+    /// Compared with the given password when the user does not exist, so that both cases take
+    /// equally long.
+    decoy: Secret,
 }
 
 impl Auth {
-    /// From the settings.
+    /// Prepares the configured users and token.
     pub fn new(auth: &config::Auth) -> Auth {
         let users = auth.users.iter();
         let granted = users.map(|user| Arc::new(Permissions::new(&user.permissions))).collect();
-        Auth::with(auth, granted, Arc::new(Permissions::unlimited()))
+        Auth::build(auth, granted, Arc::new(Permissions::unlimited()))
     }
 
-    /// From other settings. Whoever proved itself before and is not affected has the same permissions
-    /// as before, also by their address; of whoever is, they are in the second part: users that are
-    /// gone or differ in anything, and everybody who came by a token, or by none being asked for, that
-    /// is not the same any more.
+    /// Prepares other settings; also returns the permissions that they revoke. A user that is
+    /// unchanged keeps the same `Arc`, so its connections stay. Revoked are users that were removed
+    /// or changed in any way, and all clients that connected with a token, or without credentials,
+    /// if the token or the need for credentials has changed.
     pub fn reloaded(&self, auth: &config::Auth) -> (Auth, Vec<Arc<Permissions>>) {
         let before = || self.configured.users.iter().zip(&self.granted);
         let granted = |user: &User| match before().find(|(old, _)| *old == user) {
@@ -88,10 +89,10 @@ impl Auth {
                 Arc::new(Permissions::unlimited())
             }
         };
-        (Auth::with(auth, granted, unlimited), revoked)
+        (Auth::build(auth, granted, unlimited), revoked)
     }
 
-    fn with(
+    fn build(
         auth: &config::Auth,
         granted: Vec<Arc<Permissions>>,
         unlimited: Arc<Permissions>,
@@ -115,21 +116,21 @@ impl Auth {
             by_name,
             by_nkey,
             unlimited,
-            nobody: Secret::new("nobody's password"),
+            decoy: Secret::new("decoy password"),
         }
     }
 
-    /// Whether clients have to prove who they are.
+    /// Whether clients have to authenticate.
     pub fn is_required(&self) -> bool {
         self.token.is_some() || !self.by_name.is_empty() || !self.by_nkey.is_empty()
     }
 
-    /// Whether some user proves itself by signing a nonce.
+    /// Whether some user authenticates by signing a nonce.
     pub fn wants_nonce(&self) -> bool {
         !self.by_nkey.is_empty()
     }
 
-    /// What a client with these credentials may do; `None` if it may not even connect.
+    /// The permissions of a client with these credentials; `None` if the client may not connect.
     pub fn check(&self, credentials: &Credentials<'_>) -> Option<Arc<Permissions>> {
         if !self.is_required() {
             return Some(self.unlimited.clone());
@@ -142,7 +143,7 @@ impl Auth {
             }
             Credentials::Password { user, password } => {
                 let found = self.by_name.get(user);
-                let expected = found.map_or(&self.nobody, |(expected, _)| expected);
+                let expected = found.map_or(&self.decoy, |(expected, _)| expected);
                 let is_right = is_same(password, expected);
                 found.filter(|_| is_right).map(|(_, permissions)| permissions.clone())
             }
@@ -154,13 +155,13 @@ impl Auth {
     }
 }
 
-/// Compares in a time that depends on the lengths alone.
+/// Compares secrets in a time that depends only on their lengths.
 pub fn is_same(given: &str, expected: &Secret) -> bool {
     bool::from(given.as_bytes().ct_eq(expected.reveal().as_bytes()))
 }
 
-/// What the connection with this number, counted on its core, is given to sign. Nobody can foretell
-/// it without `Cluster::nonce_key`, and no other connection gets the same.
+/// The nonce that a connection is given to sign; `number` counts connections of the core. A nonce
+/// cannot be predicted without `Cluster::nonce_key`, and no two connections get the same.
 pub fn nonce(nonce_key: &[u8; 32], core: CoreId, number: u64) -> String {
     let mut hash = Sha256::new();
     hash.update(nonce_key);
@@ -185,7 +186,7 @@ mod tests {
                          [[auth.users]]\nuser = \"us\"\npassword = \"pw-us\"\n";
 
     #[test]
-    fn without_configuration_everybody_may_do_everything() {
+    fn without_configuration_every_client_may_do_everything() {
         let auth = auth("");
         assert!(!auth.is_required() && !auth.wants_nonce());
         for credentials in [
@@ -194,15 +195,15 @@ mod tests {
             Credentials::Password { user: "u", password: "p" },
             Credentials::Nkey { public: "U", signature: "s", nonce: b"n" },
         ] {
-            assert!(auth.check(&credentials).expect("it is let in").is_unlimited());
+            assert!(auth.check(&credentials).expect("every client may connect").is_unlimited());
         }
     }
 
     #[test]
-    fn a_token_lets_in_whoever_has_it_and_nobody_else() {
+    fn only_clients_with_the_token_may_connect() {
         let auth = auth("[auth]\ntoken = \"t0ken\"\n");
         assert!(auth.is_required() && !auth.wants_nonce());
-        let permissions = auth.check(&Credentials::Token("t0ken")).expect("it is the token");
+        let permissions = auth.check(&Credentials::Token("t0ken")).expect("the token is right");
         assert!(permissions.is_unlimited());
         for wrong in ["", "t0ke", "t0ken2", "T0ken"] {
             assert_eq!(auth.check(&Credentials::Token(wrong)), None, "{wrong}");
@@ -213,14 +214,14 @@ mod tests {
     }
 
     #[test]
-    fn each_user_gets_its_own_permissions_for_its_own_password() {
+    fn each_password_gives_the_permissions_of_its_own_user() {
         let auth = auth(USERS);
         let check = |user, password| auth.check(&Credentials::Password { user, password });
-        let permissions = check("eu", "pw-eu").expect("it is the password");
+        let permissions = check("eu", "pw-eu").expect("the password is right");
         assert!(permissions.may_publish("a.b") && !permissions.may_publish("b"));
-        assert!(check("us", "pw-us").expect("it is the password").is_unlimited());
+        assert!(check("us", "pw-us").expect("the password is right").is_unlimited());
         for (user, password) in
-            [("eu", "pw-us"), ("eu", ""), ("EU", "pw-eu"), ("", ""), ("x", "nobody's password")]
+            [("eu", "pw-us"), ("eu", ""), ("EU", "pw-eu"), ("", ""), ("x", "decoy password")]
         {
             assert_eq!(check(user, password), None, "{user} {password}");
         }
@@ -243,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reload_revokes_users_that_are_gone_or_changed_and_nobody_else() {
+    fn a_reload_revokes_only_users_that_were_removed_or_changed() {
         let eu = "[[auth.users]]\nuser = \"eu\"\npassword = \"pw-eu\"\npublish = [\"a.>\"]\n";
         let us = "[[auth.users]]\nuser = \"us\"\npassword = \"pw-us\"\n";
         assert_eq!(revoked(USERS, USERS), [false, false, false]);
@@ -257,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reload_revokes_all_that_came_by_a_token_or_by_none_when_that_changes() {
+    fn a_reload_that_changes_the_token_revokes_all_clients_without_a_user() {
         let token = "[auth]\ntoken = \"t0ken\"\n";
         assert_eq!(revoked(token, token), [false]);
         assert_eq!(revoked(token, "[auth]\ntoken = \"new\"\n"), [true]);
@@ -268,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn an_nkey_is_proved_by_signing_the_nonce_of_this_connection() {
+    fn an_nkey_user_has_to_sign_the_nonce_of_its_own_connection() {
         let signer = SigningKey::from_bytes(&[3; 32]);
         let mut bytes = vec![20 << 3];
         bytes.extend_from_slice(&signer.verifying_key().to_bytes());
@@ -287,13 +288,13 @@ mod tests {
             let nonce = nonce.as_bytes();
             auth.check(&Credentials::Nkey { public, signature: &signature, nonce })
         };
-        assert!(check(&public, &nonce).expect("it signed").is_unlimited());
+        assert!(check(&public, &nonce).expect("the signature is right").is_unlimited());
         assert_eq!(check(&public, &super::nonce(&[1; 32], CoreId(0), 2)), None, "a replay");
         assert_eq!(check("eu", &nonce), None);
     }
 
     #[test]
-    fn nonces_differ_by_key_core_and_number_and_are_plain_text() {
+    fn nonces_differ_by_key_core_and_number_and_are_ascii() {
         let mut nonces: Vec<String> = [(1, 0, 0), (1, 0, 1), (1, 1, 0), (2, 0, 0)]
             .map(|(key, core, number)| nonce(&[key; 32], CoreId(core), number))
             .to_vec();

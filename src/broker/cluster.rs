@@ -15,33 +15,33 @@ use crate::protocol::{CoreId, ShardId, TopicId};
 /// What all cores of one broker agree on.
 #[derive(Debug, Clone)]
 pub struct Cluster {
-    /// Cores of this broker.
+    /// Number of cores.
     pub cores: u16,
-    /// Shards that topics are hashed to.
+    /// Number of shards that topics are hashed to.
     pub shards: u16,
-    /// New at every start.
+    /// Identifies one run of the broker: new at every start.
     pub server_id: u64,
-    /// What nonces are made from, for clients that sign one. Whoever makes the cluster puts
-    /// randomness here that nobody can guess, if any user has an nkey.
+    /// The key that nonces for nkey users are derived from. Must be set to cryptographic randomness
+    /// if any user has an nkey.
     pub nonce_key: [u8; 32],
-    /// As configured.
+    /// The configuration.
     pub settings: Arc<Settings>,
-    /// What all cores hold, for `limits.memory_max`.
+    /// The memory budget of all cores, for `limits.memory_max`.
     pub memory: Memory,
-    /// Topics of all cores, for `limits.max_topics`.
+    /// Number of topics of all cores, for `limits.max_topics`.
     pub topics: Arc<AtomicU32>,
-    /// Subscriptions of all cores that may hear of gaps, so that nothing is told to nobody.
+    /// Number of subscriptions of all cores that may match a gap report: without any, none is
+    /// published.
     pub gap_listeners: Arc<AtomicU32>,
     /// Topics that one turn looks at for a replay. The simulator chooses fewer, so that worlds of few
     /// topics have replays of several turns.
     pub replay_topics_per_turn: usize,
-    /// Where clients that are told an address are to connect: with the port that was given, if any
-    /// port was asked for.
+    /// The address that is advertised to clients, with the actual port if port 0 was configured.
     pub advertised_addr: SocketAddr,
 }
 
 impl Cluster {
-    /// `server_id` must be random: clients tell a restart by it.
+    /// The cluster of a broker. `server_id` must be random: clients detect a restart by it.
     pub fn new(cores: u16, server_id: u64, settings: Arc<Settings>) -> Cluster {
         let shards = match settings.delivery.fanout_shards {
             0 => (cores * 2).min(limits::SHARDS_MAX),
@@ -65,10 +65,12 @@ impl Cluster {
         }
     }
 
-    /// The shard a topic belongs to: a hash of its first token, the same on every core. So topics that
-    /// begin alike have one owner, and what one publisher sends to several of them stays in order.
+    /// The shard of a topic: a hash of the first token, the same on every core. So topics with the
+    /// same first token have one owner, and what one publisher sends to several of them stays in
+    /// order.
     pub fn shard_of_name(&self, topic: &str) -> ShardId {
-        // FNV-1a, folded: short names, and nobody gains by making topics share a shard.
+        // FNV-1a, folded: names are short, and an attacker gains nothing from topics that share a
+        // shard.
         let first_token = topic.bytes().take_while(|byte| *byte != b'.');
         let hash = first_token.fold(0xcbf2_9ce4_8422_2325u64, |hash, byte| {
             (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
@@ -76,12 +78,12 @@ impl Cluster {
         ShardId(((hash ^ (hash >> 32)) % u64::from(self.shards)) as u16)
     }
 
-    /// The shard that made a topic id: ids are dealt to shards in turn.
+    /// The shard of a topic id: ids are assigned to shards in turn.
     pub fn shard_of_id(&self, topic: TopicId) -> ShardId {
         ShardId(((topic.0 - 1) % u32::from(self.shards)) as u16)
     }
 
-    /// The shard a batch goes to.
+    /// The shard of a batch's destination.
     pub fn shard_of(&self, destination: &Destination) -> ShardId {
         match destination {
             Destination::Topic(topic) => self.shard_of_id(*topic),
@@ -100,22 +102,22 @@ impl Cluster {
     }
 }
 
-/// Some of the cores.
+/// A set of cores.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct CoreSet([u64; CORES_MAX / 64]);
 
 impl CoreSet {
-    /// Puts a core in.
+    /// Adds a core.
     pub fn insert(&mut self, core: CoreId) {
         self.0[usize::from(core.0) / 64] |= 1 << (core.0 % 64);
     }
 
-    /// Whether a core is in.
+    /// Whether the set has a core.
     pub fn contains(self, core: CoreId) -> bool {
         self.0[usize::from(core.0) / 64] & (1 << (core.0 % 64)) != 0
     }
 
-    /// The cores in it, ascending.
+    /// The cores of the set, ascending.
     pub fn iter(self) -> impl Iterator<Item = CoreId> {
         self.0.into_iter().enumerate().flat_map(|(index, mut word)| {
             std::iter::from_fn(move || {
@@ -132,7 +134,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_core_set_gives_back_what_was_put_in() {
+    fn a_core_set_yields_exactly_the_cores_that_were_inserted() {
         let mut set = CoreSet::default();
         for core in [255, 0, 63, 64, 130] {
             set.insert(CoreId(core));

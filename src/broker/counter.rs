@@ -1,7 +1,7 @@
 //! A number that one core writes and any thread may read.
 //!
 //! # Always true
-//! - One writer per counter, so a bump is a load and a store, not a locked instruction.
+//! - One writer per counter, so an increment is a load and a store, not a locked instruction.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -10,23 +10,23 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub struct Counter(AtomicU64);
 
 impl Counter {
-    /// Adds, on the core that owns this counter.
+    /// Adds an amount; only on the core that owns this counter.
     pub fn add(&self, amount: u64) {
-        // Relaxed load and store, not `fetch_add`: there is no second writer to lose.
+        // Relaxed load and store, not `fetch_add`: there is no second writer.
         self.0.store(self.0.load(Ordering::Relaxed).wrapping_add(amount), Ordering::Relaxed);
     }
 
-    /// Takes away, on the core that owns this counter; for gauges.
+    /// Subtracts an amount, for gauges; only on the core that owns this counter.
     pub fn sub(&self, amount: u64) {
         self.0.store(self.0.load(Ordering::Relaxed).wrapping_sub(amount), Ordering::Relaxed);
     }
 
-    /// Says a new number, on the core that owns this counter; for points in time.
+    /// Sets the number, for points in time; only on the core that owns this counter.
     pub fn set(&self, number: u64) {
         self.0.store(number, Ordering::Relaxed);
     }
 
-    /// The number now, from any thread.
+    /// The current number; on any thread.
     pub fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
@@ -37,7 +37,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_gauge_returns_to_where_it_was() {
+    fn additions_and_equal_subtractions_leave_a_gauge_at_zero() {
         let counter = Counter::default();
         counter.add(3);
         counter.sub(2);

@@ -1,8 +1,8 @@
-//! What each core counts. The core alone writes its counters; the metrics page reads them.
+//! The counters of each core. Only the core writes its counters; the admin pages read them.
 //!
 //! # Always true
-//! - One writer per counter, so a bump is a load and a store, not a locked instruction.
-//! - Nothing here is ever reset: rates are the reader's business.
+//! - Each counter has one writer, so an increment is a load and a store, not a locked instruction.
+//! - Counters are never reset: readers compute rates.
 
 pub use super::counter::Counter;
 use super::histogram::Histogram;
@@ -14,77 +14,77 @@ use crate::config::OverflowPolicy;
 pub struct Counters {
     /// Messages that topics of this core gave a sequence.
     pub published_messages: Counter,
-    /// Frame bytes of those.
+    /// Frame bytes of those messages.
     pub published_bytes: Counter,
     /// Messages put into queues of this core, once per subscription.
     pub enqueued_messages: Counter,
     /// Messages whose send the kernel has completed, once per connection.
     pub delivered_messages: Counter,
-    /// Messages `drop_oldest` took from queues.
+    /// Messages that `drop_oldest` dropped from queues.
     pub dropped_oldest_messages: Counter,
-    /// Messages `drop_new` kept out of queues.
+    /// Messages that `drop_new` did not queue.
     pub dropped_new_messages: Counter,
     /// Messages whose TTL ended before they were put into a queue, once per subscription.
     pub expired_before_enqueue_messages: Counter,
     /// Messages whose TTL ended in a queue, once per subscription.
     pub expired_in_queue_messages: Counter,
-    /// Messages queued or being sent when their connection ended, or queued for a group of which no
-    /// member may have them.
+    /// Messages queued or being sent when their connection ended, or queued for a group in which no
+    /// member may receive them.
     pub dropped_disconnected_messages: Counter,
-    /// Messages whose OPEN was refused.
+    /// Messages refused because the OPEN of their topic was refused.
     pub refused_messages: Counter,
-    /// Portions of kept messages that gave way to the memory budget.
-    pub evicted_portions: Counter,
-    /// Publishes refused because the memory budget was used up, in messages.
+    /// Slices of retained messages that were evicted under memory pressure.
+    pub evicted_slices: Counter,
+    /// Messages refused because the memory budget was used up.
     pub refused_for_memory_messages: Counter,
-    /// Messages that gave way to newer ones under `latest`.
+    /// Messages that `latest` replaced with newer ones.
     pub conflated_messages: Counter,
-    /// Times a subscription with `block` began to hold a topic's publishers up.
+    /// Times that the first `block` subscription of this core began to block a topic.
     pub publishers_blocked: Counter,
     /// Topics of this core whose publishers wait now.
     pub blocked_topics: Counter,
-    /// Times a queue was full when messages came, by its policy, see [`Counters::overflows_of`].
+    /// Times that messages found a queue full, by policy, see [`Counters::overflows_of`].
     pub queue_overflows: [Counter; 5],
     /// Vectored sends handed to the kernel.
     pub flushes: Counter,
-    /// Bytes of those.
+    /// Bytes of those sends.
     pub flushed_bytes: Counter,
     /// Errors sent to clients.
     pub errors_sent: Counter,
-    /// Connections that did not prove who they are.
+    /// Connections that failed to authenticate.
     pub logins_refused: Counter,
-    /// Microseconds from a message's arrival to the end of the turn that handed it to the kernel, once
-    /// per connection. Kept messages that somebody asked for are not in here.
+    /// Microseconds from a message's arrival to the end of the turn that handed it to the kernel,
+    /// once per connection. Replayed messages are not included.
     pub accept_to_send_us: Histogram,
-    /// Messages of each vectored send.
+    /// Messages per vectored send.
     pub send_messages: Histogram,
-    /// Bytes of each vectored send.
+    /// Bytes per vectored send.
     pub send_bytes: Histogram,
     /// Requests that nobody listened to, and whose clients were notified of that.
     pub no_responders: Counter,
-    /// Connections this core was given.
+    /// Connections that this core was given.
     pub connections_opened: Counter,
     /// Connections that ended.
     pub connections_closed: Counter,
-    /// Of the first, by protocol, see [`Counters::opened_by`].
+    /// Connections opened by protocol, see [`Counters::opened_by`].
     opened_by_protocol: [Counter; PROTOCOLS_MAX],
-    /// Of the second, likewise.
+    /// Connections closed by protocol, see [`Counters::closed_by`].
     closed_by_protocol: [Counter; PROTOCOLS_MAX],
-    /// Subscriptions in force now.
+    /// Current number of subscriptions.
     pub subscriptions: Counter,
-    /// Topics this core owns now.
+    /// Current number of topics of this core.
     pub topics: Counter,
-    /// Letters sent to other cores.
-    pub mesh_letters_sent: Counter,
-    /// Times another core's channel was full.
+    /// Mesh messages sent to other cores.
+    pub mesh_messages_sent: Counter,
+    /// Times that the channel to another core was full.
     pub mesh_full: Counter,
 }
 
-/// Protocols there may be.
-const PROTOCOLS_MAX: usize = 8;
+/// The most protocols.
+pub(super) const PROTOCOLS_MAX: usize = 8;
 
 impl Counters {
-    /// Connections of a protocol this core was given.
+    /// Connections of a protocol that this core was given.
     pub fn opened_by(&self, protocol: usize) -> &Counter {
         &self.opened_by_protocol[protocol]
     }
@@ -94,7 +94,7 @@ impl Counters {
         &self.closed_by_protocol[protocol]
     }
 
-    /// Times a queue with this policy was full when messages came.
+    /// Times that messages found a queue with this policy full.
     pub fn overflows_of(&self, policy: OverflowPolicy) -> &Counter {
         &self.queue_overflows[policy as usize]
     }

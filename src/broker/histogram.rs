@@ -1,20 +1,20 @@
-//! A histogram that one core writes for nothing to speak of and any thread may read.
+//! A histogram that one core writes at almost no cost and any thread may read.
 //!
-//! Bounds grow by a quarter of a power of two, so what is read from it is at most a fifth too large.
+//! Each power of two is divided into four buckets, so a value is read at most a fifth too large.
 //!
 //! # Always true
-//! - Every bound up to 4 and every power of two is a bound, so the buckets between two powers add up
-//!   to what coarser readers show.
+//! - Every number up to 4 and every power of two up to 2^24 is a bound, so a coarser reader may add
+//!   up the buckets between two powers.
 
 use super::counter::Counter;
 
-/// Buckets with a bound: the last one's is 2^24.
+/// Number of buckets with a bound; the last bound is 2^24.
 pub const BOUNDS: usize = 92;
 
-/// How often values fell between bounds.
+/// Number of values per bucket.
 #[derive(Debug)]
 pub struct Histogram {
-    /// One more than there are bounds: the last has what is above all of them.
+    /// The last bucket has no bound and counts the values above all bounds.
     counts: [Counter; BOUNDS + 1],
     sum: Counter,
 }
@@ -25,7 +25,7 @@ impl Default for Histogram {
     }
 }
 
-/// The largest value that the bucket takes; there is one for every index below [`BOUNDS`].
+/// The largest value of a bucket; `index` must be below [`BOUNDS`].
 pub fn bound(index: usize) -> u64 {
     assert!(index < BOUNDS);
     if index < 4 {
@@ -45,25 +45,25 @@ fn index_of(value: u64) -> usize {
 }
 
 impl Histogram {
-    /// Counts a value so many times, on the core that owns this histogram.
+    /// Counts a value several times; only on the core that owns this histogram.
     pub fn record(&self, value: u64, times: u64) {
         self.counts[index_of(value)].add(times);
         self.sum.add(value.wrapping_mul(times));
     }
 
-    /// How often values fell into each bucket, the one without a bound last.
+    /// Number of values in each bucket; the bucket without a bound is the last.
     pub fn counts(&self) -> [u64; BOUNDS + 1] {
         std::array::from_fn(|index| self.counts[index].get())
     }
 
-    /// All values together.
+    /// The sum of all values.
     pub fn sum(&self) -> u64 {
         self.sum.get()
     }
 }
 
-/// The bound below which the given share of all values lies, such as 0.99; nothing without values.
-/// `None` as the bound means above all.
+/// The smallest bound that a share of all values, such as 0.99, does not exceed. `None` without
+/// values; `Some(None)` if the share reaches values above all bounds.
 pub fn quantile(counts: &[u64; BOUNDS + 1], share: f64) -> Option<Option<u64>> {
     let all: u64 = counts.iter().sum();
     if all == 0 {
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn a_quantile_is_the_bound_that_so_many_values_do_not_exceed() {
+    fn a_quantile_is_the_smallest_bound_that_its_share_of_values_does_not_exceed() {
         let histogram = Histogram::default();
         assert_eq!(quantile(&histogram.counts(), 0.5), None);
         histogram.record(1, 98);

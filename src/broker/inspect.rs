@@ -1,13 +1,12 @@
-//! What an operator can ask a core about: its connections, subscriptions and topics, the first so
-//! many by some measure.
+//! Lists for operators: the first connections, subscriptions or topics of a core by some measure.
 //!
-//! Called by whoever drives the broker, a slice at a time between turns; rows are in `rows`. Cores are
-//! asked one by one, and [`merge`] makes one list of their answers.
+//! Called by the owner of the broker between turns, one step at a time; rows are in `rows`. Each
+//! core answers for itself, and [`merge`] combines the answers.
 //!
 //! # Always true
-//! - A slice looks at a bounded number of things, however many there are, so a question never delays
-//!   messages by more than that.
-//! - What comes or goes while a list is made may be missing from it; nothing is in it twice.
+//! - A step examines a bounded number of items, however many there are, so a question delays
+//!   messages only by one step.
+//! - An item that is added or removed while a list is made may be missing; no item is listed twice.
 
 mod rows;
 
@@ -17,10 +16,13 @@ use std::sync::Arc;
 use super::{Broker, Now};
 use crate::config::Choice;
 
+pub use super::connections::{Hold, Phase, Traffic};
+pub use super::delivery::overflow::Lost;
+pub use super::delivery::queue::Bounds;
 pub use rows::{ConnectionRow, Row, State, SubscriptionRow, TopicRow};
 
-/// Things looked at, or rows written, per slice.
-const SLICE: usize = 512;
+/// The most items examined, or rows written, per step.
+const STEP_ITEMS: usize = 512;
 
 /// What to list, and by which measure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,28 +31,28 @@ pub enum List {
     Connections(ConnectionsBy),
     /// Subscriptions, and the queues of groups.
     Subscriptions(SubscriptionsBy),
-    /// Topics that are kept.
+    /// Topics that are retained.
     Topics(TopicsBy),
 }
 
 /// What connections are sorted by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ConnectionsBy {
-    /// Bytes queued for it.
+    /// Bytes queued for the connection.
     QueuedBytes,
-    /// Messages queued for it.
+    /// Messages queued for the connection.
     QueuedMessages,
-    /// Age of the oldest message queued for it.
+    /// Age of the oldest message queued for the connection.
     Lag,
-    /// Messages it lost.
+    /// Messages that were not delivered.
     Dropped,
-    /// Messages it published.
+    /// Messages that the connection published.
     Published,
-    /// Messages it was sent.
+    /// Messages that were delivered.
     Delivered,
-    /// Its subscriptions.
+    /// Number of subscriptions.
     Subscriptions,
-    /// How long ago it came.
+    /// Time since the connection was opened.
     Age,
 }
 
@@ -70,15 +72,15 @@ impl Choice for ConnectionsBy {
 /// What subscriptions are sorted by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SubscriptionsBy {
-    /// Messages it lost.
+    /// Messages that were not delivered.
     Dropped,
-    /// Age of its oldest queued message.
+    /// Age of the oldest queued message.
     Lag,
     /// Bytes queued.
     QueuedBytes,
     /// Messages queued.
     QueuedMessages,
-    /// Messages it was sent.
+    /// Messages that were delivered.
     Delivered,
 }
 
@@ -95,13 +97,13 @@ impl Choice for SubscriptionsBy {
 /// What topics are sorted by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TopicsBy {
-    /// Messages per second.
+    /// Messages per second, over the last second or two.
     Rate,
     /// Messages ever.
     Published,
-    /// Bytes kept for replay.
-    KeptBytes,
-    /// The alphabet.
+    /// Bytes retained for replay.
+    RetainedBytes,
+    /// Name of the topic.
     Name,
 }
 
@@ -109,50 +111,50 @@ impl Choice for TopicsBy {
     const NAMES: &'static [(&'static str, TopicsBy)] = &[
         ("rate", TopicsBy::Rate),
         ("published", TopicsBy::Published),
-        ("kept_bytes", TopicsBy::KeptBytes),
+        ("kept_bytes", TopicsBy::RetainedBytes),
         ("name", TopicsBy::Name),
     ];
 }
 
-/// What is asked.
+/// A request for a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Question {
     /// What to list.
     pub list: List,
-    /// The smallest first; else the largest.
+    /// Whether the smallest is first; else the largest.
     pub ascending: bool,
-    /// Rows wanted at most.
+    /// The most rows.
     pub rows_max: usize,
 }
 
-/// What a row is sorted by.
+/// The value that a row is sorted by.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Key {
-    /// A measure.
+    /// The value of a numeric measure.
     Number(u64),
-    /// A name.
+    /// The name, for lists in alphabetical order.
     Name(Arc<str>),
 }
 
-/// A row, and where it belongs.
+/// A row with its sort key.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Ranked {
-    /// What it is sorted by.
+    /// The sort key.
     pub key: Key,
     /// The row.
     pub row: Row,
 }
 
-/// What a core, or all of them, answered.
+/// The answer of one core, or of all cores.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Answer {
-    /// How many there are, of which the rows are the first.
+    /// Number of all items; the rows are the first of them.
     pub total: usize,
-    /// The first ones, in order.
+    /// The rows, in order.
     pub rows: Vec<Ranked>,
 }
 
-/// Something that has a row: its place, and what tells it from another in the same place.
+/// An item: its place, and a number that distinguishes it from later items in the same place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Found {
     place: usize,
@@ -163,21 +165,21 @@ struct Found {
 #[derive(Debug)]
 pub struct Inspection {
     question: Question,
-    /// The next place to look at; `None` when all were.
+    /// The next place to examine; `None` after the last one.
     next: Option<usize>,
     total: usize,
-    /// The first ones so far, and some that may be cut off.
+    /// The first items so far, and some more that the next cut removes.
     best: Vec<(Key, Found)>,
     rows: Vec<Ranked>,
 }
 
 impl Inspection {
-    /// Begins to answer.
+    /// An inspection that has examined nothing yet.
     pub fn new(question: Question) -> Inspection {
         Inspection { question, next: Some(0), total: 0, best: Vec::new(), rows: Vec::new() }
     }
 
-    /// What was found, once `Broker::inspect` says that it is all.
+    /// The answer, once `Broker::inspect` has returned true.
     pub fn into_answer(self) -> Answer {
         Answer { total: self.total, rows: self.rows }
     }
@@ -185,8 +187,8 @@ impl Inspection {
     fn consider(&mut self, key: Key, found: Found) {
         self.total += 1;
         self.best.push((key, found));
-        // Cut seldom: each cut looks at all of them.
-        if self.best.len() >= 2 * self.question.rows_max.max(SLICE) {
+        // Cut rarely, because each cut examines all items.
+        if self.best.len() >= 2 * self.question.rows_max.max(STEP_ITEMS) {
             self.cut();
         }
     }
@@ -202,11 +204,11 @@ impl Inspection {
         }
     }
 
-    /// Everything was looked at: what is left gets its rows, in order.
+    /// Starts writing rows, in order, after every place was examined.
     fn begin_rows(&mut self) {
         self.cut();
         let ascending = self.question.ascending;
-        // The last first: rows are taken from the end.
+        // In reverse order, because items are popped from the end.
         self.best.sort_unstable_by(|one, other| {
             directed(ascending, other.0.cmp(&one.0)).then(other.1.cmp(&one.1))
         });
@@ -218,11 +220,11 @@ fn directed(ascending: bool, order: Ordering) -> Ordering {
 }
 
 impl Broker {
-    /// Goes on answering; returns whether that is done.
+    /// Does one step of an inspection; returns whether the answer is complete.
     pub fn inspect(&self, now: Now, inspection: &mut Inspection) -> bool {
         if let Some(next) = inspection.next {
             let places = self.places(inspection.question.list);
-            let end = places.min(next + SLICE);
+            let end = places.min(next + STEP_ITEMS);
             for place in next..end {
                 if let Some((key, number)) = self.key_of(now, inspection.question.list, place) {
                     inspection.consider(key, Found { place, number });
@@ -234,7 +236,7 @@ impl Broker {
             }
             return false;
         }
-        for _ in 0..SLICE {
+        for _ in 0..STEP_ITEMS {
             let Some((key, found)) = inspection.best.pop() else { return true };
             if let Some(row) = self.row_of(now, inspection.question.list, found) {
                 inspection.rows.push(Ranked { key, row });
@@ -244,14 +246,14 @@ impl Broker {
     }
 }
 
-/// One list of what cores answered to the same question.
+/// Combines the answers of several cores to the same question.
 pub fn merge(question: Question, answers: impl IntoIterator<Item = Answer>) -> Answer {
     let mut merged = Answer::default();
     for answer in answers {
         merged.total += answer.total;
         merged.rows.extend(answer.rows);
     }
-    // Stable, so that what is equal stays in the order of cores.
+    // A stable sort, so that equal rows stay in the order of cores.
     merged.rows.sort_by(|one, other| directed(question.ascending, one.key.cmp(&other.key)));
     merged.rows.truncate(question.rows_max);
     merged

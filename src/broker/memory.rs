@@ -1,28 +1,28 @@
-//! The broker-wide byte budget: how much all cores hold, and what gives way above it.
+//! The broker-wide memory budget: the bytes that all cores hold together, and their limit.
 //!
-//! Every slice is counted while anybody refers to it: queues, logs, sends under way, mesh messages.
-//! Above seven eighths of `limits.memory_max` the oldest retained messages go; above all of it publishes
-//! are refused.
+//! Every slice is counted while a queue, a log, a send under way or a mesh message refers to it.
+//! Above seven eighths of `limits.memory_max` the oldest retained messages are evicted; above the
+//! limit publishes are refused.
 //!
 //! # Always true
-//! - A slice is counted once, however many queues share it, until its last reference is gone.
+//! - A slice is counted once, however many queues share it, until the last reference is dropped.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use bytes::{Bytes, BytesMut};
 
-/// What a slice costs beside its frames: its owner, its place in a log, allocator rounding.
+/// Estimated bytes of a slice beside its frames: its owner, its place in a log, allocator rounding.
 const SLICE_LEN: i64 = 160;
-/// What an entry of a queue costs.
+/// Estimated bytes of an entry of a queue.
 const ENTRY_LEN: i64 = 96;
 
-/// What slices that nobody shares count for.
+/// The bytes that slices count for, without memory that their batches do not use.
 pub(super) fn bytes_of(slices: u64, frame_bytes: u64) -> u64 {
     slices * SLICE_LEN as u64 + frame_bytes
 }
 
-/// How many bytes all cores hold, and may.
+/// The bytes that all cores hold, and the most they may hold. Clones share the budget.
 #[derive(Debug, Clone)]
 pub struct Memory {
     budget: Arc<Budget>,
@@ -31,17 +31,17 @@ pub struct Memory {
 #[derive(Debug)]
 struct Budget {
     held: AtomicI64,
-    // Beside what every core changes all the time: whoever reads one wants the other.
+    // Beside `held`, which every core writes all the time: readers of one need the other too.
     max: AtomicI64,
 }
 
-/// Frames, and their place in the budget.
+/// Frames that are counted in the budget until they are dropped.
 struct Counted {
     frames: BytesMut,
     budget: Arc<Budget>,
 }
 
-/// With the room that is not used: it is held as well.
+/// Includes unused capacity, which is held as well.
 fn counted_len(frames: &BytesMut) -> i64 {
     frames.capacity() as i64 + SLICE_LEN
 }
@@ -65,33 +65,33 @@ impl Memory {
         Memory { budget: Arc::new(Budget { held, max }) }
     }
 
-    /// Bytes held now.
+    /// Bytes held.
     pub fn held(&self) -> u64 {
         self.budget.held.load(Ordering::Relaxed).max(0) as u64
     }
 
-    /// Bytes that may be held.
+    /// The most bytes that may be held.
     pub fn max(&self) -> u64 {
         self.budget.max.load(Ordering::Relaxed) as u64
     }
 
-    /// From now on so many may, on all cores.
+    /// Changes the most bytes that may be held, for all cores.
     pub fn set_max(&self, max: u64) {
         self.budget.max.store(max as i64, Ordering::Relaxed);
     }
 
-    /// Counts frames until the last reference to them is gone.
+    /// Counts frames until the last reference to them is dropped.
     pub fn count(&self, frames: BytesMut) -> Bytes {
         self.budget.held.fetch_add(counted_len(&frames), Ordering::Relaxed);
         Bytes::from_owner(Counted { frames, budget: self.budget.clone() })
     }
 
-    /// Counts entries of queues, also fewer.
+    /// Counts entries that queues have gained, or lost if negative.
     pub fn count_entries(&self, entries: i64) {
         self.budget.held.fetch_add(entries * ENTRY_LEN, Ordering::Relaxed);
     }
 
-    /// Whether more is held than may be.
+    /// Whether more is held than allowed.
     pub fn is_full(&self) -> bool {
         self.exceeds(self.budget.max.load(Ordering::Relaxed))
     }
@@ -111,7 +111,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn frames_are_counted_until_the_last_reference_to_any_part_is_gone() {
+    fn frames_are_counted_until_the_last_reference_to_any_part_is_dropped() {
         let memory = Memory::new(1_000);
         let mut whole = memory.count(BytesMut::from(&[7; 500][..]));
         let part = whole.split_to(10);

@@ -7,40 +7,47 @@
 //! | step | room |
 //! |---|---|
 //! | the driver reports bytes; input is served until a bound is reached | [`turn`] |
-//! | bytes become requests | [`frontends`] |
-//! | how far the connection is, and whether its input is held | [`connections`] |
+//! | bytes become requests | `frontends` |
+//! | how far the connection is, and whether its input is held | `connections` |
 //! | the message joins its topic's batch of this turn | [`topics::ingest`] |
 //! | the batch goes to the core that owns the topic | [`mesh`] |
 //! | the owner gives sequences and the time, and retains the messages | [`topics`] |
 //! | each subscription that wants them gets a reference, or a gap | [`delivery`] |
-//! | what is queued for a connection becomes one send | [`frontends`], out through the [`port`] |
+//! | what is queued for a connection becomes one send | `frontends`, out through the [`port`] |
 //!
 //! # Always true
 //! - A connection with a free socket is sent what it has before more is taken in: a subscriber that
 //!   reads as fast as its core writes loses nothing, however fast publishers are.
 //! - Nothing iterates over a hash map, so the same calls give the same result.
 
-pub mod auth;
-pub mod clock;
-pub mod cluster;
-pub mod connections;
+mod auth;
+mod clock;
+mod cluster;
+mod connections;
 mod counter;
 pub mod counters;
-pub mod delivery;
 mod drain;
-pub mod frontends;
+mod frontends;
 pub mod histogram;
-pub mod ids;
+mod ids;
 pub mod inspect;
 pub mod memory;
-pub mod mesh;
-pub mod message;
-pub mod pattern;
-pub mod permissions;
+mod permissions;
 pub mod port;
 mod timers;
-pub mod topics;
 pub mod turn;
+
+// What only this package's own tests, benchmarks and fuzz targets use from outside.
+#[doc(hidden)]
+pub mod delivery;
+#[doc(hidden)]
+pub mod mesh;
+#[doc(hidden)]
+pub mod message;
+#[doc(hidden)]
+pub mod pattern;
+#[doc(hidden)]
+pub mod topics;
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -49,6 +56,7 @@ use bytes::Bytes;
 
 use crate::protocol::CoreId;
 use auth::Auth;
+pub use auth::is_same;
 pub use clock::Now;
 pub use cluster::Cluster;
 use connections::Connections;

@@ -1,11 +1,11 @@
-//! Which values a topic reaches: patterns and exact topics, each with the values put under it.
+//! Pattern matching: a map from patterns and exact topics to values, searched by topic.
 //!
-//! Used twice: by `subscriptions` with subscriptions as values, and by `interest` with cores.
-//! Callers keep what they found and ask again when `version` has changed.
+//! Used by `subscriptions` with subscriptions as values, by `interest` with cores, and by `groups`
+//! with groups. Callers may cache a result until `version` changes.
 //!
 //! # Always true
 //! - A match visits each node of the tree at most once, however patterns overlap.
-//! - Nodes without values are removed, so memory follows the patterns in use.
+//! - Nodes without values are removed, so memory is proportional to the patterns in use.
 
 use hashbrown::HashMap;
 
@@ -14,7 +14,7 @@ use crate::protocol::name::is_literal;
 /// Values by pattern.
 #[derive(Debug, Default)]
 pub struct Matcher {
-    /// Exact topics are looked up whole; they are most of what is subscribed.
+    /// Exact topics, looked up as a whole; most subscriptions are to these.
     exact: HashMap<String, Vec<u32>>,
     wild: Node,
     version: u64,
@@ -34,14 +34,14 @@ pub fn matches(pattern: &str, topic: &str) -> bool {
     }
 }
 
-/// Whether every topic that one legal pattern matches is matched by another too.
+/// Whether every topic that `pattern` matches also matches `outer`; both are legal patterns.
 pub fn is_within(pattern: &str, outer: &str) -> bool {
     let (mut pattern, mut outer) = (pattern.split('.'), outer.split('.'));
     loop {
         match (pattern.next(), outer.next()) {
             (None, None) => return true,
             (Some(_), Some(">")) => return true,
-            // It matches topics that go on, which only `>` does too.
+            // `>` matches topics with more tokens, which only another `>` matches too.
             (Some(">"), _) => return false,
             (Some(_), Some("*")) => {}
             (Some(token), Some(outer)) if token == outer => {}
@@ -50,7 +50,7 @@ pub fn is_within(pattern: &str, outer: &str) -> bool {
     }
 }
 
-/// Whether some topic is matched by both of two legal patterns.
+/// Whether some topic matches both of two legal patterns.
 pub fn overlap(one: &str, other: &str) -> bool {
     let (mut one, mut other) = (one.split('.'), other.split('.'));
     loop {
@@ -77,7 +77,7 @@ struct Node {
 }
 
 impl Matcher {
-    /// Changes with every insert and remove.
+    /// The version, which changes with every insert and remove.
     pub fn version(&self) -> u64 {
         self.version
     }
@@ -92,11 +92,11 @@ impl Matcher {
         }
     }
 
-    /// Takes a value that `insert` put under this pattern away again.
+    /// Removes a value that `insert` has put under this pattern.
     pub fn remove(&mut self, pattern: &str, value: u32) {
         self.version += 1;
         if is_literal(pattern) {
-            let values = self.exact.get_mut(pattern).expect("what is removed was inserted");
+            let values = self.exact.get_mut(pattern).expect("the value was inserted before");
             remove_value(values, value);
             if values.is_empty() {
                 self.exact.remove(pattern);
@@ -148,7 +148,7 @@ impl Node {
             "*" => self.any.as_deref_mut(),
             literal => self.literal.get_mut(literal),
         };
-        let next = next.expect("what is removed was inserted");
+        let next = next.expect("the value was inserted before");
         match behind {
             Some(behind) => next.remove(behind, value),
             None => remove_value(&mut next.here, value),
@@ -178,7 +178,7 @@ impl Node {
 
 fn remove_value(values: &mut Vec<u32>, value: u32) {
     let index = values.iter().position(|found| *found == value);
-    values.swap_remove(index.expect("what is removed was inserted"));
+    values.swap_remove(index.expect("the value was inserted before"));
 }
 
 #[cfg(test)]

@@ -1,11 +1,11 @@
-//! What a client may publish and subscribe to.
+//! Permissions: what a client may publish and subscribe to.
 //!
-//! Made by `auth` when a client has proved who it is; asked by `publish` and `subscribe`, and by
-//! `subscriptions` when it finds out whom a topic reaches.
+//! Granted by `auth` when a client has authenticated; checked by the frontends on publish and
+//! subscribe, and by `subscriptions` when a topic is matched to subscriptions.
 //!
 //! # Always true
-//! - What is denied is denied, whatever is allowed.
-//! - Nothing here allocates: it is asked for every topic a client names.
+//! - A denied topic is denied, whatever is allowed.
+//! - A check allocates nothing, because every topic that a client names is checked.
 
 use super::pattern::{is_within, matches, overlap};
 use crate::config::auth::PermissionLists;
@@ -13,15 +13,15 @@ use crate::config::auth::PermissionLists;
 /// Whether a pattern may be subscribed to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    /// Everything that matches it may be sent.
+    /// Every topic that matches the pattern may be received.
     Allowed,
-    /// Some topics that match it are denied: `may_receive` says which.
+    /// Some topics that match the pattern are denied: `may_receive` says which.
     AllowedExcept,
-    /// It reaches beyond what is allowed, or all of it is denied.
+    /// The pattern matches more than what is allowed, or only denied topics.
     Denied,
 }
 
-/// What one user may do. The default is nothing: who has not said HELLO may do nothing.
+/// What one user may do. The default is nothing, for clients that have not authenticated.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Permissions {
     publish: Rules,
@@ -32,7 +32,7 @@ pub struct Permissions {
 struct Rules {
     allow: Vec<String>,
     deny: Vec<String>,
-    /// There is nothing to look up: everything is allowed.
+    /// Everything is allowed, so the lists need not be searched.
     is_unlimited: bool,
 }
 
@@ -44,7 +44,7 @@ impl Rules {
         Rules { allow, deny, is_unlimited }
     }
 
-    fn allow(&self, topic: &str) -> bool {
+    fn allows(&self, topic: &str) -> bool {
         self.is_unlimited
             || (self.allow.iter().any(|pattern| matches(pattern, topic))
                 && !self.deny.iter().any(|pattern| matches(pattern, topic)))
@@ -52,7 +52,7 @@ impl Rules {
 }
 
 impl Permissions {
-    /// As configured for a user.
+    /// The permissions that are configured for a user.
     pub fn new(lists: &PermissionLists) -> Permissions {
         Permissions {
             publish: Rules::new(&lists.publish, &lists.publish_deny),
@@ -60,28 +60,28 @@ impl Permissions {
         }
     }
 
-    /// Everything is allowed.
+    /// Permissions that allow everything.
     pub fn unlimited() -> Permissions {
         Permissions::new(&PermissionLists::default())
     }
 
-    /// Whether everything is allowed, so that nothing else need be asked.
+    /// Whether everything is allowed, so that no check is needed.
     pub fn is_unlimited(&self) -> bool {
         self.publish.is_unlimited && self.subscribe.is_unlimited
     }
 
-    /// Whether it may publish to a legal topic.
+    /// Whether the client may publish to a legal topic.
     pub fn may_publish(&self, topic: &str) -> bool {
-        self.publish.allow(topic)
+        self.publish.allows(topic)
     }
 
-    /// Whether it may publish to every topic.
+    /// Whether the client may publish to every topic.
     pub fn may_publish_everything(&self) -> bool {
         self.publish.is_unlimited
     }
 
-    /// Whether it may subscribe to a legal pattern. Two allowed patterns do not make one that covers
-    /// both allowed: which it is within must be one of them.
+    /// Whether the client may subscribe to a legal pattern. The pattern must be within one allowed
+    /// pattern; to be within the union of several is not enough.
     pub fn may_subscribe(&self, pattern: &str) -> Verdict {
         let Rules { allow, deny, is_unlimited } = &self.subscribe;
         if *is_unlimited {
@@ -97,9 +97,10 @@ impl Permissions {
         }
     }
 
-    /// Whether it may be sent messages of a topic: the filter of what is [`Verdict::AllowedExcept`].
+    /// Whether the client may receive messages of a topic: the filter for
+    /// [`Verdict::AllowedExcept`].
     pub fn may_receive(&self, topic: &str) -> bool {
-        self.subscribe.allow(topic)
+        self.subscribe.allows(topic)
     }
 }
 
@@ -146,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn patterns_are_allowed_within_one_allowed_and_filtered_where_some_is_denied() {
+    fn a_pattern_must_be_within_one_allowed_pattern_and_is_filtered_if_some_topics_are_denied() {
         let permissions = Permissions::new(&PermissionLists {
             subscribe: list(&["a.*", "b.>"]),
             subscribe_deny: list(&["b.secret.>", "a.x"]),

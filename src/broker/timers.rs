@@ -73,8 +73,7 @@ impl Timers {
 
     /// Takes the earliest deadline of a class, if that is due.
     pub fn take_due(&mut self, now: Now, class: Class) -> Option<ConnectionId> {
-        let deadlines = &mut self.connections[class as usize];
-        deadlines.pop_front_if(|(at, _)| *at <= now.monotonic_ns).map(|(_, connection)| connection)
+        take_due(&mut self.connections[class as usize], now)
     }
 
     /// A class waits for another time from now on: its deadlines move with it and stay in order.
@@ -91,7 +90,7 @@ impl Timers {
 
     /// Takes the first topic that may have been idle for too long.
     pub fn take_due_topic(&mut self, now: Now) -> Option<TopicId> {
-        self.topics.pop_front_if(|(at, _)| *at <= now.monotonic_ns).map(|(_, topic)| topic)
+        take_due(&mut self.topics, now)
     }
 
     /// Topics wait for another time from now on.
@@ -115,4 +114,9 @@ impl Timers {
     pub fn is_due(&self, now: Now, single: Single) -> bool {
         self.single(single).is_some_and(|at| at <= now.monotonic_ns)
     }
+}
+
+fn take_due<K>(deadlines: &mut VecDeque<(u64, K)>, now: Now) -> Option<K> {
+    let is_due = deadlines.front().is_some_and(|(at, _)| *at <= now.monotonic_ns);
+    if is_due { deadlines.pop_front().map(|(_, key)| key) } else { None }
 }

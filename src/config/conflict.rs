@@ -35,16 +35,15 @@ pub(super) fn conflicts(settings: &Settings) -> Vec<Conflict> {
 /// Two listeners with one address.
 fn of_addresses(settings: &Settings) -> Vec<Conflict> {
     let mut conflicts = Vec::new();
-    let listeners = [
-        ("server", settings.server.bind_addr, true),
-        ("nats", settings.nats.bind_addr, settings.nats.enabled),
-        ("metrics", settings.metrics.bind_addr, settings.metrics.enabled),
-    ];
-    for (index, &(later, later_addr, later_enabled)) in listeners.iter().enumerate() {
-        for &(earlier, earlier_addr, earlier_enabled) in &listeners[..index] {
-            if later_enabled && earlier_enabled && collide(earlier_addr, later_addr) {
+    let listeners = settings.bind_addrs();
+    let split = |key: &'static str| key.split_once('.').expect("a key has a table");
+    for (index, &(later_key, later_addr)) in listeners.iter().enumerate() {
+        for &(earlier_key, earlier_addr) in &listeners[..index] {
+            if collide(earlier_addr, later_addr) {
+                let keys = [split(earlier_key), split(later_key)];
+                let [(earlier, _), (later, _)] = keys;
                 conflicts.push(Conflict {
-                    keys: [(earlier, "bind_addr"), (later, "bind_addr")],
+                    keys,
                     text: format!(
                         "[{later}] bind_addr = \"{later_addr}\" is taken by [{earlier}] bind_addr \
                          = \"{earlier_addr}\"; give one of them another port, or set [{later}] \

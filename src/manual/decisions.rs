@@ -1,5 +1,76 @@
 //! Why it is like this: each decision, and the alternatives.
 //!
+//! # Rooms and effects, not methods of one struct
+//!
+//! The broker of a core was one struct with 33 fields and 176 methods in 25 files, and each method could
+//! reach every field. To change one file, a developer had to read the others. Now each folder of
+//! `src/broker/` owns its state, and `use` lines point in one direction. What a room cannot do itself
+//! becomes a value that the room returns, or an *effect*, which `turn` carries out.
+//!
+//! Callbacks or traits for the upper rooms would keep the circle and only hide it. A queue of events,
+//! served at the end of the turn, would change the order: a GAP, the message behind it and the ACK for
+//! that message depend on each other. Effects are therefore carried out depth first, which is the order
+//! that calls have. The digests of 1,200 worlds of the simulator were the same before and after.
+//!
+//! A core asks itself on the way on which it asks others. A short cut for the own core would be a second
+//! version of each request, and a broker of one core would test only that version.
+//!
+//! # Frontends are an enum, made from a list
+//!
+//! A protocol is one type that implements the trait `Frontend`, and one line in the list `protocols!` of
+//! `src/broker/frontends/mod.rs`. A macro makes the enum and the matches from that list. `dyn Frontend`
+//! would cost an indirect call for every piece of every send, and could not give a protocol a type for
+//! what its connections share on a core, except by downcasts. A type parameter of the broker would allow
+//! one protocol per broker. Before, the enum and its matches were written by hand, and a new protocol
+//! meant new code in most files of the broker. The enum holds a box, so a client costs its own size and
+//! not that of the largest protocol.
+//!
+//! # One turn, over a port
+//!
+//! The order of a turn was written four times: for the server, the simulator, the fuzzer and the
+//! benchmarks. Two copies had drifted: neither looked whether another turn was due, nor whether mesh
+//! messages were wanted. What is tested must be what runs, so the turn is one function now, generic over
+//! a [`Port`](crate::broker::port::Port). The methods of a port cannot fail: if a failure came back in the
+//! middle of a turn, each caller would need its own recovery. Failures are events of a later turn.
+//!
+//! [`InMemory`](crate::broker::port::InMemory) is a port that keeps what a broker hands out. It is in the
+//! library, not in the tests, because a program that embeds a broker of one core needs the same:
+//! `examples/embed.rs`.
+//!
+//! # The simulator runs the real driver
+//!
+//! The simulator used to have a driver of its own, which repeated what `executors` does: slots, phases,
+//! closing, waking. A mistake in the real driver could not be found there. Now the ring is a trait with
+//! two implementations, and the simulator plays a kernel below the real driver and the real relay. Its
+//! first hundred seeds found a core that slept while connections waited for a receive buffer. Real
+//! sockets in the simulator would test the kernel as well, but the same seed would no longer mean the
+//! same world. The kernel is covered by the tests of `executors` and of the binary.
+//!
+//! # The ring owns what is in flight
+//!
+//! Sends, receives and accepts were safe functions, and a comment asked their caller to keep memory and
+//! descriptors alive until the kernel was done. A caller that forgot caused undefined behaviour. Now a
+//! request hands the ring whatever the kernel may touch, and the ring keeps it until the last completion.
+//! That adds no allocation per send: send operations are used again.
+//!
+//! # The client is a crate of its own
+//!
+//! As a feature of the broker's crate the client compiled the broker, TOML, ed25519 and JSON: 48 lines of
+//! `cargo tree`, 45 seconds of CPU time. `blipmq-client` depends on `blipmq-protocol`, `bytes`,
+//! `thiserror`, `crc32c` and `socket2`, and with the feature `tokio` on that. The blocking client is the
+//! default because a program that only publishes or subscribes needs no runtime. The `async` functions
+//! wrap the blocking client, so both have the same behaviour. The client's tests are in the broker's
+//! package, because they need the real binary.
+//!
+//! # CI compiles once, in one profile
+//!
+//! `.ci/run` uses the binaries and dependencies that `cargo test` leaves behind, for every step.
+//! `cargo build` after `cargo test` compiled part of the tree again, because features that only tests ask
+//! for are not asked for then; release builds and benchmarks compiled everything twice more, with
+//! link-time optimisation. `.ci/run` keeps the seeds of the simulator, so that a change is judged by what
+//! the change did. Fresh seeds, long fuzzing, whole comparisons and release builds are in `.ci/long`,
+//! which runs before a release.
+//!
 //! # A ring of our own beside glommio's
 //!
 //! glommio's sockets make one system call per send and have no vectored send, so they cannot batch the
@@ -44,6 +115,10 @@
 //! retained messages, on the same lane: a message that is not in the answer comes live. Nothing is sent
 //! to the subscriber before all cores have answered. The other order, replay first and then a live start
 //! at the next sequence, needs a second round whenever messages arrive in between.
+//!
+//! The owner answers in parts of at most 512 topics, because a walk over a million topics in one turn
+//! would delay every message of the core. A part says how far its walk is, so that messages accepted
+//! meanwhile are either in a later part or come live, never both.
 //!
 //! # `block` signals early and releases late
 //!

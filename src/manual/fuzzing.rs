@@ -4,7 +4,7 @@
 //!
 //! | kind | input | where |
 //! |---|---|---|
-//! | simulator | worlds of cores, clients and faults, from one seed | `tests/simulation/` |
+//! | simulator | worlds of cores, clients and faults of the kernel, from one seed: [`simulator`](super::simulator) | `tests/simulation/` |
 //! | property tests | operations on one structure, compared with a naive one | `tests/properties/` |
 //! | fuzz targets | bytes, guided by the code that they reach | `fuzz/` |
 //!
@@ -46,7 +46,11 @@
 //! | `pattern` | lines of patterns and topics | the matcher finds what a list finds |
 //! | `nats` | bytes as commands of NATS clients, and as frames for them | no panic; splits change nothing; what is published is delivered with the same reply subject, headers and payload; whatever headers a frame has, the lines of NATS stay whole |
 //!
-//! `.ci/run` runs each target for a short time, and worlds of the simulator beyond those of the tests.
+//! `session` runs the same turn as the binary, over a port of its own.
+//!
+//! `.ci/run` builds the targets without `cargo fuzz`, with the flags that it would give, and runs each for
+//! 15 seconds; `.ci/long` runs each for 600, and each property with 20,000 inputs. libFuzzer gets a fresh
+//! seed, which is printed; `.ci/long SEED` takes a given one.
 //!
 //! # The long runs
 //!

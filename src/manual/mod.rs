@@ -2,12 +2,12 @@
 //!
 //! | chapter | answers |
 //! |---|---|
-//! | [`architecture`] | how does a message travel: the rooms, the turn, backpressure, memory |
+//! | [`architecture`] | how does a message travel: rooms, effects, the turn, the executors, backpressure, memory |
 //! | [`protocol`] | how do I write a client: the whole wire contract of BLIP/1 |
 //! | [`protocol_session`] | what does a session look like, byte by byte |
 //! | [`nats`] | what can NATS clients rely on, and what differs from nats-server |
 //! | [`decisions`] | why is it like this |
-//! | [`simulator`] | how are the promises tested, and how do I replay a seed |
+//! | [`simulator`] | how are the promises tested, what is real and what is simulated, and how do I replay a seed |
 //! | [`tuning`] | which profile, keys, cores and limits do I choose |
 //! | [`operations`] | how do I start, reload and stop a broker; what does the log say |
 //! | [`capacity`] | how much memory and how many cores does my load need |
@@ -18,9 +18,10 @@
 //! | [`performance`] | what does a message cost, and how does the cost grow |
 //! | [`fuzzing`] | how is the broker tested with generated input, and what did that find |
 //!
-//! `blipmq help TOPIC` prints a chapter in a terminal. `tests/manual/` runs every command of the
-//! chapters for operators; a mark behind the fence of a block says what the block needs if it cannot run
-//! there.
+//! `blipmq help TOPIC` prints a chapter in a terminal, except `simulator` and `fuzzing`. `tests/manual/`
+//! runs every command of the chapters for operators; a mark behind the fence of a block says what the
+//! block needs if it cannot run there. The same tests look for the files, keys, metrics and texts that
+//! chapters name.
 //!
 //! Measured numbers are in `benches/records/`, each with its command, commit and machine.
 

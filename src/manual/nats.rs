@@ -72,7 +72,8 @@
 //! together, with the subscription's own subject and 0 for `first`. `reason` is `overflow`, `expired` or
 //! `conflated`. The report is sent when the connection takes messages again, before the messages behind
 //! the gap. The report is not an `-ERR`, because nats.go and nats-py close for good on an error that
-//! they do not know. If a subscription to `$SYS.GAP` is itself too slow, what it missed is not reported.
+//! they do not know. If a subscription to `$SYS.GAP` is itself too slow, what it missed is not reported,
+//! nor is what subscriptions miss while the broker stops: the metrics count both.
 //!
 //! Above `limits.memory_max` messages of NATS clients are dropped and counted
 //! (`blipmq_dropped_messages_total`, reason `refused_for_memory`): the protocol has no answer that a

@@ -35,8 +35,8 @@ pub enum Command {
 /// How full a core is, where only the core itself knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Fill {
-    /// Letters from other cores that wait to be read.
-    pub mesh_waiting_letters: usize,
+    /// Mesh messages from other cores that wait to be read.
+    pub mesh_waiting_messages: usize,
     /// Receive buffers the kernel may fill.
     pub receive_buffers_free: usize,
 }

@@ -7,10 +7,10 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 
-use blipmq::broker::frontends::notice::{Event, Notice};
 use blipmq::broker::inspect::{Answer, Inspection};
 use blipmq::broker::mesh::Message;
 use blipmq::broker::{Broker, ConnectionId, Now, Peer};
+use blipmq::broker::{Event, Notice};
 use blipmq::config::Choice;
 use executors::{Io, Observed, Ring};
 
@@ -44,7 +44,7 @@ impl Desk {
                 reply(());
             }
             Command::Fill(reply) => reply(Fill {
-                mesh_waiting_letters: io.mesh().waiting(),
+                mesh_waiting_messages: io.mesh().waiting(),
                 receive_buffers_free: io.buffers_free(),
             }),
             Command::Inspect(question, reply) => {

@@ -33,7 +33,7 @@ pub struct Endpoint {
 }
 
 /// Every endpoint, in the order in which they are bound and printed.
-pub static ENDPOINTS: [Endpoint; 2] = [
+pub static ENDPOINTS: &[Endpoint] = &[
     Endpoint {
         name: "blip",
         title: "BLIP",
@@ -178,13 +178,13 @@ mod tests {
     #[test]
     fn addresses_are_printed_and_found_only_for_enabled_endpoints() {
         for nats_enabled in [true, false] {
-            let bound = Bound::bind(&ENDPOINTS, &settings(nats_enabled)).unwrap();
+            let bound = Bound::bind(ENDPOINTS, &settings(nats_enabled)).unwrap();
             let rows = bound.rows;
             let metrics = Some(SocketAddr::from(([127, 0, 0, 1], 9090)));
             let addresses = Addresses { clients: rows.clone(), metrics };
             let nats = rows.get(1).map(|listener| listener.address);
             assert_eq!(nats.is_some(), nats_enabled);
-            let [blip_endpoint, nats_endpoint] = &ENDPOINTS;
+            let [blip_endpoint, nats_endpoint, ..] = ENDPOINTS else { panic!("both are served") };
             assert_eq!(addresses.of(blip_endpoint), Some(rows[0].address));
             assert_eq!(addresses.of(nats_endpoint), nats);
             let nats = nats.map_or(String::new(), |nats| format!(", NATS on {nats}"));

@@ -41,7 +41,7 @@ pub struct RunningBroker {
 pub fn start(settings: Settings, source: Source) -> Result<RunningBroker, Box<dyn Error>> {
     let cpus = placement::choose(settings.server.cores.as_deref())?;
     preflight::check(cpus.len(), settings.server.max_connections)?;
-    let Bound { sockets, rows: listeners } = Bound::bind(&ENDPOINTS, &settings)?;
+    let Bound { sockets, rows: listeners } = Bound::bind(ENDPOINTS, &settings)?;
     let admin = match settings.metrics.enabled {
         true => Some(AdminServer::bind(settings.metrics.bind_addr)?),
         false => None,
@@ -95,7 +95,7 @@ fn new_plan(cpus: Vec<usize>, sockets: Vec<TcpListener>, settings: &Settings) ->
         cpus,
         listeners: sockets,
         connections_max: settings.server.max_connections,
-        messages_max: limits::MESH_LETTERS_MAX,
+        messages_max: limits::MESH_MESSAGES_MAX,
         linger: Duration::from_millis(limits::LINGER_MS),
         busy_poll: Duration::from_micros(settings.server.busy_poll_us.into()),
     }

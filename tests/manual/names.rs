@@ -164,10 +164,10 @@ fn texts_that_the_chapter_quotes_are_in_the_source() {
         ("maximum connections exceeded", "src/nats/error.rs"),
         ("Authorization Violation", "src/nats/error.rs"),
         ("Permissions Violation", "src/nats/error.rs"),
-        ("bytes of messages, over all topics and queues", "src/broker/publish.rs"),
-        ("has no room", "src/broker/fan_out.rs"),
-        ("it is behind by more than ", "src/broker/fan_out.rs"),
-        ("while publishers waited for it", "src/broker/block.rs"),
+        ("bytes of messages, over all topics and queues", "src/broker/frontends/blip/publish.rs"),
+        ("has no room", "src/broker/delivery/effects.rs"),
+        ("it is behind by more than ", "src/broker/delivery/effects.rs"),
+        ("while publishers waited for it", "src/broker/delivery/effects.rs"),
     ] {
         assert!(chapter.contains(text), "the chapter does not have: {text}");
         let source = read(file).replace("\\\n", "");
@@ -203,21 +203,97 @@ fn keys_of_the_configuration_that_chapters_name_exist() {
     assert!(found > 40, "only {found} keys were looked at");
 }
 
+/// Folders of the repository that texts name.
+const FOLDERS: [&str; 9] = [
+    ".ci/",
+    "benches/",
+    "config/",
+    "deploy/",
+    "examples/",
+    "executors/",
+    "fuzz/",
+    "src/",
+    "tests/",
+];
+
+/// Parts of paths that stand for several files.
+const PLACEHOLDERS: [&str; 2] = ["*", "nodeN"];
+
+/// The texts with paths: chapters for operators and developers, and the files beside them.
+fn texts_with_paths() -> Vec<(String, String)> {
+    let of_developers = ["architecture", "decisions", "fuzzing", "protocol", "simulator"];
+    let chapters = CHAPTERS.iter().chain(&of_developers);
+    let chapters = chapters.map(|name| ((*name).to_owned(), chapter(name)));
+    let files = ["README.md", "CONTRIBUTING.md", "SECURITY.md"];
+    let files = files.iter().map(|name| ((*name).to_owned(), read(name)));
+    chapters.chain(files).collect()
+}
+
+/// The words of code spans and blocks of commands, and the targets of links.
+fn words(markdown: &str) -> Vec<String> {
+    let mut words: Vec<String> = spans(markdown);
+    let blocks = markdown.split("```sh").skip(1);
+    words.extend(blocks.filter_map(|block| Some(block.split_once("```")?.0.to_owned())));
+    let mut words: Vec<String> =
+        words.iter().flat_map(|text| text.split_whitespace()).map(without_mark).collect();
+    let links = markdown.split("](").skip(1);
+    words.extend(links.filter_map(|link| Some(link.split_once(')')?.0.to_owned())));
+    words
+}
+
+/// The word without a mark of punctuation behind it.
+fn without_mark(word: &str) -> String {
+    word.trim_end_matches([',', ';']).to_owned()
+}
+
+/// Whether a word names a file of the repository: a path below a folder, or a file at the top.
+fn is_path(word: &str) -> bool {
+    let is_below = FOLDERS.iter().any(|folder| word.starts_with(folder));
+    let is_at_top = ["CHANGELOG.md", "CONTRIBUTING.md", "README.md", "SECURITY.md"].contains(&word)
+        || ["Cargo.toml", "clippy.toml", "deny.toml"].contains(&word)
+        || word.starts_with("LICENSE-");
+    (is_below || is_at_top) && !PLACEHOLDERS.iter().any(|part| word.contains(part))
+}
+
 #[test]
-fn files_and_commands_that_chapters_name_exist() {
-    let folders = ["deploy/", "config/", "benches/", "tests/", "src/"];
+fn files_that_chapters_and_the_files_beside_them_name_exist() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut missing = Vec::new();
+    for (place, text) in texts_with_paths() {
+        let words = words(&text);
+        let paths: BTreeSet<&String> = words.iter().filter(|word| is_path(word)).collect();
+        let least = if place.ends_with(".md") { 5 } else { 0 };
+        assert!(paths.len() >= least, "{place}: {paths:?}");
+        let gone = paths.iter().filter(|path| !root.join(path).exists());
+        missing.extend(gone.map(|path| format!("{place}: there is no {path}")));
+    }
+    assert!(missing.is_empty(), "{missing:#?}");
+}
+
+/// Goal: the chapter `architecture` leads to the files that it names from the inside of a crate.
+#[test]
+fn files_that_the_architecture_names_without_their_crate_exist() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let is_file = |word: &&String| word.contains('/') && word.ends_with(['s', '/']);
+    let text = chapter("architecture");
+    let words: Vec<String> = spans(&text).into_iter().filter(|span| !span.contains(' ')).collect();
+    let files: BTreeSet<&String> = words.iter().filter(is_file).collect();
+    assert!(files.len() > 15, "{files:?}");
+    for file in files {
+        let mut folders = ["", "src/broker", "executors/src"].iter();
+        assert!(folders.any(|folder| root.join(folder).join(file).exists()), "there is no {file}");
+    }
+}
+
+#[test]
+fn commands_that_chapters_and_readme_name_exist() {
     let mut commands = BTreeSet::new();
-    for name in CHAPTERS {
-        for span in spans(&chapter(name)) {
-            if folders.iter().any(|folder| span.starts_with(folder)) {
-                assert!(root.join(&span).exists(), "{name}: there is no {span}");
-            }
-            if let Some(rest) = span.strip_prefix("blipmq ") {
-                let word = rest.split(' ').next().expect("there is a first");
-                if word.starts_with(|character: char| character.is_ascii_lowercase()) {
-                    commands.insert(word.to_owned());
-                }
+    for (_, text) in texts_with_paths() {
+        for span in spans(&text) {
+            let Some(rest) = span.strip_prefix("blipmq ") else { continue };
+            let word = rest.split(' ').next().expect("there is a first");
+            if word.starts_with(|character: char| character.is_ascii_lowercase()) {
+                commands.insert(word.to_owned());
             }
         }
     }

@@ -54,8 +54,8 @@ fn assert_has(chapter: &str, line: &str) {
 fn memory_of_the_process_is_the_sum_of_its_constants() {
     let chapter = chapter("capacity");
     let (cores, connections) = (6.0, 10_000.0);
-    let buffers = constant("executors/src/buffer.rs", "BUFFERS") as f64;
-    let receive = buffers * constant("executors/src/buffer.rs", "BUFFER_LEN") as f64;
+    let buffers = constant("executors/src/ring/buffers.rs", "BUFFERS") as f64;
+    let receive = buffers * constant("executors/src/ring/buffers.rs", "BUFFER_LEN") as f64;
     let turn = INGEST_BYTES_PER_TURN as f64;
     let mesh = MESH_OUTGOING_BYTES_MAX as f64 + turn;
     let start = 16.0 * MIB;
@@ -86,7 +86,7 @@ fn memory_of_messages_is_the_sum_of_its_constants() {
     let overhead = (MESSAGES_HEADER_LEN + RECORD_HEADER_LEN) as u64;
     let frame = 256 + overhead;
     let entry = constant("src/broker/memory.rs", "ENTRY_LEN");
-    let batch = constant("src/broker/memory.rs", "PORTION_LEN");
+    let batch = constant("src/broker/memory.rs", "SLICE_LEN");
     assert_has(
         &chapter,
         &format!(

@@ -1,5 +1,5 @@
-//! The checker for what is meant for one subscription: replays and groups; and which gaps a
-//! subscription may be told of at all.
+//! The checker for what is addressed to one subscription: replays and groups; and for which gaps
+//! may be reported to a subscription at all.
 
 use blipmq::protocol::GapReason;
 use blipmq::protocol::frame::FLAG_CRC;
@@ -11,7 +11,7 @@ use crate::truth::{Truth, matches};
 type Verdict = Result<(), String>;
 
 impl Conversation {
-    /// Messages or a gap for all plain subscriptions, or for one.
+    /// Checks messages or a gap, for all plain subscriptions or for one.
     pub fn cover_for(
         &mut self,
         truth: &mut Truth,
@@ -32,7 +32,9 @@ impl Conversation {
         }
         let announced = self.streams.entry(topic).or_default().announced_next.take();
         if announced.is_some_and(|announced| announced != cover.first) {
-            return Err(format!("TOPIC `{name}` told {announced:?} as the next, not {cover:?}"));
+            return Err(format!(
+                "TOPIC `{name}` announced {announced:?} as the next, not {cover:?}"
+            ));
         }
         let covers = found.addressed.entry(topic).or_default();
         let next = covers.last().map(|last| last.first + last.messages);
@@ -44,7 +46,7 @@ impl Conversation {
         }
     }
 
-    /// Whether some subscription of it that matches the topic may lead to such a gap.
+    /// Checks that some matching subscription of the client may cause such a gap.
     pub fn gap_is_due(
         &self,
         truth: &Truth,
@@ -52,7 +54,7 @@ impl Conversation {
         subscription: u32,
         gap: Cover,
     ) -> Verdict {
-        let reason = gap.gap.expect("it is one");
+        let reason = gap.gap.expect("the cover is a gap");
         let name = &truth.topics[topic].name;
         let mut meant = self.subscriptions.iter().filter(|(id, found)| {
             let meant =
@@ -61,7 +63,7 @@ impl Conversation {
         });
         let due = meant.any(|(_, found)| match reason {
             GapReason::Expired => true,
-            // Kept messages have a bound in bytes under any policy.
+            // A replay has a bound in bytes under any policy.
             GapReason::Overflow if subscription != 0 => true,
             GapReason::Overflow => !matches!(found.overflow, BLOCK | DISCONNECT),
             GapReason::NoLongerKept => subscription != 0 && found.start == 2,
@@ -71,16 +73,16 @@ impl Conversation {
             }
         });
         if !due {
-            return Err(format!("`{name}` has such a gap for nobody: {gap:?}"));
+            return Err(format!("no subscription to `{name}` may have such a gap: {gap:?}"));
         }
         if subscription == 0 && reason == GapReason::Overflow && self.loses_nothing {
-            return Err(format!("an overflow though the client takes everything: {gap:?}"));
+            return Err(format!("an overflow although the client reads everything: {gap:?}"));
         }
         Ok(())
     }
 
-    /// Whether it may be told that it is too slow. When it was blocking for too long, that is
-    /// checked when it is closed.
+    /// Whether the client may be disconnected as too slow. That a blocking client was stalled long
+    /// enough is checked when the connection is closed.
     pub fn may_be_too_slow(&self) -> bool {
         let mut handed = self.subscriptions.values().filter(|subscription| subscription.handed);
         handed.any(|subscription| match subscription.overflow {
@@ -90,30 +92,30 @@ impl Conversation {
         })
     }
 
-    /// Whether it may be told so at any time.
+    /// Whether the client may be disconnected as too slow at any time.
     pub fn disconnects(&self) -> bool {
         self.subscriptions.values().any(|found| found.handed && found.overflow == DISCONNECT)
     }
 }
 
-/// Kept messages: once, in order, without holes, before everything live.
+/// Checks replayed messages: once, in order, without holes, before everything live.
 fn replayed(subscription: &Subscription, topic: usize, next: Option<u64>, cover: Cover) -> Verdict {
     if subscription.start == 0 {
-        return Err(format!("it did not ask for what is kept: {cover:?}"));
+        return Err(format!("a replay that was not asked for: {cover:?}"));
     }
     if next.is_some_and(|next| next != cover.first) {
-        return Err(format!("kept messages go from {next:?} to {cover:?}"));
+        return Err(format!("a replay goes from {next:?} to {cover:?}"));
     }
     if next.is_some() && cover.gap == Some(GapReason::NoLongerKept) {
-        return Err(format!("no longer kept, but what was before is: {cover:?}"));
+        return Err(format!("no longer retained, but what was before is: {cover:?}"));
     }
     if subscription.live_since.contains(&topic) {
-        return Err(format!("kept messages came behind live ones: {cover:?}"));
+        return Err(format!("replayed messages came after live ones: {cover:?}"));
     }
     Ok(())
 }
 
-/// A group's messages: each for one member, or reported to one.
+/// Checks messages of a group: each goes to one member, or is reported to one.
 fn dealt(
     truth: &mut Truth,
     subscription: &Subscription,
@@ -121,20 +123,20 @@ fn dealt(
     next: Option<u64>,
     cover: Cover,
 ) -> Verdict {
-    let group = truth.group_of(subscription).expect("it is a member");
+    let group = truth.group_of(subscription).expect("the subscription is a member");
     if !group.left && next.is_some_and(|next| next > cover.first) {
         return Err(format!("a member goes back from {next:?} to {cover:?}"));
     }
     for sequence in cover.first..cover.first + cover.messages {
-        if group.told.insert((topic, sequence), cover.gap.is_none()).is_some() {
-            return Err(format!("{sequence} of topic {topic} was told twice to {subscription:?}"));
+        if group.accounted.insert((topic, sequence), cover.gap.is_none()).is_some() {
+            return Err(format!("{sequence} of topic {topic} came twice, now to {subscription:?}"));
         }
     }
     Ok(())
 }
 
 impl Truth {
-    /// The frame that a frame without number was cut from: it ends in the same records.
+    /// The frame that a frame without number was cut from: both end in the same records.
     pub fn find_cut(&self, topic: usize, header: &Header, records: &[u8]) -> Result<u32, String> {
         let last = header.sequence + u64::from(header.count) - 1;
         let place = self.topics[topic].frame_at.get(last as usize - 1).copied().flatten();

@@ -1,4 +1,5 @@
-//! What clients of a random world do: connect, ask, publish, misbehave, stall, vanish, come back.
+//! What clients of a random world do: connect, subscribe, publish, misbehave, stall, vanish,
+//! return.
 
 use blipmq::protocol::decode::{Hello, Subscribe};
 use blipmq::protocol::frame::{FLAG_ACK, FLAG_CRC, PROVISIONAL};
@@ -20,12 +21,12 @@ const POLICIES: [&[u8]; 6] = [&[0, 1, 2], &[3], &[3], &[4], &[5], &[0, 1, 2, 3, 
 /// Numbers of requests and subscriptions that the broker is to refuse.
 const REFUSED_FIRST: u32 = 2_000_000;
 
-/// One client; it has at most one connection at a time.
+/// A client, which has at most one connection at a time.
 pub struct Behaviour {
     number: Option<usize>,
     publishes: bool,
     subscribes: bool,
-    /// Overflow policies it asks for: most clients know but one.
+    /// Overflow policies that the client uses: most clients use only one.
     policies: &'static [u8],
     refused: u32,
 }
@@ -38,7 +39,7 @@ impl Behaviour {
         Behaviour { number: None, publishes, subscribes, policies, refused: REFUSED_FIRST }
     }
 
-    /// Does one thing, or nothing.
+    /// Does one action, or nothing.
     pub fn act(&mut self, world: &mut World) {
         let Some(number) = self.number else {
             if !world.stopping {
@@ -53,7 +54,8 @@ impl Behaviour {
         if world.random.chance(world.plan.fault_percent) {
             return self.fault(world, number);
         }
-        // Who has said CLOSE says no more; who is not read does not go on for ever.
+        // After CLOSE a client sends nothing more, and a client that is not read stops at some
+        // point.
         let upstream_len_max = 8_192 + 4 * world.plan.payload_len_max;
         let is_full = world.wires[number].upstream.len() > upstream_len_max;
         if world.conversations[number].close_written || is_full {
@@ -63,7 +65,8 @@ impl Behaviour {
         match world.random.below(20) {
             0..=8 if self.publishes => publish(world, number, topic),
             9 if self.publishes && world.plan.payload_len_max < 10_000 => {
-                // A burst that takes several turns, to one topic, which is opened again at times.
+                // A burst to one topic that takes several turns, and opens the topic again at
+                // times.
                 for _ in 0..world.random.below(60) {
                     publish(world, number, topic);
                     if world.random.chance(5) {
@@ -79,7 +82,7 @@ impl Behaviour {
                 world.conversations[number].ping(&mut world.wires[number].upstream, opaque);
             }
             12 if world.random.chance(20) => {
-                world.note(|| format!("{number} says CLOSE"));
+                world.note(|| format!("{number} sends CLOSE"));
                 world.conversations[number].close(&mut world.wires[number].upstream);
                 if world.random.chance(30) {
                     world.wires[number].client_end = ClientEnd::HalfClosed;
@@ -149,7 +152,7 @@ impl Behaviour {
         self.number = None;
     }
 
-    /// Something that is refused with one ERROR, after which the connection goes on.
+    /// Sends a frame that is refused with one ERROR, after which the connection continues.
     fn refused(&mut self, world: &mut World, number: usize) {
         self.refused += 1;
         let about = self.refused;
@@ -199,7 +202,8 @@ impl Behaviour {
         world.conversations[number].raw(upstream, &bytes, Sent::Bad(code, about));
     }
 
-    /// The same with an answer of more than a thousand bytes: many fill what may wait.
+    /// Sends a frame that is refused with an ERROR of more than a thousand bytes: many fill the
+    /// output.
     fn refused_long(&mut self, world: &mut World, number: usize) {
         if world.conversations[number].close_written {
             return;
@@ -264,8 +268,8 @@ fn subscribe(world: &mut World, number: usize, policies: &[u8]) {
     let conversation = &mut world.conversations[number];
     let upstream = &mut world.wires[number].upstream;
     let id = conversation.subscribe(upstream, policy, pattern, asks);
-    // Fewer than the server allows is what the client asked for: then it may lose some. So it may
-    // while it waits for what is kept.
+    // A client that asks for a smaller queue than the server's may lose messages. So may a client
+    // that waits for a replay.
     let spares = asks.capacity == 0 && asks.start == 0;
     let latest = conversation.subscriptions[&id].overflow == LATEST;
     conversation.loses_nothing &= spares && !latest;
@@ -300,7 +304,8 @@ fn messages(topic: u32, flags: u8) -> Vec<u8> {
     [&header.to_bytes()[..], &[0; 4]].concat()
 }
 
-/// A frame that ends the connection, and the code it is told. It ends where the broker can know.
+/// A frame that ends the connection, and the code of the ERROR. The frame ends where the broker
+/// detects the fault.
 fn fatal(world: &mut World, number: usize) -> (Vec<u8>, u16) {
     let mut ping = Vec::new();
     encode::ping(&mut ping, 7);
@@ -332,7 +337,7 @@ fn fatal(world: &mut World, number: usize) -> (Vec<u8>, u16) {
             (ping, 4000)
         }
         7 => {
-            *open.last_mut().expect("it has a topic") = 0xff;
+            *open.last_mut().expect("the frame has a topic") = 0xff;
             (open, 4000)
         }
         8 if world.conversations[number].welcomed => {
@@ -356,8 +361,8 @@ fn fatal(world: &mut World, number: usize) -> (Vec<u8>, u16) {
     }
 }
 
-/// The whole life of the world a seed stands for.
-pub fn live(seed: u64) -> World {
+/// Runs the world of a seed to its end.
+pub fn run_seed(seed: u64) -> World {
     let mut world = World::random(seed);
     let mut clients: Vec<Behaviour> =
         (0..world.plan.clients).map(|_| Behaviour::random(&mut world)).collect();
@@ -371,7 +376,7 @@ pub fn live(seed: u64) -> World {
             }
         }
         if world.stopping {
-            // A stop leaves CLOSE unread, and then the end of a half is the end.
+            // A stop leaves CLOSE unread, so a half that the client has shut is the end.
             for wire in 0..world.wires.len() {
                 let half = world.wires[wire].client_end == ClientEnd::HalfClosed;
                 world.conversations[wire].abandoned |= half;

@@ -1,6 +1,6 @@
-//! One connection as its client sees it: what it has written, and what that must lead to.
+//! A connection as its client sees it: what the client has written, and what must follow.
 //!
-//! What comes back is judged in `receive`, what it was owed in `promises`.
+//! What the client reads is checked in `receive`, what was owed in `promises`.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -12,10 +12,11 @@ use blipmq::protocol::{GapReason, RequestId, SubscriptionId, encode};
 
 use crate::truth::{Frame, Moment, Truth};
 
-/// Numbers of subscriptions start here: an ERROR does not say which kind of number it names.
+/// The first number of a subscription. Requests have lower numbers, because an ERROR does not say
+/// which kind of number it has.
 const SUBSCRIPTION_FIRST: u32 = 1_000_000;
 
-/// Policies as a client names them.
+/// Overflow policies in the encoding of SUBSCRIBE.
 pub const BLOCK: u8 = 3;
 pub const DISCONNECT: u8 = 4;
 pub const LATEST: u8 = 5;
@@ -30,7 +31,7 @@ pub enum Sent {
     Ping(u64),
     Publish(u32),
     Close,
-    /// Refused with one ERROR of this code and number; the connection goes on.
+    /// Refused with one ERROR of this code and number; the connection continues.
     Bad(u16, u32),
     /// Refused with one ERROR of this code; the connection ends.
     Fatal(u16),
@@ -39,7 +40,7 @@ pub enum Sent {
 #[derive(Debug)]
 pub struct Open {
     pub topic: usize,
-    /// The broker has it; that no longer counts after a fatal frame or CLOSE.
+    /// The broker has received the OPEN, before any fatal frame or CLOSE.
     pub handed: bool,
     /// TOPIC came, or an ERROR.
     pub answered: bool,
@@ -59,51 +60,51 @@ pub struct Asks<'a> {
 #[derive(Debug)]
 pub struct Subscription {
     pub pattern: String,
-    /// As asked for, or the server's.
+    /// The requested policy, or the server's.
     pub overflow: u8,
     pub start: u8,
     pub argument: u64,
     /// Empty for none.
     pub group: String,
-    /// What came for it alone, by topic.
+    /// What came for this subscription alone, by topic.
     pub addressed: BTreeMap<usize, Vec<Cover>>,
-    /// Topics of which something live has come since SUBSCRIBED.
+    /// Topics with live messages since SUBSCRIBED.
     pub live_since: BTreeSet<usize>,
     pub handed: bool,
-    /// The turn that was given SUBSCRIBE.
+    /// The turn that received SUBSCRIBE.
     pub asked: u32,
     pub refused: bool,
     /// The turn that sent SUBSCRIBED.
     pub subscribed: Option<u32>,
     pub unsubscribe_written: bool,
     pub unsubscribe_handed: bool,
-    /// The turn that was given UNSUBSCRIBE, or CLOSE.
+    /// The turn that received UNSUBSCRIBE, or CLOSE.
     pub ended: Option<u32>,
     /// UNSUBSCRIBED, or the ERROR instead, has come.
     pub unsubscribed: bool,
 }
 
-/// What came of one topic, in order.
+/// What a client got of one topic, in order.
 #[derive(Debug, Default)]
 pub struct Stream {
-    /// What comes next, once something has come.
+    /// The next sequence, once something has come.
     pub next: Option<u64>,
-    /// What an unsolicited TOPIC said would come next.
+    /// The next sequence as an unsolicited TOPIC announced it.
     pub announced_next: Option<u64>,
     pub covers: Vec<Cover>,
 }
 
-/// Messages that came, or of which a GAP came.
+/// Messages that came, or that a GAP reported.
 #[derive(Debug, Clone, Copy)]
 pub struct Cover {
     pub first: u64,
     pub messages: u64,
     pub gap: Option<GapReason>,
-    /// The turn that sent it.
+    /// The turn that sent the frame.
     pub sent: Moment,
 }
 
-/// What a scenario looks at.
+/// What a client has read, for scenarios.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Seen {
     Message(String),
@@ -117,21 +118,21 @@ pub struct Conversation {
     pub written: u64,
     pub handed: u64,
     pub on_the_way: VecDeque<(u64, Sent)>,
-    /// The broker takes no further frame of this connection.
-    pub deaf: bool,
+    /// The broker accepts no further frame of this connection.
+    pub ignores_input: bool,
     pub close_written: bool,
     pub close_handed: bool,
     pub hello_handed: bool,
-    /// The client has gone, or ended its half without CLOSE: nothing is owed to it.
+    /// The client has gone, or ended its half without CLOSE, so nothing is owed.
     pub abandoned: bool,
     pub opens: BTreeMap<u32, Open>,
     pub subscriptions: BTreeMap<u32, Subscription>,
-    /// By topic: the id the client was told.
+    /// By topic: the id that TOPIC announced.
     pub ids: BTreeMap<usize, u32>,
     pub pings: VecDeque<u64>,
-    /// By topic: the last frame an ACK came for.
+    /// By topic: the last frame that was acknowledged.
     pub acked: BTreeMap<usize, u32>,
-    /// ERRORs that a publish was refused with for want of memory.
+    /// Number of ERRORs that refused a publish because the memory budget was used up.
     pub refused_for_memory: u64,
     pub errors_expected: Vec<(u16, u32)>,
     pub fatal_expected: Option<u16>,
@@ -140,7 +141,7 @@ pub struct Conversation {
     pub goodbye: bool,
     /// Everything up to the server's end was read.
     pub at_end: bool,
-    /// It reads so fast that nothing may overflow.
+    /// The client reads so fast that nothing may overflow.
     pub loses_nothing: bool,
     pub gathers: VecDeque<(u64, Moment)>,
     pub gathered: u64,
@@ -157,7 +158,7 @@ impl Conversation {
         self.on_the_way.push_back((self.written, sent));
     }
 
-    /// Bytes that are whatever the caller says.
+    /// Writes arbitrary bytes, with the effect that the caller expects.
     pub fn raw(&mut self, out: &mut VecDeque<u8>, bytes: &[u8], sent: Sent) {
         self.write(out, bytes, sent);
     }
@@ -169,7 +170,7 @@ impl Conversation {
         self.write(out, &bytes, Sent::Hello);
     }
 
-    /// Returns the request's number.
+    /// Writes OPEN and returns the number of the request.
     pub fn open(&mut self, out: &mut VecDeque<u8>, truth: &Truth, topic: usize) -> u32 {
         let request = self.opens.len() as u32 + 1;
         let mut bytes = Vec::new();
@@ -180,7 +181,7 @@ impl Conversation {
         request
     }
 
-    /// Returns the subscription's number.
+    /// Writes SUBSCRIBE and returns the number of the subscription.
     pub fn subscribe(
         &mut self,
         out: &mut VecDeque<u8>,
@@ -250,8 +251,8 @@ impl Conversation {
         self.write(out, &bytes, Sent::Close);
     }
 
-    /// One MESSAGES frame; under the topic's id if the client knows it and `by_id` is wanted, else
-    /// under the number of an OPEN, made for it if there is none.
+    /// Writes one MESSAGES frame: under the topic's id if `by_id` is set and the client knows the
+    /// id, else under the number of an OPEN, which is written first if there is none.
     pub fn publish(
         &mut self,
         out: &mut VecDeque<u8>,
@@ -264,7 +265,7 @@ impl Conversation {
         let wire_topic = match self.ids.get(&topic) {
             Some(id) if by_id => *id,
             _ => {
-                // The newest: it may be on its way while an older one has the id.
+                // The newest OPEN: it may be under way while an older one has the id.
                 let mut opens = self.opens.iter().rev();
                 let open = opens.find(|(_, open)| open.topic == topic).map(|(number, _)| *number);
                 let open = open.unwrap_or_else(|| self.open(out, truth, topic));
@@ -277,7 +278,7 @@ impl Conversation {
             records.extend((payload.len() as u32).to_le_bytes());
             records.extend_from_slice(payload);
         }
-        // From 1: a frame that was cut has no number any more, which reads as 0.
+        // From 1, because a frame that was cut has 0 instead of its number.
         let number = truth.frames.len() as u32 + 1;
         let messages = payloads.len() as u16;
         let header = Header {
@@ -312,14 +313,14 @@ impl Conversation {
         });
     }
 
-    /// The broker is given bytes; what the frames in them must lead to counts from now.
+    /// Notes that the broker has received bytes; the frames in them take effect now.
     pub fn hand_over(&mut self, truth: &mut Truth, len: usize, moment: Moment) {
         self.handed += len as u64;
         while let Some(&(end, sent)) = self.on_the_way.front()
             && end <= self.handed
         {
             self.on_the_way.pop_front();
-            if !self.deaf {
+            if !self.ignores_input {
                 self.take_effect(truth, sent, moment);
             }
         }
@@ -346,7 +347,7 @@ impl Conversation {
             Sent::Publish(number) => truth.frame(number).handed = Some(moment),
             Sent::Close => {
                 self.close_handed = true;
-                self.deaf = true;
+                self.ignores_input = true;
                 for subscription in self.subscriptions.values_mut() {
                     subscription.ended.get_or_insert(moment.turn);
                     truth.note_left(subscription);
@@ -355,18 +356,18 @@ impl Conversation {
             Sent::Bad(code, about) => self.errors_expected.push((code, about)),
             Sent::Fatal(code) => {
                 self.fatal_expected = Some(code);
-                self.deaf = true;
+                self.ignores_input = true;
             }
         }
     }
 }
 
-/// What an ACK of a frame names.
+/// The publish id of a frame, which its ACK repeats.
 pub fn publish_id(frame: u32) -> u64 {
     u64::from(frame) << 32 | 7
 }
 
-/// What `Conversation::publish` needs to know.
+/// What `Conversation::publish` writes.
 pub struct Publish<'a> {
     pub topic: usize,
     pub by_id: bool,

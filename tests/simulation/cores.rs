@@ -1,5 +1,5 @@
 //! The cores of a world: each is the real relay and the real driver over the simulated ring of
-//! `executors`. Here is what a world notes, and checks, of what passes between them in a turn.
+//! `executors`. This file notes, and checks, what passes between broker and executor in a turn.
 
 use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -16,18 +16,19 @@ use crate::watch::Event;
 use crate::wire::{Phase, Wire};
 use crate::world::World;
 
-/// Where it is changes nothing here.
+/// The address of every client, which makes no difference here.
 const ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 1);
 
-/// What a world knows of one core.
+/// What a world knows about one core.
 #[derive(Default)]
 pub struct Core {
     pub counters: Arc<Counters>,
-    /// Connections that were given to the core and that it has not looked at.
+    /// Connections that were given to the core and not accepted yet.
     accepted: VecDeque<usize>,
     /// Wires by slot.
     slots: Vec<Option<usize>>,
-    /// What was handed to the broker and may not have reached its queues: topic id, next sequence.
+    /// Slices that were handed to the broker and may not have reached queues: topic id, next
+    /// sequence.
     not_fanned_out: Vec<(u32, u64)>,
     stopping: bool,
 }
@@ -43,7 +44,7 @@ impl World {
         &self.machine.cores()[core].service().broker
     }
 
-    /// Gives a connection to a core; its wire is the last one from here on.
+    /// Gives a connection to a core; the new wire is the last one.
     pub fn open(&mut self, core: usize, protocol: Protocol, room: (bool, usize)) {
         let listener = Protocol::ALL.iter().position(|of| *of == protocol).expect("it is served");
         let socket = self.machine.connect_to(core, listener, ADDRESS);
@@ -58,14 +59,16 @@ impl World {
         self.wires.push(wire);
     }
 
-    /// One step of one core: a turn, mostly.
+    /// One step of one core, which usually is a turn.
     pub fn turn(&mut self, core: usize) {
         self.turns += 1;
         let moment = Moment { turn: self.turns, now: self.clock.read() };
         self.machine.core(core).step();
         self.mesh.note(&self.machine, core, self.tick, &mut self.random);
         self.mesh.arrive(&self.machine, self.tick);
-        let events = std::mem::take(&mut self.machine.core(core).service_mut().beside.events);
+        let beside = std::mem::take(&mut self.machine.core(core).service_mut().beside);
+        self.starved += beside.starved;
+        let events = beside.events;
         let (before, after) = events.into_iter().partition::<Vec<_>, _>(Event::is_input);
         before.into_iter().for_each(|event| self.came_in(core, moment, event));
         self.note_progress(core, moment);
@@ -74,17 +77,18 @@ impl World {
         self.check_sleep(core);
         for wire in &mut self.wires {
             if wire.fast && wire.core == core {
-                wire.send_on(&mut self.random, self.at_peace);
+                wire.send_on(&mut self.random, self.is_quiescing);
             }
         }
     }
 
-    /// What the core was told in this turn.
+    /// Handles what came in from the executor in this turn.
     fn came_in(&mut self, core: usize, moment: Moment, event: Event) {
         let of_core = &mut self.cores[core];
         match event {
             Event::Connected { connection, admitted } => {
-                let wire = of_core.accepted.pop_front().expect("it was given one");
+                let wire =
+                    of_core.accepted.pop_front().expect("a connection was given to the core");
                 let slots = of_core.slots.len().max(connection.slot.index() + 1);
                 of_core.slots.resize(slots, None);
                 let before = of_core.slots[connection.slot.index()].replace(wire);
@@ -95,7 +99,7 @@ impl World {
             Event::Received { connection, len } => {
                 let wire = of_core.wire_of(connection);
                 let conversation = &mut self.conversations[wire];
-                conversation.deaf |= of_core.stopping || !self.wires[wire].admitted;
+                conversation.ignores_input |= of_core.stopping || !self.wires[wire].admitted;
                 conversation.hand_over(&mut self.truth, len, moment);
             }
             Event::Sent { connection } => {
@@ -108,7 +112,7 @@ impl World {
         }
     }
 
-    /// What the turn has accepted, and what has reached queues.
+    /// Notes what the turn has accepted, and what has reached queues.
     fn note_progress(&mut self, core: usize, moment: Moment) {
         if self.keeps_records {
             return self.cores[core].not_fanned_out.clear();
@@ -125,7 +129,7 @@ impl World {
         }
     }
 
-    /// What the broker wanted in this turn.
+    /// Handles what the broker sent out in this turn.
     fn went_out(&mut self, core: usize, moment: Moment, event: Event) {
         match event {
             Event::Sends { connection, bytes } => {
@@ -162,7 +166,7 @@ impl World {
                 of_core.slots[connection.slot.index()] = None;
                 self.note(|| format!("{wire} is gone"));
                 self.wires[wire].phase = Phase::Gone;
-                // Cut off in the middle of what the broker had sent.
+                // The connection was cut off before all that the broker sent was read.
                 self.conversations[wire].abandoned |= !self.wires[wire].is_write_shut();
             }
             event => unreachable!("{event:?} comes in"),
@@ -181,8 +185,8 @@ impl World {
         }
     }
 
-    /// A connection is not read because of a subscriber: it publishes to that topic, and somebody
-    /// wants its publishers to wait.
+    /// Checks a connection that is not read because a topic is blocked: the connection publishes to
+    /// that topic, and some subscription blocks it.
     fn check_held_up(&self, wire: usize, topic: u32) {
         let topic = self.truth.by_id[&topic];
         let publishes =
@@ -194,7 +198,9 @@ impl World {
             })
         });
         if !blocks || !self.truth.frames.iter().any(publishes) {
-            self.fail(&format!("{wire} is held up for `{name}`; somebody blocks it: {blocks}"));
+            self.fail(&format!(
+                "{wire} is held up for `{name}`; some subscription blocks it: {blocks}"
+            ));
         }
     }
 
@@ -205,7 +211,7 @@ impl World {
             return record.sent.extend_from_slice(last);
         }
         let conversation = &mut self.conversations[wire];
-        conversation.deaf = true;
+        conversation.ignores_input = true;
         for subscription in conversation.subscriptions.values() {
             self.truth.note_left(subscription);
         }
@@ -213,9 +219,11 @@ impl World {
             let taken_ns = self.wires[wire].last_taken_ns;
             let timeout_ns = u64::from(self.plan.settings.queues.block_timeout_ms) * 1_000_000;
             if !conversation.disconnects() && taken_ns + timeout_ns > moment.now.monotonic_ns {
-                self.fail(&format!("{wire} is too slow, but took something at {taken_ns} ns"));
+                self.fail(&format!(
+                    "{wire} is disconnected as too slow, but accepted data at {taken_ns} ns"
+                ));
             }
-            // What waited to be read is lost.
+            // Input that waited to be read is lost.
             for frame in &mut self.truth.frames {
                 frame.may_be_lost |= frame.conversation == wire;
             }

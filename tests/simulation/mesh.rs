@@ -1,5 +1,5 @@
-//! How late the messages of the mesh are. The mesh itself is the real one: its messages wait on
-//! their way until this lets them arrive, and never overtake one another.
+//! The delay of mesh messages. The mesh itself is the real one: its messages wait until their delay
+//! is over, and never overtake one another.
 
 use std::collections::VecDeque;
 use std::ops::RangeInclusive;
@@ -13,7 +13,7 @@ use crate::random::Random;
 pub struct Mesh {
     cores: usize,
     delay_ticks: RangeInclusive<u64>,
-    /// For each message under way the tick in which it may arrive.
+    /// For each message under way, the tick in which the message may arrive.
     lanes: Vec<VecDeque<u64>>,
 }
 
@@ -23,7 +23,7 @@ impl Mesh {
         Mesh { cores, delay_ticks, lanes }
     }
 
-    /// Looks at what a core has sent.
+    /// Gives each new message of a core its delay.
     pub fn note<S: Service>(
         &mut self,
         machine: &Machine<S>,
@@ -39,7 +39,7 @@ impl Mesh {
         }
     }
 
-    /// Lets everything arrive whose time has come.
+    /// Lets messages arrive whose delay is over.
     pub fn arrive<S: Service>(&mut self, machine: &Machine<S>, tick: u64) {
         for (index, arrivals) in self.lanes.iter_mut().enumerate() {
             let (from, to) = (index / LANES / self.cores, index / LANES % self.cores);
@@ -55,7 +55,7 @@ impl Mesh {
         self.lanes.iter().all(VecDeque::is_empty)
     }
 
-    /// From here on no message is late.
+    /// Ends all delays.
     pub fn hurry(&mut self) {
         self.delay_ticks = 0..=0;
         self.lanes.iter_mut().flatten().for_each(|at| *at = 0);

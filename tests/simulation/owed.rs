@@ -1,4 +1,5 @@
-//! What is owed beyond live messages: kept ones to whoever asked, and a group's to somebody.
+//! What is owed beyond live messages: retained ones to subscribers that asked for them, and each
+//! message of a group to one member.
 
 use blipmq::protocol::GapReason;
 
@@ -9,12 +10,12 @@ use crate::truth::{Topic, Truth, matches};
 type Verdict = Result<(), String>;
 
 impl Conversation {
-    /// Whether its client stays to the end and is owed everything.
+    /// Whether the client stays to the end, so that everything is owed.
     pub fn stays(&self) -> bool {
         !self.abandoned && self.fatal.is_none() && self.fatal_expected.is_none()
     }
 
-    /// The kept messages of every subscription that asked are as many as they must be.
+    /// Checks that every subscription that asked for retained messages got as many as it must.
     pub fn replays_owed(&self, truth: &Truth, plan: &Plan) -> Verdict {
         for subscription in self.subscriptions.values() {
             let asked = subscription.start != 0 && subscription.group.is_empty();
@@ -24,20 +25,20 @@ impl Conversation {
             }
             for (index, topic) in truth.topics.iter().enumerate() {
                 if matches(&subscription.pattern, &topic.name) {
-                    let kept = subscription.addressed.get(&index);
-                    let kept = kept.map_or(&[][..], |kept| &kept[..]);
-                    let verdict = replay_owed(subscription, topic, kept, plan);
-                    verdict.map_err(|what| format!("`{}`: {what}; {kept:?}", topic.name))?;
+                    let replayed = subscription.addressed.get(&index);
+                    let replayed = replayed.map_or(&[][..], |replayed| &replayed[..]);
+                    let verdict = replay_owed(subscription, topic, replayed, plan);
+                    verdict.map_err(|what| format!("`{}`: {what}; {replayed:?}", topic.name))?;
                     let mut others = self.subscriptions.values().filter(|other| {
                         !std::ptr::eq(*other, subscription)
                             && other.group.is_empty()
                             && matches(&other.pattern, &topic.name)
                     });
                     let live = self.streams.get(&index).and_then(|stream| stream.covers.first());
-                    if let (None, Some(live), Some(last)) = (others.next(), live, kept.last())
+                    if let (None, Some(live), Some(last)) = (others.next(), live, replayed.last())
                         && live.first < last.first + last.messages
                     {
-                        return Err(format!("{live:?} came live, {last:?} as a kept one"));
+                        return Err(format!("{live:?} came live, {last:?} was replayed"));
                     }
                 }
             }
@@ -46,27 +47,32 @@ impl Conversation {
     }
 }
 
-/// The first message that such a subscription is owed live, as far as its client can know.
-pub fn live_from(subscription: &Subscription, kept: &[Cover], plan: &Plan) -> Option<u64> {
-    match (kept.last(), subscription.start) {
+/// The first message that such a subscription is owed live, as far as the client can know.
+pub fn live_from(subscription: &Subscription, replayed: &[Cover], plan: &Plan) -> Option<u64> {
+    match (replayed.last(), subscription.start) {
         (_, 0) => None,
         (Some(last), _) => Some(last.first + last.messages),
-        // Nothing was kept from there on: it is still to come.
+        // Nothing was retained from there on: the message is still to come.
         (None, 2) => Some(subscription.argument.max(1)),
-        // Nothing was kept, so there had been nothing.
-        (None, _) => (subscription.argument > 0 && plan.keeps_all()).then_some(1),
+        // Nothing was retained, so the topic had no messages.
+        (None, _) => (subscription.argument > 0 && plan.retains_all()).then_some(1),
     }
 }
 
-fn replay_owed(subscription: &Subscription, topic: &Topic, kept: &[Cover], plan: &Plan) -> Verdict {
+fn replay_owed(
+    subscription: &Subscription,
+    topic: &Topic,
+    replayed: &[Cover],
+    plan: &Plan,
+) -> Verdict {
     let until = |turn: u32| topic.accepted.partition_point(|accepted| accepted.turn <= turn) as u64;
     let subscribed = subscription.subscribed.expect("the caller looked");
-    // The turn it was asked in may have accepted some before.
+    // The turn of SUBSCRIBE may have accepted some messages before it.
     let least = until(subscription.asked.saturating_sub(1));
     let most = until(subscribed);
-    let (Some(first), Some(last)) = (kept.first(), kept.last()) else {
+    let (Some(first), Some(last)) = (replayed.first(), replayed.last()) else {
         let wants = match subscription.start {
-            1 => subscription.argument > 0 && plan.keeps_all(),
+            1 => subscription.argument > 0 && plan.retains_all(),
             _ => subscription.argument <= least,
         };
         return match wants && least > 0 {
@@ -76,27 +82,30 @@ fn replay_owed(subscription: &Subscription, topic: &Topic, kept: &[Cover], plan:
     };
     let next = last.first + last.messages;
     if next - 1 < least || next - 1 > most {
-        return Err(format!("kept ones end at {next}, accepted were {least} to {most}"));
+        return Err(format!("replayed messages end at {next}, accepted were {least} to {most}"));
     }
     let capacity = u64::from(plan.settings.queues.topic_capacity);
     let came = next - first.first;
     if subscription.start == 1 {
         let owed = subscription.argument.min(capacity).min(next - 1);
-        if came > subscription.argument || (plan.keeps_all() && came < owed) {
-            return Err(format!("{came} kept ones, {} were asked for", subscription.argument));
+        if came > subscription.argument || (plan.retains_all() && came < owed) {
+            return Err(format!(
+                "{came} messages were replayed, {} were asked for",
+                subscription.argument
+            ));
         }
     } else if first.first != subscription.argument.max(1) {
         return Err(format!("asked for from {}", subscription.argument));
     } else if first.gap == Some(GapReason::NoLongerKept)
-        && plan.keeps_all()
+        && plan.retains_all()
         && first.first + first.messages + capacity > next
     {
-        return Err(format!("{first:?} must be kept, {capacity} are"));
+        return Err(format!("{first:?} must be retained, {capacity} are"));
     }
     Ok(())
 }
 
-/// While a group has a member, each message goes to some member or is reported to one.
+/// Checks that while a group has a member, each message goes to some member or is reported to one.
 pub fn groups(truth: &Truth, conversations: &[Conversation]) -> Verdict {
     for ((pattern, name), group) in &truth.groups {
         let members = || {
@@ -107,7 +116,7 @@ pub fn groups(truth: &Truth, conversations: &[Conversation]) -> Verdict {
                 own.map(move |own| (conversation, own))
             })
         };
-        // With a member that vanished some may have been lost.
+        // A member that vanished may have taken messages along.
         if members().any(|(conversation, _)| !conversation.stays()) {
             continue;
         }
@@ -118,7 +127,7 @@ pub fn groups(truth: &Truth, conversations: &[Conversation]) -> Verdict {
                 continue;
             }
             for (sequence, accepted) in (1..).zip(&topic.accepted) {
-                if accepted.turn > since && !group.told.contains_key(&(index, sequence)) {
+                if accepted.turn > since && !group.accounted.contains_key(&(index, sequence)) {
                     return Err(format!(
                         "{sequence} of `{}`, accepted in turn {}, went to no member of {name} on \
                          {pattern}, which has one since turn {since}",

@@ -1,4 +1,4 @@
-//! What kind of world a seed makes: how many cores and clients, how tight every bound is.
+//! The plan of a world: how many cores and clients, and how tight every bound is.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -12,21 +12,21 @@ use crate::random::Random;
 
 pub struct Plan {
     pub cores: usize,
-    pub letters_max: usize,
+    pub mesh_messages_max: usize,
     pub mesh_delay_ticks: RangeInclusive<u64>,
     pub settings: Settings,
     pub clients: usize,
-    /// How long clients do what they like.
+    /// How long clients act at random.
     pub ticks: u64,
-    /// All cores are told to stop at this tick; else connections are closed one by one.
+    /// The tick in which all cores stop; without it connections are closed one by one.
     pub stop_at: Option<u64>,
-    /// Monotonic time that passes in one tick.
+    /// Monotonic time that passes in a tick.
     pub tick_ns: RangeInclusive<u64>,
     pub wall_jumps: bool,
-    /// Payloads this large fill letters and answers.
+    /// Large payloads fill mesh messages and answers.
     pub payload_len_max: usize,
     pub frame_messages_max: usize,
-    /// Of a hundred things a client does.
+    /// Of a hundred actions of a client.
     pub fault_percent: u64,
     /// Of a hundred ticks, those in which an awake core takes a turn.
     pub turn_percent: u64,
@@ -41,7 +41,7 @@ impl Default for Plan {
     fn default() -> Plan {
         Plan {
             cores: 1,
-            letters_max: 4,
+            mesh_messages_max: 4,
             mesh_delay_ticks: 0..=0,
             settings: Settings::default(),
             clients: 0,
@@ -95,7 +95,7 @@ impl Plan {
         settings.server.drain_spread_ms = random.pick(&[0, 2_000, 2_000]);
         Plan {
             cores: if heavy { 2 } else { random.pick(&[1, 2, 2, 3, 4]) },
-            letters_max: random.pick(&[1, 1, 2, 8]),
+            mesh_messages_max: random.pick(&[1, 1, 2, 8]),
             mesh_delay_ticks: random.pick(&[0, 0, 3])..=random.pick(&[3, 10, 50]),
             settings,
             clients: random.within(2..=10) as usize,
@@ -126,15 +126,15 @@ impl Plan {
             cores: self.cores,
             listeners: Protocol::ALL.len(),
             connections_max: self.settings.server.max_connections,
-            messages_max: self.letters_max,
+            messages_max: self.mesh_messages_max,
             linger: Duration::from_millis(LINGER_MS),
             buffers: self.buffers,
             buffer_len: self.buffer_len,
         }
     }
 
-    /// Whether each topic keeps as many messages as it may, whatever else happens.
-    pub fn keeps_all(&self) -> bool {
+    /// Whether each topic always retains as many messages as `topic_capacity` allows.
+    pub fn retains_all(&self) -> bool {
         let queues = &self.settings.queues;
         queues.topic_capacity > 0
             && queues.topic_bytes >= 1 << 24
@@ -143,8 +143,8 @@ impl Plan {
             && self.settings.limits.memory_max >= 1 << 30
     }
 
-    /// Whether a queue of the full capacity is large enough for what one turn may bring, so that
-    /// a client that always reads must lose nothing.
+    /// Whether a queue of the configured capacity holds what one turn may bring, so that a client
+    /// that always reads must lose nothing.
     pub fn spares_fast_readers(&self) -> bool {
         let capacity = self.settings.queues.subscriber_capacity as usize;
         let batch = self.settings.delivery.max_batch as usize;

@@ -1,5 +1,5 @@
-//! The checker, second half: what every client was owed, when its connection or the world has
-//! ended; and whether the counters tell the same story.
+//! The checker, second half: whether every client got what was owed when its connection or the
+//! world ended, and whether the counters agree.
 
 use blipmq::broker::counters::{Counter, Counters};
 use blipmq::protocol::GapReason;
@@ -13,9 +13,10 @@ use crate::truth::{Truth, matches};
 type Verdict = Result<(), String>;
 
 impl Conversation {
-    /// `stopped` when the broker was told to stop: then input may have been left unread.
+    /// Checks that the client got what was owed. After a stop, input may have been left unread.
     pub fn owed(&self, truth: &Truth, plan: &Plan, stopped: bool) -> Verdict {
-        // Whoever stays to the end is owed everything, others no hole in what they got.
+        // A client that stays to the end is owed everything, others are owed no hole in what they
+        // got.
         let to_the_end = self.stays();
         self.replays_owed(truth, plan)?;
         for subscription in self.subscriptions.values() {
@@ -33,11 +34,14 @@ impl Conversation {
                     true => topic.accepted.len() as u64 + 1,
                     false => stream.next.unwrap_or(1),
                 };
-                // From here on all is live: behind what was kept.
-                let kept = subscription.addressed.get(&index);
-                let live_from =
-                    owed::live_from(subscription, kept.map_or(&[], |kept| &kept[..]), plan)
-                        .filter(|_| to_the_end && subscription.ended.is_none());
+                // From here on everything is live: after the replay.
+                let replayed = subscription.addressed.get(&index);
+                let live_from = owed::live_from(
+                    subscription,
+                    replayed.map_or(&[], |replayed| &replayed[..]),
+                    plan,
+                )
+                .filter(|_| to_the_end && subscription.ended.is_none());
                 let mut covers = stream.covers.iter().peekable();
                 for sequence in 1..end {
                     while covers.next_if(|cover| cover.first + cover.messages <= sequence).is_some()
@@ -72,7 +76,7 @@ impl Conversation {
         }
     }
 
-    /// A message is not reported as expired before its time, or if it has no end.
+    /// Checks that no message was reported as expired before its time, or without a TTL.
     fn gaps_are_right(&self, truth: &Truth) -> Verdict {
         for (topic, stream) in &self.streams {
             let expired =
@@ -82,7 +86,7 @@ impl Conversation {
                     let place = truth.topics[*topic].frame_at[sequence as usize - 1];
                     let Some((number, _)) = place else { continue };
                     let frame = &truth.frames[number as usize - 1];
-                    let handed = frame.handed.expect("it was accepted").now.monotonic_ns;
+                    let handed = frame.handed.expect("the frame was accepted").now.monotonic_ns;
                     let deadline_ns = handed + u64::from(frame.ttl_ms) * 1_000_000;
                     if frame.ttl_ms == 0 || cover.sent.now.monotonic_ns < deadline_ns {
                         return Err(format!("frame {number} was reported expired: {cover:?}"));
@@ -93,7 +97,7 @@ impl Conversation {
         Ok(())
     }
 
-    /// Every accepted frame that asked for it has its ACK.
+    /// Checks that every accepted frame that wants an ACK has one.
     fn acknowledged(&self, truth: &Truth) -> Verdict {
         let refused = |request: u32| self.opens[&request].refused;
         let own = truth.frames.iter().filter(|frame| {
@@ -111,7 +115,7 @@ impl Conversation {
         Ok(())
     }
 
-    /// Every question has its answer.
+    /// Checks that every request has its answer.
     fn answered(&self) -> Verdict {
         if !self.pings.is_empty() || !self.errors_expected.is_empty() {
             let errors = &self.errors_expected;
@@ -122,7 +126,7 @@ impl Conversation {
         }
         for (id, subscription) in &self.subscriptions {
             let answered = subscription.subscribed.is_some() || subscription.refused;
-            // CLOSE does not wait for what other cores have still to say.
+            // CLOSE does not wait for answers of other cores.
             let awaited = !self.close_handed && !subscription.unsubscribe_handed;
             if subscription.handed && !answered && awaited {
                 return Err(format!("no answer to SUBSCRIBE {id}: {subscription:?}"));
@@ -141,8 +145,8 @@ impl Conversation {
     }
 }
 
-/// What publishers handed over was accepted, in their order.
-/// `refused` messages were not, for want of memory.
+/// Checks that what publishers sent was accepted in their order. `refused` messages were not,
+/// because the memory budget was used up.
 pub fn publishers(truth: &Truth, conversations: usize, stopped: bool, refused: u64) -> Verdict {
     for (index, topic) in truth.topics.iter().enumerate() {
         let frames = truth.frames.iter();
@@ -151,17 +155,17 @@ pub fn publishers(truth: &Truth, conversations: usize, stopped: bool, refused: u
         let certain = frames.clone().filter(|frame| !frame.may_be_lost);
         let certain: u64 = certain.map(|frame| u64::from(frame.messages)).sum();
         let accepted = topic.accepted.len() as u64;
-        // A topic that does not exist in the end was refused: the limit was reached.
+        // A topic that does not exist at the end was refused, because the limit was reached.
         let may_be_less = stopped || topic.id.is_none() || refused > 0;
         let right = accepted <= handed && (may_be_less || accepted >= certain);
         if !right {
-            let nowhere: Vec<_> = frames
+            let unseen: Vec<_> = frames
                 .filter(|frame| frame.sequence.is_none())
                 .map(|frame| (frame.conversation, frame.messages, frame.handed))
                 .collect();
             return Err(format!(
                 "`{}`: {handed} handed over, {accepted} accepted; by connection, not seen by \
-                 anyone: {nowhere:?}",
+                 anyone: {unseen:?}",
                 topic.name
             ));
         }
@@ -177,8 +181,8 @@ pub fn publishers(truth: &Truth, conversations: usize, stopped: bool, refused: u
     Ok(())
 }
 
-/// With every connection gone, what was queued is accounted for. A group's messages are queued on
-/// one core and delivered by others, so it is the sum that counts.
+/// Checks that everything queued is accounted for once every connection is gone. Messages of a
+/// group are queued on one core and delivered by others, so only the sums agree.
 pub fn queued(counters: &[&Counters]) -> Verdict {
     let sum = |of: fn(&Counters) -> &Counter| -> u64 {
         counters.iter().map(|counters| of(counters).get()).sum()
@@ -200,7 +204,7 @@ pub fn queued(counters: &[&Counters]) -> Verdict {
     Ok(())
 }
 
-/// What was opened was closed.
+/// Checks that every connection opened was closed.
 pub fn connections(core: usize, counters: &Counters) -> Verdict {
     let (opened, closed) = (counters.connections_opened.get(), counters.connections_closed.get());
     let subscriptions = counters.subscriptions.get();

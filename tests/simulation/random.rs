@@ -1,4 +1,4 @@
-//! The one source of chance: SplitMix64, so a seed alone says what happens.
+//! The only source of randomness: SplitMix64, so that a seed determines everything.
 
 use std::ops::RangeInclusive;
 
@@ -17,12 +17,12 @@ impl Random {
         mixed ^ (mixed >> 31)
     }
 
-    /// What `next` would give.
+    /// The number that `next` would return.
     pub fn next_of(&self) -> u64 {
         Random(self.0).next()
     }
 
-    /// A number from 0, below `bound`.
+    /// A number from 0 up to, but not including, `bound`.
     pub fn below(&mut self, bound: usize) -> usize {
         (self.next() % bound as u64) as usize
     }

@@ -1,4 +1,4 @@
-//! The checker, first half: every frame a client reads is judged when it is read.
+//! The checker, first half: checks every frame when a client reads it.
 
 use blipmq::limits;
 use blipmq::protocol::decode::{self, ServerFrame};
@@ -11,17 +11,17 @@ use crate::truth::{Moment, Truth, matches};
 
 type Verdict = Result<(), String>;
 
-/// What the world knows and a conversation does not.
+/// What the world knows, and a conversation does not.
 #[derive(Clone, Copy)]
 pub struct Circumstances {
     pub stopping: bool,
     pub admitted: bool,
-    /// Scenarios want to see what came.
-    pub keep_seen: bool,
+    /// Collect what came, for scenarios.
+    pub collects_seen: bool,
 }
 
 impl Conversation {
-    /// The client has read bytes.
+    /// Checks bytes that the client has read.
     pub fn receive(
         &mut self,
         truth: &mut Truth,
@@ -34,7 +34,7 @@ impl Conversation {
         loop {
             let found = decode::next_frame(rest, u32::MAX).map_err(|error| error.to_string())?;
             let Some(frame) = found else { break };
-            // The turn that sent it is the one that sent its last byte.
+            // The turn that sent the last byte of a frame is the one that sent the frame.
             self.read += frame.len() as u64;
             while self.gathers.front().is_some_and(|(end, _)| *end < self.read) {
                 self.gathers.pop_front();
@@ -63,34 +63,12 @@ impl Conversation {
             return Err(format!("{decoded:?} before WELCOME"));
         }
         match decoded {
-            ServerFrame::Welcome(_) if self.welcomed || !self.hello_handed => {
-                Err("a WELCOME that nobody asked for".to_string())
-            }
-            ServerFrame::Welcome(_) => {
-                self.welcomed = true;
-                Ok(())
-            }
+            ServerFrame::Welcome(_) => self.welcome(),
             ServerFrame::Topic { request, topic, next_sequence, owner, name } => {
                 self.topic(truth, sent, (request, topic, next_sequence, owner), name)
             }
-            ServerFrame::Subscribed { subscription: SubscriptionId(id) } => {
-                match self.subscriptions.get_mut(&id) {
-                    Some(found) if found.handed && found.subscribed.is_none() && !found.refused => {
-                        found.subscribed = Some(sent.turn);
-                        Ok(())
-                    }
-                    found => Err(format!("SUBSCRIBED {id} to {found:?}")),
-                }
-            }
-            ServerFrame::Unsubscribed { subscription: SubscriptionId(id) } => {
-                match self.subscriptions.get_mut(&id) {
-                    Some(found) if found.unsubscribe_handed && !found.unsubscribed => {
-                        found.unsubscribed = true;
-                        Ok(())
-                    }
-                    found => Err(format!("UNSUBSCRIBED {id} to {found:?}")),
-                }
-            }
+            ServerFrame::Subscribed { subscription } => self.subscribed(subscription, sent),
+            ServerFrame::Unsubscribed { subscription } => self.unsubscribed(subscription),
             ServerFrame::Pong { opaque } => match self.pings.pop_front() {
                 Some(expected) if expected == opaque => Ok(()),
                 expected => Err(format!("PONG {opaque} where {expected:?} is due")),
@@ -109,19 +87,59 @@ impl Conversation {
                 self.messages(truth, circumstances, sent, header, frame)
             }
             ServerFrame::Gap { topic, subscription, first, messages, reason } => {
-                let topic = self.known_topic(truth, topic.0)?;
                 let gap = Cover { first: first.0, messages, gap: Some(reason), sent };
-                if messages == 0 {
-                    return Err("a GAP of nothing".to_string());
-                }
-                if circumstances.keep_seen {
-                    self.seen.push(Seen::Gap { first: first.0, messages, reason });
-                }
-                self.gap_is_due(truth, topic, subscription, gap)?;
-                self.cover_for(truth, topic, subscription, gap)
+                self.gap(truth, circumstances, (topic, subscription), gap)
             }
             decoded => Err(format!("{decoded:?} is not due")),
         }
+    }
+
+    fn welcome(&mut self) -> Verdict {
+        if self.welcomed || !self.hello_handed {
+            return Err("a WELCOME without a HELLO".to_string());
+        }
+        self.welcomed = true;
+        Ok(())
+    }
+
+    fn subscribed(&mut self, SubscriptionId(id): SubscriptionId, sent: Moment) -> Verdict {
+        match self.subscriptions.get_mut(&id) {
+            Some(found) if found.handed && found.subscribed.is_none() && !found.refused => {
+                found.subscribed = Some(sent.turn);
+                Ok(())
+            }
+            found => Err(format!("SUBSCRIBED {id} to {found:?}")),
+        }
+    }
+
+    fn unsubscribed(&mut self, SubscriptionId(id): SubscriptionId) -> Verdict {
+        match self.subscriptions.get_mut(&id) {
+            Some(found) if found.unsubscribe_handed && !found.unsubscribed => {
+                found.unsubscribed = true;
+                Ok(())
+            }
+            found => Err(format!("UNSUBSCRIBED {id} to {found:?}")),
+        }
+    }
+
+    fn gap(
+        &mut self,
+        truth: &mut Truth,
+        circumstances: Circumstances,
+        (topic, subscription): (TopicId, u32),
+        gap: Cover,
+    ) -> Verdict {
+        let topic = self.known_topic(truth, topic.0)?;
+        let Cover { first, messages, .. } = gap;
+        if messages == 0 {
+            return Err("a GAP of no messages".to_string());
+        }
+        if circumstances.collects_seen {
+            let reason = gap.gap.expect("the cover is a gap");
+            self.seen.push(Seen::Gap { first, messages, reason });
+        }
+        self.gap_is_due(truth, topic, subscription, gap)?;
+        self.cover_for(truth, topic, subscription, gap)
     }
 
     fn topic(
@@ -141,7 +159,7 @@ impl Conversation {
         }
         if request.0 == 0 {
             if self.ids.contains_key(&index) {
-                return Err(format!("TOPIC `{name}` told again, unasked"));
+                return Err(format!("TOPIC `{name}` was announced twice"));
             }
             self.streams.entry(index).or_default().announced_next = Some(next.0);
         } else {
@@ -153,7 +171,7 @@ impl Conversation {
             let accepted_then =
                 known.accepted.iter().filter(|accepted| accepted.turn <= sent.turn).count();
             if next.0 > accepted_then as u64 + 1 {
-                return Err(format!("TOPIC `{name}` tells {next}, {accepted_then} are accepted"));
+                return Err(format!("TOPIC `{name}` says {next}, {accepted_then} are accepted"));
             }
         }
         self.ids.insert(index, topic.0);
@@ -182,7 +200,7 @@ impl Conversation {
             self.errors_expected.remove(expected);
             return Ok(());
         }
-        // Limits of the server: it alone knows when they are reached.
+        // A limit is reached, which only the server can know.
         if code == 4291 {
             if about == 0 {
                 self.refused_for_memory += 1;
@@ -245,7 +263,9 @@ impl Conversation {
             return Err(format!("frame {number} came altered: {header:?}"));
         }
         if frame.handed.is_none() {
-            return Err(format!("frame {number} came though its publisher had been ended before"));
+            return Err(format!(
+                "frame {number} came although its publisher had been ended before"
+            ));
         }
         if whole {
             truth.note_received(number, first)?;
@@ -261,7 +281,7 @@ impl Conversation {
         if ttl_ms > 0 && sent.now.monotonic_ns >= deadline_ns {
             return Err(format!("frame {number} was sent after its time to live"));
         }
-        if circumstances.keep_seen {
+        if circumstances.collects_seen {
             self.seen.extend(
                 messages::records(bytes).map(|record| {
                     Seen::Message(String::from_utf8_lossy(record.payload).into_owned())
@@ -299,7 +319,7 @@ impl Conversation {
         truth.note_received(number, sequence)
     }
 
-    /// Messages or a gap: in order, once, and only while subscribed.
+    /// Checks messages or a gap: in order, once, and only while subscribed.
     pub fn cover(&mut self, truth: &Truth, topic: usize, cover: Cover) -> Verdict {
         let name = &truth.topics[topic].name;
         let wanted = self.subscriptions.values().any(|subscription| {
@@ -318,7 +338,7 @@ impl Conversation {
         if let Some(announced) = stream.announced_next.take()
             && announced != cover.first
         {
-            return Err(format!("TOPIC `{name}` told {announced} as the next, not {cover:?}"));
+            return Err(format!("TOPIC `{name}` announced {announced} as the next, not {cover:?}"));
         }
         if let Some(next) = stream.next
             && cover.first < next

@@ -1,12 +1,11 @@
-//! The promises one by one, each in a world as small as can be. Everything that the random worlds
-//! check while a client reads is checked here as well.
+//! Each promise alone, in a world as small as possible. Everything that random worlds check while a
+//! client reads is checked here as well.
 
 use blipmq::config::OverflowPolicy;
 use blipmq::protocol::{CoreId, GapReason};
 
 use crate::conversation::{Publish, Seen};
 use crate::plan::Plan;
-use crate::wire::{ClientEnd, Phase};
 use crate::world::{Client, World};
 
 pub const ZERO: CoreId = CoreId(0);
@@ -24,7 +23,7 @@ pub fn numbers(range: std::ops::RangeInclusive<u32>) -> Vec<String> {
     range.map(|number| number.to_string()).collect()
 }
 
-/// Publishes payloads that say 1, 2, ... as one burst that arrives in one turn.
+/// Publishes payloads as one burst that arrives in one turn.
 pub fn publish_numbers(world: &mut World, client: Client, topic: &str, payloads: &[String]) {
     for payload in payloads {
         world.publish(client, topic, payload, 0);
@@ -32,8 +31,8 @@ pub fn publish_numbers(world: &mut World, client: Client, topic: &str, payloads:
     world.run_until_idle();
 }
 
-/// A subscriber that has stopped reading with one send of `first` in flight, so that whatever
-/// comes next stays in its queue.
+/// A subscriber that has stopped reading with a send of `first` in flight, so that later messages
+/// stay in the queue.
 pub fn stalled_subscriber(world: &mut World, topic: &str, overflow: u8, capacity: u32) -> Client {
     let subscriber = world.connect(ZERO);
     world.add_subscription(subscriber, topic, overflow, capacity);
@@ -58,14 +57,14 @@ fn order_of_one_publisher_survives_a_late_mesh() {
 }
 
 #[test]
-fn a_publisher_that_switches_from_provisional_to_real_id_keeps_its_order() {
+fn order_survives_the_switch_from_a_provisional_to_a_real_topic_id() {
     let mut world = World::with_seed(2).cores(2).mesh_delay_ticks(0..=20);
     let topic = world.topic_on(1);
     let subscriber = world.subscribe(ZERO, &topic);
     let publisher = world.connect(ZERO);
     let payloads = numbers(1..=100);
     for payload in &payloads {
-        // Under the request until TOPIC has come, under the id from then on.
+        // Under the request until TOPIC has come, then under the id.
         world.publish(publisher, &topic, payload, 0);
         world.step();
     }
@@ -97,29 +96,29 @@ fn a_slow_subscriber_fills_only_its_own_queue() {
 }
 
 #[test]
-fn drop_oldest_tells_exactly_what_it_took() {
+fn drop_oldest_reports_exactly_what_was_dropped() {
     let mut world = World::with_seed(4);
     let subscriber = stalled_subscriber(&mut world, "a", 1, 3);
     let publisher = world.connect(ZERO);
     publish_numbers(&mut world, publisher, "a", &numbers(1..=5));
     world.resume(subscriber);
     world.run_until_idle();
-    let took = gap(2, 2, GapReason::Overflow);
-    let expected = [message("first"), took, message("3"), message("4"), message("5")];
+    let dropped = gap(2, 2, GapReason::Overflow);
+    let expected = [message("first"), dropped, message("3"), message("4"), message("5")];
     assert_eq!(world.seen(subscriber), expected);
     world.end();
 }
 
 #[test]
-fn drop_new_tells_exactly_what_it_did_not_take() {
+fn drop_new_reports_exactly_what_was_not_queued() {
     let mut world = World::with_seed(5);
     let subscriber = stalled_subscriber(&mut world, "a", 2, 3);
     let publisher = world.connect(ZERO);
     publish_numbers(&mut world, publisher, "a", &numbers(1..=5));
     world.resume(subscriber);
     world.run_until_idle();
-    let took = gap(5, 2, GapReason::Overflow);
-    let expected = [message("first"), message("1"), message("2"), message("3"), took];
+    let dropped = gap(5, 2, GapReason::Overflow);
+    let expected = [message("first"), message("1"), message("2"), message("3"), dropped];
     assert_eq!(world.seen(subscriber), expected);
     publish_numbers(&mut world, publisher, "a", &numbers(6..=6));
     assert_eq!(world.seen(subscriber).last(), Some(&message("6")));
@@ -145,7 +144,7 @@ fn a_message_that_expires_in_a_queue_becomes_a_gap() {
 }
 
 #[test]
-fn a_message_that_expires_on_its_way_over_the_mesh_is_never_queued() {
+fn a_message_that_expires_in_the_mesh_is_never_queued() {
     let mut world = World::with_seed(7).cores(2).mesh_delay_ticks(100..=100);
     let topic = world.topic_on(1);
     let subscriber = world.subscribe(ZERO, &topic);
@@ -161,8 +160,8 @@ fn a_message_that_expires_on_its_way_over_the_mesh_is_never_queued() {
     world.end();
 }
 
-/// Goal: what moves from one subscription to the next loses nothing and keeps its order.
-/// Method: two subscriptions match; the earlier one ends while its queue is full of messages.
+/// Goal: a topic that moves from one subscription to the next loses no message and keeps its order.
+/// Method: two subscriptions match, and the earlier one ends while its queue is full.
 #[test]
 fn unsubscribing_the_earlier_of_two_keeps_the_stream_gapless() {
     let mut world = World::with_seed(8).settings(|settings| settings.delivery.max_batch = 2);
@@ -184,7 +183,7 @@ fn unsubscribing_the_earlier_of_two_keeps_the_stream_gapless() {
 
 /// Found by the simulator: the later of two ended subscriptions was sent first.
 #[test]
-fn two_subscriptions_that_end_one_after_the_other_are_sent_in_that_order() {
+fn subscriptions_that_end_one_after_the_other_are_sent_in_that_order() {
     let mut world = World::with_seed(9).settings(|settings| settings.delivery.max_batch = 2);
     let subscriber = world.connect(ZERO);
     let subscriptions =
@@ -205,10 +204,10 @@ fn two_subscriptions_that_end_one_after_the_other_are_sent_in_that_order() {
     world.end();
 }
 
-/// Found by the simulator: a subscription that was asked for first and in force last took the topic
-/// over, and its messages overtook those queued under the other.
+/// Found by the simulator: a subscription that was requested first and became active last took the
+/// topic over, and its messages overtook those queued under the other subscription.
 #[test]
-fn a_subscription_in_force_later_does_not_take_a_topic_over() {
+fn a_subscription_that_becomes_active_later_does_not_take_a_topic_over() {
     let mut world = World::with_seed(10)
         .cores(2)
         .mesh_delay_ticks(50..=50)
@@ -238,7 +237,7 @@ fn a_subscription_in_force_later_does_not_take_a_topic_over() {
 }
 
 #[test]
-fn subscribed_on_another_core_misses_nothing_accepted_later() {
+fn nothing_accepted_after_subscribed_is_missed_on_another_core() {
     for seed in 0..50 {
         let mut world = World::with_seed(seed).cores(2).mesh_delay_ticks(0..=30);
         let topic = world.topic_on(1);
@@ -251,18 +250,19 @@ fn subscribed_on_another_core_misses_nothing_accepted_later() {
         }
         world.run_until_idle();
         let received = world.received(subscriber);
-        let first: u32 = received.first().expect("not all was published before").parse().unwrap();
+        let first: u32 =
+            received.first().expect("some messages came after SUBSCRIBED").parse().unwrap();
         assert_eq!(received, numbers(first..=100));
-        // The checker knows when SUBSCRIBED was sent, and what was accepted after it.
+        // `end` checks that what was accepted after SUBSCRIBED has come.
         world.end();
     }
 }
 
-/// Goal: cores whose lanes to each other are all full go on.
-/// Method: lanes of one letter, large messages both ways, every message to both cores.
+/// Goal: cores whose lanes to each other are all full make progress.
+/// Method: lanes of one mesh message, large messages both ways, every message to both cores.
 #[test]
 fn two_cores_with_full_mesh_lanes_do_not_deadlock() {
-    let mut world = World::with_seed(12).cores(2).letters_max(1).mesh_delay_ticks(5..=20);
+    let mut world = World::with_seed(12).cores(2).mesh_messages_max(1).mesh_delay_ticks(5..=20);
     let topics = [world.topic_on(0), world.topic_on(1)];
     let subscribers = [ZERO, ONE].map(|core| world.subscribe(core, ">"));
     for core in [0, 1] {
@@ -302,108 +302,14 @@ fn a_pattern_reaches_topics_of_every_core() {
     world.end();
 }
 
+/// Found by reading: a core that stopped serving requests because deliveries were full went to
+/// sleep once they were sent, although nothing would wake the core.
+/// Method: the lane of requests is full, so that many large frames become one mesh message, which
+/// takes the owner several turns; the lane of deliveries never is full.
 #[test]
-fn close_delivers_what_is_queued() {
-    let mut world = World::with_seed(14).settings(|settings| settings.delivery.max_batch = 2);
-    let subscriber = stalled_subscriber(&mut world, "a", 0, 0);
-    let publisher = world.connect(ZERO);
-    publish_numbers(&mut world, publisher, "a", &numbers(1..=9));
-    world.close(subscriber);
-    world.run_until_idle();
-    world.resume(subscriber);
-    world.run_until_idle();
-    let expected: Vec<String> = ["first".to_string()].into_iter().chain(numbers(1..=9)).collect();
-    assert_eq!(world.received(subscriber), expected);
-    assert_eq!(world.wires[subscriber.0].phase, Phase::Gone);
-    world.end();
-}
-
-/// Found by the simulator: the end of the client's half cut off what CLOSE had promised.
-#[test]
-fn close_delivers_what_is_queued_also_to_a_client_that_has_shut_its_half() {
-    let mut world = World::with_seed(15).settings(|settings| settings.delivery.max_batch = 2);
-    let subscriber = stalled_subscriber(&mut world, "a", 0, 0);
-    let publisher = world.connect(ZERO);
-    publish_numbers(&mut world, publisher, "a", &numbers(1..=9));
-    world.close(subscriber);
-    world.wires[subscriber.0].client_end = ClientEnd::HalfClosed;
-    world.run_until_idle();
-    world.resume(subscriber);
-    world.run_until_idle();
-    assert_eq!(world.received(subscriber).len(), 10);
-    world.end();
-}
-
-/// Found by the simulator: CLOSE behind UNSUBSCRIBE took its answer away.
-#[test]
-fn unsubscribe_is_answered_also_when_close_follows() {
-    let mut world = World::with_seed(16);
-    let subscriber = stalled_subscriber(&mut world, "a", 0, 0);
-    world.publish_each(ZERO, "a", ["second"]);
-    world.run_until_idle();
-    let id = *world.conversations[subscriber.0].subscriptions.keys().next().expect("one");
-    world.unsubscribe(subscriber, id);
-    world.close(subscriber);
-    world.run_until_idle();
-    world.resume(subscriber);
-    world.run_until_idle();
-    assert_eq!(world.received(subscriber), ["first", "second"]);
-    assert!(world.conversations[subscriber.0].subscriptions[&id].unsubscribed);
-    world.end();
-}
-
-#[test]
-fn stop_delivers_what_was_accepted_on_every_core() {
-    let mut world = World::with_seed(17)
-        .cores(3)
-        .mesh_delay_ticks(0..=20)
-        .settings(|settings| settings.delivery.max_batch = 3);
-    let topics = [0, 1, 2].map(|core| world.topic_on(core));
-    let subscribers = [0, 1, 2].map(|core| world.subscribe(CoreId(core), ">"));
-    for topic in &topics {
-        let publisher = world.connect(ZERO);
-        for payload in numbers(1..=50) {
-            world.publish(publisher, topic, &payload, 0);
-        }
-    }
-    for _ in 0..10 {
-        world.step();
-    }
-    world.stop();
-    world.run_until_idle();
-    let accepted: usize = world.truth.topics.iter().map(|topic| topic.accepted.len()).sum();
-    assert!(accepted > 0, "the stop came after the first messages");
-    for subscriber in subscribers {
-        assert_eq!(world.received(subscriber).len(), accepted);
-        assert!(world.conversations[subscriber.0].goodbye);
-    }
-    world.end();
-}
-
-#[test]
-fn bad_input_ends_its_own_connection_and_no_other() {
-    let mut world = World::with_seed(18);
-    let bystander = world.subscribe(ZERO, "a");
-    let offender = world.subscribe(ZERO, "a");
-    let bytes = [3, 0, 0, 0];
-    let upstream = &mut world.wires[offender.0].upstream;
-    let sent = crate::conversation::Sent::Fatal(4000);
-    world.conversations[offender.0].raw(upstream, &bytes, sent);
-    world.publish_each(ZERO, "a", ["on"]);
-    world.run_until_idle();
-    assert_eq!(world.conversations[offender.0].fatal, Some(4000));
-    assert_eq!(world.wires[offender.0].phase, Phase::Gone);
-    assert_eq!(world.received(bystander), ["on"]);
-    world.end();
-}
-
-/// Found by reading: a core that had to stop serving requests because deliveries were full went to
-/// sleep once they were sent, though nobody was to wake it.
-/// Method: the lane of requests is full, so that many large frames become one letter, which takes
-/// the owner several turns; the lane of deliveries never is.
-#[test]
-fn a_core_serves_all_requests_of_a_large_letter_before_it_sleeps() {
-    let mut world = World::with_seed(20).cores(2).letters_max(8).mesh_delay_ticks(1_000..=1_000);
+fn a_core_serves_all_requests_of_a_large_mesh_message_before_it_sleeps() {
+    let mut world =
+        World::with_seed(20).cores(2).mesh_messages_max(8).mesh_delay_ticks(1_000..=1_000);
     let topic = world.topic_on(1);
     let subscriber = world.subscribe(ZERO, &topic);
     let publishers: Vec<Client> = (0..8).map(|_| world.connect(ZERO)).collect();
@@ -412,13 +318,13 @@ fn a_core_serves_all_requests_of_a_large_letter_before_it_sleeps() {
         world.publish(*client, &topic, "small", 0);
         world.run_until_idle();
     }
-    let nobody_wants = (0..).map(|number| format!("n{number}.n")).find(|name| {
+    let unwanted = (0..).map(|number| format!("n{number}.n")).find(|name| {
         let shard = world.cluster.shard_of_name(name);
         world.cluster.core_of(shard) == ONE
     });
-    let nobody_wants = nobody_wants.expect("some name is hashed there");
+    let unwanted = unwanted.expect("some name hashes to the core");
     for number in 0..8 {
-        world.publish(publishers[0], &nobody_wants, &number.to_string(), 0);
+        world.publish(publishers[0], &unwanted, &number.to_string(), 0);
         for _ in 0..3 {
             world.step();
         }
@@ -435,7 +341,7 @@ fn a_core_serves_all_requests_of_a_large_letter_before_it_sleeps() {
 }
 
 #[test]
-fn the_default_policy_is_the_configured_one() {
+fn a_subscription_without_a_policy_gets_the_configured_one() {
     for (policy, expected) in [
         (OverflowPolicy::DropOldest, [message("first"), gap(2, 1, GapReason::Overflow)]),
         (OverflowPolicy::DropNew, [message("first"), message("1")]),
@@ -452,7 +358,7 @@ fn the_default_policy_is_the_configured_one() {
 }
 
 #[test]
-fn plans_reach_both_kinds_of_world() {
+fn random_plans_include_tight_and_generous_worlds() {
     let mut random = crate::random::Random::with_seed(1);
     let plans: Vec<Plan> = (0..200).map(|_| Plan::random(&mut random)).collect();
     for wanted in [true, false] {

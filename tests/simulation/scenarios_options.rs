@@ -1,4 +1,4 @@
-//! The promises of subscribe options, ACK and the memory budget, one by one.
+//! Each promise of subscribe options, ACK and the memory budget alone.
 
 use blipmq::protocol::frame::FLAG_ACK;
 use blipmq::protocol::{CoreId, GapReason};
@@ -8,8 +8,9 @@ use crate::scenarios::{ONE, ZERO, gap, message, numbers, publish_numbers, stalle
 use crate::wire::{ClientEnd, Phase};
 use crate::world::{Client, World};
 
-/// From the oldest kept one on.
-const ALL_KEPT: Asks<'_> = Asks { overflow: 0, capacity: 0, start: 1, argument: 1_000, group: "" };
+/// Asks for everything that is retained.
+const ALL_RETAINED: Asks<'_> =
+    Asks { overflow: 0, capacity: 0, start: 1, argument: 1_000, group: "" };
 
 fn in_group(group: &str) -> Asks<'_> {
     Asks { overflow: 1, group, ..Asks::default() }
@@ -24,7 +25,7 @@ fn publish_acked(world: &mut World, client: Client, topic: &str, payload: &str) 
 
 /// Found by the simulator: the connection was closed before the topic's core had answered.
 #[test]
-fn close_comes_after_the_acks_of_what_was_published_before() {
+fn close_takes_effect_after_the_acks_of_earlier_publishes() {
     let mut world = World::with_seed(30).cores(2).mesh_delay_ticks(20..=20);
     let topic = world.topic_on(1);
     let publisher = world.connect(ZERO);
@@ -39,7 +40,7 @@ fn close_comes_after_the_acks_of_what_was_published_before() {
 }
 
 #[test]
-fn block_loses_nothing_and_holds_up_only_its_publishers() {
+fn block_loses_nothing_and_pauses_only_publishers_of_its_topic() {
     let mut world = World::with_seed(31).cores(2).mesh_delay_ticks(0..=3);
     let (slow, other) = (world.topic_on(1), world.topic_on(0));
     let bystander = world.subscribe(ZERO, &other);
@@ -54,7 +55,7 @@ fn block_loses_nothing_and_holds_up_only_its_publishers() {
     assert!(world.wires[held_up.0].paused && !world.wires[free.0].paused);
     assert_eq!(world.received(bystander).len(), 200);
     let under_way: usize = world.truth.topics.iter().map(|topic| topic.accepted.len()).sum();
-    assert!(under_way < 200 + 60, "the queue has 4 places, {} came", under_way - 200);
+    assert!(under_way < 200 + 60, "the queue holds 4, but {} were accepted", under_way - 200);
     world.resume(subscriber);
     world.run_until_idle();
     assert_eq!(world.received(subscriber).len(), 201);
@@ -84,15 +85,15 @@ fn block_timeout_ends_a_connection_with_two_subscriptions_that_block() {
     world.resume(subscriber);
     world.run_until_idle();
     assert_eq!(world.conversations[subscriber.0].fatal, Some(4290));
-    assert!(!world.wires[publisher.0].paused, "publishers go on");
+    assert!(!world.wires[publisher.0].paused, "publishers continue");
     world.end();
 }
 
-/// Goal: connections that wait for each other go on as soon as they read.
-/// Method: each of two subscribes to what the other publishes, on cores of their own; a third to
-/// what it publishes itself.
+/// Goal: connections that block each other continue as soon as they read.
+/// Method: two connections on different cores subscribe to what the other publishes; a third
+/// subscribes to what it publishes itself.
 #[test]
-fn connections_that_block_each_other_or_themselves_go_on() {
+fn connections_that_block_each_other_or_themselves_continue_when_they_read() {
     let mut world = World::with_seed(33).cores(2).mesh_delay_ticks(0..=5);
     let topics = [world.topic_on(0), world.topic_on(1), "itself".to_string()];
     let clients = [ZERO, ONE, ZERO].map(|core| world.connect(core));
@@ -136,7 +137,7 @@ fn disconnect_ends_the_connection_at_the_message_that_does_not_fit() {
 }
 
 #[test]
-fn latest_tells_what_was_skipped_and_delivers_the_newest() {
+fn latest_reports_what_was_skipped_and_delivers_the_newest() {
     let mut world = World::with_seed(35);
     let subscriber = stalled_subscriber(&mut world, "a", LATEST, 0);
     let publisher = world.connect(ZERO);
@@ -148,10 +149,10 @@ fn latest_tells_what_was_skipped_and_delivers_the_newest() {
     world.end();
 }
 
-/// Found by the simulator: kept messages beyond one send let live ones of another subscription in
-/// between, and what came while the subscription joined was overtaken by what came later.
+/// Found by the simulator: when a replay took several sends, live messages of another subscription
+/// came in between, and what came while the subscription joined was overtaken by what came later.
 #[test]
-fn kept_messages_come_before_live_ones_whatever_else_the_connection_has() {
+fn replayed_messages_come_before_live_ones_despite_other_subscriptions() {
     for seed in 0..50 {
         let mut world = World::with_seed(seed)
             .cores(2)
@@ -161,9 +162,9 @@ fn kept_messages_come_before_live_ones_whatever_else_the_connection_has() {
         let publisher = world.connect(ZERO);
         publish_numbers(&mut world, publisher, &topic, &numbers(1..=40));
         let subscriber = world.connect(ZERO);
-        world.add(subscriber, ">", ALL_KEPT);
+        world.add(subscriber, ">", ALL_RETAINED);
         let exact = world.add_subscription(subscriber, &topic, 0, 0);
-        world.add(subscriber, "*.*", ALL_KEPT);
+        world.add(subscriber, "*.*", ALL_RETAINED);
         for payload in numbers(41..=140) {
             world.publish(publisher, &topic, &payload, 0);
             world.step();
@@ -177,16 +178,17 @@ fn kept_messages_come_before_live_ones_whatever_else_the_connection_has() {
     }
 }
 
-/// Found by the simulator: what a joining subscription was given for its connection went with it.
+/// Found by the simulator: messages queued under a joining subscription for its whole connection
+/// were lost with the subscription.
 #[test]
-fn a_subscription_that_is_ended_while_it_joins_loses_nothing_of_others() {
+fn ending_a_subscription_that_is_joining_loses_no_messages_of_others() {
     for seed in 0..50 {
         let mut world = World::with_seed(seed).cores(2).mesh_delay_ticks(0..=30);
         let topic = world.topic_on(0);
         let publisher = world.connect(ZERO);
         let subscriber = world.connect(ZERO);
-        let first = world.add(subscriber, ">", ALL_KEPT);
-        world.add(subscriber, "t.*", ALL_KEPT);
+        let first = world.add(subscriber, ">", ALL_RETAINED);
+        world.add(subscriber, "t.*", ALL_RETAINED);
         for payload in numbers(1..=60) {
             world.publish(publisher, &topic, &payload, 0);
             world.step();
@@ -200,7 +202,7 @@ fn a_subscription_that_is_ended_while_it_joins_loses_nothing_of_others() {
 }
 
 #[test]
-fn a_sequence_start_tells_what_is_no_longer_kept() {
+fn a_sequence_start_reports_what_is_no_longer_retained() {
     let mut world = World::with_seed(36).settings(|settings| settings.queues.topic_capacity = 3);
     let publisher = world.connect(ZERO);
     for payload in numbers(1..=9) {
@@ -211,17 +213,17 @@ fn a_sequence_start_tells_what_is_no_longer_kept() {
     world.add(subscriber, "a", Asks { start: 2, argument: 4, ..Asks::default() });
     world.run_until_idle();
     publish_numbers(&mut world, publisher, "a", &numbers(10..=10));
-    let kept = ["7", "8", "9", "10"].map(message);
+    let retained = ["7", "8", "9", "10"].map(message);
     let expected: Vec<Seen> =
-        [gap(4, 3, GapReason::NoLongerKept)].into_iter().chain(kept).collect();
+        [gap(4, 3, GapReason::NoLongerKept)].into_iter().chain(retained).collect();
     assert_eq!(world.seen(subscriber), expected);
     world.end();
 }
 
-/// Found by the simulator: frames handed back to a group that was made anew were dealt to members
-/// that did not know they were, and a stop waited for them for ever.
+/// Found by the simulator: frames handed back to a group that had been created again were dealt to
+/// members that had not joined yet, and a stop waited for them for ever.
 #[test]
-fn a_group_made_anew_deals_what_comes_back_and_a_stop_ends() {
+fn a_group_created_again_deals_what_was_handed_back_and_a_stop_ends() {
     for seed in 0..200 {
         let mut world = World::with_seed(seed).cores(3).mesh_delay_ticks(0..=40);
         let topics = [0, 1, 2].map(|core| world.topic_on(core));
@@ -244,7 +246,7 @@ fn a_group_made_anew_deals_what_comes_back_and_a_stop_ends() {
 }
 
 #[test]
-fn members_on_several_cores_get_each_message_once_also_when_one_leaves() {
+fn members_on_several_cores_get_each_message_once_even_if_one_leaves() {
     let mut world = World::with_seed(38)
         .cores(3)
         .mesh_delay_ticks(0..=9)
@@ -268,9 +270,9 @@ fn members_on_several_cores_get_each_message_once_also_when_one_leaves() {
     world.end();
 }
 
-/// Found by the simulator: reading kept messages made the budget believe that memory was free.
+/// Found by the simulator: each replay lowered the count of held memory.
 #[test]
-fn replays_leave_the_memory_budget_as_it_was() {
+fn replays_do_not_change_the_held_memory() {
     let mut world = World::with_seed(39);
     let publisher = world.connect(ZERO);
     for payload in numbers(1..=20) {
@@ -280,7 +282,7 @@ fn replays_leave_the_memory_budget_as_it_was() {
     let held = world.cluster.memory.held();
     let subscriber = world.connect(ZERO);
     for _ in 0..10 {
-        world.add(subscriber, "a", ALL_KEPT);
+        world.add(subscriber, "a", ALL_RETAINED);
         world.run_until_idle();
     }
     assert_eq!(world.cluster.memory.held(), held);
@@ -288,10 +290,10 @@ fn replays_leave_the_memory_budget_as_it_was() {
 }
 
 #[test]
-fn above_the_budget_kept_messages_go_first_and_then_publishes_are_refused() {
+fn above_the_memory_budget_retained_messages_are_evicted_before_publishes_are_refused() {
     let mut world = World::with_seed(40).settings(|settings| settings.limits.memory_max = 20_000);
-    let kept = world.connect(ZERO);
-    publish_numbers(&mut world, kept, "kept", &numbers(1..=20));
+    let earlier = world.connect(ZERO);
+    publish_numbers(&mut world, earlier, "earlier", &numbers(1..=20));
     let subscriber = stalled_subscriber(&mut world, "a", 0, 0);
     let publisher = world.connect(ZERO);
     for payload in numbers(1..=200) {
@@ -300,7 +302,7 @@ fn above_the_budget_kept_messages_go_first_and_then_publishes_are_refused() {
     }
     let counters = world.cores[0].counters.clone();
     let refused = counters.refused_for_memory_messages.get();
-    assert!(counters.evicted_portions.get() > 0 && (1..200).contains(&refused));
+    assert!(counters.evicted_slices.get() > 0 && (1..200).contains(&refused));
     assert_eq!(world.conversations[publisher.0].refused_for_memory, refused);
     world.resume(subscriber);
     world.run_until_idle();
@@ -308,9 +310,9 @@ fn above_the_budget_kept_messages_go_first_and_then_publishes_are_refused() {
     world.end();
 }
 
-/// Found by the simulator: it was taken for a frame that is still to come in full.
+/// Found by the simulator: the frame was taken for one that had not arrived in full.
 #[test]
-fn a_frame_too_long_is_refused_also_when_the_turn_has_no_room() {
+fn a_frame_too_long_is_refused_even_if_the_turn_has_no_room() {
     let mut world = World::with_seed(41).settings(|s| s.queues.subscriber_capacity = 1);
     let offender = world.connect(ZERO);
     for payload in numbers(1..=5) {

@@ -64,7 +64,8 @@ fn a_connection_that_feeds_a_full_mesh_is_not_read() {
     const PUBLISHED_BYTES: usize = 20 << 20;
     // What is on its way, what waits, what a turn takes, and the receive buffers.
     const TAKEN_BYTES_MAX: usize = 6 << 20;
-    let mut world = World::with_seed(3).cores(2).letters_max(1).mesh_delay_ticks(2_000..=2_000);
+    let mut world =
+        World::with_seed(3).cores(2).mesh_messages_max(1).mesh_delay_ticks(2_000..=2_000);
     let topic = world.topic_on(1);
     let publisher = world.publish_each(ZERO, &topic, ["the first"]);
     world.run_until_idle();

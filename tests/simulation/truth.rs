@@ -1,5 +1,5 @@
-//! What really happened, seen from outside: every frame published, and when each message was
-//! accepted by its topic's core and reached the queues of each core.
+//! The ground truth, seen from outside: every frame published, and when each message was accepted
+//! by its topic's core and reached the queues of each core.
 
 use std::collections::BTreeMap;
 
@@ -21,19 +21,19 @@ pub struct Frame {
     pub topic: usize,
     pub flags: u8,
     pub messages: u16,
-    /// As it must be stamped.
+    /// The TTL that must be stamped.
     pub ttl_ms: u32,
     /// Everything from the first record on.
     pub records: Vec<u8>,
-    /// The OPEN it was published under, if not under the topic's id.
+    /// The OPEN that the frame was published under, if not under the topic's id.
     pub request: Option<u32>,
-    /// When its last byte was given to the broker, unless that no longer counts.
+    /// When the last byte was given to the broker, unless that no longer counts.
     pub handed: Option<Moment>,
-    /// Its connection was ended while it may have waited to be read.
+    /// The connection was ended while the frame may have waited to be read.
     pub may_be_lost: bool,
-    /// Its ACK has come.
+    /// The ACK has come.
     pub acked: bool,
-    /// Known once a subscriber or an ACK has told it.
+    /// Known once a subscriber has got the frame, or an ACK has come.
     pub sequence: Option<u64>,
 }
 
@@ -43,19 +43,19 @@ pub struct Topic {
     pub id: Option<u32>,
     /// By sequence, from 1.
     pub accepted: Vec<Moment>,
-    /// By sequence: the frame, and which of its messages.
+    /// By sequence: the frame, and the index of the message in the frame.
     pub frame_at: Vec<Option<(u32, u16)>>,
-    /// By core and sequence: the turn in which it reached the queues there.
+    /// By core and sequence: the turn in which the message reached the queues of the core.
     pub fanned_out: Vec<Vec<u32>>,
 }
 
 impl Topic {
-    /// The turn in which a message reached the queues of a core; `None` if it did not yet.
+    /// The turn in which a message reached the queues of a core; `None` if it has not yet.
     pub fn fanned_out(&self, core: usize, sequence: u64) -> Option<u32> {
         self.fanned_out[core].get(sequence as usize - 1).copied()
     }
 
-    /// Everything below `next` has reached the queues of a core, or passed it by.
+    /// Notes that every message before `next` has reached the queues of a core, or matched none.
     pub fn note_fanned_out(&mut self, core: usize, next: u64, turn: u32) {
         let turns = &mut self.fanned_out[core];
         if turns.len() < next as usize - 1 {
@@ -75,12 +75,12 @@ pub struct Truth {
     pub groups: BTreeMap<(String, String), Group>,
 }
 
-/// What members of a group were told, all together.
+/// What all members of a group got together.
 #[derive(Default)]
 pub struct Group {
-    /// By topic and sequence: it was delivered, or reported.
-    pub told: BTreeMap<(usize, u64), bool>,
-    /// A member has left, so that others may be dealt older messages.
+    /// By topic and sequence: whether the message was delivered; else it was reported.
+    pub accounted: BTreeMap<(usize, u64), bool>,
+    /// Whether a member has left, so that others may be dealt older messages.
     pub left: bool,
 }
 
@@ -120,7 +120,7 @@ impl Truth {
         self.topics.len() - 1
     }
 
-    /// The owner of a topic says how far it is.
+    /// Notes the sequence that the owner of a topic has reached.
     pub fn note_accepted(&mut self, name: &str, id: u32, next: u64, moment: Moment) {
         let index = self.by_name[name];
         let topic = &mut self.topics[index];
@@ -137,7 +137,8 @@ impl Truth {
         }
     }
 
-    /// A frame was received with this first sequence: everybody has to agree.
+    /// Notes that a frame was received with this first sequence, on which all receivers have to
+    /// agree.
     pub fn note_received(&mut self, number: u32, first: u64) -> Result<(), String> {
         let frame = &mut self.frames[number as usize - 1];
         let topic = &mut self.topics[frame.topic];
@@ -162,7 +163,7 @@ impl Truth {
     }
 }
 
-/// PROTOCOL.md section 3, word by word.
+/// Whether a pattern matches a topic, as section 3 of PROTOCOL.md says.
 pub fn matches(pattern: &str, topic: &str) -> bool {
     let (mut pattern, mut topic) = (pattern.split('.'), topic.split('.'));
     loop {

@@ -1,7 +1,7 @@
-//! What a simulated core notes beside its broker, for its world: everything that passes between the
-//! executor and the broker, in its order.
+//! Observes a simulated core for its world: everything that passes between the executor and the
+//! broker, in order.
 
-use blipmq::broker::frontends::notice::Notice;
+use blipmq::broker::Notice;
 use blipmq::broker::mesh::{Delivery, Message};
 use blipmq::broker::{Broker, ConnectionId, Now, Peer};
 use bytes::Bytes;
@@ -9,7 +9,7 @@ use executors::{Io, Observed, Ring};
 
 use crate::relay::Beside;
 
-/// One thing that happened in a turn.
+/// An event of a turn.
 #[derive(Debug)]
 pub enum Event {
     Connected {
@@ -24,7 +24,7 @@ pub enum Event {
         connection: ConnectionId,
     },
     Stopping,
-    /// A part of a topic, up to its next sequence, came to be fanned out.
+    /// A slice of a topic, up to the next sequence, was read from the mesh to be fanned out.
     Read {
         topic: u32,
         next: u64,
@@ -49,7 +49,7 @@ pub enum Event {
 }
 
 impl Event {
-    /// Whether the broker was told this, before its own part of the turn.
+    /// Whether the event is input of the broker, before its part of the turn.
     pub fn is_input(&self) -> bool {
         matches!(
             self,
@@ -66,6 +66,8 @@ impl Event {
 #[derive(Default)]
 pub struct Watch {
     pub events: Vec<Event>,
+    /// Times a connection found no receive buffer.
+    pub starved: u64,
 }
 
 impl Beside for Watch {
@@ -75,7 +77,9 @@ impl Beside for Watch {
 
     fn notice(&mut self, _: Notice) {}
 
-    fn observe(&mut self, _: Observed) {}
+    fn observe(&mut self, observed: Observed) {
+        self.starved += u64::from(observed == Observed::Starved);
+    }
 
     fn connected(&mut self, connection: ConnectionId, _: Peer, admitted: bool) {
         self.events.push(Event::Connected { connection, admitted });

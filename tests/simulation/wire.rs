@@ -1,6 +1,6 @@
 //! One TCP connection: a client's bytes on their way to a core, a core's sends on their way to the
-//! client, and the finite buffer between them. This file plays the kernel for it: what the core's
-//! driver has asked for completes late, in part, or with an error.
+//! client, and the finite buffer between them. This file plays the kernel: what the driver of the
+//! core has requested completes late, in part, or with an error.
 
 use std::collections::VecDeque;
 
@@ -17,34 +17,34 @@ const ENOBUFS: i32 = 105;
 const ETIMEDOUT: i32 = 110;
 const ECANCELED: i32 = 125;
 
-/// How far the broker's half has come, as the relay saw it.
+/// Phase of the broker's half of a connection, as the relay sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
-    /// Given to a core that has not looked yet.
+    /// Given to a core that has not accepted the connection yet.
     Accepted,
     Open,
-    /// The broker said `close`.
+    /// The broker has called `close`.
     Closing,
-    /// The broker was told `closed`.
+    /// The broker's `closed` was called.
     Gone,
 }
 
 /// How the client's half ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ClientEnd {
-    /// Not at all.
+    /// The client has not ended its half.
     No,
-    /// It sends no more, and goes on reading.
+    /// The client sends no more, and goes on reading.
     HalfClosed,
-    /// It closed: nobody reads what comes.
+    /// The client has closed the socket, and reads no more.
     Closed,
 }
 
 /// What passed over a wire whose client keeps no `Conversation`.
 pub struct Record {
-    /// What the broker has sent, whether the client reads it or not.
+    /// What the broker has sent, whether the client has read it or not.
     pub sent: Vec<u8>,
-    /// What the client has read and not looked at.
+    /// What the client has read and not parsed yet.
     pub unread: Vec<u8>,
 }
 
@@ -52,27 +52,31 @@ pub struct Wire {
     kernel: Kernel,
     socket: SocketId,
     pub core: usize,
-    /// For clients of `nats`, whatever they speak.
+    /// For clients of the module `nats`, of both protocols.
     pub record: Option<Record>,
     /// Known once the core has accepted the connection.
     pub admitted: bool,
     pub phase: Phase,
     /// Set when the core has accepted the connection.
     pub id: ConnectionId,
-    /// Written by the client, not arrived.
+    /// Written by the client, and not arrived yet.
     pub upstream: VecDeque<u8>,
     pub client_end: ClientEnd,
     /// Reset, or written to after the client had closed.
     pub broken: bool,
     /// A send has failed, and nothing else shows that the client is gone.
     fails_silently: bool,
-    /// The broker is not to be given more for now.
+    /// The broker has paused reading.
     pub paused: bool,
-    /// A cancel that has completed before what it cancels.
+    /// A cancel that has completed before the operation that it cancels.
     cancelled: Option<Cancel>,
-    /// When a send to it was last complete.
+    /// Sends that completed with a part of their bytes.
+    pub short_sends: u64,
+    /// Cancels that completed before what they cancelled.
+    pub early_cancels: u64,
+    /// When a send was last completed.
     pub last_taken_ns: u64,
-    /// The socket buffer: sent, not read by the client.
+    /// The socket buffer: sent by the broker, and not read by the client yet.
     pub downstream: VecDeque<u8>,
     pub downstream_len_max: usize,
     /// Sends complete at once, and the client reads at once.
@@ -102,6 +106,8 @@ impl Wire {
             fails_silently: false,
             paused: false,
             cancelled: None,
+            short_sends: 0,
+            early_cancels: 0,
             last_taken_ns: 0,
             downstream: VecDeque::new(),
             downstream_len_max,
@@ -111,11 +117,11 @@ impl Wire {
     }
 
     /// The kernel's part of a tick.
-    pub fn network(&mut self, random: &mut Random, at_peace: bool) {
+    pub fn network(&mut self, random: &mut Random, is_quiescing: bool) {
         self.arrive(random);
         self.end(random);
-        self.send_on(random, at_peace);
-        self.cancel(random, at_peace);
+        self.send_on(random, is_quiescing);
+        self.cancel(random, is_quiescing);
     }
 
     /// The next bytes arrive at the core, if any do now.
@@ -149,7 +155,7 @@ impl Wire {
         } else if self.client_end != ClientEnd::No && self.upstream.is_empty() {
             self.kernel.deliver_end(self.socket);
         } else if random.chance(1) {
-            // For want of a buffer that is there again, or for no reason.
+            // A buffer was missing for a moment, or there is no reason at all.
             self.kernel.fail_receive(self.socket, random.pick(&[ENOBUFS, ECANCELED]));
         }
     }
@@ -159,8 +165,8 @@ impl Wire {
         self.socket.0.is_multiple_of(2)
     }
 
-    /// Moves the send under way on.
-    pub fn send_on(&mut self, random: &mut Random, at_peace: bool) {
+    /// Makes progress with the send under way.
+    pub fn send_on(&mut self, random: &mut Random, is_quiescing: bool) {
         let Some(left) = self.kernel.sending(self.socket) else { return };
         if self.client_end == ClientEnd::Closed {
             // The first bytes are answered with a reset.
@@ -180,27 +186,29 @@ impl Wire {
         self.downstream.extend(self.kernel.take(self.socket, len));
         let completes = match len == left {
             // The completion may be late.
-            true => self.fast || at_peace || !random.chance(15),
+            true => self.fast || is_quiescing || !random.chance(15),
             // A signal has ended the send early.
             false => len > 0 && random.chance(5),
         };
         if completes {
+            self.short_sends += u64::from(len < left);
             self.kernel.complete_send(self.socket);
         }
     }
 
-    /// Carries out cancels: late, and before or after what they cancel.
-    fn cancel(&mut self, random: &mut Random, at_peace: bool) {
-        if at_peace || random.chance(50) {
+    /// Carries out cancels: late, and before or after the operations that they cancel.
+    fn cancel(&mut self, random: &mut Random, is_quiescing: bool) {
+        if is_quiescing || random.chance(50) {
             self.end_cancelled();
         }
         while let Some(cancel) = self.kernel.cancel_of(self.socket) {
             match random.below(4) {
-                0 if !at_peace => return,
+                0 if !is_quiescing => return,
                 1 => {
                     self.end_cancelled();
                     self.kernel.answer_cancel(self.socket);
                     self.cancelled = Some(cancel);
+                    self.early_cancels += 1;
                 }
                 2 => {
                     self.kernel.answer_cancel(self.socket);
@@ -263,9 +271,9 @@ impl Wire {
 
     /// Whether anything is left to move.
     pub fn is_quiet(&self) -> bool {
-        let nobody_reads = self.broken || self.client_end == ClientEnd::Closed;
-        let nobody_hears = self.broken || matches!(self.phase, Phase::Closing | Phase::Gone);
-        // The client's end, behind what it sent.
+        let is_never_read = self.broken || self.client_end == ClientEnd::Closed;
+        let is_never_received = self.broken || matches!(self.phase, Phase::Closing | Phase::Gone);
+        // The end of the client's half, after what the client sent.
         let has_ended = self.broken || self.client_end != ClientEnd::No;
         let is_receiving = self.kernel.is_receiving(self.socket);
         let end_is_to_come = has_ended && is_receiving && !self.fails_silently;
@@ -274,8 +282,8 @@ impl Wire {
         !self.is_sending()
             && !end_is_to_come
             && !is_cancelled
-            && (self.downstream.is_empty() || nobody_reads)
-            && (self.upstream.is_empty() || nobody_hears)
+            && (self.downstream.is_empty() || is_never_read)
+            && (self.upstream.is_empty() || is_never_received)
     }
 }
 

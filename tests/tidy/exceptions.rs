@@ -5,24 +5,15 @@ use crate::lengths::{LongFile, LongFunction};
 use crate::names::Allowed;
 
 /// Functions longer than [`FUNCTION_LINES_MAX`](crate::lengths::FUNCTION_LINES_MAX), by file and name.
-pub const LONG_FUNCTIONS: &[LongFunction] = &[
-    ("tests/simulation/nats/promises.rs", "plain", "to be cut: all promises to one subscriber"),
-    ("tests/simulation/nats/promises.rs", "queues", "to be cut: all promises to one queue group"),
-    ("tests/simulation/receive.rs", "frame", "one match over all frames"),
-];
+pub const LONG_FUNCTIONS: &[LongFunction] = &[];
 
 /// Files longer than [`FILE_LINES_MAX`](crate::lengths::FILE_LINES_MAX).
 pub const LONG_FILES: &[LongFile] = &[
     ("benches/report.py", "one program of one file, copied and run as it is"),
-    ("executors/src/driver.rs", "to be cut: the ring becomes a parameter"),
     ("executors/tests/support/mod.rs", "to be cut: a service and its clients"),
     ("src/server/admin/dashboard/dashboard.css", "a style sheet, which has no functions to move"),
     ("tests/nats/clients/nats_js.mjs", "one claim after the other, as in nats_py.py"),
     ("tests/nats/clients/nats_py.py", "one claim after the other, as in nats_js.mjs"),
-    ("tests/simulation/nats/client.rs", "to be cut: what it writes, what it reads"),
-    ("tests/simulation/nats/mod.rs", "to be cut: worlds and their plans"),
-    ("tests/simulation/scenarios.rs", "one scene after the other"),
-    ("tests/simulation/world.rs", "to be cut: clocks, clients and cores"),
 ];
 
 /// Names of runtimes outside `executors/`.

@@ -143,16 +143,9 @@ fn rooms_of_the_broker_describe_themselves_in_3_to_20_lines() {
 #[test]
 fn other_modules_form_no_cycle_either() {
     let files = files();
-    for folder in [
-        "src",
-        "src/cli",
-        "src/client",
-        "src/config",
-        "src/nats",
-        "src/protocol",
-        "src/server",
-        "executors/src",
-    ] {
+    for folder in
+        ["src", "src/cli", "src/config", "src/nats", "src/protocol", "src/server", "executors/src"]
+    {
         // A crate of its own begins at its folder.
         let is_crate = files.iter().any(|file| file.path == format!("{folder}/Cargo.toml"));
         let module = folder.strip_prefix("src/").filter(|_| !is_crate);

@@ -136,8 +136,8 @@ impl Mapping {
 
 impl Drop for Mapping {
     fn drop(&mut self) {
-        // SAFETY: exactly the range that was mapped; the kernel's use of it has ended, as whoever
-        // registered it promises.
+        // SAFETY: exactly the range that was mapped; the kernel's use of it has ended, as the
+        // caller of `register` promises.
         let result = unsafe { libc::munmap(self.start.as_ptr().cast(), self.len) };
         assert!(result == 0, "the range was mapped by `new`");
     }

@@ -6,6 +6,10 @@
 //!   leaks what the kernel still has.
 //! - Memory that a request points at is boxed or mapped: a ring can be moved.
 
+mod ending;
+mod held;
+mod operation;
+
 use std::io;
 use std::mem::ManuallyDrop;
 use std::net::{Shutdown, SocketAddr, TcpListener};
@@ -19,93 +23,17 @@ use io_uring::{EnterFlags, IoUring, cqueue, opcode, squeue};
 use socket2::SockRef;
 
 use super::buffers::{BUFFER_GROUP, BufferRing};
-use super::send::{SendOperation, SpareSends};
+use super::send::SpareSends;
 use super::{Completion, Filled, Ring, Tally};
 use crate::clock::Now;
 use crate::waker::Waker;
+use held::{Held, Listening, Slot};
+use operation::Operation;
 
 /// Requests queued at most before they are submitted early.
 const SUBMISSIONS: u32 = 1_024;
 /// Completions the kernel keeps in the ring; more go to its own overflow list.
 const COMPLETIONS: u32 = 4_096;
-
-/// How long, and how often, a ring that is dropped waits for what it has cancelled.
-const LAST_WAIT: Duration = Duration::from_millis(10);
-const LAST_WAITS: u32 = 200;
-
-/// What a completion is of. The slot is the connection's, the listener an index among them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Operation {
-    Accept { listener: u32 },
-    Receive { slot: u32 },
-    Send { slot: u32 },
-    Cancel { slot: u32 },
-    CancelAccept { listener: u32 },
-    Timeout,
-    MoveTimeout,
-    Wake,
-    CancelEverything,
-}
-
-impl Operation {
-    fn to_user_data(self) -> u64 {
-        let (tag, slot) = match self {
-            Operation::Accept { listener } => (0, listener),
-            Operation::Receive { slot } => (1, slot),
-            Operation::Send { slot } => (2, slot),
-            Operation::Cancel { slot } => (3, slot),
-            Operation::CancelAccept { listener } => (4, listener),
-            Operation::Timeout => (5, 0),
-            Operation::MoveTimeout => (6, 0),
-            Operation::Wake => (7, 0),
-            Operation::CancelEverything => (8, 0),
-        };
-        tag << 32 | u64::from(slot)
-    }
-
-    fn from_user_data(user_data: u64) -> Operation {
-        let slot = user_data as u32;
-        match user_data >> 32 {
-            0 => Operation::Accept { listener: slot },
-            1 => Operation::Receive { slot },
-            2 => Operation::Send { slot },
-            3 => Operation::Cancel { slot },
-            4 => Operation::CancelAccept { listener: slot },
-            5 => Operation::Timeout,
-            6 => Operation::MoveTimeout,
-            7 => Operation::Wake,
-            8 => Operation::CancelEverything,
-            tag => unreachable!("no request was made with tag {tag}"),
-        }
-    }
-}
-
-/// A socket, and what the kernel does with it.
-#[derive(Default)]
-struct Slot {
-    socket: Option<OwnedFd>,
-    /// Requests whose last completion was not reaped.
-    under_way: u32,
-    send: Option<Box<SendOperation>>,
-}
-
-struct Listening {
-    socket: Option<TcpListener>,
-    under_way: u32,
-    /// Closed with its last completion.
-    closing: bool,
-}
-
-/// What requests may point at.
-struct Held {
-    buffers: BufferRing,
-    slots: Vec<Slot>,
-    listeners: Vec<Listening>,
-    /// Read by the kernel when a timeout request is submitted.
-    deadline: Box<Timespec>,
-    /// Its eventfd is watched.
-    waker: Arc<Waker>,
-}
 
 pub(crate) struct DataRing {
     ring: IoUring,
@@ -185,33 +113,6 @@ impl DataRing {
         self.push(entry, Operation::Wake);
     }
 
-    /// The slot of a socket that is the ring's, and its descriptor for a request, which it counts.
-    fn begin(&mut self, slot: u32) -> (Fd, &mut Slot) {
-        let place = &mut self.held.slots[slot as usize];
-        place.under_way += 1;
-        (Fd(place.socket.as_ref().expect("the slot has a socket").as_raw_fd()), place)
-    }
-
-    fn finish(&mut self, slot: u32) -> &mut Slot {
-        let place = &mut self.held.slots[slot as usize];
-        place.under_way -= 1;
-        place
-    }
-
-    fn begin_at(&mut self, listener: u32) -> Fd {
-        let listening = &mut self.held.listeners[listener as usize];
-        listening.under_way += 1;
-        Fd(listening.socket.as_ref().expect("the listener is open").as_raw_fd())
-    }
-
-    fn finish_at(&mut self, listener: u32) {
-        let listening = &mut self.held.listeners[listener as usize];
-        listening.under_way -= 1;
-        if listening.closing && listening.under_way == 0 {
-            listening.socket = None;
-        }
-    }
-
     fn received(
         &mut self,
         result: Result<u32, i32>,
@@ -260,26 +161,6 @@ impl DataRing {
                 Err(error) => panic!("submitting to a ring of our own making: error {error:?}"),
             }
         }
-    }
-
-    /// Cancels everything and reaps until the kernel has nothing; false if it keeps something.
-    fn end_everything(&mut self) -> bool {
-        self.ending = true;
-        let entry = opcode::AsyncCancel2::new(CancelBuilder::any().all()).build();
-        self.push(entry, Operation::CancelEverything);
-        for _ in 0..LAST_WAITS {
-            if self.wait(LAST_WAIT).is_err() {
-                return false;
-            }
-            for _ in 0..self.ready() {
-                // Sockets that were accepted meanwhile are dropped, and so closed.
-                self.reap();
-            }
-            if self.under_way == 0 {
-                return true;
-            }
-        }
-        false
     }
 }
 
@@ -342,7 +223,7 @@ impl Ring for DataRing {
         match Operation::from_user_data(entry.user_data()) {
             Operation::Accept { listener } => {
                 if !more {
-                    self.finish_at(listener);
+                    self.held.finish_at(listener);
                 }
                 // SAFETY: the kernel has just opened this descriptor for us, nothing else owns it.
                 let result = result.map(|fd| unsafe { OwnedFd::from_raw_fd(fd as i32) });
@@ -350,23 +231,23 @@ impl Ring for DataRing {
             }
             Operation::Receive { slot } => {
                 if !more {
-                    self.finish(slot);
+                    self.held.finish(slot);
                 }
                 let buffer = cqueue::buffer_select(entry.flags());
                 let result = self.received(result, buffer);
                 Some(Completion::Received { slot, result, more })
             }
             Operation::Send { slot } => {
-                self.finish(slot);
+                self.held.finish(slot);
                 let result = self.sent(slot, result);
                 Some(Completion::Sent { slot, result })
             }
             Operation::Cancel { slot } => {
-                self.finish(slot);
+                self.held.finish(slot);
                 Some(Completion::Cancelled { slot })
             }
             Operation::CancelAccept { listener } => {
-                self.finish_at(listener);
+                self.held.finish_at(listener);
                 Some(Completion::AcceptCancelled { listener })
             }
             Operation::Timeout => Some(Completion::Timeout),
@@ -390,13 +271,13 @@ impl Ring for DataRing {
     }
 
     fn accept(&mut self, listener: u32) {
-        let socket = self.begin_at(listener);
+        let socket = self.held.begin_at(listener);
         let entry = opcode::AcceptMulti::new(socket).flags(libc::SOCK_CLOEXEC).build();
         self.push(entry, Operation::Accept { listener });
     }
 
     fn cancel_accept(&mut self, listener: u32) {
-        self.begin_at(listener);
+        self.held.begin_at(listener);
         let target = Operation::Accept { listener }.to_user_data();
         self.push(opcode::AsyncCancel::new(target).build(), Operation::CancelAccept { listener });
     }
@@ -428,19 +309,19 @@ impl Ring for DataRing {
     }
 
     fn receive(&mut self, slot: u32) {
-        let (socket, _) = self.begin(slot);
+        let (socket, _) = self.held.begin(slot);
         let entry = opcode::RecvMulti::new(socket, BUFFER_GROUP).build();
         self.push(entry, Operation::Receive { slot });
     }
 
     fn cancel_receive(&mut self, slot: u32) {
-        self.begin(slot);
+        self.held.begin(slot);
         let target = Operation::Receive { slot }.to_user_data();
         self.push(opcode::AsyncCancel::new(target).build(), Operation::Cancel { slot });
     }
 
     fn cancel_all(&mut self, slot: u32) {
-        let (socket, _) = self.begin(slot);
+        let (socket, _) = self.held.begin(slot);
         let entry = opcode::AsyncCancel2::new(CancelBuilder::fd(socket).all()).build();
         self.push(entry, Operation::Cancel { slot });
     }
@@ -455,7 +336,7 @@ impl Ring for DataRing {
     /// Sends all of it unless the connection breaks.
     fn send_rest(&mut self, slot: u32) {
         const FLAGS: i32 = libc::MSG_WAITALL | libc::MSG_NOSIGNAL;
-        let (socket, place) = self.begin(slot);
+        let (socket, place) = self.held.begin(slot);
         let send = place.send.as_mut().expect("a send was begun");
         let entry = match send.submit() {
             (_, [only]) => opcode::Send::new(socket, only.iov_base.cast(), only.iov_len as u32)
@@ -506,104 +387,5 @@ impl Ring for DataRing {
     }
 }
 
-impl Drop for DataRing {
-    fn drop(&mut self) {
-        if self.under_way == 0 || self.end_everything() {
-            // SAFETY: dropped here only, and used by nothing after it: no request is under way. If
-            // one is, the kernel may still read and write all this, so it is leaked.
-            unsafe { ManuallyDrop::drop(&mut self.held) };
-        }
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use std::io::Read;
-    use std::os::unix::net::UnixStream;
-
-    use super::*;
-
-    /// Bytes that know whether they are still there.
-    struct Tracked(Arc<Vec<u8>>);
-
-    impl AsRef<[u8]> for Tracked {
-        fn as_ref(&self) -> &[u8] {
-            &self.0
-        }
-    }
-
-    fn ring() -> DataRing {
-        DataRing::new(Arc::new(Waker::new().expect("an eventfd"))).expect("a ring")
-    }
-
-    /// Goal: a ring that is dropped in the middle of everything frees all of it, and the kernel has
-    /// none of it any more.
-    #[test]
-    fn a_ring_that_is_dropped_ends_what_is_in_flight() {
-        let mut ring = ring();
-        let (mut peer, socket) = UnixStream::pair().expect("a pair of sockets");
-        let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
-        let address = listener.local_addr().expect("bound");
-        let bytes = Arc::new(vec![7; 16 << 20]);
-        ring.listen(0, listener);
-        ring.accept(0);
-        ring.open(3, socket.into());
-        ring.receive(3);
-        ring.send(3, &mut vec![Bytes::from_owner(Tracked(bytes.clone())); 2]);
-        ring.timeout(u64::MAX / 2);
-        ring.enter().expect("submitted");
-        // Queued and not submitted.
-        ring.cancel_receive(3);
-        assert!(ring.is_busy(3) && Arc::strong_count(&bytes) == 2);
-        drop(ring);
-        assert_eq!(Arc::strong_count(&bytes), 1, "the bytes of the send are free");
-        let mut received = Vec::new();
-        peer.read_to_end(&mut received).expect("its socket is closed");
-        assert!(received.iter().all(|byte| *byte == 7) && received.len() < 2 * bytes.len());
-        std::net::TcpStream::connect(address).expect_err("its listener is closed");
-    }
-
-    #[test]
-    fn a_socket_is_closed_by_the_ring_alone_and_after_its_last_completion() {
-        let mut ring = ring();
-        let (mut peer, socket) = UnixStream::pair().expect("a pair of sockets");
-        ring.open(0, socket.into());
-        ring.receive(0);
-        ring.enter().expect("submitted");
-        ring.cancel_all(0);
-        while ring.is_busy(0) {
-            ring.enter().expect("submitted");
-            (0..ring.ready()).for_each(|_| drop(ring.reap()));
-        }
-        peer.set_nonblocking(true).expect("it can be");
-        assert_eq!(peer.read(&mut [0]).expect_err("it is open").kind(), io::ErrorKind::WouldBlock);
-        ring.close(0);
-        assert_eq!(peer.read(&mut [0]).expect("its end"), 0);
-    }
-
-    #[test]
-    #[should_panic(expected = "the kernel is done with a socket before it is closed")]
-    fn a_socket_is_not_closed_under_a_request() {
-        let mut ring = ring();
-        let (_peer, socket) = UnixStream::pair().expect("a pair of sockets");
-        ring.open(0, socket.into());
-        ring.receive(0);
-        ring.close(0);
-    }
-
-    #[test]
-    #[should_panic(expected = "one send at a time")]
-    fn the_bytes_of_a_send_are_not_replaced_while_the_kernel_has_them() {
-        let mut ring = ring();
-        let (_peer, socket) = UnixStream::pair().expect("a pair of sockets");
-        ring.open(0, socket.into());
-        ring.send(0, &mut vec![Bytes::from_static(b"one")]);
-        ring.send(0, &mut vec![Bytes::from_static(b"two")]);
-    }
-
-    #[test]
-    #[should_panic(expected = "a buffer is put back once")]
-    fn a_buffer_that_is_the_kernels_is_not_put_back() {
-        ring().put_back(Filled { buffer: 0, len: 1 });
-    }
-}
+mod tests;

@@ -160,9 +160,9 @@ pub fn plan(cores: usize, connections_max: u32) -> Plan {
     }
 }
 
-/// The part of a `Service` that has to do with connections, where nobody connects.
+/// The part of a `Service` that has to do with connections, of a test without connections.
 #[allow(unused_macros)]
-macro_rules! nobody_connects {
+macro_rules! without_connections {
     () => {
         fn connected(&mut self, _: Now, _: ConnectionId, _: SocketAddr, _: usize, _: bool) {}
         fn received(&mut self, _: Now, _: ConnectionId, _: &[u8]) {}
@@ -177,7 +177,7 @@ macro_rules! nobody_connects {
     };
 }
 #[allow(unused_imports)]
-pub(crate) use nobody_connects;
+pub(crate) use without_connections;
 
 /// Joins, or fails when that takes too long.
 pub fn join(running: Running) -> Stopped {
@@ -219,7 +219,7 @@ impl Random {
     }
 }
 
-/// What a flood consists of: every byte tells where it is.
+/// What a flood consists of: every byte shows where it is.
 pub fn flood(len: usize) -> Vec<u8> {
     (0..len).map(|at| (at % 251) as u8).collect()
 }
@@ -266,7 +266,7 @@ impl Asked {
 
     fn session(&mut self, connection: ConnectionId) -> &mut Session {
         self.dirty.push(connection);
-        self.sessions.get_mut(&connection).expect("only connections that are told of")
+        self.sessions.get_mut(&connection).expect("only connections that were reported")
     }
 
     fn step<R: Ring>(&mut self, now: Now, io: &mut Io<(), R>, connection: ConnectionId) {
@@ -386,7 +386,7 @@ impl Service for Asked {
 
     fn ended(&mut self, _: Now, connection: ConnectionId) {
         let session = self.session(connection);
-        assert!(!session.ended && !session.closing, "an end is told once");
+        assert!(!session.ended && !session.closing, "an end is handed on once");
         session.ended = true;
     }
 

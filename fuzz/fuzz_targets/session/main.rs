@@ -1,9 +1,9 @@
-//! Any bytes from one or two connections into a broker of one or two cores: nothing panics, what is
-//! always true is, and clients are sent what the protocol says.
+//! Any bytes from one or two connections to a broker of one or two cores: nothing panics, every
+//! invariant holds, and clients are sent what the protocol allows.
 //!
 //! The input is a byte of options, then steps. A step is raw bytes of a connection, a frame with
-//! given or made up fields, or something that happens: time passes, a peer stalls or goes, the
-//! broker stops. See `steps`.
+//! given or generated fields, or an event: time passes, a peer stalls or leaves, the broker stops.
+//! See `steps`.
 #![no_main]
 
 mod reader;

@@ -1,4 +1,4 @@
-//! What a client is sent, checked against what every client may count on.
+//! Checks what a client is sent against what every client may rely on.
 
 use std::collections::HashMap;
 
@@ -10,17 +10,17 @@ pub struct Reader {
     bytes: Vec<u8>,
     frames: u64,
     fatal: bool,
-    /// The next sequence of each topic it gets under its plain subscriptions.
+    /// The next sequence of each topic under plain subscriptions.
     next: HashMap<u32, u64>,
-    /// A subscription of it has ended: from then on sequences may be skipped without a GAP.
+    /// Some subscription has ended, so sequences may be skipped without a GAP.
     unsubscribed: bool,
     named: HashMap<u32, String>,
-    /// Messages it was sent or told about, live ones only.
+    /// Number of live messages that were sent or reported.
     pub live_messages: u64,
 }
 
 impl Reader {
-    /// The broker sent this, in this order.
+    /// Checks the next bytes that the broker has sent.
     pub fn read(&mut self, bytes: &[u8]) {
         assert!(!self.fatal, "nothing follows a fatal ERROR");
         self.bytes.extend_from_slice(bytes);
@@ -53,12 +53,12 @@ impl Reader {
                 self.got(header.topic, header.subscription, first, messages);
             }
             ServerFrame::Gap { topic, subscription, first, messages, .. } => {
-                assert!(messages > 0, "an empty gap says nothing");
+                assert!(messages > 0, "a gap has messages");
                 self.got(topic.0, subscription, first.0, messages);
             }
             ServerFrame::Topic { topic, name, .. } => {
                 let known = self.named.insert(topic.0, name.to_owned());
-                assert!(known.is_none_or(|known| known == name), "an id is one topic's");
+                assert!(known.is_none_or(|known| known == name), "an id belongs to one topic");
             }
             ServerFrame::Unsubscribed { .. } => self.unsubscribed = true,
             _ => {}
@@ -72,10 +72,10 @@ impl Reader {
             return;
         }
         let next = self.next.entry(topic).or_insert(first);
-        assert!(*next <= first, "topic {topic}: {first} came after {next} was to come");
+        assert!(*next <= first, "topic {topic}: {first} came, but {next} was next");
         assert!(
             *next == first || self.unsubscribed,
-            "topic {topic}: {first} came, nothing was said of {next}"
+            "topic {topic}: {first} came, and {next} was not reported"
         );
         *next = first + messages;
         self.live_messages += messages;

@@ -1,4 +1,4 @@
-//! Bytes of the input to steps.
+//! Turns bytes of the input into steps.
 //!
 //! | tag & 15 | step | then |
 //! |---|---|---|
@@ -35,12 +35,12 @@ impl Input<'_> {
         Some(*byte)
     }
 
-    /// A byte, 0 at the end.
+    /// The next byte, or 0 at the end.
     fn byte(&mut self) -> u8 {
         self.u8().unwrap_or(0)
     }
 
-    /// As many bytes as the next says; 255 stands for all that are left.
+    /// As many bytes as the next byte says; 255 means all that are left.
     fn bytes(&mut self) -> &[u8] {
         let len = match self.byte() {
             255 => self.0.len(),

@@ -18,11 +18,11 @@ use bytes::Bytes;
 
 use crate::reader::Reader;
 
-/// Who it is changes nothing here.
+/// The peer of every connection, which makes no difference here.
 const PEER: Peer =
     Peer { protocol: Protocol::Blip, address: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 1) };
 
-/// Turns after which a broker that still finds something to do is thought to spin.
+/// Turns after which a broker that still finds work is considered to spin.
 const TURNS_MAX: u32 = 20_000;
 /// Longer than every timeout of the settings below.
 const TIMEOUT_NS: u64 = 20_000_000_000;
@@ -31,7 +31,7 @@ pub struct World {
     cores: Vec<Core>,
     /// By `(from * cores + to) * LANES + lane`.
     mesh: Vec<VecDeque<Message>>,
-    letters_max: usize,
+    mesh_messages_max: usize,
     connections: Vec<Connection>,
     monotonic_ns: u64,
     stops: bool,
@@ -46,21 +46,22 @@ struct Connection {
     core: usize,
     id: ConnectionId,
     reader: Reader,
-    /// Sent by the client, not handed over yet.
+    /// Sent by the client, and not handed to the broker yet.
     pending: VecDeque<Vec<u8>>,
     ends: bool,
-    told_end: bool,
+    end_reported: bool,
     paused: bool,
     stalled: bool,
     in_flight: Option<Vec<u8>>,
-    /// The broker has closed it, with these last bytes.
+    /// The broker has closed the connection, with these last bytes.
     closing: Option<Vec<u8>>,
     gone: bool,
 }
 
 impl World {
-    /// The options, one bit each: 0 two cores, 1 two connections, 2 short queues, 3 little memory
-    /// and time to live, 4 short messages and `block`, 5 a narrow mesh, 6 no HELLO, 7 no admission.
+    /// A world with options of one bit each: 0 two cores, 1 two connections, 2 short queues, 3
+    /// little memory and a TTL, 4 short messages and `block`, 5 a narrow mesh, 6 no HELLO, 7 no
+    /// admission.
     pub fn new(options: u8) -> World {
         let is_set = |bit: u8| options >> bit & 1 == 1;
         let mut settings = Settings::default();
@@ -90,7 +91,7 @@ impl World {
         let mut world = World {
             cores: (0..cores).map(core).collect(),
             mesh: (0..usize::from(cores * cores) * LANES).map(|_| VecDeque::new()).collect(),
-            letters_max: if is_set(5) { 1 } else { 16 },
+            mesh_messages_max: if is_set(5) { 1 } else { 16 },
             connections: Vec::new(),
             monotonic_ns: 1,
             stops: false,
@@ -106,7 +107,7 @@ impl World {
                 reader: Reader::default(),
                 pending: VecDeque::new(),
                 ends: false,
-                told_end: false,
+                end_reported: false,
                 paused: false,
                 stalled: false,
                 in_flight: None,
@@ -133,7 +134,7 @@ impl World {
         &mut self.connections[number % count]
     }
 
-    /// A client sends bytes that arrive in one read.
+    /// Sends bytes from a client, which arrive in one read.
     pub fn send(&mut self, number: usize, bytes: &[u8]) {
         let connection = self.connection(number);
         if !connection.ends {
@@ -141,12 +142,12 @@ impl World {
         }
     }
 
-    /// A client sends no more.
+    /// Ends the sending half of a client.
     pub fn end(&mut self, number: usize) {
         self.connection(number).ends = true;
     }
 
-    /// A client stops reading, or reads again.
+    /// Makes a client stop reading, or read again.
     pub fn stall(&mut self, number: usize) {
         let connection = self.connection(number);
         connection.stalled = !connection.stalled;
@@ -160,7 +161,7 @@ impl World {
         self.stops = true;
     }
 
-    /// Every core takes a turn; returns whether any found something to do.
+    /// Lets every core take a turn; returns whether any found work.
     pub fn turn(&mut self) -> bool {
         let mut busy = false;
         for core in 0..self.cores.len() {
@@ -169,19 +170,19 @@ impl World {
         busy
     }
 
-    /// One core takes a turn while the other is late.
+    /// Lets one core take a turn while the other is late.
     pub fn turn_alone(&mut self, core: usize) {
         self.turn_of(core % self.cores.len());
     }
 
-    /// Turns until there is nothing to do.
+    /// Takes turns until no core finds work.
     pub fn settle(&mut self) {
         for _ in 0..TURNS_MAX {
             if !self.turn() {
                 return;
             }
         }
-        panic!("the broker finds something to do for ever");
+        panic!("the broker never comes to rest");
     }
 
     fn turn_of(&mut self, core: usize) -> bool {
@@ -199,7 +200,7 @@ impl World {
             core,
             cores: self.cores.len(),
             mesh: &mut self.mesh,
-            letters_max: self.letters_max,
+            mesh_messages_max: self.mesh_messages_max,
             connections: &mut self.connections,
             was_used: false,
         };
@@ -253,7 +254,7 @@ impl World {
             if broker.wants_input()
                 && connection.pending.is_empty()
                 && connection.ends
-                && !std::mem::replace(&mut connection.told_end, true)
+                && !std::mem::replace(&mut connection.end_reported, true)
             {
                 busy = true;
                 broker.ended(now, connection.id);
@@ -262,8 +263,8 @@ impl World {
         busy
     }
 
-    /// Every peer reads again and time passes: everything drains. Then the broker stops, if it did
-    /// not yet, and that ends too.
+    /// Lets every peer read and time pass until everything has drained; then stops the broker, if
+    /// that has not happened yet, until all connections are closed.
     pub fn finish(&mut self) {
         for connection in &mut self.connections {
             connection.stalled = false;
@@ -275,28 +276,28 @@ impl World {
         }
         for connection in &self.connections {
             let open = !connection.gone;
-            assert!(!open || connection.pending.is_empty(), "what was sent is taken in");
-            assert!(!open || !connection.told_end, "a connection that ended is closed");
-            assert!(!open || !connection.paused, "nobody waits when all is served");
+            assert!(!open || connection.pending.is_empty(), "input is read");
+            assert!(!open || !connection.end_reported, "a connection that ended is closed");
+            assert!(!open || !connection.paused, "no connection stays paused when everything is served");
         }
         self.stops = true;
         self.settle();
         for core in &self.cores {
-            assert!(core.broker.is_stopped(), "the stop ends");
+            assert!(core.broker.is_stopped(), "a stop ends");
         }
-        // Connections are closed one after the other, each at its time.
+        // Connections are closed one after the other, spread over time.
         self.monotonic_ns += TIMEOUT_NS;
         self.settle();
         assert!(self.connections.iter().all(|connection| connection.gone), "all are closed");
     }
 }
 
-/// What one core's turn has for an outside.
+/// The outside world during a turn of one core.
 struct Outside<'a> {
     core: usize,
     cores: usize,
     mesh: &'a mut [VecDeque<Message>],
-    letters_max: usize,
+    mesh_messages_max: usize,
     connections: &'a mut [Connection],
     was_used: bool,
 }
@@ -337,9 +338,9 @@ impl Port for Outside<'_> {
     }
 
     fn try_send(&mut self, to: CoreId, lane: usize, message: Message) -> Result<(), Message> {
-        let (core, letters_max) = (self.core, self.letters_max);
+        let (core, mesh_messages_max) = (self.core, self.mesh_messages_max);
         let lane = self.lane(core, to.0.into(), lane);
-        if lane.len() >= letters_max {
+        if lane.len() >= mesh_messages_max {
             return Err(message);
         }
         lane.push_back(message);

@@ -49,6 +49,16 @@ pub struct Traffic {
     pub delivered_bytes: u64,
 }
 
+/// How a connection ends.
+#[derive(Default)]
+struct Ending {
+    /// Sent behind everything else, before the connection is closed.
+    last_words: Bytes,
+    why: Cow<'static, str>,
+    /// When the broker stops: not to be closed before, though it was sent everything.
+    close_at_ns: u64,
+}
+
 /// One connection.
 pub struct Connection {
     address: SocketAddr,
@@ -60,17 +70,14 @@ pub struct Connection {
     pub(super) unparsed: BytesMut,
     /// Answers to send before any message.
     pub(super) answers: BytesMut,
-    /// Sent behind everything else, before the connection is closed.
-    last_words: Bytes,
-    why_closed: Cow<'static, str>,
+    /// Boxed: a connection lives long and ends once.
+    ending: Option<Box<Ending>>,
     /// Requests that wait for another core.
     pending: u32,
     in_flight_messages: u32,
     in_flight_bytes: usize,
     sent_ns: u64,
     heard_ns: u64,
-    /// When the broker stops: not to be closed before, though it was sent everything.
-    close_at_ns: u64,
     pub(super) hold: Option<Hold>,
     pub(super) phase: Phase,
     /// The peer sends no more.
@@ -100,14 +107,12 @@ impl Connection {
             permissions,
             unparsed: BytesMut::new(),
             answers: BytesMut::new(),
-            last_words: Bytes::new(),
-            why_closed: Cow::Borrowed(""),
+            ending: None,
             pending: 0,
             in_flight_messages: 0,
             in_flight_bytes: 0,
             sent_ns: 0,
             heard_ns: now_ns,
-            close_at_ns: 0,
             hold: None,
             phase: Phase::AwaitHello,
             ended: false,
@@ -293,38 +298,45 @@ impl Connection {
         self.heard_ns = now_ns;
     }
 
+    fn ending(&mut self) -> &mut Ending {
+        self.ending.get_or_insert_default()
+    }
+
     /// Notes what is sent behind everything else, before the connection is closed.
     pub fn set_last_words(&mut self, last_words: Bytes) {
-        self.last_words = last_words;
+        self.ending().last_words = last_words;
     }
 
     /// Takes what is sent behind everything else.
     pub fn take_last_words(&mut self) -> Bytes {
-        std::mem::take(&mut self.last_words)
+        self.ending
+            .as_mut()
+            .map(|ending| std::mem::take(&mut ending.last_words))
+            .unwrap_or_default()
     }
 
     /// Why it is being closed, once it is.
     pub fn why_closed(&self) -> &str {
-        &self.why_closed
+        self.ending.as_ref().map_or("", |ending| &ending.why)
     }
 
     /// Notes why it is being closed.
     pub fn set_why_closed(&mut self, why: Cow<'static, str>) {
-        self.why_closed = why;
+        self.ending().why = why;
     }
 
     /// When the stop may close it.
     pub fn close_at_ns(&self) -> u64 {
-        self.close_at_ns
+        self.ending.as_ref().map_or(0, |ending| ending.close_at_ns)
     }
 
     /// Sets when the stop may close it.
     pub fn set_close_at_ns(&mut self, at_ns: u64) {
-        self.close_at_ns = at_ns;
+        self.ending().close_at_ns = at_ns;
     }
 
     /// Takes why it was closed.
     pub fn into_why_closed(self) -> Cow<'static, str> {
-        self.why_closed
+        self.ending.map(|ending| ending.why).unwrap_or_default()
     }
 }

@@ -1,12 +1,12 @@
-//! What this core has announced to others that it wants.
+//! The patterns that this core has announced to other cores.
 //!
-//! A core announces a pattern when its first subscription of that pattern comes, and withdraws the
-//! pattern with the last: a pattern whose first token is literal to the one owner of such topics, any
-//! other to every core.
+//! A core announces a pattern with its first subscription of the pattern, and withdraws the pattern
+//! with the last one. A pattern with a literal first token is announced to the one owner of such
+//! topics, any other to every core.
 //!
 //! # Always true
-//! - A subscription counts as known only when every core that its pattern was announced to has said
-//!   so: what is accepted after SUBSCRIBED is delivered or reported.
+//! - A subscription becomes active only after every core that its pattern was announced to has
+//!   answered, so what is accepted after SUBSCRIBED is delivered or reported.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use hashbrown::HashMap;
 
 use super::subscriptions::SubscriptionIndex;
 
-/// Who on this core waits for other cores to know a pattern.
+/// What on this core waits until other cores know a pattern.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Waiter {
     /// A subscription.
@@ -23,27 +23,27 @@ pub enum Waiter {
     Group(u32),
 }
 
-/// A pattern this core has announced to others.
+/// A pattern that this core has announced to others.
 #[derive(Debug)]
 struct Announced {
-    /// Tells the answers to this announcement from those to an earlier one.
+    /// Distinguishes answers to this announcement from answers to an earlier one.
     number: u64,
-    /// Subscriptions of this core that need it.
+    /// Number of subscriptions of this core that need the pattern.
     subscriptions: u32,
-    /// Answers to come.
+    /// Number of cores that have not answered.
     unanswered: u16,
-    /// Subscriptions that wait for the answers.
+    /// Subscriptions and groups that wait for the answers.
     waiting: Vec<Waiter>,
 }
 
-/// What an announcement needs.
+/// What a subscription has to wait for.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Announcement {
-    /// The others know already: the subscription is in force at once.
+    /// Nothing: the other cores know the pattern, so the subscription is active at once.
     Known,
-    /// Others were asked before and have not all answered: it waits.
+    /// Answers to an earlier announcement of the pattern.
     Waits,
-    /// Others have to be asked, under this number; it waits.
+    /// Answers to a new announcement, which the caller sends under this number.
     Ask(u64),
 }
 
@@ -56,7 +56,8 @@ pub struct Announcements {
 }
 
 impl Announcements {
-    /// A subscription of this core needs a pattern that `asked` other cores have to know.
+    /// Notes that a subscription of this core needs a pattern which `asked` other cores have to
+    /// know.
     pub fn announce(&mut self, pattern: &Arc<str>, waiter: Waiter, asked: u16) -> Announcement {
         if asked == 0 {
             return Announcement::Known;
@@ -78,17 +79,19 @@ impl Announcements {
         Announcement::Ask(number)
     }
 
-    /// Another core has answered; returns the subscriptions that are in force now.
+    /// Notes that another core has answered; returns the subscriptions and groups that become
+    /// active.
     pub fn answered(&mut self, number: u64) -> Vec<Waiter> {
-        // It may have been withdrawn before the answer came.
+        // The announcement may have been withdrawn before the answer came.
         let Some(pattern) = self.patterns_by_number.get(&number) else { return Vec::new() };
-        let announced = self.announced.get_mut(pattern).expect("its number is known");
+        let announced =
+            self.announced.get_mut(pattern).expect("a number leads to its announcement");
         announced.unanswered -= 1;
         if announced.unanswered == 0 { std::mem::take(&mut announced.waiting) } else { Vec::new() }
     }
 
-    /// A subscription of this core needs a pattern no longer; returns whether nobody does, so that
-    /// others have to be told.
+    /// Notes that a subscription of this core no longer needs a pattern. Returns whether it was the
+    /// last one, so that the withdrawal has to be announced.
     pub fn withdraw(&mut self, pattern: &str, waiter: Waiter) -> bool {
         let Some(announced) = self.announced.get_mut(pattern) else { return false };
         announced.waiting.retain(|waiting| *waiting != waiter);
@@ -116,7 +119,7 @@ mod tests {
         assert_eq!(announcements.announce(&pattern, two, 2), Announcement::Waits);
         assert_eq!(announcements.answered(1), []);
         assert!(!announcements.withdraw(&pattern, two));
-        assert!(announcements.withdraw(&pattern, one), "nobody needs it");
+        assert!(announcements.withdraw(&pattern, one), "it was the last");
         assert_eq!(announcements.announce(&pattern, three, 2), Announcement::Ask(2));
         assert_eq!(announcements.answered(1), [], "an answer to the withdrawn announcement");
         assert_eq!(announcements.answered(2), []);

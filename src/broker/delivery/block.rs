@@ -1,15 +1,16 @@
 //! Backpressure from a full queue to the publishers of its topic, across cores.
 //!
-//! A subscription with `block` whose queue is nearly full notifies the topic's owner; the owner
-//! notifies every core; there, connections that go on publishing to the topic are not read until the
-//! queue is half empty. Only they wait: no core does, and what is sent to them goes on.
+//! When the queue of a `block` subscription is nearly full, its core notifies the topic's owner,
+//! and the owner notifies every core. Connections that then publish to the topic are not read until
+//! the queue is half empty. Only those publishers wait: no core does, and deliveries to them
+//! continue.
 //!
 //! # Always true
-//! - A topic is blocked as long as some core has a subscription that blocks it, and no longer.
-//! - What was under way when the queue filled up is queued beyond its bound, not lost: at most what
-//!   the mesh holds.
-//! - A subscriber that takes nothing for `queues.block_timeout_ms` is disconnected, so two
-//!   connections that wait for each other, or one for itself, do not wait for ever.
+//! - A topic is blocked exactly as long as some core has a subscription that blocks the topic.
+//! - Messages that were under way when the queue filled up are queued beyond the bound, not lost:
+//!   at most what the mesh holds.
+//! - A subscriber that accepts no data for `queues.block_timeout_ms` is disconnected, so
+//!   connections that wait for each other, or for themselves, do not wait for ever.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -26,12 +27,12 @@ use crate::broker::message::TopicName;
 use crate::broker::timers::{Single, Timers};
 use crate::protocol::TopicId;
 
-/// What is blocked, as one core knows it.
+/// The blocked topics, as one core knows them.
 #[derive(Debug, Default)]
 pub struct Blocks {
-    /// How many subscriptions of this core block a topic.
+    /// Number of subscriptions of this core that block each topic.
     subscriptions: HashMap<TopicId, u32>,
-    /// Topics whose publishers on this core wait, by name as well: not every publisher knows ids.
+    /// Topics whose publishers on this core wait; by name as well, for protocols without topic ids.
     waiting: HashSet<TopicId>,
     waiting_names: HashMap<Arc<str>, TopicId>,
     /// Subscriptions of this core that block some topic.
@@ -54,7 +55,7 @@ impl Delivery {
         self.blocks.waiting_names.get(name).copied()
     }
 
-    /// A subscription's queue is nearly full: the topic's publishers have to wait.
+    /// Makes the topic's publishers wait, because a subscription's queue is nearly full.
     pub(super) fn block(
         &mut self,
         now: Now,
@@ -85,7 +86,7 @@ impl Delivery {
         }
     }
 
-    /// Lets publishers go on if a subscription's queue is half empty.
+    /// Lets publishers continue if a subscription's queue is half empty.
     pub(super) fn unblock_if_half_empty(&mut self, index: SubscriptionIndex) {
         let subscription = self.subscriptions.get(index);
         if subscription.blocking.is_some()
@@ -95,7 +96,7 @@ impl Delivery {
         }
     }
 
-    /// A subscription holds publishers up no longer.
+    /// Lets the publishers continue that a subscription has blocked.
     pub(super) fn unblock(&mut self, index: SubscriptionIndex) {
         let Some(blocking) = self.subscriptions.get(index).blocking.take() else { return };
         self.blocks.full.retain(|full| *full != index);
@@ -115,7 +116,7 @@ impl Delivery {
         self.ask(owner, Request::Block { topic, blocked });
     }
 
-    /// The owner says whether publishers of this core have to wait.
+    /// Notes what the topic's owner says: whether publishers of this core have to wait.
     pub fn publishers_wait(&mut self, topic: &TopicName, blocked: bool) {
         if blocked {
             self.blocks.waiting.insert(topic.id);
@@ -126,8 +127,8 @@ impl Delivery {
         }
     }
 
-    /// Disconnects subscribers that held publishers up and took nothing for too long; `sent_ns` is
-    /// when the kernel took the last send of a connection.
+    /// Disconnects subscribers that block publishers and have accepted no data for too long.
+    /// `sent_ns` returns when the kernel completed the last send of a connection.
     pub fn disconnect_stalled(
         &mut self,
         now: Now,
@@ -144,7 +145,8 @@ impl Delivery {
         for index in self.blocks.full.clone() {
             let subscription = self.get(index);
             let (slot, id) = (subscription.connection.slot, subscription.id);
-            let since_ns = subscription.blocking.as_ref().expect("it is listed").since_ns;
+            let since_ns =
+                subscription.blocking.as_ref().expect("a listed subscription blocks").since_ns;
             let taken_ns = sent_ns(slot).max(since_ns);
             if stalled.contains(&slot) {
                 continue;

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::groups::{GroupName, Joins, Leaves};
+use super::group::{GroupName, LeavingMember, NewMember};
 use super::queue::{Bounds, Entry};
 use super::subscription::SubscriptionRef;
 use crate::broker::ids::{ConnectionId, Slot};
@@ -97,7 +97,7 @@ pub enum Request {
         /// The group.
         name: GroupName,
         /// The subscription.
-        joins: Joins,
+        joins: NewMember,
     },
     /// A member on the sender has sent messages.
     Took {
@@ -115,7 +115,7 @@ pub enum Request {
         /// The group.
         name: GroupName,
         /// The member, and what it was not sent.
-        leaves: Leaves,
+        leaves: LeavingMember,
     },
     /// The sender has begun or ceased to hold up a topic's publishers.
     Block {

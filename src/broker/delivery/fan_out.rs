@@ -56,7 +56,7 @@ impl Delivery {
         reached
     }
 
-    /// Gives a slice to one subscription, unless that is its publisher's, who does not want it.
+    /// Gives a slice to one subscription, unless it belongs to the publisher and echo is off.
     fn give(
         &mut self,
         index: SubscriptionIndex,
@@ -91,7 +91,7 @@ impl Delivery {
         } else {
             subscription.taken += u64::from(slice.messages);
             let policy = match subscription.policy {
-                // Publishers to an ephemeral topic cannot be held up: nobody knows it by an id.
+                // Publishers to an ephemeral topic cannot be held up, because the topic has no id.
                 OverflowPolicy::Block if !slice.topic.is_retained() => OverflowPolicy::DropOldest,
                 policy => policy,
             };

@@ -1,6 +1,6 @@
-//! What a subscription has missed and was not told yet: runs of sequences by topic.
+//! Gaps that are still to be reported to a subscription: runs of sequences by topic.
 //!
-//! Used by `queue`, in front of and behind what is queued.
+//! Used by `queue`, before and after what is queued.
 
 use std::collections::VecDeque;
 
@@ -8,30 +8,30 @@ use hashbrown::HashMap;
 
 use crate::broker::message::{Gap, TopicKey};
 
-/// Gaps in the order they came up; a gap that continues the last of its topic extends it.
+/// Gaps in the order they arose. A gap that continues the last one of its topic extends that one.
 #[derive(Debug, Default)]
 pub struct Gaps {
-    // Boxed: most subscriptions never have any.
+    // Boxed, because most subscriptions never have gaps.
     runs: Option<Box<Runs>>,
 }
 
 impl Gaps {
-    /// No gaps.
+    /// Whether there are no gaps.
     pub fn is_empty(&self) -> bool {
         self.runs.is_none()
     }
 
-    /// How many runs.
+    /// Number of runs.
     pub fn len(&self) -> usize {
         self.runs.as_ref().map_or(0, |runs| runs.runs.len())
     }
 
-    /// Adds a gap behind those there are.
+    /// Adds a gap after the existing ones.
     pub fn add(&mut self, gap: Gap) {
         self.runs.get_or_insert_default().add(gap);
     }
 
-    /// Takes the oldest gap out.
+    /// Removes and returns the oldest gap.
     pub fn take_first(&mut self) -> Option<Gap> {
         let runs = self.runs.as_mut()?;
         let first = runs.runs.pop_front();
@@ -46,15 +46,15 @@ impl Gaps {
 #[derive(Debug, Default)]
 struct Runs {
     runs: VecDeque<Gap>,
-    /// How many runs were taken out since there was none.
+    /// Runs removed since the list was last empty.
     taken: usize,
-    /// Where the last run of each topic is, counted from the first ever; kept once there are more
-    /// runs than a glance takes.
+    /// The place of each topic's last run, counted from the first run ever. Empty as long as there
+    /// are few runs.
     last_of_topic: HashMap<TopicKey, usize>,
 }
 
-/// Up to this many runs are searched from the end; a subscriber of few topics stays below.
-const GLANCE: usize = 8;
+/// Up to this many runs are searched one by one; a subscriber of few topics stays below.
+const LINEAR_SEARCH_MAX: usize = 8;
 
 impl Runs {
     fn add(&mut self, gap: Gap) {
@@ -74,7 +74,7 @@ impl Runs {
         let place = self.taken + self.runs.len() - 1;
         if !self.last_of_topic.is_empty() {
             self.last_of_topic.insert(key, place);
-        } else if self.runs.len() > GLANCE {
+        } else if self.runs.len() > LINEAR_SEARCH_MAX {
             let places = self.runs.iter().zip(self.taken..);
             self.last_of_topic = places.map(|(run, place)| (run.topic.run_key(), place)).collect();
         }
@@ -117,8 +117,8 @@ mod tests {
     }
 
     #[test]
-    fn topics_that_are_not_kept_are_one_run() {
-        let passing = |number: u64| Gap {
+    fn gaps_of_ephemeral_topics_are_one_run() {
+        let ephemeral = |number: u64| Gap {
             topic: Arc::new(TopicName {
                 id: EPHEMERAL,
                 owner: CoreId(0),
@@ -128,17 +128,17 @@ mod tests {
         };
         let mut gaps = Gaps::default();
         for number in 1..=100 {
-            gaps.add(passing(number));
+            gaps.add(ephemeral(number));
             gaps.add(gap(7, number, 1));
         }
         assert_eq!(gaps.len(), 2);
-        let first = gaps.take_first().expect("it was added first");
+        let first = gaps.take_first().expect("the ephemeral gap was added first");
         assert_eq!((&*first.topic.name, first.messages), ("_INBOX.1", 5_050));
         assert_eq!(gaps.take_first(), Some(gap(7, 1, 100)));
     }
 
     #[test]
-    fn another_reason_or_a_hole_starts_another_run() {
+    fn another_reason_or_skipped_sequences_start_another_run() {
         let mut gaps = Gaps::default();
         gaps.add(gap(1, 1, 2));
         gaps.add(Gap { reason: GapReason::Expired, ..gap(1, 3, 1) });
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn a_gap_goes_on_growing_while_older_ones_are_taken() {
+    fn a_gap_is_still_extended_after_older_ones_are_taken() {
         let mut gaps = Gaps::default();
         for topic in 1..=20 {
             gaps.add(gap(topic, 1, 1));

@@ -1,43 +1,43 @@
-//! Members of groups, on the core of their connection: joining, what they are dealt, and leaving.
-//! The coordinator's side is in `groups`.
+//! Members of groups on the core of their connection: they join, receive what they are dealt, and
+//! leave. The coordinator's side is in `groups` and `deal`.
 //!
 //! # Always true
-//! - What comes for a member that left goes back to its group as long as the group can be named.
+//! - What arrives for a member that has left goes back to its group, as long as the group is known.
 
 use super::Delivery;
 use super::effects::{Effect, Request, Work};
-use super::groups::{GroupName, Joins, Leaves};
+use super::group::{GroupName, LeavingMember, NewMember};
 use super::queue::Entry;
 use super::subscription::SubscriptionRef;
 use super::subscriptions::SubscriptionIndex;
 use crate::broker::message::{Gap, Slice};
 
-/// The group of a member that left, as long as its coordinator may not know.
+/// The group of a member that left, until the coordinator has confirmed that.
 #[derive(Debug)]
 pub struct LeftGroup {
     name: GroupName,
-    /// The member told its coordinator that it keeps all it was dealt.
-    said_keeps_all: bool,
+    /// The member notified its coordinator that it keeps everything it was dealt.
+    keeps_all: bool,
 }
 
 impl Delivery {
-    /// A subscription of this core joins a group.
-    pub(super) fn join_group(&mut self, name: GroupName, joins: Joins) {
+    /// Asks the coordinator to add a subscription of this core to a group.
+    pub(super) fn join_group(&mut self, name: GroupName, joins: NewMember) {
         let coordinator = self.coordinator(&name);
         self.ask(coordinator, Request::JoinGroup { name, joins });
     }
 
-    /// A subscription of this core is a member from now on.
+    /// Activates a subscription of this core that has become a member.
     pub fn joined_group(&mut self, member: SubscriptionRef) {
         if self.subscriptions.waiting(member).is_some() {
             self.activate_now(member.index);
         }
     }
 
-    /// A member of this core is dealt a frame or notified of a gap.
+    /// Queues a frame that a member of this core is dealt, or a gap.
     pub fn dealt(&mut self, member: SubscriptionRef, entry: Entry) {
         let Some(subscription) = self.subscriptions.member(member) else {
-            // It left while this was on its way. Its `leave_group` has been told before.
+            // The member left while this was under way; the coordinator has been notified.
             return self.hand_back(member, entry);
         };
         let id = subscription.id.0;
@@ -59,7 +59,8 @@ impl Delivery {
         }
     }
 
-    /// A member of this core has sent messages: there is room for others.
+    /// Notifies the coordinator that a member of this core has sent messages and has room for
+    /// others.
     pub(super) fn took(&mut self, index: SubscriptionIndex, messages: u32, bytes: u64) {
         let subscription = self.subscriptions.get(index);
         let Some(name) = subscription.group.as_deref().cloned() else { return };
@@ -68,16 +69,17 @@ impl Delivery {
         self.ask(coordinator, Request::Took { name, member, messages, bytes });
     }
 
-    /// A member of this core leaves; what it was not sent goes back, if it hands that back.
+    /// Makes a member of this core leave. With `hands_back` its unsent messages go back to the
+    /// group.
     pub(super) fn leave_group(&mut self, index: SubscriptionIndex, hands_back: bool) {
         let subscription = self.subscriptions.get(index);
         let Some(name) = subscription.group.take() else { return };
         let name = *name;
         let member = subscription.reference(index);
-        // It has said so already, and keeps what it was dealt. It may have had its maximum since, and
-        // then what is still on its way goes back.
+        // The coordinator was notified before, and the member keeps what it was dealt. If the
+        // member has reached its maximum since, what is still under way goes back.
         if subscription.leaves_group {
-            self.left_groups.insert(member.number, LeftGroup { name, said_keeps_all: true });
+            self.left_groups.insert(member.number, LeftGroup { name, keeps_all: true });
             return;
         }
         let mut returned = Vec::new();
@@ -89,13 +91,14 @@ impl Delivery {
             }
             self.count_entries(entries, 0);
         }
-        let left = LeftGroup { name: name.clone(), said_keeps_all: false };
+        let left = LeftGroup { name: name.clone(), keeps_all: false };
         self.left_groups.insert(member.number, left);
-        self.notify_coordinator(name, Leaves { member, returned, sends_itself });
+        self.notify_coordinator(name, LeavingMember { member, returned, sends_itself });
     }
 
-    /// A member of this core leaves, but is sent all it was dealt: also what is on its way from the
-    /// coordinator, which says when nothing is. Returns whether it has to wait for that.
+    /// Makes a member of this core leave after everything it was dealt, including what is under way
+    /// from the coordinator, which confirms when nothing is. Returns whether the member waits for
+    /// that.
     pub fn leave_group_later(&mut self, index: SubscriptionIndex) -> bool {
         let subscription = self.subscriptions.get(index);
         let Some(name) = subscription.group.as_deref().cloned() else { return false };
@@ -107,30 +110,36 @@ impl Delivery {
         let subscription = self.subscriptions.get(index);
         subscription.leaves_group = true;
         subscription.awaits_cores = true;
-        self.notify_coordinator(name, Leaves { member, returned: Vec::new(), sends_itself: None });
+        self.notify_coordinator(
+            name,
+            LeavingMember { member, returned: Vec::new(), sends_itself: None },
+        );
         true
     }
 
-    /// The coordinator says that nothing more comes for a member.
+    /// Notes that the coordinator deals nothing more to a member.
     pub fn left_group(&mut self, member: SubscriptionRef) {
         if self.subscriptions.member(member).is_some_and(|one| one.leaves_group) {
             self.effects.push(Effect::Satisfied(member));
         }
-        // Behind its end, which notes that more may come: nothing does.
+        // After the member's end, which notes that more may come: now nothing does.
         self.effects.push(Effect::GoOn(Work::ForgetLeft(member.number)));
     }
 
-    /// What came for a member that left goes back, if its group can still be named.
+    /// Hands back what arrived for a member that has left, if its group is still known.
     fn hand_back(&mut self, member: SubscriptionRef, entry: Entry) {
         let Some(left) = self.left_groups.get(&member.number) else {
             return self.counters.dropped_disconnected_messages.add(entry.messages());
         };
         let name = left.name.clone();
-        let sends_itself = (!left.said_keeps_all).then_some(0);
-        self.notify_coordinator(name, Leaves { member, returned: vec![entry], sends_itself });
+        let sends_itself = (!left.keeps_all).then_some(0);
+        self.notify_coordinator(
+            name,
+            LeavingMember { member, returned: vec![entry], sends_itself },
+        );
     }
 
-    fn notify_coordinator(&mut self, name: GroupName, leaves: Leaves) {
+    fn notify_coordinator(&mut self, name: GroupName, leaves: LeavingMember) {
         let coordinator = self.coordinator(&name);
         self.ask(coordinator, Request::LeaveGroup { name, leaves });
     }

@@ -1,8 +1,8 @@
 //! Delivery: subscriptions, their queues, and what happens at the bounds of those.
 //!
-//! In come requests to subscribe and to end, slices to fan out, and what delivery on other cores asks
-//! and answers. Out go [`Effect`]s, in a vector that `turn` carries out; and, for each connection
-//! with a free socket, the slices and gaps that are due (`pull`).
+//! In come requests to subscribe and to end, slices to fan out, and what delivery on other cores
+//! asks and answers. Out go [`Effect`]s, in a vector that `turn` carries out; and, for each
+//! connection with a free socket, the slices and gaps that are due (`pull`).
 //!
 //! # Always true
 //! - A slow subscription fills only its own queue. It never delays its neighbours.
@@ -13,9 +13,11 @@
 mod announcements;
 mod audit;
 mod block;
+mod deal;
 mod effects;
 mod fan_out;
 pub mod gaps;
+mod group;
 mod groups;
 mod members;
 mod outlets;
@@ -43,8 +45,9 @@ use crate::protocol::CoreId;
 use announcements::Announcements;
 use block::Blocks;
 pub use effects::{Effect, Reply, Request, Slowness, Work};
+pub use group::GroupName;
+pub use groups::GroupQueue;
 use groups::Groups;
-pub use groups::{GroupName, GroupQueue};
 use members::LeftGroup;
 use outlets::Outlets;
 pub use pull::{Mark, Pull, Pulled, Room};
@@ -70,7 +73,7 @@ pub struct Delivery {
     groups: Groups,
     /// The groups of members that left, until their coordinators have confirmed that.
     left_groups: HashMap<u64, LeftGroup>,
-    /// Entries that queues gained, less those they lost, since the budget was last told.
+    /// Entries that queues gained, less those they lost, since the budget was last updated.
     uncounted_entries: i64,
     /// Messages handed to queues since the last flush.
     turn_messages: u32,

@@ -1,4 +1,4 @@
-//! What happens at the bound of a queue: the one place that decides who loses what.
+//! What happens at the bound of a queue: the one place that decides which messages are dropped.
 //!
 //! Called by `fan_out` for every subscription a slice reaches. Frames are dropped whole, never
 //! cut: a frame's CRC covers all its messages. Only conflation cuts, to the newest message.
@@ -16,17 +16,17 @@ use crate::broker::message::Slice;
 /// What became of a slice and of the queue it came to.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct Outcome {
-    /// Messages queued, also those that `drop_oldest` gave up at once.
+    /// Messages queued, including those that `drop_oldest` dropped at once.
     pub enqueued: u32,
-    /// Messages `drop_oldest` gave up, queued before or just now.
+    /// Messages that `drop_oldest` dropped, queued before or just now.
     pub dropped_oldest: u32,
-    /// Messages `drop_new` did not take.
+    /// Messages that `drop_new` did not queue.
     pub dropped_new: u32,
-    /// Messages that gave way to newer ones under `latest`.
+    /// Messages that `latest` replaced with newer ones.
     pub conflated: u32,
-    /// With `block`: the topic's publishers have to wait.
+    /// Under `block`: the topic's publishers have to wait.
     pub blocks: bool,
-    /// With `disconnect`: the subscriber has to go.
+    /// Under `disconnect`: the subscriber has to be disconnected.
     pub disconnects: bool,
 }
 
@@ -36,7 +36,7 @@ impl Outcome {
         self.dropped_oldest + self.dropped_new > 0 || self.blocks || self.disconnects
     }
 
-    /// Adds what happened to what this core counts, and to what the queue's owner lost.
+    /// Adds the outcome to the counters of this core, and to the losses of the queue's owner.
     pub fn count(&self, policy: OverflowPolicy, counters: &Counters, lost: &mut Lost) {
         counters.enqueued_messages.add(u64::from(self.enqueued));
         counters.conflated_messages.add(u64::from(self.conflated));
@@ -51,27 +51,27 @@ impl Outcome {
     }
 }
 
-/// Messages that the owner of a queue did not get, by reason.
+/// Number of messages that the owner of a queue did not get, by reason.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct Lost {
-    /// `drop_oldest` took them.
+    /// Dropped by `drop_oldest`.
     pub overflow_oldest: u64,
-    /// `drop_new` kept them out.
+    /// Not queued by `drop_new`.
     pub overflow_new: u64,
-    /// They gave way to newer ones under `latest`.
+    /// Replaced with newer ones by `latest`.
     pub conflated: u64,
-    /// Their time to live ended.
+    /// Expired: the time to live was over.
     pub expired: u64,
 }
 
 impl Lost {
-    /// For whatever reason.
+    /// The sum over all reasons.
     pub fn messages(&self) -> u64 {
         self.overflow_oldest + self.overflow_new + self.conflated + self.expired
     }
 }
 
-/// Puts a slice into a queue, under the subscription's policy.
+/// Puts a slice into a queue as the subscription's policy says.
 pub fn enqueue(
     queue: &mut Queue,
     slice: &Slice,
@@ -92,22 +92,22 @@ pub fn enqueue(
         OverflowPolicy::DropOldest => drop_oldest(queue, slice.clone(), bounds),
         OverflowPolicy::DropNew => drop_new(queue, slice.clone(), bounds),
         OverflowPolicy::Block => {
-            // Publishers wait already; what was under way to here is kept.
+            // Publishers wait already; messages that were under way are not lost.
             queue.push(slice.clone());
             Outcome { enqueued: slice.messages, blocks: true, ..Outcome::default() }
         }
         OverflowPolicy::Disconnect => Outcome { disconnects: true, ..Outcome::default() },
-        OverflowPolicy::Latest => unreachable!("it was served above"),
+        OverflowPolicy::Latest => unreachable!("`latest` was handled above"),
     }
 }
 
-/// From here on publishers wait: what is under way still finds room.
+/// Whether publishers have to wait: there is still room for what is under way.
 pub fn is_nearly_full(queue: &Queue, bounds: Bounds) -> bool {
     queue.messages() >= (u64::from(bounds.messages_max) * 3).div_ceil(4)
         || queue.bytes() >= (bounds.bytes_max * 3).div_ceil(4)
 }
 
-/// Down to here publishers wait: going on at once would stop them again at once.
+/// Whether publishers may continue. Not earlier, or they would have to stop again at once.
 pub fn is_half_empty(queue: &Queue, bounds: Bounds) -> bool {
     queue.messages() <= u64::from(bounds.messages_max) / 2 && queue.bytes() <= bounds.bytes_max / 2
 }
@@ -122,7 +122,8 @@ fn drop_oldest(queue: &mut Queue, mut slice: Slice, bounds: Bounds) -> Outcome {
     while !queue.has_room(slice.messages, slice.frames.len(), bounds) {
         outcome.dropped_oldest += queue.drop_oldest_frame();
     }
-    // The queue may be empty now and the slice still too large: its own oldest frames go then.
+    // The queue may be empty now and the slice still too large: then its own oldest frames are
+    // dropped.
     while queue.messages() == 0 && !fits_alone(&slice, bounds) {
         let frame = slice.split_first_frame();
         outcome.dropped_oldest += frame.messages;
@@ -147,8 +148,8 @@ fn drop_new(queue: &mut Queue, mut slice: Slice, bounds: Bounds) -> Outcome {
     outcome
 }
 
-/// Only the newest message of each topic stays queued. The bounds count topics then; beyond them
-/// the topic that waits longest gives way.
+/// Keeps only the newest message of each topic queued, so the bounds count topics. Beyond them the
+/// topic that has waited longest is dropped.
 fn latest(queue: &mut Queue, slice: &Slice, bounds: Bounds) -> Outcome {
     let newest = slice.newest();
     let mut skipped = slice.clone();
@@ -169,12 +170,12 @@ mod tests {
     use crate::broker::message::tests::{named, slice};
     use crate::protocol::{Sequence, TopicId};
 
-    /// What a subscriber would see: runs of messages, positive, and of gaps, negative.
+    /// What a subscriber would get: runs of messages as positive numbers, gaps as negative ones.
     fn drain(queue: &mut Queue) -> Vec<i64> {
         let mut next = 1;
         let mut seen = Vec::new();
         let mut see = |first: Sequence, messages: i64| {
-            assert_eq!(first.0, next, "nothing is doubled or silently skipped");
+            assert_eq!(first.0, next, "no message is duplicated or silently skipped");
             next += messages.unsigned_abs();
             seen.push(messages);
         };
@@ -216,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn drop_new_takes_messages_again_once_there_is_room_behind_the_gap() {
+    fn drop_new_queues_messages_after_the_gap_once_there_is_room() {
         let mut queue = Queue::default();
         let drop_new = OverflowPolicy::DropNew;
         enqueue(&mut queue, &slice(1, &[4]), drop_new, BOUNDS);
@@ -231,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn one_frame_beyond_every_bound_is_queued_alone() {
+    fn a_frame_larger_than_every_bound_is_queued_alone() {
         for policy in [OverflowPolicy::DropOldest, OverflowPolicy::DropNew] {
             let mut queue = Queue::default();
             let tiny = Bounds { messages_max: 1, bytes_max: 1 };
@@ -240,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn the_byte_bound_counts_as_the_message_bound_does() {
+    fn the_byte_bound_limits_a_queue_as_the_message_bound_does() {
         let frame_len = slice(1, &[1]).frames.len() as u64;
         let bounds = Bounds { messages_max: 100, bytes_max: 2 * frame_len };
         let mut queue = Queue::default();
@@ -252,8 +253,8 @@ mod tests {
         assert_eq!(drain(&mut queue), [-3, 1, 1]);
     }
 
-    /// Goal: for every sequence of batches both policies account for every message and keep bounds.
-    /// Method: all short sequences of small batches against the reader in `drain`.
+    /// Goal: both policies account for every message and keep the bounds, whatever the batches.
+    /// Method: all short sequences of small batches, read by `drain`.
     #[test]
     fn every_message_is_queued_or_in_a_gap_for_every_short_sequence_of_batches() {
         let batches: [&[u16]; 5] = [&[1], &[3], &[5], &[1, 1, 1], &[2, 5, 1]];
@@ -299,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn latest_keeps_one_message_a_topic_in_the_order_topics_came() {
+    fn latest_keeps_one_message_per_topic_in_the_order_the_topics_came() {
         let mut queue = Queue::default();
         let of_topic = |topic, first| Slice { topic: named(topic), ..slice(first, &[1]) };
         for first in 1..=3 {
@@ -319,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn latest_tells_an_expired_message_where_it_was() {
+    fn latest_reports_an_expired_message_at_its_place() {
         let mut queue = Queue::default();
         enqueue(&mut queue, &slice(1, &[1]), OverflowPolicy::Latest, BOUNDS);
         queue.miss(slice(2, &[1]).gap(GapReason::Expired));
@@ -329,7 +330,7 @@ mod tests {
     }
 
     #[test]
-    fn latest_gives_up_the_topic_that_waits_longest_beyond_the_bound() {
+    fn latest_drops_the_topic_that_has_waited_longest_beyond_the_bound() {
         let mut queue = Queue::default();
         for topic in 1..=5 {
             let slice = Slice { topic: named(topic), ..slice(1, &[1]) };
@@ -342,7 +343,7 @@ mod tests {
     }
 
     #[test]
-    fn block_takes_everything_and_asks_publishers_to_wait_before_it_is_full() {
+    fn block_queues_everything_and_makes_publishers_wait_before_the_queue_is_full() {
         let mut queue = Queue::default();
         let mut enqueue = |slice: &Slice| enqueue(&mut queue, slice, OverflowPolicy::Block, BOUNDS);
         assert!(!enqueue(&slice(1, &[2])).blocks);

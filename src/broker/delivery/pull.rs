@@ -136,7 +136,7 @@ impl Delivery {
     #[inline]
     pub fn pull(&mut self, now: Now, pull: &mut Pull, room: Room) -> Option<Pulled> {
         loop {
-            let Some(current) = pull.current.or_else(|| self.begin(pull)) else { return None };
+            let current = pull.current.or_else(|| self.begin(pull))?;
             let Current { index, replays, .. } = current;
             let subscription = self.subscriptions.get(index);
             if replays && !subscription.queue.has_replay() {

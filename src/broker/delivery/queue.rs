@@ -1,32 +1,35 @@
 //! The queue of one subscription: slices still to be sent, and the gaps between them.
 //!
-//! Filled by `overflow`, which decides what happens at its bounds; emptied by `flush`.
+//! Filled by `overflow`, which decides what happens at the bounds; emptied by `pull`.
 //!
 //! # Always true
 //! - Per topic, slices and gaps lie in the order of their sequences.
-//! - A message that was taken in is either here, handed to `flush`, or in a gap that lies where
-//!   it was.
+//! - Every message that was pushed is queued, or handed to `pull`, or in a gap at its place.
+
+mod conflate;
+mod replay;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 use hashbrown::HashMap;
 
+use self::replay::Replay;
 use super::gaps::Gaps;
 use crate::broker::message::{Gap, Slice, TopicKey, TopicName};
 use crate::protocol::GapReason;
 
-/// What comes out of a queue.
+/// An entry as the consumer of a queue gets it.
 #[derive(Debug)]
 pub enum Entry {
-    /// Messages.
+    /// Messages to deliver.
     Slice(Slice),
-    /// Messages that are missing here.
+    /// Messages that are missing at this place.
     Gap(Gap),
 }
 
 impl Entry {
-    /// How many messages it has to deliver.
+    /// Number of messages to deliver: none for a gap.
     pub fn messages(&self) -> u64 {
         match self {
             Entry::Slice(slice) => u64::from(slice.messages),
@@ -34,7 +37,7 @@ impl Entry {
         }
     }
 
-    /// Frame bytes of those.
+    /// Frame bytes of those messages.
     pub fn bytes(&self) -> usize {
         match self {
             Entry::Slice(slice) => slice.frames.len(),
@@ -42,7 +45,7 @@ impl Entry {
         }
     }
 
-    /// The topic it is of.
+    /// The topic of the messages, or of the gap.
     pub fn topic(&self) -> &Arc<TopicName> {
         match self {
             Entry::Slice(slice) => &slice.topic,
@@ -51,85 +54,52 @@ impl Entry {
     }
 }
 
-/// What lies in a queue.
+/// An entry as the queue stores it.
 #[derive(Debug)]
 enum Queued {
     Slice(Slice),
     Gap(Gap),
-    /// A gap of conflated messages, and the newest one behind it.
+    /// A gap of conflated messages, and the newest message after the gap.
     Conflated(Box<(Gap, Slice)>),
 }
 
-/// Bounds of a queue; what is beyond them is `overflow`'s business.
+/// Bounds of a queue; `overflow` decides what happens beyond them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bounds {
-    /// Messages.
+    /// The most messages.
     pub messages_max: u32,
-    /// Frame bytes.
+    /// The most frame bytes.
     pub bytes_max: u64,
 }
 
 /// The queue of one subscription.
 #[derive(Debug, Default)]
 pub struct Queue {
-    /// Boxed: most subscriptions start live.
+    /// Boxed, because most subscriptions start live.
     replay: Option<Box<Replay>>,
-    /// What `drop_oldest` took: told before anything live that is left.
+    /// What `drop_oldest` dropped: reported before the live messages that are left.
     ahead: Gaps,
     entries: VecDeque<Queued>,
-    /// Entries that were taken from the front, ever.
+    /// Entries ever removed from the front.
     taken: u64,
     gap_entries: usize,
     messages: u64,
     bytes: u64,
-    /// What came after the last entry and was not taken in.
+    /// What came after the last entry and was not queued.
     behind: Gaps,
-    /// With conflation: where each topic's entry is, counted from the first ever.
+    /// Under `latest`: the place of each topic's entry, counted from the first entry ever.
     newest: Option<Box<HashMap<TopicKey, u64>>>,
 }
 
-/// Retained messages that the subscriber asked for, before everything live. They are the topic's own,
-/// referred to, and have bounds of their own.
-#[derive(Debug, Default)]
-struct Replay {
-    entries: VecDeque<Entry>,
-    messages: u64,
-    bytes: u64,
-}
+/// An empty queue keeps the memory of at most this many entries, and frees the rest.
+const IDLE_ENTRIES_MAX: usize = 64;
 
-impl Replay {
-    fn push(&mut self, entry: Entry) {
-        if let Entry::Slice(slice) = &entry {
-            self.messages += u64::from(slice.messages);
-            self.bytes += slice.frames.len() as u64;
-        }
-        self.entries.push_back(entry);
-    }
-
-    /// Takes the next entry out, unless it is a slice that does not fit.
-    fn take_next(&mut self, messages_max: u32, bytes_max: usize, whatever: bool) -> Option<Entry> {
-        let Entry::Slice(slice) = self.entries.front_mut()? else {
-            return self.entries.pop_front();
-        };
-        let taken = cut(slice, messages_max, bytes_max, whatever)?;
-        if slice.frames.is_empty() {
-            self.entries.pop_front();
-        }
-        self.messages -= u64::from(taken.messages);
-        self.bytes -= taken.frames.len() as u64;
-        Some(Entry::Slice(taken))
-    }
-}
-
-/// A queue that was once long gives its memory back when it is empty; a short one keeps it.
-const ENTRIES_KEPT: usize = 64;
-
-/// Between two entries of a queue, also when those before it are gone.
+/// A place between two entries of a queue. A place stays valid when the entries before it are gone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Place(u64);
 
 impl Queue {
-    /// Nothing to send, nothing to tell.
+    /// Whether there is neither a message to send nor a gap to report.
     pub fn is_empty(&self) -> bool {
         self.replay.is_none()
             && self.entries.is_empty()
@@ -137,12 +107,12 @@ impl Queue {
             && self.behind.is_empty()
     }
 
-    /// Live messages queued: what the bounds are about.
+    /// Number of live messages queued, which the bounds apply to.
     pub fn messages(&self) -> u64 {
         self.messages
     }
 
-    /// All messages queued.
+    /// Number of all messages queued, live and replayed.
     pub fn messages_with_replay(&self) -> u64 {
         self.messages + self.replay.as_ref().map_or(0, |replay| replay.messages)
     }
@@ -152,9 +122,9 @@ impl Queue {
         self.bytes
     }
 
-    /// When its oldest live message arrived.
+    /// When the oldest live message arrived.
     pub fn oldest_received_ns(&self) -> Option<u64> {
-        // A gap in front has no time; what is behind it is nearly as old.
+        // A gap has no time; the slice after a leading gap is nearly as old.
         self.entries.iter().find_map(|entry| match entry {
             Queued::Slice(slice) => Some(slice.received_ns),
             Queued::Conflated(both) => Some(both.1.received_ns),
@@ -162,35 +132,35 @@ impl Queue {
         })
     }
 
-    /// Runs of missed messages that were not told yet.
+    /// Number of gaps that are still to be reported.
     pub fn gap_runs(&self) -> usize {
         self.ahead.len() + self.gap_entries + self.behind.len()
     }
 
-    /// Whether a slice fits. One always fits when no message is queued: a frame of more messages
-    /// than the bound could be delivered to nobody otherwise.
+    /// Whether a slice fits. Any slice fits when no message is queued: otherwise a frame of more
+    /// messages than the bound could never be delivered.
     pub fn has_room(&self, messages: u32, bytes: usize, bounds: Bounds) -> bool {
         self.messages == 0
             || (self.messages + u64::from(messages) <= u64::from(bounds.messages_max)
                 && self.bytes + bytes as u64 <= bounds.bytes_max)
     }
 
-    /// Takes kept messages in, behind other kept ones and before everything live.
+    /// Appends retained messages, after other retained ones and before everything live.
     pub fn push_replay(&mut self, entry: Entry) {
         self.replay.get_or_insert_default().push(entry);
     }
 
-    /// Whether kept messages are queued, or gaps in them.
+    /// Whether retained messages, or gaps between them, are queued.
     pub fn has_replay(&self) -> bool {
         self.replay.is_some()
     }
 
-    /// Frame bytes of kept messages queued.
+    /// Frame bytes of retained messages queued.
     pub fn replay_bytes(&self) -> u64 {
         self.replay.as_ref().map_or(0, |replay| replay.bytes)
     }
 
-    /// Entries of all kinds: what a queue costs beside its frames.
+    /// Number of entries of all kinds, which is what a queue costs beside its frames.
     pub fn entries(&self) -> usize {
         self.replay.as_ref().map_or(0, |replay| replay.entries.len())
             + self.entries.len()
@@ -198,80 +168,19 @@ impl Queue {
             + self.behind.len()
     }
 
-    /// Takes messages in, behind everything else.
+    /// Appends messages after everything else.
     pub fn push(&mut self, slice: Slice) {
         self.seal();
         self.count_in(&slice);
         self.entries.push_back(Queued::Slice(slice));
     }
 
-    /// Takes the newest message of a topic in, in place of the one that is queued: returns how many
-    /// messages gave way to it. `skipped` came between the two.
-    pub fn push_newest(&mut self, slice: Slice, skipped: Option<Gap>) -> u64 {
-        let topic = slice.topic.key();
-        let mut conflated = skipped.as_ref().map_or(0, |gap| gap.messages);
-        let place = self.newest.get_or_insert_default().get(&topic).copied();
-        let index = place.map(|place| (place - self.taken) as usize);
-        // A gap of another kind may have come behind the older one, and is told in its order.
-        let in_place = index.filter(|_| self.behind.is_empty());
-        let mut gap: Option<Gap> = None;
-        if let Some(index) = index {
-            let older = std::mem::replace(
-                &mut self.entries[index],
-                Queued::Gap(slice.gap(GapReason::Conflated)),
-            );
-            let (before, older) = match older {
-                Queued::Slice(older) => (None, older),
-                Queued::Conflated(both) => (Some(both.0), both.1),
-                Queued::Gap(_) => unreachable!("`newest` names slices"),
-            };
-            self.count_out(&older);
-            conflated += u64::from(older.messages);
-            let of_older = older.gap(GapReason::Conflated);
-            gap = Some(match before {
-                None => of_older,
-                Some(mut before) => {
-                    let joined = before.extend(&of_older);
-                    assert!(joined, "a conflated gap ends where its message begins");
-                    before
-                }
-            });
-        }
-        if let Some(index) = in_place
-            && let Some(whole) = &mut gap
-        {
-            let continues = match &skipped {
-                Some(skipped) => whole.extend(skipped),
-                None => whole.first.plus(whole.messages) == slice.first,
-            };
-            if continues {
-                self.count_in(&slice);
-                let whole = gap.expect("it was just extended");
-                self.entries[index] = Queued::Conflated(Box::new((whole, slice)));
-                return conflated;
-            }
-        }
-        if let (Some(index), Some(whole)) = (index, gap) {
-            self.gap_entries += 1;
-            self.entries[index] = Queued::Gap(whole);
-        }
-        self.seal();
-        let place = self.taken + self.entries.len() as u64;
-        self.newest.get_or_insert_default().insert(topic, place);
-        self.count_in(&slice);
-        self.entries.push_back(match skipped {
-            Some(skipped) => Queued::Conflated(Box::new((skipped, slice))),
-            None => Queued::Slice(slice),
-        });
-        conflated
-    }
-
-    /// Notes messages that came after everything else and are not taken in.
+    /// Notes messages that came after everything else and are not queued.
     pub fn miss(&mut self, gap: Gap) {
         self.behind.add(gap);
     }
 
-    /// What `take_next` takes its messages of, if no gap comes before.
+    /// The slice that `take_next` takes messages from, if no gap comes first.
     pub fn next_slice(&self) -> Option<&Slice> {
         match self.entries.front() {
             Some(Queued::Slice(slice)) if self.replay.is_none() && self.ahead.is_empty() => {
@@ -281,11 +190,11 @@ impl Queue {
         }
     }
 
-    /// Gives up the oldest frame; returns its messages, 0 if no message is queued.
+    /// Drops the oldest frame and returns the number of its messages: 0 if no message is queued.
     pub fn drop_oldest_frame(&mut self) -> u32 {
         while let Some(oldest) = self.entries.front_mut() {
             match oldest {
-                // It stays in front of what follows its topic, and becomes one with its neighbours.
+                // The gap stays before what follows in its topic, and joins adjacent gaps.
                 Queued::Gap(gap) => {
                     self.ahead.add(gap.clone());
                     self.gap_entries -= 1;
@@ -311,16 +220,16 @@ impl Queue {
         0
     }
 
-    /// Takes the next entry out: a gap, or a slice of at most `messages_max` messages and
-    /// `bytes_max` bytes. With `whatever` a larger one is cut to its first frame.
+    /// Removes and returns the next entry: a gap, or a slice of at most `messages_max` messages and
+    /// `bytes_max` bytes. With `at_least_one_frame` a larger slice is cut to its first frame.
     pub fn take_next(
         &mut self,
         messages_max: u32,
         bytes_max: usize,
-        whatever: bool,
+        at_least_one_frame: bool,
     ) -> Option<Entry> {
         if let Some(replay) = &mut self.replay {
-            let taken = replay.take_next(messages_max, bytes_max, whatever);
+            let taken = replay.take_next(messages_max, bytes_max, at_least_one_frame);
             if replay.entries.is_empty() {
                 self.replay = None;
             }
@@ -345,7 +254,7 @@ impl Queue {
                 Some(Entry::Gap(gap))
             }
             Queued::Slice(slice) => {
-                let taken = cut(slice, messages_max, bytes_max, whatever)?;
+                let taken = cut(slice, messages_max, bytes_max, at_least_one_frame)?;
                 if slice.frames.is_empty() {
                     self.pop();
                     self.forget_newest(&taken);
@@ -356,17 +265,17 @@ impl Queue {
         }
     }
 
-    /// The place behind everything that is queued.
+    /// The place after everything that is queued.
     pub fn end(&self) -> Place {
         Place(self.taken + self.entries.len() as u64)
     }
 
-    /// Whether everything before a place was taken out, or given up.
+    /// Whether everything before a place has been taken or dropped.
     pub fn has_passed(&self, place: Place) -> bool {
         self.taken >= place.0
     }
 
-    /// Asserts that the sums are right, and the bounds held if the policy holds them.
+    /// Asserts that the sums are right, and that the bounds hold if the policy enforces them.
     pub fn audit(&self, bounds: Bounds, holds_bounds: bool) {
         let (mut messages, mut bytes, mut frames, mut gaps) = (0, 0, 0, 0);
         for entry in &self.entries {
@@ -390,7 +299,7 @@ impl Queue {
         );
     }
 
-    /// Puts the gaps behind the last entry where they stay: before what comes next.
+    /// Fixes the place of the gaps after the last entry: before what comes next.
     fn seal(&mut self) {
         while let Some(gap) = self.behind.take_first() {
             self.gap_entries += 1;
@@ -408,27 +317,26 @@ impl Queue {
         self.bytes -= slice.frames.len() as u64;
     }
 
-    fn forget_newest(&mut self, slice: &Slice) {
-        if let Some(newest) = &mut self.newest {
-            newest.remove(&slice.topic.key());
-        }
-    }
-
     fn pop(&mut self) {
         self.entries.pop_front();
         self.taken += 1;
-        if self.entries.is_empty() && self.entries.capacity() > ENTRIES_KEPT {
+        if self.entries.is_empty() && self.entries.capacity() > IDLE_ENTRIES_MAX {
             self.entries = VecDeque::new();
         }
     }
 }
 
-/// Takes a whole slice if it fits, leaving nothing, or `whatever` comes first of it.
-fn cut(slice: &mut Slice, messages_max: u32, bytes_max: usize, whatever: bool) -> Option<Slice> {
+/// Takes a whole slice if it fits, leaving it empty; else its first frame, if `at_least_one_frame`.
+fn cut(
+    slice: &mut Slice,
+    messages_max: u32,
+    bytes_max: usize,
+    at_least_one_frame: bool,
+) -> Option<Slice> {
     if slice.messages <= messages_max && slice.frames.len() <= bytes_max {
         let frames = std::mem::take(&mut slice.frames);
         Some(Slice { frames, ..slice.clone() })
     } else {
-        whatever.then(|| slice.split_first_frame())
+        at_least_one_frame.then(|| slice.split_first_frame())
     }
 }

@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 use super::Delivery;
 use super::announcements::{Announcement, Waiter};
 use super::effects::{Effect, Request, Work};
-use super::groups::Joins;
+use super::group::NewMember;
 use super::queue::Bounds;
 use super::subscription::{State, SubscriptionRef};
 use super::subscriptions::SubscriptionIndex;
@@ -91,7 +91,7 @@ impl Delivery {
             let member = subscription.reference(index);
             let capacity = bounds.messages_max;
             let sharing = shares.then_some(connection);
-            self.join_group(name, Joins { member, capacity, policy, sharing, filter });
+            self.join_group(name, NewMember { member, capacity, policy, sharing, filter });
             return (index, true);
         }
         let announcement = self.announce(&pattern, Waiter::Subscription(index));
@@ -110,8 +110,8 @@ impl Delivery {
     }
 
     /// Ends a subscription that its client gave up; what is queued is still sent, and as a member
-    /// it hands back what it was not sent, if it is to. Returns nothing if the subscription cannot end
-    /// yet: it waits for retained messages, and ends once it is active.
+    /// it hands back what it was not sent, if it is to. Returns nothing if the subscription cannot
+    /// end yet: it waits for retained messages, and ends once it is active.
     pub fn unsubscribe(&mut self, index: SubscriptionIndex, hands_back: bool) -> Option<Ended> {
         if self.subscriptions.is_joining(index) {
             self.subscriptions.get(index).ends = true;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::GAP_TOPICS;
-use super::groups::GroupName;
+use super::group::GroupName;
 use super::overflow::Lost;
 use super::queue::{Bounds, Queue};
 use super::subscriptions::SubscriptionIndex;
@@ -58,8 +58,8 @@ pub struct Subscription {
     /// Its client has asked for its end while it waited for answers; others of its connection may
     /// count on what it was given, so it ends only once it is active.
     pub(super) ends: bool,
-    /// Active, but other cores have not all confirmed that they know it, or its coordinator not that
-    /// it has left.
+    /// Active, but other cores have not all confirmed that they know it, or its coordinator not
+    /// that it has left.
     pub(super) awaits_cores: bool,
     /// Its queue was full before.
     pub(super) has_overflowed: bool,
@@ -73,8 +73,8 @@ pub struct Subscription {
     pub pattern: Arc<str>,
     /// Distinguishes it from others under the same index, now or earlier.
     pub number: u64,
-    /// Lower if active earlier. Not by when it was asked for: a topic stays with the subscription it
-    /// is queued under until that one ends, else later messages could overtake.
+    /// Lower if active earlier. Not by when it was asked for: a topic stays with the subscription
+    /// it is queued under until that one ends, else later messages could overtake.
     pub(super) order: u64,
     /// Its place among all that were ended.
     pub(super) ended: u64,

@@ -1,9 +1,9 @@
 //! The table of a core's subscriptions, and their states.
 //!
-//! Changed by `subscribe` and what follows from it; read by `fan_out` for every slice and by `pull` for
-//! every send. Which of them a topic reaches is in `reach`.
+//! Changed by `subscribe` and what follows from it; read by `fan_out` for every slice and by `pull`
+//! for every send. Which of them a topic reaches is in `reach`.
 
-use super::groups::GroupName;
+use super::group::GroupName;
 use super::overflow::Lost;
 use super::queue::Queue;
 use super::reach::Reach;
@@ -169,8 +169,8 @@ impl Subscriptions {
         of_slot.find(|index| !self.has_to_wait(**index)).copied()
     }
 
-    /// Subscriptions that still wait for some core, but not for the answer of the topic's owner, and
-    /// match the topic.
+    /// Subscriptions that still wait for some core, but not for the answer of the topic's owner,
+    /// and match the topic.
     pub fn joining_to(&self, cluster: &Cluster, topic: &TopicName) -> Vec<SubscriptionIndex> {
         let joins = |index: &&SubscriptionIndex| {
             let subscription = self.at(**index).expect("it waits");

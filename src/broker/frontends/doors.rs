@@ -13,7 +13,7 @@ use crate::broker::clock::Now;
 use crate::broker::cluster::Cluster;
 use crate::broker::connections::{Connections, Hold, Phase};
 use crate::broker::counters::Counters;
-use crate::broker::delivery::Delivery;
+use crate::broker::delivery::{Delivery, State};
 use crate::broker::drain::Drain;
 use crate::broker::ids::Slot;
 use crate::broker::mesh::Mesh;
@@ -116,6 +116,29 @@ impl Doors<'_> {
         }
     }
 
+    /// Holds a connection that is about to publish to a topic whose publishers wait for a subscriber.
+    /// Returns whether the publish has to wait.
+    pub fn hold_if_blocked(&mut self, slot: Slot, topic: &str) -> bool {
+        let blocked = match self.delivery.blocks_any() {
+            true => self.delivery.blocked_topic(topic),
+            false => None,
+        };
+        if let Some(topic) = blocked {
+            self.connections.hold(slot, Hold::Blocked(topic));
+        }
+        blocked.is_some()
+    }
+
+    /// Leaves what a connection publishes for a later turn if this turn takes no more messages.
+    /// Returns whether the publish has to wait.
+    pub fn leave_if_turn_is_full(&mut self, slot: Slot) -> bool {
+        let is_full = !self.ingest.has_room();
+        if is_full {
+            self.connections.leave_for_later(slot);
+        }
+        is_full
+    }
+
     /// A connection that publishes to a core which cannot keep up is not read for a while.
     pub fn hold_for_mesh(&mut self, slot: Slot, owner: CoreId) {
         if owner != self.core && self.mesh.is_full(owner) {
@@ -128,17 +151,30 @@ impl Doors<'_> {
         self.connections.at(slot).has_answers() || self.delivery.has_queued(slot)
     }
 
+    /// The subscriptions of a connection are about to be closed behind what is queued: no other core's
+    /// answer is waited for.
+    pub fn end_pending_of_subscriptions(&mut self, slot: Slot) {
+        for index in self.delivery.all_of(slot) {
+            let subscription = self.delivery.get(index);
+            if subscription.state != State::Ending && subscription.is_pending() {
+                self.connections.get(slot).end_pending();
+            }
+        }
+    }
+
     /// Ends a connection, behind some last bytes. What was queued for it is lost, and counted.
     pub fn close(&mut self, slot: Slot, last: Bytes) {
         let is_stopping = self.drain.begun;
         let connection = self.connections.get(slot);
-        if connection.why_closed().is_empty() {
-            connection.set_why_closed(Cow::Borrowed(match connection.phase() {
-                _ if connection.has_ended() => "its client closed it",
-                _ if is_stopping => "the broker stops",
-                Phase::Finishing => "its client said CLOSE",
-                _ => "",
-            }));
+        let why = match connection.phase() {
+            _ if !connection.why_closed().is_empty() => "",
+            _ if connection.has_ended() => "its client closed it",
+            _ if is_stopping => "the broker stops",
+            Phase::Finishing => "its client said CLOSE",
+            _ => "",
+        };
+        if !why.is_empty() {
+            connection.set_why_closed(Cow::Borrowed(why));
         }
         self.connections.close(slot, last);
         self.delivery.drop_connection(slot);

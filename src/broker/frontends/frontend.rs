@@ -34,7 +34,9 @@ pub trait Frontend: Sized {
     /// A client has connected.
     fn new(shared: &mut Self::Shared, doors: &mut Doors<'_>, slot: Slot) -> Self;
 
-    /// Welcomes the client, or refuses it if `admitted` is false or the broker stops.
+    /// Welcomes the client, or refuses it if `admitted` is false or the broker stops:
+    /// [`Doors::refusal_of_new`] says which. A protocol without a login authenticates and opens the
+    /// connection here, and one with a login calls [`Doors::expect_login`].
     fn begin(
         &mut self,
         shared: &mut Self::Shared,
@@ -43,7 +45,9 @@ pub trait Frontend: Sized {
         admitted: bool,
     );
 
-    /// Serves what is whole at the start of `bytes`: at least one frame, if it can be served.
+    /// Serves what is whole at the start of `bytes`: at least one frame, if it can be served. A
+    /// connection that is held back waits, and a frame that has to wait is held or left for later
+    /// before [`Served::Waits`] is returned, unless it is not whole yet.
     fn serve(
         &mut self,
         shared: &mut Self::Shared,
@@ -52,7 +56,7 @@ pub trait Frontend: Sized {
         bytes: &[u8],
     ) -> Served;
 
-    /// Refuses the client. Some refusals end its connection.
+    /// Refuses the client, and ends its connection.
     fn refuse(
         &mut self,
         shared: &mut Self::Shared,
@@ -61,7 +65,8 @@ pub trait Frontend: Sized {
         why: &Refusal,
     );
 
-    /// A subscription is active on all cores that have to know it.
+    /// A subscription is active on all cores that have to know it: what was pending since
+    /// `Delivery::subscribe` is not any more.
     fn known(
         &mut self,
         shared: &mut Self::Shared,
@@ -73,11 +78,13 @@ pub trait Frontend: Sized {
     /// A subscription was given all that its client asked for, and ends.
     fn satisfied(
         &mut self,
-        shared: &mut Self::Shared,
-        doors: &mut Doors<'_>,
-        slot: Slot,
-        index: SubscriptionIndex,
-    );
+        _shared: &mut Self::Shared,
+        _doors: &mut Doors<'_>,
+        _slot: Slot,
+        _index: SubscriptionIndex,
+    ) {
+        unreachable!("this frontend limits no subscription");
+    }
 
     /// The owner of a topic has answered a request to open it.
     fn opened(
@@ -118,20 +125,25 @@ pub trait Frontend: Sized {
         piece: Pulled,
     );
 
-    /// Everything that has room is in a send. Returns whether `sent` is to be called.
+    /// Everything that has room is in a send; what was kept back for what might follow goes into
+    /// [`Send::between`] now. Returns whether `sent` is to be called.
     fn complete(
         &mut self,
-        shared: &mut Self::Shared,
-        doors: &mut Doors<'_>,
-        slot: Slot,
-        send: &mut Send<'_>,
-    ) -> bool;
+        _shared: &mut Self::Shared,
+        _doors: &mut Doors<'_>,
+        _slot: Slot,
+        _send: &mut Send<'_>,
+    ) -> bool {
+        false
+    }
 
     /// A send was made, and `complete` asked for this.
     fn sent(&mut self, _shared: &mut Self::Shared, _doors: &mut Doors<'_>, _slot: Slot) {}
 
     /// The client asked for the end of its connection, whose subscriptions are about to be closed.
-    fn finish(&mut self, doors: &mut Doors<'_>, slot: Slot);
+    fn finish(&mut self, doors: &mut Doors<'_>, slot: Slot) {
+        doors.end_pending_of_subscriptions(slot);
+    }
 
     /// Nothing more reaches the client.
     fn broken(&mut self, _shared: &mut Self::Shared, _doors: &mut Doors<'_>, _slot: Slot) {}
@@ -139,14 +151,14 @@ pub trait Frontend: Sized {
     /// The client may have been silent for too long.
     fn silent(&mut self, _shared: &mut Self::Shared, _doors: &mut Doors<'_>, _slot: Slot) {}
 
-    /// The broker stops: nothing more of the client is served.
+    /// The broker stops: nothing more of the client is served, and other cores are not waited for.
     fn stop(&mut self) {}
 
     /// The broker stops: a client that has authenticated is notified.
     fn stopping(&mut self, doors: &mut Doors<'_>, slot: Slot);
 
     /// How many subscriptions the client can name.
-    fn subscriptions(&self, doors: &Delivery, slot: Slot) -> usize;
+    fn subscriptions(&self, delivery: &Delivery, slot: Slot) -> usize;
 
     /// The number that the protocol calls the client by, if it has one.
     fn number(&self) -> Option<u64> {

@@ -24,7 +24,7 @@ use bytes::Bytes;
 
 use crate::broker::clock::{Now, ms_to_ns};
 use crate::broker::connections::Phase;
-use crate::broker::counters::Counters;
+use crate::broker::counters::{Counters, PROTOCOLS_MAX};
 use crate::broker::delivery::{Delivery, Pull, Pulled, SubscriptionIndex};
 use crate::broker::ids::{ConnectionId, Slot};
 use crate::broker::message::{Ack, TopicName, Unheard};
@@ -69,6 +69,13 @@ macro_rules! protocols {
         impl Protocol {
             /// All protocols.
             pub const ALL: &'static [Protocol] = &[$(Protocol::$name),+];
+
+            /// The name in the admin API.
+            pub fn name(self) -> &'static str {
+                match self {
+                    $(Protocol::$name => stringify!($module),)+
+                }
+            }
         }
 
         enum Client {
@@ -152,6 +159,9 @@ protocols! { $
     /// The NATS client protocol.
     Nats => nats;
 }
+
+// Each protocol has counters of its connections.
+const _: () = assert!(Protocol::ALL.len() <= PROTOCOLS_MAX);
 
 /// The clients of a core.
 #[derive(Default)]
@@ -295,6 +305,7 @@ impl Frontends {
             }
             client.complete(shared, doors, slot, &mut send)
         });
+        send.put_between();
         let (messages, bytes) = send.totals();
         if !send.is_empty() {
             doors.connections.get(slot).begin_send(messages, bytes);

@@ -38,14 +38,15 @@ impl Send<'_> {
         self.messages += messages;
     }
 
-    /// Appends messages.
+    /// Appends messages, behind what goes before them.
     pub fn push(&mut self, bytes: Bytes) {
+        self.put_between();
         self.bytes += bytes.len();
         self.ranges.push(bytes);
     }
 
-    /// Puts what goes between messages where it belongs: before the next.
-    pub fn put_between(&mut self) {
+    /// Puts what goes between messages where it belongs: before the next, or at the end.
+    pub(super) fn put_between(&mut self) {
         if !self.between.is_empty() {
             self.bytes += self.between.len();
             self.ranges.push(self.between.split().freeze());

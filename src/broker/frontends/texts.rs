@@ -11,6 +11,7 @@ use std::collections::VecDeque;
 
 use bytes::{Bytes, BytesMut};
 
+use super::Protocol;
 use crate::broker::clock::Now;
 use crate::broker::memory::Memory;
 use crate::broker::message::Slice;
@@ -31,21 +32,22 @@ pub struct Texts {
 #[derive(Debug)]
 struct Text {
     frames: Bytes,
+    protocol: Protocol,
     name: Box<[u8]>,
     variant: u8,
     text: Bytes,
 }
 
 impl Texts {
-    /// A slice as the client reads it that calls its subscription `name`. `variant` distinguishes
-    /// texts of the same slice and name, those of different protocols included; `encode` makes one.
+    /// A slice as a client of this protocol reads it that calls its subscription `name`. `variant`
+    /// distinguishes texts of the same slice and name; `encode` makes one.
     pub fn of(
         &mut self,
         now: Now,
         timers: &mut Timers,
         memory: &Memory,
         slice: &Slice,
-        (name, variant): (&[u8], u8),
+        (protocol, name, variant): (Protocol, &[u8], u8),
         encode: impl FnOnce(&mut BytesMut),
     ) -> Bytes {
         timers.set_single(Single::Texts, Some(now.monotonic_ns + UNUSED_NS));
@@ -53,6 +55,7 @@ impl Texts {
         let found = self.newest_first.iter().find(|text| {
             text.frames.as_ptr() == frames.as_ptr()
                 && text.frames.len() == frames.len()
+                && text.protocol == protocol
                 && text.variant == variant
                 && *text.name == *name
         });
@@ -67,6 +70,7 @@ impl Texts {
         }
         self.newest_first.push_front(Text {
             frames: frames.clone(),
+            protocol,
             name: name.into(),
             variant,
             text: text.clone(),

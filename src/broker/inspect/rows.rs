@@ -1,4 +1,4 @@
-//! The rows of each list: what is looked at for a row's place, and what a row says.
+//! The rows of each list: their sort keys, and their contents.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -16,93 +16,93 @@ use crate::protocol::CoreId;
 /// A row of any list.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Row {
-    /// Of connections.
+    /// Row of the list of connections.
     Connection(ConnectionRow),
-    /// Of subscriptions.
+    /// Row of the list of subscriptions.
     Subscription(SubscriptionRow),
-    /// Of topics.
+    /// Row of the list of topics.
     Topic(TopicRow),
 }
 
-/// A connection.
+/// The row of a connection.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ConnectionRow {
-    /// The core it is on.
+    /// The core of the connection.
     pub core: CoreId,
-    /// There.
+    /// The connection on that core.
     pub connection: ConnectionId,
-    /// Where it comes from.
+    /// Address of the client.
     pub address: SocketAddr,
-    /// What it speaks.
+    /// Protocol of the client.
     pub protocol: Protocol,
-    /// The number that its protocol calls the client by, if it has one.
+    /// The number that the protocol gives the client, if any.
     pub client_number: Option<u64>,
-    /// How far it is.
+    /// Phase of the connection.
     pub phase: Phase,
-    /// Why its input is held.
+    /// Why the connection is not read, if it is not.
     pub held_for: Option<Hold>,
-    /// How long ago it came, in nanoseconds.
+    /// Time since the connection was opened, in nanoseconds.
     pub age_ns: u64,
-    /// Its subscriptions.
+    /// Number of subscriptions.
     pub subscriptions: usize,
-    /// What is queued for it.
+    /// What all queues of the connection hold.
     pub queued: Queued,
-    /// What has come from it and gone to it.
+    /// What the connection has sent and received.
     pub traffic: Traffic,
-    /// Messages that its subscriptions were not sent.
+    /// Messages that the subscriptions of the connection missed.
     pub dropped_messages: u64,
 }
 
-/// How far a subscription is, or the queue of a group.
+/// State of a subscription, or of a group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
-    /// Not all cores know it.
+    /// Not all cores know the pattern.
     Joining,
-    /// It gets messages.
+    /// Messages are delivered.
     Active,
-    /// It gets no more, and what is queued still goes out.
+    /// No more messages are queued, and the queued ones are still sent.
     Ending,
 }
 
-/// A subscription, or the queue of a group, which belongs to no connection.
+/// The row of a subscription, or of the queue of a group, which belongs to no connection.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SubscriptionRow {
-    /// The core it is on.
+    /// The core of the subscription.
     pub core: CoreId,
-    /// Its connection, and where that comes from.
+    /// The connection with its address and protocol; nothing for a group.
     pub connection: Option<(ConnectionId, SocketAddr, Protocol)>,
-    /// As its client calls it; nothing for a group.
+    /// The name that the client gave; empty for a group.
     pub name: String,
-    /// What it asks for.
+    /// The pattern.
     pub pattern: Arc<str>,
-    /// The group it is a member of, or is.
+    /// The group that the subscription is a member of, or the group of this row.
     pub group: Option<Arc<str>>,
-    /// At the bound of its queue.
+    /// What happens at the bound of the queue.
     pub policy: OverflowPolicy,
-    /// How far it is.
+    /// Whether messages are delivered.
     pub state: State,
-    /// What it has queued.
+    /// What the queue holds.
     pub queued: Queued,
-    /// What it may have queued.
+    /// The most that the queue may hold.
     pub bounds: Bounds,
-    /// Messages it was sent.
+    /// Messages that were sent.
     pub delivered_messages: u64,
-    /// Messages it was not sent.
+    /// Messages that were missed.
     pub lost: Lost,
-    /// Topics whose publishers wait for it now.
-    pub holds_up_topics: usize,
+    /// Number of topics whose publishers wait for the subscription.
+    pub blocked_topics: usize,
 }
 
-/// A topic.
+/// The row of a topic.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TopicRow {
-    /// The core that orders it.
+    /// The core that owns the topic.
     pub core: CoreId,
-    /// Its name.
+    /// Name of the topic.
     pub topic: Arc<str>,
-    /// Messages per second, lately.
+    /// Messages per second, over the last second or two.
     pub rate_per_second: f64,
-    /// Messages ever.
+    /// Messages ever published.
     pub published_messages: u64,
     /// Frame bytes of those.
     pub published_bytes: u64,
@@ -110,24 +110,24 @@ pub struct TopicRow {
     pub retained_messages: u64,
     /// Frame bytes of those.
     pub retained_bytes: u64,
-    /// Its publishers wait for a subscriber.
+    /// Whether publishers of the topic wait for a subscriber.
     pub blocked: bool,
-    /// How long ago its last message came, in nanoseconds; nothing if none did.
+    /// Time since the last message, in nanoseconds; nothing if there was none.
     pub idle_ns: Option<u64>,
 }
 
-/// What one or more queues hold.
+/// Contents of one or more queues.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct Queued {
-    /// Messages, kept ones that were asked for included.
+    /// Messages, including retained ones to be replayed.
     pub messages: u64,
-    /// Frame bytes.
+    /// Frame bytes of those.
     pub bytes: u64,
     /// Age of the oldest live message, in nanoseconds.
     pub lag_ns: u64,
 }
 
-/// What has a row in the list of subscriptions.
+/// An item of the list of subscriptions.
 enum Either<'a> {
     Subscription(&'a Subscription),
     Group(GroupQueue<'a>),
@@ -136,7 +136,7 @@ enum Either<'a> {
 impl Queued {
     fn of(queue: &Queue, now: Now) -> Queued {
         let lag_ns = match queue.oldest_received_ns() {
-            // Another core may have read its clock a moment later.
+            // The core that received the message may have read its clock a moment later.
             Some(received_ns) => now.monotonic_ns.saturating_sub(received_ns),
             None => 0,
         };
@@ -155,7 +155,7 @@ impl Queued {
 }
 
 impl Broker {
-    /// Places to look at for a list; not all of them have something.
+    /// Number of places to examine for a list; some may be empty.
     pub(super) fn places(&self, list: List) -> usize {
         match list {
             List::Connections(_) => self.connections.table().len(),
@@ -164,7 +164,8 @@ impl Broker {
         }
     }
 
-    /// What is in a place, if anything is: what it is sorted by, and what tells it from others there.
+    /// The sort key of the item in a place, and a number that distinguishes the item from later
+    /// ones in the same place; nothing if the place is empty.
     pub(super) fn key_of(&self, now: Now, list: List, place: usize) -> Option<(Key, u64)> {
         let (number, key) = match list {
             List::Connections(by) => {
@@ -207,7 +208,7 @@ impl Broker {
                 let key = match by {
                     TopicsBy::Rate => (topic.rate.per_second(now.monotonic_ns) * 1e3) as u64,
                     TopicsBy::Published => topic.published_messages(),
-                    TopicsBy::KeptBytes => topic.log.bytes(),
+                    TopicsBy::RetainedBytes => topic.log.bytes(),
                     TopicsBy::Name => return Some((Key::Name(topic.name.name.clone()), 0)),
                 };
                 (0, key)
@@ -282,7 +283,7 @@ impl Broker {
             bounds: subscription.bounds,
             delivered_messages: subscription.delivered_messages,
             lost: subscription.lost,
-            holds_up_topics: subscription.blocked_topics(),
+            blocked_topics: subscription.blocked_topics(),
         })
     }
 
@@ -303,7 +304,7 @@ impl Broker {
             },
             delivered_messages: 0,
             lost: group.lost,
-            holds_up_topics: 0,
+            blocked_topics: 0,
         }
     }
 
@@ -322,7 +323,7 @@ impl Broker {
         }
     }
 
-    /// What all queues of a connection hold: those with nothing to send are not looked at.
+    /// What all queues of a connection hold together. Queues with nothing to send are skipped.
     fn queued_for(&self, slot: Slot, now: Now) -> Queued {
         let queued = self.delivery.queued_of(slot);
         queued.map(|one| Queued::of(&one.queue, now)).fold(Queued::default(), Queued::and)

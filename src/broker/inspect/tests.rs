@@ -1,4 +1,4 @@
-//! Lists of a broker that is driven by hand: every kind of row, in slices, merged over cores.
+//! Lists of a broker that is driven by hand: every kind of row, in steps, merged over cores.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -45,7 +45,7 @@ impl Driven {
         while self.broker.take_in(self.now) {}
     }
 
-    /// Hands everybody who has something queued one send, which stays under way.
+    /// Starts one send to every connection that has something queued; the sends stay under way.
     fn send(&mut self) -> Vec<ConnectionId> {
         let mut sent = Vec::new();
         while let Some(connection) = self.broker.connections.next_ready() {
@@ -78,14 +78,14 @@ impl Driven {
 }
 
 #[test]
-fn a_stalled_subscriber_shows_what_it_has_queued_how_old_that_is_and_what_it_lost() {
+fn the_row_of_a_stalled_subscriber_shows_queued_messages_their_lag_and_losses() {
     let mut driven = Driven::new(|_| {});
     let fast = driven.connect(0);
     let slow = driven.connect(1);
     driven.say(fast, "SUB a.* 1\r\n");
     driven.say(slow, "SUB a.> 9\r\n");
     driven.send();
-    // The send of `slow` stays under way, so what comes now is queued for it.
+    // The send of `slow` stays under way, so what comes now is queued for that connection.
     driven.broker.sent(driven.now, fast);
     driven.say(fast, "PUB a.b 2\r\nhi\r\n");
     driven.now = at(1_000);
@@ -128,14 +128,14 @@ fn the_queue_of_a_group_has_a_row_that_belongs_to_no_connection() {
     let rows = driven.subscriptions(SubscriptionsBy::Dropped);
     let shown: Vec<_> =
         rows.iter().map(|row| (row.connection.is_some(), row.lost.messages())).collect();
-    // The member holds two, the group three; the rest went.
+    // The member holds two, the group three; the rest was dropped.
     assert_eq!(shown, [(false, 4), (true, 0)]);
     assert!(rows.iter().all(|row| row.group.as_deref() == Some("g") && &*row.pattern == "work"));
     assert_eq!((rows[0].queued.messages, rows[1].queued.messages), (3, 2));
 }
 
 #[test]
-fn topics_are_listed_with_what_they_had_and_keep() {
+fn topics_are_listed_with_what_was_published_and_what_is_retained() {
     let mut driven = Driven::new(|_| {});
     let publisher = driven.connect(0);
     driven.now = at(2_000_000_000);
@@ -156,7 +156,7 @@ fn topics_are_listed_with_what_they_had_and_keep() {
     };
     assert_eq!(names(TopicsBy::Name, true, 10), ["a", "b", "c"]);
     assert_eq!(names(TopicsBy::Published, false, 2), ["c", "b"]);
-    assert_eq!(names(TopicsBy::KeptBytes, true, 1), ["a"]);
+    assert_eq!(names(TopicsBy::RetainedBytes, true, 1), ["a"]);
     assert_eq!(names(TopicsBy::Rate, false, 10), ["c", "b", "a"]);
     let answer = driven.rows(List::Topics(TopicsBy::Published), false, 1);
     let Row::Topic(row) = &answer.rows[0].row else { panic!("{answer:?}") };
@@ -165,14 +165,14 @@ fn topics_are_listed_with_what_they_had_and_keep() {
     assert!((row.rate_per_second - 3.0).abs() < 1e-6);
 }
 
-/// Goal: slices and cuts never change the answer.
-/// Method: more topics than several slices, beside a naive sort.
+/// Goal: steps and cuts never change the answer.
+/// Method: more topics than fit into several steps, compared with a naive sort.
 #[test]
-fn the_first_of_many_are_those_that_a_naive_sort_finds() {
+fn the_first_rows_of_many_topics_are_those_of_a_naive_sort() {
     let mut driven = Driven::new(|_| {});
     let publisher = driven.connect(0);
     let mut counts = Vec::new();
-    for topic in 0..3 * SLICE + 5 {
+    for topic in 0..3 * STEP_ITEMS + 5 {
         // Scattered, with many equal ones.
         let times = topic * 7_919 % 13;
         for _ in 0..times {
@@ -181,7 +181,7 @@ fn the_first_of_many_are_those_that_a_naive_sort_finds() {
         counts.extend((times > 0).then_some(times as u64));
     }
     counts.sort_unstable();
-    for rows_max in [0, 1, SLICE, counts.len()] {
+    for rows_max in [0, 1, STEP_ITEMS, counts.len()] {
         for ascending in [true, false] {
             let answer = driven.rows(List::Topics(TopicsBy::Published), ascending, rows_max);
             assert_eq!(answer.total, counts.len());
@@ -197,16 +197,16 @@ fn the_first_of_many_are_those_that_a_naive_sort_finds() {
 }
 
 #[test]
-fn what_has_gone_before_its_row_was_written_is_left_out() {
+fn a_connection_that_ends_before_its_row_is_written_is_left_out() {
     let mut driven = Driven::new(|_| {});
     let stays = driven.connect(0);
     let goes = driven.connect(1);
     let list = List::Connections(ConnectionsBy::Age);
     let mut inspection = Inspection::new(Question { list, ascending: false, rows_max: 10 });
-    assert!(!driven.broker.inspect(driven.now, &mut inspection), "it has only looked");
+    assert!(!driven.broker.inspect(driven.now, &mut inspection), "the first step writes no rows");
     driven.broker.ended(driven.now, goes);
     driven.broker.closed(goes);
-    // Another one in its place is not taken for it.
+    // Another connection in the same place is not mistaken for the first.
     driven.broker.connected(driven.now, ConnectionId { slot: Slot(1), generation: 8 }, PEER, true);
     while !driven.broker.inspect(driven.now, &mut inspection) {}
     let rows = inspection.into_answer().rows;
@@ -215,7 +215,7 @@ fn what_has_gone_before_its_row_was_written_is_left_out() {
 }
 
 #[test]
-fn answers_of_cores_become_one_list() {
+fn answers_of_several_cores_are_merged_in_order() {
     let row = |number| {
         let mut driven = Driven::new(|_| {});
         driven.connect(0);

@@ -1,9 +1,9 @@
 //! The mesh: what travels between cores, and when it is read.
 //!
 //! Two lanes per ordered pair of cores: *requests* to the owner of a topic or the coordinator of a
-//! group, and *deliveries* from it. In come requests and deliveries for other cores, one by one; out
-//! goes what a core has for another in one turn, as one [`Message`]. What arrives is kept until it is
-//! taken, one by one.
+//! group, and *deliveries* from it. In come requests and deliveries for other cores, one by one;
+//! out goes what a core has for another in one turn, as one [`Message`]. What arrives is kept until
+//! it is taken, one by one.
 //!
 //! # Always true
 //! - Deliveries are taken whatever else is full: they end in queues, which have their own bounds.
@@ -144,11 +144,11 @@ impl Mesh {
         }
     }
 
-    /// The lane had a place: the message is on its way. Returns whether something waited for that, so
-    /// that there is more to do at once: nothing wakes this core for it. `holds_connections` says
-    /// whether some connection is not read.
+    /// The lane had a place: the message is on its way. Returns whether something waited for that,
+    /// so that there is more to do at once: nothing wakes this core for it. `holds_connections`
+    /// says whether some connection is not read.
     pub fn sent(&mut self, to: CoreId, lane: usize, holds_connections: bool) -> bool {
-        self.counters.mesh_letters_sent.add(1);
+        self.counters.mesh_messages_sent.add(1);
         let outgoing = &mut self.outgoing[usize::from(to.0)];
         match lane {
             REQUESTS => {

@@ -32,7 +32,7 @@ pub struct WantsAck {
     pub messages: u32,
 }
 
-/// A request whose publisher wants to be notified at once if nobody listens.
+/// A request whose publisher wants to be notified at once if no subscription matches.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Requester {
     /// The publisher's, on the core that took the message in.
@@ -41,7 +41,7 @@ pub struct Requester {
     pub reply: Box<str>,
 }
 
-/// A request that nobody listens to.
+/// A request that no subscription matches.
 #[derive(Debug)]
 pub struct Unheard {
     /// What the request was published to.
@@ -78,7 +78,7 @@ pub struct Batch {
     pub frames: BytesMut,
     /// Those of them whose publishers want an ACK.
     pub acks: Vec<WantsAck>,
-    /// Those of them whose publishers want to know if nobody listens.
+    /// Those of them whose publishers want a notice if no subscription matches.
     pub requests: Vec<Requester>,
     /// Their publisher, if it does not want its own messages.
     pub not_to: Option<Arc<Publisher>>,

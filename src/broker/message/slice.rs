@@ -1,10 +1,10 @@
 //! A slice: stamped frames of one topic that lie back to back, with consecutive sequences.
 //!
-//! Made by `shard` from what one turn brought for a topic; what queues hold and the mesh carries.
+//! Made by `shard` from a batch. Queues and logs hold slices, and the mesh carries them.
 //!
 //! # Always true
-//! - `frames` are whole MESSAGES frames that `protocol::messages::check` found right.
-//! - All of them expire together, because a batch takes frames of one turn and one TTL.
+//! - `frames` are whole MESSAGES frames that passed `protocol::messages::check`.
+//! - All messages expire together, because a batch takes frames of one turn and one TTL.
 
 use std::sync::Arc;
 
@@ -19,43 +19,43 @@ use crate::broker::ids::ConnectionId;
 /// Frames of one topic; clones share the bytes.
 #[derive(Debug, Clone)]
 pub struct Slice {
-    /// The topic.
+    /// The topic of all messages.
     pub topic: Arc<TopicName>,
-    /// 0 for every plain subscription of a connection that matches; else the one that is meant. The
-    /// frames say so only once they are sent: queues share them.
+    /// The one subscription that the slice is for, or 0 for every plain subscription that matches.
+    /// Frames get this number only when they are sent, because queues share them.
     pub subscription: u32,
-    /// Of the first message.
+    /// Sequence of the first message.
     pub first: Sequence,
-    /// In all frames together.
+    /// Number of messages in all frames.
     pub messages: u32,
-    /// When they arrived, in `Now::monotonic_ns`.
+    /// When the messages arrived, in `Now::monotonic_ns`.
     pub received_ns: u64,
-    /// When they expire, in `Now::monotonic_ns`; `u64::MAX` for never.
+    /// When the messages expire, in `Now::monotonic_ns`; `u64::MAX` for never.
     pub deadline_ns: u64,
-    /// Its publisher, if it does not want its own messages.
+    /// The publisher, if it does not want its own messages.
     pub not_to: Option<Arc<Publisher>>,
-    /// The frames.
+    /// Back to back, as they are sent.
     pub frames: Bytes,
 }
 
 /// The connection a message came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Publisher {
-    /// The core it is on.
+    /// The core of the connection.
     pub core: CoreId,
-    /// There.
+    /// The connection on that core.
     pub connection: ConnectionId,
 }
 
 impl Publisher {
-    /// Whether it is this connection of this core.
+    /// Whether the publisher is this connection of this core.
     pub fn is(&self, core: CoreId, connection: ConnectionId) -> bool {
         self.core == core && self.connection == connection
     }
 }
 
 impl Slice {
-    /// Whether their time to live is over.
+    /// Whether the messages have expired.
     pub fn is_expired(&self, now: Now) -> bool {
         now.monotonic_ns >= self.deadline_ns
     }
@@ -65,12 +65,13 @@ impl Slice {
         self.first.plus(u64::from(self.messages))
     }
 
-    /// Whether there is one frame only. Frames are the smallest unit: `crc` covers all records.
+    /// Whether the slice has only one frame. A frame is the smallest unit, because its CRC covers
+    /// all records.
     pub fn is_one_frame(&self) -> bool {
         messages::first_frame(&self.frames).0 == self.frames.len()
     }
 
-    /// Their gap, if they are not delivered.
+    /// The gap to report if the messages are not delivered.
     pub fn gap(&self, reason: GapReason) -> Gap {
         Gap {
             topic: self.topic.clone(),
@@ -81,14 +82,14 @@ impl Slice {
         }
     }
 
-    /// The last message alone; the frame it shares with others is cut.
+    /// The last message alone, cut from its frame.
     pub fn newest(&self) -> Slice {
         let mut newest = self.clone();
         newest.keep_last(1);
         newest
     }
 
-    /// Keeps the last `messages`, and cuts the frame that has only some of them.
+    /// Keeps only the last `messages`, and cuts the frame that has others too.
     pub fn keep_last(&mut self, messages: u32) {
         while self.messages > messages {
             let (frame_len, in_frame) = messages::first_frame(&self.frames);
@@ -108,27 +109,27 @@ impl Slice {
         }
     }
 
-    /// Keeps the first `messages`, and cuts the frame that has more of them.
+    /// Keeps only the first `messages`, and cuts the frame that has others too.
     pub fn keep_first(&mut self, messages: u32) {
         let mut len = 0;
-        let mut kept = 0;
-        while kept < messages {
+        let mut found = 0;
+        while found < messages {
             let (frame_len, in_frame) = messages::first_frame(&self.frames[len..]);
-            if kept + in_frame > messages {
+            if found + in_frame > messages {
                 let frame = &self.frames[len..len + frame_len];
-                let cut = messages::first_messages(frame, (messages - kept) as u16);
+                let cut = messages::first_messages(frame, (messages - found) as u16);
                 self.frames = [&self.frames[..len], &cut].concat().into();
                 self.messages = messages;
                 return;
             }
             len += frame_len;
-            kept += in_frame;
+            found += in_frame;
         }
         self.frames.truncate(len);
         self.messages = messages;
     }
 
-    /// Takes the first frame off; what remains may be empty.
+    /// Removes and returns the first frame; the rest may be empty.
     pub fn split_first_frame(&mut self) -> Slice {
         let (frame_len, messages) = messages::first_frame(&self.frames);
         let first = Slice {

@@ -25,7 +25,7 @@ impl TopicName {
         self.id != EPHEMERAL
     }
 
-    /// Distinguishes topics, ephemeral ones as long as somebody holds their name.
+    /// Distinguishes topics, ephemeral ones as long as a reference to their name exists.
     pub fn key(self: &Arc<TopicName>) -> TopicKey {
         match self.is_retained() {
             true => TopicKey(u64::from(self.id.0)),
@@ -33,9 +33,9 @@ impl TopicName {
         }
     }
 
-    /// What gaps are joined by. Ephemeral topics are taken together: each had a batch of its own, so
-    /// to keep them apart would take as many gaps as there were batches. The broker's own topics are
-    /// apart from the others, because gaps in them are not reported on them.
+    /// What gaps are joined by. Ephemeral topics are taken together: each had a batch of its own,
+    /// so to keep them apart would take as many gaps as there were batches. The broker's own topics
+    /// are apart from the others, because gaps in them are not reported on them.
     pub fn run_key(&self) -> TopicKey {
         match self.is_retained() {
             true => TopicKey(u64::from(self.id.0)),

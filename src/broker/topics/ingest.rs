@@ -1,11 +1,11 @@
-//! What one turn brings for each topic, gathered so that the rest of the path costs a few
+//! Ingest: gathers what one turn brings for each topic, so that the rest of the path costs a few
 //! instructions per batch, not per message.
 //!
-//! Filled by `publish`, emptied by `mesh` into shards and letters. A frame is copied here once,
-//! out of the receive buffer; from here on the bytes are only referred to.
+//! Filled by the frontends, emptied by `turn` into shards and mesh messages. A frame is copied
+//! once, from the receive buffer into a batch; later stages only refer to the bytes.
 //!
 //! # Always true
-//! - Frames of one connection for one topic leave in the order they came.
+//! - Frames of one connection for one topic leave in the order of their arrival.
 //! - A batch has frames of one topic, one turn and one TTL, so its messages expire together.
 
 use std::sync::Arc;
@@ -22,7 +22,7 @@ use crate::limits::{INGEST_BATCH_BYTES_MAX, INGEST_BYTES_PER_TURN};
 use crate::protocol::TopicId;
 use crate::protocol::name::is_literal;
 
-/// Where the last message by name of a connection went.
+/// The batch that the last message of a connection went to, of those published by name.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Place {
     turn: u64,
@@ -36,7 +36,7 @@ fn name_of(batch: &Batch) -> Arc<str> {
     }
 }
 
-/// What a batch must be for frames to join it.
+/// What a batch must match for frames to join it.
 struct Wants {
     now: Now,
     ttl_ms: u32,
@@ -48,13 +48,13 @@ struct Wants {
 /// The batches of this turn.
 pub struct Ingest {
     batches: Vec<Batch>,
-    /// How often batches were taken out; from 1, so that no `Place` is of a turn before it was.
+    /// Number of the turn, from 1: a default `Place` belongs to no turn.
     turn: u64,
-    /// The batch each topic's next frame may join.
+    /// The batch that each topic's next frame may join.
     open: HashMap<TopicId, usize>,
-    /// The same for names.
+    /// The batch that the next message to each name may join.
     open_names: HashMap<Arc<str>, usize>,
-    /// Where the last frame went, which is most often where the next goes.
+    /// The batch of the last frame, which most often is the batch of the next one too.
     last: Option<(TopicId, usize)>,
     messages: u32,
     bytes: usize,
@@ -62,12 +62,12 @@ pub struct Ingest {
     batch_messages_max: u32,
 }
 
-/// A closed batch whose unused room is more than this, and more than half of what is used, gives it
-/// back: a slow subscriber may hold it for long. To do so costs a copy of all of it.
+/// A closed batch is copied to free its unused memory if that is more than this, and more than half
+/// of what is used: a slow subscriber may hold the batch for long.
 const UNUSED_MAX: usize = 1_024;
 
 impl Ingest {
-    /// Bounds come from what queues hold, see `messages_per_turn`.
+    /// No batches yet. The bounds follow from those of queues, see [`messages_per_turn`].
     pub fn new(settings: &Settings) -> Ingest {
         Ingest {
             batches: Vec::new(),
@@ -82,25 +82,25 @@ impl Ingest {
         }
     }
 
-    /// Takes bounds of other settings. More than it took so far a turn never takes: queues that are
-    /// there have the bounds they were made with, and the turn must stay a part of those.
+    /// Applies other settings. The bound of a turn never rises: existing queues keep their bounds,
+    /// and a turn must stay a part of those.
     pub fn reload(&mut self, settings: &Settings) {
         self.messages_max = self.messages_max.min(messages_per_turn(settings));
         self.batch_messages_max = settings.delivery.max_batch;
     }
 
-    /// Messages a turn takes.
+    /// The most messages of one turn.
     pub fn messages_max(&self) -> u32 {
         self.messages_max
     }
 
-    /// Whether this turn takes more frames in.
+    /// Whether this turn accepts more frames.
     pub fn has_room(&self) -> bool {
         self.messages < self.messages_max && self.bytes < INGEST_BYTES_PER_TURN
     }
 
-    /// Messages and bytes that the next run of frames may have, unless it is one frame: what the
-    /// turn takes and one batch holds, as far as the one filled last has room.
+    /// The most messages and bytes of the next run of frames, unless the run is one frame: what is
+    /// left of this turn and of the batch that was filled last.
     pub fn room(&self) -> (u32, usize) {
         let (mut messages, mut bytes) = (self.batch_messages_max, INGEST_BATCH_BYTES_MAX);
         if let Some((_, index)) = self.last
@@ -131,7 +131,7 @@ impl Ingest {
                 _ => self.open.get(topic).copied(),
             },
             Destination::Opened(_) => None,
-            Destination::Name(_) => unreachable!("`for_name` serves these"),
+            Destination::Name(_) => unreachable!("`for_name` takes these"),
         };
         let index = match open {
             Some(index) if self.joins(index, &wants) => index,
@@ -139,8 +139,8 @@ impl Ingest {
                 let index = self.batches.len();
                 match &destination {
                     Destination::Topic(topic) => drop(self.open.insert(*topic, index)),
-                    // By its name a topic may have a batch here, and by its id another: what
-                    // follows under the id must not get before this one.
+                    // A topic may have one batch by its name and another by its id: what follows
+                    // under the id must not overtake this one.
                     _ => self.close_batches(),
                 }
                 self.begin(destination.clone(), wants, open)
@@ -160,9 +160,9 @@ impl Ingest {
         batch.frames.extend_from_slice(frame);
     }
 
-    /// The batch that a message by name joins; the caller appends its frame of `len` bytes and
-    /// counts it there. `place` is where the connection's last one went: it does not join an earlier
-    /// batch, so messages of one connection leave in their order also over several names.
+    /// The batch for a message that is published by name; the caller appends a frame of `len` bytes
+    /// and counts it. `place` is the batch of the connection's last message: a message never joins
+    /// an earlier batch, so messages of one connection stay in order, also over several names.
     pub fn for_name(
         &mut self,
         now: Now,
@@ -201,8 +201,8 @@ impl Ingest {
         &mut self.batches[index]
     }
 
-    /// Appends a frame to the batch that a connection's last message by name joined, if it is of
-    /// that name and there is room; `append` says whether it did.
+    /// Appends a frame to the batch of a connection's last message by name, if the name is the same
+    /// and there is room. `append` returns whether it appended.
     pub fn append_to_last(
         &mut self,
         now: Now,
@@ -238,9 +238,9 @@ impl Ingest {
             && batch.not_to == wants.not_to
     }
 
-    /// A new batch; `full` is one of the same topic that had no room.
+    /// Begins a batch. `full` is a batch of the same topic that had no room.
     fn begin(&mut self, destination: Destination, wants: Wants, full: Option<usize>) -> usize {
-        // A batch that filled up says that this one may, too.
+        // If one batch filled up, the next may fill up as well.
         let room = full.map_or(0, |index| self.batches[index].frames.len());
         self.batches.push(Batch {
             destination,
@@ -255,13 +255,13 @@ impl Ingest {
         self.batches.len() - 1
     }
 
-    /// Lets no further frame join the batches there are.
+    /// Closes all batches, so that no frame joins them.
     pub fn close_batches(&mut self) {
         self.open.clear();
         self.last = None;
     }
 
-    /// Whether some message by name of this turn matches a pattern, or its reply does.
+    /// Whether a pattern matches the name or the reply of some message by name of this turn.
     pub fn concerns(&self, pattern: &str) -> bool {
         // Most patterns are literal, and there may be many requests.
         let is_literal = is_literal(pattern);
@@ -277,17 +277,17 @@ impl Ingest {
         })
     }
 
-    /// Whether nothing was added in this turn.
+    /// Whether this turn has no batches.
     pub fn is_empty(&self) -> bool {
         self.batches.is_empty()
     }
 
-    /// Takes the batches out, in the order of their first frames.
+    /// Removes and returns the batches, in the order of their first frames.
     pub fn take(&mut self) -> Vec<Batch> {
         self.close_batches();
         self.open_names.clear();
         self.turn += 1;
-        // A message whose headers are too long has joined nothing.
+        // A message whose headers are too long leaves its batch empty.
         self.batches.retain(|batch| batch.messages > 0);
         self.messages = 0;
         self.bytes = 0;
@@ -301,8 +301,9 @@ impl Ingest {
     }
 }
 
-/// Messages a core takes in between two flushes, from its connections and again from the mesh: a
-/// quarter of a queue, so that one turn cannot overflow the queue of a subscriber that reads.
+/// The most messages that a core accepts between two flushes, from its connections and again from
+/// the mesh: a quarter of a queue, so that one turn cannot overflow the queue of a subscriber that
+/// reads.
 pub fn messages_per_turn(settings: &Settings) -> u32 {
     (settings.subscriber_capacity_min() / 4).max(1)
 }
@@ -322,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn frames_of_interleaved_topics_lie_side_by_side_by_topic() {
+    fn frames_of_interleaved_topics_are_gathered_by_topic() {
         let mut ingest = ingest();
         for frame in [b"a1", b"a2", b"a3"] {
             ingest.add(NOW, topic(1), 0, 1, frame, None);
@@ -345,7 +346,7 @@ mod tests {
     }
 
     #[test]
-    fn a_frame_by_name_lets_no_later_frame_by_id_get_before_it() {
+    fn a_later_frame_by_id_never_overtakes_a_frame_by_name() {
         let mut ingest = ingest();
         ingest.add(NOW, topic(1), 0, 1, b"1", None);
         ingest.add(NOW, Destination::Opened("a".into()), 0, 1, b"2", None);
@@ -355,7 +356,7 @@ mod tests {
     }
 
     #[test]
-    fn a_batch_is_closed_at_max_batch_messages_and_a_turn_at_its_bound() {
+    fn max_batch_bounds_a_batch_and_the_queue_capacity_a_turn() {
         let settings = Settings::default();
         let mut ingest = ingest();
         let mut taken = 0;

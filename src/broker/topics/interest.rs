@@ -1,33 +1,33 @@
-//! Which other cores want which topics.
+//! The patterns that other cores have announced to this core.
 //!
-//! A core announces a pattern when its first subscription of that pattern comes, and withdraws the
-//! pattern with the last: `delivery` does. Here is what the others announced to this core, so that a
-//! message crosses to a core once, and only if somebody there wants it.
+//! `delivery` announces a pattern with the first subscription of a core, and withdraws the pattern
+//! with the last one. So a message goes to another core once, and only if a subscription there
+//! matches.
 
 use super::topic::Topic;
 use crate::broker::cluster::CoreSet;
 use crate::broker::pattern::Matcher;
 use crate::protocol::CoreId;
 
-/// What other cores want of this core.
+/// Which other cores want which topics of this core.
 #[derive(Debug, Default)]
 pub struct Interest {
-    /// Their patterns, with cores as values.
+    /// The patterns of other cores, with cores as values.
     others: Matcher,
 }
 
 impl Interest {
-    /// Another core wants a pattern.
+    /// Adds a pattern that another core wants.
     pub fn add(&mut self, core: CoreId, pattern: &str) {
         self.others.insert(pattern, u32::from(core.0));
     }
 
-    /// Another core wants it no longer.
+    /// Removes a pattern that another core no longer wants.
     pub fn remove(&mut self, core: CoreId, pattern: &str) {
         self.others.remove(pattern, u32::from(core.0));
     }
 
-    /// The other cores that want a topic, found again only when interest has changed.
+    /// The other cores that want a topic; looked up again only after a change of interest.
     pub fn wanted_by(&self, topic: &mut Topic) -> CoreSet {
         if topic.wanted_at_version != self.others.version() {
             topic.wanted_by = self.wanted_by_name(&topic.name.name);

@@ -1,12 +1,12 @@
 //! The log of a topic: its last messages, which later subscribers can ask for.
 //!
-//! Kept by the topic's owner; appended to by `mesh`, read by `replay`, and the first to give memory
-//! back when the broker holds too much.
+//! Held by the topic's owner, appended to when a batch is ordered, read by `replay`, and the first
+//! to be evicted under memory pressure.
 //!
 //! # Always true
-//! - Slices lie in the order of their sequences, without holes, and the last ends where the topic
-//!   is.
-//! - A kept slice shares its bytes with the queues it is in: keeping costs no copy.
+//! - Slices lie in the order of their sequences, without holes, and the last one ends before the
+//!   topic's next sequence.
+//! - A retained slice shares its bytes with the queues that hold it: retaining costs no copy.
 
 use std::collections::VecDeque;
 
@@ -22,12 +22,12 @@ pub struct Log {
     bytes: u64,
 }
 
-/// What a log has for a subscriber that asks.
+/// The part of a log that a subscriber has asked for.
 #[derive(Debug)]
 pub struct Retained {
     /// The first sequence asked for.
     pub from: Sequence,
-    /// What is kept of it, up to the next message.
+    /// What the log retains from there on, up to the next message.
     pub slices: Vec<Slice>,
     /// The sequence the next message gets.
     pub next: Sequence,
@@ -41,8 +41,8 @@ impl Retained {
 }
 
 impl Log {
-    /// Keeps a slice, and gives up older ones beyond the bounds. At least `topic_capacity`
-    /// messages stay if `topic_bytes` has room for them.
+    /// Appends a slice, and evicts older ones beyond the bounds. At least `topic_capacity` messages
+    /// are retained if `topic_bytes` has room for them.
     pub fn append(&mut self, slice: Slice, bounds: &Queues) {
         let capacity = u64::from(bounds.topic_capacity);
         if capacity == 0 {
@@ -60,7 +60,7 @@ impl Log {
         }
     }
 
-    /// Gives up the oldest slice.
+    /// Evicts the oldest slice.
     pub fn evict_oldest(&mut self) {
         if let Some(oldest) = self.slices.pop_front() {
             self.messages -= u64::from(oldest.messages);
@@ -68,37 +68,38 @@ impl Log {
         }
     }
 
-    /// Gives up everything, and the memory of the list too.
+    /// Evicts everything, and frees the list.
     pub fn evict_all(&mut self) {
         *self = Log::default();
     }
 
-    /// The sequence of the oldest message kept.
+    /// The sequence of the oldest message retained.
     pub fn first(&self) -> Option<Sequence> {
         self.slices.front().map(|slice| slice.first)
     }
 
-    /// How many messages are kept.
+    /// Number of messages retained.
     pub fn messages(&self) -> u64 {
         self.messages
     }
 
-    /// Frame bytes of what is kept.
+    /// Frame bytes of the messages retained.
     pub fn bytes(&self) -> u64 {
         self.bytes
     }
 
-    /// How many slices are kept.
+    /// Number of slices retained.
     pub fn slices(&self) -> usize {
         self.slices.len()
     }
 
-    /// What there is for a start; `next` is the sequence the topic's next message gets.
+    /// What the log retains from a start on. `next` is the sequence that the topic's next message
+    /// gets.
     pub fn since(&self, start: Start, next: Sequence) -> Retained {
         let oldest = self.first().unwrap_or(next);
         let from = match start {
             Start::Live => next,
-            // Fewer may be kept, and that is no loss: at most so many were asked for.
+            // Fewer may be retained, and that is no loss: the subscriber asked for at most so many.
             Start::Last(messages) => oldest.max(Sequence(next.0.saturating_sub(messages).max(1))),
             Start::Sequence(from) => Sequence(from.clamp(1, next.0)),
         };
@@ -133,12 +134,12 @@ mod tests {
         (log, next)
     }
 
-    fn ranges(kept: &Retained) -> Vec<(u64, u64)> {
-        kept.slices.iter().map(|slice| (slice.first.0, slice.next().0 - 1)).collect()
+    fn ranges(retained: &Retained) -> Vec<(u64, u64)> {
+        retained.slices.iter().map(|slice| (slice.first.0, slice.next().0 - 1)).collect()
     }
 
     #[test]
-    fn the_last_messages_are_kept_and_older_slices_go() {
+    fn the_last_messages_are_retained_and_older_slices_evicted() {
         let (log, next) = log(&[&[2], &[3], &[1, 1], &[4]], &bounds(5, 1 << 20));
         assert_eq!(log.first(), Some(Sequence(6)));
         assert_eq!(ranges(&log.since(Start::Last(100), next)), [(6, 7), (8, 11)]);
@@ -149,27 +150,27 @@ mod tests {
     fn a_start_inside_a_frame_cuts_the_frame() {
         let (log, next) = log(&[&[2], &[3, 2]], &bounds(100, 1 << 20));
         for last in 1..=7 {
-            let kept = log.since(Start::Last(last), next);
-            assert_eq!(kept.from, Sequence(8 - last));
-            assert_eq!(kept.slices[0].first, kept.from, "the last {last}");
-            let messages: u32 = kept.slices.iter().map(|slice| slice.messages).sum();
+            let retained = log.since(Start::Last(last), next);
+            assert_eq!(retained.from, Sequence(8 - last));
+            assert_eq!(retained.slices[0].first, retained.from, "the last {last}");
+            let messages: u32 = retained.slices.iter().map(|slice| slice.messages).sum();
             assert_eq!(u64::from(messages), last);
             let same = log.since(Start::Sequence(8 - last), next);
-            assert_eq!(ranges(&same), ranges(&kept));
+            assert_eq!(ranges(&same), ranges(&retained));
         }
     }
 
     #[test]
-    fn a_sequence_no_longer_kept_is_asked_for_and_what_is_retained_begins_later() {
+    fn a_start_before_the_oldest_message_returns_what_is_retained_after_it() {
         let (log, next) = log(&[&[4], &[4]], &bounds(4, 1 << 20));
-        let kept = log.since(Start::Sequence(2), next);
-        assert_eq!((kept.from, ranges(&kept)), (Sequence(2), vec![(5, 8)]));
+        let retained = log.since(Start::Sequence(2), next);
+        assert_eq!((retained.from, ranges(&retained)), (Sequence(2), vec![(5, 8)]));
         let beyond = log.since(Start::Sequence(100), next);
         assert_eq!((beyond.from, ranges(&beyond)), (next, vec![]));
     }
 
     #[test]
-    fn the_byte_bound_and_a_capacity_of_zero_keep_nothing_that_is_too_much() {
+    fn the_byte_bound_evicts_and_a_capacity_of_zero_retains_nothing() {
         let (log, _) = super::tests::log(&[&[1], &[1]], &bounds(100, 50));
         assert_eq!(log.first(), Some(Sequence(2)));
         let (log, _) = super::tests::log(&[&[1]], &bounds(0, 1 << 20));

@@ -1,9 +1,9 @@
-//! Topics: the slices of the hash that this core owns, their order, their logs, and which cores want
-//! them.
+//! Topics: the slices of the hash that this core owns, their order, their logs, and which cores
+//! want them.
 //!
 //! In comes a batch, from a connection of any core; out goes a stamped slice, the other cores that
-//! want it, and the acknowledgements that are due. Also in: names to open, patterns that other cores
-//! announce, and questions for what is retained.
+//! want it, and the acknowledgements that are due. Also in: names to open, patterns that other
+//! cores announce, and questions for what is retained.
 //!
 //! # Always true
 //! - One place orders a topic: sequences rise by one per message, in the order batches come here.
@@ -57,7 +57,7 @@ pub struct Ordered {
     pub wanted_by: CoreSet,
     /// What their publishers are to be acknowledged.
     pub acks: Vec<Ack>,
-    /// Publishers that want to know if nobody listens.
+    /// Publishers that want a notice if no subscription matches.
     pub requests: Vec<Requester>,
 }
 
@@ -137,8 +137,8 @@ impl Topics {
         self.interest.remove(core, pattern);
     }
 
-    /// A core has begun or ceased to hold up a topic's publishers. Returns the topic if that changes
-    /// whether they have to wait.
+    /// A core has begun or ceased to hold up a topic's publishers. Returns the topic if that
+    /// changes whether they have to wait.
     pub fn block(&mut self, topic: TopicId, blocked: bool) -> Option<Arc<TopicName>> {
         let cores = self.blocked_by.entry(topic).or_default();
         let before = *cores;

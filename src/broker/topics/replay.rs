@@ -1,16 +1,17 @@
 //! Answers to subscriptions that do not start live: what topics retain for a pattern.
 //!
-//! A literal name is looked up. For a pattern the topics of the core are walked, so many a turn, shard
-//! by shard: each partial answer says how far the walk is, so that what is accepted later for the
-//! topics behind it can come as to everybody.
+//! A literal name is looked up. For a pattern the topics of the core are walked, so many a turn,
+//! shard by shard: each partial answer says how far the walk is, so that what is accepted later for
+//! the topics behind it can come as to everybody.
 //!
 //! # Always true
-//! - A turn looks at no more than [`Cluster::replay_topics_per_turn`] topics, however many there are.
+//! - A part of an answer looks at no more than [`Cluster::replay_topics_per_turn`] topics, however many
+//!   there are, and a turn continues one walk.
 //! - Subscriptions of one connection are answered in the order in which they asked: a topic that has
 //!   come to one of them stays with it, so none may come to a topic before an earlier one. Connections
 //!   take turns.
-//! - Nothing lies between a topic's answer and the messages that follow it to the same core: answers
-//!   and slices take the same lane.
+//! - Nothing lies between a topic's answer and the messages that follow it to the same core:
+//!   answers and slices take the same lane.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -63,7 +64,7 @@ impl Progress {
 /// A connection of some core.
 pub type Asker = (CoreId, ConnectionId);
 
-/// A subscription that waits for what topics retain; `W` tells which.
+/// A subscription that waits for what topics retain; `W` identifies it.
 #[derive(Debug)]
 struct Walk<W> {
     asker: Asker,

@@ -62,7 +62,7 @@ impl Topics {
             if log.first() == Some(first) {
                 log.evict_oldest();
                 self.retained.slices -= 1;
-                self.counters.evicted_portions.add(1);
+                self.counters.evicted_slices.add(1);
             }
         }
     }

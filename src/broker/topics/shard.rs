@@ -1,11 +1,11 @@
-//! A shard: the topics of one slice of the hash, and the one place where they are ordered.
+//! A shard: the topics whose names hash to one number, and the one place where they are ordered.
 //!
-//! Called by `publish` to open a topic, and by `mesh` with batches from connections of any core.
-//! Next on the path: `interest` (which cores), then `fan_out` (which subscriptions).
+//! Called by [`Topics`](super::Topics) to open a topic, and with batches from connections of any
+//! core. Next on the path: `interest` (which cores), then `fan_out` (which subscriptions).
 //!
 //! # Always true
-//! - A topic's sequence rises by one per message, in the order batches come here.
-//! - Ids are dealt so that the id alone names the shard.
+//! - A topic's sequence rises by one per message, in the order in which batches arrive.
+//! - Ids are assigned so that the id alone determines the shard.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -25,21 +25,21 @@ use crate::protocol::messages::{self, Stamp};
 use crate::protocol::name::{self, SYSTEM_PREFIX};
 use crate::protocol::{Sequence, ShardId, TopicId};
 
-/// Topics below this are the answers to requests: each is used once or for a short while.
+/// Topics with this prefix carry the answers to requests: each is used once or for a short while.
 pub const INBOX_PREFIX: &str = "_INBOX.";
 
-/// Whether a name becomes a topic of its own if there is room: nobody asks for old messages of an
-/// inbox, and what no client could open needs no id.
+/// Whether a name becomes a retained topic if there is room. Old messages of an inbox are of no
+/// use, and a name that no client may open needs no id.
 pub fn is_worth_retaining(topic: &str) -> bool {
     !topic.starts_with(INBOX_PREFIX)
         && !topic.starts_with(SYSTEM_PREFIX)
         && name::check_topic(topic).is_ok()
 }
 
-/// `limits.max_topics` is reached.
+/// The limit `limits.max_topics` is reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TopicsFull {
-    /// As configured.
+    /// The configured limit.
     pub topics_max: u32,
 }
 
@@ -49,7 +49,7 @@ pub struct Shard {
     cluster: Cluster,
     counters: Arc<Counters>,
     by_name: HashMap<Arc<str>, usize>,
-    /// By the order they were made, which their ids count.
+    /// In order of creation, which the ids count.
     topics: Vec<Topic>,
 }
 
@@ -59,37 +59,37 @@ impl Shard {
         Shard { id, cluster, counters, by_name: HashMap::new(), topics: Vec::new() }
     }
 
-    /// From now on these settings are in force.
+    /// Applies other settings.
     pub fn reload(&mut self, settings: &Arc<Settings>) {
         self.cluster.settings = settings.clone();
     }
 
-    /// Finds or makes a topic; also tells the sequence its next message gets.
+    /// Finds or creates a topic; also returns the sequence that its next message gets.
     pub fn open(&mut self, name: &Arc<str>) -> Result<(Arc<TopicName>, Sequence), TopicsFull> {
         let index = match self.by_name.get(name) {
             Some(index) => *index,
-            None => self.make(name)?,
+            None => self.create(name)?,
         };
         let topic = &self.topics[index];
         Ok((topic.name.clone(), topic.next_sequence))
     }
 
-    /// All topics, in the order they were made.
+    /// All topics, in order of creation.
     pub fn all(&self) -> impl Iterator<Item = &Topic> {
         self.topics.iter()
     }
 
-    /// Its number.
+    /// The number of this shard.
     pub fn number(&self) -> ShardId {
         self.id
     }
 
-    /// The topic of a name, if it was made.
+    /// The topic of a name, if it exists.
     pub fn topic_of(&self, name: &str) -> Option<&Topic> {
         self.by_name.get(name).map(|index| &self.topics[*index])
     }
 
-    fn make(&mut self, name: &Arc<str>) -> Result<usize, TopicsFull> {
+    fn create(&mut self, name: &Arc<str>) -> Result<usize, TopicsFull> {
         let topics_max = self.cluster.settings.limits.max_topics;
         let full = TopicsFull { topics_max };
         let index = self.topics.len();
@@ -119,12 +119,12 @@ impl Shard {
         Ok(index)
     }
 
-    /// How many topics it has.
+    /// Number of topics.
     pub fn topics_len(&self) -> usize {
         self.topics.len()
     }
 
-    /// A topic by the order in which they were made.
+    /// A topic by its index in order of creation.
     pub fn topic_at(&self, index: usize) -> Option<&Topic> {
         self.topics.get(index)
     }
@@ -137,12 +137,12 @@ impl Shard {
     /// The topic a batch is for.
     pub fn find(&mut self, destination: &Destination) -> Found<'_> {
         let index = match destination {
-            // It was announced to the connection that used it, so the topic exists.
+            // The id was announced to the connection that uses it, so the topic exists.
             Destination::Topic(id) => return Found::Retained(self.topic_mut(*id)),
             Destination::Opened(name) => self.by_name.get(name).copied(),
             Destination::Name(name) => match self.by_name.get(name) {
                 Some(index) => Some(*index),
-                None if is_worth_retaining(name) => self.make(name).ok(),
+                None if is_worth_retaining(name) => self.create(name).ok(),
                 None => None,
             },
         };
@@ -158,18 +158,18 @@ impl Shard {
     }
 }
 
-/// What a shard has for a batch.
+/// The topic that a shard finds for a batch.
 pub enum Found<'a> {
     /// A topic with sequences and a log.
     Retained(&'a mut Topic),
-    /// A topic that is not worth retaining, or no more topics may be made: subscribers get its
-    /// messages, and nothing of the topic stays.
+    /// A topic that is not worth retaining, or that is beyond the limit of topics: subscribers get
+    /// the messages, and nothing else is stored.
     Ephemeral(Arc<TopicName>),
-    /// Its OPEN was refused.
+    /// The OPEN of the topic was refused.
     Refused,
 }
 
-/// Gives a batch its place in its topic: sequences from `first`, the time, the id, the TTL.
+/// Stamps a batch with sequences from `first`, the time, the topic's id and the TTL.
 pub fn stamp(
     topic: &Arc<TopicName>,
     first: Sequence,
@@ -193,6 +193,6 @@ pub fn stamp(
         not_to: batch.not_to,
         frames: memory.count(batch.frames),
     };
-    assert!(slice.next() == next, "a batch counts what its frames count");
+    assert!(slice.next() == next, "a batch has as many messages as its frames");
     slice
 }

@@ -1,4 +1,4 @@
-//! A topic, as its owner retains it.
+//! A topic on the core that owns it: sequence, log and rate.
 
 use std::sync::Arc;
 
@@ -10,49 +10,49 @@ use crate::protocol::Sequence;
 /// A topic with its sequence and log.
 #[derive(Debug)]
 pub struct Topic {
-    /// Shared with whoever has to name it.
+    /// Shared with every slice and gap of the topic.
     pub name: Arc<TopicName>,
-    /// The sequence the next message gets.
+    /// The sequence that the next message gets.
     pub next_sequence: Sequence,
-    /// Its last messages.
+    /// The last messages.
     pub log: Log,
-    /// When the last one was accepted.
+    /// When the last message was accepted.
     pub last_message_ns: u64,
-    /// Frame bytes of all its messages.
+    /// Frame bytes of all messages ever.
     pub published_bytes: u64,
-    /// How many come per second.
+    /// Messages per second.
     pub rate: Rate,
-    /// On the list of topics that may fall idle.
+    /// Whether a timer watches the topic for idleness.
     pub watched_for_idleness: bool,
-    /// The other cores that want it, as `Interest` was at the version below.
+    /// The other cores that want the topic, as of `wanted_at_version`.
     pub wanted_by: CoreSet,
-    /// When it differs from `Interest`'s own, `wanted_by` is to be found again.
+    /// The version of `Interest` that `wanted_by` was looked up in; another version makes it stale.
     pub wanted_at_version: u64,
 }
 
 impl Topic {
-    /// Messages it ever had.
+    /// Number of messages ever.
     pub fn published_messages(&self) -> u64 {
         self.next_sequence.0 - 1
     }
 }
 
-/// How many messages come per second, as far as the last second or two tell.
+/// The rate of messages per second, measured over the last second or two.
 #[derive(Debug, Default, Clone, Copy)]
 pub struct Rate {
-    /// When this window began.
+    /// When the current window began.
     since_ns: u64,
-    /// Messages of this window.
+    /// Messages of the current window.
     messages: u32,
-    /// Messages per second of the window before.
+    /// Messages per second of the previous window.
     before: f32,
 }
 
-/// A window is at least so long.
+/// The shortest window.
 const RATE_WINDOW_NS: u64 = 1_000_000_000;
 
 impl Rate {
-    /// Messages have come.
+    /// Counts messages that have arrived.
     pub fn add(&mut self, now_ns: u64, messages: u32) {
         let length_ns = now_ns - self.since_ns;
         if length_ns >= RATE_WINDOW_NS {
@@ -62,7 +62,7 @@ impl Rate {
         self.messages = self.messages.saturating_add(messages);
     }
 
-    /// Messages per second: those of the last whole window, or fewer if it is long ago.
+    /// Messages per second of the last whole window, or fewer if nothing came since.
     pub fn per_second(&self, now_ns: u64) -> f64 {
         // Read on another turn than written, but on the same core: time does not go back.
         let length_ns = now_ns.saturating_sub(self.since_ns);
@@ -82,7 +82,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_rate_is_that_of_the_last_second_and_fades_when_nothing_comes() {
+    fn a_rate_is_that_of_the_last_second_and_falls_without_messages() {
         let second = RATE_WINDOW_NS;
         let mut rate = Rate::default();
         let begun = 1_000 * second;

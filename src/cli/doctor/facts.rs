@@ -222,13 +222,6 @@ impl Facts {
 }
 
 fn ports(tree: &Tree, settings: &Settings) -> Vec<Port> {
-    let mut wanted = vec![("server.bind_addr", settings.server.bind_addr)];
-    if settings.nats.enabled {
-        wanted.push(("nats.bind_addr", settings.nats.bind_addr));
-    }
-    if settings.metrics.enabled {
-        wanted.push(("metrics.bind_addr", settings.metrics.bind_addr));
-    }
     let try_one = |(key, address): (&'static str, SocketAddr)| {
         let bound = listener::try_bind(address).map(drop).map_err(|error| error.kind());
         let holders = match bound {
@@ -237,7 +230,7 @@ fn ports(tree: &Tree, settings: &Settings) -> Vec<Port> {
         };
         Port { key, address, bound, holders }
     };
-    wanted.into_iter().map(try_one).collect()
+    settings.bind_addrs().into_iter().map(try_one).collect()
 }
 
 fn nodes(tree: &Tree) -> Fact<Vec<Node>> {

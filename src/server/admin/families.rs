@@ -122,7 +122,7 @@ fn fills(cores: &[Numbered<'_>], fills: &[Option<Fill>]) -> [MetricFamily; 2] {
             "blipmq_mesh_waiting_letters",
             "Batches from other cores that wait to be read.",
             MetricType::GAUGE,
-            samples(|fill| fill.mesh_waiting_letters),
+            samples(|fill| fill.mesh_waiting_messages),
         ),
         family(
             "blipmq_receive_buffers_free",

@@ -1,8 +1,8 @@
 //! Lists as JSON: connections, subscriptions, topics.
 
-use blipmq::broker::connections::{Hold, Phase};
+use blipmq::broker::ConnectionId;
 use blipmq::broker::inspect::{Answer, ConnectionRow, Row, State, SubscriptionRow, TopicRow};
-use blipmq::broker::{ConnectionId, Protocol};
+use blipmq::broker::inspect::{Hold, Phase};
 use blipmq::config::Choice;
 use blipmq::protocol::CoreId;
 use serde_json::{Value, json};
@@ -32,7 +32,7 @@ fn connection(row: &ConnectionRow) -> Value {
         "connection": connection_name(row.core, row.connection),
         "core": row.core.0,
         "address": row.address.to_string(),
-        "protocol": protocol(row.protocol),
+        "protocol": row.protocol.name(),
         "nats_client_id": row.client_number,
         "state": match row.phase {
             Phase::AwaitHello => "hello",
@@ -65,7 +65,7 @@ fn subscription(row: &SubscriptionRow) -> Value {
         "connection": connection.map(|(connection, ..)| connection_name(row.core, *connection)),
         "core": row.core.0,
         "address": connection.map(|(_, address, _)| address.to_string()),
-        "protocol": connection.map(|(.., wire)| protocol(*wire)),
+        "protocol": connection.map(|(.., wire)| wire.name()),
         "subscription": row.name,
         "pattern": &*row.pattern,
         "group": row.group.as_deref(),
@@ -88,7 +88,7 @@ fn subscription(row: &SubscriptionRow) -> Value {
             "conflated": row.lost.conflated,
             "expired": row.lost.expired,
         },
-        "holds_up_topics": row.holds_up_topics,
+        "holds_up_topics": row.blocked_topics,
     })
 }
 
@@ -109,13 +109,6 @@ fn topic(row: &TopicRow) -> Value {
 /// The name of a connection, unique as long as the broker runs.
 fn connection_name(core: CoreId, connection: ConnectionId) -> String {
     format!("{}-{}-{}", core.0, connection.slot.0, connection.generation)
-}
-
-fn protocol(wire: Protocol) -> &'static str {
-    match wire {
-        Protocol::Blip => "blip",
-        Protocol::Nats => "nats",
-    }
 }
 
 fn seconds(ns: u64) -> f64 {

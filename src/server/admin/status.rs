@@ -34,7 +34,7 @@ static COUNTERS: [NamedCounter; 27] = [
         core.counters.queue_overflows.iter().map(|of_policy| of_policy.get()).sum()
     }),
     ("publishers_blocked", |core| core.counters.publishers_blocked.get()),
-    ("evicted_portions", |core| core.counters.evicted_portions.get()),
+    ("evicted_portions", |core| core.counters.evicted_slices.get()),
     ("flushes", |core| core.counters.flushes.get()),
     ("flushed_bytes", |core| core.counters.flushed_bytes.get()),
     ("errors_sent", |core| core.counters.errors_sent.get()),
@@ -42,7 +42,7 @@ static COUNTERS: [NamedCounter; 27] = [
     ("no_responders", |core| core.counters.no_responders.get()),
     ("connections_opened", |core| core.counters.connections_opened.get()),
     ("connections_closed", |core| core.counters.connections_closed.get()),
-    ("mesh_letters_sent", |core| core.counters.mesh_letters_sent.get()),
+    ("mesh_letters_sent", |core| core.counters.mesh_messages_sent.get()),
     ("mesh_full", |core| core.counters.mesh_full.get()),
     ("turns", |core| core.turns.turns.get()),
     ("enters", |core| core.turns.enters.get()),
@@ -172,7 +172,7 @@ fn gauges(counters: &Counters, fill: Option<Fill>) -> Value {
         "subscriptions": counters.subscriptions.get(),
         "topics": counters.topics.get(),
         "blocked_topics": counters.blocked_topics.get(),
-        "mesh_waiting_letters": fill.map(|fill| fill.mesh_waiting_letters),
+        "mesh_waiting_letters": fill.map(|fill| fill.mesh_waiting_messages),
         "receive_buffers_free": fill.map(|fill| fill.receive_buffers_free),
     })
 }

@@ -48,7 +48,7 @@ fn play_core(commands: Receiver<Command>) {
             match command {
                 Command::Ping(reply) | Command::Reload(_, reply) => reply(()),
                 Command::Fill(reply) => {
-                    reply(Fill { mesh_waiting_letters: 3, receive_buffers_free: 200 });
+                    reply(Fill { mesh_waiting_messages: 3, receive_buffers_free: 200 });
                 }
                 Command::Inspect(_, reply) => reply(Answer { total: 2, rows: vec![] }),
             }

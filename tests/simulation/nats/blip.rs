@@ -1,5 +1,5 @@
-//! The BLIP/1 clients of a NATS world: a witness, which gets everything below some subjects and so
-//! knows the sequences, and a publisher.
+//! The BLIP/1 clients of a NATS world: a witness, which subscribes to some subjects and so knows
+//! the sequences, and a publisher.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -123,7 +123,7 @@ impl Blip {
                 ServerFrame::Topic { topic, name, .. } => {
                     self.names.insert(topic.0, name.to_string());
                     if topic.0 > TOPIC_ID_MAX / 2 {
-                        ledger.passing.insert(name.to_string());
+                        ledger.ephemeral.insert(name.to_string());
                     }
                 }
                 ServerFrame::Gap { messages, .. } => ledger.witness_missed += messages,
@@ -153,8 +153,8 @@ impl Blip {
     ) -> Verdict {
         let number = ledger.number_of(record.payload)?;
         let is_new = self.witnessed.insert((name.to_string(), sequence));
-        if !is_new && !ledger.passing.contains(name) {
-            return Err(format!("{sequence} of `{name}` once more"));
+        if !is_new && !ledger.ephemeral.contains(name) {
+            return Err(format!("{sequence} of `{name}` came twice"));
         }
         let message = &mut ledger.messages[number];
         let mut reply = None;

@@ -1,7 +1,7 @@
 //! What clients of a NATS world have written and read, in the order of events.
 //!
-//! A client can count on what it has seen itself: what it wrote after it had read something happened
-//! later. The checks build on nothing else, so they hold for every broker that keeps the promises.
+//! The checks rely only on what clients can observe: what a client writes after a read happens
+//! after what was read. So they hold for every broker that keeps the promises.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,34 +11,34 @@ use crate::truth::matches;
 
 pub type Verdict = Result<(), String>;
 
-/// Below this everybody is told what subscriptions missed.
+/// Prefix of the subjects on which gaps are reported.
 pub const GAP_PREFIX: &str = "$SYS.GAP.";
 
-/// Digits a payload begins with: the number of its message.
+/// Number of digits at the start of a payload, which are the number of the message.
 const NUMBER_LEN: usize = 8;
 
-/// A message that somebody has written.
+/// A message that a client has written.
 #[derive(Clone)]
 pub struct Message {
-    /// The number of its publisher's wire.
+    /// The wire of the publisher.
     pub publisher: usize,
-    /// Which of its publisher's commands it is.
+    /// The number of the command, counted by the publisher.
     pub command: u64,
     pub subject: String,
     pub reply: Option<String>,
-    /// As clients of NATS get them.
+    /// The headers as NATS clients get them.
     pub headers: Vec<u8>,
     pub payload: Vec<u8>,
     pub written: u64,
-    /// When its publisher has read that it was taken.
+    /// When the publisher has read the confirmation.
     pub confirmed: Option<u64>,
-    /// Some subscriber has got it.
+    /// Whether some subscriber has got the message.
     pub seen: bool,
-    /// Its publisher is told if nobody listens.
+    /// Whether the publisher gets a 503 if there is no subscription.
     pub wants_responder: bool,
-    /// Times its publisher was told so.
+    /// Number of 503s that the publisher got.
     pub unheard: u32,
-    /// In its topic, as the witness has seen.
+    /// The sequence in its topic, as the witness has seen.
     pub sequence: Option<u64>,
 }
 
@@ -59,30 +59,30 @@ impl std::fmt::Debug for Message {
     }
 }
 
-/// A SUB.
+/// A subscription made by SUB.
 pub struct Subscription {
-    /// The number of its client's wire.
+    /// The wire of the client.
     pub client: usize,
     pub sid: String,
     pub pattern: String,
     pub queue: Option<String>,
     pub command: u64,
-    /// When its client has read that it is in force.
+    /// When the client has read that the subscription is active.
     pub confirmed: Option<u64>,
-    /// UNSUB with so many came in one write with it.
+    /// The maximum of an UNSUB in the same write as SUB.
     pub max: Option<u64>,
-    /// Which command ended it.
+    /// The number of the command that ended the subscription.
     pub ended: Option<u64>,
-    /// Its client has read that it has ended.
+    /// Whether the client has read the confirmation of the end.
     pub end_confirmed: bool,
-    /// Messages its client has read.
+    /// Messages that the client has read.
     pub got: Vec<usize>,
-    /// Messages of the broker itself that it was sent.
+    /// Number of messages of the broker itself that came.
     pub of_system: u64,
     got_set: BTreeSet<usize>,
-    /// The last it got, by publisher and subject.
+    /// The last message, by publisher and subject.
     last: BTreeMap<(usize, String), usize>,
-    /// What it had to get before a PONG and did not; it must have been missed.
+    /// Messages that were due before a PONG and did not come; they must be reported as missed.
     pub late: BTreeSet<usize>,
 }
 
@@ -110,7 +110,7 @@ impl Subscription {
     }
 }
 
-/// What the monitor was told.
+/// A gap that was reported to the monitor.
 #[derive(Debug)]
 pub struct Gap {
     pub client_id: u64,
@@ -126,17 +126,17 @@ pub struct Ledger {
     pub messages: Vec<Message>,
     pub subscriptions: Vec<Subscription>,
     pub gaps: Vec<Gap>,
-    /// Subjects that the broker does not keep as topics.
-    pub passing: BTreeSet<String>,
-    /// Some member of these queue groups has left.
+    /// Subjects of ephemeral topics.
+    pub ephemeral: BTreeSet<String>,
+    /// Queue groups that some member has left.
     pub queues_left: BTreeSet<String>,
-    /// Some member of these got an older message after a later one.
+    /// Queue groups with a member that got an older message after a later one.
     pub queues_out_of_order: BTreeSet<String>,
-    /// Messages that the witness was told it missed.
+    /// Number of messages that the witness missed, as GAPs reported.
     pub witness_missed: u64,
 }
 
-/// What a client reads of a message.
+/// A message as a client reads it.
 pub struct Delivered<'a> {
     pub subject: &'a str,
     pub reply: Option<&'a str>,
@@ -150,7 +150,7 @@ impl Ledger {
         self.clock
     }
 
-    /// A message about to be written; returns its number.
+    /// Adds a message that is about to be written; returns its number.
     pub fn message(&mut self, message: Message, filler: &[u8]) -> usize {
         let number = self.messages.len();
         let mut payload = format!("{number:0NUMBER_LEN$}").into_bytes();
@@ -164,7 +164,7 @@ impl Ledger {
         let digits = payload.get(..NUMBER_LEN).and_then(|digits| std::str::from_utf8(digits).ok());
         let number = digits.and_then(|digits| digits.parse().ok());
         let number = number.filter(|number| *number < self.messages.len());
-        number.ok_or_else(|| format!("a message that nobody wrote: {payload:?}"))
+        number.ok_or_else(|| format!("a message that no client wrote: {payload:?}"))
     }
 
     pub fn subscribe(
@@ -194,8 +194,8 @@ impl Ledger {
         self.subscriptions.len() - 1
     }
 
-    /// A client has read a message of one of its subscriptions. `echo` and `headers` are what the
-    /// client wants.
+    /// Checks a message that a client has read for one of its subscriptions. `echo` and `headers`
+    /// are the options of CONNECT.
     pub fn deliver(
         &mut self,
         index: usize,
@@ -222,7 +222,7 @@ impl Ledger {
         if is_own && !echo {
             return wrong("its own, which it does not want");
         }
-        // What waits for a group is also for who joins it later.
+        // Messages that wait for a group may go to members that join later.
         if is_own && subscription.queue.is_none() && message.command < subscription.command {
             return wrong("published before the SUB");
         }
@@ -242,13 +242,14 @@ impl Ledger {
         let last = subscription.last.insert(key, number);
         if last.is_some_and(|last| last > number) {
             match &subscription.queue {
-                // Some member has left, as will be known in the end.
+                // Allowed if some member has left, which is checked at the end.
                 Some(queue) => self.queues_out_of_order.insert(queue.clone()),
                 None => return Err(format!("{number} after {last:?}, to {subscription:?}")),
             };
         }
         subscription.got.push(number);
-        // A read may end between SUB and UNSUB, and something come between the two.
+        // A read of the broker may end between SUB and UNSUB, and messages may come between the
+        // two.
         let was_limited = subscription.confirmed.is_some_and(|at| at < message.written);
         if was_limited && subscription.max.is_some_and(|max| subscription.got.len() as u64 > max) {
             return Err(format!("more than it asked for: {subscription:?}"));
@@ -257,8 +258,8 @@ impl Ledger {
         Ok(number)
     }
 
-    /// The monitor has read what a subscription missed.
-    pub fn told_gap(&mut self, subject: &str, payload: &[u8]) -> Verdict {
+    /// Adds a gap report that the monitor has read.
+    pub fn report_gap(&mut self, subject: &str, payload: &[u8]) -> Verdict {
         let document: Value =
             serde_json::from_slice(payload).map_err(|error| format!("no JSON: {error}"))?;
         let number = |key: &str| {

@@ -1,41 +1,43 @@
-//! What NATS clients were owed, when nothing moves any more.
+//! Checks that NATS clients got what was owed, once the world is at rest.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod queues;
 
-use super::client::{Client, Op, State, next_op};
+use std::collections::BTreeMap;
+
+use super::client::{Client, State};
 use super::ledger::{Ledger, Message, Subscription, Verdict};
 use crate::truth::matches;
 
-/// What the end of a world is judged by.
+/// What the end of a world is checked against.
 pub struct Circumstances<'a> {
     pub ledger: &'a Ledger,
     pub clients: &'a [Client],
-    /// What was sent to each of them, by wire.
+    /// What each client was sent, by wire.
     pub sent: &'a dyn Fn(usize) -> &'a [u8],
     pub stopping: bool,
-    /// The broker may have refused messages for want of memory.
+    /// The broker may have refused messages because the memory budget was used up.
     pub memory_is_tight: bool,
-    /// The monitor has room for all it is told.
+    /// The monitor's queue has room for all gap reports.
     pub monitor_gets_all: bool,
-    /// What all cores have counted as dropped, expired or conflated.
+    /// Number of messages that all cores have dropped, expired or conflated.
     pub dropped: u64,
 }
 
 impl Circumstances<'_> {
     pub fn hold(&self) -> Verdict {
-        let told: u64 = self.ledger.gaps.iter().map(|gap| gap.messages).sum();
-        let mut untold = 0;
+        let reported: u64 = self.ledger.gaps.iter().map(|gap| gap.messages).sum();
+        let mut unreported = 0;
         for (index, subscription) in self.ledger.subscriptions.iter().enumerate() {
             let client = self.client_of(subscription);
             if subscription.queue.is_none() && !client.is_monitor {
-                untold += self.plain(index, subscription, client)?;
+                unreported += self.plain(index, subscription, client)?;
             }
         }
-        untold += self.queues()?;
-        let accounted = told + untold + self.ledger.witness_missed;
-        if accounted > self.dropped || (untold > 0 && self.monitor_gets_all) {
+        unreported += self.queues()?;
+        let accounted = reported + unreported + self.ledger.witness_missed;
+        if accounted > self.dropped || (unreported > 0 && self.monitor_gets_all) {
             return Err(format!(
-                "{untold} messages neither came nor were told, {told} were told; {} dropped",
+                "{unreported} messages neither came nor were reported, {reported} were; {} dropped",
                 self.dropped
             ));
         }
@@ -47,7 +49,7 @@ impl Circumstances<'_> {
         found.expect("subscriptions have clients")
     }
 
-    /// Whether the broker must have taken a message.
+    /// Whether the broker must have accepted a message.
     fn is_accepted(&self, message: &Message) -> bool {
         if message.seen || self.memory_is_tight || self.stopping {
             return message.seen || (message.confirmed.is_some() && !self.memory_is_tight);
@@ -57,7 +59,7 @@ impl Circumstances<'_> {
         message.confirmed.is_some() || stays
     }
 
-    /// Whether a message came while a subscription was surely in force.
+    /// Whether a message came while a subscription was certainly active.
     fn is_within(&self, message: &Message, subscription: &Subscription, echo: bool) -> bool {
         if !matches(&subscription.pattern, &message.subject) {
             return false;
@@ -71,44 +73,98 @@ impl Circumstances<'_> {
         }
     }
 
-    /// Returns how many messages a plain subscription missed that nobody was told of.
+    /// Checks a plain subscription; returns how many messages it missed without a report.
     fn plain(
         &self,
         index: usize,
         subscription: &Subscription,
         client: &Client,
     ) -> Result<u64, String> {
+        let reported = self.reported_to(subscription, client)?;
+        self.nothing_came_and_was_missed(subscription, &reported)?;
+        let mut unreported = self.unreported(subscription, client, &reported);
+        if let Some(max) = subscription.max {
+            let had = subscription.got.len() as u64 + reported.messages + subscription.of_system;
+            // Messages that were missed without a report count as well, and are not known.
+            let knows_all = self.monitor_gets_all && subscription.pattern != ">";
+            if had >= max || self.dropped > 0 && !knows_all {
+                return Ok(0);
+            }
+            unreported = unreported.min(max - had);
+        }
+        if unreported > 0 && (self.monitor_gets_all || self.dropped == 0) {
+            let what: Vec<_> = (self.ledger.messages.iter().enumerate())
+                .filter(|(number, message)| {
+                    !subscription.has(*number)
+                        && self.is_within(message, subscription, client.options.echo)
+                })
+                .map(|(number, message)| (number, &message.subject, message.sequence))
+                .collect();
+            return Err(format!(
+                "{unreported} of {what:?} neither came nor were reported to subscription {index}, \
+                 {subscription:?}; reported: {:?}",
+                reported.ranges
+            ));
+        }
+        Ok(unreported)
+    }
+
+    /// The gaps that were reported for a subscription.
+    fn reported_to(
+        &self,
+        subscription: &Subscription,
+        client: &Client,
+    ) -> Result<Reported<'_>, String> {
         let gaps = self
             .ledger
             .gaps
             .iter()
             .filter(|gap| gap.client_id == client.client_id && gap.sid == subscription.sid);
-        let mut covered: BTreeMap<&str, Vec<(u64, u64)>> = BTreeMap::new();
-        let (mut gapped, mut told_together) = (0, 0);
+        let mut reported = Reported::default();
         for gap in gaps {
-            // Subjects that are not kept are told together, under the subscription's own.
+            // Gaps of ephemeral subjects are reported together, under the subscription's pattern.
             if gap.first == 0 && gap.subject == subscription.pattern {
-                gapped += gap.messages;
-                told_together += gap.messages;
+                reported.messages += gap.messages;
+                reported.without_subject += gap.messages;
                 continue;
             }
             if !matches(&subscription.pattern, &gap.subject) {
                 return Err(format!("{gap:?} of {subscription:?}"));
             }
-            gapped += gap.messages;
-            covered.entry(&gap.subject).or_default().push((gap.first, gap.first + gap.messages));
+            reported.messages += gap.messages;
+            let ranges = reported.ranges.entry(&gap.subject).or_default();
+            ranges.push((gap.first, gap.first + gap.messages));
         }
+        Ok(reported)
+    }
+
+    fn nothing_came_and_was_missed(
+        &self,
+        subscription: &Subscription,
+        reported: &Reported<'_>,
+    ) -> Verdict {
         for number in &subscription.got {
             let message = &self.ledger.messages[*number];
             if let Some(sequence) = self.sequence_of(message)
-                && covers(&covered, &message.subject, sequence)
+                && reported.covers(&message.subject, sequence)
             {
                 return Err(format!("{message:?} came and was missed: {subscription:?}"));
             }
         }
+        Ok(())
+    }
+
+    /// How many messages a subscription was owed that neither came nor were reported.
+    fn unreported(
+        &self,
+        subscription: &Subscription,
+        client: &Client,
+        reported: &Reported<'_>,
+    ) -> u64 {
         let stays = client.stayed();
+        // By subject, where sequences are not known.
         let mut missing: BTreeMap<&str, u64> = BTreeMap::new();
-        let mut untold = 0;
+        let mut unreported = 0;
         for (number, message) in self.ledger.messages.iter().enumerate() {
             let is_owed = subscription.late.contains(&number)
                 || (stays
@@ -120,157 +176,30 @@ impl Circumstances<'_> {
             }
             match self.sequence_of(message) {
                 Some(sequence) => {
-                    untold += u64::from(!covers(&covered, &message.subject, sequence));
+                    unreported += u64::from(!reported.covers(&message.subject, sequence));
                 }
                 None => *missing.entry(&message.subject).or_default() += 1,
             }
         }
         let mut unknown = 0;
         for (subject, missing) in missing {
-            let told = covered.get(subject).into_iter().flatten();
-            let told: u64 = told.map(|(first, end)| end - first).sum();
-            unknown += missing.saturating_sub(told);
+            unknown += missing.saturating_sub(reported.messages_of(subject));
         }
-        untold += unknown.saturating_sub(told_together);
-        if let Some(max) = subscription.max {
-            let had = subscription.got.len() as u64 + gapped + subscription.of_system;
-            // What nobody was told of counts as well, and is not known.
-            let knows_all = self.monitor_gets_all && subscription.pattern != ">";
-            if had >= max || self.dropped > 0 && !knows_all {
-                return Ok(0);
-            }
-            untold = untold.min(max - had);
-        }
-        if untold > 0 && (self.monitor_gets_all || self.dropped == 0) {
-            let what: Vec<_> = (self.ledger.messages.iter().enumerate())
-                .filter(|(number, message)| {
-                    !subscription.has(*number)
-                        && self.is_within(message, subscription, client.options.echo)
-                })
-                .map(|(number, message)| (number, &message.subject, message.sequence))
-                .collect();
-            return Err(format!(
-                "{untold} of {what:?} neither came nor were told to subscription {index}, \
-                 {subscription:?}; told: {covered:?}"
-            ));
-        }
-        Ok(untold)
+        unreported + unknown.saturating_sub(reported.without_subject)
     }
 
     fn sequence_of(&self, message: &Message) -> Option<u64> {
-        message.sequence.filter(|_| !self.ledger.passing.contains(&message.subject))
+        message.sequence.filter(|_| !self.ledger.ephemeral.contains(&message.subject))
     }
 
-    /// Of queue groups each message goes to one member. Returns how many went to none, and nobody was
-    /// told.
-    fn queues(&self) -> Result<u64, String> {
-        let all_stayed = |queue: &&String| !self.ledger.queues_left.contains(*queue);
-        if let Some(queue) = self.ledger.queues_out_of_order.iter().find(all_stayed) {
-            return Err(format!("{queue} is out of order, and nobody has left it"));
-        }
-        // Also what vanished clients were sent: it does not come back.
-        let mut sent: BTreeMap<(usize, &str), BTreeSet<usize>> = BTreeMap::new();
-        let members = || self.ledger.subscriptions.iter().filter(|one| one.queue.is_some());
-        let wires: BTreeSet<usize> = members().map(|one| one.client).collect();
-        for wire in wires {
-            let sent_to = (self.sent)(wire);
-            let mut rest = sent_to;
-            while let Some((op, len)) = next_op(rest)? {
-                rest = &rest[len..];
-                let Op::Message { sid, delivered_at } = op else { continue };
-                if let Ok(number) = self.ledger.number_of(delivered_at.payload) {
-                    sent.entry((wire, sid)).or_default().insert(number);
-                }
-            }
-        }
-        let queues: BTreeSet<&str> = members().filter_map(|one| one.queue.as_deref()).collect();
-        let mut untold = 0;
-        for queue in queues {
-            let members: Vec<&Subscription> =
-                members().filter(|one| one.queue.as_deref() == Some(queue)).collect();
-            let patterns: BTreeSet<&str> = members.iter().map(|one| &*one.pattern).collect();
-            let shares_one_pattern = patterns.len() == 1;
-            let left = self.ledger.queues_left.contains(queue);
-            let kept = |member: &&Subscription| -> u64 {
-                let client = self.client_of(member);
-                let was_sent =
-                    sent.get(&(member.client, &*member.sid)).map_or(0, |sent| sent.len() as u64);
-                match member.max {
-                    _ if client.stayed() => 0,
-                    _ if client.has_offended() => u64::MAX / 1_024,
-                    // Who says UNSUB is sent what it was dealt, and takes it along if it vanishes.
-                    _ if member.ended.is_some() => u64::MAX / 1_024,
-                    Some(max) => max.saturating_sub(was_sent),
-                    None => 0,
-                }
-            };
-            let mut may_be_lost: u64 = members.iter().map(kept).sum();
-            for (number, message) in self.ledger.messages.iter().enumerate() {
-                let has = |member: &&&Subscription| {
-                    let of_member = sent.get(&(member.client, &*member.sid));
-                    of_member.is_some_and(|of_member| of_member.contains(&number))
-                };
-                let times = members.iter().filter(has).count();
-                if times > 1 {
-                    return Err(format!("{message:?} went to {times} members of {queue}"));
-                }
-                let keeps = |member: &&Subscription| {
-                    let client = self.client_of(member);
-                    // Limit: what the last member was dealt goes with it, also at an UNSUB.
-                    client.stayed()
-                        && member.max.is_none()
-                        && member.ended.is_none()
-                        && self.is_within(message, member, client.options.echo)
-                };
-                let is_owed = self.is_accepted(message)
-                    && (shares_one_pattern || !left)
-                    && members.iter().any(keeps);
-                if !is_owed || times == 1 {
-                    continue;
-                }
-                let is_told = self.ledger.gaps.iter().any(|gap| {
-                    let of_member = |member: &&Subscription| {
-                        gap.sid == member.sid && gap.client_id == self.client_of(member).client_id
-                    };
-                    let is_meant = match self.sequence_of(message) {
-                        Some(sequence) => {
-                            gap.subject == message.subject
-                                && (gap.first..gap.first + gap.messages).contains(&sequence)
-                        }
-                        None => matches(&gap.subject, &message.subject),
-                    };
-                    is_meant && members.iter().any(of_member)
-                });
-                // Limit: who ends by a number or an offence keeps what it was dealt, and may vanish.
-                if !is_told && may_be_lost > 0 {
-                    may_be_lost -= 1;
-                    continue;
-                }
-                if !is_told && self.monitor_gets_all {
-                    let told: Vec<_> = self
-                        .ledger
-                        .gaps
-                        .iter()
-                        .filter(|gap| gap.subject == message.subject)
-                        .collect();
-                    return Err(format!(
-                        "{number}, {message:?}, went to nobody of {queue}; told: {told:?}; \
-                         members: {members:?}"
-                    ));
-                }
-                untold += u64::from(!is_told);
-            }
-        }
-        Ok(untold)
-    }
-
-    /// Who asks where nobody listens is told, once.
+    /// Checks that a request without a subscription got one 503.
     fn requests(&self) -> Verdict {
         for message in self.ledger.messages.iter().filter(|message| message.wants_responder) {
             let Some(client) = self.clients.iter().find(|one| one.wire == message.publisher) else {
                 continue;
             };
-            // Limit: its own count as well when it wants no echo, for other cores do not know that.
+            // Limit: a client's own subscriptions count even without echo, which other cores do not
+            // know.
             let listens = |one: &&Subscription| matches(&one.pattern, &message.subject);
             let mut listeners = self.ledger.subscriptions.iter().filter(listens);
             let witnessed =
@@ -289,7 +218,7 @@ impl Circumstances<'_> {
                 || (is_due && message.unheard == 0)
             {
                 return Err(format!(
-                    "{message:?}: heard by somebody: {is_heard}, by nobody: {is_unheard}"
+                    "{message:?}: certainly matched: {is_heard}, certainly unmatched: {is_unheard}"
                 ));
             }
         }
@@ -297,7 +226,24 @@ impl Circumstances<'_> {
     }
 }
 
-fn covers(covered: &BTreeMap<&str, Vec<(u64, u64)>>, subject: &str, sequence: u64) -> bool {
-    let ranges = covered.get(subject).into_iter().flatten();
-    ranges.into_iter().any(|(first, end)| (*first..*end).contains(&sequence))
+/// The gaps that were reported for one subscription.
+#[derive(Default)]
+struct Reported<'a> {
+    /// Ranges of sequences by subject.
+    ranges: BTreeMap<&'a str, Vec<(u64, u64)>>,
+    messages: u64,
+    /// Those of them that were reported under the pattern of the subscription.
+    without_subject: u64,
+}
+
+impl Reported<'_> {
+    fn covers(&self, subject: &str, sequence: u64) -> bool {
+        let ranges = self.ranges.get(subject).into_iter().flatten();
+        ranges.into_iter().any(|(first, end)| (*first..*end).contains(&sequence))
+    }
+
+    fn messages_of(&self, subject: &str) -> u64 {
+        let ranges = self.ranges.get(subject).into_iter().flatten();
+        ranges.map(|(first, end)| end - first).sum()
+    }
 }

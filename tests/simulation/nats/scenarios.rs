@@ -1,11 +1,12 @@
-//! The sharp corners one by one, each in a world as small as can be. Everything that random worlds
-//! check is checked here as well.
+//! Edge cases one by one, each in a world as small as possible. Everything that random worlds check
+//! is checked here as well.
 
 use blipmq::config::OverflowPolicy;
 
-use super::NatsWorld;
+use super::actor::leave;
 use super::client::{Options, State};
 use super::ledger::GAP_PREFIX;
+use super::world::NatsWorld;
 use crate::plan::Plan;
 use crate::random::Random;
 use crate::wire::ClientEnd;
@@ -20,7 +21,7 @@ pub fn world(cores: usize, change: impl FnOnce(&mut Plan)) -> NatsWorld {
     NatsWorld::of(World::of_records(7, plan, Random::with_seed(7), "BLIPMQ_NATS_SEED"))
 }
 
-/// A client that has said CONNECT.
+/// Connects a client that has sent CONNECT.
 pub fn connect(world: &mut NatsWorld, core: usize, options: Options) -> usize {
     let client = world.client(core, false, 1 << 20);
     world.write(client, |client, _, out| client.connect(out, options));
@@ -37,7 +38,7 @@ pub fn subscribe(
         world.write(client, |client, ledger, out| client.subscribe(out, ledger, pattern, queue));
     world.write(client, |client, _, out| client.ping(out));
     world.run_until_idle();
-    assert!(world.ledger.subscriptions[index].confirmed.is_some(), "a PONG says it is in force");
+    assert!(world.ledger.subscriptions[index].confirmed.is_some(), "the PONG confirms the SUB");
     index
 }
 
@@ -53,13 +54,13 @@ pub fn got(world: &NatsWorld, subscription: usize) -> &[usize] {
     &world.ledger.subscriptions[subscription].got
 }
 
-/// A subject that this core owns.
+/// A subject that a core owns.
 fn subject_on(world: &NatsWorld, core: usize) -> String {
     world.world.topic_on(core)
 }
 
 #[test]
-fn commands_of_one_write_take_effect_in_their_order_wherever_their_subject_lives() {
+fn commands_of_one_write_take_effect_in_order_whichever_core_owns_the_subject() {
     for owner in 0..3 {
         let mut world = world(3, |plan| plan.mesh_delay_ticks = 0..=20);
         let subject = subject_on(&world, owner);
@@ -80,7 +81,7 @@ fn commands_of_one_write_take_effect_in_their_order_wherever_their_subject_lives
 }
 
 #[test]
-fn a_limit_gives_exactly_so_many_also_of_one_batch() {
+fn unsub_with_a_maximum_delivers_exactly_that_many_even_within_one_batch() {
     for max in [1, 3, 7] {
         let mut world = world(2, |_| {});
         let subject = subject_on(&world, 1);
@@ -99,45 +100,10 @@ fn a_limit_gives_exactly_so_many_also_of_one_batch() {
     }
 }
 
-/// Goal: a group whose last member has had enough while it is dealt to ends there, and the next one
-/// of its name begins anew.
+/// Goal: a client that sends CONNECT again starts over: its subscriptions are dropped, and new ones
+/// work.
 #[test]
-fn a_group_ends_with_the_last_member_that_has_had_enough() {
-    for core in 0..2 {
-        let mut world = world(2, |plan| plan.mesh_delay_ticks = 0..=10);
-        let client = connect(&mut world, core, USUAL);
-        let member = world.write(client, |client, ledger, out| {
-            let index = client.subscribe(out, ledger, "a", Some("g"));
-            client.limit(out, ledger, index, 2);
-            index
-        });
-        publish(&mut world, client, "a", 5);
-        world.run_until_idle();
-        assert_eq!(got(&world, member).len(), 2);
-        let next = subscribe(&mut world, client, "a", Some("g"));
-        publish(&mut world, client, "a", 3);
-        world.run_until_idle();
-        assert_eq!(got(&world, next).len(), 3);
-        world.end();
-    }
-}
-
-#[test]
-fn members_share_messages_over_several_patterns_and_with_one_that_publishes_without_echo() {
-    let mut world = world(2, |_| {});
-    let silent = connect(&mut world, 0, Options { echo: false, ..USUAL });
-    let other = connect(&mut world, 1, USUAL);
-    let own = subscribe(&mut world, silent, "a.*", Some("g"));
-    let one = subscribe(&mut world, other, "*.b", Some("g"));
-    publish(&mut world, silent, "a.b", 20);
-    world.run_until_idle();
-    assert_eq!((got(&world, own).len(), got(&world, one).len()), (0, 20));
-    world.end();
-}
-
-/// Goal: who introduces itself again has none of its subscriptions any more, and can make new ones.
-#[test]
-fn a_second_connect_begins_once_more_behind_what_was_published() {
+fn a_second_connect_drops_subscriptions_after_earlier_messages_were_delivered() {
     let mut world = world(2, |plan| plan.mesh_delay_ticks = 0..=10);
     let client = connect(&mut world, 0, USUAL);
     let subject = subject_on(&world, 1);
@@ -184,10 +150,10 @@ fn a_connection_may_end_in_every_way_while_it_waits_for_other_cores() {
             for _ in 0..10 {
                 world.step();
             }
-            super::leave(&mut world, client);
+            leave(&mut world, client);
             let wire = world.clients[client].wire;
             way(&mut world.world.wires[wire]);
-            // Another takes its place, and answers to the first must not reach it.
+            // Another client takes the slot, and must not get answers to the first one.
             let other = connect(&mut world, 0, USUAL);
             subscribe(&mut world, other, &subject, None);
             world.end();
@@ -195,9 +161,9 @@ fn a_connection_may_end_in_every_way_while_it_waits_for_other_cores() {
     }
 }
 
-/// Goal: an offence waits for what its own connection published, and is told behind it.
+/// Goal: the error of an offence comes after the messages that the connection published to itself.
 #[test]
-fn an_offence_is_told_behind_what_the_connection_had_published_to_itself() {
+fn an_error_comes_after_the_messages_that_the_connection_published_to_itself() {
     for verbose in [false, true] {
         let mut world = world(2, |plan| plan.mesh_delay_ticks = 5..=20);
         let subject = subject_on(&world, 1);
@@ -205,12 +171,12 @@ fn an_offence_is_told_behind_what_the_connection_had_published_to_itself() {
         let client = connect(&mut world, 0, Options { verbose, ..USUAL });
         let index = subscribe(&mut world, client, ">", None);
         world.write(client, |client, ledger, out| {
-            // The first comes back at once, and its send is over before the others are here.
+            // The first message comes back at once, and is sent before the others arrive.
             client.publish(out, ledger, &near, None, b"", b"");
             for _ in 0..10 {
                 client.publish(out, ledger, &subject, None, b"", b"");
             }
-            client.offend(out, ledger, b"NONSENSE\r\n", Some("Unknown Protocol Operation"));
+            client.send_offence(out, ledger, b"NONSENSE\r\n", Some("Unknown Protocol Operation"));
         });
         world.run_until_idle();
         assert_eq!(got(&world, index).len(), 11);
@@ -219,9 +185,9 @@ fn an_offence_is_told_behind_what_the_connection_had_published_to_itself() {
     }
 }
 
-/// Goal: a stop while fences are out leaves nobody waiting, and what was accepted arrives.
+/// Goal: a stop while fences are pending ends, and what was accepted is delivered.
 #[test]
-fn a_stop_ends_while_fences_are_out() {
+fn a_stop_ends_while_fences_are_pending() {
     for tick in 0..30 {
         let mut world = world(3, |plan| plan.mesh_delay_ticks = 3..=12);
         let subject = subject_on(&world, 2);
@@ -235,7 +201,7 @@ fn a_stop_ends_while_fences_are_out() {
                 client.publish(out, ledger, &subject, None, b"", b"");
                 client.ping(out);
             }
-            client.offend(out, ledger, b"NONSENSE\r\n", Some("Unknown Protocol Operation"));
+            client.send_offence(out, ledger, b"NONSENSE\r\n", Some("Unknown Protocol Operation"));
         });
         for _ in 0..tick {
             world.step();
@@ -245,11 +211,11 @@ fn a_stop_ends_while_fences_are_out() {
     }
 }
 
-/// Goal: fences get through a mesh that is full, behind what they wait for.
+/// Goal: fences get through a full mesh, after what they wait for.
 #[test]
-fn a_fence_is_asked_through_a_full_mesh() {
+fn a_fence_gets_through_a_full_mesh() {
     let mut world = world(4, |plan| {
-        plan.letters_max = 1;
+        plan.mesh_messages_max = 1;
         plan.mesh_delay_ticks = 5..=30;
     });
     let clients: Vec<usize> = (0..4).map(|core| connect(&mut world, core, USUAL)).collect();
@@ -272,10 +238,10 @@ fn a_fence_is_asked_through_a_full_mesh() {
     world.end();
 }
 
-/// Goal: a PONG counts no later messages of one subscription for earlier ones of another.
-/// Method: a client that stalls with two queues, one long, one that goes on growing.
+/// Goal: a PONG waits for the earlier messages of every subscription, not for a number of messages.
+/// Method: a client stalls with two queues, one that is long and one that keeps growing.
 #[test]
-fn a_pong_is_behind_every_queue_though_others_grow() {
+fn a_pong_comes_after_what_every_queue_held_although_others_grow() {
     for verbose in [false, true] {
         let mut world = world(1, |plan| plan.settings.delivery.max_batch = 2);
         let client = connect(&mut world, 0, Options { verbose, ..USUAL });
@@ -295,9 +261,10 @@ fn a_pong_is_behind_every_queue_though_others_grow() {
     }
 }
 
-/// Goal: the PONG of a verbose client that waits for its queue comes once, whatever ends meanwhile.
+/// Goal: the PONG of a verbose client that waits for a queue comes once, even if a subscription
+/// ends.
 #[test]
-fn a_subscription_that_ends_by_its_limit_brings_no_second_pong() {
+fn a_subscription_that_reaches_its_maximum_causes_no_second_pong() {
     let mut world = world(1, |_| {});
     let client = connect(&mut world, 0, Options { verbose: true, ..USUAL });
     let other = connect(&mut world, 0, USUAL);
@@ -319,9 +286,9 @@ fn a_subscription_that_ends_by_its_limit_brings_no_second_pong() {
     world.end();
 }
 
-/// Goal: a client that breaks while its PONG waits for its queue is read to its end, and closed.
+/// Goal: a connection that breaks while a PONG waits for a queue is read to the end, and closed.
 #[test]
-fn a_connection_that_breaks_waits_for_no_pong() {
+fn a_broken_connection_does_not_wait_for_its_pong() {
     for verbose in [false, true] {
         let mut world = world(1, |_| {});
         let client = connect(&mut world, 0, Options { verbose, ..USUAL });
@@ -334,14 +301,14 @@ fn a_connection_that_breaks_waits_for_no_pong() {
             world.write(client, |client, _, out| client.ping(out));
         }
         world.run_until_idle();
-        super::leave(&mut world, client);
+        leave(&mut world, client);
         world.world.wires[wire].broken = true;
         world.end();
     }
 }
 
 #[test]
-fn what_a_slow_subscription_misses_is_told_to_the_monitor() {
+fn what_a_slow_subscription_misses_is_reported_to_the_monitor() {
     for policy in [OverflowPolicy::DropOldest, OverflowPolicy::DropNew, OverflowPolicy::Latest] {
         let mut world = world(2, |plan| {
             plan.settings.nats.subscriber_capacity = 8;
@@ -362,14 +329,14 @@ fn what_a_slow_subscription_misses_is_told_to_the_monitor() {
         world.run_until_idle();
         world.world.wires[wire].stalled = false;
         world.run_until_idle();
-        let told: u64 = world.ledger.gaps.iter().map(|gap| gap.messages).sum();
-        assert_eq!(told + got(&world, index).len() as u64, 50, "{policy:?}");
+        let reported: u64 = world.ledger.gaps.iter().map(|gap| gap.messages).sum();
+        assert_eq!(reported + got(&world, index).len() as u64, 50, "{policy:?}");
         world.end();
     }
 }
 
 #[test]
-fn a_request_that_nobody_listens_to_is_told_once_before_the_pong() {
+fn a_request_without_a_subscription_gets_one_503_before_the_pong() {
     for owner in 0..2 {
         let mut world = world(2, |plan| plan.mesh_delay_ticks = 0..=10);
         let subject = subject_on(&world, owner);

@@ -2,8 +2,8 @@
 
 use blipmq::broker::mesh::DELIVERIES;
 
-use super::NatsWorld;
 use super::scenarios::{USUAL, connect, got, publish, subscribe, world};
+use super::world::NatsWorld;
 use crate::world::World;
 
 /// Goal: mesh messages are read though a connection that was to be sent something first had nothing.

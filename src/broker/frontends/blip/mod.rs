@@ -48,8 +48,8 @@ pub struct Client {
     opens: HashMap<RequestId, Opened>,
     /// Topics it was told the id of.
     announced: HashSet<TopicId>,
-    /// Those of them that it may not publish to.
-    only_receives: HashMap<TopicId, Arc<TopicName>>,
+    /// Those of them that it may not publish to. Boxed: most clients have none.
+    only_receives: Option<Box<HashMap<TopicId, Arc<TopicName>>>>,
     /// The topic of its last frame, which is most often that of its next.
     last_published: Option<TopicId>,
     /// The topic it was sent last, and the id it has been told for it.
@@ -132,10 +132,6 @@ impl Frontend for Client {
         self.subscribed(doors, slot, index);
     }
 
-    fn satisfied(&mut self, _: &mut Shared, _: &mut Doors<'_>, _: Slot, _: SubscriptionIndex) {
-        unreachable!("no subscription of this protocol ends by itself");
-    }
-
     fn opened(
         &mut self,
         doors: &mut Doors<'_>,
@@ -182,7 +178,6 @@ impl Frontend for Client {
         send: &mut Send<'_>,
     ) -> bool {
         shared.write_gap(send);
-        send.put_between();
         false
     }
 

@@ -134,7 +134,9 @@ impl Client {
                     return Err(Reject::UnknownTopic { topic: first.topic });
                 }
                 // Its OPEN was allowed, but the client may have been told the id as a subscriber.
-                if let Some(topic) = self.only_receives.get(&topic) {
+                if let Some(topic) =
+                    self.only_receives.as_ref().and_then(|topics| topics.get(&topic))
+                {
                     doors.counters.refused_messages.add(u64::from(first.count));
                     return Err(not_allowed(0, &topic.name));
                 }

@@ -23,7 +23,6 @@ impl Client {
     ) {
         let id = self.announce(shared, doors, slot, send, &slice.topic, slice.first);
         shared.write_gap(send);
-        send.put_between();
         send.push(addressed(slice, id, &doors.cluster.memory));
     }
 
@@ -85,7 +84,7 @@ impl Client {
         if is_new && topic.is_retained() {
             let permissions = doors.connections.at(slot).permissions();
             if !permissions.may_publish(&topic.name) {
-                self.only_receives.insert(topic.id, topic.clone());
+                self.only_receives.get_or_insert_default().insert(topic.id, topic.clone());
             }
         }
         if is_new {

@@ -159,7 +159,6 @@ impl Client {
             self.pongs.pop_front();
             send.between.extend_from_slice(PONG);
         }
-        send.put_between();
         self.pongs.is_empty() && self.fence.is_some_and(|fence| fence.awaits_pong)
     }
 }

@@ -203,7 +203,6 @@ impl Frontend for Client {
         slot: Slot,
         send: &mut Send<'_>,
     ) -> bool {
-        send.put_between();
         let fence_is_over = self.put_pongs(doors, slot, send);
         self.publish_missed(shared, doors);
         fence_is_over
@@ -211,10 +210,6 @@ impl Frontend for Client {
 
     fn sent(&mut self, shared: &mut Shared, doors: &mut Doors<'_>, slot: Slot) {
         self.end_fence(shared, doors, slot);
-    }
-
-    fn finish(&mut self, doors: &mut Doors<'_>, slot: Slot) {
-        self.close_subscriptions(doors, slot);
     }
 
     fn broken(&mut self, shared: &mut Shared, doors: &mut Doors<'_>, slot: Slot) {

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use super::{Client, Doors, Shared};
-use crate::broker::connections::{Hold, Phase};
+use crate::broker::connections::Phase;
 use crate::broker::ids::Slot;
 use crate::broker::message::{Publisher, Requester};
 use crate::nats::command::{self, Bounds, Command, Publish};
@@ -27,11 +27,9 @@ impl Client {
         slot: Slot,
         publish: &Publish<'_>,
     ) -> bool {
-        if doors.delivery.blocks_any()
-            && let Ok(subject) = std::str::from_utf8(publish.subject)
-            && let Some(topic) = doors.delivery.blocked_topic(subject)
+        if std::str::from_utf8(publish.subject)
+            .is_ok_and(|subject| doors.hold_if_blocked(slot, subject))
         {
-            doors.connections.hold(slot, Hold::Blocked(topic));
             return true;
         }
         // It may be for a group this connection has just joined, and the coordinator not know yet.
@@ -39,8 +37,7 @@ impl Client {
             self.begin_fence(shared, doors, slot, false);
             return true;
         }
-        if !doors.ingest.has_room() {
-            doors.connections.leave_for_later(slot);
+        if doors.leave_if_turn_is_full(slot) {
             return true;
         }
         // The answers to requests before it come first.

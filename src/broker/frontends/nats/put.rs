@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use super::{Client, Doors, Send, Shared};
+use super::{Client, Doors, Protocol, Send, Shared};
 use crate::broker::delivery::{Subscription, SubscriptionIndex};
 use crate::broker::message::{Gap, Slice};
 use crate::nats::command::Publish;
@@ -78,13 +78,12 @@ impl Client {
         index: SubscriptionIndex,
         slice: &Slice,
     ) {
-        send.put_between();
         let subscription = doors.delivery.get(index);
         let sid = subscription.name.as_deref().expect("its client named it");
         let headers = self.options.headers;
         let variant = if headers { TEXT_WITH_HEADERS } else { TEXT };
         let memory = &doors.cluster.memory;
-        let name = (sid, variant);
+        let name = (Protocol::Nats, sid, variant);
         let text = doors.texts.of(doors.now, doors.timers, memory, slice, name, |out| {
             let subject = slice.topic.name.as_bytes();
             message::encode(out, &slice.frames, &Variant { subject, sid, headers });
@@ -94,7 +93,9 @@ impl Client {
 
     /// Publishes what the subscriptions of the connection missed.
     pub(super) fn publish_missed(&mut self, shared: &mut Shared, doors: &mut Doors<'_>) {
-        if !doors.delivery.gaps_are_heard() {
+        // Limit: what is missed while the broker stops is counted and not published. Other cores were
+        // promised that nothing is published any more, and may be gone.
+        if !doors.delivery.gaps_are_heard() || doors.drain.said_requests {
             return shared.missed.clear();
         }
         for missed in shared.missed.drain(..) {

@@ -190,16 +190,6 @@ impl Client {
             self.pass_fence(shared, doors, slot);
         }
     }
-
-    /// The connection ends behind what is queued: no other core's answer is waited for.
-    pub(super) fn close_subscriptions(&mut self, doors: &mut Doors<'_>, slot: Slot) {
-        for index in doors.delivery.all_of(slot) {
-            let subscription = doors.delivery.get(index);
-            if subscription.state != State::Ending && subscription.is_pending() {
-                doors.connections.get(slot).end_pending();
-            }
-        }
-    }
 }
 
 /// The policy of a subscription, as far as its kind allows the configured one.

@@ -62,7 +62,7 @@ pub static PER_CORE: [PerCore; 24] = [
     counter(
         "blipmq_kept_evictions_total",
         "Runs of retained messages evicted because the memory budget was nearly used up.",
-        |core| core.counters.evicted_portions.get(),
+        |core| core.counters.evicted_slices.get(),
     ),
     counter("blipmq_flushes_total", "Vectored sends handed to the kernel.", |core| {
         core.counters.flushes.get()
@@ -98,7 +98,7 @@ pub static PER_CORE: [PerCore; 24] = [
     }),
     gauge("blipmq_topics", "Topics this core owns now.", |core| core.counters.topics.get()),
     counter("blipmq_mesh_letters_sent_total", "Batches this core sent to other cores.", |core| {
-        core.counters.mesh_letters_sent.get()
+        core.counters.mesh_messages_sent.get()
     }),
     counter(
         "blipmq_mesh_full_total",

@@ -23,7 +23,7 @@ pub const PEER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 1)
 const STEPS_MAX: usize = 10_000;
 
 /// What a test has its service do in the next turn.
-pub enum Tell {
+pub enum Order {
     Send(ConnectionId, Vec<Vec<u8>>),
     Pause(ConnectionId),
     Resume(ConnectionId),
@@ -58,7 +58,7 @@ impl Seen {
 #[derive(Default)]
 pub struct Obedient {
     pub seen: Seen,
-    pub told: VecDeque<Tell>,
+    pub orders: VecDeque<Order>,
     /// Wants no input.
     pub hold: bool,
     /// Connections with a send in flight.
@@ -128,30 +128,30 @@ impl Service for Obedient {
                 busy = true;
             }
         }
-        for _ in 0..self.told.len() {
-            match self.told.pop_front().expect("counted") {
-                Tell::Send(connection, parts) => {
+        for _ in 0..self.orders.len() {
+            match self.orders.pop_front().expect("counted") {
+                Order::Send(connection, parts) => {
                     if self.sending.contains(&connection) {
-                        self.told.push_back(Tell::Send(connection, parts));
+                        self.orders.push_back(Order::Send(connection, parts));
                         continue;
                     }
                     self.sending.push(connection);
                     io.send(connection, &mut parts.into_iter().map(Bytes::from).collect());
                 }
-                Tell::Pause(connection) => io.pause(connection),
-                Tell::Resume(connection) => io.resume(connection),
-                Tell::Close(connection, last) => {
+                Order::Pause(connection) => io.pause(connection),
+                Order::Resume(connection) => io.resume(connection),
+                Order::Close(connection, last) => {
                     self.sending.retain(|of| *of != connection);
                     io.close(now, connection, last.into());
                 }
-                Tell::Post(core, message) => {
+                Order::Post(core, message) => {
                     if let Err(message) = io.mesh().try_send(core, 0, message) {
                         // Kept in order.
-                        self.told.push_front(Tell::Post(core, message));
+                        self.orders.push_front(Order::Post(core, message));
                         break;
                     }
                 }
-                Tell::Deadline(at_ns) => self.deadline_ns = Some(at_ns),
+                Order::Deadline(at_ns) => self.deadline_ns = Some(at_ns),
             }
         }
         busy
@@ -210,12 +210,12 @@ impl World {
         (socket, self.seen().connected.last().expect("it is connected").0)
     }
 
-    pub fn ask(&mut self, tell: Tell) {
-        self.ask_on(0, tell);
+    pub fn order(&mut self, order: Order) {
+        self.order_on(0, order);
     }
 
-    pub fn ask_on(&mut self, core: usize, tell: Tell) {
-        self.machine.core(core).service_mut().told.push_back(tell);
+    pub fn order_on(&mut self, core: usize, order: Order) {
+        self.machine.core(core).service_mut().orders.push_back(order);
         self.machine.wake_handle().wake(core);
     }
 

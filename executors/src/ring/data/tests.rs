@@ -1,0 +1,90 @@
+//! What the ring keeps, and what it does when it is dropped.
+
+use std::io::Read;
+use std::os::unix::net::UnixStream;
+
+use super::*;
+
+/// Bytes that know whether they are still there.
+struct Tracked(Arc<Vec<u8>>);
+
+impl AsRef<[u8]> for Tracked {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+fn ring() -> DataRing {
+    DataRing::new(Arc::new(Waker::new().expect("an eventfd"))).expect("a ring")
+}
+
+/// Goal: a ring that is dropped in the middle of everything frees all of it, and the kernel has
+/// none of it any more.
+#[test]
+fn a_ring_that_is_dropped_ends_what_is_in_flight() {
+    let mut ring = ring();
+    let (mut peer, socket) = UnixStream::pair().expect("a pair of sockets");
+    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
+    let address = listener.local_addr().expect("bound");
+    let bytes = Arc::new(vec![7; 16 << 20]);
+    ring.listen(0, listener);
+    ring.accept(0);
+    ring.open(3, socket.into());
+    ring.receive(3);
+    ring.send(3, &mut vec![Bytes::from_owner(Tracked(bytes.clone())); 2]);
+    ring.timeout(u64::MAX / 2);
+    ring.enter().expect("submitted");
+    // Queued and not submitted.
+    ring.cancel_receive(3);
+    assert!(ring.is_busy(3) && Arc::strong_count(&bytes) == 2);
+    drop(ring);
+    assert_eq!(Arc::strong_count(&bytes), 1, "the bytes of the send are free");
+    let mut received = Vec::new();
+    peer.read_to_end(&mut received).expect("its socket is closed");
+    assert!(received.iter().all(|byte| *byte == 7) && received.len() < 2 * bytes.len());
+    std::net::TcpStream::connect(address).expect_err("its listener is closed");
+}
+
+#[test]
+fn a_socket_is_closed_by_the_ring_alone_and_after_its_last_completion() {
+    let mut ring = ring();
+    let (mut peer, socket) = UnixStream::pair().expect("a pair of sockets");
+    ring.open(0, socket.into());
+    ring.receive(0);
+    ring.enter().expect("submitted");
+    ring.cancel_all(0);
+    while ring.is_busy(0) {
+        ring.enter().expect("submitted");
+        (0..ring.ready()).for_each(|_| drop(ring.reap()));
+    }
+    peer.set_nonblocking(true).expect("it can be");
+    assert_eq!(peer.read(&mut [0]).expect_err("it is open").kind(), io::ErrorKind::WouldBlock);
+    ring.close(0);
+    assert_eq!(peer.read(&mut [0]).expect("its end"), 0);
+}
+
+#[test]
+#[should_panic(expected = "the kernel is done with a socket before it is closed")]
+fn a_socket_is_not_closed_under_a_request() {
+    let mut ring = ring();
+    let (_peer, socket) = UnixStream::pair().expect("a pair of sockets");
+    ring.open(0, socket.into());
+    ring.receive(0);
+    ring.close(0);
+}
+
+#[test]
+#[should_panic(expected = "one send at a time")]
+fn the_bytes_of_a_send_are_not_replaced_while_the_kernel_has_them() {
+    let mut ring = ring();
+    let (_peer, socket) = UnixStream::pair().expect("a pair of sockets");
+    ring.open(0, socket.into());
+    ring.send(0, &mut vec![Bytes::from_static(b"one")]);
+    ring.send(0, &mut vec![Bytes::from_static(b"two")]);
+}
+
+#[test]
+#[should_panic(expected = "a buffer is put back once")]
+fn a_buffer_that_is_the_kernels_is_not_put_back() {
+    ring().put_back(Filled { buffer: 0, len: 1 });
+}

@@ -1,0 +1,52 @@
+//! Accepting, its errors, and the limit of connections.
+
+use std::time::Duration;
+
+use executors::simulated::Plan;
+
+use super::support::{EMFILE, ENFILE, ENOBUFS, ENOMEM, PEER, World};
+
+#[test]
+fn accepting_rests_after_a_shortage_and_goes_on_by_itself() {
+    for error in [EMFILE, ENFILE, ENOMEM, ENOBUFS] {
+        let mut world = World::new(Plan { listeners: 2, ..Plan::default() });
+        world.run();
+        world.kernel.fail_accept(1, error);
+        world.run();
+        assert!(!world.kernel.is_accepting(1), "error {error}");
+        // The other listener goes on, and does not end the rest of this one.
+        world.kernel.accept(0, Some(PEER), false);
+        world.run();
+        assert!(!world.kernel.is_accepting(0) && !world.kernel.is_accepting(1));
+        world.advance(Duration::from_millis(99));
+        world.run();
+        assert!(!world.kernel.is_accepting(1));
+        world.advance(Duration::from_millis(1));
+        world.run();
+        assert!(world.kernel.is_accepting(0) && world.kernel.is_accepting(1), "error {error}");
+        assert_eq!(world.seen().connected.len(), 1);
+    }
+}
+
+#[test]
+fn a_peer_that_is_gone_when_it_is_accepted_is_closed_unheard() {
+    let mut world = World::new(Plan::default());
+    world.run();
+    let socket = world.kernel.accept(0, None, true);
+    world.run();
+    assert!(world.kernel.is_closed(socket));
+    assert!(world.seen().connected.is_empty());
+}
+
+#[test]
+fn connections_over_the_limit_are_not_admitted_and_reported_once_a_second() {
+    let mut world = World::new(Plan { connections_max: 2, ..Plan::default() });
+    for number in 0..5 {
+        world.connect();
+        assert_eq!(world.seen().connected.last().map(|(_, admitted)| *admitted), Some(number < 2));
+    }
+    assert_eq!(world.seen().full, [2]);
+    world.advance(Duration::from_secs(2));
+    world.connect();
+    assert_eq!(world.seen().full, [2, 5]);
+}

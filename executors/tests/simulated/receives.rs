@@ -1,0 +1,179 @@
+//! Receives that end, race with their cancel, or find no buffer.
+
+use std::time::Duration;
+
+use executors::simulated::{Cancel, Delivery, Plan};
+
+use super::support::{ECANCELED, ECONNRESET, ENOMEM, Order, World};
+
+#[test]
+fn a_receive_that_fails_ends_its_connection_behind_what_arrived() {
+    for error in [ECONNRESET, ENOMEM] {
+        let mut world = World::new(Plan::default());
+        let (socket, connection) = world.connect();
+        world.kernel.deliver(socket, b"last words", true);
+        world.kernel.fail_receive(socket, error);
+        world.run();
+        assert_eq!(world.seen().received_of(connection), b"last words");
+        assert_eq!(world.seen().ended, [connection], "error {error}");
+        assert!(!world.kernel.is_receiving(socket), "nothing more can come");
+        world.order(Order::Close(connection, b"not heard".to_vec()));
+        world.run();
+        assert_eq!(world.kernel.sending(socket), None, "the peer is gone");
+        assert!(world.kernel.is_closed(socket));
+    }
+}
+
+#[test]
+fn a_receive_that_the_kernel_ends_without_reason_is_asked_for_again() {
+    let mut world = World::new(Plan::default());
+    let (socket, connection) = world.connect();
+    for _ in 0..3 {
+        assert_eq!(world.kernel.deliver(socket, b"x", false), Delivery::Taken(1));
+        assert!(!world.kernel.is_receiving(socket));
+        world.run();
+        assert!(world.kernel.is_receiving(socket));
+    }
+    assert_eq!(world.seen().received_of(connection), b"xxx");
+}
+
+/// Goal: a pause holds, whatever completes before its cancel, and a resume that comes before the
+/// cancel is carried out is not lost.
+#[test]
+fn a_cancel_that_races_with_arrivals_loses_and_repeats_nothing() {
+    for (early, late) in [(true, false), (false, true), (true, true), (false, false)] {
+        let mut world = World::new(Plan::default());
+        let (socket, connection) = world.connect();
+        world.order(Order::Pause(connection));
+        world.run();
+        assert_eq!(world.kernel.cancel_of(socket), Some(Cancel::Receive));
+        if early {
+            world.kernel.deliver(socket, b"early ", true);
+        }
+        if late {
+            // The cancel completes first, what it cancels in a later turn.
+            world.kernel.answer_cancel(socket);
+            world.run();
+            world.kernel.deliver(socket, b"late ", true);
+        }
+        world.order(Order::Resume(connection));
+        world.run();
+        assert!(world.kernel.is_receiving(socket), "the receive is still to be cancelled");
+        if late {
+            world.kernel.fail_receive(socket, ECANCELED);
+        } else {
+            world.carry_out_cancels(socket);
+        }
+        world.run();
+        assert!(world.kernel.is_receiving(socket), "resumed");
+        world.kernel.deliver(socket, b"then", true);
+        world.run();
+        let parts = [if early { "early " } else { "" }, if late { "late " } else { "" }, "then"];
+        assert_eq!(world.seen().received_of(connection), parts.concat().as_bytes());
+    }
+}
+
+#[test]
+fn a_connection_that_is_paused_is_not_received_on_until_it_is_resumed() {
+    let mut world = World::new(Plan::default());
+    let (socket, connection) = world.connect();
+    world.order(Order::Pause(connection));
+    world.run();
+    world.carry_out_cancels(socket);
+    world.run();
+    assert_eq!(world.kernel.deliver(socket, b"x", true), Delivery::NotRead);
+    world.order(Order::Resume(connection));
+    world.run();
+    assert_eq!(world.kernel.deliver(socket, b"x", true), Delivery::Taken(1));
+}
+
+/// Goal: no connection is forgotten that found no receive buffer.
+/// Method: more connections than buffers, a service that wants nothing for a while.
+#[test]
+fn connections_that_starve_for_a_buffer_are_served_when_there_is_one() {
+    const CONNECTIONS: usize = 20;
+    let mut world = World::new(Plan { buffers: 3, buffer_len: 4, ..Plan::default() });
+    let connections: Vec<_> = (0..CONNECTIONS).map(|_| world.connect()).collect();
+    world.core().service_mut().hold = true;
+    let mut left: Vec<Vec<u8>> = vec![b"0123456789".to_vec(); CONNECTIONS];
+    let mut starved = 0;
+    for round in 0..1_000 {
+        if round == 50 {
+            world.core().service_mut().hold = false;
+            world.wake();
+        }
+        for ((socket, _), left) in connections.iter().zip(&mut left) {
+            match if left.is_empty() {
+                None
+            } else {
+                Some(world.kernel.deliver(*socket, left, true))
+            } {
+                Some(Delivery::Taken(len)) => drop(left.drain(..len)),
+                Some(Delivery::Starved) => starved += 1,
+                Some(Delivery::NotRead) | None => {}
+            }
+        }
+        world.run();
+    }
+    assert!(starved > CONNECTIONS, "{starved}");
+    assert_eq!(world.seen().starved, starved);
+    for (socket, connection) in connections {
+        assert_eq!(world.seen().received_of(connection), b"0123456789");
+        assert!(world.kernel.is_receiving(socket));
+    }
+}
+
+/// Goal: connections that no longer want a buffer do not keep the next ones from theirs.
+/// Method: many starve, of which the first ones are paused before there is a buffer. Found by the
+/// simulator of the broker, with connections that were gone.
+#[test]
+fn connections_that_starved_and_want_nothing_by_now_keep_none_waiting() {
+    let mut world = World::new(Plan { buffers: 1, ..Plan::default() });
+    let connections: Vec<_> = (0..6).map(|_| world.connect()).collect();
+    world.core().service_mut().hold = true;
+    assert_eq!(world.kernel.deliver(connections[0].0, b"x", true), Delivery::Taken(1));
+    for (socket, _) in &connections[1..] {
+        assert_eq!(world.kernel.deliver(*socket, b"x", true), Delivery::Starved);
+    }
+    world.run();
+    for (_, connection) in &connections[1..5] {
+        world.order(Order::Pause(*connection));
+    }
+    world.run();
+    world.core().service_mut().hold = false;
+    world.wake();
+    world.run();
+    assert!(world.kernel.is_receiving(connections[5].0));
+}
+
+#[test]
+fn a_connection_that_starved_may_be_closed_and_its_slot_reused_before_it_is_fed() {
+    let mut world = World::new(Plan { buffers: 1, ..Plan::default() });
+    let (first, _) = world.connect();
+    let (second, starving) = world.connect();
+    world.core().service_mut().hold = true;
+    assert_eq!(world.kernel.deliver(first, b"x", true), Delivery::Taken(1));
+    assert_eq!(world.kernel.deliver(second, b"x", true), Delivery::Starved);
+    world.run();
+    world.order(Order::Close(starving, b"bye".to_vec()));
+    world.run();
+    world.kernel.take(second, 100);
+    world.kernel.complete_send(second);
+    world.run();
+    assert!(world.kernel.is_write_shut(second) && !world.kernel.is_closed(second));
+    // Without a buffer its end cannot be seen: it is cut off.
+    world.advance(Duration::from_secs(3));
+    world.run();
+    world.carry_out_cancels(second);
+    world.run();
+    assert!(world.kernel.is_closed(second));
+    let (third, replacement) = world.connect();
+    assert_eq!(replacement.slot, starving.slot);
+    assert_eq!(replacement.generation, starving.generation + 1);
+    world.core().service_mut().hold = false;
+    world.wake();
+    world.run();
+    assert_eq!(world.kernel.deliver(third, b"new", true), Delivery::Taken(3));
+    world.run();
+    assert_eq!(world.seen().received_of(replacement), b"new");
+}

@@ -1,0 +1,115 @@
+//! What a group is made of: its name, its members, its queue, and what a member may be dealt.
+//!
+//! Used by `groups`, which keeps the groups of a core, and by `deal`.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use super::overflow::Lost;
+use super::queue::{Entry, Queue};
+use super::subscription::SubscriptionRef;
+use crate::broker::ids::ConnectionId;
+use crate::broker::message::{Publisher, Slice, TopicName};
+use crate::broker::permissions::Permissions;
+use crate::config::OverflowPolicy;
+use crate::protocol::CoreId;
+
+/// The name of a group, the same on every core.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct GroupName {
+    /// The pattern that its members subscribed to.
+    pub pattern: Arc<str>,
+    /// The name that they gave.
+    pub group: Arc<str>,
+}
+
+/// A subscription that joins a group.
+#[derive(Debug, Clone)]
+pub struct NewMember {
+    /// The subscription, on its core.
+    pub member: SubscriptionRef,
+    /// The most messages that the member may have unsent.
+    pub capacity: u32,
+    /// The policy of the group's queue, if this is the first member.
+    pub policy: OverflowPolicy,
+    /// The member's connection, if the member shares messages with all groups of this name,
+    /// whatever their patterns.
+    pub sharing: Option<ConnectionId>,
+    /// Permissions of the member, if they forbid some topics of the pattern.
+    pub filter: Option<Arc<Permissions>>,
+}
+
+/// Notice that a member leaves; sent again for each frame that arrives for the member afterwards.
+#[derive(Debug)]
+pub struct LeavingMember {
+    /// The subscription, on its core.
+    pub member: SubscriptionRef,
+    /// Entries that the member was not sent.
+    pub returned: Vec<Entry>,
+    /// Number of messages that the member keeps, because they are sent after CLOSE. `None` for all
+    /// that the member was dealt.
+    pub sends_itself: Option<u64>,
+}
+
+#[derive(Debug)]
+pub(super) struct Member {
+    pub(super) core: CoreId,
+    pub(super) member: SubscriptionRef,
+    pub(super) capacity: u32,
+    /// Messages dealt to the member that were not sent yet.
+    pub(super) unsent_messages: u32,
+    /// Frame bytes of those.
+    pub(super) unsent_bytes: u64,
+    /// See [`NewMember::sharing`].
+    pub(super) sharing: Option<ConnectionId>,
+    /// See [`NewMember::filter`].
+    pub(super) filter: Option<Arc<Permissions>>,
+}
+
+impl Member {
+    pub(super) fn may_receive(&self, entry: &NextEntry) -> bool {
+        let is_publisher = self.sharing.is_some_and(|connection| {
+            entry.not_to.as_ref().is_some_and(|publisher| publisher.is(self.core, connection))
+        });
+        let is_allowed = |topic: &Arc<TopicName>| {
+            self.filter.as_ref().is_none_or(|filter| filter.may_receive(&topic.name))
+        };
+        !is_publisher && entry.topic.as_ref().is_none_or(is_allowed)
+    }
+}
+
+/// What decides which members may be dealt the next entry of a group. In most groups every member
+/// may.
+pub(super) struct NextEntry {
+    pub(super) not_to: Option<Arc<Publisher>>,
+    pub(super) topic: Option<Arc<TopicName>>,
+}
+
+#[derive(Debug)]
+pub(super) struct Group {
+    pub(super) name: GroupName,
+    /// Every core that may own a topic of the pattern knows the pattern.
+    pub(super) is_active: bool,
+    pub(super) queue: Queue,
+    pub(super) policy: OverflowPolicy,
+    /// Messages that no member got.
+    pub(super) lost: Lost,
+    /// Entries that members handed back when they left; dealt before the queue.
+    pub(super) returned: VecDeque<Entry>,
+    pub(super) members: Vec<Member>,
+    /// The permissions of some member forbid some topics.
+    pub(super) is_filtered: bool,
+    /// The member whose turn is next.
+    pub(super) turn: usize,
+}
+
+impl Group {
+    /// Number of members that may be dealt a slice.
+    pub(super) fn eligible_members(&self, slice: &Slice) -> usize {
+        if slice.not_to.is_none() && !self.is_filtered {
+            return self.members.len();
+        }
+        let entry = NextEntry { not_to: slice.not_to.clone(), topic: Some(slice.topic.clone()) };
+        self.members.iter().filter(|member| member.may_receive(&entry)).count()
+    }
+}

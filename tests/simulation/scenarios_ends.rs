@@ -1,0 +1,102 @@
+//! How connections end, and the broker: CLOSE, bad input, a stop.
+
+use blipmq::protocol::CoreId;
+
+use crate::scenarios::{ZERO, numbers, publish_numbers, stalled_subscriber};
+use crate::wire::{ClientEnd, Phase};
+use crate::world::World;
+
+#[test]
+fn close_delivers_what_is_queued() {
+    let mut world = World::with_seed(14).settings(|settings| settings.delivery.max_batch = 2);
+    let subscriber = stalled_subscriber(&mut world, "a", 0, 0);
+    let publisher = world.connect(ZERO);
+    publish_numbers(&mut world, publisher, "a", &numbers(1..=9));
+    world.close(subscriber);
+    world.run_until_idle();
+    world.resume(subscriber);
+    world.run_until_idle();
+    let expected: Vec<String> = ["first".to_string()].into_iter().chain(numbers(1..=9)).collect();
+    assert_eq!(world.received(subscriber), expected);
+    assert_eq!(world.wires[subscriber.0].phase, Phase::Gone);
+    world.end();
+}
+
+/// Found by the simulator: the end of the client's half cut off what CLOSE had promised.
+#[test]
+fn close_delivers_what_is_queued_to_a_client_that_has_shut_its_half_too() {
+    let mut world = World::with_seed(15).settings(|settings| settings.delivery.max_batch = 2);
+    let subscriber = stalled_subscriber(&mut world, "a", 0, 0);
+    let publisher = world.connect(ZERO);
+    publish_numbers(&mut world, publisher, "a", &numbers(1..=9));
+    world.close(subscriber);
+    world.wires[subscriber.0].client_end = ClientEnd::HalfClosed;
+    world.run_until_idle();
+    world.resume(subscriber);
+    world.run_until_idle();
+    assert_eq!(world.received(subscriber).len(), 10);
+    world.end();
+}
+
+/// Found by the simulator: after UNSUBSCRIBE and CLOSE there was no UNSUBSCRIBED.
+#[test]
+fn unsubscribe_is_answered_when_close_follows() {
+    let mut world = World::with_seed(16);
+    let subscriber = stalled_subscriber(&mut world, "a", 0, 0);
+    world.publish_each(ZERO, "a", ["second"]);
+    world.run_until_idle();
+    let id = *world.conversations[subscriber.0].subscriptions.keys().next().expect("one");
+    world.unsubscribe(subscriber, id);
+    world.close(subscriber);
+    world.run_until_idle();
+    world.resume(subscriber);
+    world.run_until_idle();
+    assert_eq!(world.received(subscriber), ["first", "second"]);
+    assert!(world.conversations[subscriber.0].subscriptions[&id].unsubscribed);
+    world.end();
+}
+
+#[test]
+fn stop_delivers_what_was_accepted_on_every_core() {
+    let mut world = World::with_seed(17)
+        .cores(3)
+        .mesh_delay_ticks(0..=20)
+        .settings(|settings| settings.delivery.max_batch = 3);
+    let topics = [0, 1, 2].map(|core| world.topic_on(core));
+    let subscribers = [0, 1, 2].map(|core| world.subscribe(CoreId(core), ">"));
+    for topic in &topics {
+        let publisher = world.connect(ZERO);
+        for payload in numbers(1..=50) {
+            world.publish(publisher, topic, &payload, 0);
+        }
+    }
+    for _ in 0..10 {
+        world.step();
+    }
+    world.stop();
+    world.run_until_idle();
+    let accepted: usize = world.truth.topics.iter().map(|topic| topic.accepted.len()).sum();
+    assert!(accepted > 0, "the stop came after the first messages");
+    for subscriber in subscribers {
+        assert_eq!(world.received(subscriber).len(), accepted);
+        assert!(world.conversations[subscriber.0].goodbye);
+    }
+    world.end();
+}
+
+#[test]
+fn bad_input_ends_its_own_connection_and_no_other() {
+    let mut world = World::with_seed(18);
+    let bystander = world.subscribe(ZERO, "a");
+    let offender = world.subscribe(ZERO, "a");
+    let bytes = [3, 0, 0, 0];
+    let upstream = &mut world.wires[offender.0].upstream;
+    let sent = crate::conversation::Sent::Fatal(4000);
+    world.conversations[offender.0].raw(upstream, &bytes, sent);
+    world.publish_each(ZERO, "a", ["on"]);
+    world.run_until_idle();
+    assert_eq!(world.conversations[offender.0].fatal, Some(4000));
+    assert_eq!(world.wires[offender.0].phase, Phase::Gone);
+    assert_eq!(world.received(bystander), ["on"]);
+    world.end();
+}
