@@ -15,11 +15,13 @@
 //! | what the kernel does | `wire` |
 //! | what clients do | `behaviour`, `conversation` |
 //! | what is checked when a client reads | `receive`, `addressed` |
+//! | what is checked as the world moves on | `always` |
 //! | what is checked at the end | `promises`, `owed`, against `truth` |
 //! | how tight the bounds of a world are | `plan` |
 //! | how each promise is tested alone | `scenarios`, `scenarios_ends`, `scenarios_options` |
 
 mod addressed;
+mod always;
 mod behaviour;
 mod conversation;
 mod cores;
@@ -35,6 +37,7 @@ mod relay;
 mod scenarios;
 mod scenarios_ends;
 mod scenarios_options;
+mod scenarios_turns;
 mod truth;
 mod watch;
 mod wire;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use blipmq::broker::Protocol;
 use blipmq::config::{OverflowPolicy, Settings};
-use blipmq::limits::LINGER_MS;
+use blipmq::limits::{LINGER_MS, REPLAY_TOPICS_PER_TURN};
 use executors::simulated;
 
 use crate::random::Random;
@@ -33,6 +33,8 @@ pub struct Plan {
     /// Receive buffers of a core, and their bytes.
     pub buffers: usize,
     pub buffer_len: usize,
+    /// Topics that a turn looks at for a replay.
+    pub replay_topics_per_turn: usize,
 }
 
 impl Default for Plan {
@@ -53,6 +55,7 @@ impl Default for Plan {
             turn_percent: 100,
             buffers: 32,
             buffer_len: 64 * 1_024,
+            replay_topics_per_turn: REPLAY_TOPICS_PER_TURN,
         }
     }
 }
@@ -106,7 +109,15 @@ impl Plan {
             turn_percent: random.pick(&[20, 60, 100]),
             buffers: random.pick(&[1, 2, 32]),
             buffer_len: if heavy { 64 * 1_024 } else { random.pick(&[300, 64 * 1_024]) },
+            replay_topics_per_turn: Plan::random_replay_topics(random),
         }
+    }
+
+    /// Few topics a turn, so that replays take several turns though worlds have few topics. By chance of
+    /// its own: the worlds of all seeds are otherwise those from before this choice.
+    pub fn random_replay_topics(random: &Random) -> usize {
+        let mut own = Random::with_seed(random.next_of() ^ 0x5e9_1a75);
+        own.pick(&[1, 2, 3, REPLAY_TOPICS_PER_TURN])
     }
 
     /// The machine under this world.

@@ -64,6 +64,8 @@ pub struct Wire {
     pub client_end: ClientEnd,
     /// Reset, or written to after the client had closed.
     pub broken: bool,
+    /// A send has failed, and nothing else shows that the client is gone.
+    fails_silently: bool,
     /// The broker has paused reading.
     pub paused: bool,
     /// A cancel that has completed before the operation that it cancels.
@@ -101,6 +103,7 @@ impl Wire {
             upstream: VecDeque::new(),
             client_end: ClientEnd::No,
             broken: false,
+            fails_silently: false,
             paused: false,
             cancelled: None,
             short_sends: 0,
@@ -144,7 +147,9 @@ impl Wire {
         if !self.kernel.is_receiving(self.socket) {
             return;
         }
-        if self.broken {
+        if self.fails_silently || (self.broken && self.is_sending() && self.may_fail_silently()) {
+            // The failed send is all that the core gets to know.
+        } else if self.broken {
             let error = random.pick(&[ECONNRESET, ECONNRESET, ETIMEDOUT, ENOMEM]);
             self.kernel.fail_receive(self.socket, error);
         } else if self.client_end != ClientEnd::No && self.upstream.is_empty() {
@@ -153,6 +158,11 @@ impl Wire {
             // A buffer was missing for a moment, or there is no reason at all.
             self.kernel.fail_receive(self.socket, random.pick(&[ENOBUFS, ECANCELED]));
         }
+    }
+
+    /// Of every second connection only the sends fail.
+    fn may_fail_silently(&self) -> bool {
+        self.socket.0.is_multiple_of(2)
     }
 
     /// Makes progress with the send under way.
@@ -165,6 +175,7 @@ impl Wire {
         if self.broken {
             let error = random.pick(&[ECONNRESET, EPIPE, ENOMEM, ENOBUFS]);
             self.kernel.fail_send(self.socket, error);
+            self.fails_silently = self.may_fail_silently();
             return;
         }
         let room = self.downstream_len_max.saturating_sub(self.downstream.len());
@@ -237,6 +248,12 @@ impl Wire {
         self.downstream.drain(..len).collect()
     }
 
+    /// Whether the core receives on a connection that the broker has paused, and does not cancel that.
+    pub fn is_read_though_paused(&self) -> bool {
+        let is_cancelled = self.cancelled.is_some() || self.kernel.cancel_of(self.socket).is_some();
+        self.paused && self.kernel.is_receiving(self.socket) && !is_cancelled
+    }
+
     /// Whether a send of the core is under way.
     pub fn is_sending(&self) -> bool {
         self.kernel.sending(self.socket).is_some()
@@ -258,7 +275,8 @@ impl Wire {
         let is_never_received = self.broken || matches!(self.phase, Phase::Closing | Phase::Gone);
         // The end of the client's half, after what the client sent.
         let has_ended = self.broken || self.client_end != ClientEnd::No;
-        let end_is_to_come = has_ended && self.kernel.is_receiving(self.socket);
+        let is_receiving = self.kernel.is_receiving(self.socket);
+        let end_is_to_come = has_ended && is_receiving && !self.fails_silently;
         let is_cancelled = self.phase != Phase::Gone
             && (self.cancelled.is_some() || self.kernel.cancel_of(self.socket).is_some());
         !self.is_sending()

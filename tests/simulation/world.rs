@@ -101,7 +101,8 @@ impl World {
     }
 
     fn of(seed: u64, plan: Plan, random: Random) -> World {
-        let cluster = Cluster::new(plan.cores as u16, seed, Arc::new(plan.settings.clone()));
+        let mut cluster = Cluster::new(plan.cores as u16, seed, Arc::new(plan.settings.clone()));
+        cluster.replay_topics_per_turn = plan.replay_topics_per_turn;
         let cores: Vec<Core> = (0..plan.cores).map(|_| Core::default()).collect();
         let machine = machine(&plan, &cluster, &cores);
         World {
@@ -160,6 +161,10 @@ impl World {
         self.rebuilt(|plan| plan.mesh_messages_max = mesh_messages_max)
     }
 
+    pub fn replay_topics_per_turn(self, topics: usize) -> World {
+        self.rebuilt(|plan| plan.replay_topics_per_turn = topics)
+    }
+
     pub fn settings(self, change: impl FnOnce(&mut Settings)) -> World {
         self.rebuilt(|plan| change(&mut plan.settings))
     }
@@ -215,6 +220,7 @@ impl World {
             let socket = &self.wires[wire];
             if socket.phase != Phase::Gone || !socket.downstream.is_empty() {
                 self.network(wire);
+                self.check_pause(wire);
             }
         }
         let first = self.random.below(self.cores.len());
@@ -228,6 +234,10 @@ impl World {
                     self.fail(&format!("core {core} panicked, see above"));
                 }
             }
+        }
+        // A core that has stopped is notified of nothing more.
+        if !self.stopping && self.is_at_rest() {
+            self.check_blocks();
         }
     }
 

@@ -12,6 +12,7 @@
 //! - A subscriber that accepts no data for `queues.block_timeout_ms` is disconnected, so
 //!   connections that wait for each other, or for themselves, do not wait for ever.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use hashbrown::{HashMap, HashSet};
@@ -159,6 +160,12 @@ impl Delivery {
             self.effects.push(Effect::TooSlow { slot, subscription: id, why });
         }
         timers.set_single(Single::Blocked, next);
+    }
+
+    /// Topics whose publishers wait on this core, and topics that subscriptions of this core block.
+    pub fn blocks(&self) -> (BTreeSet<TopicId>, BTreeSet<TopicId>) {
+        let Blocks { waiting, subscriptions, .. } = &self.blocks;
+        (waiting.iter().copied().collect(), subscriptions.keys().copied().collect())
     }
 
     fn block_timeout_ns(&self) -> u64 {

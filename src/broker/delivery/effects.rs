@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::group::{GroupName, LeavingMember, NewMember};
 use super::queue::{Bounds, Entry};
 use super::subscription::SubscriptionRef;
-use crate::broker::ids::Slot;
+use crate::broker::ids::{ConnectionId, Slot};
 use crate::broker::message::TopicName;
 use crate::broker::topics::replay::{Progress, Replay};
 use crate::config::OverflowPolicy;
@@ -85,6 +85,8 @@ pub enum Request {
     Replay {
         /// On the sender.
         subscription: SubscriptionRef,
+        /// Its connection.
+        connection: ConnectionId,
         /// Found legal; announced before.
         pattern: Arc<str>,
         /// Where the replay begins.

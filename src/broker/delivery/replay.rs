@@ -26,14 +26,14 @@ impl Delivery {
     /// last: if it owns none of them, the answer is empty.
     pub(super) fn ask_for_replay(&mut self, index: SubscriptionIndex, start: Start) {
         let subscription = self.subscriptions.get(index);
-        let pattern = subscription.pattern.clone();
+        let (pattern, connection) = (subscription.pattern.clone(), subscription.connection);
         let subscription = subscription.reference(index);
         let mut asked = self.cores_to_ask(&pattern);
         asked.push(self.core);
         self.subscriptions.join(index, asked.len() as u16);
         for core in asked {
             let pattern = pattern.clone();
-            self.ask(core, Request::Replay { subscription, pattern, start });
+            self.ask(core, Request::Replay { subscription, connection, pattern, start });
         }
     }
 

@@ -5,24 +5,28 @@
 //! the topics behind it can come as to everybody.
 //!
 //! # Always true
-//! - A part of an answer looks at no more than `TOPICS_PER_TURN` topics, however many there are, and
-//!   a turn continues one walk.
+//! - A part of an answer looks at no more than [`Cluster::replay_topics_per_turn`] topics, however many
+//!   there are, and a turn continues one walk.
+//! - Subscriptions of one connection are answered in the order in which they asked: a topic that has
+//!   come to one of them stays with it, so none may come to a topic before an earlier one. Connections
+//!   take turns.
 //! - Nothing lies between a topic's answer and the messages that follow it to the same core:
 //!   answers and slices take the same lane.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use hashbrown::HashMap;
+
 use super::Topics;
 use super::log::Retained;
 use crate::broker::cluster::Cluster;
+use crate::broker::ids::ConnectionId;
 use crate::broker::message::TopicName;
 use crate::broker::pattern;
 use crate::protocol::name::is_literal;
 use crate::protocol::{CoreId, ShardId, Start, TopicId};
 
-/// Topics that one turn looks at for replays: about 50 us.
-const TOPICS_PER_TURN: usize = 512;
 /// Frame bytes after which a partial answer ends: they are references, and the mesh counts them.
 const ANSWER_BYTES: u64 = 1 << 20;
 
@@ -57,10 +61,13 @@ impl Progress {
     }
 }
 
+/// A connection of some core.
+pub type Asker = (CoreId, ConnectionId);
+
 /// A subscription that waits for what topics retain; `W` identifies it.
 #[derive(Debug)]
 struct Walk<W> {
-    core: CoreId,
+    asker: Asker,
     waiter: W,
     pattern: Arc<str>,
     start: Start,
@@ -70,7 +77,10 @@ struct Walk<W> {
 /// The replays under way on a core.
 #[derive(Debug)]
 pub struct Replays<W> {
-    walks: VecDeque<Walk<W>>,
+    /// In the order in which the subscriptions of each connection asked.
+    walks: HashMap<Asker, VecDeque<Walk<W>>>,
+    /// Connections with walks, in turn.
+    turns: VecDeque<Asker>,
 }
 
 /// A part of the answer to one subscription.
@@ -88,65 +98,87 @@ pub struct Answer<W> {
 
 impl<W> Default for Replays<W> {
     fn default() -> Replays<W> {
-        Replays { walks: VecDeque::new() }
+        Replays { walks: HashMap::new(), turns: VecDeque::new() }
     }
 }
 
 impl<W: Copy> Replays<W> {
     /// Whether there is more to walk.
     pub fn are_under_way(&self) -> bool {
-        !self.walks.is_empty()
+        !self.turns.is_empty()
     }
 
-    /// Begins to answer a subscription, and returns the first part.
+    /// Begins to answer a subscription of a connection, and returns the first part, unless earlier
+    /// subscriptions of the connection have to be answered before.
     pub fn begin(
         &mut self,
         topics: &Topics,
-        core: CoreId,
+        asker: Asker,
         waiter: W,
         pattern: Arc<str>,
         start: Start,
-    ) -> Answer<W> {
-        self.answer(topics, Walk { core, waiter, pattern, start, next: Progress::BEGIN })
+    ) -> Option<Answer<W>> {
+        let walk = Walk { asker, waiter, pattern, start, next: Progress::BEGIN };
+        if let Some(walks) = self.walks.get_mut(&asker) {
+            walks.push_back(walk);
+            return None;
+        }
+        let (answer, walk) = answer(topics, walk);
+        if let Some(walk) = walk {
+            self.walks.insert(asker, VecDeque::from([walk]));
+            self.turns.push_back(asker);
+        }
+        Some(answer)
     }
 
-    /// Returns the next part of the answer that has waited longest.
+    /// Returns the next part of an answer, for the connection that has waited longest.
     pub fn go_on(&mut self, topics: &Topics) -> Option<Answer<W>> {
-        let walk = self.walks.pop_front()?;
-        Some(self.answer(topics, walk))
+        let asker = self.turns.pop_front()?;
+        let walks = self.walks.get_mut(&asker).expect("a connection with walks has its turn");
+        let walk = walks.pop_front().expect("a connection without walks is not listed");
+        let (answer, walk) = answer(topics, walk);
+        if let Some(walk) = walk {
+            walks.push_front(walk);
+        }
+        if walks.is_empty() {
+            self.walks.remove(&asker);
+        } else {
+            self.turns.push_back(asker);
+        }
+        Some(answer)
     }
+}
 
-    fn answer(&mut self, topics: &Topics, mut walk: Walk<W>) -> Answer<W> {
-        let mut replays = Vec::new();
-        let Walk { core, waiter, start, .. } = walk;
-        if is_literal(&walk.pattern) {
-            replays.extend(topics.find(&walk.pattern).and_then(|topic| replay(topic, start)));
-            return Answer { core, waiter, replays, progress: None };
-        }
-        let (mut looked_at, mut bytes) = (0, 0);
-        let begin = walk.next.shard;
-        for shard in topics.shards.iter().filter(|shard| shard.number() >= begin) {
-            if shard.number() > walk.next.shard {
-                walk.next = Progress { shard: shard.number(), index: 0 };
-            }
-            while let Some(topic) = shard.topic_at(walk.next.index as usize) {
-                if looked_at == TOPICS_PER_TURN || bytes >= ANSWER_BYTES {
-                    let progress = Some(walk.next);
-                    self.walks.push_back(walk);
-                    return Answer { core, waiter, replays, progress };
-                }
-                looked_at += 1;
-                walk.next.index += 1;
-                if pattern::matches(&walk.pattern, &topic.name.name)
-                    && let Some(replay) = replay(topic, start)
-                {
-                    bytes += replay.retained.bytes();
-                    replays.push(replay);
-                }
-            }
-        }
-        Answer { core, waiter, replays, progress: None }
+/// The next part of an answer, and the walk if it is not at its end.
+fn answer<W: Copy>(topics: &Topics, mut walk: Walk<W>) -> (Answer<W>, Option<Walk<W>>) {
+    let mut replays = Vec::new();
+    let Walk { asker: (core, _), waiter, start, .. } = walk;
+    if is_literal(&walk.pattern) {
+        replays.extend(topics.find(&walk.pattern).and_then(|topic| replay(topic, start)));
+        return (Answer { core, waiter, replays, progress: None }, None);
     }
+    let (mut looked_at, mut bytes) = (0, 0);
+    let begin = walk.next.shard;
+    for shard in topics.shards.iter().filter(|shard| shard.number() >= begin) {
+        if shard.number() > walk.next.shard {
+            walk.next = Progress { shard: shard.number(), index: 0 };
+        }
+        while let Some(topic) = shard.topic_at(walk.next.index as usize) {
+            if looked_at == topics.cluster.replay_topics_per_turn || bytes >= ANSWER_BYTES {
+                let progress = Some(walk.next);
+                return (Answer { core, waiter, replays, progress }, Some(walk));
+            }
+            looked_at += 1;
+            walk.next.index += 1;
+            if pattern::matches(&walk.pattern, &topic.name.name)
+                && let Some(replay) = replay(topic, start)
+            {
+                bytes += replay.retained.bytes();
+                replays.push(replay);
+            }
+        }
+    }
+    (Answer { core, waiter, replays, progress: None }, None)
 }
 
 /// What a topic has for a start; nothing if all of it is to come.

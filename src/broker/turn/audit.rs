@@ -1,5 +1,7 @@
 //! Questions of simulators and fuzzers, and everything that is always true, looked at.
 
+use std::collections::BTreeSet;
+
 use crate::broker::connections::{Hold, Phase};
 use crate::broker::frontends::Audited;
 use crate::broker::message::TopicName;
@@ -19,6 +21,12 @@ impl Broker {
             Some(Hold::Blocked(topic)) => Some(topic),
             _ => None,
         }
+    }
+
+    /// Topics whose publishers wait on this core, and topics whose publishers some subscription of this
+    /// core wants to wait.
+    pub fn blocks(&self) -> (BTreeSet<TopicId>, BTreeSet<TopicId>) {
+        self.delivery.blocks()
     }
 
     /// How many slices the logs of this core retain, and what those count for in the memory budget

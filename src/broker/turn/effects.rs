@@ -72,10 +72,13 @@ impl Broker {
                 self.reply(now, from, Reply::Announced { number });
             }
             Request::Withdraw { pattern } => self.topics.withdrawn(from, &pattern),
-            Request::Replay { subscription, pattern, start } => {
-                let topics = &self.topics;
-                let answer = self.replays.begin(topics, from, subscription, pattern, start);
-                self.answer_replay(now, answer);
+            Request::Replay { subscription, connection, pattern, start } => {
+                let (topics, asker) = (&self.topics, (from, connection));
+                if let Some(answer) =
+                    self.replays.begin(topics, asker, subscription, pattern, start)
+                {
+                    self.answer_replay(now, answer);
+                }
             }
             Request::JoinGroup { name, joins } => {
                 self.delivery.member_joins(now, from, name, joins);

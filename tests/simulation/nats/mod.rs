@@ -24,6 +24,7 @@ mod plan;
 mod promises;
 mod scenarios;
 mod scenarios_queues;
+mod scenarios_sleep;
 mod world;
 
 use crate::plan::Plan;
