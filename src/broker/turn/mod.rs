@@ -5,8 +5,7 @@
 //! and the benches all run this function, each over a [`Port`] of its own.
 //!
 //! # Always true
-//! - Deliveries of other cores are read before requests, and both before the turn's own batches are
-//!   handed out: two cores never wait for each other.
+//! - Deliveries of other cores are read and served before requests: two cores never wait for each other.
 //! - Effects are carried out here alone, in order; what follows from one comes before the next.
 //! - All sends of a turn are handed to the port before it ends, so one system call carries them.
 
@@ -106,7 +105,7 @@ fn send(broker: &mut Broker, now: Now, port: &mut impl Port) {
 
 impl Broker {
     /// Serves this turn's input: what connections sent, what other cores sent, what was left over.
-    /// Returns whether there is more to do at once.
+    /// Returns whether messages of other cores, or replays for them, are left for the next turn.
     pub(super) fn take_in(&mut self, now: Now) -> bool {
         self.sent_nothing = false;
         let (frontends, doors) = self.open_doors(now);
@@ -126,10 +125,10 @@ impl Broker {
         self.close_finishing(now);
         self.tend_memory(now);
         self.drain_on(now);
-        self.connections.has_backlog() || self.mesh.has_more() || self.replays.are_under_way()
+        self.mesh.has_more() || self.replays.are_under_way()
     }
 
-    /// Whether a turn has to follow at once: what was sent brought something up.
+    /// Whether a turn has to follow at once: frames were left over, or sending brought something up.
     fn owes_turn(&self) -> bool {
         !self.ingest.is_empty() || self.connections.has_backlog() || self.sent_nothing
     }
