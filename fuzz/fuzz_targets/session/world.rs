@@ -278,7 +278,10 @@ impl World {
             let open = !connection.gone;
             assert!(!open || connection.pending.is_empty(), "input is read");
             assert!(!open || !connection.end_reported, "a connection that ended is closed");
-            assert!(!open || !connection.paused, "no connection stays paused when everything is served");
+            assert!(
+                !open || !connection.paused,
+                "no connection stays paused when everything is served"
+            );
         }
         self.stops = true;
         self.settle();
