@@ -1,6 +1,6 @@
 //! Capacity: how much memory and how many cores a load needs.
 //!
-//! The numbers come from the record of 2026-11-24 (`benches/records/2026-11-24-amd-epyc/table.md`): one
+//! The numbers come from the record of 2026-11-30 (`benches/records/2026-11-30-amd-epyc/table.md`): one
 //! core of a virtual machine with an AMD EPYC, loopback TCP. Another CPU, and above all a network card,
 //! gives other numbers: measure yours as described below and put them in. A test computes the sums in
 //! this chapter from the constants that the broker is built with and from that record.
@@ -16,22 +16,22 @@
 //!
 //! | term | size | source |
 //! |---|---|---|
-//! | start | 16 MiB | 15.1 MiB in the record, with one core and its buffers |
+//! | start | 24 MiB | 20.9 MiB in the record, with one core and its buffers |
 //! | receive buffers | 2 MiB | 32 of 64 KiB, resident once used |
 //! | turn | 0.5 MiB | the most that a core takes in between two fan-outs |
 //! | mesh | 1.5 MiB | the most that waits for another core: 1 MiB and a turn |
-//! | per connection | 2 KiB | 1.66 KiB in the record, with one subscription and nothing under way |
+//! | per connection | 2 KiB | 1.96 KiB in the record, with one subscription and nothing under way |
 //! | `limits.memory_max` | 2 GiB | the setting: all queued and retained messages, and the entries of queues |
 //!
 //! Six cores, 10,000 connections, the default budget:
 //!
 //! ```text
-//! start                                                16 MiB
+//! start                                                24 MiB
 //! 6 cores x (2 + 0.5 + 5 x 2 x 1.5 MiB)               105 MiB
 //! 10,000 connections x 2 KiB                           20 MiB
 //! limits.memory_max                                 2,048 MiB
 //!                                                   ---------
-//!                                                   2,189 MiB
+//!                                                   2,197 MiB
 //! ```
 //!
 //! Give the machine or the container this sum or four thirds of `limits.memory_max`, whichever is
@@ -78,9 +78,9 @@
 //!
 //! | | CPU per delivery | when |
 //! |---|--:|---|
-//! | alone | 4,365 ns | each message is a send of its own: 2,000/s to 48 subscribers, 256 B |
-//! | batched | 56.3 ns | the core is busy: 1:48, 256 B, as fast as possible |
-//! | batched, 64 B | 20.9 ns | the same with 64 B |
+//! | alone | 4,189 ns | each message is a send of its own: 2,000/s to 48 subscribers, 256 B |
+//! | batched | 53.9 ns | the core is busy: 1:48, 256 B, as fast as possible |
+//! | batched, 64 B | 18.7 ns | the same with 64 B |
 //!
 //! The broker chooses by itself: a core with time to spare sends each message at once, and a busy core
 //! finds several messages for each connection in its next turn, so that they share a send. So:
@@ -98,9 +98,9 @@
 //! 2,000 messages of 256 bytes per second, each to 300 subscribers, are 600,000 deliveries/s:
 //!
 //! ```text
-//! for latency       600,000 x 4,365 ns / 0.5   =  5.24   so 6 cores
-//! for throughput    600,000 x 56.3 ns / 0.7    =  0.05   so 1 core
-//! a turn on one core, 300 sends of 4,365 ns    =  1.31 ms
+//! for latency       600,000 x 4,189 ns / 0.5   =  5.03   so 6 cores
+//! for throughput    600,000 x 53.9 ns / 0.7    =  0.05   so 1 core
+//! a turn on one core, 300 sends of 4,189 ns    =  1.26 ms
 //! ```
 //!
 //! By this model one core delivers everything to these subscribers about a millisecond late, and with

@@ -53,11 +53,11 @@
 //! # What to expect
 //!
 //! Most of the time is in the kernel, below `io_uring_enter`: TCP, and copying bytes into and out of
-//! sockets. The record of 2026-11-24 shows how much without a profiler, because it has the *floor* in
-//! the same shapes, a loop that only receives and sends. At 1:48 with 64 bytes the floor costs 26.7 ns
-//! per delivery and the broker 20.9; at 1:1 with 1 KiB the floor costs 317 ns and the broker 374. So
+//! sockets. The record of 2026-11-30 shows how much without a profiler, because it has the *floor* in
+//! the same shapes, a loop that only receives and sends. At 1:48 with 64 bytes the floor costs 19.0 ns
+//! per delivery and the broker 18.7; at 1:1 with 1 KiB the floor costs 368 ns and the broker 447. So
 //! with large messages or many subscribers there is nothing to find in user space. With 8 pairs on 8
-//! topics (59.5 ns against 27.6) half of the time is spent in our code.
+//! topics (85.7 ns against 28.7) two thirds of the time are spent in our code.
 //!
 //! | what is large | cause | see |
 //! |---|---|---|

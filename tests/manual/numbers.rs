@@ -6,7 +6,7 @@ use blipmq::limits::*;
 use super::{chapter, one_line, read};
 
 const MIB: f64 = 1_048_576.0;
-const RECORD: &str = "benches/records/2026-11-24-amd-epyc/table.md";
+const RECORD: &str = "benches/records/2026-11-30-amd-epyc/table.md";
 
 /// `12,345`
 fn grouped(number: u64) -> String {
@@ -58,9 +58,9 @@ fn memory_of_the_process_is_the_sum_of_its_constants() {
     let receive = buffers * constant("executors/src/ring/buffers.rs", "BUFFER_LEN") as f64;
     let turn = INGEST_BYTES_PER_TURN as f64;
     let mesh = MESH_OUTGOING_BYTES_MAX as f64 + turn;
-    let start = 16.0 * MIB;
-    assert!(recorded("5000 idle connections | blip", 3) <= 16.0);
-    assert!(recorded("5000 idle connections | blip", 2) <= 2.0);
+    let start = 24.0 * MIB;
+    assert!(recorded("9500 idle connections | blip", 3) <= 24.0);
+    assert!(recorded("9500 idle connections | blip", 2) <= 2.0);
     assert_has(&chapter, &format!("{} | 32 of 64 KiB", mib(receive)));
     let of_cores = cores * (receive + turn + (cores - 1.0) * 2.0 * mesh);
     let parts = format!(
