@@ -1,6 +1,6 @@
 # Starts, pins, measures and stops brokers, for compare.sh, growth.sh, profiles.sh and pair.sh.
 # A script that sources this file must set $me (its name), $dry_run, $broker_cpus, $gen_cpus, $port_base,
-# $secs, $warmup, $rounds and $out.
+# $secs, $warmup, $rounds, $out, and $options, which has the variable of each option that takes a value.
 # shellcheck shell=bash
 # shellcheck disable=SC2154,SC2034 # the caller sets the variables above and reads others
 
@@ -341,6 +341,25 @@ describe_virtualization() {
 }
 
 # --- the command line ---
+
+# parse_arguments ARGUMENTS...: sets $dry_run, $quick, and the variables that $options names for options
+# with values.
+parse_arguments() {
+    while [ $# -gt 0 ]; do
+        case "$1" in
+            --dry-run) dry_run=true ;;
+            --quick) quick=true ;;
+            --help | -h) usage; exit 0 ;;
+            *)
+                [ -n "${options[$1]:-}" ] || fail "unknown argument $1; see --help" 2
+                [ $# -ge 2 ] || fail "$1 needs a value; see --help" 2
+                printf -v "${options[$1]}" %s "$2"
+                shift
+                ;;
+        esac
+        shift
+    done
+}
 
 is_seconds() { [[ "$1" =~ ^[0-9]+(\.[0-9]+)?$ ]]; }
 is_count() { [[ "$1" =~ ^[1-9][0-9]{0,3}$ ]]; }

@@ -39,28 +39,11 @@ quick=false
 rounds="" secs="" warmup=0.2 out="" only=""
 broker_cpus=0 gen_cpus=1 port_base=18200
 command="benches/$me $*"
-while [ $# -gt 0 ]; do
-    case "$1" in
-        --dry-run) dry_run=true ;;
-        --quick) quick=true ;;
-        --help | -h) usage; exit 0 ;;
-        --cores | --gen-cpus | --rounds | --secs | --out | --only | --port-base)
-            [ $# -ge 2 ] || fail "$1 needs a value; see --help" 2
-            case "$1" in
-                --cores) broker_cpus=$2 ;;
-                --gen-cpus) gen_cpus=$2 ;;
-                --rounds) rounds=$2 ;;
-                --secs) secs=$2 ;;
-                --out) out=$2 ;;
-                --only) only=$2 ;;
-                --port-base) port_base=$2 ;;
-            esac
-            shift
-            ;;
-        *) fail "unknown argument $1; see --help" 2 ;;
-    esac
-    shift
-done
+declare -A options=(
+    [--cores]=broker_cpus [--gen-cpus]=gen_cpus [--rounds]=rounds [--secs]=secs [--out]=out
+    [--only]=only [--port-base]=port_base
+)
+parse_arguments "$@"
 if $quick; then
     rounds=${rounds:-1} secs=${secs:-0.2} warmup=0.1
 fi

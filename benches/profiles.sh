@@ -35,27 +35,11 @@ rounds="" secs="" warmup=0.3 out=""
 broker_cpus=0 gen_cpus=1 port_base=18200
 quick=false
 command="benches/$me $*"
-while [ $# -gt 0 ]; do
-    case "$1" in
-        --dry-run) dry_run=true ;;
-        --quick) quick=true ;;
-        --help | -h) usage; exit 0 ;;
-        --rounds | --secs | --out | --broker-cpu | --gen-cpu | --port-base)
-            [ $# -ge 2 ] || fail "$1 needs a value; see --help" 2
-            case "$1" in
-                --rounds) rounds=$2 ;;
-                --secs) secs=$2 ;;
-                --out) out=$2 ;;
-                --broker-cpu) broker_cpus=$2 ;;
-                --gen-cpu) gen_cpus=$2 ;;
-                --port-base) port_base=$2 ;;
-            esac
-            shift
-            ;;
-        *) fail "unknown argument $1; see --help" 2 ;;
-    esac
-    shift
-done
+declare -A options=(
+    [--rounds]=rounds [--secs]=secs [--out]=out [--broker-cpu]=broker_cpus [--gen-cpu]=gen_cpus
+    [--port-base]=port_base
+)
+parse_arguments "$@"
 if $quick; then
     rounds=${rounds:-1} secs=${secs:-0.3} warmup=0.1
 fi
