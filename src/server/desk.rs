@@ -85,11 +85,11 @@ impl Beside for Desk {
     }
 
     fn connected(&mut self, _: ConnectionId, Peer { protocol, address }: Peer, admitted: bool) {
-        tracing::debug!(%address, ?protocol, admitted, "connected");
+        tracing::debug!(%address, protocol = protocol.name(), admitted, "connected");
     }
 
     fn closed(&mut self, _: ConnectionId, Peer { protocol, address }: Peer, why: &str) {
-        tracing::debug!(%address, ?protocol, %why, "closed");
+        tracing::debug!(%address, protocol = protocol.name(), %why, "closed");
     }
 }
 
@@ -98,18 +98,18 @@ fn log(Notice { peer, event }: Notice) {
     let Peer { address, protocol } = peer;
     match event {
         Event::LoginRefused { why } => {
-            tracing::info!(%address, ?protocol, "login refused: {why}");
+            tracing::info!(%address, protocol = protocol.name(), "login refused: {why}");
         }
         Event::Revoked => {
-            tracing::info!(%address, ?protocol, "closed: its user is gone or changed by a reload");
+            tracing::info!(%address, protocol = protocol.name(), "closed: its user is gone or changed by a reload");
         }
         Event::TooSlow { why } => {
-            tracing::info!(%address, ?protocol, "disconnected: {why}");
+            tracing::info!(%address, protocol = protocol.name(), "disconnected: {why}");
         }
         Event::Overflow { pattern, policy } => {
             let policy = policy.name();
             tracing::info!(
-                %address, ?protocol, %pattern, policy,
+                %address, protocol = protocol.name(), %pattern, policy,
                 "the queue of a subscription is full, from now on only counted"
             );
         }

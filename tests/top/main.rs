@@ -284,6 +284,21 @@ fn a_resized_terminal_is_redrawn() {
 }
 
 #[test]
+fn a_key_typed_while_the_terminal_changes_its_size_is_not_lost() {
+    let fake = Fake::broker();
+    let mut session = Session::start(&top(&fake.url, &[]), 100, 30);
+    session.wait_for("p50");
+    for columns in 81..100 {
+        let (key, title) = if columns % 2 == 1 { ("3", "Topics 1") } else { ("1", "Cores 1") };
+        session.resize(columns, 30);
+        session.type_keys(key);
+        session.wait_for(title);
+    }
+    session.type_keys("q");
+    assert_eq!(session.wait().code(), Some(0));
+}
+
+#[test]
 fn no_color_turns_colours_off() {
     let fake = Fake::broker();
     let mut command = top(&fake.url, &[]);

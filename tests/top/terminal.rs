@@ -71,7 +71,9 @@ impl Session {
         self.terminal.write_all(keys.as_bytes()).expect("a reader");
     }
 
+    /// Changes the size, and clears the screen: what it shows next was drawn for the new size.
     pub fn resize(&mut self, columns: u16, rows: u16) {
+        self.screen.process(b"\x1b[2J");
         let size = Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
         self.screen.screen_mut().set_size(some(rows), some(columns));
         tcsetwinsize(&self.terminal, size).expect("a terminal size");
