@@ -61,13 +61,7 @@ impl Service for Writer {
         None
     }
 
-    fn stop(&mut self, _: Now) {
-        self.stopping = true;
-    }
-
-    fn is_stopped(&self) -> bool {
-        self.stopping
-    }
+    support::stopped_at_once!();
 }
 
 #[test]
@@ -137,13 +131,7 @@ impl Service for Bell {
         self.ring_at_ns.filter(|_| self.bells < BELLS)
     }
 
-    fn stop(&mut self, _: Now) {
-        self.stopping = true;
-    }
-
-    fn is_stopped(&self) -> bool {
-        self.stopping
-    }
+    support::stopped_at_once!();
 }
 
 #[test]

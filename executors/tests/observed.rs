@@ -36,13 +36,7 @@ impl Service for Echo {
         None
     }
 
-    fn stop(&mut self, _: Now) {
-        self.stopping = true;
-    }
-
-    fn is_stopped(&self) -> bool {
-        self.stopping
-    }
+    support::stopped_at_once!();
 
     fn observe(&mut self, observed: Observed) {
         let _ = self.observed.send(observed);

@@ -179,6 +179,23 @@ macro_rules! without_connections {
 #[allow(unused_imports)]
 pub(crate) use without_connections;
 
+/// The part of a `Service` that has to do with the stop, of a test that notes it in `stopping` and has
+/// nothing to drain.
+#[allow(unused_macros)]
+macro_rules! stopped_at_once {
+    () => {
+        fn stop(&mut self, _: Now) {
+            self.stopping = true;
+        }
+
+        fn is_stopped(&self) -> bool {
+            self.stopping
+        }
+    };
+}
+#[allow(unused_imports)]
+pub(crate) use stopped_at_once;
+
 /// Joins, or fails when that takes too long.
 pub fn join(running: Running) -> Stopped {
     let (done, wait) = mpsc::channel();
