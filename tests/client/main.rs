@@ -27,6 +27,8 @@ mod with_tokio;
 use blipmq::protocol::Reject;
 use blipmq_client::{Client, ClientError, Event, Messages};
 
+use self::support::Server;
+
 #[track_caller]
 fn error<T: std::fmt::Debug>(result: Result<T, ClientError>) -> ClientError {
     result.expect_err("it must fail")
@@ -50,4 +52,18 @@ fn messages(client: &Client) -> Messages {
 #[track_caller]
 fn payloads(client: &Client) -> Vec<Vec<u8>> {
     messages(client).iter().map(|message| message.payload.to_vec()).collect()
+}
+
+/// Closes the connection behind the first messages, and returns what is published on the next one.
+fn server_that_closes_after_the_first_messages() -> Server<Vec<(String, Vec<u8>)>> {
+    Server::listening(|listener| {
+        let mut connection = listener.accept();
+        connection.welcome();
+        connection.accept_open(7);
+        connection.expect_messages();
+        drop(connection);
+        let mut connection = listener.accept();
+        connection.welcome();
+        connection.serve_publisher()
+    })
 }

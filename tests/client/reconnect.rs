@@ -4,9 +4,9 @@
 
 use std::time::Duration;
 
-use crate::messages;
 use crate::support::broker::Broker;
 use crate::support::{Connection, Server, delivery, delivery_to};
+use crate::{messages, server_that_closes_after_the_first_messages};
 use blipmq::protocol::{Reject, encode};
 use blipmq_client::{
     Client, ClientError, ClientOptions, Event, GapReason, PublishOptions, ReconnectPolicy,
@@ -155,16 +155,7 @@ fn restarted_broker_is_reported_and_serves_the_subscriptions_and_topics_of_befor
 /// arrive.
 #[test]
 fn unconfirmed_messages_are_reported_and_later_ones_arrive() {
-    let server = Server::listening(|listener| {
-        let mut connection = listener.accept();
-        connection.welcome();
-        connection.accept_open(7);
-        connection.expect_messages();
-        drop(connection);
-        let mut connection = listener.accept();
-        connection.welcome();
-        connection.serve_publisher()
-    });
+    let server = server_that_closes_after_the_first_messages();
     let client = connect(&server.addr);
     let topic = client.topic("a").unwrap();
     let ticket = topic.begin_publish_acked("lost?", PublishOptions::new()).unwrap();

@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use crate::server_that_closes_after_the_first_messages;
 use crate::support::broker::Broker;
 use crate::support::{Connection, Server};
 use blipmq::protocol::{Sequence, TopicId, encode};
@@ -138,16 +139,7 @@ fn wait_without_an_answer_times_out_and_a_dropped_subscribe_ends_its_subscriptio
 
 #[test]
 fn tasks_that_wait_see_a_reconnect() {
-    let server = Server::listening(|listener| {
-        let mut connection = listener.accept();
-        connection.welcome();
-        connection.accept_open(7);
-        connection.expect_messages();
-        drop(connection);
-        let mut connection = listener.accept();
-        connection.welcome();
-        connection.serve_publisher()
-    });
+    let server = server_that_closes_after_the_first_messages();
     run(async {
         let policy = ReconnectPolicy::new().first_delay(Duration::from_millis(1));
         let options = ClientOptions::new().reconnect(policy);
