@@ -201,7 +201,7 @@ impl Connection {
         self.answers = BytesMut::new();
     }
 
-    /// Whether frames it sent are held back for now.
+    /// Whether frames that it sent wait to be served.
     pub fn is_held_back(&self) -> bool {
         self.in_backlog || self.hold.is_some() || self.is_fenced
     }

@@ -67,7 +67,6 @@ pub type Asker = (CoreId, ConnectionId);
 /// A subscription that waits for what topics retain; `W` identifies it.
 #[derive(Debug)]
 struct Walk<W> {
-    asker: Asker,
     waiter: W,
     pattern: Arc<str>,
     start: Start,
@@ -118,12 +117,12 @@ impl<W: Copy> Replays<W> {
         pattern: Arc<str>,
         start: Start,
     ) -> Option<Answer<W>> {
-        let walk = Walk { asker, waiter, pattern, start, next: Progress::BEGIN };
+        let walk = Walk { waiter, pattern, start, next: Progress::BEGIN };
         if let Some(walks) = self.walks.get_mut(&asker) {
             walks.push_back(walk);
             return None;
         }
-        let (answer, walk) = answer(topics, walk);
+        let (answer, walk) = answer(topics, asker.0, walk);
         if let Some(walk) = walk {
             self.walks.insert(asker, VecDeque::from([walk]));
             self.turns.push_back(asker);
@@ -136,7 +135,7 @@ impl<W: Copy> Replays<W> {
         let asker = self.turns.pop_front()?;
         let walks = self.walks.get_mut(&asker).expect("a connection with walks has its turn");
         let walk = walks.pop_front().expect("a connection without walks is not listed");
-        let (answer, walk) = answer(topics, walk);
+        let (answer, walk) = answer(topics, asker.0, walk);
         if let Some(walk) = walk {
             walks.push_front(walk);
         }
@@ -150,9 +149,13 @@ impl<W: Copy> Replays<W> {
 }
 
 /// The next part of an answer, and the walk if it is not at its end.
-fn answer<W: Copy>(topics: &Topics, mut walk: Walk<W>) -> (Answer<W>, Option<Walk<W>>) {
+fn answer<W: Copy>(
+    topics: &Topics,
+    core: CoreId,
+    mut walk: Walk<W>,
+) -> (Answer<W>, Option<Walk<W>>) {
     let mut replays = Vec::new();
-    let Walk { asker: (core, _), waiter, start, .. } = walk;
+    let Walk { waiter, start, .. } = walk;
     if is_literal(&walk.pattern) {
         replays.extend(topics.find(&walk.pattern).and_then(|topic| replay(topic, start)));
         return (Answer { core, waiter, replays, progress: None }, None);
