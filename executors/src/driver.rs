@@ -9,6 +9,7 @@
 //!   [`Driver::fall_asleep`] looks at all of them once more after it has switched its waker on.
 //! - Arrivals of a connection are handed on in order, its end last.
 
+mod accepting;
 mod arrivals;
 
 use std::collections::VecDeque;
@@ -27,9 +28,6 @@ use crate::seat::Seat;
 use crate::service::{Observed, Service};
 use crate::waker::Waker;
 use arrivals::Arrival;
-
-/// How long accepting rests after the process ran out of descriptors or memory.
-const ACCEPT_REST_NS: u64 = 100_000_000;
 
 /// What a step has come to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -123,15 +121,6 @@ impl<S: Service, R: Ring> Driver<S, R> {
         self.io.mesh.has_messages() || !self.accepted.is_empty()
     }
 
-    /// Gives a connection to one core, without regard to how many each has.
-    pub(crate) fn deal_to(&mut self, socket: R::Socket, listener: usize, core: usize) {
-        let now = self.io.ring.now();
-        if let Some(accepting) = &mut self.accepting {
-            let full = accepting.dealer.deal_to::<R>(now, socket, listener, core);
-            self.observe_full(full);
-        }
-    }
-
     /// Submits what is queued, and lets the kernel post what completed.
     pub(crate) fn enter(&mut self) -> io::Result<()> {
         let entered = self.io.ring.enter();
@@ -143,12 +132,6 @@ impl<S: Service, R: Ring> Driver<S, R> {
         let Tally { calls, sends } = self.io.ring.take_tally();
         if calls > 0 {
             self.service.observe(Observed::Entered { calls, sends });
-        }
-    }
-
-    fn observe_full(&mut self, connections: Option<u32>) {
-        if let Some(connections) = connections {
-            self.service.observe(Observed::Full { connections });
         }
     }
 
@@ -201,50 +184,6 @@ impl<S: Service, R: Ring> Driver<S, R> {
         }
     }
 
-    /// Asks for connections of the listeners that rest, unless this core does not accept or stops.
-    fn accept(&mut self) {
-        if self.drain_deadline_ns.is_none()
-            && let Some(accepting) = &mut self.accepting
-        {
-            for listener in accepting.wake() {
-                self.io.ring.accept(listener);
-            }
-        }
-    }
-
-    fn accept_completed(
-        &mut self,
-        now: Now,
-        listener: u32,
-        result: Result<R::Socket, i32>,
-        more: bool,
-    ) {
-        if !more && let Some(accepting) = &mut self.accepting {
-            accepting.ended(listener);
-        }
-        match result {
-            Ok(socket) => {
-                if self.drain_deadline_ns.is_none()
-                    && let Some(accepting) = &mut self.accepting
-                {
-                    let full = accepting.dealer.deal::<R>(now, socket, listener as usize);
-                    self.observe_full(full);
-                }
-            }
-            Err(libc::ECANCELED) => {}
-            Err(error) => {
-                let error = io::Error::from_raw_os_error(error);
-                tracing::warn!(%error, "accepting failed: raise the open-file limit or close connections");
-                self.accept_rests_until_ns = Some(now.monotonic_ns + ACCEPT_REST_NS);
-                return;
-            }
-        }
-        // Listeners that rest after an error wait for their time.
-        if self.accept_rests_until_ns.is_none() {
-            self.accept();
-        }
-    }
-
     fn send_completed(&mut self, now: Now, slot: u32, result: Result<bool, i32>) {
         if self.io.send_completed(slot, result) {
             let (connection, socket) = self.io.sockets.at(slot);
@@ -254,14 +193,6 @@ impl<S: Service, R: Ring> Driver<S, R> {
             } else {
                 self.service.sent(now, connection);
             }
-        }
-    }
-
-    fn take_accepted(&mut self, now: Now) {
-        while let Ok(accepted) = self.accepted.try_recv() {
-            let Accepted { socket, peer, listener, admitted } = accepted;
-            let connection = self.io.open(socket);
-            self.service.connected(now, connection, peer, listener, admitted);
         }
     }
 

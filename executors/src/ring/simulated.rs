@@ -6,9 +6,8 @@ use std::net::SocketAddr;
 
 use bytes::Bytes;
 
-use super::kernel::{
-    Cancel, Kernel, ListenerState, Posted, Request, Sending, SocketId, SocketState,
-};
+use super::kernel::state::{ListenerState, Posted, Request, Sending, SocketState};
+use super::kernel::{Cancel, Kernel, SocketId};
 use super::send::SpareSends;
 use super::{Completion, Filled, Ring, Tally};
 use crate::clock::Now;
