@@ -7,6 +7,8 @@
 //! # Always true
 //! - A core that sleeps is woken by a completion, a mesh message, an accepted socket or a stop:
 //!   [`Driver::fall_asleep`] looks at all of them once more after it has switched its waker on.
+//! - A core without work sleeps, whatever its kernel reports: an enter that was in vain is not
+//!   repeated.
 //! - Arrivals of a connection are handed on in order, its end last.
 
 mod accepting;
@@ -58,6 +60,8 @@ pub(crate) struct Driver<S: Service, R: Ring> {
     starved: VecDeque<ConnectionId>,
     /// When the timeout under way comes.
     timeout_at_ns: Option<u64>,
+    /// The last enter had nothing to submit and brought no completion.
+    entered_in_vain: bool,
     pub(crate) tuning: Arc<Tuning>,
 }
 
@@ -79,6 +83,7 @@ impl<S: Service, R: Ring> Driver<S, R> {
             arrivals: VecDeque::new(),
             starved: VecDeque::new(),
             timeout_at_ns: None,
+            entered_in_vain: false,
             tuning: seat.tuning,
         };
         driver.accept();
@@ -123,7 +128,9 @@ impl<S: Service, R: Ring> Driver<S, R> {
 
     /// Submits what is queued, and lets the kernel post what completed.
     pub(crate) fn enter(&mut self) -> io::Result<()> {
+        let had_queued = self.io.ring.has_queued();
         let entered = self.io.ring.enter();
+        self.entered_in_vain = !had_queued && self.io.ring.ready() == 0;
         self.observe_entered();
         entered
     }
@@ -147,13 +154,20 @@ impl<S: Service, R: Ring> Driver<S, R> {
         self.io.cut_off(now);
         busy |= self.remove_released();
         self.arm_timeout(now);
-        busy || self.io.ring.has_queued()
+        busy || self.io.ring.has_queued() || self.may_have_deferred()
+    }
+
+    /// Whether the kernel may have put work off that one more enter would do. Once an enter was in
+    /// vain only waiting on the ring shows whether there is such work: the wait does all of it.
+    fn may_have_deferred(&mut self) -> bool {
+        !self.entered_in_vain && self.io.ring.has_deferred()
     }
 
     /// Handles the completions posted so far; returns the time of the turn.
     fn reap(&mut self) -> Now {
         let ready = self.io.ring.ready();
         let now = self.io.ring.now();
+        self.entered_in_vain &= ready == 0;
         for _ in 0..ready {
             if let Some(completion) = self.io.ring.reap() {
                 self.completed(now, completion);

@@ -167,12 +167,18 @@ impl Ring for DataRing {
         }
     }
 
-    /// Also work that the kernel put off counts. Newer kernels do a limited amount of work per call
-    /// (20 pieces in 6.18), some of which ends in no completion, so a call without completions does
-    /// not mean that all is done.
     fn has_queued(&mut self) -> bool {
-        let submission = self.ring.submission();
-        !submission.is_empty() || submission.taskrun()
+        !self.ring.submission().is_empty()
+    }
+
+    /// The kernel sets the flag after it has put work on its list, and clears the flag before it
+    /// takes the list. If another CPU puts work there while this one enters, the list may be taken
+    /// between the two: the flag stays set over an empty list, and only further work clears it.
+    ///
+    /// The flag alone cannot tell that from work that is left: newer kernels do a limited amount
+    /// of work per call (20 pieces in 6.18), some of which ends in no completion.
+    fn has_deferred(&mut self) -> bool {
+        self.ring.submission().taskrun()
     }
 
     fn ready(&mut self) -> usize {
@@ -352,4 +358,4 @@ impl Ring for DataRing {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

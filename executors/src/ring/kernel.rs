@@ -33,6 +33,15 @@ pub enum Delivery {
     Starved,
 }
 
+/// Why a core finds that its kernel has put work off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Deferred {
+    /// The next enter does the work, which ends in no completion.
+    Work,
+    /// A report that outlived its work: no enter takes it back.
+    Stale,
+}
+
 /// The kernel under simulated cores, played by its caller: every request of a core waits here until
 /// the caller completes it, with whatever result.
 ///
@@ -71,6 +80,11 @@ impl Kernel {
     /// When the timeout of a core comes, if one is under way.
     pub fn timeout_at_ns(&self, core: usize) -> Option<u64> {
         self.0.borrow().cores[core].timeout_at_ns
+    }
+
+    /// Reports to a core that work was put off, or takes a report back.
+    pub fn defer(&self, core: usize, deferred: Option<Deferred>) {
+        self.0.borrow_mut().cores[core].deferred = deferred;
     }
 
     /// Whether a core has completions to reap.

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 
-use super::{Cancel, SocketId};
+use super::{Cancel, Deferred, SocketId};
 use crate::clock::Now;
 use crate::ring::send::SendOperation;
 
@@ -20,6 +20,7 @@ pub(in crate::ring) struct CoreState {
     pub(in crate::ring) buffers_free: usize,
     pub(in crate::ring) buffer_len: usize,
     pub(in crate::ring) timeout_at_ns: Option<u64>,
+    pub(in crate::ring) deferred: Option<Deferred>,
 }
 
 #[derive(Default)]
