@@ -32,12 +32,16 @@ pub(crate) struct Accepted<S> {
 /// How many connections each core has. Core 0 adds, the owners take away.
 #[derive(Debug)]
 pub(crate) struct Balance {
+    /// Admitted ones, by core.
     connections: Vec<AtomicU32>,
+    /// Those that are being refused, which keep no place from others.
+    turned_away: AtomicU32,
 }
 
 impl Balance {
     pub(crate) fn new(cores: usize) -> Arc<Balance> {
-        Arc::new(Balance { connections: (0..cores).map(|_| AtomicU32::new(0)).collect() })
+        let connections = (0..cores).map(|_| AtomicU32::new(0)).collect();
+        Arc::new(Balance { connections, turned_away: AtomicU32::new(0) })
     }
 
     fn total(&self) -> u32 {
@@ -49,8 +53,16 @@ impl Balance {
         counts.min_by_key(|(_, count)| count.load(Ordering::Relaxed)).expect("at least one core").0
     }
 
-    pub(crate) fn left(&self, core: usize) {
-        self.connections[core].fetch_sub(1, Ordering::Relaxed);
+    fn count(&self, core: usize, admitted: bool) -> &AtomicU32 {
+        if admitted { &self.connections[core] } else { &self.turned_away }
+    }
+
+    fn came(&self, core: usize, admitted: bool) {
+        self.count(core, admitted).fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn left(&self, core: usize, admitted: bool) {
+        self.count(core, admitted).fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -149,17 +161,18 @@ impl<S> Dealer<S> {
         let connections_max = self.tuning.connections_max();
         let admitted = total < connections_max;
         let report = if admitted { None } else { self.report(now, total) };
-        if total >= connections_max.saturating_add(TURNED_AWAY_MAX) {
+        let turned_away = self.balance.turned_away.load(Ordering::Relaxed);
+        if !admitted && turned_away >= TURNED_AWAY_MAX {
             return report;
         }
         // A peer that is gone already has no address.
         let Some(peer) = R::peer(&socket) else { return report };
-        self.balance.connections[core].fetch_add(1, Ordering::Relaxed);
+        self.balance.came(core, admitted);
         let accepted = Accepted { socket, peer, listener, admitted };
         match self.cores[core].send(accepted) {
             Ok(()) => self.wakers[core].wake(),
             // That core has stopped, or never started: this one stops too.
-            Err(_) => self.balance.left(core),
+            Err(_) => self.balance.left(core, admitted),
         }
         report
     }
@@ -204,7 +217,7 @@ mod tests {
         deal(&mut dealer);
         deal(&mut dealer);
         assert_eq!((cores[0].len(), cores[1].len()), (1, 1));
-        balance.left(1);
+        balance.left(1, true);
         deal(&mut dealer);
         assert_eq!((cores[0].len(), cores[1].len()), (1, 2));
         assert_eq!(deal(&mut dealer), None);
@@ -214,12 +227,12 @@ mod tests {
             accepted.map(|accepted| accepted.admitted).collect()
         };
         assert_eq!(admitted().iter().filter(|admitted| !**admitted).count(), 1);
-        tuning.set_connections_max(4);
         assert_eq!(deal(&mut dealer), None, "the second one within a second is not");
         assert_eq!(admitted(), [false]);
-        tuning.set_connections_max(7);
+        tuning.set_connections_max(3);
+        balance.left(1, true);
         deal(&mut dealer);
-        assert_eq!(admitted(), [true], "there is room again");
+        assert_eq!(admitted(), [true], "those that are being refused keep no place");
     }
 
     #[test]

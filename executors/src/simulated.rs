@@ -236,7 +236,7 @@ impl<S: Service> Core<S> {
             return if self.asleep { Step::Asleep } else { Step::Again };
         }
         match driver.step().expect("a simulated ring does not fail") {
-            driver::Step::Again => Step::Again,
+            driver::Step::Again | driver::Step::Short => Step::Again,
             driver::Step::Idle => {
                 self.idle = true;
                 Step::Idle

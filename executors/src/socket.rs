@@ -39,6 +39,16 @@ pub(crate) struct Socket {
     pub(crate) paused: bool,
     /// The peer has ended, or the connection broke.
     pub(crate) ended: bool,
+    /// The end of the peer is watched for, without reading.
+    pub(crate) watching: bool,
+    /// The peer was seen to end while the connection was paused, and when that one is given up.
+    pub(crate) leaves_at_ns: Option<u64>,
+    /// The kernel was short of memory: the receive is to be asked for again.
+    pub(crate) receive_rests: bool,
+    /// The kernel was short of memory: the rest of the send in flight is to be sent again.
+    pub(crate) send_rests: bool,
+    /// The connection has one of the places for connections; else the service refuses it.
+    pub(crate) admitted: bool,
     /// Sends fail: nothing more can reach the peer.
     pub(crate) broken: bool,
     pub(crate) write_shut: bool,
@@ -52,12 +62,17 @@ pub(crate) struct Socket {
 }
 
 impl Socket {
-    fn new() -> Socket {
+    fn new(admitted: bool) -> Socket {
         Socket {
             phase: Phase::Open,
             receive: Receive::Idle,
             paused: false,
             ended: false,
+            watching: false,
+            leaves_at_ns: None,
+            receive_rests: false,
+            send_rests: false,
+            admitted,
             broken: false,
             write_shut: false,
             sending: false,
@@ -88,14 +103,14 @@ struct Slot {
 
 impl Sockets {
     /// A new connection, under a free slot.
-    pub(crate) fn insert(&mut self) -> ConnectionId {
+    pub(crate) fn insert(&mut self, admitted: bool) -> ConnectionId {
         let slot = self.free.pop().unwrap_or_else(|| {
             self.slots.push(Slot { generation: 0, socket: None });
             (self.slots.len() - 1) as u32
         });
         self.open += 1;
         let place = &mut self.slots[slot as usize];
-        place.socket = Some(Box::new(Socket::new()));
+        place.socket = Some(Box::new(Socket::new(admitted)));
         ConnectionId { slot, generation: place.generation }
     }
 
@@ -145,9 +160,9 @@ mod tests {
     #[test]
     fn a_slot_is_reused_under_another_generation() {
         let mut sockets = Sockets::default();
-        let first = sockets.insert();
+        let first = sockets.insert(true);
         sockets.remove(first);
-        let second = sockets.insert();
+        let second = sockets.insert(true);
         assert_eq!(first.slot, second.slot);
         assert_ne!(first.generation, second.generation);
         assert_eq!(sockets.ids(), [second]);

@@ -6,7 +6,7 @@ use crate::accept::Accepted;
 use crate::clock::Now;
 use crate::driver::Driver;
 use crate::ring::Ring;
-use crate::service::{Observed, Service};
+use crate::service::{Observed, Service, Shortage};
 
 /// How long accepting rests after the process ran out of descriptors or memory.
 const ACCEPT_REST_NS: u64 = 100_000_000;
@@ -55,6 +55,7 @@ impl<S: Service, R: Ring> Driver<S, R> {
             Err(error) => {
                 let error = io::Error::from_raw_os_error(error);
                 tracing::warn!(%error, "accepting failed: raise the open-file limit or close connections");
+                self.service.observe(Observed::Short { what: Shortage::Accept });
                 self.accept_rests_until_ns = Some(now.monotonic_ns + ACCEPT_REST_NS);
                 return;
             }
@@ -68,7 +69,7 @@ impl<S: Service, R: Ring> Driver<S, R> {
     pub(super) fn take_accepted(&mut self, now: Now) {
         while let Ok(accepted) = self.accepted.try_recv() {
             let Accepted { socket, peer, listener, admitted } = accepted;
-            let connection = self.io.open(socket);
+            let connection = self.io.open(socket, admitted);
             self.service.connected(now, connection, peer, listener, admitted);
         }
     }

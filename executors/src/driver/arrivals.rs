@@ -2,8 +2,8 @@
 
 use crate::clock::Now;
 use crate::driver::Driver;
-use crate::ring::{Filled, Ring};
-use crate::service::{Observed, Service};
+use crate::ring::{Filled, Ring, is_shortage};
+use crate::service::{Observed, Service, Shortage};
 use crate::socket::{Phase, Receive};
 
 /// What arrived and was not handed on yet.
@@ -25,7 +25,7 @@ impl<S: Service, R: Ring> Driver<S, R> {
         }
         match result {
             Ok(Some(filled)) => {
-                socket.arrivals += 1;
+                self.io.arrived(slot);
                 self.arrivals.push_back(Arrival::Bytes { slot, filled });
                 if !more {
                     self.io.receive(slot);
@@ -35,6 +35,11 @@ impl<S: Service, R: Ring> Driver<S, R> {
             Err(libc::ENOBUFS) => {
                 self.starved.push_back(connection);
                 self.service.observe(Observed::Starved);
+                self.io.finish_release(slot);
+            }
+            Err(error) if is_shortage(error) => {
+                self.service.observe(Observed::Short { what: Shortage::Receive });
+                self.io.rest_receive(slot);
                 self.io.finish_release(slot);
             }
             // A pause that was taken back before the kernel had stopped reading.
@@ -53,11 +58,13 @@ impl<S: Service, R: Ring> Driver<S, R> {
 
     /// Queues the end of a connection behind what arrived before it.
     pub(super) fn end(&mut self, slot: u32) {
-        let (_, socket) = self.io.sockets.at(slot);
+        let (connection, socket) = self.io.sockets.at(slot);
         if !socket.ended {
             socket.ended = true;
             socket.arrivals += 1;
             self.arrivals.push_back(Arrival::End { slot });
+            let broken = socket.broken;
+            self.io.leave(connection, broken);
         }
         self.io.finish_release(slot);
     }
@@ -70,7 +77,6 @@ impl<S: Service, R: Ring> Driver<S, R> {
             match arrival {
                 Arrival::Bytes { slot, filled } => {
                     let (connection, socket) = self.io.sockets.at(slot);
-                    socket.arrivals -= 1;
                     match socket.phase {
                         Phase::Open => {
                             let bytes = self.io.ring.bytes(&filled);
@@ -80,6 +86,7 @@ impl<S: Service, R: Ring> Driver<S, R> {
                         Phase::Closing | Phase::Releasing | Phase::Released => {}
                     }
                     self.io.ring.put_back(filled);
+                    self.io.handed_on(slot);
                     self.io.finish_release(slot);
                 }
                 Arrival::End { slot } => {

@@ -24,7 +24,7 @@ use socket2::SockRef;
 
 use super::buffers::{BUFFER_GROUP, BufferRing};
 use super::send::SpareSends;
-use super::{Completion, Filled, Ring, Tally};
+use super::{Completion, Filled, Ring, Tally, is_shortage};
 use crate::clock::Now;
 use crate::waker::Waker;
 use held::{Held, Listening, Slot};
@@ -96,7 +96,7 @@ impl DataRing {
         let place = &mut self.held.slots[slot as usize];
         let send = place.send.as_mut().expect("a send that completes was in flight");
         let whole = send.completed(result.unwrap_or(0) as usize);
-        let over = whole || result.is_err();
+        let over = whole || result.is_err_and(|error| !is_shortage(error));
         if over && let Some(send) = place.send.take() {
             self.spare_sends.recycle(send);
         }
@@ -121,7 +121,8 @@ impl DataRing {
             self.tally.calls += 1;
             match self.ring.submit().map_err(|error| error.raw_os_error()) {
                 // Interrupted, or memory is short for a moment: there is nothing to do but to insist.
-                Ok(_) | Err(Some(libc::EINTR | libc::EAGAIN | libc::EBUSY)) => {}
+                Ok(_) | Err(Some(libc::EINTR | libc::EBUSY)) => {}
+                Err(Some(error)) if is_shortage(error) => {}
                 Err(error) => panic!("submitting to a ring of our own making: error {error:?}"),
             }
         }
@@ -140,7 +141,7 @@ impl Ring for DataRing {
         SockRef::from(socket).peer_addr().ok().and_then(|address| address.as_socket())
     }
 
-    fn enter(&mut self) -> io::Result<()> {
+    fn enter(&mut self) -> io::Result<bool> {
         let queued = self.ring.submission().len() as u32;
         loop {
             self.tally.calls += 1;
@@ -155,12 +156,13 @@ impl Ring for DataRing {
                 )
             };
             match entered {
-                Ok(_) => return Ok(()),
+                Ok(_) => return Ok(true),
                 Err(error) => match error.raw_os_error() {
                     Some(libc::EINTR) => {}
-                    // The completion list is full, or memory is short for a moment: what was not
-                    // submitted stays queued, and the caller reaps before it comes again.
-                    Some(libc::EBUSY | libc::EAGAIN) => return Ok(()),
+                    // The completion list is full: what was not submitted stays queued, and the
+                    // caller reaps before it comes again.
+                    Some(libc::EBUSY) => return Ok(true),
+                    Some(error) if is_shortage(error) => return Ok(false),
                     _ => return Err(error),
                 },
             }
@@ -211,6 +213,12 @@ impl Ring for DataRing {
                 self.held.finish(slot);
                 let result = self.sent(slot, result);
                 Some(Completion::Sent { slot, result })
+            }
+            Operation::WatchEnd { slot } => {
+                self.held.finish(slot);
+                let broken = (libc::POLLERR | libc::POLLHUP) as u32;
+                let result = result.map(|events| events & broken != 0);
+                Some(Completion::Watched { slot, result })
             }
             Operation::Cancel { slot } => {
                 self.held.finish(slot);
@@ -290,6 +298,13 @@ impl Ring for DataRing {
         self.push(opcode::AsyncCancel::new(target).build(), Operation::Cancel { slot });
     }
 
+    /// Errors and the end of both sides are always among what a poll sees.
+    fn watch_end(&mut self, slot: u32) {
+        let (socket, _) = self.held.begin(slot);
+        let entry = opcode::PollAdd::new(socket, libc::POLLRDHUP as u32).build();
+        self.push(entry, Operation::WatchEnd { slot });
+    }
+
     fn cancel_all(&mut self, slot: u32) {
         let (socket, _) = self.held.begin(slot);
         let entry = opcode::AsyncCancel2::new(CancelBuilder::fd(socket).all()).build();
@@ -327,6 +342,16 @@ impl Ring for DataRing {
         let socket = self.held.slots[slot as usize].socket.as_ref().expect("the slot has a socket");
         // A peer that is gone already cannot be reached; that is no error here.
         let _ = SockRef::from(socket).shutdown(Shutdown::Write);
+    }
+
+    /// The kernel counts the end as a byte that the peer has not acknowledged yet.
+    fn is_delivered(&self, slot: u32) -> bool {
+        let socket = self.held.slots[slot as usize].socket.as_ref().expect("the slot has a socket");
+        let mut unacknowledged: libc::c_int = 0;
+        // SAFETY: the request writes one number, to a place that is valid for the length of the call.
+        let result =
+            unsafe { libc::ioctl(socket.as_raw_fd(), libc::TIOCOUTQ, &mut unacknowledged) };
+        result != 0 || unacknowledged == 0
     }
 
     fn buffers_free(&self) -> usize {
