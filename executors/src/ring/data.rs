@@ -8,6 +8,7 @@
 
 mod ending;
 mod held;
+mod limited;
 mod operation;
 mod sleeping;
 
@@ -22,7 +23,7 @@ use io_uring::types::{CancelBuilder, TimeoutFlags, Timespec};
 use io_uring::{EnterFlags, IoUring, cqueue, opcode, squeue};
 use socket2::SockRef;
 
-use super::buffers::{BUFFER_GROUP, BufferRing};
+use super::buffers::BufferRing;
 use super::send::SpareSends;
 use super::{Completion, Filled, Ring, Tally, is_shortage};
 use crate::clock::Now;
@@ -42,6 +43,7 @@ pub(crate) struct DataRing {
     /// Requests whose last completion was not reaped.
     under_way: usize,
     ending: bool,
+    receives_are_limited: bool,
     tally: Tally,
 }
 
@@ -49,14 +51,15 @@ impl DataRing {
     /// Makes a ring, which is used on the thread that makes it: the kernel takes requests from no
     /// other. The waker's eventfd wakes it, and is written to for completions while that is enabled.
     pub(crate) fn new(waker: Arc<Waker>) -> io::Result<DataRing> {
-        let ring: IoUring = IoUring::builder()
+        let mut ring: IoUring = IoUring::builder()
             .setup_single_issuer()
             .setup_defer_taskrun()
             .setup_taskrun_flag()
             .setup_cqsize(COMPLETIONS)
             .build(SUBMISSIONS)?;
         // SAFETY: `Drop` lets go of the buffers only when no request is under way.
-        let buffers = unsafe { BufferRing::register(&ring) }?;
+        let mut buffers = unsafe { BufferRing::register(&ring) }?;
+        let receives_are_limited = limited::is_supported(&mut ring, &mut buffers)?;
         ring.submitter().register_eventfd(waker.eventfd().as_raw_fd())?;
         let mut ring = DataRing {
             ring,
@@ -70,6 +73,7 @@ impl DataRing {
             spare_sends: SpareSends::default(),
             under_way: 0,
             ending: false,
+            receives_are_limited,
             tally: Tally::default(),
         };
         ring.set_eventfd_enabled(false);
@@ -288,7 +292,7 @@ impl Ring for DataRing {
 
     fn receive(&mut self, slot: u32) {
         let (socket, _) = self.held.begin(slot);
-        let entry = opcode::RecvMulti::new(socket, BUFFER_GROUP).build();
+        let entry = limited::receive(socket, self.receives_are_limited);
         self.push(entry, Operation::Receive { slot });
     }
 
