@@ -38,6 +38,10 @@ pub const DRAIN_TIMEOUT_MS_DEFAULT: u32 = 10_000;
 pub const DRAIN_SPREAD_MS_DEFAULT: u32 = 2_000;
 /// `server.drain_spread_ms`; 0 closes every connection as soon as it has received everything.
 pub const DRAIN_SPREAD_MS_RANGE: RangeInclusive<u64> = 0..=3_600_000;
+/// `server.lame_duck_ms`: as long as nats-server waits before it closes the first connection.
+pub const LAME_DUCK_MS_DEFAULT: u32 = 10_000;
+/// `server.lame_duck_ms`; 0 stops at once.
+pub const LAME_DUCK_MS_RANGE: RangeInclusive<u64> = 0..=3_600_000;
 /// The most that a stop spreads the closing of connections over, for each connection: every broker can
 /// accept clients that reconnect at this rate.
 pub const DRAIN_SPREAD_NS_EACH: u64 = 1_000_000;
@@ -102,6 +106,18 @@ pub const TOPICS_RANGE: RangeInclusive<u64> = 1..=TOPIC_ID_MAX as u64 / 2;
 pub const SUBSCRIPTIONS_DEFAULT: u32 = 100_000;
 /// `limits.max_subscriptions_per_connection`
 pub const SUBSCRIPTIONS_RANGE: RangeInclusive<u64> = 1..=16_777_216;
+/// `limits.max_connections_per_address`, `limits.max_new_connections_per_address` and
+/// `limits.max_connections_before_login`; 0 is described at each.
+pub const CONNECTIONS_OF_SOME_RANGE: RangeInclusive<u64> = 0..=1_000_000;
+/// Connections before login that each core leaves alone, however few connections it may have.
+pub const BEFORE_LOGIN_MIN: usize = 4;
+/// How long a client may take to log in, however many others wait for its place: longer than any that
+/// means to log in takes, also when thousands reconnect at once.
+pub const BEFORE_LOGIN_MS: u64 = 1_000;
+/// How often a core looks for clients that keep places without logging in.
+pub const BEFORE_LOGIN_LOOK_MS: u64 = 250;
+/// Clients that are closed for that at a look.
+pub const BEFORE_LOGIN_CLOSED_MAX: usize = 256;
 /// OPENs of one connection that are remembered by request number.
 pub const OPENS_PER_CONNECTION_MAX: usize = 1_000_000;
 

@@ -54,6 +54,8 @@ pub(crate) struct Driver<S: Service, R: Ring> {
     accepting: Option<Accepting<R::Socket>>,
     accept_rests_until_ns: Option<u64>,
     stop: Arc<Stop>,
+    /// No connection is accepted any more.
+    refuses: bool,
     drain_deadline_ns: Option<u64>,
     /// The stop is complete but for what is being released; whether it was in time.
     ending: Option<bool>,
@@ -80,6 +82,7 @@ impl<S: Service, R: Ring> Driver<S, R> {
             accepting: seat.accepting,
             accept_rests_until_ns: None,
             stop: seat.stop,
+            refuses: false,
             drain_deadline_ns: None,
             ending: None,
             arrivals: VecDeque::new(),
@@ -152,6 +155,7 @@ impl<S: Service, R: Ring> Driver<S, R> {
     fn turn(&mut self) -> bool {
         let now = self.reap();
         self.take_accepted(now);
+        self.begin_refusing();
         self.begin_stop(now);
         self.hand_on(now);
         self.io.end_rests(now);
@@ -226,8 +230,8 @@ impl<S: Service, R: Ring> Driver<S, R> {
     fn remove_released(&mut self) -> bool {
         let busy = !self.io.released.is_empty();
         for connection in std::mem::take(&mut self.io.released) {
-            let admitted = self.io.remove(connection);
-            self.balance.left(self.core, admitted);
+            let place = self.io.remove(connection);
+            self.balance.left(self.core, place);
             self.service.closed(connection);
         }
         busy
@@ -261,9 +265,6 @@ impl<S: Service, R: Ring> Driver<S, R> {
         }
         let Some(drain_timeout_ns) = self.stop.drain_timeout_ns() else { return };
         self.drain_deadline_ns = Some(now.monotonic_ns + drain_timeout_ns);
-        for listener in self.accepting.iter().flat_map(Accepting::listeners) {
-            self.io.ring.cancel_accept(listener);
-        }
         self.io.begin_stop(now);
         self.service.stop(now);
     }

@@ -16,6 +16,7 @@ mod waiting;
 
 use bytes::Bytes;
 
+use crate::accept::Place;
 use crate::clock::Now;
 use crate::connection::ConnectionId;
 use crate::mesh::MeshEnd;
@@ -112,8 +113,8 @@ impl<M, R: Ring> Io<M, R> {
     }
 
     /// Takes an accepted socket, and reads it.
-    pub(crate) fn open(&mut self, socket: R::Socket, admitted: bool) -> ConnectionId {
-        let connection = self.sockets.insert(admitted);
+    pub(crate) fn open(&mut self, socket: R::Socket, place: Option<Place>) -> ConnectionId {
+        let connection = self.sockets.insert(place);
         self.ring.open(connection.slot, socket);
         self.receive(connection.slot);
         connection
@@ -242,11 +243,11 @@ impl<M, R: Ring> Io<M, R> {
         }
     }
 
-    /// Removes a released connection, and closes its socket; returns whether it had a place.
-    pub(crate) fn remove(&mut self, connection: ConnectionId) -> bool {
+    /// Removes a released connection, and closes its socket; returns the place it had.
+    pub(crate) fn remove(&mut self, connection: ConnectionId) -> Option<Place> {
         let socket = self.sockets.remove(connection);
         assert!(socket.arrivals == 0, "arrivals are handed on before their connection is removed");
         self.ring.close(connection.slot);
-        socket.admitted
+        socket.place
     }
 }

@@ -51,4 +51,4 @@ pub use connection::ConnectionId;
 pub use error::StartError;
 pub use io::Io;
 pub use ring::Ring;
-pub use service::{Observed, Service, Shortage};
+pub use service::{Admission, Observed, Service, Shortage};

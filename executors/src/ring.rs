@@ -165,12 +165,12 @@ pub enum Completion<S> {
         /// The receive goes on.
         more: bool,
     },
-    /// The peer has ended (`false`), or the connection broke (`true`), or an error ended the watch.
+    /// The peer has ended or the connection broke, or an error ended the watch.
     Watched {
         /// The slot of the socket.
         slot: u32,
-        /// What was seen.
-        result: Result<bool, i32>,
+        /// The error number, if the end was not seen.
+        result: Result<(), i32>,
     },
     /// The kernel took all of a send (`true`) or a part, or an error ended it.
     Sent {

@@ -55,6 +55,19 @@ pub enum Shortage {
     Enter,
 }
 
+/// Whether there is a place for a new connection, and if not, why.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Admission {
+    /// There is one.
+    Admitted,
+    /// There are as many connections as there may be.
+    Full,
+    /// Its address has as many as an address may have.
+    AddressFull,
+    /// Its address has connected too often within a second.
+    AddressTooFast,
+}
+
 /// What runs on a core: the driver calls it, never two calls at once, always on that core's thread.
 ///
 /// The life of a connection: `connected`, any number of `received` and `sent`, at most one `ended`,
@@ -67,14 +80,14 @@ pub trait Service {
     const LANES: usize;
 
     /// A connection is this core's from now on. `listener` is the index of the listener it came by.
-    /// `admitted` is false when there are too many: the service says so to the peer and closes.
+    /// One that is not admitted is refused: the service says so to the peer and closes.
     fn connected(
         &mut self,
         now: Now,
         connection: ConnectionId,
         peer: SocketAddr,
         listener: usize,
-        admitted: bool,
+        admission: Admission,
     );
 
     /// Bytes arrived. Their buffer is reused after the call.

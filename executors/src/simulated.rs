@@ -14,7 +14,7 @@
 //! # impl Service for Quiet {
 //! #     type Message = ();
 //! #     const LANES: usize = 1;
-//! #     fn connected(&mut self, _: Now, _: ConnectionId, _: std::net::SocketAddr, _: usize, _: bool) {}
+//! #     fn connected(&mut self, _: Now, _: ConnectionId, _: std::net::SocketAddr, _: usize, _: executors::Admission) {}
 //! #     fn received(&mut self, _: Now, _: ConnectionId, _: &[u8]) {}
 //! #     fn sent(&mut self, _: Now, _: ConnectionId) {}
 //! #     fn broken(&mut self, _: Now, _: ConnectionId) {}

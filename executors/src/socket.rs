@@ -5,6 +5,7 @@
 
 use bytes::Bytes;
 
+use crate::accept::Place;
 use crate::connection::ConnectionId;
 
 /// Whether the kernel receives on a socket.
@@ -47,8 +48,8 @@ pub(crate) struct Socket {
     pub(crate) receive_rests: bool,
     /// The kernel was short of memory: the rest of the send in flight is to be sent again.
     pub(crate) send_rests: bool,
-    /// The connection has one of the places for connections; else the service refuses it.
-    pub(crate) admitted: bool,
+    /// Which place the connection has; one without is refused by the service.
+    pub(crate) place: Option<Place>,
     /// Sends fail: nothing more can reach the peer.
     pub(crate) broken: bool,
     pub(crate) write_shut: bool,
@@ -62,7 +63,7 @@ pub(crate) struct Socket {
 }
 
 impl Socket {
-    fn new(admitted: bool) -> Socket {
+    fn new(place: Option<Place>) -> Socket {
         Socket {
             phase: Phase::Open,
             receive: Receive::Idle,
@@ -72,7 +73,7 @@ impl Socket {
             leaves_at_ns: None,
             receive_rests: false,
             send_rests: false,
-            admitted,
+            place,
             broken: false,
             write_shut: false,
             sending: false,
@@ -103,15 +104,15 @@ struct Slot {
 
 impl Sockets {
     /// A new connection, under a free slot.
-    pub(crate) fn insert(&mut self, admitted: bool) -> ConnectionId {
+    pub(crate) fn insert(&mut self, place: Option<Place>) -> ConnectionId {
         let slot = self.free.pop().unwrap_or_else(|| {
             self.slots.push(Slot { generation: 0, socket: None });
             (self.slots.len() - 1) as u32
         });
         self.open += 1;
-        let place = &mut self.slots[slot as usize];
-        place.socket = Some(Box::new(Socket::new(admitted)));
-        ConnectionId { slot, generation: place.generation }
+        let of = &mut self.slots[slot as usize];
+        of.socket = Some(Box::new(Socket::new(place)));
+        ConnectionId { slot, generation: of.generation }
     }
 
     pub(crate) fn remove(&mut self, connection: ConnectionId) -> Socket {
@@ -160,9 +161,9 @@ mod tests {
     #[test]
     fn a_slot_is_reused_under_another_generation() {
         let mut sockets = Sockets::default();
-        let first = sockets.insert(true);
+        let first = sockets.insert(None);
         sockets.remove(first);
-        let second = sockets.insert(true);
+        let second = sockets.insert(None);
         assert_eq!(first.slot, second.slot);
         assert_ne!(first.generation, second.generation);
         assert_eq!(sockets.ids(), [second]);

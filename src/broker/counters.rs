@@ -62,6 +62,8 @@ pub struct Counters {
     pub send_bytes: Histogram,
     /// Requests that nobody listened to, and whose clients were notified of that.
     pub no_responders: Counter,
+    /// Connections that were refused, or closed before their login, by [`Refused`].
+    pub refused_connections: [Counter; 4],
     /// Connections that this core was given.
     pub connections_opened: Counter,
     /// Connections that ended.
@@ -78,6 +80,19 @@ pub struct Counters {
     pub mesh_messages_sent: Counter,
     /// Times that the channel to another core was full.
     pub mesh_full: Counter,
+}
+
+/// Why a connection was refused, an index of [`Counters::refused_connections`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refused {
+    /// `server.max_connections` are open.
+    Full,
+    /// `limits.max_connections_per_address` of its address are.
+    AddressFull,
+    /// `limits.max_new_connections_per_address` of its address came within a second.
+    AddressTooFast,
+    /// Its client did not log in, and others waited for its place.
+    BeforeLogin,
 }
 
 /// The most protocols.

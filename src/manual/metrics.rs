@@ -137,6 +137,8 @@
 //! | `blipmq_nats_connections` | of these, NATS clients |
 //! | `blipmq_connections_opened_total` | connections handed to this core |
 //! | `blipmq_connections_closed_total` | connections of this core that ended |
+//! | `blipmq_connections_refused_total` | connections refused, by `reason`: `limit` (`server.max_connections`), `address`, `address_rate`; or closed to make room, `before_login` |
+//! | `blipmq_kernel_shortages_total` | times the kernel was short of memory or descriptors, by `operation`: `accept`, `receive`, `send`, `enter`; each is tried again |
 //! | `blipmq_subscriptions` | active subscriptions |
 //! | `blipmq_topics` | topics that this core owns |
 //! | `blipmq_errors_sent_total` | ERROR frames, and -ERR to NATS clients |

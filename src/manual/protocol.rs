@@ -339,5 +339,5 @@
 //! | 4130 | message or frame too large | yes |
 //! | 4220 | bad topic, pattern or option | no |
 //! | 4290 | slow subscriber | yes |
-//! | 4291 | a limit is reached: connections (fatal), or topics, subscriptions, memory | both |
+//! | 4291 | a limit is reached: connections, also of one address (fatal), or topics, subscriptions, memory | both |
 //! | 5030 | the server is stopping | yes |

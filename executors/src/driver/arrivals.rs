@@ -63,8 +63,7 @@ impl<S: Service, R: Ring> Driver<S, R> {
             socket.ended = true;
             socket.arrivals += 1;
             self.arrivals.push_back(Arrival::End { slot });
-            let broken = socket.broken;
-            self.io.leave(connection, broken);
+            self.io.leave(connection);
         }
         self.io.finish_release(slot);
     }

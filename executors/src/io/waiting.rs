@@ -64,7 +64,7 @@ impl<M, R: Ring> Io<M, R> {
     pub(super) fn watch_end(&mut self, connection: ConnectionId) {
         let socket = self.sockets.get(connection);
         if socket.ended {
-            self.leave(connection, false);
+            self.leave(connection);
         } else if !socket.watching {
             socket.watching = true;
             self.ring.watch_end(connection.slot);
@@ -72,31 +72,24 @@ impl<M, R: Ring> Io<M, R> {
     }
 
     /// Notes that a watch has ended.
-    pub(crate) fn watched(&mut self, slot: u32, result: Result<bool, i32>) {
+    pub(crate) fn watched(&mut self, slot: u32, result: Result<(), i32>) {
         let (connection, socket) = self.sockets.at(slot);
         socket.watching = false;
         match result {
-            Ok(broken) => self.leave(connection, broken),
+            Ok(()) => self.leave(connection),
             // A cancel of everything, or a shortage: the connection is watched at its next pause.
             Err(_) => {}
         }
         self.finish_release(slot);
     }
 
-    /// Gives a paused connection up whose peer has ended, unless it is read until then; at once if
-    /// nothing can reach the peer.
-    pub(crate) fn leave(&mut self, connection: ConnectionId, broken: bool) {
-        let now_ns = self.ring.now().monotonic_ns;
+    /// Gives a paused connection up whose peer has ended, unless it is read until then.
+    pub(crate) fn leave(&mut self, connection: ConnectionId) {
+        let at_ns = self.ring.now().monotonic_ns + self.waiting.linger_ns;
         let socket = self.sockets.get(connection);
-        let leaves = socket.leaves_at_ns.is_some() && !broken;
-        if !socket.paused || socket.phase != Phase::Open || leaves {
-            return;
-        }
-        let at_ns = if broken { 0 } else { now_ns + self.waiting.linger_ns };
-        socket.leaves_at_ns = Some(at_ns);
-        match broken {
-            true => self.waiting.leaving.push_front((at_ns, connection)),
-            false => self.waiting.leaving.push_back((at_ns, connection)),
+        if socket.paused && socket.phase == Phase::Open && socket.leaves_at_ns.is_none() {
+            socket.leaves_at_ns = Some(at_ns);
+            self.waiting.leaving.push_back((at_ns, connection));
         }
     }
 

@@ -142,7 +142,9 @@ impl Ring for DataRing {
     }
 
     fn peer(socket: &OwnedFd) -> Option<SocketAddr> {
-        SockRef::from(socket).peer_addr().ok().and_then(|address| address.as_socket())
+        let peer = SockRef::from(socket).peer_addr().ok()?.as_socket()?;
+        // A listener of both families shows IPv4 as `::ffff:10.0.0.7`.
+        Some(SocketAddr::new(peer.ip().to_canonical(), peer.port()))
     }
 
     fn enter(&mut self) -> io::Result<bool> {
@@ -220,9 +222,7 @@ impl Ring for DataRing {
             }
             Operation::WatchEnd { slot } => {
                 self.held.finish(slot);
-                let broken = (libc::POLLERR | libc::POLLHUP) as u32;
-                let result = result.map(|events| events & broken != 0);
-                Some(Completion::Watched { slot, result })
+                Some(Completion::Watched { slot, result: result.map(drop) })
             }
             Operation::Cancel { slot } => {
                 self.held.finish(slot);

@@ -218,10 +218,10 @@ impl Kernel {
         self.socket(socket, |socket| socket.watching)
     }
 
-    /// The watch for the end of the peer sees that the peer has ended, or that the connection is
-    /// `broken`; false if no watch is under way.
-    pub fn hang_up(&self, socket: SocketId, broken: bool) -> bool {
-        self.end_watch(socket, Ok(broken))
+    /// The watch for the end of the peer sees that the peer has ended, or that the connection broke;
+    /// false if no watch is under way.
+    pub fn hang_up(&self, socket: SocketId) -> bool {
+        self.end_watch(socket, Ok(()))
     }
 
     /// Ends the watch for the end of the peer as a cancel does; false if there is none.
@@ -229,7 +229,7 @@ impl Kernel {
         self.end_watch(socket, Err(libc::ECANCELED))
     }
 
-    fn end_watch(&self, socket: SocketId, result: Result<bool, i32>) -> bool {
+    fn end_watch(&self, socket: SocketId, result: Result<(), i32>) -> bool {
         let state = &mut *self.0.borrow_mut();
         let place = &mut state.sockets[socket.0];
         let Some((core, slot)) = place.at.filter(|_| place.watching) else { return false };

@@ -69,3 +69,39 @@ fn a_connection_that_is_refused_holds_no_place() {
     world.connect();
     assert_eq!(world.seen().connected.last().map(|(_, admitted)| *admitted), Some(true));
 }
+
+#[test]
+fn listeners_are_closed_before_a_stop_if_that_is_wanted_and_connections_stay() {
+    let mut world = World::new(Plan::default());
+    let (socket, connection) = world.connect();
+    world.machine.stop_handle().refuse_connections();
+    world.run();
+    assert!(world.kernel.carry_out_accept_cancel(0));
+    world.run();
+    assert!(world.kernel.is_listener_closed(0));
+    world.kernel.deliver(socket, b"x", true);
+    world.run();
+    assert_eq!(world.seen().received_of(connection), b"x");
+    world.stop(Duration::from_secs(9));
+    world.order(Order::Close(connection, Vec::new()));
+    world.run();
+    assert!(!world.kernel.is_accept_cancelled(0), "once is enough");
+    world.kernel.deliver_end(socket);
+    world.run();
+    assert!(world.machine.cores()[0].stopped().is_some());
+}
+
+#[test]
+fn an_address_has_no_more_connections_than_it_may() {
+    let mut world = World::new(Plan::default());
+    world.machine.tuning().set_address_limits(1, 0);
+    let (socket, first) = world.connect();
+    world.connect();
+    assert_eq!(world.seen().connected.last().map(|(_, admitted)| *admitted), Some(false));
+    world.order(Order::Close(first, Vec::new()));
+    world.run();
+    world.kernel.deliver_end(socket);
+    world.run();
+    world.connect();
+    assert_eq!(world.seen().connected.last().map(|(_, admitted)| *admitted), Some(true));
+}

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use executors::simulated::{Core, Kernel, Machine, Plan, SocketId, Step};
-use executors::{ConnectionId, Io, Now, Observed, Ring, Service, Shortage};
+use executors::{Admission, ConnectionId, Io, Now, Observed, Ring, Service, Shortage};
 
 // Error numbers of Linux, as the kernel would give them.
 pub const ENOMEM: i32 = 12;
@@ -84,8 +84,9 @@ impl Service for Obedient {
         connection: ConnectionId,
         _: SocketAddr,
         _: usize,
-        admitted: bool,
+        admission: Admission,
     ) {
+        let admitted = admission == Admission::Admitted;
         assert!(!self.open.contains(&connection), "an id is given out once");
         self.open.push(connection);
         self.seen.connected.push((connection, admitted));

@@ -5,14 +5,14 @@ use std::borrow::Cow;
 use bytes::{Bytes, BytesMut};
 
 use super::notice::{Event, NOTICES_MAX, Notice, Peer};
-use super::refusal::Refusal;
+use super::refusal::{Admission, Refusal};
 use super::texts::Texts;
 use super::{Protocol, auth_deadline_ns};
 use crate::broker::auth::Auth;
 use crate::broker::clock::Now;
 use crate::broker::cluster::Cluster;
 use crate::broker::connections::{Connections, Hold, Phase};
-use crate::broker::counters::Counters;
+use crate::broker::counters::{Counters, Refused};
 use crate::broker::delivery::{Delivery, State};
 use crate::broker::drain::Drain;
 use crate::broker::ids::Slot;
@@ -84,13 +84,26 @@ impl Doors<'_> {
     }
 
     /// Why a new connection is refused at once, if it is.
-    pub fn refusal_of_new(&self, admitted: bool) -> Option<Refusal> {
-        let connections_max = self.settings().server.max_connections;
-        match admitted {
-            _ if self.drain.begun => Some(Refusal::Stopping),
-            true => None,
-            false => Some(Refusal::TooManyConnections { connections_max }),
-        }
+    pub fn refusal_of_new(&self, admission: Admission) -> Option<Refusal> {
+        let Settings { server, limits, .. } = self.settings();
+        let (refused, refusal) = match admission {
+            _ if self.drain.begun || self.drain.is_lame_duck => return Some(Refusal::Stopping),
+            Admission::Admitted => return None,
+            Admission::Full => {
+                let connections_max = server.max_connections;
+                (Refused::Full, Refusal::TooManyConnections { connections_max })
+            }
+            Admission::AddressFull => {
+                let connections_max = limits.max_connections_per_address;
+                (Refused::AddressFull, Refusal::TooManyOfAddress { connections_max })
+            }
+            Admission::AddressTooFast => {
+                let per_second_max = limits.max_new_connections_per_address;
+                (Refused::AddressTooFast, Refusal::TooFastOfAddress { per_second_max })
+            }
+        };
+        self.counters.refused_connections[refused as usize].add(1);
+        Some(refusal)
     }
 
     /// A client that does not authenticate in time is refused.

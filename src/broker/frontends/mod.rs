@@ -34,7 +34,7 @@ use crate::protocol::{RequestId, Sequence, TopicId};
 
 pub use doors::Doors;
 pub use frontend::{Audited, Frontend, Served};
-pub use refusal::Refusal;
+pub use refusal::{Admission, Refusal};
 pub use send::Send;
 pub use texts::Texts;
 
@@ -179,7 +179,7 @@ impl Frontends {
         doors: &mut Doors<'_>,
         protocol: Protocol,
         slot: Slot,
-        admitted: bool,
+        admission: Admission,
     ) {
         if self.clients.len() <= slot.index() {
             self.clients.resize_with(slot.index() + 1, || None);
@@ -187,7 +187,7 @@ impl Frontends {
         let client = new_client(&mut self.shared, doors, protocol, slot);
         self.clients[slot.index()] = Some(client);
         doors.counters.opened_by(protocol as usize).add(1);
-        client!(self, slot, |client, shared| client.begin(shared, doors, slot, admitted));
+        client!(self, slot, |client, shared| client.begin(shared, doors, slot, admission));
     }
 
     /// The connection of a client is gone.
@@ -353,6 +353,27 @@ impl Frontends {
             Phase::Finishing | Phase::Closing => {}
         }
         doors.close_if_ended(slot);
+    }
+
+    /// The broker will stop: tells a client that has authenticated to leave, and refuses others.
+    pub fn lame_duck(&mut self, doors: &mut Doors<'_>, slot: Slot) {
+        match doors.connections.at(slot).phase() {
+            Phase::Open => client!(self, slot, |client, _shared| client.lame_duck(doors, slot)),
+            Phase::AwaitHello => self.refuse(doors, slot, &Refusal::Stopping),
+            Phase::Finishing | Phase::Closing => {}
+        }
+    }
+
+    /// The broker will stop: ends a connection, once it was sent everything.
+    pub fn leave(&mut self, doors: &mut Doors<'_>, slot: Slot) {
+        if doors.connections.at(slot).phase() != Phase::Open {
+            return;
+        }
+        client!(self, slot, |client, _shared| client.leave(doors, slot));
+        let connection = doors.connections.get(slot);
+        connection.set_why_closed("the broker stops".into());
+        connection.finish();
+        doors.connections.note_finishing(slot);
     }
 
     /// How many subscriptions a client can name, and the number its protocol calls it by.

@@ -132,6 +132,17 @@ impl Broker {
         self.close_if_ended(now, slot);
     }
 
+    /// The peer of a connection that is not read is gone.
+    pub(in crate::broker) fn vanish(&mut self, now: Now, slot: Slot) {
+        let connection = self.connections.get(slot);
+        connection.end();
+        if matches!(connection.phase(), Phase::AwaitHello | Phase::Open) {
+            let (_, mut doors) = self.open_doors(now);
+            doors.close(slot, Bytes::new());
+            self.carry_out(now);
+        }
+    }
+
     /// Nothing more reaches the peer of a connection.
     pub(in crate::broker) fn break_off(&mut self, now: Now, slot: Slot) {
         let connection = self.connections.get(slot);

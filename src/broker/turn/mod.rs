@@ -15,6 +15,7 @@ mod effects;
 mod input;
 mod mesh;
 mod reload;
+mod strangers;
 #[cfg(test)]
 mod tests;
 
@@ -141,6 +142,7 @@ impl Broker {
     /// Looks at the deadlines of connections that have come.
     fn check_deadlines(&mut self, now: Now) {
         self.check_logins(now);
+        self.close_strangers(now);
         let (_, doors) = self.open_doors(now);
         let (connections, timers) = (&*doors.connections, doors.timers);
         doors.delivery.disconnect_stalled(now, timers, |slot| connections.at(slot).sent_ns());

@@ -60,7 +60,7 @@ macro_rules! other {
 }
 
 /// Every key, by table, in the order in which they are printed.
-pub static KEYS: [Key; 32] = [
+pub static KEYS: [Key; 36] = [
     other!(
         server.bind_addr,
         Address,
@@ -109,6 +109,14 @@ pub static KEYS: [Key; 32] = [
         "Time over which a stop spreads the closing of connections that have received everything, in\n\
          milliseconds, so that not all clients reconnect at once. At most 1 ms for each connection of\n\
          a core, and half of the rest of drain_timeout_ms; 0 closes them at once."
+    ),
+    number!(
+        server.lame_duck_ms: u32,
+        limits::LAME_DUCK_MS_RANGE,
+        Live,
+        "Time between SIGUSR2 and the stop, in milliseconds: new connections are refused at once, NATS\n\
+         clients are told to leave, and in the second half the connections that are left are closed\n\
+         one after the other. 0 stops at once."
     ),
     number!(
         server.busy_poll_us: u32,
@@ -231,6 +239,28 @@ pub static KEYS: [Key; 32] = [
         limits::SUBSCRIPTIONS_RANGE,
         Live,
         "Subscriptions one connection may have at once."
+    ),
+    number!(
+        limits.max_connections_per_address: u32,
+        limits::CONNECTIONS_OF_SOME_RANGE,
+        Live,
+        "Connections one address may have at once; 0 means no limit. An IPv6 network of 64 bits counts\n\
+         as one address. Further connections get an error and are closed."
+    ),
+    number!(
+        limits.max_new_connections_per_address: u32,
+        limits::CONNECTIONS_OF_SOME_RANGE,
+        Live,
+        "New connections one address may make a second; 0 means no limit. Further ones get an error and\n\
+         are closed."
+    ),
+    number!(
+        limits.max_connections_before_login: u32,
+        limits::CONNECTIONS_OF_SOME_RANGE,
+        Live,
+        "Connections at once whose clients have not logged in, or have said nothing yet. Above this,\n\
+         clients that take longer than a second are closed, the oldest of the address with most first.\n\
+         0 means half of the connections that logged-in clients leave of max_connections."
     ),
     other!(
         metrics.enabled,

@@ -59,7 +59,7 @@ pub(in crate::ring) enum Posted {
     Accepted { listener: u32, result: Result<SocketId, i32>, more: bool },
     AcceptCancelled { listener: u32 },
     Received { slot: u32, result: Result<Option<Vec<u8>>, i32>, more: bool },
-    Watched { slot: u32, result: Result<bool, i32> },
+    Watched { slot: u32, result: Result<(), i32> },
     Sent { socket: SocketId, slot: u32, result: Result<usize, i32> },
     Cancelled { slot: u32 },
     Timeout,

@@ -22,7 +22,7 @@ use std::sync::Arc;
 
 use hashbrown::{HashMap, HashSet};
 
-use super::{Doors, Frontend, Protocol, Refusal, Send, Served};
+use super::{Admission, Doors, Frontend, Protocol, Refusal, Send, Served};
 use crate::broker::delivery::{Delivery, Pulled, SubscriptionIndex};
 use crate::broker::ids::Slot;
 use crate::broker::message::{Ack, Gap, TopicName};
@@ -107,8 +107,8 @@ impl Frontend for Client {
         Client::default()
     }
 
-    fn begin(&mut self, _: &mut Shared, doors: &mut Doors<'_>, slot: Slot, admitted: bool) {
-        match doors.refusal_of_new(admitted) {
+    fn begin(&mut self, _: &mut Shared, doors: &mut Doors<'_>, slot: Slot, admission: Admission) {
+        match doors.refusal_of_new(admission) {
             Some(refusal) => self.reject(doors, slot, &refusal.to_reject()),
             None => doors.expect_login(slot),
         }
@@ -183,6 +183,10 @@ impl Frontend for Client {
 
     fn finish(&mut self, doors: &mut Doors<'_>, slot: Slot) {
         self.close_subscriptions(doors, slot);
+    }
+
+    fn leave(&mut self, doors: &mut Doors<'_>, slot: Slot) {
+        self.stopping(doors, slot);
     }
 
     fn stopping(&mut self, doors: &mut Doors<'_>, slot: Slot) {

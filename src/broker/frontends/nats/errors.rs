@@ -54,8 +54,12 @@ impl Client {
         why: &Refusal,
     ) {
         let offence = match why {
-            Refusal::TooManyConnections { .. } => Offence::MaximumConnectionsExceeded,
-            Refusal::LoginTimeout { .. } => Offence::AuthenticationTimeout,
+            Refusal::TooManyConnections { .. }
+            | Refusal::TooManyOfAddress { .. }
+            | Refusal::TooFastOfAddress { .. } => Offence::MaximumConnectionsExceeded,
+            Refusal::LoginTimeout { .. } | Refusal::LoginTooLate { .. } => {
+                Offence::AuthenticationTimeout
+            }
             Refusal::TooSlow { .. } => Offence::SlowConsumer,
             Refusal::Stopping => return doors.close_with_answers(slot),
             Refusal::Revoked => return self.revoke(doors, slot),

@@ -132,6 +132,12 @@ pub static REASONS: [Reason; 8] = [
     ("refused", |counters| counters.refused_messages.get()),
 ];
 
+/// Why connections are refused, as the label `reason`, by the number of `Refused`.
+pub static REFUSED: [&str; 4] = ["limit", "address", "address_rate", "before_login"];
+
+/// What the kernel could not do, as the label `operation`, by the number of `Shortage`.
+pub static SHORTAGES: [&str; 4] = ["accept", "receive", "send", "enter"];
+
 /// A histogram of every core: its name, its help, how many counted units make one exported unit, and
 /// how the histogram is read from a core.
 pub type PerCoreHistogram = (&'static str, &'static str, f64, fn(&Core) -> &Histogram);

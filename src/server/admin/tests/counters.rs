@@ -45,6 +45,14 @@ fn counted() -> Served {
         (32, &turns.turns),
         (33, &turns.enters),
         (34, &turns.buffer_shortages),
+        (36, &counters.refused_connections[0]),
+        (37, &counters.refused_connections[1]),
+        (38, &counters.refused_connections[2]),
+        (39, &counters.refused_connections[3]),
+        (40, &turns.shortages[0]),
+        (41, &turns.shortages[1]),
+        (42, &turns.shortages[2]),
+        (43, &turns.shortages[3]),
     ] {
         counter.add(number);
     }
@@ -52,13 +60,17 @@ fn counted() -> Served {
 }
 
 /// The samples of core 1, without buckets.
-const SAMPLES: [&str; 48] = [
+const SAMPLES: [&str; 56] = [
     "blipmq_accept_to_send_seconds_count{core=\"1\"} 0",
     "blipmq_accept_to_send_seconds_sum{core=\"1\"} 0",
     "blipmq_asleep_seconds_total{core=\"1\"} 0",
     "blipmq_blocked_topics{core=\"1\"} 31",
     "blipmq_connections_closed_total{core=\"1\"} 16",
     "blipmq_connections_opened_total{core=\"1\"} 100",
+    "blipmq_connections_refused_total{core=\"1\",reason=\"address\"} 37",
+    "blipmq_connections_refused_total{core=\"1\",reason=\"address_rate\"} 38",
+    "blipmq_connections_refused_total{core=\"1\",reason=\"before_login\"} 39",
+    "blipmq_connections_refused_total{core=\"1\",reason=\"limit\"} 36",
     "blipmq_connections{core=\"1\"} 84",
     "blipmq_delivered_messages_total{core=\"1\"} 4",
     "blipmq_dropped_messages_total{core=\"1\",reason=\"conflated\"} 21",
@@ -77,6 +89,10 @@ const SAMPLES: [&str; 48] = [
     "blipmq_flushed_bytes_total{core=\"1\"} 13",
     "blipmq_flushes_total{core=\"1\"} 12",
     "blipmq_kept_evictions_total{core=\"1\"} 24",
+    "blipmq_kernel_shortages_total{core=\"1\",operation=\"accept\"} 40",
+    "blipmq_kernel_shortages_total{core=\"1\",operation=\"enter\"} 43",
+    "blipmq_kernel_shortages_total{core=\"1\",operation=\"receive\"} 41",
+    "blipmq_kernel_shortages_total{core=\"1\",operation=\"send\"} 42",
     "blipmq_logins_refused_total{core=\"1\"} 30",
     "blipmq_mesh_full_total{core=\"1\"} 20",
     "blipmq_mesh_letters_sent_total{core=\"1\"} 19",
