@@ -13,11 +13,11 @@ use crossbeam_channel::{Receiver, Sender, unbounded};
 
 use crate::clock::Now;
 use crate::control::Tuning;
+use crate::place::Place;
 use crate::ring::Ring;
 use crate::service::Admission;
 use crate::waker::Waker;
 use addresses::Addresses;
-pub(crate) use addresses::Place;
 
 /// Connections over the limit that the service refuses at the same time; one more is closed unheard.
 const TURNED_AWAY_MAX: u32 = 64;

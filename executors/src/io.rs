@@ -16,10 +16,10 @@ mod waiting;
 
 use bytes::Bytes;
 
-use crate::accept::Place;
 use crate::clock::Now;
 use crate::connection::ConnectionId;
 use crate::mesh::MeshEnd;
+use crate::place::Place;
 use crate::ring::buffers::BUFFERS;
 use crate::ring::{Ring, is_shortage};
 use crate::socket::{Phase, Receive, Sockets};

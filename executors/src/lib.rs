@@ -40,6 +40,7 @@ mod accept;
 mod connection;
 mod driver;
 mod executor;
+mod place;
 mod ring;
 mod seat;
 mod service;

@@ -5,8 +5,8 @@
 
 use bytes::Bytes;
 
-use crate::accept::Place;
 use crate::connection::ConnectionId;
+use crate::place::Place;
 
 /// Whether the kernel receives on a socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -4,33 +4,16 @@
 //! - An address without connections is forgotten once it may make as many new ones as any other.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use crate::clock::Now;
 use crate::control::Tuning;
+use crate::place::Place;
 use crate::service::Admission;
 
 const SECOND_NS: u64 = 1_000_000_000;
 
 /// Addresses that are known before the first look for some to forget.
 const SWEEP_MIN: usize = 1_024;
-
-/// The place of an admitted connection: one of those of its address. The addresses of an IPv6 network
-/// of 64 bits count as one, because whoever has one of them has all.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) struct Place(IpAddr);
-
-impl Place {
-    pub(crate) fn of(peer: SocketAddr) -> Place {
-        match peer.ip().to_canonical() {
-            IpAddr::V6(address) => {
-                let [a, b, c, d, ..] = address.segments();
-                Place(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into())
-            }
-            address => Place(address),
-        }
-    }
-}
 
 /// The addresses that have connections, or had some lately.
 #[derive(Debug, Default)]
@@ -89,6 +72,7 @@ impl Addresses {
 
 #[cfg(test)]
 mod tests {
+    use std::net::{IpAddr, SocketAddr};
     use std::time::Duration;
 
     use super::*;
@@ -143,7 +127,7 @@ mod tests {
         tuning.set_address_limits(0, 100);
         let mut addresses = Addresses::default();
         for number in 0..10_000u32 {
-            let place = Place(IpAddr::from(number.to_be_bytes()));
+            let place = Place::of(SocketAddr::new(IpAddr::from(number.to_be_bytes()), 7));
             let now = at(u64::from(number) * SECOND_NS);
             assert_eq!(addresses.admit(now, place, &tuning), Admission::Admitted);
             addresses.left(place);

@@ -2,9 +2,10 @@
 
 use std::io;
 
-use crate::accept::{Accepted, Accepting, Place};
+use crate::accept::{Accepted, Accepting};
 use crate::clock::Now;
 use crate::driver::Driver;
+use crate::place::Place;
 use crate::ring::Ring;
 use crate::service::{Admission, Observed, Service, Shortage};
 

@@ -214,6 +214,14 @@ impl Doors<'_> {
         }
     }
 
+    /// Ends an open connection before the stop, behind what is queued for it.
+    pub fn let_leave(&mut self, slot: Slot) {
+        let connection = self.connections.get(slot);
+        connection.set_why_closed("the broker stops".into());
+        connection.finish();
+        self.connections.note_finishing(slot);
+    }
+
     /// After its client asked for the end, or when draining: ends a connection that has been sent
     /// everything.
     pub fn finish_if_empty(&mut self, slot: Slot) {

@@ -184,8 +184,7 @@ impl Frontends {
         if self.clients.len() <= slot.index() {
             self.clients.resize_with(slot.index() + 1, || None);
         }
-        let client = new_client(&mut self.shared, doors, protocol, slot);
-        self.clients[slot.index()] = Some(client);
+        self.clients[slot.index()] = Some(new_client(&mut self.shared, doors, protocol, slot));
         doors.counters.opened_by(protocol as usize).add(1);
         client!(self, slot, |client, shared| client.begin(shared, doors, slot, admission));
     }
@@ -355,25 +354,15 @@ impl Frontends {
         doors.close_if_ended(slot);
     }
 
-    /// The broker will stop: tells a client that has authenticated to leave, and refuses others.
+    /// The broker will stop: tells a client that has authenticated to leave.
     pub fn lame_duck(&mut self, doors: &mut Doors<'_>, slot: Slot) {
-        match doors.connections.at(slot).phase() {
-            Phase::Open => client!(self, slot, |client, _shared| client.lame_duck(doors, slot)),
-            Phase::AwaitHello => self.refuse(doors, slot, &Refusal::Stopping),
-            Phase::Finishing | Phase::Closing => {}
-        }
+        client!(self, slot, |client, _shared| client.lame_duck(doors, slot));
     }
 
-    /// The broker will stop: ends a connection, once it was sent everything.
+    /// The broker will stop: ends an open connection, once it was sent everything.
     pub fn leave(&mut self, doors: &mut Doors<'_>, slot: Slot) {
-        if doors.connections.at(slot).phase() != Phase::Open {
-            return;
-        }
         client!(self, slot, |client, _shared| client.leave(doors, slot));
-        let connection = doors.connections.get(slot);
-        connection.set_why_closed("the broker stops".into());
-        connection.finish();
-        doors.connections.note_finishing(slot);
+        doors.let_leave(slot);
     }
 
     /// How many subscriptions a client can name, and the number its protocol calls it by.

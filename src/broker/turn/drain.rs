@@ -11,6 +11,7 @@
 //! waited for.
 
 use crate::broker::connections::Phase;
+use crate::broker::frontends::Refusal;
 use crate::broker::ids::Slot;
 use crate::broker::mesh::{Delivery, Request};
 use crate::broker::timers::Class;
@@ -35,8 +36,13 @@ impl Broker {
     pub fn begin_lame_duck(&mut self, now: Now, time_ms: u32) {
         self.drain.is_lame_duck = true;
         for slot in self.connections.table().slots_in_use() {
+            let phase = self.connections.at(slot).phase();
             let (frontends, mut doors) = self.open_doors(now);
-            frontends.lame_duck(&mut doors, slot);
+            match phase {
+                Phase::Open => frontends.lame_duck(&mut doors, slot),
+                Phase::AwaitHello => frontends.refuse(&mut doors, slot, &Refusal::Stopping),
+                Phase::Finishing | Phase::Closing => {}
+            }
             self.carry_out(now);
         }
         let half_ns = u64::from(time_ms) * 1_000_000 / 2;
@@ -51,7 +57,9 @@ impl Broker {
     /// Closes connections whose time to leave has come, behind what is queued for them.
     fn let_leave(&mut self, now: Now) {
         while let Some(connection) = self.timers.take_due(now, Class::Closing) {
-            if self.connections.is_open(connection) {
+            if self.connections.is_open(connection)
+                && self.connections.at(connection.slot).phase() == Phase::Open
+            {
                 let (frontends, mut doors) = self.open_doors(now);
                 frontends.leave(&mut doors, connection.slot);
                 self.carry_out(now);
