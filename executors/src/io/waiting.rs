@@ -55,7 +55,8 @@ impl Waiting {
 
 /// Takes the first connection whose time has come.
 fn take_due(waiting: &mut VecDeque<(u64, ConnectionId)>, now: Now) -> Option<(u64, ConnectionId)> {
-    waiting.pop_front_if(|(at_ns, _)| *at_ns <= now.monotonic_ns)
+    let is_due = waiting.front().is_some_and(|(at_ns, _)| *at_ns <= now.monotonic_ns);
+    if is_due { waiting.pop_front() } else { None }
 }
 
 impl<M, R: Ring> Io<M, R> {
@@ -75,10 +76,9 @@ impl<M, R: Ring> Io<M, R> {
     pub(crate) fn watched(&mut self, slot: u32, result: Result<(), i32>) {
         let (connection, socket) = self.sockets.at(slot);
         socket.watching = false;
-        match result {
-            Ok(()) => self.leave(connection),
-            // A cancel of everything, or a shortage: the connection is watched at its next pause.
-            Err(_) => {}
+        // After a cancel of everything or a shortage the connection is watched at its next pause.
+        if result.is_ok() {
+            self.leave(connection);
         }
         self.finish_release(slot);
     }

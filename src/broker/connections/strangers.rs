@@ -54,8 +54,10 @@ impl Strangers {
         {
             let slots = by_address.get_mut(&address).expect("it was counted");
             // An address whose oldest is young has no older one.
-            if let Some((_, slot)) = slots.pop_front_if(|(since_ns, _)| *since_ns < before_ns) {
+            let oldest = slots.front().copied();
+            if let Some((_, slot)) = oldest.filter(|(since_ns, _)| *since_ns < before_ns) {
                 chosen.push(slot);
+                slots.pop_front();
                 if !slots.is_empty() {
                     by_count.insert((slots.len(), address));
                 }
