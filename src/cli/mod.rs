@@ -30,6 +30,8 @@ use std::time::Duration;
 use blipmq_client::{Client, ClientError, ClientOptions};
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
+use crate::printable;
+
 /// A thread-per-core publish/subscribe broker for Linux on io_uring.
 ///
 /// Without a command, blipmq runs a broker, by default on 127.0.0.1:7878.
@@ -164,9 +166,10 @@ fn finish(outcome: Outcome) -> ExitCode {
     }
 }
 
-/// Prints a line on stderr. Unlike `eprintln`, it does not panic if stderr is closed.
+/// Prints a line on stderr, or several, with names of clients and texts of brokers escaped. Unlike
+/// `eprintln`, it does not panic if stderr is closed.
 fn print_stderr(line: std::fmt::Arguments<'_>) {
-    let _ = writeln!(std::io::stderr(), "{line}");
+    let _ = writeln!(std::io::stderr(), "{}", printable::escape_lines(&line.to_string()));
 }
 
 /// Parses `500ms`, `2s`, `5m`, `1h`, or a number of milliseconds.
