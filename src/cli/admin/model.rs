@@ -250,9 +250,10 @@ pub struct Connection {
 /// A row of GET /api/v1/subscriptions
 #[derive(Debug, Clone, Deserialize)]
 pub struct Subscription {
-    pub connection: Printable,
-    pub address: Printable,
-    pub protocol: Printable,
+    /// `None` for the queue of a group, which belongs to no connection; likewise the next two.
+    pub connection: Option<Printable>,
+    pub address: Option<Printable>,
+    pub protocol: Option<Printable>,
     pub subscription: Printable,
     pub pattern: Printable,
     pub group: Option<Printable>,
@@ -267,6 +268,18 @@ pub struct Subscription {
     pub dropped_messages: u64,
     pub dropped: Dropped,
     pub holds_up_topics: u64,
+}
+
+impl Subscription {
+    /// The subscription and its connection, or that it is the queue of a group.
+    pub fn owner(&self) -> String {
+        match (&self.connection, &self.address) {
+            (Some(connection), Some(address)) => {
+                format!("{} of {connection} {address}", self.subscription)
+            }
+            _ => "the queue".to_owned(),
+        }
+    }
 }
 
 /// The messages that a subscription missed, by reason.

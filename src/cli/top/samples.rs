@@ -118,9 +118,9 @@ fn core(core: u32, poll: u64) -> Core {
 
 pub fn subscription(connection: &str, lost: u64) -> Subscription {
     Subscription {
-        connection: text(connection),
-        address: text("10.1.2.3:50123"),
-        protocol: text("blip"),
+        connection: Some(text(connection)),
+        address: Some(text("10.1.2.3:50123")),
+        protocol: Some(text("blip")),
         subscription: text("7"),
         pattern: text("orders.>"),
         group: None,
