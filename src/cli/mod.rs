@@ -28,7 +28,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use blipmq_client::{Client, ClientError, ClientOptions};
-use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::printable;
 
@@ -132,7 +132,10 @@ impl Server {
 type Outcome = Result<(), String>;
 
 pub fn run() -> ExitCode {
-    let command_line = match CommandLine::try_parse() {
+    let command = without_empty_variables(CommandLine::command());
+    let parsed =
+        command.try_get_matches().and_then(|matches| CommandLine::from_arg_matches(&matches));
+    let command_line = match parsed {
         Ok(command_line) => command_line,
         // `help` also takes chapters of the manual, which are not commands.
         Err(error) => return finish(help::answer(error, CommandLine::command())),
@@ -153,6 +156,19 @@ pub fn run() -> ExitCode {
         Command::Doctor(doctor) => doctor.run(),
     };
     finish(outcome)
+}
+
+/// Takes environment variables that are empty as not set: `BLIPMQ_TOKEN=""` is no token.
+fn without_empty_variables(command: clap::Command) -> clap::Command {
+    let without = |arg: clap::Arg| {
+        let value = arg.get_env().and_then(std::env::var_os);
+        // No variable has an empty name.
+        match value.is_some_and(|value| value.is_empty()) {
+            true => arg.env("").hide_env(true),
+            false => arg,
+        }
+    };
+    command.mut_args(without).mut_subcommands(without_empty_variables)
 }
 
 /// Prints a failure on stderr and returns the exit status.
