@@ -9,6 +9,7 @@ use crate::broker::ids::Slot;
 use crate::broker::permissions::{Permissions, Verdict};
 use crate::config::OverflowPolicy;
 use crate::protocol::decode::Subscribe;
+use crate::protocol::limits::GROUP_LEN_MAX;
 use crate::protocol::{Overflow, Reject, Start, SubscriptionId, encode, name};
 
 impl Client {
@@ -177,7 +178,7 @@ fn options(
             allowed: "the starts are 0 to 2",
         })?;
     if !subscribe.group.is_empty() {
-        check_group(about, policy, start)?;
+        check_group(about, subscribe.group, policy, start)?;
     }
     let messages_max = match subscribe.capacity {
         0 => queues.subscriber_capacity,
@@ -187,7 +188,15 @@ fn options(
 }
 
 /// What members of groups cannot ask for.
-fn check_group(about: u32, policy: OverflowPolicy, start: Start) -> Result<(), Reject> {
+fn check_group(
+    about: u32,
+    group: &str,
+    policy: OverflowPolicy,
+    start: Start,
+) -> Result<(), Reject> {
+    if group.len() > GROUP_LEN_MAX {
+        return Err(Reject::GroupTooLong { subscription: about, len: group.len() });
+    }
     let not_served = |what, instead| Err(Reject::NotServed { about, what, instead });
     if start != Start::Live {
         return not_served("a group that does not start live", "use start 0 (live)");

@@ -9,6 +9,7 @@ use crate::broker::permissions::Verdict;
 use crate::config::OverflowPolicy;
 use crate::nats::error::Offence;
 use crate::nats::subject;
+use crate::protocol::limits::GROUP_LEN_MAX;
 use crate::protocol::name::SYSTEM_PREFIX;
 use crate::protocol::{Start, SubscriptionId};
 
@@ -36,6 +37,7 @@ impl Client {
         }
         let pattern = pattern.filter(|_| subject::is_valid_pattern(subject));
         let group = queue.map(std::str::from_utf8).transpose().ok();
+        let group = group.filter(|group| group.is_none_or(|name| name.len() <= GROUP_LEN_MAX));
         let (Some(pattern), Some(group)) = (pattern, group) else {
             return Err(Offence::InvalidSubject);
         };
