@@ -6,7 +6,7 @@ use blipmq::protocol::decode::ServerFrame;
 
 use super::on_one_and_two_cores;
 use crate::support::nats::Nats;
-use crate::support::running::{Broker, TempFile, blipmq};
+use crate::support::running::{Broker, Running, TempFile, blipmq};
 use crate::support::wire::Wire;
 
 on_one_and_two_cores! {
@@ -21,6 +21,7 @@ on_one_and_two_cores! {
     a_reload_during_the_stop_is_ignored,
     the_reload_command_prints_changes_and_errors,
     the_reload_command_signals_no_process_that_is_not_a_broker,
+    the_reload_command_signals_a_broker_whose_program_has_another_name,
 }
 
 /// A broker and its configuration file, which a test can rewrite.
@@ -341,4 +342,31 @@ fn the_reload_command_signals_no_process_that_is_not_a_broker(cores: &str) {
     let (status, _, errors) = reload_command(&broker, &["--pid", &none]);
     assert_eq!(status, 1);
     assert!(errors.contains("there is no process"), "{errors}");
+}
+
+fn the_reload_command_signals_a_broker_whose_program_has_another_name(cores: &str) {
+    let program = TempFile::new("message-broker", b"");
+    std::fs::copy(env!("CARGO_BIN_EXE_blipmq"), &program.0).expect("our own file");
+    let file = TempFile::new("renamed.toml", b"[delivery]\nmax_batch = 9\n");
+    let mut command = std::process::Command::new(&program.0);
+    command.args(["--bind", "127.0.0.1:0", "--nats-bind", "127.0.0.1:0"]);
+    command.args(["--metrics-bind", "127.0.0.1:0", "--cores", cores, "--config", file.path()]);
+    let broker = Broker::from_command(command);
+    std::fs::write(&file.0, "[delivery]\nmax_batch = 8\n").expect("our own file");
+    // As after an upgrade: the file of the running program is gone.
+    drop(program);
+    let (status, stdout, errors) = reload_command(&broker, &[]);
+    assert_eq!((status, errors.as_str()), (0, ""));
+    assert_eq!(stdout, "applied: delivery.max_batch\n");
+    // A client of blipmq is no broker: SIGHUP would end it.
+    let mut client = Running::start({
+        let mut command = blipmq(&["sub", "a", "--quiet", "--server", &broker.server()]);
+        command.stdout(std::process::Stdio::null());
+        command
+    });
+    broker.wait_for_metric("blipmq_subscriptions", "", |subscriptions| subscriptions == 1);
+    let pid = client.child.id().to_string();
+    let (status, _, errors) = reload_command(&broker, &["--pid", &pid]);
+    assert!(status == 1 && errors.contains("not blipmq as a broker"), "{errors}");
+    assert_eq!(client.child.try_wait().expect("our own child process"), None);
 }
