@@ -2,15 +2,17 @@
 //!
 //! # Starting
 //!
-//! A start either prints `blipmq/VERSION is ready on ...` on stdout, or ends with status 1 and one line
-//! on stderr that names the problem and the remedy. The broker reads its configuration and writes no
+//! A start either prints `blipmq/VERSION is ready on ...` with all addresses on stdout, or ends with
+//! status 1 and one line on stderr that names the problem and the remedy. The log has a ready line of its
+//! own unless stdout and stderr are the same terminal, file or journal. The broker reads its configuration and writes no
 //! file, so a full or read-only disk does not matter, nor does a closed or full stdout or stderr.
 //!
 //! # Reloading
 //!
 //! On `blipmq reload`, `systemctl reload blipmq` or SIGHUP a broker reads its file again. Flags of the
 //! command line override the file, as at the start. If anything in the file is wrong, nothing changes,
-//! and the log, `/api/v1/status` and `blipmq reload` report the mistake. Otherwise every core applies
+//! and the log, `/api/v1/status` and `blipmq reload` report the mistake. A report never quotes a line:
+//! where the syntax is broken, even names and values may be pieces of a secret. Otherwise every core applies
 //! all changes in one of its turns, and no message is lost.
 //!
 //! | takes effect | keys |

@@ -72,7 +72,7 @@ pub fn status(node: &Node) -> Value {
         "state": if node.is_ready() { "ready" } else { "draining" },
         "now_unix_seconds": unix_seconds(now),
         "started_unix_seconds": unix_seconds(node.started),
-        "uptime_seconds": now.duration_since(node.started).unwrap_or_default().as_secs_f64(),
+        "uptime_seconds": node.ready_since.elapsed().as_secs_f64(),
         "addresses": addresses(&node.addresses),
         "cpus": node.cores.iter().map(|core| core.cpu).collect::<Vec<_>>(),
         "shards": node.shards,
