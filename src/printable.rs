@@ -70,7 +70,7 @@ impl Formatter for EscapingFormatter {
 fn write_fragment<W: ?Sized + Write>(out: &mut W, fragment: &str) -> io::Result<()> {
     let mut written = 0;
     // Only these bytes can begin such a character, and most strings have none of them.
-    let may_be_hostile = fragment.bytes().any(|byte| byte < b' ' || byte >= 0x7f);
+    let may_be_hostile = fragment.bytes().any(|byte| !(b' '..0x7f).contains(&byte));
     for (at, character) in fragment.char_indices().filter(|_| may_be_hostile) {
         if is_hostile(character) {
             out.write_all(&fragment.as_bytes()[written..at])?;

@@ -51,7 +51,18 @@
 //! field `paused` of a connection says why the broker does not read it: `answers` (the client does not
 //! read the answers to its requests), `mesh` (another core is behind), `blocked` (a subscription with
 //! `block` is full) or `fence` (a PING of NATS waits for other cores). The field `holds_up_topics` of a
-//! subscription says how many topics wait for that subscription.
+//! subscription says how many topics wait for that subscription. The queue of a group is a row without a
+//! connection. The rate of a topic is that of the last second or two: two seconds of silence make it 0.
+//!
+//! A page has at most 4 MiB of rows. If `cut` is true, the page ends early, and the next one begins at its
+//! `offset` plus its number of rows. Names that clients chose have escapes for control characters and for
+//! characters that reverse or hide text, here as in the log and in `blipmq sub`, except in payloads.
+//!
+//! # Supervisors
+//!
+//! The pages have 32 connections, each for one request. A client has 2 s to send its request and 10 s to
+//! read the answer. When all places are taken, the connection that has been silent longest is closed for
+//! the new one, so `/healthz` is answered whatever other HTTP clients do.
 //!
 //! # Who may read it
 //!
