@@ -26,7 +26,6 @@ use crate::ring::{Completion, Ring, Tally};
 use crate::seat::Seat;
 use crate::service::{Observed, Service};
 use crate::waker::Waker;
-use arrivals::Arrival;
 
 /// How long accepting rests after the process ran out of descriptors or memory.
 const ACCEPT_REST_NS: u64 = 100_000_000;
@@ -55,7 +54,8 @@ pub(crate) struct Driver<S: Service, R: Ring> {
     drain_deadline_ns: Option<u64>,
     /// The stop is complete but for what is being released; whether it was in time.
     ending: Option<bool>,
-    arrivals: VecDeque<Arrival>,
+    /// Slots of connections that something arrived on, in turn.
+    waiting: VecDeque<u32>,
     /// Connections whose receive ended for want of a buffer.
     starved: VecDeque<ConnectionId>,
     /// When the timeout under way comes.
@@ -78,7 +78,7 @@ impl<S: Service, R: Ring> Driver<S, R> {
             stop: seat.stop,
             drain_deadline_ns: None,
             ending: None,
-            arrivals: VecDeque::new(),
+            waiting: VecDeque::new(),
             starved: VecDeque::new(),
             timeout_at_ns: None,
             tuning: seat.tuning,
@@ -160,7 +160,7 @@ impl<S: Service, R: Ring> Driver<S, R> {
         self.begin_stop(now);
         self.hand_on(now);
         let mut busy = self.service.turn(now, &mut self.io);
-        busy |= !self.arrivals.is_empty() && self.service.wants_input();
+        busy |= !self.waiting.is_empty() && self.service.wants_input();
         self.io.cut_off(now);
         busy |= self.remove_released();
         self.arm_timeout(now);
@@ -336,16 +336,8 @@ impl<S: Service, R: Ring> Driver<S, R> {
         }
         self.io.ring.enter()?;
         self.reap();
-        for arrival in std::mem::take(&mut self.arrivals) {
-            let slot = match arrival {
-                Arrival::Bytes { slot, filled } => {
-                    self.io.ring.put_back(filled);
-                    slot
-                }
-                Arrival::End { slot } => slot,
-            };
-            self.io.sockets.at(slot).1.arrivals -= 1;
-            self.io.finish_release(slot);
+        for slot in std::mem::take(&mut self.waiting) {
+            self.drop_arrivals(slot);
         }
         self.remove_released();
         Ok(self.io.sockets.len() == 0)
