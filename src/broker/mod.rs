@@ -170,7 +170,10 @@ impl Broker {
         self.counters.delivered_messages.add(u64::from(messages));
         let (_, mut doors) = self.open_doors(now);
         if doors.has_content(slot) {
-            doors.connections.carry_over(slot);
+            match doors.delivery.is_pressed(slot) {
+                true => doors.connections.carry_over(slot),
+                false => doors.connections.mark_ready(slot),
+            }
         }
         doors.finish_if_empty(slot);
         self.carry_out(now);
@@ -198,11 +201,22 @@ impl Broker {
         (Peer { protocol, address: gone.address() }, gone.into_why_closed())
     }
 
-    /// Whether `received` may be called: nobody who could be sent something waits for it.
+    /// Whether `received` may be called: this turn has room, of which what was left of earlier turns
+    /// has half.
     pub fn wants_input(&self) -> bool {
         !self.connections.are_carried_over()
-            && !self.connections.has_backlog()
+            && self.connections.have_commands_left()
             && self.ingest.has_room()
+            && (self.ingest.is_half_empty() || !self.connections.has_backlog())
+    }
+
+    /// Serves what is left of earlier input, before more is received.
+    pub fn go_on(&mut self, now: Now) {
+        if !self.connections.are_carried_over() {
+            let (may_serve, has_room) =
+                (Connections::have_half_their_commands_left, Ingest::is_half_empty);
+            self.serve_backlog(now, may_serve, has_room);
+        }
     }
 
     /// When a turn has to run even if nothing happens, in nanoseconds of `Now::monotonic_ns`.

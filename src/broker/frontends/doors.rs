@@ -157,7 +157,7 @@ impl Doors<'_> {
         for index in self.delivery.all_of(slot) {
             let subscription = self.delivery.get(index);
             if subscription.state != State::Ending && subscription.is_pending() {
-                self.connections.get(slot).end_pending();
+                self.connections.end_pending(slot);
             }
         }
     }
@@ -182,7 +182,7 @@ impl Doors<'_> {
 
     /// Ends a connection behind the answers it was given.
     pub fn close_with_answers(&mut self, slot: Slot) {
-        let last = self.connections.get(slot).take_answers().freeze();
+        let last = self.connections.take_answers(slot).freeze();
         self.close(slot, last);
     }
 

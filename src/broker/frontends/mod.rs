@@ -288,7 +288,7 @@ impl Frontends {
     /// Gathers what a connection is sent into `ranges`, up to `delivery.max_batch` messages.
     pub fn gather(&mut self, doors: &mut Doors<'_>, slot: Slot, ranges: &mut Vec<Bytes>) {
         let messages_max = doors.settings().delivery.max_batch;
-        let answers = doors.connections.get(slot).take_answers();
+        let answers = doors.connections.take_answers(slot);
         let mut send = Send::new(ranges, answers, messages_max);
         let copies = self.clients[slot.index()].as_ref().is_some_and(Client::copies);
         let mut pull = Pull::new(slot, copies);

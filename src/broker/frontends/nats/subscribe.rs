@@ -142,7 +142,7 @@ impl Client {
         self.forget_name(doors, index);
         let ended = doors.delivery.end(index, false);
         if ended.was_pending {
-            doors.connections.get(slot).end_pending();
+            doors.connections.end_pending(slot);
         }
         self.pass_fence(shared, doors, slot);
     }
@@ -154,7 +154,7 @@ impl Client {
         for index in &all {
             self.forget_name(doors, *index);
             if doors.delivery.get(*index).is_pending() {
-                doors.connections.get(slot).end_pending();
+                doors.connections.end_pending(slot);
             }
         }
         doors.delivery.end_all(&all);
@@ -184,9 +184,8 @@ impl Client {
         if doors.delivery.get(index).group().is_some() {
             self.joining_groups -= 1;
         }
-        let connection = doors.connections.get(slot);
-        connection.end_pending();
-        if connection.phase() != Phase::Closing {
+        doors.connections.end_pending(slot);
+        if doors.connections.at(slot).phase() != Phase::Closing {
             self.pass_fence(shared, doors, slot);
         }
     }
