@@ -158,6 +158,7 @@
 //! | `blipmq_worst_subscription_dropped_messages` | messages lost, for the ten subscriptions that lost the most |
 //! | `blipmq_config_reloads_total` | reloads of the configuration, by `outcome`: `applied` or `refused` |
 //! | `blipmq_config_last_reload_successful` | 0 if the last reload was refused |
+//! | `blipmq_log_lines_lost_total` | lines of the log that could not be written |
 //! | `blipmq_process_cpu_seconds_total` | CPU time of all threads |
 //! | `blipmq_process_resident_memory_bytes` | resident memory |
 //! | `blipmq_process_open_fds` | open files, including connections |

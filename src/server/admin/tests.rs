@@ -37,6 +37,7 @@ fn node_of(settings: Settings) -> (Arc<Node>, Vec<Receiver<Command>>) {
         topics: Arc::default(),
         configuration: Arc::new(Configuration::new(None, settings)),
         draining: AtomicBool::new(false),
+        log_lines_lost: Arc::default(),
     };
     (Arc::new(node), receivers)
 }
