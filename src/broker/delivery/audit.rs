@@ -23,14 +23,12 @@ impl Delivery {
                 assert!(subscription.place as usize == place, "a subscription knows its place");
                 assert!(subscription.connection.slot == slot);
             }
-            let mut rank_above = (0, 0);
-            for index in &outlet.to_send {
-                assert!(listed.insert(*index), "a subscription is listed once");
-                let subscription = self.get(*index);
-                assert!(subscription.is_listed && subscription.connection.slot == slot);
-                let rank = self.subscriptions.rank(*index);
-                assert!(rank >= rank_above, "retained ones come first, then those that end");
-                rank_above = rank;
+            for index in self.outlets.to_send(slot) {
+                assert!(listed.insert(index), "a subscription is listed once");
+                let subscription = self.get(index);
+                assert!(subscription.connection.slot == slot);
+                let rank = subscription.rank();
+                assert!(subscription.listed == Some(rank), "retained ones first, then the ends");
             }
         }
         let mut all = 0;
@@ -41,9 +39,9 @@ impl Delivery {
                 && subscription.group.is_none()
                 && subscription.policy != OverflowPolicy::Block;
             subscription.queue.audit(subscription.bounds, holds_bounds);
-            assert!(subscription.is_listed == listed.contains(&index));
+            assert!(subscription.listed.is_some() == listed.contains(&index));
             assert!(
-                subscription.is_listed
+                subscription.listed.is_some()
                     || subscription.queue.is_empty()
                     || subscription.state == State::Joining,
                 "what is queued will be sent"

@@ -61,7 +61,7 @@ pub enum Work {
     /// End these subscriptions, the last first: their client starts over.
     End(Vec<SubscriptionRef>),
     /// Activate subscriptions of a connection that waited for others of it.
-    Release(Slot),
+    Release(ConnectionId),
     /// Nothing more comes for a member that left.
     ForgetLeft(u64),
 }

@@ -19,6 +19,7 @@ mod fan_out;
 pub mod gaps;
 mod group;
 mod groups;
+mod lists;
 mod members;
 mod outlets;
 pub mod overflow;
@@ -29,6 +30,7 @@ mod replay;
 mod subscribe;
 mod subscription;
 pub mod subscriptions;
+mod waiting;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -49,7 +51,7 @@ pub use group::GroupName;
 pub use groups::GroupQueue;
 use groups::Groups;
 use members::LeftGroup;
-use outlets::Outlets;
+use outlets::{Outlets, Rank};
 pub use pull::{Mark, Pull, Pulled, Room};
 pub use subscribe::{Ended, NewSubscription};
 pub use subscription::{State, Subscription, SubscriptionRef};
@@ -126,7 +128,7 @@ impl Delivery {
             Work::Drop(remaining) => self.drop_next(remaining),
             Work::Close(remaining) => self.close_next(remaining),
             Work::End(remaining) => self.end_next(remaining),
-            Work::Release(slot) => self.release_deferred(slot),
+            Work::Release(connection) => self.release_deferred(connection),
             Work::ForgetLeft(number) => drop(self.left_groups.remove(&number)),
         }
     }
@@ -204,10 +206,9 @@ impl Delivery {
     /// Puts a subscription on the list of those its connection has something to send for.
     fn list(&mut self, index: SubscriptionIndex) {
         let subscription = self.subscriptions.get(index);
-        if !subscription.is_listed {
-            subscription.is_listed = true;
+        if subscription.listed.is_none() {
             let slot = subscription.connection.slot;
-            self.outlets.get(slot).to_send.push_back(index);
+            self.outlets.list(index, subscription, Rank::InTurn);
             self.effects.push(Effect::Ready(slot));
         }
     }

@@ -1,18 +1,40 @@
 //! What delivery knows of each connection: its subscriptions, and which of them have something to
 //! send.
 
-use std::collections::VecDeque;
+use std::collections::BTreeMap;
 
+use super::lists::{Links, List};
+use super::subscription::Subscription;
 use super::subscriptions::SubscriptionIndex;
 use crate::broker::ids::Slot;
+
+/// Where a connection sends a subscription: retained messages first, then subscriptions that end, one
+/// after the other, then the rest in turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Rank {
+    /// It has retained messages to send.
+    Replays,
+    /// It gets no more; in the order in which subscriptions were ended.
+    Ends,
+    /// It takes turns with others.
+    InTurn,
+}
+
+/// The subscriptions of a connection with something to send, by rank.
+#[derive(Debug, Default)]
+pub(super) struct ToSend {
+    replay: List,
+    end: BTreeMap<u64, SubscriptionIndex>,
+    in_turn: List,
+}
 
 /// One connection, as delivery sees it.
 #[derive(Debug, Default)]
 pub(super) struct Outlet {
     /// Its subscriptions; each knows its place here.
     pub subscriptions: Vec<SubscriptionIndex>,
-    /// Subscriptions with something to send, in turn; see `Subscriptions::rank`.
-    pub to_send: VecDeque<SubscriptionIndex>,
+    /// Those with something to send.
+    to_send: ToSend,
     /// Messages that its subscriptions were not sent, also those that have ended.
     pub lost_messages: u64,
 }
@@ -21,6 +43,13 @@ pub(super) struct Outlet {
 #[derive(Debug, Default)]
 pub(super) struct Outlets {
     slots: Vec<Outlet>,
+    links: Links,
+}
+
+impl ToSend {
+    fn is_empty(&self) -> bool {
+        self.in_turn.is_empty() && self.replay.is_empty() && self.end.is_empty()
+    }
 }
 
 impl Outlets {
@@ -55,5 +84,54 @@ impl Outlets {
         let subscriptions = &mut self.get(slot).subscriptions;
         subscriptions.swap_remove(place as usize);
         subscriptions.get(place as usize).copied()
+    }
+
+    // --- what has something to send ---
+
+    /// Lists a subscription that is not listed, behind all of its rank.
+    pub fn list(&mut self, index: SubscriptionIndex, subscription: &mut Subscription, rank: Rank) {
+        debug_assert!(subscription.listed.is_none(), "a subscription is listed once");
+        subscription.listed = Some(rank);
+        let to_send = &mut self.slots[subscription.connection.slot.index()].to_send;
+        match rank {
+            Rank::InTurn => self.links.push_back(&mut to_send.in_turn, index),
+            Rank::Replays => self.links.push_back(&mut to_send.replay, index),
+            Rank::Ends => drop(to_send.end.insert(subscription.ended, index)),
+        }
+    }
+
+    /// Takes a subscription off the list, if it is listed.
+    pub fn unlist(&mut self, index: SubscriptionIndex, subscription: &mut Subscription) {
+        let Some(rank) = subscription.listed.take() else { return };
+        let to_send = &mut self.slots[subscription.connection.slot.index()].to_send;
+        match rank {
+            Rank::InTurn => self.links.remove(&mut to_send.in_turn, index),
+            Rank::Replays => self.links.remove(&mut to_send.replay, index),
+            Rank::Ends => drop(to_send.end.remove(&subscription.ended)),
+        }
+    }
+
+    /// A connection is sent nothing more.
+    pub fn forget_to_send(&mut self, slot: Slot) {
+        self.get(slot).to_send = ToSend::default();
+    }
+
+    /// The first subscription of a connection with something to send.
+    pub fn first_to_send(&self, slot: Slot) -> Option<SubscriptionIndex> {
+        let ToSend { replay, end, in_turn } = &self.at(slot).to_send;
+        let first = replay.first().or_else(|| end.first_key_value().map(|(_, index)| *index));
+        first.or_else(|| in_turn.first())
+    }
+
+    /// Whether a connection has something to send.
+    pub fn has_to_send(&self, slot: Slot) -> bool {
+        !self.at(slot).to_send.is_empty()
+    }
+
+    /// The subscriptions of a connection with something to send, in the order in which they are sent.
+    pub fn to_send(&self, slot: Slot) -> impl Iterator<Item = SubscriptionIndex> + use<'_> {
+        let ToSend { replay, end, in_turn } = &self.at(slot).to_send;
+        let first = self.links.iter(replay).chain(end.values().copied());
+        first.chain(self.links.iter(in_turn))
     }
 }

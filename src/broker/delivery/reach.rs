@@ -3,19 +3,19 @@
 //! # Always true
 //! - A connection is reached at most once per message, under the earliest of its subscriptions that
 //!   match, unless its subscriptions are sent each message.
-//! - What a topic reaches is found again only when subscriptions have changed.
+//! - What a topic reaches is found again only when subscriptions that match it may have changed.
 
 use hashbrown::HashMap;
 
 use super::subscription::Subscription;
 use super::subscriptions::SubscriptionIndex;
 use crate::broker::message::TopicName;
-use crate::broker::pattern::Matcher;
+use crate::broker::pattern::{Matcher, Seen};
 use crate::protocol::TopicId;
 
-/// What a topic reached when subscriptions had this version.
+/// What a topic reached when it was last looked up.
 struct Targets {
-    version: u64,
+    seen: Seen,
     targets: Vec<SubscriptionIndex>,
 }
 
@@ -53,15 +53,15 @@ impl Reach {
         if !topic.is_retained() {
             return self.find(subscriptions, &topic.name);
         }
-        let version = self.active.version();
         if let Some(known) = self.by_topic.get_mut(&topic.id)
-            && known.version == version
+            && self.active.confirms(&mut known.seen, &topic.name)
         {
             return std::mem::take(&mut known.targets);
         }
         let mut targets = self.find(subscriptions, &topic.name);
         targets.shrink_to_fit();
-        self.by_topic.insert(topic.id, Targets { version, targets: Vec::new() });
+        let seen = self.active.see(&topic.name);
+        self.by_topic.insert(topic.id, Targets { seen, targets: Vec::new() });
         targets
     }
 

@@ -16,7 +16,6 @@ use super::effects::Request;
 use super::queue::Entry;
 use super::subscription::SubscriptionRef;
 use super::subscriptions::SubscriptionIndex;
-use crate::broker::ids::Slot;
 use crate::broker::message::{Gap, TopicName};
 use crate::broker::topics::replay::{Progress, Replay};
 use crate::protocol::{CoreId, GapReason, Start};
@@ -94,23 +93,15 @@ impl Delivery {
     }
 
     /// Subscriptions that are not active yet, but joined the topic: what comes from it is theirs,
-    /// unless another subscription of their connection gets it.
+    /// unless another subscription of their connection gets it. Targets are in the order of slots.
     pub(super) fn joining_targets(
         &self,
         topic: &TopicName,
         targets: &[SubscriptionIndex],
     ) -> Vec<SubscriptionIndex> {
         let mut joining = self.subscriptions.joining_to(&self.cluster, topic);
-        if !joining.is_empty() {
-            let slot_of = |index: &SubscriptionIndex| self.get(*index).connection.slot;
-            let mut taken: Vec<Slot> = targets.iter().map(slot_of).collect();
-            joining.retain(|index| {
-                let slot = slot_of(index);
-                let is_free = !taken.contains(&slot);
-                taken.push(slot);
-                is_free
-            });
-        }
+        let slot_of = |index: &SubscriptionIndex| self.get(*index).connection.slot;
+        joining.retain(|index| targets.binary_search_by_key(&slot_of(index), slot_of).is_err());
         joining
     }
 }

@@ -117,9 +117,9 @@ impl Delivery {
             self.subscriptions.get(index).ends = true;
             return None;
         }
-        let slot = self.subscriptions.get(index).connection.slot;
+        let connection = self.subscriptions.get(index).connection;
         let ended = self.end(index, hands_back);
-        self.effects.push(Effect::GoOn(Work::Release(slot)));
+        self.effects.push(Effect::GoOn(Work::Release(connection)));
         Some(ended)
     }
 
@@ -133,13 +133,13 @@ impl Delivery {
         let subscription = self.subscriptions.get(index);
         let was_pending = subscription.is_pending();
         subscription.awaits_cores = false;
-        let slot = subscription.connection.slot;
+        // Before it is ended, and has another place.
+        let is_queued = subscription.listed.is_some();
+        self.outlets.unlist(index, subscription);
         self.end_as(index, State::Ending, hands_back);
         self.unblock(index);
-        let is_queued = self.subscriptions.get(index).is_listed;
         if is_queued {
-            self.outlets.get(slot).to_send.retain(|listed| *listed != index);
-            self.list_by_rank(slot, index);
+            self.list_by_rank(index);
         } else {
             self.forget(index);
         }
@@ -162,7 +162,7 @@ impl Delivery {
 
     /// The end of a connection ends its subscriptions; what they had queued is lost, and counted.
     pub fn drop_connection(&mut self, slot: Slot) {
-        self.outlets.get(slot).to_send.clear();
+        self.outlets.forget_to_send(slot);
         let work = Work::Drop(self.references(self.all_of(slot)));
         self.effects.push(Effect::GoOn(work));
     }
@@ -192,7 +192,7 @@ impl Delivery {
             subscription.awaits_cores = false;
             // What is queued is sent to it, also if it is a member of a group.
             self.end_as(next.index, State::Closing, false);
-            if !self.subscriptions.get(next.index).is_listed {
+            if self.subscriptions.get(next.index).listed.is_none() {
                 self.forget(next.index);
             }
         }
@@ -217,13 +217,13 @@ impl Delivery {
         }
     }
 
-    /// Puts a subscription on its connection's list, behind all of its rank.
-    pub(super) fn list_by_rank(&mut self, slot: Slot, index: SubscriptionIndex) {
-        let rank = self.subscriptions.rank(index);
-        let to_send = &mut self.outlets.get(slot).to_send;
-        let is_later = |listed: &SubscriptionIndex| self.subscriptions.rank(*listed) > rank;
-        let place = to_send.iter().position(is_later).unwrap_or(to_send.len());
-        to_send.insert(place, index);
+    /// Puts a subscription on its connection's list, behind all of its rank; also one that is listed,
+    /// and whose rank may be another now.
+    pub(super) fn list_by_rank(&mut self, index: SubscriptionIndex) {
+        let subscription = self.subscriptions.get(index);
+        self.outlets.unlist(index, subscription);
+        let rank = subscription.rank();
+        self.outlets.list(index, subscription, rank);
     }
 
     /// Every core that has to know a subscription does, so it is active, once others of its
@@ -238,17 +238,17 @@ impl Delivery {
         } else if self.subscriptions.has_to_wait(index) {
             self.subscriptions.defer(index);
         } else {
-            let slot = self.subscriptions.get(index).connection.slot;
+            let connection = self.subscriptions.get(index).connection;
             self.activate_now(index);
-            self.effects.push(Effect::GoOn(Work::Release(slot)));
+            self.effects.push(Effect::GoOn(Work::Release(connection)));
         }
     }
 
     /// Activates one subscription of a connection that was deferred, and then the next.
-    pub(super) fn release_deferred(&mut self, slot: Slot) {
-        if let Some(index) = self.subscriptions.next_deferred(slot) {
+    pub(super) fn release_deferred(&mut self, connection: ConnectionId) {
+        if let Some(index) = self.subscriptions.next_deferred(connection) {
             self.activate_now(index);
-            self.effects.push(Effect::GoOn(Work::Release(slot)));
+            self.effects.push(Effect::GoOn(Work::Release(connection)));
         }
     }
 
@@ -258,9 +258,8 @@ impl Delivery {
         let subscription = self.subscriptions.get(index);
         let slot = subscription.connection.slot;
         let known = Effect::Known(subscription.reference(index));
-        if !subscription.queue.is_empty() && !subscription.is_listed {
-            subscription.is_listed = true;
-            self.list_by_rank(slot, index);
+        if !subscription.queue.is_empty() && subscription.listed.is_none() {
+            self.list_by_rank(index);
             self.effects.push(Effect::Ready(slot));
         }
         self.effects.push(known);

@@ -1,9 +1,11 @@
 //! One subscription: what it asks for, how far it is, and its queue.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::GAP_TOPICS;
 use super::group::GroupName;
+use super::outlets::Rank;
 use super::overflow::Lost;
 use super::queue::{Bounds, Queue};
 use super::subscriptions::SubscriptionIndex;
@@ -65,8 +67,10 @@ pub struct Subscription {
     pub(super) has_overflowed: bool,
     /// It is about to leave its group, and gets what it was dealt until then.
     pub(super) leaves_group: bool,
-    /// On its connection's list of those with something to send.
-    pub(super) is_listed: bool,
+    /// Where it is on its connection's list of those with something to send, if it has something.
+    pub(super) listed: Option<Rank>,
+    /// It could be active, but for others of its connection: how many were deferred before.
+    pub(super) deferred: Option<u64>,
     /// What its client calls it, if not by its number. Unread here.
     pub name: Option<Box<[u8]>>,
     /// What it asks for.
@@ -103,6 +107,8 @@ pub struct Subscription {
 /// The answers that a subscription which does not start live waits for.
 #[derive(Debug, Default)]
 pub(super) struct Joining {
+    /// Some core has answered, at least in part.
+    pub is_answered: bool,
     /// Cores that have answered for all their topics.
     pub joined: CoreSet,
     /// How far the others are, where they have answered in part.
@@ -125,7 +131,9 @@ impl Joining {
 #[derive(Debug, Default)]
 pub(super) struct Blocking {
     /// Topics whose publishers wait for its queue.
-    pub topics: Vec<TopicId>,
+    pub topics: BTreeSet<TopicId>,
+    /// Its place among all that began to hold something up.
+    pub number: u64,
     /// Since when some do.
     pub since_ns: u64,
 }
@@ -134,6 +142,15 @@ impl Subscription {
     /// Its name for other cores and later turns.
     pub fn reference(&self, index: SubscriptionIndex) -> SubscriptionRef {
         SubscriptionRef { index, number: self.number }
+    }
+
+    /// Where its connection sends it.
+    pub(super) fn rank(&self) -> Rank {
+        match self.state {
+            _ if self.queue.has_replay() => Rank::Replays,
+            State::Ending => Rank::Ends,
+            _ => Rank::InTurn,
+        }
     }
 
     /// Whether it may be sent what subscriptions of other protocols missed.
