@@ -72,6 +72,7 @@ use mesh::Mesh;
 use timers::Timers;
 use topics::Topics;
 use topics::ingest::Ingest;
+use topics::polls::Polls;
 use topics::replay::Replays;
 
 /// The broker of one core.
@@ -86,6 +87,8 @@ pub struct Broker {
     texts: Texts,
     ingest: Ingest,
     topics: Topics,
+    /// Requests that may have reached nobody.
+    polls: Polls,
     /// What topics retain, on its way to subscriptions.
     replays: Replays<SubscriptionRef>,
     delivery: Delivery,
@@ -113,6 +116,7 @@ impl Broker {
             texts: Texts::default(),
             ingest: Ingest::new(&cluster.settings),
             topics: Topics::new(core, cluster.clone(), counters.clone()),
+            polls: Polls::default(),
             replays: Replays::default(),
             delivery: Delivery::new(core, cluster.clone(), counters.clone()),
             mesh: Mesh::new(cluster.cores, counters.clone()),
@@ -139,6 +143,7 @@ impl Broker {
             connections: &mut self.connections,
             ingest: &mut self.ingest,
             topics: &mut self.topics,
+            polls: &mut self.polls,
             delivery: &mut self.delivery,
             mesh: &mut self.mesh,
             texts: &mut self.texts,

@@ -110,6 +110,15 @@ pub enum Request {
         /// Frame bytes of those.
         bytes: u64,
     },
+    /// A member on the sender leaves once it was dealt so many messages.
+    LimitMember {
+        /// The group.
+        name: GroupName,
+        /// The member.
+        member: SubscriptionRef,
+        /// Counted from its beginning.
+        messages_max: u64,
+    },
     /// A member on the sender has left.
     LeaveGroup {
         /// The group.
@@ -177,7 +186,10 @@ impl Request {
             | Request::Withdraw { pattern }
             | Request::Replay { pattern, .. } => pattern.len(),
             Request::LeaveGroup { leaves, .. } => leaves.returned.iter().map(Entry::bytes).sum(),
-            Request::JoinGroup { .. } | Request::Took { .. } | Request::Block { .. } => 0,
+            Request::JoinGroup { .. }
+            | Request::Took { .. }
+            | Request::LimitMember { .. }
+            | Request::Block { .. } => 0,
         }
     }
 }

@@ -20,6 +20,7 @@ use crate::broker::mesh::Mesh;
 use crate::broker::timers::{Class, Timers};
 use crate::broker::topics::Topics;
 use crate::broker::topics::ingest::Ingest;
+use crate::broker::topics::polls::Polls;
 use crate::config::Settings;
 use crate::protocol::CoreId;
 
@@ -43,6 +44,8 @@ pub struct Doors<'a> {
     pub ingest: &'a mut Ingest,
     /// The topics it owns.
     pub topics: &'a mut Topics,
+    /// Requests that may have reached nobody.
+    pub polls: &'a mut Polls,
     /// Its subscriptions.
     pub delivery: &'a mut Delivery,
     /// The way to other cores.

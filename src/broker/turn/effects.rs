@@ -87,6 +87,9 @@ impl Broker {
             Request::Took { name, member, messages, bytes } => {
                 self.delivery.member_took(now, &name, from, member, (messages, bytes));
             }
+            Request::LimitMember { name, member, messages_max } => {
+                self.delivery.limit_member(&name, from, member, messages_max);
+            }
             Request::LeaveGroup { name, leaves } => {
                 self.delivery.member_leaves(now, &name, from, leaves);
             }

@@ -28,6 +28,7 @@ use std::collections::VecDeque;
 use hashbrown::HashMap;
 
 use super::{Audited, Clients, Doors, Frontend, Protocol, Refusal, Send, Served};
+use crate::broker::cluster::CoreSet;
 use crate::broker::delivery::{Delivery, Pulled, SubscriptionIndex};
 use crate::broker::ids::Slot;
 use crate::broker::message::Unheard;
@@ -53,6 +54,8 @@ pub struct Client {
     /// It has published since other cores said that they served everything: what it published to
     /// subjects of this core may be on its way to groups of theirs.
     publishes_to_groups: bool,
+    /// Cores that coordinate groups it has joined: what it publishes may come back through these.
+    coordinators: CoreSet,
     /// A command that waits for other cores.
     fence: Option<Fence>,
     /// PONGs that wait for messages queued before them, oldest first.
@@ -116,6 +119,7 @@ impl Frontend for Client {
             place: Place::default(),
             publishes_elsewhere: false,
             publishes_to_groups: false,
+            coordinators: CoreSet::default(),
             fence: None,
             pongs: VecDeque::new(),
             nonce: None,

@@ -67,8 +67,9 @@ impl Client {
         if is_pending {
             doors.connections.get(slot).add_pending();
         }
-        if group.is_some() {
+        if let Some(group) = group {
             self.joining_groups += 1;
+            self.coordinators.insert(doors.delivery.coordinator_of(group));
         }
         Ok(())
     }
