@@ -16,6 +16,8 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 sys.path.insert(0, str(HERE))
 
+import attacks_block  # noqa: E402, F401
+import attacks_memory  # noqa: E402, F401
 import attacks_work  # noqa: E402, F401
 import scene  # noqa: E402
 
