@@ -6,7 +6,7 @@ import blip
 from scene import attack
 
 # More than the sockets hold, so that the queue of one message is soon full.
-FILL = [bytes(1_024)] * 256
+FILL = [bytes(32)] * 8_192
 QUICK = {"queues": {"block_timeout_ms": 1_000}}
 WITNESS_LOGIN = ("witness", "of-the-attack")
 USERS = {
@@ -57,17 +57,18 @@ def block_and_read_nothing(scene):
     scene.outcome.equal("the attacker is closed", attacker.is_closed_within(1.0), True)
 
 
-@attack("B-trickle", 2, "the same, but a few bytes are read now and then", config=QUICK)
+@attack("B-trickle", 2, "the same, but 32 KiB/s are read", config=QUICK)
 def block_and_read_little(scene):
-    attacker, filler = scene.blip(receive_buffer_bytes=4_096), scene.blip()
+    # Small enough that the window opens, and the broker sees progress, more than once a second.
+    attacker, filler = scene.blip(receive_buffer_bytes=16 * 1024), scene.blip()
     connections = scene.broker.metric("blipmq_connections")
     closed_after_s = None
     with scene.attacked(at_least_s=15.0, share=0.7, silence_s=4.0):
         block_everything(scene, attacker, filler)
         start = time.monotonic()
         while closed_after_s is None and (now := time.monotonic() - start) < 15.0:
-            attacker.socket.recv(1_024)
-            time.sleep(0.2)
+            attacker.socket.recv(8 * 1024)
+            time.sleep(0.25)
             # What the sockets still hold is read for long after the broker has closed.
             if scene.broker.metric("blipmq_connections") < connections:
                 closed_after_s = now
