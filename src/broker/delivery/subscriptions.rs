@@ -176,7 +176,7 @@ impl Subscriptions {
             let subscription = self.at(**index).expect("it waits");
             let joining = subscription.joining.as_ref().expect("it waits");
             joining.has_joined(cluster, topic)
-                && pattern::matches(&subscription.pattern, &topic.name)
+                && pattern::selects(&subscription.pattern, &topic.name)
         };
         self.joining.iter().filter(joins).copied().collect()
     }
