@@ -26,7 +26,7 @@ impl Groups {
         self.choices = self.choices.wrapping_add(1);
         let group_of =
             |index: &u32| self.slots[*index as usize].as_ref().expect("the group is active");
-        let shares = |index: &u32| group_of(index).members.iter().all(|one| one.sharing.is_some());
+        let shares = |index: &u32| group_of(index).members.iter().all(|one| one.shares);
         let (mut shared, alone): (Vec<u32>, Vec<u32>) = reached.iter().partition(|at| shares(at));
         shared.sort_unstable_by_key(|index| (&*group_of(index).name.group, *index));
         *reached = alone;

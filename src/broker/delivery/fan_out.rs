@@ -56,8 +56,8 @@ impl Delivery {
         heard
     }
 
-    /// Gives a slice to one subscription, unless it belongs to the publisher and echo is off. Returns how
-    /// many messages the subscription takes.
+    /// Gives a slice to one subscription, unless the slice is not for its connection. Returns how many
+    /// messages the subscription takes.
     fn give(
         &mut self,
         index: SubscriptionIndex,
@@ -67,8 +67,8 @@ impl Delivery {
     ) -> u32 {
         let subscription = self.subscriptions.get(index);
         let slot = subscription.connection.slot;
-        if let Some(publisher) = &slice.not_to
-            && publisher.is(self.core, subscription.connection)
+        if let Some(not_to) = &slice.not_to
+            && not_to.excludes(self.core, subscription.connection, subscription.filter.as_deref())
         {
             return 0;
         }

@@ -9,7 +9,7 @@ use super::overflow::Lost;
 use super::queue::{Entry, Queue};
 use super::subscription::SubscriptionRef;
 use crate::broker::ids::ConnectionId;
-use crate::broker::message::{Publisher, Slice, TopicName};
+use crate::broker::message::{NotTo, Slice, TopicName};
 use crate::broker::permissions::Permissions;
 use crate::config::OverflowPolicy;
 use crate::protocol::CoreId;
@@ -32,9 +32,10 @@ pub struct NewMember {
     pub capacity: u32,
     /// The policy of the group's queue, if this is the first member.
     pub policy: OverflowPolicy,
-    /// The member's connection, if the member shares messages with all groups of this name,
-    /// whatever their patterns.
-    pub sharing: Option<ConnectionId>,
+    /// The member's connection.
+    pub connection: ConnectionId,
+    /// Whether the member shares messages with all groups of this name, whatever their patterns.
+    pub shares: bool,
     /// Permissions of the member, if they forbid some topics of the pattern.
     pub filter: Option<Arc<Permissions>>,
 }
@@ -60,8 +61,9 @@ pub(super) struct Member {
     pub(super) unsent_messages: u32,
     /// Frame bytes of those.
     pub(super) unsent_bytes: u64,
-    /// See [`NewMember::sharing`].
-    pub(super) sharing: Option<ConnectionId>,
+    pub(super) connection: ConnectionId,
+    /// See [`NewMember::shares`].
+    pub(super) shares: bool,
     /// See [`NewMember::filter`].
     pub(super) filter: Option<Arc<Permissions>>,
     /// Messages dealt to the member ever.
@@ -72,20 +74,22 @@ pub(super) struct Member {
 
 impl Member {
     pub(super) fn may_receive(&self, entry: &NextEntry) -> bool {
-        let is_publisher = self.sharing.is_some_and(|connection| {
-            entry.not_to.as_ref().is_some_and(|publisher| publisher.is(self.core, connection))
-        });
+        let filter = self.filter.as_deref();
+        let is_excluded = entry
+            .not_to
+            .as_ref()
+            .is_some_and(|not_to| not_to.excludes(self.core, self.connection, filter));
         let is_allowed = |topic: &Arc<TopicName>| {
             self.filter.as_ref().is_none_or(|filter| filter.may_receive(&topic.name))
         };
-        self.dealt < self.dealt_max && !is_publisher && entry.topic.as_ref().is_none_or(is_allowed)
+        self.dealt < self.dealt_max && !is_excluded && entry.topic.as_ref().is_none_or(is_allowed)
     }
 }
 
 /// What decides which members may be dealt the next entry of a group. In most groups every member
 /// may.
 pub(super) struct NextEntry {
-    pub(super) not_to: Option<Arc<Publisher>>,
+    pub(super) not_to: Option<Arc<NotTo>>,
     pub(super) topic: Option<Arc<TopicName>>,
 }
 

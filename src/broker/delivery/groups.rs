@@ -116,7 +116,7 @@ impl Delivery {
             None => self.create_group(now, name, joins.policy),
         };
         let group = self.groups.at(index);
-        let NewMember { member, capacity, sharing, filter, .. } = joins;
+        let NewMember { member, capacity, connection, shares, filter, .. } = joins;
         group.is_filtered |= filter.is_some();
         group.members.push(Member {
             core,
@@ -124,7 +124,8 @@ impl Delivery {
             capacity,
             unsent_messages: 0,
             unsent_bytes: 0,
-            sharing,
+            connection,
+            shares,
             filter,
             dealt: 0,
             dealt_max: u64::MAX,

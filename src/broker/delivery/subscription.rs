@@ -16,6 +16,7 @@ use crate::broker::pattern;
 use crate::broker::permissions::Permissions;
 use crate::broker::topics::replay::Progress;
 use crate::config::OverflowPolicy;
+use crate::protocol::name::SYSTEM_PREFIX;
 use crate::protocol::{CoreId, SubscriptionId, TopicId};
 
 /// How far a subscription is.
@@ -155,7 +156,7 @@ impl Subscription {
 
     /// Whether it may be sent what subscriptions of other protocols missed.
     pub(super) fn hears_of_gaps(&self) -> bool {
-        pattern::overlap(&self.pattern, GAP_TOPICS)
+        self.pattern.starts_with(SYSTEM_PREFIX) && pattern::overlap(&self.pattern, GAP_TOPICS)
     }
 
     /// The group it is a member of.

@@ -208,7 +208,7 @@ impl Frontend for Client {
         send: &mut Send<'_>,
     ) -> bool {
         let fence_is_over = self.put_pongs(doors, slot, send);
-        self.publish_missed(shared, doors);
+        self.publish_missed(shared, doors, slot);
         fence_is_over
     }
 
