@@ -64,6 +64,9 @@ impl Delivery {
         is_expired: bool,
         aftermath: &mut Aftermath,
     ) -> bool {
+        if self.is_over(index) {
+            return false;
+        }
         let subscription = self.subscriptions.get(index);
         let slot = subscription.connection.slot;
         if let Some(publisher) = &slice.not_to

@@ -5,6 +5,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use super::membership::Members;
 use super::overflow::Lost;
 use super::queue::{Entry, Queue};
 use super::subscription::SubscriptionRef;
@@ -67,6 +68,10 @@ pub(super) struct Member {
 }
 
 impl Member {
+    pub(super) fn has_room(&self, bytes_max: u64) -> bool {
+        self.unsent_messages < self.capacity && self.unsent_bytes < bytes_max
+    }
+
     pub(super) fn may_receive(&self, entry: &NextEntry) -> bool {
         let is_publisher = self.sharing.is_some_and(|connection| {
             entry.not_to.as_ref().is_some_and(|publisher| publisher.is(self.core, connection))
@@ -96,7 +101,7 @@ pub(super) struct Group {
     pub(super) lost: Lost,
     /// Entries that members handed back when they left; dealt before the queue.
     pub(super) returned: VecDeque<Entry>,
-    pub(super) members: Vec<Member>,
+    pub(super) members: Members,
     /// The permissions of some member forbid some topics.
     pub(super) is_filtered: bool,
     /// The member whose turn is next.

@@ -21,6 +21,7 @@ use super::Delivery;
 use super::announcements::{Announcement, Waiter};
 use super::effects::Reply;
 use super::group::{Group, GroupName, LeavingMember, Member, NewMember};
+use super::membership::Members;
 use super::overflow::Lost;
 use super::queue::{Entry, Queue};
 use crate::broker::clock::Now;
@@ -81,7 +82,7 @@ impl Groups {
         let is_empty = |group: &Group| {
             group.queue.is_empty()
                 && group.returned.is_empty()
-                && group.members.iter().all(|member| member.unsent_messages == 0)
+                && group.members.unsent_messages() == 0
         };
         self.coming_back == 0 && self.slots.iter().flatten().all(is_empty)
     }
@@ -112,7 +113,7 @@ impl Delivery {
         let group = self.groups.at(index);
         let NewMember { member, capacity, sharing, filter, .. } = joins;
         group.is_filtered |= filter.is_some();
-        group.members.push(Member {
+        group.members.add(Member {
             core,
             member,
             capacity,
@@ -135,7 +136,7 @@ impl Delivery {
             policy,
             lost: Lost::default(),
             returned: VecDeque::new(),
-            members: Vec::new(),
+            members: Members::default(),
             is_filtered: false,
             turn: 0,
         };
@@ -183,12 +184,8 @@ impl Delivery {
             self.reply(core, Reply::LeftGroup { member });
         }
         let comes_back: u64 = returned.iter().map(Entry::messages).sum();
-        let is_leaver = |one: &Member| one.core == core && one.member == member;
         let found = self.groups.find(name);
-        let leaver = found.and_then(|(_, group)| {
-            let at = group.members.iter().position(is_leaver)?;
-            Some(group.members.remove(at))
-        });
+        let leaver = found.and_then(|(_, group)| group.members.remove(core, member));
         match leaver {
             // What the member was dealt and does not account for is still under way to it.
             Some(leaver) => {
