@@ -116,8 +116,10 @@ pub const ANSWER_BYTES_MAX: usize = 64 * 1_024;
 /// Requests of one connection that may wait for another core's answer. At this number the connection is
 /// not read.
 pub const PENDING_REQUESTS_MAX: u32 = 4_096;
-/// Topics that one turn looks at for a replay: about 50 us.
+/// Topics that one turn looks at for all replays: about 50 us.
 pub const REPLAY_TOPICS_PER_TURN: usize = 512;
+/// Subscriptions that one turn ends when all of a connection end at once: about 300 us.
+pub const ENDS_PER_TURN: usize = 512;
 /// Runs of missed messages remembered for one subscription that cannot be reported yet. A subscriber that
 /// is behind by more runs is disconnected, because its losses could no longer be reported in full.
 pub const GAP_RUNS_MAX: usize = 16_384;

@@ -226,6 +226,7 @@ fn a_client_that_sends_more_than_its_share_is_not_read_until_that_is_served() {
         assert!(turns <= 20_000, "each turn serves some");
     }
     assert!(turns > 10_000, "a PING a turn: the answer stands behind what came before");
+}
 
 /// Completes every send but those of `stalled`, until nothing follows. Returns what each slot was sent.
 fn exchange(broker: &mut Broker, port: &mut InMemory, stalled: &[u32]) -> BTreeMap<u32, String> {

@@ -33,9 +33,12 @@ pub struct Cluster {
     /// Number of subscriptions of all cores that may match a gap report: without any, none is
     /// published.
     pub gap_listeners: Arc<AtomicU32>,
-    /// Topics that one turn looks at for a replay. The simulator chooses fewer, so that worlds of few
+    /// Topics that one turn looks at for all replays. The simulator chooses fewer, so that worlds of few
     /// topics have replays of several turns.
     pub replay_topics_per_turn: usize,
+    /// Subscriptions that one turn ends when all of a connection end at once. The simulator chooses
+    /// fewer, so that connections of few subscriptions end over several turns.
+    pub ends_per_turn: usize,
     /// The address that is advertised to clients, with the actual port if port 0 was configured.
     pub advertised_addr: SocketAddr,
 }
@@ -61,6 +64,7 @@ impl Cluster {
             topics,
             gap_listeners: Arc::default(),
             replay_topics_per_turn: limits::REPLAY_TOPICS_PER_TURN,
+            ends_per_turn: limits::ENDS_PER_TURN,
             advertised_addr,
         }
     }

@@ -157,7 +157,7 @@ impl Broker {
     pub fn connected(&mut self, now: Now, connection: ConnectionId, peer: Peer, admitted: bool) {
         self.counters.connections_opened.add(1);
         self.connections.table_mut().insert(connection, peer.address, now.monotonic_ns);
-        self.delivery.connected(connection.slot);
+        self.delivery.connected(connection);
         let (frontends, mut doors) = self.open_doors(now);
         frontends.connected(&mut doors, peer.protocol, connection.slot, admitted);
         self.carry_out(now);
@@ -236,6 +236,6 @@ impl Broker {
 
     /// Whether everything was delivered and reported. Connections may still be closing.
     pub fn is_stopped(&self) -> bool {
-        self.drain.is_quiet && self.mesh.is_empty()
+        self.drain.is_quiet && self.mesh.is_empty() && !self.delivery.is_sweeping()
     }
 }

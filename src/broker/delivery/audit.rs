@@ -32,7 +32,12 @@ impl Delivery {
             }
         }
         let mut all = 0;
+        of_connections += self.retired.gone().count();
         for (index, subscription) in self.subscriptions.iter() {
+            if self.outlets.is_gone(subscription) {
+                all += 1;
+                continue;
+            }
             assert!(!subscription.awaits_cores || subscription.state == State::Active);
             all += 1;
             let holds_bounds = subscription.state == State::Active

@@ -147,6 +147,9 @@ impl Delivery {
         let mut stalled: HashSet<Slot> = HashSet::new();
         for &index in self.blocks.full.values() {
             let subscription = self.get(index);
+            if self.outlets.is_gone(subscription) {
+                continue;
+            }
             let (slot, id) = (subscription.connection.slot, subscription.id);
             let since_ns =
                 subscription.blocking.as_ref().expect("a listed subscription blocks").since_ns;

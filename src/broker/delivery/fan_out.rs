@@ -65,6 +65,9 @@ impl Delivery {
         is_expired: bool,
         aftermath: &mut Aftermath,
     ) -> u32 {
+        if self.is_over(index) {
+            return 0;
+        }
         let subscription = self.subscriptions.get(index);
         let slot = subscription.connection.slot;
         if let Some(not_to) = &slice.not_to

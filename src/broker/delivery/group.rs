@@ -5,6 +5,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use super::membership::Members;
 use super::overflow::Lost;
 use super::queue::{Entry, Queue};
 use super::subscription::SubscriptionRef;
@@ -73,6 +74,10 @@ pub(super) struct Member {
 }
 
 impl Member {
+    pub(super) fn has_room(&self, bytes_max: u64) -> bool {
+        self.unsent_messages < self.capacity && self.unsent_bytes < bytes_max
+    }
+
     pub(super) fn may_receive(&self, entry: &NextEntry) -> bool {
         let filter = self.filter.as_deref();
         let is_excluded = entry
@@ -104,7 +109,7 @@ pub(super) struct Group {
     pub(super) lost: Lost,
     /// Entries that members handed back when they left; dealt before the queue.
     pub(super) returned: VecDeque<Entry>,
-    pub(super) members: Vec<Member>,
+    pub(super) members: Members,
     /// Some member is not dealt everything: its permissions forbid some topics, or it takes only so many
     /// messages.
     pub(super) is_filtered: bool,

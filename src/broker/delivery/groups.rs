@@ -21,6 +21,7 @@ use super::Delivery;
 use super::announcements::{Announcement, Waiter};
 use super::effects::Reply;
 use super::group::{Group, GroupName, LeavingMember, Member, NewMember};
+use super::membership::Members;
 use super::overflow::Lost;
 use super::queue::{Entry, Queue};
 use super::subscription::SubscriptionRef;
@@ -82,7 +83,7 @@ impl Groups {
         let is_empty = |group: &Group| {
             group.queue.is_empty()
                 && group.returned.is_empty()
-                && group.members.iter().all(|member| member.unsent_messages == 0)
+                && group.members.unsent_messages() == 0
         };
         self.coming_back == 0 && self.slots.iter().flatten().all(is_empty)
     }
@@ -118,7 +119,7 @@ impl Delivery {
         let group = self.groups.at(index);
         let NewMember { member, capacity, connection, shares, filter, .. } = joins;
         group.is_filtered |= filter.is_some();
-        group.members.push(Member {
+        group.members.add(Member {
             core,
             member,
             capacity,
@@ -144,7 +145,7 @@ impl Delivery {
             policy,
             lost: Lost::default(),
             returned: VecDeque::new(),
-            members: Vec::new(),
+            members: Members::default(),
             is_filtered: false,
             turn: 0,
         };
@@ -184,11 +185,7 @@ impl Delivery {
         messages_max: u64,
     ) {
         let Some((_, group)) = self.groups.find(name) else { return };
-        let found = group.members.iter_mut().find(|one| one.core == core && one.member == member);
-        if let Some(found) = found {
-            found.dealt_max = messages_max.max(found.dealt);
-            group.is_filtered = true;
-        }
+        group.is_filtered |= group.members.limit(core, member, messages_max);
     }
 
     /// Removes a member from a group that this core coordinates. Other members get its unsent
@@ -208,12 +205,8 @@ impl Delivery {
             self.reply(core, Reply::LeftGroup { member });
         }
         let comes_back: u64 = returned.iter().map(Entry::messages).sum();
-        let is_leaver = |one: &Member| one.core == core && one.member == member;
         let found = self.groups.find(name);
-        let leaver = found.and_then(|(_, group)| {
-            let at = group.members.iter().position(is_leaver)?;
-            Some(group.members.remove(at))
-        });
+        let leaver = found.and_then(|(_, group)| group.members.remove(core, member));
         match leaver {
             // What the member was dealt and does not account for is still under way to it.
             Some(leaver) => {

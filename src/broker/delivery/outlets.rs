@@ -4,9 +4,10 @@
 use std::collections::BTreeMap;
 
 use super::lists::{Links, List};
+use super::retire::Way;
 use super::subscription::Subscription;
 use super::subscriptions::SubscriptionIndex;
-use crate::broker::ids::Slot;
+use crate::broker::ids::{ConnectionId, Slot};
 
 /// Where a connection sends a subscription: retained messages first, then subscriptions that end, one
 /// after the other, then the rest in turn.
@@ -31,12 +32,27 @@ pub(super) struct ToSend {
 /// One connection, as delivery sees it.
 #[derive(Debug, Default)]
 pub(super) struct Outlet {
+    /// Which connection it is; nothing once that is gone.
+    pub connection: Option<ConnectionId>,
     /// Its subscriptions; each knows its place here.
     pub subscriptions: Vec<SubscriptionIndex>,
+    /// Those with at most this number are over, see `retire`.
+    pub over_up_to: u64,
+    /// How far those that are over were swept.
+    pub sweep: Option<Sweep>,
     /// Those with something to send.
     to_send: ToSend,
     /// Messages that its subscriptions were not sent, also those that have ended.
     pub lost_messages: u64,
+}
+
+/// What is left of a connection's subscriptions to be swept.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Sweep {
+    /// How they end.
+    pub way: Way,
+    /// Those in places from here on were looked at.
+    pub left: usize,
 }
 
 /// The connections of a core by slot.
@@ -54,12 +70,34 @@ impl ToSend {
 
 impl Outlets {
     /// A new connection has the slot.
-    pub fn open(&mut self, slot: Slot) {
+    pub fn open(&mut self, connection: ConnectionId) {
+        let slot = connection.slot;
         if self.slots.len() <= slot.index() {
             self.slots.resize_with(slot.index() + 1, Outlet::default);
         }
         assert!(self.slots[slot.index()].subscriptions.is_empty(), "the connection before is gone");
-        self.slots[slot.index()] = Outlet::default();
+        let outlet = Outlet { connection: Some(connection), ..Outlet::default() };
+        self.slots[slot.index()] = outlet;
+    }
+
+    /// The connection of a slot is gone: it is sent nothing more. Returns its subscriptions.
+    pub fn close(&mut self, slot: Slot) -> Vec<SubscriptionIndex> {
+        let outlet = self.get(slot);
+        outlet.connection = None;
+        outlet.to_send = ToSend::default();
+        std::mem::take(&mut outlet.subscriptions)
+    }
+
+    /// Whether the connection of a subscription is gone.
+    pub fn is_gone(&self, subscription: &Subscription) -> bool {
+        self.at(subscription.connection.slot).connection != Some(subscription.connection)
+    }
+
+    /// Whether a subscription is over, because its connection is gone or all before it are over.
+    pub fn is_over(&self, subscription: &Subscription) -> bool {
+        let outlet = self.at(subscription.connection.slot);
+        outlet.connection != Some(subscription.connection)
+            || subscription.number <= outlet.over_up_to
     }
 
     /// The connection of a slot.
@@ -109,11 +147,6 @@ impl Outlets {
             Rank::Replays => self.links.remove(&mut to_send.replay, index),
             Rank::Ends => drop(to_send.end.remove(&subscription.ended)),
         }
-    }
-
-    /// A connection is sent nothing more.
-    pub fn forget_to_send(&mut self, slot: Slot) {
-        self.get(slot).to_send = ToSend::default();
     }
 
     /// The first subscription of a connection with something to send.

@@ -84,10 +84,10 @@ impl Reach {
         // Here, and not for every message: what a topic reaches is remembered.
         targets.retain(|index| at(index).filter.as_ref().is_none_or(|one| one.may_receive(topic)));
         // The earliest of each connection stays, in an order that does not depend on hashing.
-        let key = |index: &SubscriptionIndex| (at(index).connection.slot, at(index).order);
+        let key = |index: &SubscriptionIndex| (at(index).connection, at(index).order);
         targets.sort_unstable_by_key(key);
         targets.dedup_by(|later, earlier| {
-            at(later).connection.slot == at(earlier).connection.slot && !at(later).is_sent_each
+            at(later).connection == at(earlier).connection && !at(later).is_sent_each
         });
         targets
     }

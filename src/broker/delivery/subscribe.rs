@@ -11,7 +11,7 @@ use super::announcements::{Announcement, Waiter};
 use super::effects::{Effect, Request, Work};
 use super::group::NewMember;
 use super::queue::Bounds;
-use super::subscription::{State, SubscriptionRef};
+use super::subscription::State;
 use super::subscriptions::SubscriptionIndex;
 use crate::broker::ids::{ConnectionId, Slot};
 use crate::broker::permissions::Permissions;
@@ -57,8 +57,8 @@ pub struct Ended {
 
 impl Delivery {
     /// A new connection has a slot.
-    pub fn connected(&mut self, slot: Slot) {
-        self.outlets.open(slot);
+    pub fn connected(&mut self, connection: ConnectionId) {
+        self.outlets.open(connection);
     }
 
     /// How many subscriptions a connection has.
@@ -146,66 +146,7 @@ impl Delivery {
         Ended { was_pending, is_queued }
     }
 
-    /// Ends subscriptions whose client starts over.
-    pub fn end_all(&mut self, subscriptions: &[SubscriptionIndex]) {
-        let work = Work::End(self.references(subscriptions.to_vec()));
-        self.effects.push(Effect::GoOn(work));
-    }
-
-    pub(super) fn end_next(&mut self, mut remaining: Vec<SubscriptionRef>) {
-        let Some(next) = remaining.pop() else { return };
-        if self.subscriptions.find(next).is_some() {
-            self.end(next.index, true);
-        }
-        self.effects.push(Effect::GoOn(Work::End(remaining)));
-    }
-
-    /// The end of a connection ends its subscriptions; what they had queued is lost, and counted.
-    pub fn drop_connection(&mut self, slot: Slot) {
-        self.outlets.forget_to_send(slot);
-        let work = Work::Drop(self.references(self.all_of(slot)));
-        self.effects.push(Effect::GoOn(work));
-    }
-
-    pub(super) fn drop_next(&mut self, mut remaining: Vec<SubscriptionRef>) {
-        let Some(next) = remaining.pop() else { return };
-        if self.subscriptions.find(next).is_some() {
-            self.end_as(next.index, State::Closing, true);
-            self.forget(next.index);
-        }
-        self.effects.push(Effect::GoOn(Work::Drop(remaining)));
-    }
-
-    /// The connection closes: its subscriptions get no more, and those with something queued are
-    /// sent that first.
-    pub fn close_connection(&mut self, slot: Slot) {
-        let work = Work::Close(self.references(self.all_of(slot)));
-        self.effects.push(Effect::GoOn(work));
-    }
-
-    pub(super) fn close_next(&mut self, mut remaining: Vec<SubscriptionRef>) {
-        let Some(next) = remaining.pop() else { return };
-        if let Some(subscription) = self.subscriptions.find(next)
-            // The end of one that ends already is still owed.
-            && subscription.state != State::Ending
-        {
-            subscription.awaits_cores = false;
-            // What is queued is sent to it, also if it is a member of a group.
-            self.end_as(next.index, State::Closing, false);
-            if self.subscriptions.get(next.index).listed.is_none() {
-                self.forget(next.index);
-            }
-        }
-        self.effects.push(Effect::GoOn(Work::Close(remaining)));
-    }
-
-    /// The last first: they are taken from the end.
-    fn references(&self, subscriptions: Vec<SubscriptionIndex>) -> Vec<SubscriptionRef> {
-        let reference = |index: SubscriptionIndex| self.get(index).reference(index);
-        subscriptions.into_iter().rev().map(reference).collect()
-    }
-
-    fn end_as(&mut self, index: SubscriptionIndex, state: State, hands_back: bool) {
+    pub(super) fn end_as(&mut self, index: SubscriptionIndex, state: State, hands_back: bool) {
         let was = self.subscriptions.end(index, state);
         if matches!(was, State::Joining | State::Active) {
             if self.subscriptions.get(index).group.is_some() {
@@ -246,7 +187,8 @@ impl Delivery {
 
     /// Activates one subscription of a connection that was deferred, and then the next.
     pub(super) fn release_deferred(&mut self, connection: ConnectionId) {
-        if let Some(index) = self.subscriptions.next_deferred(connection) {
+        let next = self.subscriptions.next_deferred(connection);
+        if let Some(index) = next.filter(|index| !self.is_over(*index)) {
             self.activate_now(index);
             self.effects.push(Effect::GoOn(Work::Release(connection)));
         }
@@ -272,7 +214,8 @@ impl Delivery {
                 Waiter::Group(group) => self.activate_group(now, group),
                 // One that asked for retained messages waits for those as well.
                 Waiter::Subscription(index) => {
-                    if self.subscriptions.get(index).joining.is_none() {
+                    let is_over = self.is_over(index);
+                    if !is_over && self.subscriptions.get(index).joining.is_none() {
                         self.activate(index);
                     }
                 }

@@ -33,7 +33,7 @@ pub enum State {
 }
 
 /// A subscription that may be gone: its index, and the number that no other has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct SubscriptionRef {
     /// On its core.
     pub index: SubscriptionIndex,

@@ -11,7 +11,7 @@ use super::subscribe::NewSubscription;
 use super::subscription::{Joining, State, Subscription, SubscriptionRef};
 use super::waiting::Waiting;
 use crate::broker::cluster::Cluster;
-use crate::broker::ids::{ConnectionId, Slot};
+use crate::broker::ids::ConnectionId;
 use crate::broker::message::TopicName;
 
 use crate::broker::topics::replay::Progress;
@@ -76,6 +76,11 @@ impl Subscriptions {
         });
         self.slots[index.0 as usize] = Some(subscription);
         index
+    }
+
+    /// The number of the newest subscription.
+    pub fn last_number(&self) -> u64 {
+        self.last_number
     }
 
     /// A subscription that there is.
@@ -144,6 +149,11 @@ impl Subscriptions {
         self.waiting.has_to_wait(self.at(index).expect("the index is in use"))
     }
 
+    /// Whether a subscription of a connection waits for answers with what topics retain.
+    pub fn are_joining(&self, connection: ConnectionId) -> bool {
+        self.waiting.are_joining(connection)
+    }
+
     /// A subscription has to wait for others of its connection.
     pub fn defer(&mut self, index: SubscriptionIndex) {
         let Subscriptions { slots, waiting, .. } = self;
@@ -164,7 +174,7 @@ impl Subscriptions {
     }
 
     /// Subscriptions that still wait for some core, but not for the answer of the topic's owner,
-    /// and match the topic: the earliest of each connection, by slot.
+    /// and match the topic: the earliest of each connection.
     pub fn joining_to(&self, cluster: &Cluster, topic: &TopicName) -> Vec<SubscriptionIndex> {
         let at = |index: &SubscriptionIndex| self.at(*index).expect("it waits");
         let mut joining = self.waiting.answered_to(&topic.name);
@@ -172,8 +182,8 @@ impl Subscriptions {
             let joining = at(index).joining.as_ref().expect("it waits");
             joining.has_joined(cluster, topic)
         });
-        joining.sort_unstable_by_key(|index| (at(index).connection.slot, at(index).number));
-        joining.dedup_by_key(|index| at(index).connection.slot);
+        joining.sort_unstable_by_key(|index| (at(index).connection, at(index).number));
+        joining.dedup_by_key(|index| at(index).connection);
         joining
     }
 
@@ -183,12 +193,16 @@ impl Subscriptions {
     }
 
     /// The earliest active subscription of a connection that matches a topic.
-    pub fn of_connection(&self, slot: Slot, topic: &str) -> Option<SubscriptionIndex> {
-        let of_slot = self.reach.matches(topic).into_iter().filter_map(|index| {
+    pub fn of_connection(
+        &self,
+        connection: ConnectionId,
+        topic: &str,
+    ) -> Option<SubscriptionIndex> {
+        let of_connection = self.reach.matches(topic).into_iter().filter_map(|index| {
             let subscription = self.at(index)?;
-            (subscription.connection.slot == slot).then_some((subscription.order, index))
+            (subscription.connection == connection).then_some((subscription.order, index))
         });
-        Some(of_slot.min()?.1)
+        Some(of_connection.min()?.1)
     }
 
     /// All subscriptions.

@@ -40,6 +40,11 @@ impl Waiting {
         of_connection.joining.insert(subscription.number, index);
     }
 
+    /// Whether a subscription of a connection waits for answers.
+    pub fn are_joining(&self, connection: ConnectionId) -> bool {
+        self.of.get(&connection).is_some_and(|of| !of.joining.is_empty())
+    }
+
     /// A core has answered a subscription for the first time.
     pub fn answered(&mut self, index: SubscriptionIndex, pattern: &str) {
         self.answered.insert(pattern, index.0);

@@ -13,7 +13,7 @@ use crate::broker::clock::Now;
 use crate::broker::cluster::Cluster;
 use crate::broker::connections::{Connections, Hold, Phase};
 use crate::broker::counters::Counters;
-use crate::broker::delivery::{Delivery, State};
+use crate::broker::delivery::Delivery;
 use crate::broker::drain::Drain;
 use crate::broker::ids::Slot;
 use crate::broker::mesh::Mesh;
@@ -152,17 +152,6 @@ impl Doors<'_> {
     /// Whether a connection has anything to send.
     pub fn has_content(&self, slot: Slot) -> bool {
         self.connections.at(slot).has_answers() || self.delivery.has_queued(slot)
-    }
-
-    /// The subscriptions of a connection are about to be closed behind what is queued: no other core's
-    /// answer is waited for.
-    pub fn end_pending_of_subscriptions(&mut self, slot: Slot) {
-        for index in self.delivery.all_of(slot) {
-            let subscription = self.delivery.get(index);
-            if subscription.state != State::Ending && subscription.is_pending() {
-                self.connections.end_pending(slot);
-            }
-        }
     }
 
     /// Ends a connection, behind some last bytes. What was queued for it is lost, and counted.

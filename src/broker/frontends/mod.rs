@@ -30,7 +30,7 @@ use crate::broker::ids::{ConnectionId, Slot};
 use crate::broker::message::{Ack, TopicName, Unheard};
 use crate::broker::topics::TopicsFull;
 use crate::config::Settings;
-use crate::protocol::{RequestId, Sequence, TopicId};
+use crate::protocol::{RequestId, Sequence, SubscriptionId, TopicId};
 
 pub use doors::Doors;
 pub use frontend::{Audited, Frontend, Served};
@@ -329,9 +329,33 @@ impl Frontends {
         }
     }
 
-    /// A client asked for the end of its connection, whose subscriptions are about to be closed.
-    pub fn finish(&mut self, doors: &mut Doors<'_>, slot: Slot) {
-        client!(self, slot, |client, _shared| client.finish(doors, slot));
+    /// A subscription has ended with all others of its connection: which, whether the connection
+    /// waited for it, and whether its client had asked for its end.
+    pub fn retired(
+        &mut self,
+        doors: &mut Doors<'_>,
+        connection: ConnectionId,
+        (id, was_pending, is_to_end): (SubscriptionId, bool, bool),
+    ) {
+        let slot = connection.slot;
+        // The connection may be gone by now.
+        if doors.connections.is_open(connection) {
+            if was_pending {
+                doors.connections.end_pending(slot);
+            }
+            client!(self, slot, |client, shared| client
+                .retired(shared, doors, slot, id, is_to_end));
+            doors.finish_if_empty(slot);
+        }
+    }
+
+    /// All subscriptions that a connection had when it started over have ended.
+    pub fn swept(&mut self, doors: &mut Doors<'_>, connection: ConnectionId) {
+        // The connection may be gone by now.
+        if doors.connections.is_open(connection) {
+            let slot = connection.slot;
+            client!(self, slot, |client, shared| client.swept(shared, doors, slot));
+        }
     }
 
     /// Nothing more reaches a client.

@@ -52,6 +52,14 @@ impl Broker {
                     frontends.satisfied(&mut doors, of.index);
                 }
             }
+            Effect::Retired { connection, id, was_pending, is_to_end } => {
+                let (frontends, mut doors) = self.open_doors(now);
+                frontends.retired(&mut doors, connection, (id, was_pending, is_to_end));
+            }
+            Effect::Swept(connection) => {
+                let (frontends, mut doors) = self.open_doors(now);
+                frontends.swept(&mut doors, connection);
+            }
             Effect::TooSlow { slot, subscription, why } => {
                 let (frontends, mut doors) = self.open_doors(now);
                 frontends.refuse(&mut doors, slot, &Refusal::TooSlow { subscription, why });
@@ -81,6 +89,7 @@ impl Broker {
                     self.answer_replay(now, answer);
                 }
             }
+            Request::ForgetReplays { connection } => self.replays.forget((from, connection)),
             Request::JoinGroup { name, joins } => {
                 self.delivery.member_joins(now, from, name, joins);
             }

@@ -179,9 +179,7 @@ impl Broker {
             if !is_finishing {
                 continue;
             }
-            let (frontends, mut doors) = self.open_doors(now);
-            frontends.finish(&mut doors, slot);
-            doors.delivery.close_connection(slot);
+            self.delivery.close_connection(slot);
             self.carry_out(now);
             let (_, mut doors) = self.open_doors(now);
             doors.finish_if_empty(slot);

@@ -180,9 +180,10 @@ impl Broker {
         self.carry_out(now);
     }
 
-    /// Goes on with the replay that has waited longest.
+    /// Goes on with replays, those that have waited longest first.
     pub(super) fn go_on_with_replays(&mut self, now: Now) {
-        if let Some(answer) = self.replays.go_on(&self.topics) {
+        self.replays.begin_turn(self.cluster.replay_topics_per_turn);
+        while let Some(answer) = self.replays.go_on(&self.topics) {
             self.answer_replay(now, answer);
             self.carry_out(now);
         }

@@ -20,6 +20,8 @@ mod tests;
 
 use bytes::Bytes;
 
+pub use audit::Work;
+
 use super::connections::{Action, Connections};
 use super::mesh::{DELIVERIES, REQUESTS};
 use super::port::Port;
@@ -115,6 +117,8 @@ impl Broker {
         self.sent_nothing = false;
         let (frontends, doors) = self.open_doors(now);
         frontends.count_latencies(&doors);
+        self.delivery.sweep();
+        self.carry_out(now);
         self.check_deadlines(now);
         let holds_input = self.connections.are_carried_over();
         if !holds_input {
@@ -132,7 +136,7 @@ impl Broker {
         self.close_finishing(now);
         self.tend_memory(now);
         self.drain_on(now);
-        self.mesh.has_more() || self.replays.are_under_way()
+        self.mesh.has_more() || self.replays.are_under_way() || self.delivery.is_sweeping()
     }
 
     /// Whether a turn has to follow at once: frames were left over, or sending brought something up.

@@ -180,8 +180,17 @@ impl Frontend for Client {
         false
     }
 
-    fn finish(&mut self, doors: &mut Doors<'_>, slot: Slot) {
-        self.close_subscriptions(doors, slot);
+    fn retired(
+        &mut self,
+        _: &mut Shared,
+        doors: &mut Doors<'_>,
+        slot: Slot,
+        id: SubscriptionId,
+        is_to_end: bool,
+    ) {
+        if is_to_end {
+            doors.answer(slot, |out| encode::unsubscribed(out, id));
+        }
     }
 
     fn stopping(&mut self, doors: &mut Doors<'_>, slot: Slot) {

@@ -92,23 +92,6 @@ impl Client {
         }
         Ok(())
     }
-
-    /// CLOSE: subscriptions are about to get no more. Those that were to end once they are active are
-    /// answered at once, and no other core's answer is waited for.
-    pub(super) fn close_subscriptions(&mut self, doors: &mut Doors<'_>, slot: Slot) {
-        doors.end_pending_of_subscriptions(slot);
-        for index in doors.delivery.all_of(slot) {
-            let subscription = doors.delivery.get(index);
-            // One that ends already is still owed UNSUBSCRIBED.
-            if subscription.state == State::Ending {
-                continue;
-            }
-            let (id, is_to_end) = (subscription.id, subscription.is_to_end());
-            if is_to_end {
-                doors.answer(slot, |out| encode::unsubscribed(out, id));
-            }
-        }
-    }
 }
 
 /// Whether a connection may subscribe to this; if not to all of it, what is to be left out.

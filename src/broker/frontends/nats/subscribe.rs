@@ -1,5 +1,7 @@
 //! SUB and UNSUB. A subscription gets what this core knows of at once; PONG says when all cores do.
 
+use hashbrown::HashMap;
+
 use super::{Client, Doors, Shared};
 use crate::broker::connections::Phase;
 use crate::broker::delivery::queue::Bounds;
@@ -149,16 +151,39 @@ impl Client {
     }
 
     /// The client starts over: its subscriptions end, and members hand back what they were not sent.
-    pub(super) fn end_all_subscriptions(&mut self, doors: &mut Doors<'_>, slot: Slot) {
-        let mut all: Vec<SubscriptionIndex> = self.sids.values().copied().collect();
-        all.sort_unstable();
-        for index in &all {
-            self.forget_name(doors, *index);
-            if doors.delivery.get(*index).is_pending() {
-                doors.connections.end_pending(slot);
-            }
+    /// What it says next waits until all have, if they are many.
+    pub(super) fn end_all_subscriptions(
+        &mut self,
+        shared: &mut Shared,
+        doors: &mut Doors<'_>,
+        slot: Slot,
+    ) {
+        self.sids = HashMap::new();
+        self.joining_groups = 0;
+        if doors.delivery.start_over(slot) {
+            self.starts_over = true;
+            doors.connections.get(slot).add_pending();
+            self.begin_fence(shared, doors, slot, false);
         }
-        doors.delivery.end_all(&all);
+    }
+
+    /// All subscriptions from before the client started over have ended.
+    pub(super) fn started_over(&mut self, shared: &mut Shared, doors: &mut Doors<'_>, slot: Slot) {
+        if std::mem::take(&mut self.starts_over) {
+            doors.connections.end_pending(slot);
+            self.pass_fence_if_open(shared, doors, slot);
+        }
+    }
+
+    pub(super) fn pass_fence_if_open(
+        &mut self,
+        shared: &mut Shared,
+        doors: &mut Doors<'_>,
+        slot: Slot,
+    ) {
+        if doors.connections.at(slot).phase() != Phase::Closing {
+            self.pass_fence(shared, doors, slot);
+        }
     }
 
     /// A subscription is about to end: its client names it no longer.
@@ -186,9 +211,7 @@ impl Client {
             self.joining_groups -= 1;
         }
         doors.connections.end_pending(slot);
-        if doors.connections.at(slot).phase() != Phase::Closing {
-            self.pass_fence(shared, doors, slot);
-        }
+        self.pass_fence_if_open(shared, doors, slot);
     }
 }
 
