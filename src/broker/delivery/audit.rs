@@ -23,6 +23,8 @@ impl Delivery {
                 assert!(subscription.place as usize == place, "a subscription knows its place");
                 assert!(subscription.connection.slot == slot);
             }
+            let queued = outlet.subscriptions.iter().map(|index| self.get(*index).queue.bytes());
+            assert!(queued.sum::<u64>() == outlet.queued_bytes, "a connection's queues add up");
             let mut rank_above = (0, 0);
             for index in &outlet.to_send {
                 assert!(listed.insert(*index), "a subscription is listed once");

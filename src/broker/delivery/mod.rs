@@ -19,12 +19,14 @@ mod fan_out;
 pub mod gaps;
 mod group;
 mod groups;
+mod held;
 mod members;
 mod outlets;
 pub mod overflow;
 mod pull;
 pub mod queue;
 mod reach;
+mod reclaim;
 mod replay;
 mod subscribe;
 mod subscription;
@@ -37,6 +39,7 @@ use hashbrown::HashMap;
 
 use crate::broker::cluster::Cluster;
 use crate::broker::counters::Counters;
+use crate::broker::holders::Holders;
 use crate::broker::ids::Slot;
 use crate::broker::topics::ingest::messages_per_turn;
 use crate::config::Settings;
@@ -48,6 +51,7 @@ pub use effects::{Effect, Reply, Request, Slowness, Work};
 pub use group::GroupName;
 pub use groups::GroupQueue;
 use groups::Groups;
+use held::{HOLDER_BYTES_MIN, Holder};
 use members::LeftGroup;
 use outlets::Outlets;
 pub use pull::{Mark, Pull, Pulled, Room};
@@ -79,6 +83,8 @@ pub struct Delivery {
     turn_messages: u32,
     turn_messages_max: u32,
     effects: Vec<Effect>,
+    /// Connections and groups by what they hold.
+    holders: Holders<Holder>,
 }
 
 impl Delivery {
@@ -98,6 +104,7 @@ impl Delivery {
             uncounted_entries: 0,
             turn_messages: 0,
             effects: Vec::new(),
+            holders: Holders::new(HOLDER_BYTES_MIN),
         }
     }
 
@@ -189,10 +196,6 @@ impl Delivery {
         self.subscriptions.of_connection(slot, topic)
     }
 
-    fn count_entries(&mut self, before: usize, after: usize) {
-        self.uncounted_entries += after as i64 - before as i64;
-    }
-
     fn ask(&mut self, core: CoreId, request: Request) {
         self.effects.push(Effect::Ask(core, request));
     }
@@ -215,10 +218,10 @@ impl Delivery {
     /// Frees a subscription that was ended. What it still had queued is lost, and counted.
     fn forget(&mut self, index: SubscriptionIndex) {
         self.unblock(index);
-        let subscription = self.subscriptions.remove(index);
-        let lost = subscription.queue.messages_with_replay();
+        let lost = self.get(index).queue.messages_with_replay();
         self.counters.dropped_disconnected_messages.add(lost);
-        self.count_entries(subscription.queue.entries(), 0);
+        self.empty_queue(index);
+        let subscription = self.subscriptions.remove(index);
         let slot = subscription.connection.slot;
         if let Some(moved) = self.outlets.remove(slot, subscription.place) {
             self.subscriptions.get(moved).place = subscription.place;

@@ -3,8 +3,11 @@
 
 use std::collections::VecDeque;
 
+use super::subscription::SubscriptionRef;
 use super::subscriptions::SubscriptionIndex;
+use crate::broker::holders::{Holders, Listed};
 use crate::broker::ids::Slot;
+use crate::broker::memory::bytes_of_entries;
 
 /// One connection, as delivery sees it.
 #[derive(Debug, Default)]
@@ -15,6 +18,27 @@ pub(super) struct Outlet {
     pub to_send: VecDeque<SubscriptionIndex>,
     /// Messages that its subscriptions were not sent, also those that have ended.
     pub lost_messages: u64,
+    /// Frame bytes of live messages in its queues.
+    pub queued_bytes: u64,
+    /// Entries of its queues.
+    pub queued_entries: usize,
+    /// Among the holders of the core.
+    pub listed: Listed,
+    /// When it was last named for what it lost because memory was short.
+    pub reclaimed_ns: Option<u64>,
+    /// Its large queues. Boxed, because most connections never have any.
+    pub large: Option<Box<Holders<SubscriptionIndex>>>,
+    /// Subscriptions that hold publishers up until its queues together are half empty.
+    pub blocking: Vec<SubscriptionRef>,
+    /// Its queues were full together before.
+    pub has_been_full: bool,
+}
+
+impl Outlet {
+    /// Bytes that its queues hold in memory, if nobody else holds the same messages.
+    pub fn held_bytes(&self) -> u64 {
+        bytes_of_entries(self.queued_entries, self.queued_bytes)
+    }
 }
 
 /// The connections of a core by slot.
@@ -29,7 +53,9 @@ impl Outlets {
         if self.slots.len() <= slot.index() {
             self.slots.resize_with(slot.index() + 1, Outlet::default);
         }
-        assert!(self.slots[slot.index()].subscriptions.is_empty(), "the connection before is gone");
+        let before = &self.slots[slot.index()];
+        let is_gone = before.subscriptions.is_empty() && before.listed == Listed::default();
+        assert!(is_gone, "the connection before is gone");
         self.slots[slot.index()] = Outlet::default();
     }
 

@@ -8,6 +8,7 @@ use super::overflow::Lost;
 use super::queue::{Bounds, Queue};
 use super::subscriptions::SubscriptionIndex;
 use crate::broker::cluster::{Cluster, CoreSet};
+use crate::broker::holders::Listed;
 use crate::broker::ids::ConnectionId;
 use crate::broker::message::TopicName;
 use crate::broker::pattern;
@@ -67,6 +68,8 @@ pub struct Subscription {
     pub(super) leaves_group: bool,
     /// On its connection's list of those with something to send.
     pub(super) is_listed: bool,
+    /// Among its connection's queues, by what they hold.
+    pub(super) listed_by_bytes: Listed,
     /// What its client calls it, if not by its number. Unread here.
     pub name: Option<Box<[u8]>>,
     /// What it asks for.
@@ -128,6 +131,8 @@ pub(super) struct Blocking {
     pub topics: Vec<TopicId>,
     /// Since when some do.
     pub since_ns: u64,
+    /// Its connection looks at it again when its queues together are half empty.
+    pub awaits_connection: bool,
 }
 
 impl Subscription {

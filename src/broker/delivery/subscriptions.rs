@@ -10,6 +10,7 @@ use super::reach::Reach;
 use super::subscribe::NewSubscription;
 use super::subscription::{Joining, State, Subscription, SubscriptionRef};
 use crate::broker::cluster::Cluster;
+use crate::broker::holders::Listed;
 use crate::broker::ids::Slot;
 use crate::broker::message::TopicName;
 
@@ -55,6 +56,7 @@ impl Subscriptions {
             has_overflowed: false,
             leaves_group: false,
             is_listed: false,
+            listed_by_bytes: Listed::default(),
             name: new.name,
             pattern: new.pattern,
             number: self.last_number,

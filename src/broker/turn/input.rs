@@ -87,7 +87,8 @@ impl Broker {
         for slot in self.connections.take_held() {
             let Some((_, connection)) = self.connections.table().at(slot) else { continue };
             let Some(reason) = connection.held_for() else { continue };
-            if self.still_holds(slot, reason) && connection.phase() != Phase::Closing {
+            let is_closing = connection.phase() == Phase::Closing;
+            if !is_closing && self.still_holds(now, slot, reason) {
                 self.connections.keep_held(slot);
                 continue;
             }
@@ -99,13 +100,17 @@ impl Broker {
     }
 
     /// Whether the reason to hold a connection's input is not over.
-    fn still_holds(&self, slot: Slot, reason: Hold) -> bool {
+    fn still_holds(&mut self, now: Now, slot: Slot, reason: Hold) -> bool {
         let connection = self.connections.at(slot);
         match reason {
             Hold::Answers => connection.is_full_of_answers(),
             Hold::Fence => connection.is_fenced(),
             Hold::Blocked(topic) => self.delivery.is_blocked(topic),
             Hold::Mesh(core) => self.mesh.is_full(core),
+            Hold::Memory => {
+                let memory = &self.cluster.memory;
+                memory.is_full() && self.shortage.lets_wait(now, &mut self.timers, memory)
+            }
         }
     }
 

@@ -57,10 +57,8 @@ impl Broker {
                 self.mesh.deliver(from, Delivery::Opened { connection, request, opened });
             }
             Request::Delivery(request) => self.serve_delivery_request(now, from, request),
-            Request::Evict => {
-                let (_, mut doors) = self.open_doors(now);
-                doors.evict();
-            }
+            // This turn keeps the budget anyway, once it is awake.
+            Request::Evict => {}
             Request::Fence { connection } => {
                 self.mesh.deliver(from, Delivery::Fenced { connection });
             }

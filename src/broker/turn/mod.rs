@@ -13,6 +13,7 @@ mod audit;
 mod drain;
 mod effects;
 mod input;
+mod memory;
 mod mesh;
 mod reload;
 #[cfg(test)]
@@ -23,11 +24,8 @@ use bytes::Bytes;
 use super::connections::Action;
 use super::mesh::{DELIVERIES, REQUESTS};
 use super::port::Port;
-use super::timers::{Class, Single};
+use super::timers::Class;
 use super::{Broker, Now};
-
-/// Other cores are asked to evict retained messages at most this often.
-const ASK_TO_EVICT_EVERY_NS: u64 = 20_000_000;
 
 /// Runs one turn. Returns whether another turn has to follow at once; else the core may sleep until
 /// something happens or [`Broker::next_deadline_ns`] comes.
@@ -105,7 +103,8 @@ fn send(broker: &mut Broker, now: Now, port: &mut impl Port) {
 
 impl Broker {
     /// Serves this turn's input: what connections sent, what other cores sent, what was left over.
-    /// Returns whether messages of other cores, or replays for them, are left for the next turn.
+    /// Returns whether messages of other cores, replays for them, or memory to reclaim are left for the
+    /// next turn.
     pub(super) fn take_in(&mut self, now: Now) -> bool {
         self.sent_nothing = false;
         let (frontends, doors) = self.open_doors(now);
@@ -123,9 +122,9 @@ impl Broker {
         frontends.ask_fences(&mut doors);
         self.carry_out(now);
         self.close_finishing(now);
-        self.tend_memory(now);
+        let reclaims = self.tend_memory(now);
         self.drain_on(now);
-        self.mesh.has_more() || self.replays.are_under_way()
+        self.mesh.has_more() || self.replays.are_under_way() || reclaims
     }
 
     /// Whether a turn has to follow at once: frames were left over, or sending brought something up.
@@ -152,26 +151,5 @@ impl Broker {
                 self.carry_out(now);
             }
         }
-    }
-
-    /// Keeps the memory budget, and evicts what idle topics retain. Once per turn.
-    fn tend_memory(&mut self, now: Now) {
-        self.delivery.count_memory();
-        let memory = self.cluster.memory.clone();
-        if self.timers.is_due(now, Single::Texts) || memory.is_nearly_full() {
-            self.texts.clear(&mut self.timers);
-        }
-        if memory.is_nearly_full() {
-            let (_, mut doors) = self.open_doors(now);
-            doors.evict();
-            let has_rested = now.monotonic_ns - self.asked_to_evict_ns >= ASK_TO_EVICT_EVERY_NS;
-            if memory.is_nearly_full() && has_rested {
-                self.asked_to_evict_ns = now.monotonic_ns;
-                for core in self.cluster.others(self.core) {
-                    self.mesh.ask(core, super::mesh::Request::Evict);
-                }
-            }
-        }
-        self.topics.evict_idle(now, &mut self.timers);
     }
 }

@@ -124,6 +124,8 @@ impl NatsWorld {
             [
                 &counters.dropped_oldest_messages,
                 &counters.dropped_new_messages,
+                &counters.dropped_connection_full_messages,
+                &counters.reclaimed_messages,
                 &counters.conflated_messages,
                 &counters.expired_before_enqueue_messages,
                 &counters.expired_in_queue_messages,
