@@ -65,7 +65,7 @@ impl Delivery {
         for index in reached {
             let group = self.groups.at(index);
             heard = heard.max(group.wants(slice));
-            let entries = group.queue.entries();
+            let before = group.queue.size();
             if expired {
                 let messages = u64::from(slice.messages);
                 group.lost.expired += messages;
@@ -75,8 +75,7 @@ impl Delivery {
                 let outcome = overflow::enqueue(&mut group.queue, slice, group.policy, bounds);
                 outcome.count(group.policy, &self.counters, &mut group.lost);
             }
-            let after = group.queue.entries();
-            self.count_entries(entries, after);
+            self.group_resized(index, before);
             self.turn_messages += slice.messages;
             self.deal(now, index);
         }
@@ -148,10 +147,9 @@ impl Delivery {
         if let Some(returned) = group.returned.pop_front() {
             return Some(returned);
         }
-        let entries = group.queue.entries();
+        let before = group.queue.size();
         let entry = group.queue.take_next(0, 0, true);
-        let after = group.queue.entries();
-        self.count_entries(entries, after);
+        self.group_resized(index, before);
         entry
     }
 

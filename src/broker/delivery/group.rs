@@ -9,6 +9,7 @@ use super::membership::Members;
 use super::overflow::Lost;
 use super::queue::{Entry, Queue};
 use super::subscription::SubscriptionRef;
+use crate::broker::holders::Listed;
 use crate::broker::ids::ConnectionId;
 use crate::broker::message::{NotTo, Slice, TopicName};
 use crate::broker::permissions::Permissions;
@@ -104,6 +105,8 @@ pub(super) struct Group {
     /// Every core that may own a topic of the pattern knows the pattern.
     pub(super) is_active: bool,
     pub(super) queue: Queue,
+    /// Among the holders of the core.
+    pub(super) listed: Listed,
     pub(super) policy: OverflowPolicy,
     /// Messages that no member got.
     pub(super) lost: Lost,

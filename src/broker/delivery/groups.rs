@@ -26,6 +26,7 @@ use super::overflow::Lost;
 use super::queue::{Entry, Queue};
 use super::subscription::SubscriptionRef;
 use crate::broker::clock::Now;
+use crate::broker::holders::Listed;
 use crate::broker::pattern::Matcher;
 use crate::config::OverflowPolicy;
 use crate::protocol::CoreId;
@@ -88,6 +89,19 @@ impl Groups {
         self.coming_back == 0 && self.slots.iter().flatten().all(is_empty)
     }
 
+    /// Bytes that the queue of a group holds in memory, if nobody else holds the same messages.
+    pub(super) fn held_bytes(&self, index: u32) -> u64 {
+        let group = self.slots[index as usize].as_ref();
+        group.map_or(0, |group| group.queue.size().held_bytes())
+    }
+
+    /// Notes where a group is listed among the holders, unless it has just gone.
+    pub(super) fn set_listed(&mut self, index: u32, listed: Listed) {
+        if let Some(group) = &mut self.slots[index as usize] {
+            group.listed = listed;
+        }
+    }
+
     pub(super) fn find(&mut self, name: &GroupName) -> Option<(u32, &mut Group)> {
         let index = *self.by_name.get(name)?;
         Some((index, self.slots[index as usize].as_mut().expect("a name leads to its group")))
@@ -142,6 +156,7 @@ impl Delivery {
             name: name.clone(),
             is_active: false,
             queue: Queue::default(),
+            listed: Listed::default(),
             policy,
             lost: Lost::default(),
             returned: VecDeque::new(),
@@ -238,7 +253,7 @@ impl Delivery {
             self.groups.active.remove(&name.pattern, index);
         }
         self.withdraw(&name.pattern, Waiter::Group(index));
-        self.count_entries(group.queue.entries(), 0);
+        self.group_gone(index, group.listed, group.queue.size());
         let returned: u64 = group.returned.iter().map(Entry::messages).sum();
         let lost = returned + group.queue.messages();
         self.counters.dropped_disconnected_messages.add(lost);

@@ -10,6 +10,7 @@ use super::overflow::Lost;
 use super::queue::{Bounds, Queue};
 use super::subscriptions::SubscriptionIndex;
 use crate::broker::cluster::{Cluster, CoreSet};
+use crate::broker::holders::Listed;
 use crate::broker::ids::ConnectionId;
 use crate::broker::message::TopicName;
 use crate::broker::pattern;
@@ -70,6 +71,8 @@ pub struct Subscription {
     pub(super) leaves_group: bool,
     /// Where it is on its connection's list of those with something to send, if it has something.
     pub(super) listed: Option<Rank>,
+    /// Among its connection's queues, by what they hold.
+    pub(super) listed_by_bytes: Listed,
     /// It could be active, but for others of its connection: how many were deferred before.
     pub(super) deferred: Option<u64>,
     /// What its client calls it, if not by its number. Unread here.
@@ -137,6 +140,8 @@ pub(super) struct Blocking {
     pub number: u64,
     /// Since when some do.
     pub since_ns: u64,
+    /// Its connection looks at it again when its queues together are half empty.
+    pub awaits_connection: bool,
 }
 
 impl Subscription {

@@ -12,6 +12,7 @@
 mod blip;
 mod doors;
 mod frontend;
+mod latencies;
 mod nats;
 pub mod notice;
 mod refusal;
@@ -34,6 +35,7 @@ use crate::protocol::{RequestId, Sequence, SubscriptionId, TopicId};
 
 pub use doors::Doors;
 pub use frontend::{Audited, Frontend, Served};
+use latencies::Latencies;
 pub use refusal::Refusal;
 pub use send::Send;
 pub use texts::Texts;
@@ -168,8 +170,8 @@ const _: () = assert!(Protocol::ALL.len() <= PROTOCOLS_MAX);
 pub struct Frontends {
     clients: Vec<Option<Client>>,
     shared: Shared,
-    /// When the messages sent since the last turn had arrived, and how many they are.
-    sent_since: Vec<(u64, u64)>,
+    /// How long messages take.
+    pub latencies: Latencies,
 }
 
 impl Frontends {
@@ -292,13 +294,13 @@ impl Frontends {
         let mut send = Send::new(ranges, answers, messages_max);
         let copies = self.clients[slot.index()].as_ref().is_some_and(Client::copies);
         let mut pull = Pull::new(slot, copies);
-        let sent_since = &mut self.sent_since;
+        let latencies = &mut self.latencies;
         let wants_sent = client!(self, slot, |client, shared| {
             while let Some(piece) = doors.delivery.pull(doors.now, &mut pull, send.room()) {
                 if let Pulled::Slice { slice, is_replay, .. } = &piece {
                     send.count(slice.messages);
                     if !is_replay {
-                        note_sent(sent_since, slice.received_ns, slice.messages);
+                        latencies.note_sent(slice.received_ns, slice.messages);
                     }
                 }
                 client.put(shared, doors, slot, &mut send, piece);
@@ -317,15 +319,6 @@ impl Frontends {
         doors.delivery.finish_pull(pull);
         if wants_sent {
             client!(self, slot, |client, shared| client.sent(shared, doors, slot));
-        }
-    }
-
-    /// Counts how long ago the messages of the last turn's sends had arrived. Now and not then,
-    /// because the kernel copies them at the end of the turn.
-    pub fn count_latencies(&mut self, doors: &Doors<'_>) {
-        for (received_ns, messages) in self.sent_since.drain(..) {
-            let microseconds = doors.now.monotonic_ns.saturating_sub(received_ns).div_ceil(1_000);
-            doors.counters.accept_to_send_us.record(microseconds, messages);
         }
     }
 
@@ -394,17 +387,6 @@ impl Frontends {
         for slot in open {
             client_at!(self, slot, |client, shared| client.audit(shared, audited, slot));
         }
-    }
-}
-
-/// Notes when messages that are sent had arrived. Subscribers are sent the same few slices, so a look
-/// at the last ones keeps the list short.
-fn note_sent(sent_since: &mut Vec<(u64, u64)>, received_ns: u64, messages: u32) {
-    let messages = u64::from(messages);
-    let mut last_ones = sent_since.iter_mut().rev().take(4);
-    match last_ones.find(|(of, _)| *of == received_ns) {
-        Some((_, count)) => *count += messages,
-        None => sent_since.push((received_ns, messages)),
     }
 }
 
