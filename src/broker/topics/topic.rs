@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::log::Log;
 use crate::broker::cluster::CoreSet;
 use crate::broker::message::TopicName;
+use crate::broker::pattern::Seen;
 use crate::protocol::Sequence;
 
 /// A topic with its sequence and log.
@@ -24,10 +25,10 @@ pub struct Topic {
     pub rate: Rate,
     /// Whether a timer watches the topic for idleness.
     pub watched_for_idleness: bool,
-    /// The other cores that want the topic, as of `wanted_at_version`.
+    /// The other cores that want the topic, as of `wanted_as_seen`.
     pub wanted_by: CoreSet,
-    /// The version of `Interest` that `wanted_by` was looked up in; another version makes it stale.
-    pub wanted_at_version: u64,
+    /// What `wanted_by` was looked up in; a change of the topic's patterns makes it stale.
+    pub wanted_as_seen: Seen,
 }
 
 impl Topic {
