@@ -121,6 +121,16 @@ impl CoreSet {
         self.0[usize::from(core.0) / 64] & (1 << (core.0 % 64)) != 0
     }
 
+    /// Removes a core.
+    pub fn remove(&mut self, core: CoreId) {
+        self.0[usize::from(core.0) / 64] &= !(1 << (core.0 % 64));
+    }
+
+    /// Number of cores in the set.
+    pub fn len(self) -> u16 {
+        self.0.iter().map(|word| word.count_ones() as u16).sum()
+    }
+
     /// The cores of the set, ascending.
     pub fn iter(self) -> impl Iterator<Item = CoreId> {
         self.0.into_iter().enumerate().flat_map(|(index, mut word)| {

@@ -100,11 +100,9 @@
 //! | members of a group get messages in turn; nats-server chooses at random | fairness that can be tested |
 //! | the first PING comes after `nats.ping_interval_ms`, not after two seconds | the broker measures nothing with it |
 //! | `version` in INFO is 2.10.0-blipmq | clients and programs take this version for that of nats-server; `server_name` names the broker, as blipmq/0.1.0 |
+//! | `go` in INFO is `rust` | the field is the compiler of the server; the Python package `nats-core` cannot connect without the field |
 //! | one INFO, and another when the broker stops (`ldm`) | there are no accounts and no cluster to announce |
 //! | HMSG from a client is `Unknown Protocol Operation` | only servers send HMSG |
-//!
-//! INFO has no `go`, which is the version of nats-server's compiler. The Python package `nats-core` (not
-//! nats-py) reads that field without checking whether it exists, and cannot connect.
 //!
 //! Not supported: permissions for a subject in one queue group only, `allow_responses`, message tracing,
 //! JetStream, accounts and JWT, clustering, leaf nodes, the monitoring port, and TLS so far. Requests to

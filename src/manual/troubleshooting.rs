@@ -134,6 +134,7 @@
 //! | `paused` in `/api/v1/connections` | `answers` | the publisher asks for ACKs and does not read them |
 //! | | `mesh` | another core is behind: see latency |
 //! | `blipmq_receive_buffer_shortages_total` | grows | the core takes in less than arrives: it is overloaded |
+//! | `blipmq_input_deferred_total` | grows | some client sends commands faster than its share of 128 a turn: only that client waits |
 //!
 //! # High CPU
 //!

@@ -46,25 +46,25 @@ impl Groups {
 }
 
 impl Delivery {
-    /// Queues a slice for the groups of this core whose pattern matches, and deals it. Returns
-    /// whether some group has a member that may receive the slice.
-    pub fn fan_out_to_groups(&mut self, now: Now, slice: &Slice) -> bool {
+    /// Queues a slice for the groups of this core whose pattern matches, and deals it. Returns how many
+    /// of its messages, the first of them, some member takes.
+    pub fn fan_out_to_groups(&mut self, now: Now, slice: &Slice) -> u32 {
         let expired = slice.is_expired(now);
         if self.groups.by_name.is_empty() {
-            return false;
+            return 0;
         }
         let mut reached = Vec::new();
         self.groups.active.matches(&slice.topic.name, &mut reached);
         if reached.len() > 1 {
             self.groups.choose_one_per_name(slice, &mut reached);
         }
-        let mut reached_any = false;
+        let mut heard = 0;
         let queues = &self.cluster.settings.queues;
         let bounds =
             Bounds { messages_max: queues.subscriber_capacity, bytes_max: queues.subscriber_bytes };
         for index in reached {
             let group = self.groups.at(index);
-            reached_any |= group.eligible_members(slice) > 0;
+            heard = heard.max(group.wants(slice));
             let entries = group.queue.entries();
             if expired {
                 let messages = u64::from(slice.messages);
@@ -80,7 +80,7 @@ impl Delivery {
             self.turn_messages += slice.messages;
             self.deal(now, index);
         }
-        reached_any
+        heard
     }
 
     /// Deals entries of a group to members that have room.
@@ -111,8 +111,8 @@ impl Delivery {
                 None if all_are_eligible || group.members.iter().any(is_eligible) => return,
                 // No member may receive the entry.
                 None => {
-                    let lost = self.take_next_entry(index).map_or(0, |entry| entry.messages());
-                    self.counters.dropped_disconnected_messages.add(lost);
+                    let Some(entry) = self.take_next_entry(index) else { return };
+                    self.counters.dropped_disconnected_messages.add(entry.messages());
                     continue;
                 }
             };
@@ -128,8 +128,7 @@ impl Delivery {
             };
             let members = &mut self.groups.at(index).members;
             if let Entry::Slice(slice) = &entry {
-                let (messages, bytes) = (i64::from(slice.messages), slice.frames.len() as i64);
-                members.count_unsent(at, messages, bytes, bytes_max);
+                members.deal(at, slice.messages, slice.frames.len() as u64, bytes_max);
             }
             let member = members.at(at);
             let (core, member) = (member.core, member.member);
@@ -168,8 +167,7 @@ impl Delivery {
         let bytes_max = self.cluster.settings.queues.subscriber_bytes;
         let Some((index, group)) = self.groups.find(name) else { return };
         if let Some(place) = group.members.place_of(core, member) {
-            let (messages, bytes) = (-i64::from(messages), -(bytes as i64));
-            group.members.count_unsent(place, messages, bytes, bytes_max);
+            group.members.took(place, messages, bytes, bytes_max);
         }
         self.deal(now, index);
     }

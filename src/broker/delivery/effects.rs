@@ -124,6 +124,15 @@ pub enum Request {
         /// Frame bytes of those.
         bytes: u64,
     },
+    /// A member on the sender leaves once it was dealt so many messages.
+    LimitMember {
+        /// The group.
+        name: GroupName,
+        /// The member.
+        member: SubscriptionRef,
+        /// Counted from its beginning.
+        messages_max: u64,
+    },
     /// A member on the sender has left.
     LeaveGroup {
         /// The group.
@@ -194,6 +203,7 @@ impl Request {
             Request::ForgetReplays { .. }
             | Request::JoinGroup { .. }
             | Request::Took { .. }
+            | Request::LimitMember { .. }
             | Request::Block { .. } => 0,
         }
     }

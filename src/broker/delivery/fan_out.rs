@@ -30,15 +30,15 @@ struct Aftermath {
 
 impl Delivery {
     /// Gives a slice to every subscription of this core that its topic reaches, but for members of
-    /// groups; returns whether there is any.
-    pub fn fan_out(&mut self, now: Now, timers: &mut Timers, slice: &Slice) -> bool {
+    /// groups; returns how many of its messages, the first of them, reached some subscription.
+    pub fn fan_out(&mut self, now: Now, timers: &mut Timers, slice: &Slice) -> u32 {
         let targets = self.subscriptions.take_targets(&slice.topic);
         let joining = self.joining_targets(&slice.topic, &targets);
         let is_expired = slice.is_expired(now);
         let mut aftermath = Aftermath::default();
-        let mut reached = false;
+        let mut heard = 0;
         for &index in targets.iter().chain(&joining) {
-            reached |= self.give(index, slice, is_expired, &mut aftermath);
+            heard = heard.max(self.give(index, slice, is_expired, &mut aftermath));
         }
         if !targets.is_empty() || !joining.is_empty() {
             self.turn_messages += slice.messages;
@@ -53,26 +53,27 @@ impl Delivery {
             self.effects.push(satisfied);
         }
         self.effects.append(&mut aftermath.too_slow);
-        reached
+        heard
     }
 
-    /// Gives a slice to one subscription, unless it belongs to the publisher and echo is off.
+    /// Gives a slice to one subscription, unless it belongs to the publisher and echo is off. Returns how
+    /// many messages the subscription takes.
     fn give(
         &mut self,
         index: SubscriptionIndex,
         slice: &Slice,
         is_expired: bool,
         aftermath: &mut Aftermath,
-    ) -> bool {
+    ) -> u32 {
         if self.is_over(index) {
-            return false;
+            return 0;
         }
         let subscription = self.subscriptions.get(index);
         let slot = subscription.connection.slot;
         if let Some(publisher) = &slice.not_to
             && publisher.is(self.core, subscription.connection)
         {
-            return false;
+            return 0;
         }
         let entries = subscription.queue.entries();
         let lost_before = subscription.lost.messages();
@@ -118,7 +119,7 @@ impl Delivery {
         if !is_joining {
             self.list(index);
         }
-        true
+        slice.messages
     }
 
     fn note_outcome(

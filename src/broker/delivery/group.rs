@@ -65,11 +65,17 @@ pub(super) struct Member {
     pub(super) sharing: Option<ConnectionId>,
     /// See [`NewMember::filter`].
     pub(super) filter: Option<Arc<Permissions>>,
+    /// Messages dealt to the member ever.
+    pub(super) dealt: u64,
+    /// The member is dealt so many, and then leaves.
+    pub(super) dealt_max: u64,
 }
 
 impl Member {
     pub(super) fn has_room(&self, bytes_max: u64) -> bool {
-        self.unsent_messages < self.capacity && self.unsent_bytes < bytes_max
+        self.unsent_messages < self.capacity
+            && self.unsent_bytes < bytes_max
+            && self.dealt < self.dealt_max
     }
 
     pub(super) fn may_receive(&self, entry: &NextEntry) -> bool {
@@ -79,7 +85,7 @@ impl Member {
         let is_allowed = |topic: &Arc<TopicName>| {
             self.filter.as_ref().is_none_or(|filter| filter.may_receive(&topic.name))
         };
-        !is_publisher && entry.topic.as_ref().is_none_or(is_allowed)
+        self.dealt < self.dealt_max && !is_publisher && entry.topic.as_ref().is_none_or(is_allowed)
     }
 }
 
@@ -102,7 +108,8 @@ pub(super) struct Group {
     /// Entries that members handed back when they left; dealt before the queue.
     pub(super) returned: VecDeque<Entry>,
     pub(super) members: Members,
-    /// The permissions of some member forbid some topics.
+    /// Some member is not dealt everything: its permissions forbid some topics, or it takes only so many
+    /// messages.
     pub(super) is_filtered: bool,
     /// The member whose turn is next.
     pub(super) turn: usize,
@@ -116,5 +123,19 @@ impl Group {
         }
         let entry = NextEntry { not_to: slice.not_to.clone(), topic: Some(slice.topic.clone()) };
         self.members.iter().filter(|member| member.may_receive(&entry)).count()
+    }
+
+    /// How many messages of a slice that is about to be queued, the first of them, some member is dealt.
+    pub(super) fn wants(&self, slice: &Slice) -> u32 {
+        if !self.is_filtered {
+            return if self.eligible_members(slice) > 0 { slice.messages } else { 0 };
+        }
+        let entry = NextEntry { not_to: slice.not_to.clone(), topic: Some(slice.topic.clone()) };
+        let eligible = self.members.iter().filter(|member| member.may_receive(&entry));
+        let wanted =
+            eligible.map(|member| member.dealt_max - member.dealt).fold(0, u64::saturating_add);
+        let returned: u64 = self.returned.iter().map(Entry::messages).sum();
+        let waiting = returned + self.queue.messages();
+        wanted.saturating_sub(waiting).min(u64::from(slice.messages)) as u32
     }
 }

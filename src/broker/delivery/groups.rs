@@ -24,6 +24,7 @@ use super::group::{Group, GroupName, LeavingMember, Member, NewMember};
 use super::membership::Members;
 use super::overflow::Lost;
 use super::queue::{Entry, Queue};
+use super::subscription::SubscriptionRef;
 use crate::broker::clock::Now;
 use crate::broker::pattern::Matcher;
 use crate::config::OverflowPolicy;
@@ -101,7 +102,12 @@ impl Delivery {
     /// The core that coordinates a group. Groups of one name have one coordinator, because their
     /// members may share messages whatever their patterns.
     pub(super) fn coordinator(&self, name: &GroupName) -> CoreId {
-        self.cluster.core_of(self.cluster.shard_of_name(&name.group))
+        self.coordinator_of(&name.group)
+    }
+
+    /// The core that coordinates all groups of a name.
+    pub fn coordinator_of(&self, group: &str) -> CoreId {
+        self.cluster.core_of(self.cluster.shard_of_name(group))
     }
 
     /// Adds a member, from any core, to a group that this core coordinates.
@@ -121,6 +127,8 @@ impl Delivery {
             unsent_bytes: 0,
             sharing,
             filter,
+            dealt: 0,
+            dealt_max: u64::MAX,
         });
         if group.is_active {
             self.reply(core, Reply::JoinedGroup { member });
@@ -165,6 +173,22 @@ impl Delivery {
         }
         // Entries that were handed back after an earlier group of this name had ended.
         self.deal(now, index);
+    }
+
+    /// Notes that a member, from any core, leaves once it was dealt so many messages.
+    pub fn limit_member(
+        &mut self,
+        name: &GroupName,
+        core: CoreId,
+        member: SubscriptionRef,
+        messages_max: u64,
+    ) {
+        let bytes_max = self.cluster.settings.queues.subscriber_bytes;
+        let Some((_, group)) = self.groups.find(name) else { return };
+        if let Some(place) = group.members.place_of(core, member) {
+            group.members.limit(place, messages_max, bytes_max);
+            group.is_filtered = true;
+        }
     }
 
     /// Removes a member from a group that this core coordinates. Other members get its unsent

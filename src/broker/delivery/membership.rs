@@ -53,7 +53,7 @@ impl Members {
         let place = self.all.len();
         self.places.insert((member.core, member.member), place);
         self.sharing += usize::from(member.sharing.is_some());
-        if member.capacity > 0 {
+        if member.has_room(u64::MAX) {
             self.with_room.insert(place);
         }
         self.all.push(member);
@@ -90,17 +90,38 @@ impl Members {
         behind.copied().find(|place| is_eligible(&self.all[*place]))
     }
 
-    /// A member is dealt so many messages and bytes more, or has sent them if they are negative.
-    pub fn count_unsent(&mut self, place: usize, messages: i64, bytes: i64, bytes_max: u64) {
+    /// A member is dealt so many messages and bytes more.
+    pub fn deal(&mut self, place: usize, messages: u32, bytes: u64, bytes_max: u64) {
+        self.unsent_messages += u64::from(messages);
+        self.change(place, bytes_max, |member| {
+            member.unsent_messages += messages;
+            member.unsent_bytes += bytes;
+            member.dealt += u64::from(messages);
+        });
+    }
+
+    /// A member has sent so many messages and bytes of what it was dealt.
+    pub fn took(&mut self, place: usize, messages: u32, bytes: u64, bytes_max: u64) {
+        self.unsent_messages -= u64::from(messages);
+        self.change(place, bytes_max, |member| {
+            member.unsent_messages -= messages;
+            member.unsent_bytes -= bytes;
+        });
+    }
+
+    /// A member is dealt no more than so many messages, and no fewer than it has been.
+    pub fn limit(&mut self, place: usize, messages_max: u64, bytes_max: u64) {
+        self.change(place, bytes_max, |member| member.dealt_max = messages_max.max(member.dealt));
+    }
+
+    fn change(&mut self, place: usize, bytes_max: u64, change: impl FnOnce(&mut Member)) {
         let member = &mut self.all[place];
         let had_room = member.has_room(bytes_max);
-        self.unsent_messages = (self.unsent_messages as i64 + messages) as u64;
-        member.unsent_messages = (i64::from(member.unsent_messages) + messages) as u32;
-        member.unsent_bytes = (member.unsent_bytes as i64 + bytes) as u64;
+        change(member);
         match (had_room, member.has_room(bytes_max)) {
             (true, false) => drop(self.with_room.remove(&place)),
-            (_, true) => drop(self.with_room.insert(place)),
-            (false, false) => {}
+            (false, true) => drop(self.with_room.insert(place)),
+            _ => {}
         }
     }
 
@@ -130,6 +151,8 @@ mod tests {
                 unsent_bytes: 0,
                 sharing: None,
                 filter: None,
+                dealt: 0,
+                dealt_max: u64::MAX,
             });
         }
         members
@@ -144,9 +167,14 @@ mod tests {
         while !members.is_empty() {
             step += 1;
             let place = step * 5 % members.len();
-            members.count_unsent(place, 1, 100, 1 << 20);
+            if members.at(place).has_room(1 << 20) {
+                members.deal(place, 1, 100, 1 << 20);
+            }
             if members.at(place).unsent_messages == 2 && step % 3 == 0 {
-                members.count_unsent(place, -2, -200, 1 << 20);
+                members.took(place, 2, 200, 1 << 20);
+            }
+            if step % 5 == 0 {
+                members.limit(place, 3, 1 << 20);
             }
             if step % 4 == 0 {
                 let leaver = members.at(step * 7 % members.len()).member;

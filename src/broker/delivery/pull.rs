@@ -14,7 +14,11 @@ use super::subscriptions::SubscriptionIndex;
 use crate::broker::clock::Now;
 use crate::broker::ids::Slot;
 use crate::broker::message::{Gap, Slice};
+use crate::limits::INGEST_BYTES_PER_TURN;
 use crate::protocol::GapReason;
+
+/// Subscriptions of a connection that [`Delivery::is_pressed`] looks at.
+const PRESSED_LOOKS: usize = 16;
 
 /// What a send still has room for.
 #[derive(Debug, Clone, Copy)]
@@ -104,6 +108,20 @@ impl Delivery {
     /// Whether a connection has anything queued.
     pub fn has_queued(&self, slot: Slot) -> bool {
         self.outlets.has_to_send(slot)
+    }
+
+    /// Whether the next turn's messages might not fit into a queue of a connection. Queues that fill up
+    /// are soon the first in turn.
+    pub fn is_pressed(&self, slot: Slot) -> bool {
+        // A turn brings so many from connections, and as many from the mesh.
+        let (messages, bytes) =
+            (2 * u64::from(self.turn_messages_max), 2 * INGEST_BYTES_PER_TURN as u64);
+        self.queued_of(slot).take(PRESSED_LOOKS).any(|subscription| {
+            let (queue, bounds) = (&subscription.queue, subscription.bounds);
+            queue.messages() > 0
+                && (queue.messages() + messages > u64::from(bounds.messages_max)
+                    || queue.bytes() + bytes > bounds.bytes_max)
+        })
     }
 
     /// The subscriptions of a connection with something to send, in turn.

@@ -257,11 +257,16 @@ impl Delivery {
     /// if it has had those.
     pub fn limit(&mut self, index: SubscriptionIndex, messages_max: u64) -> bool {
         let subscription = self.subscriptions.get(index);
-        let goes_on = messages_max > subscription.taken;
-        if goes_on {
-            subscription.taken_max = messages_max;
+        if messages_max <= subscription.taken {
+            return false;
         }
-        goes_on
+        subscription.taken_max = messages_max;
+        let member = subscription.reference(index);
+        if let Some(name) = subscription.group.as_deref().cloned() {
+            let coordinator = self.coordinator(&name);
+            self.ask(coordinator, Request::LimitMember { name, member, messages_max });
+        }
+        true
     }
 
     /// Notes what a subscription was not sent, of what is counted per connection.

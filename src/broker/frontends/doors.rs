@@ -4,12 +4,12 @@ use std::borrow::Cow;
 
 use bytes::{Bytes, BytesMut};
 
+use super::Protocol;
 use super::notice::{Event, NOTICES_MAX, Notice, Peer};
 use super::refusal::Refusal;
 use super::texts::Texts;
-use super::{Protocol, auth_deadline_ns};
 use crate::broker::auth::Auth;
-use crate::broker::clock::Now;
+use crate::broker::clock::{Now, ms_to_ns};
 use crate::broker::cluster::Cluster;
 use crate::broker::connections::{Connections, Hold, Phase};
 use crate::broker::counters::Counters;
@@ -20,6 +20,7 @@ use crate::broker::mesh::Mesh;
 use crate::broker::timers::{Class, Timers};
 use crate::broker::topics::Topics;
 use crate::broker::topics::ingest::Ingest;
+use crate::broker::topics::polls::Polls;
 use crate::config::Settings;
 use crate::protocol::CoreId;
 
@@ -43,6 +44,8 @@ pub struct Doors<'a> {
     pub ingest: &'a mut Ingest,
     /// The topics it owns.
     pub topics: &'a mut Topics,
+    /// Requests that may have reached nobody.
+    pub polls: &'a mut Polls,
     /// Its subscriptions.
     pub delivery: &'a mut Delivery,
     /// The way to other cores.
@@ -171,7 +174,7 @@ impl Doors<'_> {
 
     /// Ends a connection behind the answers it was given.
     pub fn close_with_answers(&mut self, slot: Slot) {
-        let last = self.connections.get(slot).take_answers().freeze();
+        let last = self.connections.take_answers(slot).freeze();
         self.close(slot, last);
     }
 
@@ -208,4 +211,9 @@ impl Doors<'_> {
             self.close(slot, last);
         }
     }
+}
+
+/// When a client that connects now has to have authenticated.
+fn auth_deadline_ns(now: Now, settings: &Settings) -> u64 {
+    now.monotonic_ns + ms_to_ns(settings.server.auth_timeout_ms)
 }

@@ -22,20 +22,19 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::broker::clock::{Now, ms_to_ns};
 use crate::broker::connections::Phase;
 use crate::broker::counters::{Counters, PROTOCOLS_MAX};
 use crate::broker::delivery::{Delivery, Pull, Pulled, SubscriptionIndex};
 use crate::broker::ids::{ConnectionId, Slot};
 use crate::broker::message::{Ack, TopicName, Unheard};
 use crate::broker::topics::TopicsFull;
-use crate::config::Settings;
 use crate::protocol::{RequestId, Sequence, SubscriptionId, TopicId};
 
 pub use doors::Doors;
 pub use frontend::{Audited, Frontend, Served};
 pub use refusal::Refusal;
 pub use send::Send;
+use send::note_sent;
 pub use texts::Texts;
 
 /// What this server calls itself.
@@ -288,7 +287,7 @@ impl Frontends {
     /// Gathers what a connection is sent into `ranges`, up to `delivery.max_batch` messages.
     pub fn gather(&mut self, doors: &mut Doors<'_>, slot: Slot, ranges: &mut Vec<Bytes>) {
         let messages_max = doors.settings().delivery.max_batch;
-        let answers = doors.connections.get(slot).take_answers();
+        let answers = doors.connections.take_answers(slot);
         let mut send = Send::new(ranges, answers, messages_max);
         let copies = self.clients[slot.index()].as_ref().is_some_and(Client::copies);
         let mut pull = Pull::new(slot, copies);
@@ -341,7 +340,7 @@ impl Frontends {
         // The connection may be gone by now.
         if doors.connections.is_open(connection) {
             if was_pending {
-                doors.connections.get(slot).end_pending();
+                doors.connections.end_pending(slot);
             }
             client!(self, slot, |client, shared| client
                 .retired(shared, doors, slot, id, is_to_end));
@@ -395,20 +394,4 @@ impl Frontends {
             client_at!(self, slot, |client, shared| client.audit(shared, audited, slot));
         }
     }
-}
-
-/// Notes when messages that are sent had arrived. Subscribers are sent the same few slices, so a look
-/// at the last ones keeps the list short.
-fn note_sent(sent_since: &mut Vec<(u64, u64)>, received_ns: u64, messages: u32) {
-    let messages = u64::from(messages);
-    let mut last_ones = sent_since.iter_mut().rev().take(4);
-    match last_ones.find(|(of, _)| *of == received_ns) {
-        Some((_, count)) => *count += messages,
-        None => sent_since.push((received_ns, messages)),
-    }
-}
-
-/// When a client that connects now has to have authenticated.
-fn auth_deadline_ns(now: Now, settings: &Settings) -> u64 {
-    now.monotonic_ns + ms_to_ns(settings.server.auth_timeout_ms)
 }

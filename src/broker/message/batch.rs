@@ -39,6 +39,8 @@ pub struct Requester {
     pub connection: ConnectionId,
     /// Where the publisher waits for answers.
     pub reply: Box<str>,
+    /// The place of the message in its batch, from 0.
+    pub message: u32,
 }
 
 /// A request that no subscription matches.

@@ -99,6 +99,16 @@ impl Ingest {
         self.messages < self.messages_max && self.bytes < INGEST_BYTES_PER_TURN
     }
 
+    /// Whether more than half of that is left.
+    pub fn is_half_empty(&self) -> bool {
+        self.messages < self.messages_max.div_ceil(2) && self.bytes < INGEST_BYTES_PER_TURN / 2
+    }
+
+    /// Messages of this turn so far.
+    pub fn messages(&self) -> u32 {
+        self.messages
+    }
+
     /// The most messages and bytes of the next run of frames, unless the run is one frame: what is
     /// left of this turn and of the batch that was filled last.
     pub fn room(&self) -> (u32, usize) {

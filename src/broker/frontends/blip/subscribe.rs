@@ -62,7 +62,7 @@ impl Client {
         index: SubscriptionIndex,
     ) {
         let id = doors.delivery.get(index).id;
-        doors.connections.get(slot).end_pending();
+        doors.connections.end_pending(slot);
         doors.answer(slot, |out| encode::subscribed(out, id));
         if doors.delivery.take_wish_to_end(index) {
             self.unsubscribe(doors, slot, id).expect("it is active");
@@ -84,7 +84,7 @@ impl Client {
         }
         let Some(ended) = doors.delivery.unsubscribe(index, true) else { return Ok(()) };
         if ended.was_pending {
-            doors.connections.get(slot).end_pending();
+            doors.connections.end_pending(slot);
         }
         if !ended.is_queued {
             self.subscriptions.remove(&id);

@@ -28,6 +28,7 @@ use std::collections::VecDeque;
 use hashbrown::HashMap;
 
 use super::{Audited, Clients, Doors, Frontend, Protocol, Refusal, Send, Served};
+use crate::broker::cluster::CoreSet;
 use crate::broker::delivery::{Delivery, Pulled, SubscriptionIndex};
 use crate::broker::ids::Slot;
 use crate::broker::message::Unheard;
@@ -56,6 +57,8 @@ pub struct Client {
     publishes_to_groups: bool,
     /// Subscriptions from before its last CONNECT have still to end.
     starts_over: bool,
+    /// Cores that coordinate groups it has joined: what it publishes may come back through these.
+    coordinators: CoreSet,
     /// A command that waits for other cores.
     fence: Option<Fence>,
     /// PONGs that wait for messages queued before them, oldest first.
@@ -120,6 +123,7 @@ impl Frontend for Client {
             publishes_elsewhere: false,
             publishes_to_groups: false,
             starts_over: false,
+            coordinators: CoreSet::default(),
             fence: None,
             pongs: VecDeque::new(),
             nonce: None,

@@ -107,7 +107,8 @@ impl Client {
         if self.options.no_responders
             && let Some(Ok(reply)) = publish.reply.map(std::str::from_utf8)
         {
-            batch.requests.push(Requester { connection, reply: reply.into() });
+            let message = batch.messages - 1;
+            batch.requests.push(Requester { connection, reply: reply.into(), message });
         }
         doors.connections.get(slot).add_published(1, frame_len);
         self.note_owner(doors, slot, subject);

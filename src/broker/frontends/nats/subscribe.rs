@@ -69,8 +69,9 @@ impl Client {
         if is_pending {
             doors.connections.get(slot).add_pending();
         }
-        if group.is_some() {
+        if let Some(group) = group {
             self.joining_groups += 1;
+            self.coordinators.insert(doors.delivery.coordinator_of(group));
         }
         Ok(())
     }
@@ -144,7 +145,7 @@ impl Client {
         self.forget_name(doors, index);
         let ended = doors.delivery.end(index, false);
         if ended.was_pending {
-            doors.connections.get(slot).end_pending();
+            doors.connections.end_pending(slot);
         }
         self.pass_fence(shared, doors, slot);
     }
@@ -169,7 +170,7 @@ impl Client {
     /// All subscriptions from before the client started over have ended.
     pub(super) fn started_over(&mut self, shared: &mut Shared, doors: &mut Doors<'_>, slot: Slot) {
         if std::mem::take(&mut self.starts_over) {
-            doors.connections.get(slot).end_pending();
+            doors.connections.end_pending(slot);
             self.pass_fence_if_open(shared, doors, slot);
         }
     }
@@ -209,7 +210,7 @@ impl Client {
         if doors.delivery.get(index).group().is_some() {
             self.joining_groups -= 1;
         }
-        doors.connections.get(slot).end_pending();
+        doors.connections.end_pending(slot);
         self.pass_fence_if_open(shared, doors, slot);
     }
 }
