@@ -68,6 +68,7 @@ impl Subscriptions {
             filter: new.filter,
             group,
             joining: None,
+            replay_unsent: None,
             blocking: None,
         });
         let index = self.free.pop().unwrap_or_else(|| {

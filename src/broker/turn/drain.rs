@@ -47,7 +47,7 @@ impl Broker {
         }
         if !self.drain.said_deliveries
             && self.drain.requests_drained == others
-            && !self.replays.are_under_way()
+            && self.replays.are_over()
         {
             self.drain.said_deliveries = true;
             for core in self.cluster.others(self.core) {
