@@ -62,7 +62,7 @@ impl Delivery {
             return self.replay_sent(from, connection, slices);
         };
         if slices > 0 {
-            waiting.replay_unsent.get_or_insert_default().push((from, slices));
+            waiting.replay_unsent.push((from, slices));
         }
         let before = waiting.queue.entries();
         for replay in replays {
@@ -80,8 +80,7 @@ impl Delivery {
     pub(super) fn end_replay(&mut self, index: SubscriptionIndex) {
         let subscription = self.subscriptions.get(index);
         let connection = subscription.connection;
-        let Some(unsent) = subscription.replay_unsent.take() else { return };
-        for (core, slices) in *unsent {
+        for (core, slices) in std::mem::take(&mut subscription.replay_unsent) {
             self.replay_sent(core, connection, slices);
         }
     }
