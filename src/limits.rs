@@ -81,6 +81,12 @@ pub const SUBSCRIBER_BYTES_DEFAULT: u64 = 64 << 20;
 /// `queues.subscriber_bytes`
 pub const SUBSCRIBER_BYTES_RANGE: RangeInclusive<u64> = 4_096..=(64 << 30);
 
+/// `queues.connection_bytes`: bytes all subscriptions of one connection may have queued together, as
+/// `max_pending` of nats-server.
+pub const CONNECTION_BYTES_DEFAULT: u64 = 64 << 20;
+/// `queues.connection_bytes`
+pub const CONNECTION_BYTES_RANGE: RangeInclusive<u64> = SUBSCRIBER_BYTES_RANGE;
+
 /// `delivery.max_batch`, in messages.
 pub const BATCH_DEFAULT: u32 = 512;
 /// `delivery.max_batch`; the upper end is the most messages one MESSAGES frame can count.
@@ -123,6 +129,12 @@ pub const REPLAY_TOPICS_PER_TURN: usize = 512;
 pub const REPLAY_UNSENT_SLICES_MAX: u64 = 16_384;
 /// Subscriptions that one turn ends when all of a connection end at once: about 300 us.
 pub const ENDS_PER_TURN: usize = 512;
+/// Slices that one turn takes from those who hold most when memory is short: about 100 us.
+pub const RECLAIMED_PER_TURN_MAX: usize = 512;
+/// Retained slices that one turn evicts when memory is short.
+pub const EVICTED_PER_TURN_MAX: usize = 1_024;
+/// How long a publish waits at most for memory that is being reclaimed, before it is refused.
+pub const RECLAIM_WAIT_MS: u32 = 500;
 /// Runs of missed messages remembered for one subscription that cannot be reported yet. A subscriber that
 /// is behind by more runs is disconnected, because its losses could no longer be reported in full.
 pub const GAP_RUNS_MAX: usize = 16_384;

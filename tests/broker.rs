@@ -1,5 +1,6 @@
 //! A broker of one core over a port in memory: what it reports to operators, and how it stops.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
@@ -225,4 +226,87 @@ fn a_client_that_sends_more_than_its_share_is_not_read_until_that_is_served() {
         assert!(turns <= 20_000, "each turn serves some");
     }
     assert!(turns > 10_000, "a PING a turn: the answer stands behind what came before");
+}
+
+/// Completes every send but those of `stalled`, until nothing follows. Returns what each slot was sent.
+fn exchange(broker: &mut Broker, port: &mut InMemory, stalled: &[u32]) -> BTreeMap<u32, String> {
+    let mut texts: BTreeMap<u32, String> = BTreeMap::new();
+    loop {
+        let busy = turn(broker, at(0), port);
+        let (stay, done): (Vec<_>, Vec<_>) =
+            port.sends.drain(..).partition(|(id, _)| stalled.contains(&id.slot.0));
+        port.sends.extend(stay);
+        let is_idle = !busy && done.is_empty();
+        for (id, ranges) in done {
+            let text = texts.entry(id.slot.0).or_default();
+            ranges.iter().for_each(|range| text.push_str(&String::from_utf8_lossy(range)));
+            broker.sent(at(0), id);
+        }
+        if is_idle {
+            return texts;
+        }
+    }
+}
+
+/// Goal: a report of missed messages reaches those only that may subscribe to what was missed, by name,
+/// and the client that missed it.
+/// Method: three users miss messages of subjects that some of them may not have, one subject retained and
+/// one ephemeral; each listens to all reports, and as a group.
+#[test]
+fn what_others_missed_is_told_only_to_those_who_may_subscribe_to_it() {
+    let users = "[auth]\n\
+        [[auth.users]]\nuser = \"all\"\npassword = \"pw-all\"\n\
+        [[auth.users]]\nuser = \"denied\"\npassword = \"pw-denied\"\nsubscribe_deny = [\"secret.>\"]\n\
+        [[auth.users]]\nuser = \"few\"\npassword = \"pw-few\"\nsubscribe = [\"$SYS.>\", \"open.*\"]\n";
+    let mut broker = broker(&format!("{users}[nats]\nsubscriber_capacity = 2\n"));
+    let mut port = InMemory::default();
+    let login = |user: &str, commands: &str| {
+        format!(
+            "CONNECT {{\"verbose\":false,\"user\":\"{user}\",\"pass\":\"pw-{user}\"}}\r\n{commands}"
+        )
+    };
+    let listen = "SUB $SYS.GAP.> 1\r\nSUB $SYS.GAP.* team 2\r\nSUB > 3\r\n";
+    connect(&mut broker, &mut port, 0, login("all", "SUB secret.> 1\r\n").as_bytes());
+    connect(
+        &mut broker,
+        &mut port,
+        1,
+        login("denied", &format!("{listen}SUB open.> 9\r\n")).as_bytes(),
+    );
+    connect(&mut broker, &mut port, 2, login("all", listen).as_bytes());
+    connect(&mut broker, &mut port, 3, login("few", listen).as_bytes());
+    exchange(&mut broker, &mut port, &[]);
+    for subject in ["secret.merger.acme", "open.a"] {
+        connect(&mut broker, &mut port, 9, login("all", "").as_bytes());
+        exchange(&mut broker, &mut port, &[]);
+        // One message is under way to each, two are queued, the others missed.
+        let publish = format!("PUB {subject} 0\r\n\r\n");
+        broker.received(at(0), id(9), publish.as_bytes());
+        turn(&mut broker, at(0), &mut port);
+        for _ in 0..5 {
+            broker.received(at(0), id(9), publish.as_bytes());
+            turn(&mut broker, at(0), &mut port);
+        }
+        let texts = exchange(&mut broker, &mut port, &[]);
+        let reports = |slot: u32| {
+            let text = texts.get(&slot).map(String::as_str).unwrap_or_default();
+            text.lines()
+                .filter(|line| line.contains("\"reason\"") && line.contains(subject))
+                .count()
+        };
+        let is_secret = subject.starts_with("secret");
+        assert_eq!(reports(1) == 0, is_secret, "{subject}: {texts:?}");
+        assert!(reports(2) > 0, "{subject}: {texts:?}");
+        assert_eq!(reports(3) == 0, is_secret, "{subject}: {texts:?}");
+        for (slot, text) in &texts {
+            let by_rest =
+                text.lines().any(|line| line.starts_with("MSG $SYS.") && line.contains(" 3 "));
+            assert!(!by_rest, "`>` of {slot} is sent reports: {text}");
+        }
+        broker.ended(at(0), id(9));
+        exchange(&mut broker, &mut port, &[]);
+        for (connection, _) in port.closes.drain(..) {
+            broker.closed(connection);
+        }
+    }
 }

@@ -53,7 +53,7 @@ impl Cluster {
             0 => (cores * 2).min(limits::SHARDS_MAX),
             shards => shards,
         };
-        let memory = Memory::new(settings.limits.memory_max);
+        let memory = Memory::of_cores(settings.limits.memory_max, cores);
         let advertised_addr = settings.advertised_addr();
         let nonce_key = [0; 32];
         let topics = Arc::default();

@@ -29,11 +29,13 @@ pub mod counters;
 mod drain;
 mod frontends;
 pub mod histogram;
+mod holders;
 mod ids;
 pub mod inspect;
 pub mod memory;
 mod permissions;
 pub mod port;
+mod shortage;
 mod timers;
 pub mod turn;
 
@@ -69,6 +71,7 @@ use frontends::{Doors, Frontends, Texts};
 pub use frontends::{Protocol, SERVER_NAME};
 pub use ids::{ConnectionId, Slot};
 use mesh::Mesh;
+use shortage::Shortage;
 use timers::Timers;
 use topics::Topics;
 use topics::ingest::Ingest;
@@ -95,8 +98,8 @@ pub struct Broker {
     mesh: Mesh,
     notices: Vec<Notice>,
     drain: Drain,
-    /// When other cores were last asked to evict retained messages.
-    asked_to_evict_ns: u64,
+    /// Publishes find no memory.
+    shortage: Shortage,
     /// Input was held back for a connection that had nothing to send after all.
     sent_nothing: bool,
     /// Empty between turns; kept for their room.
@@ -122,7 +125,7 @@ impl Broker {
             mesh: Mesh::new(cluster.cores, counters.clone()),
             notices: Vec::new(),
             drain: Drain::default(),
-            asked_to_evict_ns: 0,
+            shortage: Shortage::default(),
             sent_nothing: false,
             spare_ranges: Vec::new(),
             spare_effects: Vec::new(),
@@ -149,6 +152,7 @@ impl Broker {
             texts: &mut self.texts,
             notices: &mut self.notices,
             drain: &self.drain,
+            shortage: &mut self.shortage,
         };
         (&mut self.frontends, doors)
     }
@@ -236,6 +240,6 @@ impl Broker {
 
     /// Whether everything was delivered and reported. Connections may still be closing.
     pub fn is_stopped(&self) -> bool {
-        self.drain.is_quiet && self.mesh.is_empty() && !self.delivery.is_sweeping()
+        self.drain.is_quiet && self.drain.said_all && !self.delivery.is_sweeping()
     }
 }

@@ -13,7 +13,7 @@ mod values;
 use hashbrown::HashMap;
 
 use self::values::Values;
-use crate::protocol::name::is_literal;
+use crate::protocol::name::{SYSTEM_PREFIX, is_literal};
 
 /// Values by pattern. A value is under one pattern at most once.
 #[derive(Debug, Default)]
@@ -47,6 +47,13 @@ pub struct Seen {
 impl Seen {
     /// No version: the topic was not looked up yet.
     pub const NEVER: Seen = Seen { version: u64::MAX, exact: u64::MAX, wild: u64::MAX };
+}
+
+/// Whether a subscription to a legal pattern is sent a legal topic. A wildcard as the first token does not
+/// stand for the broker's own topics: these are subscribed to by name.
+pub fn selects(pattern: &str, topic: &str) -> bool {
+    let is_wild = matches!(pattern.split('.').next(), Some("*" | ">"));
+    !(is_wild && topic.starts_with(SYSTEM_PREFIX)) && matches(pattern, topic)
 }
 
 /// Whether one legal pattern matches one legal topic.
@@ -160,12 +167,18 @@ impl Matcher {
         }
     }
 
-    /// Appends the values of every pattern that matches a legal topic.
+    /// Appends the values of every pattern that [`selects`] a legal topic.
     pub fn matches(&self, topic: &str, found: &mut Vec<u32>) {
         if let Some(exact) = self.exact.get(topic) {
             found.extend_from_slice(exact.values.as_slice());
         }
-        self.wild.matches(topic, found);
+        match topic.strip_prefix(SYSTEM_PREFIX) {
+            None => self.wild.matches(topic, found),
+            Some(behind) => {
+                let system = self.wild.literal.get(SYSTEM_PREFIX.trim_end_matches('.'));
+                system.inspect(|system| system.matches(behind, found));
+            }
+        }
     }
 }
 
@@ -251,6 +264,23 @@ mod tests {
         assert_eq!(matched(&matcher, "a.b"), [0, 1, 2, 3, 4]);
         assert_eq!(matched(&matcher, "a.b.c"), [0, 1, 5]);
         assert_eq!(matched(&matcher, "b.c"), [0]);
+    }
+
+    #[test]
+    fn the_brokers_own_topics_are_not_matched_by_a_wildcard_as_the_first_token() {
+        let patterns = [">", "*.>", "*.GAP.*", "$SYS.>", "$SYS.*.7", "$SYS.GAP.7", "$SYSTEM.>"];
+        let mut matcher = Matcher::default();
+        for (value, pattern) in patterns.iter().enumerate() {
+            matcher.insert(pattern, value as u32);
+        }
+        assert_eq!(matched(&matcher, "$SYS.GAP.7"), [3, 4, 5]);
+        assert_eq!(matched(&matcher, "$SYSTEM.a.b"), [0, 1, 6]);
+        for (value, pattern) in (0..).zip(patterns) {
+            for topic in ["$SYS.GAP.7", "$SYSTEM.a.b", "$SYS", "a.GAP.7"] {
+                let selected = matched(&matcher, topic).contains(&value);
+                assert_eq!(selected, selects(pattern, topic), "{pattern} {topic}");
+            }
+        }
     }
 
     #[test]

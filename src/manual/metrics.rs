@@ -119,6 +119,7 @@
 //! | `blipmq_publishers_blocked_total` | times subscriptions with `block` began to hold up the publishers of a topic |
 //! | `blipmq_blocked_topics` | topics whose publishers wait now |
 //! | `blipmq_kept_evictions_total` | runs of retained messages evicted because memory was nearly used up |
+//! | `blipmq_reclaimed_connections_total` | connections closed because memory was short and they held more than a fair share |
 //! | `blipmq_flushes_total` | vectored sends handed to the kernel |
 //! | `blipmq_flushed_bytes_total` | bytes of these sends |
 //! | `blipmq_send_messages` | histogram: messages per send |

@@ -34,6 +34,7 @@
 //!   stays; above the new bound nothing is added.
 //! - `queues.topic_capacity`, `queues.topic_bytes`: a topic evicts the excess with its next message, or
 //!   when the topic is idle.
+//! - `queues.connection_bytes`: connections whose queues hold more keep that until the next message comes.
 //! - `queues.subscriber_capacity`: a core never takes in more per turn than before, because existing
 //!   subscriptions have the queues they started with. A higher value has its full effect on throughput
 //!   after a restart.

@@ -107,7 +107,7 @@ COMMANDS = {
     "ok": b"+OK\r\n",
     "unsub": b"UNSUB 77\r\n",
     "sub-unsub": b"SUB e.f 5\r\nUNSUB 5\r\n",
-    "connect": nats.CONNECT,
+    "connect": nats.connect(),
     "bad-pub": b"PUB a..b 1\r\nx\r\n",
 }
 

@@ -29,10 +29,10 @@ def string16(text):
     return struct.pack("<H", len(data)) + data
 
 
-def hello(name="hostile", user="", password=""):
+def hello(user="", password=""):
     kind = 2 if user else 0
     body = b"BLIP" + struct.pack("<HH", 1, kind)
-    return frame(HELLO, body + string16(name) + string16(user) + string16(password))
+    return frame(HELLO, body + string16("hostile") + string16(user) + string16(password))
 
 
 def open_topic(request, topic):
@@ -80,12 +80,12 @@ def error_code(body):
 
 
 class Blip(Wire):
-    """A client that has introduced itself."""
+    """A client that has sent HELLO and was welcome. `login` is user and password."""
 
-    def __init__(self, port, receive_buffer_bytes=None, user="", password=""):
-        super().__init__(port, receive_buffer_bytes)
+    def __init__(self, port, login=("", ""), **options):
+        super().__init__(port, **options)
         self.unread = []
-        self.send(hello(user=user, password=password))
+        self.send(hello(*login))
         self.expect(WELCOME)
 
     def next_frame(self, patience_s=PATIENCE_S):

@@ -24,7 +24,7 @@ BASE = {
 
 
 def toml(tables):
-    """The text of a configuration of tables of plain values."""
+    """The text of a configuration: tables of plain values, and lists of tables."""
 
     def value(what):
         if isinstance(what, bool):
@@ -34,8 +34,11 @@ def toml(tables):
         return str(what) if isinstance(what, int) else f'"{what}"'
 
     lines = []
-    for name, table in tables.items():
-        lines += [f"[{name}]", *(f"{key} = {value(what)}" for key, what in table.items())]
+    for name, content in tables.items():
+        is_list = isinstance(content, list)
+        for table in content if is_list else [content]:
+            lines.append(f"[[{name}]]" if is_list else f"[{name}]")
+            lines += [f"{key} = {value(what)}" for key, what in table.items()]
     return "\n".join(lines) + "\n"
 
 
@@ -51,8 +54,8 @@ class Broker:
         self.folder = tempfile.TemporaryDirectory(prefix="blipmq-hostile-")
         path = Path(self.folder.name) / "blipmq.toml"
         config = config or {}
-        tables = {name: BASE.get(name, {}) | config.get(name, {}) for name in [*BASE, *config]}
-        path.write_text(toml(tables))
+        bound = {name: table | config.get(name, {}) for name, table in BASE.items()}
+        path.write_text(toml(config | bound))
         self.errors = (Path(self.folder.name) / "stderr").open("w+")
         chosen = ",".join(map(str, first_cores(cores)))
         self.process = subprocess.Popen(

@@ -1,10 +1,15 @@
 """The NATS text protocol: a client that is as rude as its caller wants."""
 
+import json
 import time
 
 from wire import PATIENCE_S, Wire
 
-CONNECT = b'CONNECT {"verbose":false,"headers":true,"no_responders":true}\r\n'
+OPTIONS = {"verbose": False, "headers": True, "no_responders": True}
+
+
+def connect(**more):
+    return b"CONNECT " + json.dumps(OPTIONS | more).encode() + b"\r\n"
 
 
 def publish(subject, payload=b"", reply=""):
@@ -13,13 +18,14 @@ def publish(subject, payload=b"", reply=""):
 
 
 class Nats(Wire):
-    """A client that has sent CONNECT."""
+    """A client that has sent CONNECT. `login` is user and password."""
 
-    def __init__(self, port, receive_buffer_bytes=None, options=CONNECT):
-        super().__init__(port, receive_buffer_bytes)
+    def __init__(self, port, login=("", ""), **options):
+        super().__init__(port, **options)
         self.errors = []
         self.received_messages = 0
-        self.send(options)
+        user, password = login
+        self.send(connect(user=user, **{"pass": password}) if user else connect())
         self.ping()
 
     def ping(self, patience_s=PATIENCE_S):

@@ -16,6 +16,9 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 sys.path.insert(0, str(HERE))
 
+import attacks_block  # noqa: E402, F401
+import attacks_leftovers  # noqa: E402, F401
+import attacks_memory  # noqa: E402, F401
 import attacks_work  # noqa: E402, F401
 import scene  # noqa: E402
 
@@ -56,7 +59,7 @@ def selected(only, is_short):
         one
         for name, one in scene.ATTACKS.items()
         if (one.is_short or not is_short or only)
-        and (not only or any(name == wanted or name.startswith(f"{wanted}-") for wanted in only))
+        and (not only or any(name == wanted or name.startswith(wanted) for wanted in only))
     ]
 
 

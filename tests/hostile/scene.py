@@ -15,7 +15,7 @@ import nats
 import prober
 import witness
 from broker import MIB, Broker, first_cores
-from wire import Ended
+from wire import Ended, Wire
 
 # How long the witness is measured before and at least during an attack.
 QUIET_S = 2.0
@@ -131,6 +131,10 @@ class Scene:
 
     def nats(self, **options):
         return self.keep(nats.Nats(self.broker.nats, **options))
+
+    def silent(self, **options):
+        """A connection that says nothing."""
+        return self.keep(Wire(self.broker.blip, **options))
 
     def keep(self, wire):
         self.wires.append(wire)

@@ -19,14 +19,19 @@ class Ended(Exception):
 
 
 class Wire:
-    """A blocking socket with a buffer of what arrived and is not yet parsed."""
+    """A blocking socket with a buffer of what arrived and is not yet parsed.
 
-    def __init__(self, port, receive_buffer_bytes=None):
+    `address` is its own; all of 127.0.0.0/8 belong to this machine.
+    """
+
+    def __init__(self, port, receive_buffer_bytes=None, address="127.0.0.1"):
         self.socket = socket.socket()
         if receive_buffer_bytes is not None:
             # Before connecting, because the window of the handshake depends on it.
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer_bytes)
         self.socket.settimeout(PATIENCE_S)
+        if address != "127.0.0.1":
+            self.socket.bind((address, 0))
         self.socket.connect(("127.0.0.1", port))
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.unparsed = bytearray()

@@ -58,8 +58,8 @@ class Subscriber:
 
 
 class BlipSubscriber(Subscriber):
-    def __init__(self, port):
-        wire = blip.Blip(port)
+    def __init__(self, port, login):
+        wire = blip.Blip(port, login)
         wire.subscribe(1, TOPIC)
         super().__init__(wire)
 
@@ -75,8 +75,8 @@ class BlipSubscriber(Subscriber):
 
 
 class NatsSubscriber(Subscriber):
-    def __init__(self, port):
-        wire = nats.Nats(port)
+    def __init__(self, port, login):
+        wire = nats.Nats(port, login)
         wire.send(f"SUB {TOPIC} 1\r\n".encode())
         wire.ping()
         super().__init__(wire)
@@ -100,8 +100,8 @@ class NatsSubscriber(Subscriber):
 class Publisher:
     """Publishes what is due, as far as the broker takes it."""
 
-    def __init__(self, port, rate):
-        self.wire = blip.Blip(port)
+    def __init__(self, port, login, rate):
+        self.wire = blip.Blip(port, login)
         self.topic = self.wire.open(1, TOPIC)
         self.wire.socket.setblocking(False)
         self.rate = rate
@@ -151,11 +151,11 @@ class Publisher:
 class Witness:
     """The loop of the process."""
 
-    def __init__(self, pipe, ports, rate, blip_count, nats_count):
+    def __init__(self, pipe, ports, rate, blip_count, nats_count, login):
         self.pipe = pipe
-        self.subscribers = [BlipSubscriber(ports["blip"]) for _ in range(blip_count)]
-        self.subscribers += [NatsSubscriber(ports["nats"]) for _ in range(nats_count)]
-        self.publisher = Publisher(ports["blip"], rate)
+        self.subscribers = [BlipSubscriber(ports["blip"], login) for _ in range(blip_count)]
+        self.subscribers += [NatsSubscriber(ports["nats"], login) for _ in range(nats_count)]
+        self.publisher = Publisher(ports["blip"], login, rate)
         self.closed = 0
         self.poll = select.epoll()
         self.by_fd = {one.wire.fileno(): one for one in [*self.subscribers, self.publisher]}
@@ -214,10 +214,10 @@ class Witness:
         }
 
 
-def serve(pipe, ports, rate, blip_count, nats_count):
-    Witness(pipe, ports, rate, blip_count, nats_count).run()
+def serve(pipe, *arguments):
+    Witness(pipe, *arguments).run()
 
 
-def start(broker, cpus, rate=1_000, blip_count=2, nats_count=2):
+def start(broker, cpus, rate=1_000, blip_count=2, nats_count=2, login=("", "")):
     ports = {"blip": broker.blip, "nats": broker.nats}
-    return Watcher(serve, ports, rate, blip_count, nats_count, cpus=cpus)
+    return Watcher(serve, ports, rate, blip_count, nats_count, login, cpus=cpus)

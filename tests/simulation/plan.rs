@@ -96,6 +96,7 @@ impl Plan {
         settings.limits.max_topics = random.pick(&[4, 1_000, 1_000, 1_000]);
         settings.limits.max_subscriptions_per_connection = random.pick(&[2, 1_000, 1_000]);
         settings.server.drain_spread_ms = random.pick(&[0, 2_000, 2_000]);
+        settings.queues.connection_bytes = Plan::random_connection_bytes(random);
         Plan {
             cores: if heavy { 2 } else { random.pick(&[1, 2, 2, 3, 4]) },
             mesh_messages_max: random.pick(&[1, 1, 2, 8]),
@@ -131,6 +132,12 @@ impl Plan {
         own.pick(&[1, 2, 5, ENDS_PER_TURN])
     }
 
+    /// The bound of all queues of a connection, by chance of its own.
+    pub fn random_connection_bytes(random: &Random) -> u64 {
+        let mut own = Random::with_seed(random.next_of() ^ 0x10c4_90f1);
+        own.pick(&[4_096, 20_000, 64 << 20, 64 << 20, 64 << 20, 64 << 20])
+    }
+
     /// The machine under this world.
     pub fn machine(&self) -> simulated::Plan {
         simulated::Plan {
@@ -163,5 +170,7 @@ impl Plan {
         self.frame_messages_max * 4 <= capacity
             && batch * 4 <= capacity
             && bytes as u64 <= self.settings.queues.subscriber_bytes
+            && self.settings.queues.connection_bytes >= 1 << 20
+            && self.settings.limits.memory_max >= 1 << 30
     }
 }

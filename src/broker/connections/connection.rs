@@ -35,6 +35,8 @@ pub enum Hold {
     Blocked(TopicId),
     /// What it sent has to take effect on other cores before it goes on.
     Fence,
+    /// There is no memory for what it publishes, until some is reclaimed from those who hold it.
+    Memory,
 }
 
 /// What has come from a connection and gone to it.

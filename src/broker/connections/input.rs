@@ -35,6 +35,8 @@ pub(super) struct Input {
     for_topic: HashMap<TopicId, Vec<ConnectionId>>,
     /// Connections that wait until a core takes its requests.
     for_core: Vec<(CoreId, Vec<ConnectionId>)>,
+    /// Connections that wait for memory.
+    for_memory: Vec<ConnectionId>,
     /// Connections whose reason to wait may be over.
     released: VecDeque<ConnectionId>,
 }
@@ -122,6 +124,7 @@ impl Connections {
         match hold {
             // What changes these is an event of the connection itself.
             Hold::Answers | Hold::Fence => {}
+            Hold::Memory => input.for_memory.push(id),
             Hold::Blocked(topic) => input.for_topic.entry(topic).or_default().push(id),
             Hold::Mesh(core) => match input.for_core.iter_mut().find(|(of, _)| *of == core) {
                 Some((_, waiting)) => waiting.push(id),
@@ -164,6 +167,16 @@ impl Connections {
         for (_, waiting) in input.for_core.extract_if(.., |(core, _)| has_room(*core)) {
             input.released.extend(waiting);
         }
+    }
+
+    /// Whether some connection waits for memory.
+    pub fn wait_for_memory(&self) -> bool {
+        !self.input.for_memory.is_empty()
+    }
+
+    /// The connections that wait for memory may go on.
+    pub fn release_memory(&mut self) {
+        self.input.released.extend(self.input.for_memory.drain(..));
     }
 
     /// Takes the next held connection whose reason may be over, with that reason.
@@ -257,6 +270,7 @@ impl Connections {
         let waits = match connection.hold {
             None | Some(Hold::Fence) => true,
             Some(Hold::Answers) => connection.is_full_of_answers() || input.released.contains(&id),
+            Some(Hold::Memory) => input.for_memory.contains(&id) || input.released.contains(&id),
             Some(Hold::Blocked(topic)) => {
                 let waiting = input.for_topic.get(&topic);
                 waiting.is_some_and(|all| all.contains(&id)) || input.released.contains(&id)

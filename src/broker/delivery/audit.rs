@@ -23,6 +23,9 @@ impl Delivery {
                 assert!(subscription.place as usize == place, "a subscription knows its place");
                 assert!(subscription.connection.slot == slot);
             }
+            // Those of a connection that is gone are not counted for it.
+            let queued = outlet.subscriptions.iter().map(|index| self.get(*index).queue.bytes());
+            assert!(queued.sum::<u64>() == outlet.queued_bytes, "a connection's queues add up");
             for index in self.outlets.to_send(slot) {
                 assert!(listed.insert(index), "a subscription is listed once");
                 let subscription = self.get(index);

@@ -91,9 +91,10 @@ impl Delivery {
 
     /// Lets publishers continue if a subscription's queue is half empty.
     pub(super) fn unblock_if_half_empty(&mut self, index: SubscriptionIndex) {
-        let subscription = self.subscriptions.get(index);
+        let subscription = self.get(index);
         if subscription.blocking.is_some()
             && overflow::is_half_empty(&subscription.queue, subscription.bounds)
+            && self.is_connection_half_empty(index)
         {
             self.unblock(index);
         }

@@ -65,7 +65,7 @@ impl Delivery {
         for index in reached {
             let group = self.groups.at(index);
             heard = heard.max(group.wants(slice));
-            let entries = group.queue.entries();
+            let before = group.queue.size();
             if expired {
                 let messages = u64::from(slice.messages);
                 group.lost.expired += messages;
@@ -75,8 +75,7 @@ impl Delivery {
                 let outcome = overflow::enqueue(&mut group.queue, slice, group.policy, bounds);
                 outcome.count(group.policy, &self.counters, &mut group.lost);
             }
-            let after = group.queue.entries();
-            self.count_entries(entries, after);
+            self.group_resized(index, before);
             self.turn_messages += slice.messages;
             self.deal(now, index);
         }
@@ -128,7 +127,8 @@ impl Delivery {
             };
             let members = &mut self.groups.at(index).members;
             if let Entry::Slice(slice) = &entry {
-                members.deal(at, slice.messages, slice.frames.len() as u64, bytes_max);
+                let (messages, bytes) = (i64::from(slice.messages), slice.frames.len() as i64);
+                members.count_unsent(at, messages, bytes, bytes_max);
             }
             let member = members.at(at);
             let (core, member) = (member.core, member.member);
@@ -147,10 +147,9 @@ impl Delivery {
         if let Some(returned) = group.returned.pop_front() {
             return Some(returned);
         }
-        let entries = group.queue.entries();
+        let before = group.queue.size();
         let entry = group.queue.take_next(0, 0, true);
-        let after = group.queue.entries();
-        self.count_entries(entries, after);
+        self.group_resized(index, before);
         entry
     }
 
@@ -167,7 +166,8 @@ impl Delivery {
         let bytes_max = self.cluster.settings.queues.subscriber_bytes;
         let Some((index, group)) = self.groups.find(name) else { return };
         if let Some(place) = group.members.place_of(core, member) {
-            group.members.took(place, messages, bytes, bytes_max);
+            let (messages, bytes) = (-i64::from(messages), -(bytes as i64));
+            group.members.count_unsent(place, messages, bytes, bytes_max);
         }
         self.deal(now, index);
     }

@@ -58,6 +58,22 @@ pub enum Effect {
         /// What happens there.
         policy: OverflowPolicy,
     },
+    /// The queues of a connection were full together for the first time.
+    ConnectionFull {
+        /// The connection.
+        slot: Slot,
+        /// `queues.connection_bytes`
+        connection_bytes: u64,
+    },
+    /// A connection holds most while memory is short, and loses messages.
+    Reclaimed {
+        /// The connection.
+        slot: Slot,
+        /// Bytes that its queues hold.
+        held: u64,
+        /// Bytes that it may keep.
+        share: u64,
+    },
     /// More of this is to be done, by `Delivery::go_on`.
     GoOn(Work),
 }
@@ -240,6 +256,18 @@ impl Reply {
 pub enum Slowness {
     /// Its queue is full, and it asked for `disconnect`.
     QueueFull(Bounds),
+    /// The queues of its connection together are full, and it asked for `disconnect`.
+    ConnectionFull {
+        /// `queues.connection_bytes`
+        connection_bytes: u64,
+    },
+    /// Memory is short, and the queues of its connection hold more than a fair share.
+    HoldsTooMuch {
+        /// Bytes that they hold.
+        held: u64,
+        /// The fair share.
+        share: u64,
+    },
     /// It has missed more than could be reported to it.
     GapsFull,
     /// It took nothing while publishers waited for it.
@@ -257,6 +285,18 @@ impl fmt::Display for Slowness {
                 "its queue of {} messages and {} bytes has no room for what came (overflow \
                  disconnect): read faster, or choose another overflow policy",
                 bounds.messages_max, bounds.bytes_max
+            ),
+            Slowness::ConnectionFull { connection_bytes } => write!(
+                f,
+                "the queues of its connection, which hold {connection_bytes} bytes together, have no \
+                 room for what came (overflow disconnect): read faster, choose another overflow \
+                 policy, or raise `queues.connection_bytes`"
+            ),
+            Slowness::HoldsTooMuch { held, share } => write!(
+                f,
+                "`limits.memory_max` is nearly used up, and the queues of its connection hold {held} \
+                 bytes, more than a fair share of {share}: read faster, or choose the overflow policy \
+                 drop_oldest"
             ),
             Slowness::GapsFull => write!(
                 f,

@@ -9,8 +9,9 @@ use super::membership::Members;
 use super::overflow::Lost;
 use super::queue::{Entry, Queue};
 use super::subscription::SubscriptionRef;
+use crate::broker::holders::Listed;
 use crate::broker::ids::ConnectionId;
-use crate::broker::message::{Publisher, Slice, TopicName};
+use crate::broker::message::{NotTo, Slice, TopicName};
 use crate::broker::permissions::Permissions;
 use crate::config::OverflowPolicy;
 use crate::protocol::CoreId;
@@ -33,9 +34,10 @@ pub struct NewMember {
     pub capacity: u32,
     /// The policy of the group's queue, if this is the first member.
     pub policy: OverflowPolicy,
-    /// The member's connection, if the member shares messages with all groups of this name,
-    /// whatever their patterns.
-    pub sharing: Option<ConnectionId>,
+    /// The member's connection.
+    pub connection: ConnectionId,
+    /// Whether the member shares messages with all groups of this name, whatever their patterns.
+    pub shares: bool,
     /// Permissions of the member, if they forbid some topics of the pattern.
     pub filter: Option<Arc<Permissions>>,
 }
@@ -61,8 +63,9 @@ pub(super) struct Member {
     pub(super) unsent_messages: u32,
     /// Frame bytes of those.
     pub(super) unsent_bytes: u64,
-    /// See [`NewMember::sharing`].
-    pub(super) sharing: Option<ConnectionId>,
+    pub(super) connection: ConnectionId,
+    /// See [`NewMember::shares`].
+    pub(super) shares: bool,
     /// See [`NewMember::filter`].
     pub(super) filter: Option<Arc<Permissions>>,
     /// Messages dealt to the member ever.
@@ -73,26 +76,26 @@ pub(super) struct Member {
 
 impl Member {
     pub(super) fn has_room(&self, bytes_max: u64) -> bool {
-        self.unsent_messages < self.capacity
-            && self.unsent_bytes < bytes_max
-            && self.dealt < self.dealt_max
+        self.unsent_messages < self.capacity && self.unsent_bytes < bytes_max
     }
 
     pub(super) fn may_receive(&self, entry: &NextEntry) -> bool {
-        let is_publisher = self.sharing.is_some_and(|connection| {
-            entry.not_to.as_ref().is_some_and(|publisher| publisher.is(self.core, connection))
-        });
+        let filter = self.filter.as_deref();
+        let is_excluded = entry
+            .not_to
+            .as_ref()
+            .is_some_and(|not_to| not_to.excludes(self.core, self.connection, filter));
         let is_allowed = |topic: &Arc<TopicName>| {
             self.filter.as_ref().is_none_or(|filter| filter.may_receive(&topic.name))
         };
-        self.dealt < self.dealt_max && !is_publisher && entry.topic.as_ref().is_none_or(is_allowed)
+        self.dealt < self.dealt_max && !is_excluded && entry.topic.as_ref().is_none_or(is_allowed)
     }
 }
 
 /// What decides which members may be dealt the next entry of a group. In most groups every member
 /// may.
 pub(super) struct NextEntry {
-    pub(super) not_to: Option<Arc<Publisher>>,
+    pub(super) not_to: Option<Arc<NotTo>>,
     pub(super) topic: Option<Arc<TopicName>>,
 }
 
@@ -102,6 +105,8 @@ pub(super) struct Group {
     /// Every core that may own a topic of the pattern knows the pattern.
     pub(super) is_active: bool,
     pub(super) queue: Queue,
+    /// Among the holders of the core.
+    pub(super) listed: Listed,
     pub(super) policy: OverflowPolicy,
     /// Messages that no member got.
     pub(super) lost: Lost,

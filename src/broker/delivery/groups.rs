@@ -26,6 +26,7 @@ use super::overflow::Lost;
 use super::queue::{Entry, Queue};
 use super::subscription::SubscriptionRef;
 use crate::broker::clock::Now;
+use crate::broker::holders::Listed;
 use crate::broker::pattern::Matcher;
 use crate::config::OverflowPolicy;
 use crate::protocol::CoreId;
@@ -88,6 +89,19 @@ impl Groups {
         self.coming_back == 0 && self.slots.iter().flatten().all(is_empty)
     }
 
+    /// Bytes that the queue of a group holds in memory, if nobody else holds the same messages.
+    pub(super) fn held_bytes(&self, index: u32) -> u64 {
+        let group = self.slots[index as usize].as_ref();
+        group.map_or(0, |group| group.queue.size().held_bytes())
+    }
+
+    /// Notes where a group is listed among the holders, unless it has just gone.
+    pub(super) fn set_listed(&mut self, index: u32, listed: Listed) {
+        if let Some(group) = &mut self.slots[index as usize] {
+            group.listed = listed;
+        }
+    }
+
     pub(super) fn find(&mut self, name: &GroupName) -> Option<(u32, &mut Group)> {
         let index = *self.by_name.get(name)?;
         Some((index, self.slots[index as usize].as_mut().expect("a name leads to its group")))
@@ -117,7 +131,7 @@ impl Delivery {
             None => self.create_group(now, name, joins.policy),
         };
         let group = self.groups.at(index);
-        let NewMember { member, capacity, sharing, filter, .. } = joins;
+        let NewMember { member, capacity, connection, shares, filter, .. } = joins;
         group.is_filtered |= filter.is_some();
         group.members.add(Member {
             core,
@@ -125,7 +139,8 @@ impl Delivery {
             capacity,
             unsent_messages: 0,
             unsent_bytes: 0,
-            sharing,
+            connection,
+            shares,
             filter,
             dealt: 0,
             dealt_max: u64::MAX,
@@ -141,6 +156,7 @@ impl Delivery {
             name: name.clone(),
             is_active: false,
             queue: Queue::default(),
+            listed: Listed::default(),
             policy,
             lost: Lost::default(),
             returned: VecDeque::new(),
@@ -183,12 +199,8 @@ impl Delivery {
         member: SubscriptionRef,
         messages_max: u64,
     ) {
-        let bytes_max = self.cluster.settings.queues.subscriber_bytes;
         let Some((_, group)) = self.groups.find(name) else { return };
-        if let Some(place) = group.members.place_of(core, member) {
-            group.members.limit(place, messages_max, bytes_max);
-            group.is_filtered = true;
-        }
+        group.is_filtered |= group.members.limit(core, member, messages_max);
     }
 
     /// Removes a member from a group that this core coordinates. Other members get its unsent
@@ -241,7 +253,7 @@ impl Delivery {
             self.groups.active.remove(&name.pattern, index);
         }
         self.withdraw(&name.pattern, Waiter::Group(index));
-        self.count_entries(group.queue.entries(), 0);
+        self.group_gone(index, group.listed, group.queue.size());
         let returned: u64 = group.returned.iter().map(Entry::messages).sum();
         let lost = returned + group.queue.messages();
         self.counters.dropped_disconnected_messages.add(lost);

@@ -43,7 +43,7 @@ impl Delivery {
             return self.hand_back(member, entry);
         };
         let id = subscription.id.0;
-        let before = subscription.queue.entries();
+        let before = subscription.queue.size();
         let mut is_last = false;
         match entry {
             Entry::Slice(slice) => {
@@ -53,8 +53,7 @@ impl Delivery {
             }
             Entry::Gap(gap) => subscription.queue.miss(Gap { subscription: id, ..gap }),
         }
-        let after = subscription.queue.entries();
-        self.count_entries(before, after);
+        self.resized(member.index, before);
         self.list(member.index);
         if is_last {
             self.effects.push(Effect::Satisfied(member));
@@ -87,11 +86,11 @@ impl Delivery {
         let mut returned = Vec::new();
         let sends_itself = Some(if hands_back { 0 } else { subscription.queue.messages() });
         if hands_back {
-            let entries = subscription.queue.entries();
+            let before = subscription.queue.size();
             while let Some(entry) = subscription.queue.take_next(0, 0, true) {
                 returned.push(entry);
             }
-            self.count_entries(entries, 0);
+            self.resized(index, before);
         }
         let left = LeftGroup { name: name.clone(), keeps_all: false };
         self.left_groups.insert(member.number, left);

@@ -52,8 +52,8 @@ impl Members {
     pub fn add(&mut self, member: Member) {
         let place = self.all.len();
         self.places.insert((member.core, member.member), place);
-        self.sharing += usize::from(member.sharing.is_some());
-        if member.has_room(u64::MAX) {
+        self.sharing += usize::from(member.shares);
+        if member.capacity > 0 {
             self.with_room.insert(place);
         }
         self.all.push(member);
@@ -63,7 +63,7 @@ impl Members {
     pub fn remove(&mut self, core: CoreId, member: SubscriptionRef) -> Option<Member> {
         let place = self.places.remove(&(core, member))?;
         let removed = self.all.swap_remove(place);
-        self.sharing -= usize::from(removed.sharing.is_some());
+        self.sharing -= usize::from(removed.shares);
         self.unsent_messages -= u64::from(removed.unsent_messages);
         self.with_room.remove(&place);
         if let Some(moved) = self.all.get(place) {
@@ -90,39 +90,27 @@ impl Members {
         behind.copied().find(|place| is_eligible(&self.all[*place]))
     }
 
-    /// A member is dealt so many messages and bytes more.
-    pub fn deal(&mut self, place: usize, messages: u32, bytes: u64, bytes_max: u64) {
-        self.unsent_messages += u64::from(messages);
-        self.change(place, bytes_max, |member| {
-            member.unsent_messages += messages;
-            member.unsent_bytes += bytes;
-            member.dealt += u64::from(messages);
-        });
-    }
-
-    /// A member has sent so many messages and bytes of what it was dealt.
-    pub fn took(&mut self, place: usize, messages: u32, bytes: u64, bytes_max: u64) {
-        self.unsent_messages -= u64::from(messages);
-        self.change(place, bytes_max, |member| {
-            member.unsent_messages -= messages;
-            member.unsent_bytes -= bytes;
-        });
-    }
-
-    /// A member is dealt no more than so many messages, and no fewer than it has been.
-    pub fn limit(&mut self, place: usize, messages_max: u64, bytes_max: u64) {
-        self.change(place, bytes_max, |member| member.dealt_max = messages_max.max(member.dealt));
-    }
-
-    fn change(&mut self, place: usize, bytes_max: u64, change: impl FnOnce(&mut Member)) {
+    /// A member is dealt so many messages and bytes more, or has sent them if they are negative.
+    pub fn count_unsent(&mut self, place: usize, messages: i64, bytes: i64, bytes_max: u64) {
         let member = &mut self.all[place];
         let had_room = member.has_room(bytes_max);
-        change(member);
+        self.unsent_messages = (self.unsent_messages as i64 + messages) as u64;
+        member.unsent_messages = (i64::from(member.unsent_messages) + messages) as u32;
+        member.dealt += messages.max(0) as u64;
+        member.unsent_bytes = (member.unsent_bytes as i64 + bytes) as u64;
         match (had_room, member.has_room(bytes_max)) {
             (true, false) => drop(self.with_room.remove(&place)),
-            (false, true) => drop(self.with_room.insert(place)),
-            _ => {}
+            (_, true) => drop(self.with_room.insert(place)),
+            (false, false) => {}
         }
+    }
+
+    /// A member leaves once it was dealt so many messages; returns whether it is there.
+    pub fn limit(&mut self, core: CoreId, member: SubscriptionRef, messages_max: u64) -> bool {
+        let Some(place) = self.place_of(core, member) else { return false };
+        let member = &mut self.all[place];
+        member.dealt_max = messages_max.max(member.dealt);
+        true
     }
 
     /// A member in a place.
@@ -135,6 +123,7 @@ impl Members {
 mod tests {
     use super::super::subscriptions::SubscriptionIndex;
     use super::*;
+    use crate::broker::ids::{ConnectionId, Slot};
 
     fn reference(number: u64) -> SubscriptionRef {
         SubscriptionRef { index: SubscriptionIndex(number as u32), number }
@@ -149,7 +138,8 @@ mod tests {
                 capacity: 2,
                 unsent_messages: 0,
                 unsent_bytes: 0,
-                sharing: None,
+                connection: ConnectionId { slot: Slot(0), generation: 0 },
+                shares: false,
                 filter: None,
                 dealt: 0,
                 dealt_max: u64::MAX,
@@ -167,14 +157,9 @@ mod tests {
         while !members.is_empty() {
             step += 1;
             let place = step * 5 % members.len();
-            if members.at(place).has_room(1 << 20) {
-                members.deal(place, 1, 100, 1 << 20);
-            }
+            members.count_unsent(place, 1, 100, 1 << 20);
             if members.at(place).unsent_messages == 2 && step % 3 == 0 {
-                members.took(place, 2, 200, 1 << 20);
-            }
-            if step % 5 == 0 {
-                members.limit(place, 3, 1 << 20);
+                members.count_unsent(place, -2, -200, 1 << 20);
             }
             if step % 4 == 0 {
                 let leaver = members.at(step * 7 % members.len()).member;

@@ -19,6 +19,7 @@ mod fan_out;
 pub mod gaps;
 mod group;
 mod groups;
+mod held;
 mod lists;
 mod members;
 mod membership;
@@ -27,6 +28,7 @@ pub mod overflow;
 mod pull;
 pub mod queue;
 mod reach;
+mod reclaim;
 mod replay;
 mod retire;
 mod subscribe;
@@ -42,6 +44,7 @@ use hashbrown::HashMap;
 
 use crate::broker::cluster::Cluster;
 use crate::broker::counters::Counters;
+use crate::broker::holders::Holders;
 use crate::broker::ids::Slot;
 use crate::broker::topics::ingest::messages_per_turn;
 use crate::config::Settings;
@@ -53,6 +56,7 @@ pub use effects::{Effect, Reply, Request, Slowness, Work};
 pub use group::GroupName;
 pub use groups::GroupQueue;
 use groups::Groups;
+use held::{HOLDER_BYTES_MIN, Holder};
 use members::LeftGroup;
 use outlets::{Outlets, Rank};
 pub use pull::{Mark, Pull, Pulled, Room};
@@ -90,6 +94,8 @@ pub struct Delivery {
     turn_messages: u32,
     turn_messages_max: u32,
     effects: Vec<Effect>,
+    /// Connections and groups by what they hold.
+    holders: Holders<Holder>,
 }
 
 impl Delivery {
@@ -111,6 +117,7 @@ impl Delivery {
             uncounted_entries: 0,
             turn_messages: 0,
             effects: Vec::new(),
+            holders: Holders::new(HOLDER_BYTES_MIN),
         }
     }
 
@@ -207,10 +214,6 @@ impl Delivery {
         found.filter(|index| !self.is_over(*index))
     }
 
-    fn count_entries(&mut self, before: usize, after: usize) {
-        self.uncounted_entries += after as i64 - before as i64;
-    }
-
     fn ask(&mut self, core: CoreId, request: Request) {
         self.effects.push(Effect::Ask(core, request));
     }
@@ -233,10 +236,10 @@ impl Delivery {
     fn forget(&mut self, index: SubscriptionIndex) {
         self.unblock(index);
         self.end_replay(index);
-        let subscription = self.subscriptions.remove(index);
-        let lost = subscription.queue.messages_with_replay();
+        let lost = self.get(index).queue.messages_with_replay();
         self.counters.dropped_disconnected_messages.add(lost);
-        self.count_entries(subscription.queue.entries(), 0);
+        self.empty_queue(index);
+        let subscription = self.subscriptions.remove(index);
         if !self.outlets.is_gone(&subscription) {
             let slot = subscription.connection.slot;
             if let Some(moved) = self.outlets.remove(slot, subscription.place) {

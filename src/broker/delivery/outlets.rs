@@ -5,9 +5,11 @@ use std::collections::BTreeMap;
 
 use super::lists::{Links, List};
 use super::retire::Way;
-use super::subscription::Subscription;
+use super::subscription::{Subscription, SubscriptionRef};
 use super::subscriptions::SubscriptionIndex;
+use crate::broker::holders::{Holders, Listed};
 use crate::broker::ids::{ConnectionId, Slot};
+use crate::broker::memory::bytes_of_entries;
 
 /// Where a connection sends a subscription: retained messages first, then subscriptions that end, one
 /// after the other, then the rest in turn.
@@ -44,6 +46,27 @@ pub(super) struct Outlet {
     to_send: ToSend,
     /// Messages that its subscriptions were not sent, also those that have ended.
     pub lost_messages: u64,
+    /// Frame bytes of live messages in its queues.
+    pub queued_bytes: u64,
+    /// Entries of its queues.
+    pub queued_entries: usize,
+    /// Among the holders of the core.
+    pub listed: Listed,
+    /// When it was last named for what it lost because memory was short.
+    pub reclaimed_ns: Option<u64>,
+    /// Its large queues. Boxed, because most connections never have any.
+    pub large: Option<Box<Holders<SubscriptionIndex>>>,
+    /// Subscriptions that hold publishers up until its queues together are half empty.
+    pub blocking: Vec<SubscriptionRef>,
+    /// Its queues were full together before.
+    pub has_been_full: bool,
+}
+
+impl Outlet {
+    /// Bytes that its queues hold in memory, if nobody else holds the same messages.
+    pub fn held_bytes(&self) -> u64 {
+        bytes_of_entries(self.queued_entries, self.queued_bytes)
+    }
 }
 
 /// What is left of a connection's subscriptions to be swept.
@@ -75,17 +98,17 @@ impl Outlets {
         if self.slots.len() <= slot.index() {
             self.slots.resize_with(slot.index() + 1, Outlet::default);
         }
-        assert!(self.slots[slot.index()].subscriptions.is_empty(), "the connection before is gone");
+        let before = &self.slots[slot.index()];
+        let is_gone = before.subscriptions.is_empty() && before.listed == Listed::default();
+        assert!(is_gone, "the connection before is gone");
         let outlet = Outlet { connection: Some(connection), ..Outlet::default() };
         self.slots[slot.index()] = outlet;
     }
 
-    /// The connection of a slot is gone: it is sent nothing more. Returns its subscriptions.
+    /// The connection of a slot is gone: it is sent nothing more. Returns its subscriptions. What their
+    /// queues hold is not counted for it any more.
     pub fn close(&mut self, slot: Slot) -> Vec<SubscriptionIndex> {
-        let outlet = self.get(slot);
-        outlet.connection = None;
-        outlet.to_send = ToSend::default();
-        std::mem::take(&mut outlet.subscriptions)
+        std::mem::take(self.get(slot)).subscriptions
     }
 
     /// Whether the connection of a subscription is gone.
@@ -159,6 +182,11 @@ impl Outlets {
     /// Whether a connection has something to send.
     pub fn has_to_send(&self, slot: Slot) -> bool {
         !self.at(slot).to_send.is_empty()
+    }
+
+    /// Those that have neither retained messages to send nor end.
+    pub fn in_turn(&self, slot: Slot) -> impl Iterator<Item = SubscriptionIndex> + use<'_> {
+        self.links.iter(&self.at(slot).to_send.in_turn)
     }
 
     /// The subscriptions of a connection with something to send, in the order in which they are sent.

@@ -8,7 +8,7 @@
 //! - A message that has expired is not handed out; a gap says so in its place.
 
 use super::Delivery;
-use super::queue::{Entry, Place};
+use super::queue::{Entry, Place, Size};
 use super::subscription::{State, Subscription};
 use super::subscriptions::SubscriptionIndex;
 use crate::broker::clock::Now;
@@ -76,9 +76,8 @@ pub struct Pull {
 #[derive(Debug, Clone, Copy)]
 struct Current {
     index: SubscriptionIndex,
-    entries: usize,
+    size: Size,
     messages: u64,
-    bytes: u64,
     replays: bool,
 }
 
@@ -207,9 +206,8 @@ impl Delivery {
         let queue = &self.subscriptions.get(index).queue;
         let current = Current {
             index,
-            entries: queue.entries(),
+            size: queue.size(),
             messages: queue.messages(),
-            bytes: queue.bytes(),
             replays: queue.has_replay(),
         };
         pull.current = Some(current);
@@ -221,9 +219,8 @@ impl Delivery {
         pull.current = None;
         let index = current.index;
         let subscription = self.subscriptions.get(index);
-        let after = subscription.queue.entries();
         let took = current.messages - subscription.queue.messages();
-        let took_bytes = current.bytes - subscription.queue.bytes();
+        let took_bytes = current.size.bytes - subscription.queue.bytes();
         if subscription.blocking.is_some() || (subscription.group.is_some() && took > 0) {
             pull.served.push((index, took as u32, took_bytes));
         }
@@ -234,7 +231,7 @@ impl Delivery {
         let state = subscription.state;
         let (is_empty, has_replay) =
             (subscription.queue.is_empty(), subscription.queue.has_replay());
-        self.count_entries(current.entries, after);
+        self.resized(index, current.size);
         if how_far == HowFar::Replayed && !is_empty {
             // What is live has its place behind what others were given before.
             self.list_by_rank(index);
@@ -257,6 +254,7 @@ impl Delivery {
             self.unblock_if_half_empty(index);
             self.took(index, took, took_bytes);
         }
+        self.unblock_connection(pull.slot);
         for index in pull.done {
             self.forget(index);
         }

@@ -64,12 +64,11 @@ impl Delivery {
         if slices > 0 {
             waiting.replay_unsent.push((from, slices));
         }
-        let before = waiting.queue.entries();
+        let before = waiting.queue.size();
         for replay in replays {
             self.queue_replay(index, replay);
         }
-        let after = self.subscriptions.get(index).queue.entries();
-        self.count_entries(before, after);
+        self.resized(index, before);
         if self.subscriptions.joined(index, from, progress) {
             self.activate(index);
         }

@@ -70,6 +70,7 @@ impl Delivery {
         if let Some(connection) = self.outlets.at(slot).connection {
             self.forget_replays(connection);
         }
+        self.connection_gone(slot);
         let mut gone = self.outlets.close(slot);
         if !gone.is_empty() {
             // They are taken from the end.
@@ -156,7 +157,7 @@ impl Delivery {
         let index = *gone.last()?;
         self.leave_as_gone(index);
         let subscription = self.subscriptions.get(index);
-        let before = subscription.queue.entries();
+        let before = subscription.queue.size();
         let mut lost = 0;
         for _ in 0..ENTRIES_PER_STEP {
             let Some(entry) = subscription.queue.take_next(u32::MAX, usize::MAX, true) else {
@@ -164,10 +165,9 @@ impl Delivery {
             };
             lost += entry.messages();
         }
-        let after = subscription.queue.entries();
         let is_empty = subscription.queue.is_empty();
         self.counters.dropped_disconnected_messages.add(lost);
-        self.count_entries(before, after);
+        self.resized(index, before);
         if is_empty {
             self.forget(index);
             gone.pop();

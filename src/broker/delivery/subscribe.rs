@@ -90,8 +90,8 @@ impl Delivery {
         if let Some(name) = subscription.group.as_deref().cloned() {
             let member = subscription.reference(index);
             let capacity = bounds.messages_max;
-            let sharing = shares.then_some(connection);
-            self.join_group(name, NewMember { member, capacity, policy, sharing, filter });
+            let joins = NewMember { member, capacity, policy, connection, shares, filter };
+            self.join_group(name, joins);
             return (index, true);
         }
         let announcement = self.announce(&pattern, Waiter::Subscription(index));

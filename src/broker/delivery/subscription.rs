@@ -10,12 +10,14 @@ use super::overflow::Lost;
 use super::queue::{Bounds, Queue};
 use super::subscriptions::SubscriptionIndex;
 use crate::broker::cluster::{Cluster, CoreSet};
+use crate::broker::holders::Listed;
 use crate::broker::ids::ConnectionId;
 use crate::broker::message::TopicName;
 use crate::broker::pattern;
 use crate::broker::permissions::Permissions;
 use crate::broker::topics::replay::Progress;
 use crate::config::OverflowPolicy;
+use crate::protocol::name::SYSTEM_PREFIX;
 use crate::protocol::{CoreId, SubscriptionId, TopicId};
 
 /// How far a subscription is.
@@ -69,6 +71,8 @@ pub struct Subscription {
     pub(super) leaves_group: bool,
     /// Where it is on its connection's list of those with something to send, if it has something.
     pub(super) listed: Option<Rank>,
+    /// Among its connection's queues, by what they hold.
+    pub(super) listed_by_bytes: Listed,
     /// It could be active, but for others of its connection: how many were deferred before.
     pub(super) deferred: Option<u64>,
     /// What its client calls it, if not by its number. Unread here.
@@ -138,6 +142,8 @@ pub(super) struct Blocking {
     pub number: u64,
     /// Since when some do.
     pub since_ns: u64,
+    /// Its connection looks at it again when its queues together are half empty.
+    pub awaits_connection: bool,
 }
 
 impl Subscription {
@@ -157,7 +163,7 @@ impl Subscription {
 
     /// Whether it may be sent what subscriptions of other protocols missed.
     pub(super) fn hears_of_gaps(&self) -> bool {
-        pattern::overlap(&self.pattern, GAP_TOPICS)
+        self.pattern.starts_with(SYSTEM_PREFIX) && pattern::overlap(&self.pattern, GAP_TOPICS)
     }
 
     /// The group it is a member of.

@@ -11,6 +11,7 @@ use super::subscribe::NewSubscription;
 use super::subscription::{Joining, State, Subscription, SubscriptionRef};
 use super::waiting::Waiting;
 use crate::broker::cluster::Cluster;
+use crate::broker::holders::Listed;
 use crate::broker::ids::ConnectionId;
 use crate::broker::message::TopicName;
 
@@ -53,6 +54,7 @@ impl Subscriptions {
             has_overflowed: false,
             leaves_group: false,
             listed: None,
+            listed_by_bytes: Listed::default(),
             deferred: None,
             name: new.name,
             pattern: new.pattern,

@@ -4,12 +4,12 @@ use std::borrow::Cow;
 
 use bytes::{Bytes, BytesMut};
 
-use super::Protocol;
 use super::notice::{Event, NOTICES_MAX, Notice, Peer};
 use super::refusal::Refusal;
 use super::texts::Texts;
+use super::{Protocol, auth_deadline_ns};
 use crate::broker::auth::Auth;
-use crate::broker::clock::{Now, ms_to_ns};
+use crate::broker::clock::Now;
 use crate::broker::cluster::Cluster;
 use crate::broker::connections::{Connections, Hold, Phase};
 use crate::broker::counters::Counters;
@@ -17,6 +17,7 @@ use crate::broker::delivery::Delivery;
 use crate::broker::drain::Drain;
 use crate::broker::ids::Slot;
 use crate::broker::mesh::Mesh;
+use crate::broker::shortage::Shortage;
 use crate::broker::timers::{Class, Timers};
 use crate::broker::topics::Topics;
 use crate::broker::topics::ingest::Ingest;
@@ -56,6 +57,8 @@ pub struct Doors<'a> {
     pub notices: &'a mut Vec<Notice>,
     /// How far the stop is.
     pub drain: &'a Drain,
+    /// Publishes find no memory.
+    pub shortage: &'a mut Shortage,
 }
 
 impl Doors<'_> {
@@ -111,12 +114,25 @@ impl Doors<'_> {
         !self.cluster.memory.is_full()
     }
 
-    /// Evicts retained messages until the budget has air again; if that is not enough, texts.
-    pub fn evict(&mut self) {
-        self.topics.evict();
+    /// Holds a connection that is about to publish while there is no memory, but some is being
+    /// reclaimed. Returns whether the publish has to wait.
+    pub fn hold_for_memory(&mut self, slot: Slot) -> bool {
+        let waits = !self.has_memory()
+            && self.shortage.lets_wait(self.now, self.timers, &self.cluster.memory);
+        if waits {
+            self.connections.hold(slot, Hold::Memory);
+        }
+        waits
+    }
+
+    /// Evicts retained messages until the budget has air again; if that is not enough, texts. Returns
+    /// whether more can be evicted.
+    pub fn evict(&mut self) -> bool {
+        let has_more = self.topics.evict();
         if self.cluster.memory.is_nearly_full() {
             self.texts.clear(self.timers);
         }
+        has_more
     }
 
     /// Holds a connection that is about to publish to a topic whose publishers wait for a subscriber.
@@ -211,9 +227,4 @@ impl Doors<'_> {
             self.close(slot, last);
         }
     }
-}
-
-/// When a client that connects now has to have authenticated.
-fn auth_deadline_ns(now: Now, settings: &Settings) -> u64 {
-    now.monotonic_ns + ms_to_ns(settings.server.auth_timeout_ms)
 }

@@ -12,6 +12,7 @@
 mod blip;
 mod doors;
 mod frontend;
+mod latencies;
 mod nats;
 pub mod notice;
 mod refusal;
@@ -22,19 +23,21 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::broker::clock::{Now, ms_to_ns};
 use crate::broker::connections::Phase;
 use crate::broker::counters::{Counters, PROTOCOLS_MAX};
 use crate::broker::delivery::{Delivery, Pull, Pulled, SubscriptionIndex};
 use crate::broker::ids::{ConnectionId, Slot};
 use crate::broker::message::{Ack, TopicName, Unheard};
 use crate::broker::topics::TopicsFull;
+use crate::config::Settings;
 use crate::protocol::{RequestId, Sequence, SubscriptionId, TopicId};
 
 pub use doors::Doors;
 pub use frontend::{Audited, Frontend, Served};
+use latencies::Latencies;
 pub use refusal::Refusal;
 pub use send::Send;
-use send::note_sent;
 pub use texts::Texts;
 
 /// What this server calls itself.
@@ -167,8 +170,8 @@ const _: () = assert!(Protocol::ALL.len() <= PROTOCOLS_MAX);
 pub struct Frontends {
     clients: Vec<Option<Client>>,
     shared: Shared,
-    /// When the messages sent since the last turn had arrived, and how many they are.
-    sent_since: Vec<(u64, u64)>,
+    /// How long messages take.
+    pub latencies: Latencies,
 }
 
 impl Frontends {
@@ -291,13 +294,13 @@ impl Frontends {
         let mut send = Send::new(ranges, answers, messages_max);
         let copies = self.clients[slot.index()].as_ref().is_some_and(Client::copies);
         let mut pull = Pull::new(slot, copies);
-        let sent_since = &mut self.sent_since;
+        let latencies = &mut self.latencies;
         let wants_sent = client!(self, slot, |client, shared| {
             while let Some(piece) = doors.delivery.pull(doors.now, &mut pull, send.room()) {
                 if let Pulled::Slice { slice, is_replay, .. } = &piece {
                     send.count(slice.messages);
                     if !is_replay {
-                        note_sent(sent_since, slice.received_ns, slice.messages);
+                        latencies.note_sent(slice.received_ns, slice.messages);
                     }
                 }
                 client.put(shared, doors, slot, &mut send, piece);
@@ -316,15 +319,6 @@ impl Frontends {
         doors.delivery.finish_pull(pull);
         if wants_sent {
             client!(self, slot, |client, shared| client.sent(shared, doors, slot));
-        }
-    }
-
-    /// Counts how long ago the messages of the last turn's sends had arrived. Now and not then,
-    /// because the kernel copies them at the end of the turn.
-    pub fn count_latencies(&mut self, doors: &Doors<'_>) {
-        for (received_ns, messages) in self.sent_since.drain(..) {
-            let microseconds = doors.now.monotonic_ns.saturating_sub(received_ns).div_ceil(1_000);
-            doors.counters.accept_to_send_us.record(microseconds, messages);
         }
     }
 
@@ -394,4 +388,9 @@ impl Frontends {
             client_at!(self, slot, |client, shared| client.audit(shared, audited, slot));
         }
     }
+}
+
+/// When a client that connects now has to have authenticated.
+fn auth_deadline_ns(now: Now, settings: &Settings) -> u64 {
+    now.monotonic_ns + ms_to_ns(settings.server.auth_timeout_ms)
 }

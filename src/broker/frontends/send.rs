@@ -63,14 +63,3 @@ impl Send<'_> {
         (self.messages, self.bytes)
     }
 }
-
-/// Notes when messages that are sent had arrived. Subscribers are sent the same few slices, so a look
-/// at the last ones keeps the list short.
-pub(super) fn note_sent(sent_since: &mut Vec<(u64, u64)>, received_ns: u64, messages: u32) {
-    let messages = u64::from(messages);
-    let mut last_ones = sent_since.iter_mut().rev().take(4);
-    match last_ones.find(|(of, _)| *of == received_ns) {
-        Some((_, count)) => *count += messages,
-        None => sent_since.push((received_ns, messages)),
-    }
-}

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::BytesMut;
 
-use super::Publisher;
+use super::NotTo;
 use crate::broker::ids::ConnectionId;
 use crate::protocol::TopicId;
 
@@ -82,6 +82,6 @@ pub struct Batch {
     pub acks: Vec<WantsAck>,
     /// Those of them whose publishers want a notice if no subscription matches.
     pub requests: Vec<Requester>,
-    /// Their publisher, if it does not want its own messages.
-    pub not_to: Option<Arc<Publisher>>,
+    /// Who does not get them, if somebody does not.
+    pub not_to: Option<Arc<NotTo>>,
 }

@@ -15,7 +15,7 @@ use hashbrown::HashMap;
 
 use crate::broker::clock::Now;
 use crate::broker::ids::ConnectionId;
-use crate::broker::message::{Batch, Destination, Publisher, WantsAck};
+use crate::broker::message::{Batch, Destination, NotTo, WantsAck};
 use crate::broker::pattern;
 use crate::config::Settings;
 use crate::limits::{INGEST_BATCH_BYTES_MAX, INGEST_BYTES_PER_TURN};
@@ -42,7 +42,7 @@ struct Wants {
     ttl_ms: u32,
     messages: u32,
     len: usize,
-    not_to: Option<Arc<Publisher>>,
+    not_to: Option<Arc<NotTo>>,
 }
 
 /// The batches of this turn.
@@ -178,7 +178,7 @@ impl Ingest {
         now: Now,
         name: &str,
         ttl_ms: u32,
-        not_to: Option<Arc<Publisher>>,
+        not_to: Option<Arc<NotTo>>,
         len: usize,
         place: &mut Place,
     ) -> &mut Batch {
@@ -277,7 +277,7 @@ impl Ingest {
         let is_literal = is_literal(pattern);
         let matches = |name: &str| match is_literal {
             true => pattern == name,
-            false => pattern::matches(pattern, name),
+            false => pattern::selects(pattern, name),
         };
         self.batches.iter().any(|batch| match &batch.destination {
             Destination::Name(name) => {

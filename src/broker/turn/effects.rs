@@ -69,6 +69,16 @@ impl Broker {
                 let protocol = frontends.protocol(slot);
                 doors.notice(slot, protocol, Event::Overflow { pattern, policy });
             }
+            Effect::ConnectionFull { slot, connection_bytes } => {
+                let (frontends, mut doors) = self.open_doors(now);
+                let protocol = frontends.protocol(slot);
+                doors.notice(slot, protocol, Event::ConnectionFull { connection_bytes });
+            }
+            Effect::Reclaimed { slot, held, share } => {
+                let (frontends, mut doors) = self.open_doors(now);
+                let protocol = frontends.protocol(slot);
+                doors.notice(slot, protocol, Event::Reclaimed { held, share });
+            }
             Effect::GoOn(work) => self.delivery.go_on(now, work),
         }
     }

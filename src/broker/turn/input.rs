@@ -107,10 +107,13 @@ impl Broker {
     /// Lets held connections go on whose reason is over.
     pub(super) fn release_held(&mut self, now: Now) {
         self.connections.release_cores(|core| !self.mesh.is_full(core));
+        if self.connections.wait_for_memory() && !self.lets_wait_for_memory(now) {
+            self.connections.release_memory();
+        }
         while self.connections.have_commands_left()
             && let Some((slot, reason)) = self.connections.next_released()
         {
-            if self.still_holds(slot, reason) {
+            if self.still_holds(now, slot, reason) {
                 self.connections.keep_held(slot, reason);
             } else {
                 self.connections.end_hold(slot);
@@ -120,14 +123,21 @@ impl Broker {
     }
 
     /// Whether the reason to hold a connection's input is not over.
-    fn still_holds(&self, slot: Slot, reason: Hold) -> bool {
+    fn still_holds(&mut self, now: Now, slot: Slot, reason: Hold) -> bool {
         let connection = self.connections.at(slot);
         match reason {
             Hold::Answers => connection.is_full_of_answers(),
             Hold::Fence => connection.is_fenced(),
             Hold::Blocked(topic) => self.delivery.is_blocked(topic),
             Hold::Mesh(core) => self.mesh.is_full(core),
+            Hold::Memory => self.lets_wait_for_memory(now),
         }
+    }
+
+    /// Whether publishes wait for memory that is being reclaimed.
+    fn lets_wait_for_memory(&mut self, now: Now) -> bool {
+        let memory = &self.cluster.memory;
+        memory.is_full() && self.shortage.lets_wait(now, &mut self.timers, memory)
     }
 
     fn go_on_with(&mut self, now: Now, slot: Slot) {

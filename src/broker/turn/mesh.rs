@@ -64,10 +64,8 @@ impl Broker {
                 self.mesh.deliver(from, Delivery::Opened { connection, request, opened });
             }
             Request::Delivery(request) => self.serve_delivery_request(now, from, request),
-            Request::Evict => {
-                let (_, mut doors) = self.open_doors(now);
-                doors.evict();
-            }
+            // This turn keeps the budget anyway, once it is awake.
+            Request::Evict => {}
             Request::Fence { connection, through } => {
                 for core in through.iter().filter(|core| *core != self.core) {
                     self.mesh.deliver(core, Delivery::PassFence { core: from, connection });

@@ -13,6 +13,7 @@ mod audit;
 mod drain;
 mod effects;
 mod input;
+mod memory;
 mod mesh;
 mod reload;
 #[cfg(test)]
@@ -25,12 +26,9 @@ pub use audit::Work;
 use super::connections::{Action, Connections};
 use super::mesh::{DELIVERIES, REQUESTS};
 use super::port::Port;
-use super::timers::{Class, Single};
+use super::timers::Class;
 use super::topics::ingest::Ingest;
 use super::{Broker, Now};
-
-/// Other cores are asked to evict retained messages at most this often.
-const ASK_TO_EVICT_EVERY_NS: u64 = 20_000_000;
 
 /// Deadlines of a kind that one turn looks at: the next turn, at once, has the others.
 const DEADLINES_PER_TURN: usize = 256;
@@ -42,6 +40,7 @@ pub fn turn(broker: &mut Broker, now: Now, port: &mut impl Port) -> bool {
     busy |= read_mesh(broker, port, REQUESTS);
     busy |= broker.take_in(now);
     busy |= write_mesh(broker, port);
+    broker.drain.said_all |= broker.drain.said_groups && broker.mesh.has_delivered();
     send(broker, now, port);
     busy |= broker.owes_turn();
     for notice in broker.notices.drain(..) {
@@ -112,11 +111,11 @@ fn send(broker: &mut Broker, now: Now, port: &mut impl Port) {
 
 impl Broker {
     /// Serves this turn's input: what connections sent, what other cores sent, what was left over.
-    /// Returns whether messages of other cores, or replays for them, are left for the next turn.
+    /// Returns whether messages of other cores, replays for them, or memory to reclaim are left for the
+    /// next turn.
     pub(super) fn take_in(&mut self, now: Now) -> bool {
         self.sent_nothing = false;
-        let (frontends, doors) = self.open_doors(now);
-        frontends.count_latencies(&doors);
+        self.frontends.latencies.count(now, &self.counters);
         self.delivery.sweep();
         self.carry_out(now);
         self.check_deadlines(now);
@@ -134,9 +133,12 @@ impl Broker {
         frontends.ask_fences(&mut doors);
         self.carry_out(now);
         self.close_finishing(now);
-        self.tend_memory(now);
+        let reclaims = self.tend_memory(now);
         self.drain_on(now);
-        self.mesh.has_more() || self.replays.are_under_way() || self.delivery.is_sweeping()
+        self.mesh.has_more()
+            || self.replays.are_under_way()
+            || self.delivery.is_sweeping()
+            || reclaims
     }
 
     /// Whether a turn has to follow at once: frames were left over, or sending brought something up.
@@ -164,26 +166,5 @@ impl Broker {
                 self.carry_out(now);
             }
         }
-    }
-
-    /// Keeps the memory budget, and evicts what idle topics retain. Once per turn.
-    fn tend_memory(&mut self, now: Now) {
-        self.delivery.count_memory();
-        let memory = self.cluster.memory.clone();
-        if self.timers.is_due(now, Single::Texts) || memory.is_nearly_full() {
-            self.texts.clear(&mut self.timers);
-        }
-        if memory.is_nearly_full() {
-            let (_, mut doors) = self.open_doors(now);
-            doors.evict();
-            let has_rested = now.monotonic_ns - self.asked_to_evict_ns >= ASK_TO_EVICT_EVERY_NS;
-            if memory.is_nearly_full() && has_rested {
-                self.asked_to_evict_ns = now.monotonic_ns;
-                for core in self.cluster.others(self.core) {
-                    self.mesh.ask(core, super::mesh::Request::Evict);
-                }
-            }
-        }
-        self.topics.evict_idle(now, &mut self.timers);
     }
 }

@@ -45,7 +45,7 @@ impl Client {
             start,
             policy,
             bounds,
-            filter: filter.filter(|_| !is_member),
+            filter,
             is_active_at_once: false,
             is_sent_each: false,
         });
@@ -102,8 +102,10 @@ fn permit(
     start: Start,
 ) -> Result<Option<Arc<Permissions>>, Reject> {
     let permissions = doors.connections.at(slot).permissions();
-    let remedy = match permissions.may_subscribe(subscribe.pattern) {
-        Verdict::Allowed => return Ok(None),
+    let verdict = permissions.may_subscribe(subscribe.pattern);
+    let filters = permissions.has_to_filter(subscribe.pattern, verdict);
+    let remedy = match verdict {
+        Verdict::Allowed => return Ok(filters.then(|| permissions.clone())),
         // Limit: what a group deals out and what topics retain is not filtered by topic.
         Verdict::AllowedExcept if subscribe.group.is_empty() && start == Start::Live => {
             return Ok(Some(permissions.clone()));

@@ -55,10 +55,10 @@ pub struct Client {
     /// It has published since other cores said that they served everything: what it published to
     /// subjects of this core may be on its way to groups of theirs.
     publishes_to_groups: bool,
-    /// Subscriptions from before its last CONNECT have still to end.
-    starts_over: bool,
     /// Cores that coordinate groups it has joined: what it publishes may come back through these.
     coordinators: CoreSet,
+    /// Subscriptions from before its last CONNECT have still to end.
+    starts_over: bool,
     /// A command that waits for other cores.
     fence: Option<Fence>,
     /// PONGs that wait for messages queued before them, oldest first.
@@ -122,8 +122,8 @@ impl Frontend for Client {
             place: Place::default(),
             publishes_elsewhere: false,
             publishes_to_groups: false,
-            starts_over: false,
             coordinators: CoreSet::default(),
+            starts_over: false,
             fence: None,
             pongs: VecDeque::new(),
             nonce: None,
@@ -227,7 +227,7 @@ impl Frontend for Client {
         send: &mut Send<'_>,
     ) -> bool {
         let fence_is_over = self.put_pongs(doors, slot, send);
-        self.publish_missed(shared, doors);
+        self.publish_missed(shared, doors, slot);
         fence_is_over
     }
 

@@ -61,7 +61,7 @@ impl Client {
             start: Start::Live,
             policy,
             bounds,
-            filter: (verdict == Verdict::AllowedExcept).then_some(permissions),
+            filter: permissions.has_to_filter(pattern, verdict).then_some(permissions),
             is_active_at_once: true,
             is_sent_each: true,
         });
