@@ -124,6 +124,9 @@ pub const ANSWER_BYTES_MAX: usize = 64 * 1_024;
 pub const PENDING_REQUESTS_MAX: u32 = 4_096;
 /// Topics that one turn looks at for all replays: about 50 us.
 pub const REPLAY_TOPICS_PER_TURN: usize = 512;
+/// Slices of replays that may be under way to a connection from a core when another of its replays begins:
+/// about 3 MiB beside their frames, which the topics' logs hold as well.
+pub const REPLAY_UNSENT_SLICES_MAX: u64 = 16_384;
 /// Subscriptions that one turn ends when all of a connection end at once: about 300 us.
 pub const ENDS_PER_TURN: usize = 512;
 /// Slices that one turn takes from those who hold most when memory is short: about 100 us.

@@ -4,6 +4,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
+use blipmq::broker::memory::Memory;
 use blipmq::broker::port::InMemory;
 use blipmq::broker::turn::turn;
 use blipmq::broker::{Broker, Cluster, ConnectionId, Now, Peer, Protocol, Slot};
@@ -19,7 +20,10 @@ const MANY: usize = 10 * ENDS_PER_TURN;
 /// A broker of one core whose clients read everything at once.
 struct Driven {
     broker: Broker,
+    memory: Memory,
     port: InMemory,
+    /// A client that reads nothing: what it is sent stays under way.
+    stalled: Option<ConnectionId>,
     /// What each connection was sent and nobody has looked at, by slot.
     received: Vec<Vec<u8>>,
 }
@@ -27,8 +31,10 @@ struct Driven {
 impl Driven {
     fn new() -> Driven {
         let cluster = Cluster::new(1, 7, Arc::new(Settings::default()));
+        let memory = cluster.memory.clone();
         let broker = Broker::new(CoreId(0), cluster, Arc::default());
-        let mut driven = Driven { broker, port: InMemory::default(), received: Vec::new() };
+        let (port, received) = (InMemory::default(), Vec::new());
+        let mut driven = Driven { broker, memory, port, stalled: None, received };
         driven.turn();
         driven
     }
@@ -84,6 +90,9 @@ impl Driven {
         assert!(work.ends <= ENDS_PER_TURN, "{work:?}");
         assert!(work.replay_topics <= REPLAY_TOPICS_PER_TURN, "{work:?}");
         for (connection, ranges) in std::mem::take(&mut self.port.sends) {
+            if self.stalled == Some(connection) {
+                continue;
+            }
             self.received[connection.slot.index()].extend(ranges.concat());
             self.broker.sent(NOW, connection);
             busy = true;
@@ -105,6 +114,24 @@ impl Driven {
         let received = std::mem::take(&mut self.received[connection.slot.index()]);
         String::from_utf8_lossy(&received).into_owned()
     }
+}
+
+/// SUBSCRIBEs that start with the first message, numbered from 1.
+fn asks(count: u32, pattern: impl Fn(u32) -> &'static str) -> Vec<u8> {
+    let mut asks = Vec::new();
+    for number in 1..=count {
+        let subscribe = Subscribe {
+            subscription: SubscriptionId(number),
+            overflow: 0,
+            start: 2,
+            capacity: 0,
+            start_argument: 1,
+            pattern: pattern(number),
+            group: "",
+        };
+        encode::subscribe(&mut asks, &subscribe);
+    }
+    asks
 }
 
 /// How often one text is in another.
@@ -202,21 +229,9 @@ fn a_turn_looks_at_a_bounded_number_of_topics_however_many_subscriptions_ask_for
     driven.run();
     let asker = driven.blip(1);
     driven.take(asker);
-    let mut asks = Vec::new();
     const ASKS: u32 = 20;
-    for number in 1..=ASKS {
-        let subscribe = Subscribe {
-            subscription: SubscriptionId(number),
-            overflow: 0,
-            start: 1,
-            capacity: 0,
-            start_argument: 1,
-            // Of all kinds: a name that is there, one that is not, and patterns.
-            pattern: ["t.7", "none", "t.*", "u.*"][number as usize % 4],
-            group: "",
-        };
-        encode::subscribe(&mut asks, &subscribe);
-    }
+    // Of all kinds: a name that is there, one that is not, and patterns.
+    let asks = asks(ASKS, |number| ["t.7", "none", "t.*", "u.*"][number as usize % 4]);
     driven.broker.received(NOW, asker, &asks);
     let work = driven.broker.work();
     assert!(work.replay_topics <= REPLAY_TOPICS_PER_TURN, "{work:?}");
@@ -230,4 +245,42 @@ fn a_turn_looks_at_a_bounded_number_of_topics_however_many_subscriptions_ask_for
     driven.turn();
     driven.broker.ended(NOW, asker);
     assert!(driven.run() < 5, "nothing is looked at for a client that has gone");
+}
+
+/// Goal: replays that a client does not read hold little memory, however many it asks for, and all of them
+/// arrive once it reads.
+/// Method: a topic retains very many single messages; each of many subscriptions asks for all.
+#[test]
+fn replays_that_nobody_reads_wait_as_positions_in_the_log() {
+    const MESSAGES: usize = 5_000;
+    const ASKS: u32 = 40;
+    let mut driven = Driven::new();
+    let publisher = driven.nats(0);
+    for _ in 0..MESSAGES {
+        driven.say(publisher, "PUB t 7\r\nmessage\r\n");
+        driven.turn();
+    }
+    let asker = driven.blip(1);
+    driven.take(asker);
+    let before = driven.memory.held();
+    driven.stalled = Some(asker);
+    driven.broker.received(NOW, asker, &asks(ASKS, |_| "t"));
+    driven.run();
+    let held = driven.memory.held() - before;
+    let each = bytes_of_entries(MESSAGES);
+    assert!(held < 6 * each, "{held} bytes for {ASKS} replays of {each}");
+
+    driven.stalled = None;
+    driven.broker.sent(NOW, asker);
+    driven.run();
+    // The first send was not kept: the rest shows that every replay went on.
+    let received = driven.take(asker);
+    let arrived = count(&received, "message");
+    assert!(arrived > (ASKS as usize - 1) * MESSAGES, "{arrived} messages");
+    assert_eq!(driven.memory.held(), before, "nothing is left of the replays");
+}
+
+/// What the entries of a replay count for in the memory budget.
+fn bytes_of_entries(messages: usize) -> u64 {
+    messages as u64 * 96
 }

@@ -36,6 +36,9 @@ pub struct Cluster {
     /// Topics that one turn looks at for all replays. The simulator chooses fewer, so that worlds of few
     /// topics have replays of several turns.
     pub replay_topics_per_turn: usize,
+    /// Slices of replays that may be under way to a connection when another replay of it begins. The
+    /// simulator chooses fewer.
+    pub replay_unsent_max: u64,
     /// Subscriptions that one turn ends when all of a connection end at once. The simulator chooses
     /// fewer, so that connections of few subscriptions end over several turns.
     pub ends_per_turn: usize,
@@ -64,6 +67,7 @@ impl Cluster {
             topics,
             gap_listeners: Arc::default(),
             replay_topics_per_turn: limits::REPLAY_TOPICS_PER_TURN,
+            replay_unsent_max: limits::REPLAY_UNSENT_SLICES_MAX,
             ends_per_turn: limits::ENDS_PER_TURN,
             advertised_addr,
         }

@@ -117,6 +117,13 @@ pub enum Request {
         /// Where the replay begins.
         start: Start,
     },
+    /// A connection of the sender was sent slices that it was answered with, or will not be.
+    ReplaySent {
+        /// The connection.
+        connection: ConnectionId,
+        /// How many slices.
+        slices: u64,
+    },
     /// A connection of the sender wants none of the replays that it has asked for.
     ForgetReplays {
         /// The connection.
@@ -177,6 +184,8 @@ pub enum Reply {
     Replay {
         /// As asked.
         subscription: SubscriptionRef,
+        /// As asked.
+        connection: ConnectionId,
         /// By topic.
         replays: Vec<Replay>,
         /// How far the answer is; `None` for the last part.
@@ -216,7 +225,8 @@ impl Request {
             | Request::Withdraw { pattern }
             | Request::Replay { pattern, .. } => pattern.len(),
             Request::LeaveGroup { leaves, .. } => leaves.returned.iter().map(Entry::bytes).sum(),
-            Request::ForgetReplays { .. }
+            Request::ReplaySent { .. }
+            | Request::ForgetReplays { .. }
             | Request::JoinGroup { .. }
             | Request::Took { .. }
             | Request::LimitMember { .. }

@@ -235,6 +235,7 @@ impl Delivery {
     /// Frees a subscription that was ended. What it still had queued is lost, and counted.
     fn forget(&mut self, index: SubscriptionIndex) {
         self.unblock(index);
+        self.end_replay(index);
         let lost = self.get(index).queue.messages_with_replay();
         self.counters.dropped_disconnected_messages.add(lost);
         self.empty_queue(index);

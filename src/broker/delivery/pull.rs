@@ -224,6 +224,10 @@ impl Delivery {
         if subscription.blocking.is_some() || (subscription.group.is_some() && took > 0) {
             pull.served.push((index, took as u32, took_bytes));
         }
+        if current.replays && !subscription.queue.has_replay() {
+            self.end_replay(index);
+        }
+        let subscription = self.subscriptions.get(index);
         let state = subscription.state;
         let (is_empty, has_replay) =
             (subscription.queue.is_empty(), subscription.queue.has_replay());

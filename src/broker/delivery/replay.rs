@@ -18,7 +18,7 @@ use super::subscription::SubscriptionRef;
 use super::subscriptions::SubscriptionIndex;
 use crate::broker::ids::ConnectionId;
 use crate::broker::message::{Gap, TopicName};
-use crate::broker::topics::replay::{Progress, Replay};
+use crate::broker::topics::replay::{Progress, Replay, slices_of};
 use crate::protocol::{CoreId, GapReason, Start};
 
 impl Delivery {
@@ -50,15 +50,20 @@ impl Delivery {
     pub fn replayed(
         &mut self,
         from: CoreId,
-        subscription: SubscriptionRef,
+        (subscription, connection): (SubscriptionRef, ConnectionId),
         replays: Vec<Replay>,
         progress: Option<Progress>,
     ) {
         let index = subscription.index;
-        if self.living(subscription).is_none() {
-            return;
+        let slices = slices_of(&replays);
+        let is_living = self.living(subscription).is_some();
+        let waiting = self.subscriptions.waiting(subscription).filter(|_| is_living);
+        let Some(waiting) = waiting else {
+            return self.replay_sent(from, connection, slices);
+        };
+        if slices > 0 {
+            waiting.replay_unsent.push((from, slices));
         }
-        let Some(waiting) = self.subscriptions.waiting(subscription) else { return };
         let before = waiting.queue.size();
         for replay in replays {
             self.queue_replay(index, replay);
@@ -66,6 +71,22 @@ impl Delivery {
         self.resized(index, before);
         if self.subscriptions.joined(index, from, progress) {
             self.activate(index);
+        }
+    }
+
+    /// The cores that answered a subscription may begin other replays of its connection: it was sent
+    /// what they answered, or will not be.
+    pub(super) fn end_replay(&mut self, index: SubscriptionIndex) {
+        let subscription = self.subscriptions.get(index);
+        let connection = subscription.connection;
+        for (core, slices) in std::mem::take(&mut subscription.replay_unsent) {
+            self.replay_sent(core, connection, slices);
+        }
+    }
+
+    fn replay_sent(&mut self, core: CoreId, connection: ConnectionId, slices: u64) {
+        if slices > 0 {
+            self.ask(core, Request::ReplaySent { connection, slices });
         }
     }
 

@@ -104,6 +104,8 @@ pub struct Subscription {
     pub(super) group: Option<Box<GroupName>>,
     /// Answers with retained messages that it waits for.
     pub(super) joining: Option<Box<Joining>>,
+    /// How many slices cores have answered it with that it was not sent.
+    pub(super) replay_unsent: Vec<(CoreId, u64)>,
     /// Publishers that wait for it.
     pub(super) blocking: Option<Box<Blocking>>,
 }

@@ -70,6 +70,7 @@ impl Subscriptions {
             filter: new.filter,
             group,
             joining: None,
+            replay_unsent: Vec::new(),
             blocking: None,
         });
         let index = self.free.pop().unwrap_or_else(|| {

@@ -99,6 +99,9 @@ impl Broker {
                     self.answer_replay(now, answer);
                 }
             }
+            Request::ReplaySent { connection, slices } => {
+                self.replays.sent((from, connection), slices);
+            }
             Request::ForgetReplays { connection } => self.replays.forget((from, connection)),
             Request::JoinGroup { name, joins } => {
                 self.delivery.member_joins(now, from, name, joins);
@@ -127,8 +130,9 @@ impl Broker {
     pub(super) fn serve_reply(&mut self, now: Now, from: CoreId, reply: Reply) {
         match reply {
             Reply::Announced { number } => self.delivery.announced(now, number),
-            Reply::Replay { subscription, replays, progress } => {
-                self.delivery.replayed(from, subscription, replays, progress);
+            Reply::Replay { subscription, connection, replays, progress } => {
+                let waiter = (subscription, connection);
+                self.delivery.replayed(from, waiter, replays, progress);
             }
             Reply::JoinedGroup { member } => self.delivery.joined_group(member),
             Reply::Dealt { member, entry } => self.delivery.dealt(member, entry),

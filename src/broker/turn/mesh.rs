@@ -180,7 +180,12 @@ impl Broker {
 
     /// Goes on with replays, those that have waited longest first.
     pub(super) fn go_on_with_replays(&mut self, now: Now) {
-        self.replays.begin_turn(self.cluster.replay_topics_per_turn);
+        // A stop waits for all replays.
+        let unsent_max = match self.drain.begun {
+            true => u64::MAX,
+            false => self.cluster.replay_unsent_max,
+        };
+        self.replays.begin_turn(self.cluster.replay_topics_per_turn, unsent_max);
         while let Some(answer) = self.replays.go_on(&self.topics) {
             self.answer_replay(now, answer);
             self.carry_out(now);
@@ -188,7 +193,8 @@ impl Broker {
     }
 
     pub(super) fn answer_replay(&mut self, now: Now, answer: Answer<SubscriptionRef>) {
-        let Answer { core, waiter, replays, progress } = answer;
-        self.reply(now, core, Reply::Replay { subscription: waiter, replays, progress });
+        let Answer { asker: (core, connection), waiter, replays, progress } = answer;
+        let subscription = waiter;
+        self.reply(now, core, Reply::Replay { subscription, connection, replays, progress });
     }
 }
