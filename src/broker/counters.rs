@@ -55,6 +55,9 @@ pub struct Counters {
     pub flushes: Counter,
     /// Bytes of those sends.
     pub flushed_bytes: Counter,
+    /// Times that input of a connection was left for a later turn because the connection had had its
+    /// share of the turn.
+    pub input_deferred: Counter,
     /// Errors sent to clients.
     pub errors_sent: Counter,
     /// Connections that failed to authenticate.

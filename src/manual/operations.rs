@@ -56,6 +56,20 @@
 //!
 //! The exit status is 0 in both cases; the log says which case it was.
 //!
+//! # Other signals
+//!
+//! SIGUSR1, which has nats-server open its log again, does nothing here: the log goes to stderr, whose
+//! file belongs to whoever started the broker. SIGPIPE, SIGXFSZ and SIGTTOU are ignored, and SIGHUP of a
+//! terminal that is closed is a reload: a broker in the background runs on. SIGHUP, SIGTERM, SIGUSR1 and
+//! SIGUSR2 work also under `nohup`.
+//!
+//! # Other signals
+//!
+//! SIGUSR1, which has nats-server open its log again, does nothing here: the log goes to stderr, whose
+//! file belongs to whoever started the broker. SIGPIPE, SIGXFSZ and SIGTTOU are ignored, and SIGHUP of a
+//! terminal that is closed is a reload: a broker in the background runs on. SIGHUP, SIGTERM, SIGUSR1 and
+//! SIGUSR2 work also under `nohup`.
+//!
 //! # Supervisors
 //!
 //! If `NOTIFY_SOCKET` is set, the broker speaks systemd's notify protocol: `READY=1` when clients can
@@ -79,4 +93,5 @@
 //!
 //! Each place in the code logs at most 10 lines a second; then one line says how many more there were
 //! and repeats the first of them. Logging never waits: a thread of its own writes, and when stderr takes
-//! no more, lines are dropped and counted.
+//! no more or reports an error (a full disk, a file at its limit), lines are dropped and counted in
+//! `blipmq_log_lines_lost_total`. A line of the log reports how many, once lines can be written again.

@@ -18,6 +18,7 @@
 //! | the configuration, read again | `reload` |
 //! | supervisors, the log, and a stdout or stderr that accepts no data | `operations` |
 //! | starting, refusing to start, stopping | `lifecycle` |
+//! | signals that ask for nothing, a log that cannot be written | `signals` |
 //! | NATS clients, alone and together with BLIP/1 clients | `nats` |
 //! | `blipmq pub` and `blipmq sub` | `pipe` |
 //!
@@ -45,6 +46,7 @@ mod policies;
 mod reload;
 mod replay;
 mod shares;
+mod signals;
 mod vanishing;
 
 use support::running;

@@ -74,6 +74,7 @@ impl World {
         self.note_progress(core, moment);
         after.into_iter().for_each(|event| self.went_out(core, moment, event));
         self.broker(core).audit();
+        self.check_work(core);
         self.check_sleep(core);
         for wire in &mut self.wires {
             if wire.fast && wire.core == core {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use blipmq::broker::Protocol;
 use blipmq::config::{OverflowPolicy, Settings};
-use blipmq::limits::{LINGER_MS, REPLAY_TOPICS_PER_TURN};
+use blipmq::limits::{ENDS_PER_TURN, LINGER_MS, REPLAY_TOPICS_PER_TURN};
 use executors::simulated;
 
 use crate::random::Random;
@@ -35,6 +35,8 @@ pub struct Plan {
     pub buffer_len: usize,
     /// Topics that a turn looks at for a replay.
     pub replay_topics_per_turn: usize,
+    /// Subscriptions that a turn ends when all of a connection end at once.
+    pub ends_per_turn: usize,
 }
 
 impl Default for Plan {
@@ -56,6 +58,7 @@ impl Default for Plan {
             buffers: 32,
             buffer_len: 64 * 1_024,
             replay_topics_per_turn: REPLAY_TOPICS_PER_TURN,
+            ends_per_turn: ENDS_PER_TURN,
         }
     }
 }
@@ -111,6 +114,7 @@ impl Plan {
             buffers: random.pick(&[1, 2, 32]),
             buffer_len: if heavy { 64 * 1_024 } else { random.pick(&[300, 64 * 1_024]) },
             replay_topics_per_turn: Plan::random_replay_topics(random),
+            ends_per_turn: Plan::random_ends(random),
         }
     }
 
@@ -119,6 +123,13 @@ impl Plan {
     pub fn random_replay_topics(random: &Random) -> usize {
         let mut own = Random::with_seed(random.next_of() ^ 0x5e9_1a75);
         own.pick(&[1, 2, 3, REPLAY_TOPICS_PER_TURN])
+    }
+
+    /// Few ends a turn, so that connections of few subscriptions end over several turns. By chance of its
+    /// own, as the topics of a replay.
+    pub fn random_ends(random: &Random) -> usize {
+        let mut own = Random::with_seed(random.next_of() ^ 0x3e_11d5);
+        own.pick(&[1, 2, 5, ENDS_PER_TURN])
     }
 
     /// The bound of all queues of a connection, by chance of its own.

@@ -27,6 +27,19 @@ pub enum Effect {
     Known(SubscriptionRef),
     /// A subscription was given all that its client asked for: its frontend ends it.
     Satisfied(SubscriptionRef),
+    /// A subscription of a connection was swept.
+    Retired {
+        /// Its connection.
+        connection: ConnectionId,
+        /// The subscription, which may be gone.
+        id: SubscriptionId,
+        /// Its connection need not wait any more for what other cores have to say of it.
+        was_pending: bool,
+        /// Its client has asked for its end while it waited for answers.
+        is_to_end: bool,
+    },
+    /// All subscriptions of a connection that were over are swept.
+    Swept(ConnectionId),
     /// A subscriber has to be disconnected.
     TooSlow {
         /// Its connection.
@@ -70,14 +83,10 @@ pub enum Effect {
 pub enum Work {
     /// Deal what a group has to its members.
     Deal(u32),
-    /// Drop these subscriptions, the last first: their connection is gone.
-    Drop(Vec<SubscriptionRef>),
-    /// Close these subscriptions, the last first: what is queued for them is still sent.
-    Close(Vec<SubscriptionRef>),
-    /// End these subscriptions, the last first: their client starts over.
-    End(Vec<SubscriptionRef>),
+    /// Sweep subscriptions that are over.
+    Sweep,
     /// Activate subscriptions of a connection that waited for others of it.
-    Release(Slot),
+    Release(ConnectionId),
     /// Nothing more comes for a member that left.
     ForgetLeft(u64),
 }
@@ -108,6 +117,11 @@ pub enum Request {
         /// Where the replay begins.
         start: Start,
     },
+    /// A connection of the sender wants none of the replays that it has asked for.
+    ForgetReplays {
+        /// The connection.
+        connection: ConnectionId,
+    },
     /// A subscription of the sender joins a group that the receiver coordinates.
     JoinGroup {
         /// The group.
@@ -125,6 +139,15 @@ pub enum Request {
         messages: u32,
         /// Frame bytes of those.
         bytes: u64,
+    },
+    /// A member on the sender leaves once it was dealt so many messages.
+    LimitMember {
+        /// The group.
+        name: GroupName,
+        /// The member.
+        member: SubscriptionRef,
+        /// Counted from its beginning.
+        messages_max: u64,
     },
     /// A member on the sender has left.
     LeaveGroup {
@@ -193,7 +216,11 @@ impl Request {
             | Request::Withdraw { pattern }
             | Request::Replay { pattern, .. } => pattern.len(),
             Request::LeaveGroup { leaves, .. } => leaves.returned.iter().map(Entry::bytes).sum(),
-            Request::JoinGroup { .. } | Request::Took { .. } | Request::Block { .. } => 0,
+            Request::ForgetReplays { .. }
+            | Request::JoinGroup { .. }
+            | Request::Took { .. }
+            | Request::LimitMember { .. }
+            | Request::Block { .. } => 0,
         }
     }
 }

@@ -32,15 +32,15 @@ struct Aftermath {
 
 impl Delivery {
     /// Gives a slice to every subscription of this core that its topic reaches, but for members of
-    /// groups; returns whether there is any.
-    pub fn fan_out(&mut self, now: Now, timers: &mut Timers, slice: &Slice) -> bool {
+    /// groups; returns how many of its messages, the first of them, reached some subscription.
+    pub fn fan_out(&mut self, now: Now, timers: &mut Timers, slice: &Slice) -> u32 {
         let targets = self.subscriptions.take_targets(&slice.topic);
         let joining = self.joining_targets(&slice.topic, &targets);
         let is_expired = slice.is_expired(now);
         let mut aftermath = Aftermath::default();
-        let mut reached = false;
+        let mut heard = 0;
         for &index in targets.iter().chain(&joining) {
-            reached |= self.give(index, slice, is_expired, &mut aftermath);
+            heard = heard.max(self.give(index, slice, is_expired, &mut aftermath));
         }
         if !targets.is_empty() || !joining.is_empty() {
             self.turn_messages += slice.messages;
@@ -55,23 +55,27 @@ impl Delivery {
             self.effects.push(satisfied);
         }
         self.effects.append(&mut aftermath.too_slow);
-        reached
+        heard
     }
 
-    /// Gives a slice to one subscription, unless it belongs to the publisher and echo is off.
+    /// Gives a slice to one subscription, unless the slice is not for its connection. Returns how many
+    /// messages the subscription takes.
     fn give(
         &mut self,
         index: SubscriptionIndex,
         slice: &Slice,
         is_expired: bool,
         aftermath: &mut Aftermath,
-    ) -> bool {
+    ) -> u32 {
+        if self.is_over(index) {
+            return 0;
+        }
         let subscription = self.subscriptions.get(index);
         let slot = subscription.connection.slot;
-        if let Some(publisher) = &slice.not_to
-            && publisher.is(self.core, subscription.connection)
+        if let Some(not_to) = &slice.not_to
+            && not_to.excludes(self.core, subscription.connection, subscription.filter.as_deref())
         {
-            return false;
+            return 0;
         }
         // One that ends after so many messages gets no more than those.
         let mut cut;
@@ -104,7 +108,7 @@ impl Delivery {
         if !is_joining {
             self.list(index);
         }
-        true
+        slice.messages
     }
 
     /// Puts a slice into the queue of a subscription, as far as the bounds of the queue and of its

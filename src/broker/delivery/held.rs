@@ -52,7 +52,7 @@ impl Delivery {
         let subscription = self.subscriptions.get(index);
         let after = subscription.queue.size();
         self.uncounted_entries += after.entries as i64 - before.entries as i64;
-        if after == before {
+        if after == before || self.outlets.is_gone(subscription) {
             return;
         }
         let (slot, listed) = (subscription.connection.slot, subscription.listed_by_bytes);
@@ -76,6 +76,14 @@ impl Delivery {
             if let Some((other, listed)) = moved {
                 self.subscriptions.get(other).listed_by_bytes = listed;
             }
+        }
+    }
+
+    /// The connection of a slot is gone; so is what its queues held, as far as it is counted for it.
+    pub(super) fn connection_gone(&mut self, slot: Slot) {
+        let listed = self.outlets.at(slot).listed;
+        if listed.class().is_some() {
+            self.move_holder(Holder::Connection(slot), listed, None);
         }
     }
 
@@ -209,9 +217,8 @@ impl Delivery {
         let outlet = self.outlets.at(slot);
         let large = outlet.large.as_ref().and_then(|large| large.largest());
         large.or_else(|| {
-            // Those with live messages are at the end.
-            let mut small = outlet.to_send.iter().rev().take(SMALL_QUEUES_MAX);
-            small.find(|index| self.get(**index).queue.bytes() > 0).copied()
+            let mut small = self.outlets.in_turn(slot).take(SMALL_QUEUES_MAX);
+            small.find(|index| self.get(*index).queue.bytes() > 0)
         })
     }
 

@@ -29,13 +29,15 @@ impl Delivery {
 
     /// Activates a subscription of this core that has become a member.
     pub fn joined_group(&mut self, member: SubscriptionRef) {
-        if self.subscriptions.waiting(member).is_some() {
+        let is_living = self.living(member).is_some();
+        if is_living && self.subscriptions.waiting(member).is_some() {
             self.activate_now(member.index);
         }
     }
 
     /// Queues a frame that a member of this core is dealt, or a gap.
     pub fn dealt(&mut self, member: SubscriptionRef, entry: Entry) {
+        self.sweep_early(member);
         let Some(subscription) = self.subscriptions.member(member) else {
             // The member left while this was under way; the coordinator has been notified.
             return self.hand_back(member, entry);
@@ -118,6 +120,7 @@ impl Delivery {
 
     /// Notes that the coordinator deals nothing more to a member.
     pub fn left_group(&mut self, member: SubscriptionRef) {
+        self.sweep_early(member);
         if self.subscriptions.member(member).is_some_and(|one| one.leaves_group) {
             self.effects.push(Effect::Satisfied(member));
         }

@@ -13,7 +13,7 @@ use crate::broker::clock::Now;
 use crate::broker::cluster::Cluster;
 use crate::broker::connections::{Connections, Hold, Phase};
 use crate::broker::counters::Counters;
-use crate::broker::delivery::{Delivery, State};
+use crate::broker::delivery::Delivery;
 use crate::broker::drain::Drain;
 use crate::broker::ids::Slot;
 use crate::broker::mesh::Mesh;
@@ -21,6 +21,7 @@ use crate::broker::shortage::Shortage;
 use crate::broker::timers::{Class, Timers};
 use crate::broker::topics::Topics;
 use crate::broker::topics::ingest::Ingest;
+use crate::broker::topics::polls::Polls;
 use crate::config::Settings;
 use crate::protocol::CoreId;
 
@@ -44,6 +45,8 @@ pub struct Doors<'a> {
     pub ingest: &'a mut Ingest,
     /// The topics it owns.
     pub topics: &'a mut Topics,
+    /// Requests that may have reached nobody.
+    pub polls: &'a mut Polls,
     /// Its subscriptions.
     pub delivery: &'a mut Delivery,
     /// The way to other cores.
@@ -167,17 +170,6 @@ impl Doors<'_> {
         self.connections.at(slot).has_answers() || self.delivery.has_queued(slot)
     }
 
-    /// The subscriptions of a connection are about to be closed behind what is queued: no other core's
-    /// answer is waited for.
-    pub fn end_pending_of_subscriptions(&mut self, slot: Slot) {
-        for index in self.delivery.all_of(slot) {
-            let subscription = self.delivery.get(index);
-            if subscription.state != State::Ending && subscription.is_pending() {
-                self.connections.get(slot).end_pending();
-            }
-        }
-    }
-
     /// Ends a connection, behind some last bytes. What was queued for it is lost, and counted.
     pub fn close(&mut self, slot: Slot, last: Bytes) {
         let is_stopping = self.drain.begun;
@@ -198,7 +190,7 @@ impl Doors<'_> {
 
     /// Ends a connection behind the answers it was given.
     pub fn close_with_answers(&mut self, slot: Slot) {
-        let last = self.connections.get(slot).take_answers().freeze();
+        let last = self.connections.take_answers(slot).freeze();
         self.close(slot, last);
     }
 

@@ -13,6 +13,7 @@
 pub mod ingest;
 mod interest;
 mod log;
+pub mod polls;
 pub mod replay;
 mod retained;
 mod shard;

@@ -17,7 +17,7 @@ use crate::server::reload::Snapshot;
 /// A counter: its name, and how it is read from a core.
 type NamedCounter = (&'static str, fn(&Core) -> u64);
 
-static COUNTERS: [NamedCounter; 30] = [
+static COUNTERS: [NamedCounter; 31] = [
     ("published_messages", |core| core.counters.published_messages.get()),
     ("published_bytes", |core| core.counters.published_bytes.get()),
     ("enqueued_messages", |core| core.counters.enqueued_messages.get()),
@@ -52,6 +52,7 @@ static COUNTERS: [NamedCounter; 30] = [
     ("turns", |core| core.turns.turns.get()),
     ("enters", |core| core.turns.enters.get()),
     ("receive_buffer_shortages", |core| core.turns.buffer_shortages.get()),
+    ("input_deferred", |core| core.counters.input_deferred.get()),
 ];
 
 /// `/api/v1/status`

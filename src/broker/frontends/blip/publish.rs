@@ -78,7 +78,7 @@ impl Client {
         request: RequestId,
         opened: Result<(Arc<TopicName>, Sequence), TopicsFull>,
     ) {
-        doors.connections.get(slot).end_pending();
+        doors.connections.end_pending(slot);
         match opened {
             Ok((topic, next_sequence)) => {
                 self.opens.insert(request, Opened::Topic(topic.id));

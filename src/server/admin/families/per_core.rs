@@ -22,7 +22,7 @@ const fn gauge(name: &'static str, help: &'static str, read: fn(&Core) -> u64) -
     PerCore { name, help, kind: MetricType::GAUGE, read }
 }
 
-pub static PER_CORE: [PerCore; 25] = [
+pub static PER_CORE: [PerCore; 26] = [
     counter(
         "blipmq_published_messages_total",
         "Messages that topics of this core accepted.",
@@ -120,6 +120,12 @@ pub static PER_CORE: [PerCore; 25] = [
         "blipmq_receive_buffer_shortages_total",
         "Times a connection had more to read and no receive buffer was free.",
         |core| core.turns.buffer_shortages.get(),
+    ),
+    counter(
+        "blipmq_input_deferred_total",
+        "Times input of a connection waited for the next turn because the connection had had its \
+         share of the turn.",
+        |core| core.counters.input_deferred.get(),
     ),
 ];
 
