@@ -158,8 +158,8 @@ impl Memory {
     }
 
     /// The bytes that every holder may hold, however short memory is: three quarters of the budget,
-    /// divided by the number of those that hold more than it. The rest is for everything that no
-    /// holder can give back at once.
+    /// divided by the number of those that hold more than it, and one more that wants some. The last
+    /// quarter is for everything that no holder can give back at once.
     pub fn fair_share(&self) -> u64 {
         self.fair_share_and_largest().0
     }
@@ -182,11 +182,12 @@ impl Memory {
             if more > 0 && largest.is_none() {
                 largest = Some(class);
             }
-            if holders > 0 && shared / holders >= class.bytes_min() {
-                return (shared / holders, largest);
+            let share = shared / (holders + 1);
+            if holders > 0 && share >= class.bytes_min() {
+                return (share, largest);
             }
         }
-        (shared / holders.max(1), largest)
+        (shared / (holders + 1), largest)
     }
 
     /// Bytes held.
@@ -268,10 +269,10 @@ mod tests {
             (memory.fair_share(), memory.can_reclaim())
         };
         assert_eq!(of(&[]), (48 * MIB, false));
-        assert_eq!(of(&[60 * MIB]), (48 * MIB, true));
-        assert_eq!(of(&[40 * MIB, 2 * MIB, 2 * MIB]), (48 * MIB, false));
-        assert_eq!(of(&[60 * MIB, 2 * MIB, 2 * MIB]), (48 * MIB, true));
-        assert_eq!(of(&[MIB; 96]), (MIB / 2, true));
+        assert_eq!(of(&[60 * MIB]), (24 * MIB, true));
+        assert_eq!(of(&[20 * MIB, 2 * MIB, 2 * MIB]), (24 * MIB, false));
+        assert_eq!(of(&[60 * MIB, 2 * MIB, 2 * MIB]), (24 * MIB, true));
+        assert_eq!(of(&[MIB; 95]), (MIB / 2, true));
         let memory = Memory::new(64 * MIB);
         memory.note_retained(CoreId(0), 1);
         assert!(memory.can_reclaim());

@@ -90,8 +90,8 @@
 //!   subscribers can ask, per topic.
 //! - `limits.memory_max`: all queued and retained messages together. Retained messages are evicted
 //!   first, so the budget may be smaller than topics times `topic_bytes`. Then those who hold most lose
-//!   it, by their overflow policy, down to a fair share: three quarters of the budget, divided by the
-//!   number of connections and groups that hold more than that.
+//!   it, by their overflow policy, down to a fair share: three quarters of the budget, divided by one
+//!   more than the number of connections and groups that hold more than that.
 //! - `server.busy_poll_us`: a core whose arrivals come in quick succession polls for the next one before
 //!   it sleeps. That halves the round trip of single messages where waking a thread is slow. Use more
 //!   for cores that have nothing else to do, 0 for laptops and shared machines.

@@ -142,5 +142,5 @@ fn under_the_policy_disconnect_those_who_hold_most_are_closed(cores: &str) {
     assert_eq!(broker.metric(DROPPED, REFUSED), 0);
     drop((greedy, modest, publisher));
     let log = broker.stop();
-    assert!(log.contains("more than a fair share of 12582912"), "{log}");
+    assert!(log.contains("more than a fair share of 6291456"), "{log}");
 }
