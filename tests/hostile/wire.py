@@ -48,7 +48,9 @@ class Wire:
 
     def receive(self, patience_s=PATIENCE_S):
         """Reads what has arrived, or waits for some; returns whether something came."""
-        if not select.select([self.socket], [], [], max(patience_s, 0))[0]:
+        poll = select.poll()
+        poll.register(self.socket, select.POLLIN)
+        if not poll.poll(max(patience_s, 0) * 1_000):
             return False
         try:
             data = self.socket.recv(RECEIVE_BYTES)
