@@ -1,5 +1,6 @@
 """What attacks send: the same bytes again and again, as fast as the broker takes them."""
 
+import os
 import select
 import time
 
@@ -58,11 +59,13 @@ def run(streams, seconds):
     """Drives the streams for a time; then they are closed."""
     deadline = time.monotonic() + seconds
     while (left := deadline - time.monotonic()) > 0:
-        readers = {one.wire.fileno(): one for one in streams if one.is_reading}
-        writers = {one.wire.fileno(): one for one in streams}
-        readable, writable, _ = select.select(readers, writers, [], left)
-        for descriptor, one in writers.items():
-            one.step(descriptor in readable, descriptor in writable)
+        poll = select.poll()
+        by_fd = {one.wire.fileno(): one for one in streams}
+        for descriptor, one in by_fd.items():
+            poll.register(descriptor, select.POLLOUT | (select.POLLIN if one.is_reading else 0))
+        for descriptor, event in poll.poll(left * 1_000):
+            is_broken = event & (select.POLLHUP | select.POLLERR)
+            by_fd[descriptor].step(event & select.POLLIN or is_broken, event & select.POLLOUT)
     for one in streams:
         one.wire.close()
 
@@ -72,3 +75,18 @@ def totals(scene, streams, seconds):
     scene.note("sent_mb_s", sum(one.sent_bytes for one in streams) / seconds / 1e6)
     scene.note("read_mb_s", sum(one.received_bytes for one in streams) / seconds / 1e6)
     scene.note("reconnects", sum(one.broken for one in streams))
+
+
+class Lines:
+    """The lines of a pipe, without waiting for the next."""
+
+    def __init__(self, pipe):
+        self.pipe = pipe
+        self.rest = b""
+
+    def within(self, seconds):
+        """The whole lines that come within a time."""
+        if not select.select([self.pipe], [], [], seconds)[0]:
+            return []
+        *lines, self.rest = (self.rest + os.read(self.pipe.fileno(), 65_536)).split(b"\n")
+        return lines

@@ -18,9 +18,11 @@ sys.path.insert(0, str(HERE))
 
 import attacks_block  # noqa: E402, F401
 import attacks_churn  # noqa: E402, F401
+import attacks_faults  # noqa: E402, F401
 import attacks_leftovers  # noqa: E402, F401
 import attacks_memory  # noqa: E402, F401
 import attacks_overload  # noqa: E402, F401
+import attacks_slow  # noqa: E402, F401
 import attacks_work  # noqa: E402, F401
 import scene  # noqa: E402
 

@@ -242,10 +242,14 @@ class Scene:
         self.note("rss_left_mib", now / MIB)
         self.outcome.at_most(what, now / MIB, (before + LEFT_MAX_BYTES) / MIB)
 
-    def close(self):
-        self.leave()
+    def stop_watching(self):
         for watcher in self.watchers:
             watcher.stop()
+        self.watchers.clear()
+
+    def close(self):
+        self.leave()
+        self.stop_watching()
         self.broker.stop()
 
 
