@@ -1,6 +1,5 @@
 """What attacks send: the same bytes again and again, as fast as the broker takes them."""
 
-import os
 import select
 import time
 
@@ -75,18 +74,3 @@ def totals(scene, streams, seconds):
     scene.note("sent_mb_s", sum(one.sent_bytes for one in streams) / seconds / 1e6)
     scene.note("read_mb_s", sum(one.received_bytes for one in streams) / seconds / 1e6)
     scene.note("reconnects", sum(one.broken for one in streams))
-
-
-class Lines:
-    """The lines of a pipe, without waiting for the next."""
-
-    def __init__(self, pipe):
-        self.pipe = pipe
-        self.rest = b""
-
-    def within(self, seconds):
-        """The whole lines that come within a time."""
-        if not select.select([self.pipe], [], [], seconds)[0]:
-            return []
-        *lines, self.rest = (self.rest + os.read(self.pipe.fileno(), 65_536)).split(b"\n")
-        return lines
