@@ -119,6 +119,7 @@
 //! | `blipmq_publishers_blocked_total` | times subscriptions with `block` began to hold up the publishers of a topic |
 //! | `blipmq_blocked_topics` | topics whose publishers wait now |
 //! | `blipmq_kept_evictions_total` | runs of retained messages evicted because memory was nearly used up |
+//! | `blipmq_reclaimed_connections_total` | connections closed because memory was short and they held more than a fair share |
 //! | `blipmq_flushes_total` | vectored sends handed to the kernel |
 //! | `blipmq_flushed_bytes_total` | bytes of these sends |
 //! | `blipmq_send_messages` | histogram: messages per send |
@@ -129,6 +130,7 @@
 //! | `blipmq_enters_total` | system calls on the ring of its sockets |
 //! | `blipmq_asleep_seconds_total` | time that the core slept because there was no work |
 //! | `blipmq_receive_buffer_shortages_total` | times there were bytes to read and no buffer was free |
+//! | `blipmq_input_deferred_total` | times input of a connection waited because the connection had had its share of the turn |
 //! | `blipmq_receive_buffers_free` | receive buffers the kernel may fill now, of 32 |
 //! | `blipmq_mesh_letters_sent_total` | mesh messages sent to other cores |
 //! | `blipmq_mesh_full_total` | times another core had no room for a mesh message |
@@ -157,6 +159,7 @@
 //! | `blipmq_worst_subscription_dropped_messages` | messages lost, for the ten subscriptions that lost the most |
 //! | `blipmq_config_reloads_total` | reloads of the configuration, by `outcome`: `applied` or `refused` |
 //! | `blipmq_config_last_reload_successful` | 0 if the last reload was refused |
+//! | `blipmq_log_lines_lost_total` | lines of the log that could not be written |
 //! | `blipmq_process_cpu_seconds_total` | CPU time of all threads |
 //! | `blipmq_process_resident_memory_bytes` | resident memory |
 //! | `blipmq_process_open_fds` | open files, including connections |

@@ -34,6 +34,7 @@
 //!   stays; above the new bound nothing is added.
 //! - `queues.topic_capacity`, `queues.topic_bytes`: a topic evicts the excess with its next message, or
 //!   when the topic is idle.
+//! - `queues.connection_bytes`: connections whose queues hold more keep that until the next message comes.
 //! - `queues.subscriber_capacity`: a core never takes in more per turn than before, because existing
 //!   subscriptions have the queues they started with. A higher value has its full effect on throughput
 //!   after a restart.
@@ -54,6 +55,20 @@
 //! 4. Clients that do not read are cut off `server.drain_timeout_ms` after the signal.
 //!
 //! The exit status is 0 in both cases; the log says which case it was.
+//!
+//! # Other signals
+//!
+//! SIGUSR1, which has nats-server open its log again, does nothing here: the log goes to stderr, whose
+//! file belongs to whoever started the broker. SIGPIPE, SIGXFSZ and SIGTTOU are ignored, and SIGHUP of a
+//! terminal that is closed is a reload: a broker in the background runs on. SIGHUP, SIGTERM, SIGUSR1 and
+//! SIGUSR2 work also under `nohup`.
+//!
+//! # Other signals
+//!
+//! SIGUSR1, which has nats-server open its log again, does nothing here: the log goes to stderr, whose
+//! file belongs to whoever started the broker. SIGPIPE, SIGXFSZ and SIGTTOU are ignored, and SIGHUP of a
+//! terminal that is closed is a reload: a broker in the background runs on. SIGHUP, SIGTERM, SIGUSR1 and
+//! SIGUSR2 work also under `nohup`.
 //!
 //! # Supervisors
 //!
@@ -88,4 +103,5 @@
 //!
 //! Each place in the code logs at most 10 lines a second; then one line says how many more there were
 //! and repeats the first of them. Logging never waits: a thread of its own writes, and when stderr takes
-//! no more, lines are dropped and counted.
+//! no more or reports an error (a full disk, a file at its limit), lines are dropped and counted in
+//! `blipmq_log_lines_lost_total`. A line of the log reports how many, once lines can be written again.

@@ -124,7 +124,7 @@
 //! space and control characters (as Unicode defines both). In a pattern the token `*` stands for exactly
 //! one token, and `>` as the last token for one or more. `*` and `>` are wild only as whole tokens: `a*`
 //! is literal. Clients may subscribe to topics that begin with `$SYS.`, but never publish to them
-//! (4030).
+//! (4030). A pattern whose first token is a wildcard does not match these topics.
 //!
 //! # MESSAGES
 //!

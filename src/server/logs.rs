@@ -46,7 +46,10 @@ pub struct Logs {
 #[derive(Clone)]
 struct Lines {
     sender: SyncSender<Task>,
+    /// Lines that found no room, and were not reported yet.
     left_out: Arc<AtomicU64>,
+    /// Lines that were not written, since the start.
+    lost: Arc<AtomicU64>,
 }
 
 /// A task of the thread of the log.
@@ -63,7 +66,9 @@ impl Logs {
     /// Starts the log of this process. To be called once.
     pub fn start(logging: &Logging) -> io::Result<Logs> {
         let (sender, tasks) = mpsc::sync_channel(LINES_MAX);
-        let lines = Lines { sender: sender.clone(), left_out: Arc::default() };
+        let (left_out, lost) = <(Arc<AtomicU64>, Arc<AtomicU64>)>::default();
+        let lines =
+            Lines { sender: sender.clone(), left_out: left_out.clone(), lost: lost.clone() };
         let limiter = Limiter::new(LINES_PER_SECOND, move || {
             // If the channel is full, lines wait in it, and the thread sweeps after each of them.
             let _ = sender.try_send(Task::Sweep);
@@ -77,16 +82,21 @@ impl Logs {
             LogFormat::Json => format.json().flatten_event(true).boxed(),
         };
         tracing_subscriber::registry().with(format.with_filter(levels.and(limiter.clone()))).init();
-        let left_out = lines.left_out.clone();
+        let mut out = Out { stderr: io::stderr(), lost, failed: 0 };
         std::thread::Builder::new()
             .name("log".to_owned())
-            .spawn(move || write_lines(&tasks, &limiter, &left_out, &mut io::stderr()))?;
+            .spawn(move || write_lines(&tasks, &limiter, &left_out, &mut out))?;
         Ok(Logs { level, lines })
     }
 
     /// Changes how much is logged.
     pub fn set_level(&self, level: LogLevel) {
         self.level.reload(levels(level)).expect("the log lives as long as the process");
+    }
+
+    /// Lines that could not be written, since the start.
+    pub fn lines_lost(&self) -> Arc<AtomicU64> {
+        self.lines.lost.clone()
     }
 
     /// Waits until every line is written, but not for a stderr that accepts no data.
@@ -122,12 +132,38 @@ fn levels(level: LogLevel) -> Targets {
     Targets::new().with_default(level).with_target("glommio", Level::ERROR)
 }
 
+/// Where lines go.
+struct Out<W> {
+    stderr: W,
+    lost: Arc<AtomicU64>,
+    /// Lines that failed since the last one that was written.
+    failed: u64,
+}
+
+impl<W: Write> Out<W> {
+    /// Writes a line, or counts that the line is lost: there is nowhere else to report that. The next line
+    /// that is written again is followed by a report.
+    fn write(&mut self, line: &[u8]) {
+        if self.stderr.write_all(line).is_err() {
+            self.failed += 1;
+            self.lost.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        match std::mem::take(&mut self.failed) {
+            0 => {}
+            lines => {
+                tracing::warn!(target: LEFT_OUT, "{lines} lines could not be written to stderr")
+            }
+        }
+    }
+}
+
 /// Runs the thread of the log.
-fn write_lines(
+fn write_lines<W: Write>(
     tasks: &Receiver<Task>,
     limiter: &Limiter,
     left_out: &AtomicU64,
-    out: &mut dyn Write,
+    out: &mut Out<W>,
 ) {
     loop {
         let task = match limiter.sweep_in(Instant::now()) {
@@ -135,16 +171,13 @@ fn write_lines(
             None => tasks.recv().map_err(|_| RecvTimeoutError::Disconnected),
         };
         match task {
-            // A line that cannot be written is lost: there is nowhere else to report the failure.
-            Ok(Task::Write(line)) => {
-                let _ = out.write_all(&line);
-            }
+            Ok(Task::Write(line)) => out.write(&line),
             Ok(Task::Sweep) | Err(RecvTimeoutError::Timeout) => {}
             Ok(Task::Flush(flushed)) => {
                 // Also lines whose window has not ended: after a flush the process may end.
                 limiter.sweep(Instant::now() + FLUSH_TIMEOUT);
                 while let Ok(Task::Write(line)) = tasks.try_recv() {
-                    let _ = out.write_all(&line);
+                    out.write(&line);
                 }
                 let _ = flushed.send(());
             }
@@ -171,11 +204,46 @@ impl Write for Lines {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         if self.sender.try_send(Task::Write(line.to_vec())).is_err() {
             self.left_out.fetch_add(1, Ordering::Relaxed);
+            self.lost.fetch_add(1, Ordering::Relaxed);
         }
         Ok(line.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Refuses some lines, and then takes all.
+    struct Refuses(u32, Vec<u8>);
+
+    impl Write for Refuses {
+        fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+            if self.0 > 0 {
+                self.0 -= 1;
+                return Err(io::ErrorKind::FileTooLarge.into());
+            }
+            self.1.extend_from_slice(line);
+            Ok(line.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn lines_that_fail_are_counted_until_one_is_written_again() {
+        let mut out = Out { stderr: Refuses(2, Vec::new()), lost: Arc::default(), failed: 0 };
+        out.write(b"one\n");
+        out.write(b"two\n");
+        assert_eq!((out.failed, out.lost.load(Ordering::Relaxed)), (2, 2));
+        out.write(b"three\n");
+        assert_eq!((out.failed, out.lost.load(Ordering::Relaxed)), (0, 2));
+        assert_eq!(out.stderr.1, b"three\n");
     }
 }

@@ -3,7 +3,7 @@
 //! Made by `start` when the cores run; read by the admin pages.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::SystemTime;
 
 use blipmq::broker::Protocol;
@@ -47,6 +47,8 @@ pub struct Node {
     pub configuration: Arc<Configuration>,
     /// A stop has begun.
     pub draining: AtomicBool,
+    /// Lines of the log that could not be written.
+    pub log_lines_lost: Arc<AtomicU64>,
 }
 
 /// A bound of the broker, and how much of it is used.

@@ -7,7 +7,7 @@ use std::error::Error;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io::Write;
 use std::net::TcpListener;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, SystemTime};
 
@@ -38,7 +38,11 @@ pub struct RunningBroker {
 }
 
 /// Starts the broker; the error is one line for the operator.
-pub fn start(settings: Settings, source: Source) -> Result<RunningBroker, Box<dyn Error>> {
+pub fn start(
+    settings: Settings,
+    source: Source,
+    log_lines_lost: Arc<AtomicU64>,
+) -> Result<RunningBroker, Box<dyn Error>> {
     let cpus = placement::choose(settings.server.cores.as_deref())?;
     preflight::check(cpus.len(), settings.server.max_connections)?;
     let Bound { sockets, rows: listeners } = Bound::bind(ENDPOINTS, &settings)?;
@@ -66,6 +70,7 @@ pub fn start(settings: Settings, source: Source) -> Result<RunningBroker, Box<dy
         topics: cluster.topics,
         configuration: configuration.clone(),
         draining: AtomicBool::new(false),
+        log_lines_lost,
     });
     let admin = admin.map(|server| server.serve(node.clone())).transpose()?;
     report_ready(&node, &cpu_list);

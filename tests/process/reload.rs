@@ -12,6 +12,7 @@ use crate::support::wire::Wire;
 on_one_and_two_cores! {
     a_valid_file_is_applied_and_keys_that_need_a_restart_are_named,
     a_file_with_an_error_changes_nothing,
+    nobody_is_shown_a_secret_of_a_broken_file,
     existing_subscriptions_keep_their_policy_and_later_ones_get_the_new_policy,
     connections_of_removed_or_changed_users_are_closed_and_others_stay,
     connections_without_a_login_are_closed_when_a_login_becomes_required,
@@ -134,6 +135,33 @@ fn a_file_with_an_error_changes_nothing(cores: &str) {
     let stderr = broker.stop();
     assert!(stderr.contains("nothing was changed") && stderr.contains("max_topcis"), "{stderr}");
     assert!(stderr.contains("applied limits.max_subscriptions_per_connection"), "{stderr}");
+}
+
+fn nobody_is_shown_a_secret_of_a_broken_file(cores: &str) {
+    let reloadable = Reloadable::start(cores, "[delivery]\nmax_batch = 9\n");
+    for broken in [
+        "[metrics]\ntoken =\n\"s3cret-1\"\n",
+        "[metrics]\ntoken =\n[s3cret-1]\n",
+        "[metrics]\ntoken = \"\"\"s3cret-1\n",
+        "[[auth.users]]\nuser = \"eu\"\npassword =\ns3cret-1 = 5\n",
+    ] {
+        let outcome = reloadable.reload(broken);
+        assert_eq!(outcome["outcome"], "refused", "{broken}");
+        let (status, page) = reloadable.broker.get("/api/v1/status");
+        assert!(status == 200 && !page.contains("cret-1"), "{broken}\n{page}");
+        let (status, stdout, stderr) = reload_command(&reloadable.broker, &[]);
+        assert!(status == 1 && stderr.contains("not valid TOML"), "{broken}\n{stderr}");
+        let mut shown = stdout + &stderr;
+        for words in [&["check-config"][..], &["--cores", cores, "--config"]] {
+            let output = blipmq(words).arg(reloadable.file.path()).output().expect("it starts");
+            assert_eq!(output.status.code(), Some(1), "{words:?}");
+            shown += &String::from_utf8_lossy(&output.stdout);
+            shown += &String::from_utf8_lossy(&output.stderr);
+        }
+        assert!(!shown.contains("cret-1"), "{broken}\n{shown}");
+    }
+    let log = reloadable.broker.stop();
+    assert!(log.contains("not valid TOML") && !log.contains("cret-1"), "{log}");
 }
 
 fn existing_subscriptions_keep_their_policy_and_later_ones_get_the_new_policy(cores: &str) {

@@ -103,6 +103,7 @@ impl World {
     fn of(seed: u64, plan: Plan, random: Random) -> World {
         let mut cluster = Cluster::new(plan.cores as u16, seed, Arc::new(plan.settings.clone()));
         cluster.replay_topics_per_turn = plan.replay_topics_per_turn;
+        cluster.ends_per_turn = plan.ends_per_turn;
         let cores: Vec<Core> = (0..plan.cores).map(|_| Core::default()).collect();
         let machine = machine(&plan, &cluster, &cores);
         World {

@@ -5,8 +5,9 @@
 //! the topics behind it can come as to everybody.
 //!
 //! # Always true
-//! - A part of an answer looks at no more than [`Cluster::replay_topics_per_turn`] topics, however many
-//!   there are, and a turn continues one walk.
+//! - All answers of a turn together look at no more than [`Cluster::replay_topics_per_turn`] topics,
+//!   however many there are, and however many subscriptions ask. What is not answered in the turn in
+//!   which it was asked waits for its turn.
 //! - Subscriptions of one connection are answered in the order in which they asked: a topic that has
 //!   come to one of them stays with it, so none may come to a topic before an earlier one. Connections
 //!   take turns.
@@ -27,7 +28,7 @@ use crate::broker::pattern;
 use crate::protocol::name::is_literal;
 use crate::protocol::{CoreId, ShardId, Start, TopicId};
 
-/// Frame bytes after which a partial answer ends: they are references, and the mesh counts them.
+/// Frame bytes after which the answers of a turn end: they are references, and the mesh counts them.
 const ANSWER_BYTES: u64 = 1 << 20;
 
 /// What one topic retains for a subscription.
@@ -78,8 +79,26 @@ struct Walk<W> {
 pub struct Replays<W> {
     /// In the order in which the subscriptions of each connection asked.
     walks: HashMap<Asker, VecDeque<Walk<W>>>,
-    /// Connections with walks, in turn.
+    /// Connections with walks, in turn; some of them may be gone.
     turns: VecDeque<Asker>,
+    /// Walks of connections that are gone, which are dropped some a turn.
+    forgotten: Vec<VecDeque<Walk<W>>>,
+    left: Left,
+}
+
+/// What the answers of this turn may still be.
+#[derive(Debug, Default)]
+struct Left {
+    topics: usize,
+    bytes: u64,
+    /// Topics that were looked at.
+    looked_at: usize,
+}
+
+impl Left {
+    fn is_any(&self) -> bool {
+        self.topics > 0 && self.bytes > 0
+    }
 }
 
 /// A part of the answer to one subscription.
@@ -97,18 +116,40 @@ pub struct Answer<W> {
 
 impl<W> Default for Replays<W> {
     fn default() -> Replays<W> {
-        Replays { walks: HashMap::new(), turns: VecDeque::new() }
+        let (walks, turns) = (HashMap::new(), VecDeque::new());
+        Replays { walks, turns, forgotten: Vec::new(), left: Left::default() }
     }
 }
 
 impl<W: Copy> Replays<W> {
     /// Whether there is more to walk.
     pub fn are_under_way(&self) -> bool {
-        !self.turns.is_empty()
+        !self.turns.is_empty() || !self.forgotten.is_empty()
+    }
+
+    /// Begins a turn: its answers may look at so many topics.
+    pub fn begin_turn(&mut self, topics_max: usize) {
+        self.left = Left { topics: topics_max, bytes: ANSWER_BYTES, looked_at: 0 };
+        if let Some(walks) = self.forgotten.last_mut() {
+            walks.truncate(walks.len().saturating_sub(topics_max));
+            if walks.is_empty() {
+                self.forgotten.pop();
+            }
+        }
+    }
+
+    /// Topics that were looked at since the turn began.
+    pub fn looked_at(&self) -> usize {
+        self.left.looked_at
+    }
+
+    /// Forgets what a connection has asked for: it is gone, or wants nothing more.
+    pub fn forget(&mut self, asker: Asker) {
+        self.forgotten.extend(self.walks.remove(&asker));
     }
 
     /// Begins to answer a subscription of a connection, and returns the first part, unless earlier
-    /// subscriptions of the connection have to be answered before.
+    /// subscriptions of the connection have to be answered before, or this turn answers no more.
     pub fn begin(
         &mut self,
         topics: &Topics,
@@ -122,20 +163,35 @@ impl<W: Copy> Replays<W> {
             walks.push_back(walk);
             return None;
         }
-        let (answer, walk) = answer(topics, asker.0, walk);
+        let (answer, walk) = match self.left.is_any() {
+            true => {
+                let (answer, walk) = answer(topics, &mut self.left, asker.0, walk);
+                (Some(answer), walk)
+            }
+            false => (None, Some(walk)),
+        };
         if let Some(walk) = walk {
             self.walks.insert(asker, VecDeque::from([walk]));
             self.turns.push_back(asker);
         }
-        Some(answer)
+        answer
     }
 
-    /// Returns the next part of an answer, for the connection that has waited longest.
+    /// Returns the next part of an answer, for the connection that has waited longest; nothing if this
+    /// turn answers no more.
     pub fn go_on(&mut self, topics: &Topics) -> Option<Answer<W>> {
-        let asker = self.turns.pop_front()?;
-        let walks = self.walks.get_mut(&asker).expect("a connection with walks has its turn");
+        if !self.left.is_any() {
+            return None;
+        }
+        let (asker, walks) = loop {
+            let asker = self.turns.pop_front()?;
+            // It may have been forgotten since.
+            if let Some(walks) = self.walks.get_mut(&asker) {
+                break (asker, walks);
+            }
+        };
         let walk = walks.pop_front().expect("a connection without walks is not listed");
-        let (answer, walk) = answer(topics, asker.0, walk);
+        let (answer, walk) = answer(topics, &mut self.left, asker.0, walk);
         if let Some(walk) = walk {
             walks.push_front(walk);
         }
@@ -151,6 +207,7 @@ impl<W: Copy> Replays<W> {
 /// The next part of an answer, and the walk if it is not at its end.
 fn answer<W: Copy>(
     topics: &Topics,
+    left: &mut Left,
     core: CoreId,
     mut walk: Walk<W>,
 ) -> (Answer<W>, Option<Walk<W>>) {
@@ -158,25 +215,29 @@ fn answer<W: Copy>(
     let Walk { waiter, start, .. } = walk;
     if is_literal(&walk.pattern) {
         replays.extend(topics.find(&walk.pattern).and_then(|topic| replay(topic, start)));
+        left.topics = left.topics.saturating_sub(1);
+        left.looked_at += 1;
+        let bytes = replays.iter().map(|replay| replay.retained.bytes()).sum();
+        left.bytes = left.bytes.saturating_sub(bytes);
         return (Answer { core, waiter, replays, progress: None }, None);
     }
-    let (mut looked_at, mut bytes) = (0, 0);
     let begin = walk.next.shard;
     for shard in topics.shards.iter().filter(|shard| shard.number() >= begin) {
         if shard.number() > walk.next.shard {
             walk.next = Progress { shard: shard.number(), index: 0 };
         }
         while let Some(topic) = shard.topic_at(walk.next.index as usize) {
-            if looked_at == topics.cluster.replay_topics_per_turn || bytes >= ANSWER_BYTES {
+            if !left.is_any() {
                 let progress = Some(walk.next);
                 return (Answer { core, waiter, replays, progress }, Some(walk));
             }
-            looked_at += 1;
+            left.topics -= 1;
+            left.looked_at += 1;
             walk.next.index += 1;
             if pattern::matches(&walk.pattern, &topic.name.name)
                 && let Some(replay) = replay(topic, start)
             {
-                bytes += replay.retained.bytes();
+                left.bytes = left.bytes.saturating_sub(replay.retained.bytes());
                 replays.push(replay);
             }
         }

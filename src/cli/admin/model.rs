@@ -213,6 +213,10 @@ pub struct Counters {
     pub delivered_messages: u64,
     pub dropped_oldest_messages: u64,
     pub dropped_new_messages: u64,
+    #[serde(default)]
+    pub dropped_connection_full_messages: u64,
+    #[serde(default)]
+    pub reclaimed_messages: u64,
     pub conflated_messages: u64,
     pub expired_before_enqueue_messages: u64,
     pub expired_in_queue_messages: u64,
@@ -308,6 +312,10 @@ pub struct Subscription {
 pub struct Dropped {
     pub overflow_oldest: u64,
     pub overflow_new: u64,
+    #[serde(default)]
+    pub connection_full: u64,
+    #[serde(default)]
+    pub reclaimed: u64,
     pub conflated: u64,
     pub expired: u64,
 }

@@ -20,9 +20,11 @@ use crate::cli::admin::model::{
 type Count = fn(&Counters) -> u64;
 
 /// The reasons why messages did not reach a subscriber or were not accepted, with their counters.
-pub const REASONS: [(&str, Count); 8] = [
+pub const REASONS: [(&str, Count); 10] = [
     ("oldest", |counters| counters.dropped_oldest_messages),
     ("new", |counters| counters.dropped_new_messages),
+    ("connection full", |counters| counters.dropped_connection_full_messages),
+    ("reclaimed", |counters| counters.reclaimed_messages),
     ("conflated", |counters| counters.conflated_messages),
     ("expired before", |counters| counters.expired_before_enqueue_messages),
     ("expired queued", |counters| counters.expired_in_queue_messages),
@@ -57,7 +59,7 @@ pub struct Flow {
     pub delivered_messages: f64,
     pub sent_bytes: f64,
     /// In the order of [`REASONS`].
-    pub lost_messages: [f64; 8],
+    pub lost_messages: [f64; 10],
     pub publishers_blocked: f64,
     pub connections_opened: f64,
     pub connections_closed: f64,

@@ -45,6 +45,7 @@ fn connection(row: &ConnectionRow) -> Value {
             Hold::Mesh(_) => "mesh",
             Hold::Blocked(_) => "blocked",
             Hold::Fence => "fence",
+            Hold::Memory => "memory",
         }),
         "age_seconds": seconds(row.age_ns),
         "subscriptions": row.subscriptions,
@@ -85,6 +86,8 @@ fn subscription(row: &SubscriptionRow) -> Value {
         "dropped": {
             "overflow_oldest": row.lost.overflow_oldest,
             "overflow_new": row.lost.overflow_new,
+            "connection_full": row.lost.connection_full,
+            "reclaimed": row.lost.reclaimed,
             "conflated": row.lost.conflated,
             "expired": row.lost.expired,
         },

@@ -37,6 +37,7 @@ fn node_of(settings: Settings) -> (Arc<Node>, Vec<Receiver<Command>>) {
         topics: Arc::default(),
         configuration: Arc::new(Configuration::new(None, settings)),
         draining: AtomicBool::new(false),
+        log_lines_lost: Arc::default(),
     };
     (Arc::new(node), receivers)
 }
@@ -125,8 +126,8 @@ fn every_family_has_its_type_and_help_and_only_counters_end_in_total() {
         assert!(text.contains(&format!("# HELP {name} ")), "{line}");
         families += 1;
     }
-    // Asleep, dropped and overflows, two from the answers of the cores, fifteen of the whole broker.
-    assert_eq!(families, families::PER_CORE.len() + families::HISTOGRAMS.len() + 5 + 15);
+    // Asleep, dropped and overflows, two from the answers of the cores, sixteen of the whole broker.
+    assert_eq!(families, families::PER_CORE.len() + families::HISTOGRAMS.len() + 5 + 16);
     served.handle.stop();
 }
 
