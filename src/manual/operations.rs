@@ -80,6 +80,16 @@
 //! twice in that time, as long as every core carries out a command within half of that time, so systemd
 //! restarts a broker with one stuck core. `deploy/blipmq.service` uses all of this.
 //!
+//! # Under attack
+//!
+//! A client that floods the broker, reads nothing or never finishes what it sends costs only itself.
+//! `tests/hostile/` tries that against a binary: each attack starts a broker of its own and measures what
+//! a publisher with its subscribers and `/healthz` notice.
+//!
+//! ```sh minutes
+//! tests/hostile/run.py --binary target/release/blipmq
+//! ```
+//!
 //! # The log
 //!
 //! The log goes to stderr, one line per event; with `[logging] format = "json"` the lines are for

@@ -153,7 +153,13 @@ def refused_opens(scene):
 @attack("F1g-large", 1, "one BLIP/1 client publishes messages of 1 MiB as fast as they are taken")
 def large_messages(scene):
     topic = scene.blip().open(1, "large")
-    flood(scene, scene.blip, blip.messages(topic, [bytes(MIB)]))
+
+    def connect():
+        wire = scene.blip()
+        wire.open(1, "large")
+        return wire
+
+    flood(scene, connect, blip.messages(topic, [bytes(MIB)]))
 
 
 # 240,000 deliveries a second.

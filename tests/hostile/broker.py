@@ -51,6 +51,7 @@ class Broker:
     """`config` is tables of keys that differ from the defaults; `cores` is how many it runs on."""
 
     def __init__(self, binary, config=None, cores=1):
+        self.binary = binary
         self.folder = tempfile.TemporaryDirectory(prefix="blipmq-hostile-")
         path = Path(self.folder.name) / "blipmq.toml"
         config = config or {}
@@ -116,6 +117,14 @@ class Broker:
         fields = self.proc("stat").read_text().rsplit(")", 1)[1].split()
         return (int(fields[11]) + int(fields[12])) / TICKS_PER_SECOND
 
+    def cpu_by_thread_s(self):
+        """The time on a CPU of each thread, to the nanosecond."""
+        tasks = self.proc("task")
+        return {
+            thread: int((tasks / thread / "schedstat").read_text().split()[0]) / 1e9
+            for thread in os.listdir(tasks)
+        }
+
     def descriptors(self):
         return len(os.listdir(self.proc("fd")))
 
@@ -144,6 +153,8 @@ class Broker:
 
     def stop(self):
         """Ends it at once; a stopped process as well."""
+        if self.errors.closed:
+            return
         if self.is_running():
             self.process.send_signal(signal.SIGCONT)
         self.kill()

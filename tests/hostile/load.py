@@ -58,11 +58,13 @@ def run(streams, seconds):
     """Drives the streams for a time; then they are closed."""
     deadline = time.monotonic() + seconds
     while (left := deadline - time.monotonic()) > 0:
-        readers = {one.wire.fileno(): one for one in streams if one.is_reading}
-        writers = {one.wire.fileno(): one for one in streams}
-        readable, writable, _ = select.select(readers, writers, [], left)
-        for descriptor, one in writers.items():
-            one.step(descriptor in readable, descriptor in writable)
+        poll = select.poll()
+        by_fd = {one.wire.fileno(): one for one in streams}
+        for descriptor, one in by_fd.items():
+            poll.register(descriptor, select.POLLOUT | (select.POLLIN if one.is_reading else 0))
+        for descriptor, event in poll.poll(left * 1_000):
+            is_broken = event & (select.POLLHUP | select.POLLERR)
+            by_fd[descriptor].step(event & select.POLLIN or is_broken, event & select.POLLOUT)
     for one in streams:
         one.wire.close()
 

@@ -17,8 +17,12 @@ ROOT = HERE.parents[1]
 sys.path.insert(0, str(HERE))
 
 import attacks_block  # noqa: E402, F401
+import attacks_churn  # noqa: E402, F401
+import attacks_faults  # noqa: E402, F401
 import attacks_leftovers  # noqa: E402, F401
 import attacks_memory  # noqa: E402, F401
+import attacks_overload  # noqa: E402, F401
+import attacks_slow  # noqa: E402, F401
 import attacks_work  # noqa: E402, F401
 import scene  # noqa: E402
 
@@ -54,10 +58,11 @@ def arguments():
 
 
 def selected(only, is_short):
-    """The attacks to run, in order."""
+    """The attacks to run, by section."""
+    ordered = sorted(scene.ATTACKS.items(), key=lambda item: item[1].section)
     return [
         one
-        for name, one in scene.ATTACKS.items()
+        for name, one in ordered
         if (one.is_short or not is_short or only)
         and (not only or any(name == wanted or name.startswith(wanted) for wanted in only))
     ]

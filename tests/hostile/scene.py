@@ -26,6 +26,7 @@ SHARE_MIN = 0.90
 # connection, and a probe takes at most 0.1 s on a quiet machine; a shared one has pauses of its own.
 SILENCE_MAX_S = 0.4
 PROBE_MAX_S = 1.0
+P99_NOISE_S = 0.1
 # What RSS may have more than before once the attacker has left: the allocator's and the kernel's.
 LEFT_MAX_BYTES = 16 * MIB
 # What nobody needs any more goes back to the operating system within a minute.
@@ -153,6 +154,7 @@ class Scene:
     def attacked(self, at_least_s=ATTACK_S, label="", share=SHARE_MIN, silence_s=SILENCE_MAX_S):
         """Measures the witness in quiet, then while the body runs and at least for the time given."""
         quiet_cpu_share, quiet = self.quiet()
+        self.last_quiet = quiet
         self.prober.ask("begin")
         self.broker.forget_peak()
         cpu_s = self.broker.cpu_s()
@@ -204,6 +206,25 @@ class Scene:
         self.outcome.at_most(f"longest silence {label}", during["silence_s"], silence_s)
         self.outcome.equal(f"connections of the witness closed {label}", during["closed"], 0)
 
+    def judge_recovery(self, after_s=1.0):
+        """A second after the end of an attack everything is as before."""
+        time.sleep(after_s)
+        self.witness.ask("begin")
+        time.sleep(2.0)
+        share = self.witness.ask("end")["rate"] / self.last_quiet["rate"]
+        self.note("recovered_share", share)
+        self.outcome.at_least("share of the rate 1 s after the end", share, SHARE_MIN)
+
+    def judge_losses(self):
+        """The witness lost nothing in its whole life. It publishes no more after that."""
+        account = self.witness.ask("settle")
+        self.outcome.equal("messages that the witness received", account["received"], account["owed"])
+
+    def judge_p99(self):
+        """At most twice the quiet one, or what a shared machine does of itself."""
+        quiet, during = (self.outcome.figures[name] for name in ("quiet_p99_s", "p99_s"))
+        self.outcome.at_most("p99 of the witness, s", during, max(2 * quiet, P99_NOISE_S))
+
     def note(self, name, value, of=None):
         """A figure; of several values the one that `of` chooses."""
         figures = self.outcome.figures
@@ -221,10 +242,14 @@ class Scene:
         self.note("rss_left_mib", now / MIB)
         self.outcome.at_most(what, now / MIB, (before + LEFT_MAX_BYTES) / MIB)
 
-    def close(self):
-        self.leave()
+    def stop_watching(self):
         for watcher in self.watchers:
             watcher.stop()
+        self.watchers.clear()
+
+    def close(self):
+        self.leave()
+        self.stop_watching()
         self.broker.stop()
 
 
@@ -234,7 +259,7 @@ def play(chosen, binary, is_short=False):
     try:
         os.sched_setaffinity(0, scene.cpus)
         chosen.run(scene)
-    except (AssertionError, OSError, EOFError, Ended) as why:
+    except (AssertionError, OSError, EOFError, ValueError, Ended) as why:
         scene.outcome.add("the attack ran", f"{type(why).__name__}: {why}", "to its end", False)
     finally:
         if not scene.broker.is_running():

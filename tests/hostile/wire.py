@@ -10,6 +10,7 @@ import time
 
 PATIENCE_S = 60.0
 RECEIVE_BYTES = 256 * 1024
+FORGOTTEN = bytearray(RECEIVE_BYTES)
 # Closing sends RST instead of FIN.
 LINGER_NOT = struct.pack("ii", 1, 0)
 
@@ -46,9 +47,14 @@ class Wire:
         except (BrokenPipeError, ConnectionError) as why:
             raise Ended(str(why)) from why
 
+    def is_readable(self, patience_s):
+        poll = select.poll()
+        poll.register(self.socket, select.POLLIN)
+        return bool(poll.poll(max(patience_s, 0) * 1_000))
+
     def receive(self, patience_s=PATIENCE_S):
         """Reads what has arrived, or waits for some; returns whether something came."""
-        if not select.select([self.socket], [], [], max(patience_s, 0))[0]:
+        if not self.is_readable(patience_s):
             return False
         try:
             data = self.socket.recv(RECEIVE_BYTES)
@@ -62,10 +68,16 @@ class Wire:
 
     def discard(self):
         """Reads and forgets what has arrived; returns its length."""
-        length = 0
-        while self.receive(0):
-            length += len(self.unparsed)
-            self.unparsed.clear()
+        length = len(self.unparsed)
+        self.unparsed.clear()
+        while self.is_readable(0):
+            try:
+                read = self.socket.recv_into(FORGOTTEN)
+            except ConnectionError as why:
+                raise Ended(str(why)) from why
+            if not read:
+                raise Ended("end of stream")
+            length += read
         return length
 
     def is_closed_within(self, patience_s):

@@ -16,6 +16,7 @@ TOPIC = "witness.topic"
 # The number of the message, and when it was due; padded to what a small message is like.
 PAYLOAD = struct.Struct("<Qd16x")
 TICK_S = 0.002
+SETTLE_S = 5.0
 FRAME_MESSAGES_MAX = 256
 FIRST_RECORD_AT = blip.MESSAGES_HEAD.size + 4
 
@@ -26,9 +27,13 @@ class Subscriber:
     def __init__(self, wire):
         self.wire = wire
         wire.socket.setblocking(False)
+        self.total_received, self.total_reported = 0, 0
+        self.received, self.reported = 0, 0
         self.begin()
 
     def begin(self):
+        self.total_received += self.received
+        self.total_reported += self.reported
         self.received, self.reported = 0, 0
         self.latencies = []
         self.last_at, self.silence_s = time.monotonic(), 0.0
@@ -100,6 +105,8 @@ class NatsSubscriber(Subscriber):
 class Publisher:
     """Publishes what is due, as far as the broker takes it."""
 
+    is_paused = False
+
     def __init__(self, port, login, rate):
         self.wire = blip.Blip(port, login)
         self.topic = self.wire.open(1, TOPIC)
@@ -114,7 +121,7 @@ class Publisher:
 
     def publish(self):
         """Sends until nothing is due or the socket is full; returns whether the connection is open."""
-        due = int((time.monotonic() - self.start_time) * self.rate)
+        due = self.number if self.is_paused else int((time.monotonic() - self.start_time) * self.rate)
         try:
             while self.pending or self.number < due:
                 if not self.pending:
@@ -157,6 +164,8 @@ class Witness:
         self.subscribers += [NatsSubscriber(ports["nats"], login) for _ in range(nats_count)]
         self.publisher = Publisher(ports["blip"], login, rate)
         self.closed = 0
+        # Until when the publisher rests and subscribers may still receive what they are owed.
+        self.settle_deadline = None
         self.poll = select.epoll()
         self.by_fd = {one.wire.fileno(): one for one in [*self.subscribers, self.publisher]}
         for descriptor in [*self.by_fd, pipe.fileno()]:
@@ -179,6 +188,8 @@ class Witness:
             descriptor = self.publisher.wire.fileno()
             if descriptor in self.by_fd and not self.publisher.publish():
                 self.drop(descriptor)
+            if self.settle_deadline is not None:
+                self.settle()
 
     def drop(self, descriptor):
         self.closed += 1
@@ -187,10 +198,24 @@ class Witness:
 
     def obey(self):
         (command,) = self.pipe.recv()
+        if command == "settle":
+            self.publisher.is_paused = True
+            self.settle_deadline = time.monotonic() + SETTLE_S
+            return
         report = self.report()
         if command == "begin":
             self.begin()
         answer(self.pipe, report)
+
+    def settle(self):
+        """Answers when nothing is owed any more, or at the deadline: the accounts of the whole life."""
+        received = sum(one.total_received + one.received for one in self.subscribers)
+        reported = sum(one.total_reported + one.reported for one in self.subscribers)
+        owed = self.publisher.number * len(self.subscribers)
+        if received + reported < owed and time.monotonic() < self.settle_deadline:
+            return
+        self.settle_deadline = None
+        answer(self.pipe, {"owed": owed, "received": received, "reported": reported})
 
     def report(self):
         """What happened since `begin`."""
