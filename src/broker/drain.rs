@@ -16,9 +16,6 @@ pub struct Drain {
     pub said_deliveries: bool,
     /// The other cores know that the groups of this core have dealt all they had.
     pub said_groups: bool,
-    /// The other cores were sent all of that. What they are asked afterwards, when connections close, is
-    /// of no use to them, and they may be gone.
-    pub said_all: bool,
     /// Other cores that send no more requests.
     pub requests_drained: u16,
     /// Other cores that send no more deliveries.

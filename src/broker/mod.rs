@@ -240,6 +240,6 @@ impl Broker {
 
     /// Whether everything was delivered and reported. Connections may still be closing.
     pub fn is_stopped(&self) -> bool {
-        self.drain.is_quiet && self.drain.said_all && !self.delivery.is_sweeping()
+        self.drain.is_quiet && self.mesh.is_empty() && !self.delivery.is_sweeping()
     }
 }

@@ -173,6 +173,10 @@ impl World {
         self.rebuilt(|plan| plan.replay_topics_per_turn = topics)
     }
 
+    pub fn ends_per_turn(self, ends: usize) -> World {
+        self.rebuilt(|plan| plan.ends_per_turn = ends)
+    }
+
     pub fn settings(self, change: impl FnOnce(&mut Settings)) -> World {
         self.rebuilt(|plan| change(&mut plan.settings))
     }

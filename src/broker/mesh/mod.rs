@@ -110,9 +110,10 @@ impl Mesh {
         !self.outgoing.iter().any(Outgoing::deliveries_are_full)
     }
 
-    /// Whether every delivery was sent.
-    pub fn has_delivered(&self) -> bool {
-        self.outgoing.iter().all(|one| one.deliveries.is_empty())
+    /// Whether everything was sent.
+    pub fn is_empty(&self) -> bool {
+        let is_empty = |one: &Outgoing| one.requests.is_empty() && one.deliveries.is_empty();
+        self.outgoing.iter().all(is_empty)
     }
 
     /// Whether a message of this lane may be received now.

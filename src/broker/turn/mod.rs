@@ -40,7 +40,6 @@ pub fn turn(broker: &mut Broker, now: Now, port: &mut impl Port) -> bool {
     busy |= read_mesh(broker, port, REQUESTS);
     busy |= broker.take_in(now);
     busy |= write_mesh(broker, port);
-    broker.drain.said_all |= broker.drain.said_groups && broker.mesh.has_delivered();
     send(broker, now, port);
     busy |= broker.owes_turn();
     for notice in broker.notices.drain(..) {
