@@ -211,9 +211,10 @@ impl Memory {
         Bytes::from_owner(Counted { frames, budget: self.budget.clone() })
     }
 
-    /// Counts entries that queues have gained, or lost if negative.
-    pub fn count_entries(&self, entries: i64) {
-        self.budget.held.fetch_add(entries * ENTRY_LEN, Ordering::Relaxed);
+    /// Counts entries that queues have gained, and bytes that connections hold besides; negative numbers
+    /// if they have lost some.
+    pub fn count_entries(&self, entries: i64, bytes: i64) {
+        self.budget.held.fetch_add(entries * ENTRY_LEN + bytes, Ordering::Relaxed);
     }
 
     /// Whether more is held than allowed.

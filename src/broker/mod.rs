@@ -176,6 +176,7 @@ impl Broker {
     pub fn sent(&mut self, now: Now, connection: ConnectionId) {
         let slot = connection.slot;
         let messages = self.connections.get(slot).complete_send(now.monotonic_ns);
+        self.connections.touch(slot);
         self.counters.delivered_messages.add(u64::from(messages));
         let (_, mut doors) = self.open_doors(now);
         if doors.has_content(slot) {

@@ -176,7 +176,7 @@
 //! | this turn took in a quarter of `queues.subscriber_capacity`, or [`INGEST_BYTES_PER_TURN`](crate::limits::INGEST_BYTES_PER_TURN) | whole frames wait with their connections, received bytes in their buffers | `topics/ingest.rs` |
 //! | all receive buffers of a core are in use | bytes stay in the kernel, and TCP slows the senders down | `executors` |
 //! | the channel to another core is full | mesh messages stay here and grow | `mesh/` |
-//! | waiting requests reach [`MESH_OUTGOING_BYTES_MAX`](crate::limits::MESH_OUTGOING_BYTES_MAX) | connections that publish to that core are not read | `mesh/`, `connections/` |
+//! | waiting requests reach [`MESH_OUTGOING_BYTES_MAX`](crate::limits::MESH_OUTGOING_BYTES_MAX) | connections that publish to that core, subscribe or open topics are not read | `mesh/`, `connections/` |
 //! | waiting deliveries reach that bound | requests of other cores are not read, which fills their channels in turn | `mesh/` |
 //! | the answers for a connection reach [`ANSWER_BYTES_MAX`](crate::limits::ANSWER_BYTES_MAX), or its requests to other cores [`PENDING_REQUESTS_MAX`](crate::limits::PENDING_REQUESTS_MAX) | that connection is not read | `connections/` |
 //! | the queue of a subscription with `block` is three quarters full | publishers of its topics are not read, on every core | `delivery/block.rs` |

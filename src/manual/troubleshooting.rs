@@ -122,8 +122,9 @@
 //!   `queues.overflow_policy`, asked for this. Read faster, or choose another policy.
 //! - `the queues of its connection, which hold 67108864 bytes together, have no room` (overflow
 //!   disconnect): the same for all subscriptions of the connection, see `queues.connection_bytes`.
-//! - '`limits.memory_max` is nearly used up, and the queues of its connection hold ... more than a fair
-//!   share': the policy `block` or `disconnect` cannot lose messages, so the connection was closed.
+//! - '`limits.memory_max` is nearly used up, and its connection holds ... more than a fair share': nothing
+//!   of that can be dropped, such as messages under the policy `block` or `disconnect`, messages that
+//!   have not come in full, and answers that the client does not read. So the connection was closed.
 //!   `blipmq_reclaimed_connections_total` counts these.
 //! - `it took nothing for 10000 ms while publishers waited for it` (overflow block): the subscriber
 //!   stalled for `queues.block_timeout_ms`.

@@ -1,15 +1,21 @@
 //! What one connection may hold, however many subscriptions it has, and what those who hold most lose
 //! when memory is short.
 
+use std::io::Write;
+
+use blipmq::protocol::frame::Kind;
+
 use super::on_one_and_two_cores;
 use crate::support::nats::{CONNECT, Nats, ServerLine, put};
 use crate::support::running::Broker;
+use crate::support::wire::Wire;
 
 on_one_and_two_cores! {
     one_connection_with_many_subscriptions_holds_no_more_than_its_bound,
     a_full_connection_with_the_policy_disconnect_is_closed_and_told_why,
     those_who_hold_most_lose_it_and_others_lose_nothing,
     under_the_policy_disconnect_those_who_hold_most_are_closed,
+    unfinished_messages_hold_no_more_than_the_budget,
 }
 
 const DROPPED: &str = "blipmq_dropped_messages_total";
@@ -143,4 +149,35 @@ fn under_the_policy_disconnect_those_who_hold_most_are_closed(cores: &str) {
     drop((greedy, modest, publisher));
     let log = broker.stop();
     assert!(log.contains("more than a fair share of 6291456"), "{log}");
+}
+
+/// Goal: messages that have not come in full count, and who holds most of that is closed; nobody else
+/// notices.
+fn unfinished_messages_hold_no_more_than_the_budget(cores: &str) {
+    const CONNECTIONS: usize = 60;
+    const SENT: usize = 900 * 1_024;
+    const MEMORY_MAX: u64 = 16 << 20;
+    let broker = Broker::start_with(cores, &format!("[limits]\nmemory_max = {MEMORY_MAX}\n"));
+    let before = broker.resident_bytes();
+    let mut reads = Nats::connect(nats(&broker));
+    reads.subscribe("ok", "1");
+    let mut begun = vec![0; SENT];
+    begun[..4].copy_from_slice(&(1_u32 << 20).to_le_bytes());
+    begun[4] = Kind::Messages as u8;
+    let mut unfinished = Vec::new();
+    for _ in 0..CONNECTIONS {
+        let wire = Wire::connect(broker.addr);
+        // The broker may close it meanwhile.
+        drop(wire.writer().write_all(&begun));
+        unfinished.push(wire);
+        reads.publish("ok", b"still");
+        assert_eq!(reads.message().text(), "still");
+    }
+    let reclaimed = broker.wait_for_metric("blipmq_reclaimed_connections_total", "", |n| n > 30);
+    assert!(reclaimed < CONNECTIONS as u64);
+    let grown = broker.resident_bytes().saturating_sub(before);
+    assert!(grown < MEMORY_MAX + (24 << 20), "{grown} bytes more than before");
+    drop((unfinished, reads));
+    let log = broker.stop();
+    assert!(log.contains("unfinished messages"), "{log}");
 }

@@ -81,6 +81,10 @@ pub struct Connection {
     pending: u32,
     in_flight_messages: u32,
     in_flight_bytes: usize,
+    /// Bytes of answers that the kernel was given and has not taken.
+    pub(super) in_flight_answers: usize,
+    /// What it holds is to be counted again.
+    pub(super) is_touched: bool,
     sent_ns: u64,
     heard_ns: u64,
     pub(super) hold: Option<Hold>,
@@ -121,6 +125,8 @@ impl Connection {
             pending: 0,
             in_flight_messages: 0,
             in_flight_bytes: 0,
+            in_flight_answers: 0,
+            is_touched: false,
             sent_ns: 0,
             heard_ns: now_ns,
             hold: None,
@@ -264,7 +270,14 @@ impl Connection {
         self.traffic.delivered_messages += u64::from(self.in_flight_messages);
         self.traffic.delivered_bytes += self.in_flight_bytes as u64;
         self.in_flight = false;
+        self.in_flight_answers = 0;
         std::mem::take(&mut self.in_flight_messages)
+    }
+
+    /// Bytes that it holds beside what is queued for it: what it sent and is not served yet, and answers
+    /// that it has not taken.
+    pub(super) fn held_bytes(&self) -> u64 {
+        (self.unparsed.capacity() + self.answers.capacity() + self.in_flight_answers) as u64
     }
 
     /// Whether a send is with the kernel.

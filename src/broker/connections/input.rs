@@ -228,6 +228,7 @@ impl Connections {
 
     /// Reads a connection or not, after something changed that this depends on.
     pub fn decide_whether_to_read(&mut self, slot: Slot) {
+        self.touch(slot);
         let (id, connection) = self.table.find(slot).expect("the slot is in use");
         if connection.phase == Phase::Closing {
             return;

@@ -48,6 +48,8 @@ pub struct Connections {
     input: Input,
     /// Connections whose clients asked for their end in this turn.
     finishing: Vec<Slot>,
+    /// Connections that may hold more or less than was counted.
+    touched: Vec<Slot>,
     actions: Vec<Action>,
 }
 
@@ -87,8 +89,31 @@ impl Connections {
         let connection = self.table.get(slot);
         if connection.phase != Phase::Closing && !connection.broken {
             encode(&mut connection.answers);
+            self.touch(slot);
             self.mark_ready(slot);
         }
+    }
+
+    // --- what is held ---
+
+    /// A connection may hold more or less than before: it is counted once in this turn.
+    pub fn touch(&mut self, slot: Slot) {
+        let connection = self.table.get(slot);
+        if !connection.is_touched {
+            connection.is_touched = true;
+            self.touched.push(slot);
+        }
+    }
+
+    /// Takes a connection that may hold more or less than before, with the bytes that it holds.
+    pub fn next_touched(&mut self) -> Option<(ConnectionId, u64)> {
+        while let Some(slot) = self.touched.pop() {
+            if let Some((id, connection)) = self.table.find(slot) {
+                connection.is_touched = false;
+                return Some((id, connection.held_bytes()));
+            }
+        }
+        None
     }
 
     // --- what is sent ---
@@ -139,8 +164,11 @@ impl Connections {
 
     /// Takes the answers of a connection out, to be sent.
     pub fn take_answers(&mut self, slot: Slot) -> BytesMut {
-        let answers = std::mem::take(&mut self.table.get(slot).answers);
+        let connection = self.table.get(slot);
+        let answers = std::mem::take(&mut connection.answers);
         if !answers.is_empty() {
+            connection.in_flight_answers += answers.capacity();
+            self.touch(slot);
             self.release_if_not_full_of_answers(slot);
         }
         answers

@@ -261,9 +261,9 @@ pub enum Slowness {
         /// `queues.connection_bytes`
         connection_bytes: u64,
     },
-    /// Memory is short, and the queues of its connection hold more than a fair share.
+    /// Memory is short, and its connection holds more than a fair share.
     HoldsTooMuch {
-        /// Bytes that they hold.
+        /// Bytes that the connection holds.
         held: u64,
         /// The fair share.
         share: u64,
@@ -294,9 +294,9 @@ impl fmt::Display for Slowness {
             ),
             Slowness::HoldsTooMuch { held, share } => write!(
                 f,
-                "`limits.memory_max` is nearly used up, and the queues of its connection hold {held} \
-                 bytes, more than a fair share of {share}: read faster, or choose the overflow policy \
-                 drop_oldest"
+                "`limits.memory_max` is nearly used up, and its connection holds {held} bytes in queues, \
+                 unfinished messages and unread answers, more than a fair share of {share}: read \
+                 faster, or choose the overflow policy drop_oldest"
             ),
             Slowness::GapsFull => write!(
                 f,

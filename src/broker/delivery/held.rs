@@ -12,7 +12,7 @@ use super::overflow::Cause;
 use super::queue::Size;
 use super::subscriptions::SubscriptionIndex;
 use crate::broker::holders::{Holders, Listed};
-use crate::broker::ids::Slot;
+use crate::broker::ids::{ConnectionId, Slot};
 use crate::broker::memory::Class;
 use crate::broker::message::Slice;
 use crate::config::OverflowPolicy;
@@ -81,9 +81,27 @@ impl Delivery {
 
     /// The connection of a slot is gone; so is what its queues held, as far as it is counted for it.
     pub(super) fn connection_gone(&mut self, slot: Slot) {
-        let listed = self.outlets.at(slot).listed;
+        let outlet = self.outlets.at(slot);
+        let (listed, bytes) = (outlet.listed, outlet.other_bytes);
+        // At once: this core may have no further turn.
+        self.cluster.memory.count_entries(0, -(bytes as i64));
         if listed.class().is_some() {
             self.move_holder(Holder::Connection(slot), listed, None);
+        }
+    }
+
+    /// A connection holds so many bytes beside its queues: what it sent and is not served yet, and answers
+    /// that it has not taken.
+    pub fn connection_holds(&mut self, connection: ConnectionId, bytes: u64) {
+        let outlet = self.outlets.get(connection.slot);
+        if outlet.connection != Some(connection) || outlet.other_bytes == bytes {
+            return;
+        }
+        self.uncounted_bytes += bytes as i64 - outlet.other_bytes as i64;
+        outlet.other_bytes = bytes;
+        let (listed, class) = (outlet.listed, self.holders.class_of(outlet.held_bytes()));
+        if class != listed.class() {
+            self.move_holder(Holder::Connection(connection.slot), listed, class);
         }
     }
 

@@ -90,6 +90,8 @@ pub struct Delivery {
     work: WorkDone,
     /// Entries that queues gained, less those they lost, since the budget was last updated.
     uncounted_entries: i64,
+    /// Bytes that connections hold besides, more than the budget was last told.
+    uncounted_bytes: i64,
     /// Messages handed to queues since the last flush.
     turn_messages: u32,
     turn_messages_max: u32,
@@ -115,6 +117,7 @@ impl Delivery {
             retired: Retired::default(),
             work: WorkDone::default(),
             uncounted_entries: 0,
+            uncounted_bytes: 0,
             turn_messages: 0,
             effects: Vec::new(),
             holders: Holders::new(HOLDER_BYTES_MIN),
@@ -167,8 +170,9 @@ impl Delivery {
     /// Counts the entries of queues in the memory budget.
     pub fn count_memory(&mut self) {
         let entries = std::mem::take(&mut self.uncounted_entries);
-        if entries != 0 {
-            self.cluster.memory.count_entries(entries);
+        let bytes = std::mem::take(&mut self.uncounted_bytes);
+        if entries != 0 || bytes != 0 {
+            self.cluster.memory.count_entries(entries, bytes);
         }
     }
 

@@ -50,6 +50,8 @@ pub(super) struct Outlet {
     pub queued_bytes: u64,
     /// Entries of its queues.
     pub queued_entries: usize,
+    /// Bytes that it holds beside its queues.
+    pub other_bytes: u64,
     /// Among the holders of the core.
     pub listed: Listed,
     /// When it was last named for what it lost because memory was short.
@@ -63,9 +65,14 @@ pub(super) struct Outlet {
 }
 
 impl Outlet {
-    /// Bytes that its queues hold in memory, if nobody else holds the same messages.
+    /// Bytes that it holds in memory, if nobody else holds the same messages.
     pub fn held_bytes(&self) -> u64 {
-        bytes_of_entries(self.queued_entries, self.queued_bytes)
+        bytes_of_entries(self.queued_entries, self.queued_bytes) + self.other_bytes
+    }
+
+    /// Whether it holds more beside its queues than in them.
+    pub fn holds_mostly_other_bytes(&self) -> bool {
+        self.other_bytes > self.held_bytes() / 2
     }
 }
 

@@ -16,6 +16,7 @@ use crate::broker::clock::Now;
 use crate::broker::ids::Slot;
 use crate::config::OverflowPolicy;
 use crate::limits::{GAP_RUNS_MAX, RECLAIMED_PER_TURN_MAX};
+use crate::protocol::SubscriptionId;
 
 /// How often a connection is named for what it loses.
 const NOTICE_EVERY_NS: u64 = 10_000_000_000;
@@ -55,7 +56,9 @@ impl Delivery {
     /// next slice can be taken at once.
     fn reclaim_from(&mut self, now: Now, slot: Slot, share: u64) -> bool {
         self.note_reclaimed(now, slot, share);
-        let Some(index) = self.largest_queue_of(slot) else {
+        // Neither a message that has not come in full nor an answer can be dropped.
+        let can_drop = !self.outlets.at(slot).holds_mostly_other_bytes();
+        let Some(index) = self.largest_queue_of(slot).filter(|_| can_drop) else {
             self.disconnect_to_reclaim(slot, share);
             return false;
         };
@@ -79,8 +82,8 @@ impl Delivery {
     }
 
     fn disconnect_to_reclaim(&mut self, slot: Slot, share: u64) {
-        let Some(index) = self.outlets.at(slot).subscriptions.first() else { return };
-        let subscription = self.get(*index).id;
+        let first = self.outlets.at(slot).subscriptions.first();
+        let subscription = first.map_or(SubscriptionId(0), |index| self.get(*index).id);
         let held = self.outlets.at(slot).held_bytes();
         self.counters.reclaimed_connections.add(1);
         let why = Slowness::HoldsTooMuch { held, share };

@@ -165,6 +165,16 @@ impl Doors<'_> {
         }
     }
 
+    /// Holds a connection whose command asks something of other cores, while one of them cannot keep up
+    /// with what it was asked before. Returns whether the command has to wait.
+    pub fn hold_for_requests(&mut self, slot: Slot) -> bool {
+        let full = self.cluster.others(self.core).find(|core| self.mesh.is_full(*core));
+        if let Some(core) = full {
+            self.connections.hold(slot, Hold::Mesh(core));
+        }
+        full.is_some()
+    }
+
     /// Whether a connection has anything to send.
     pub fn has_content(&self, slot: Slot) -> bool {
         self.connections.at(slot).has_answers() || self.delivery.has_queued(slot)

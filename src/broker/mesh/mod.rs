@@ -105,6 +105,12 @@ impl Mesh {
         self.outgoing[usize::from(core.0)].requests_are_full()
     }
 
+    /// Bytes of the requests that wait for a core.
+    #[cfg(test)]
+    pub fn request_bytes(&self, core: CoreId) -> usize {
+        self.outgoing[usize::from(core.0)].request_bytes
+    }
+
     /// Whether more can be delivered to every core.
     fn has_room_for_deliveries(&self) -> bool {
         !self.outgoing.iter().any(Outgoing::deliveries_are_full)

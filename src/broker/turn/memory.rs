@@ -11,6 +11,9 @@ impl Broker {
     /// Keeps the memory budget, and evicts what idle topics retain. Once per turn. Returns whether
     /// another turn has to follow for that.
     pub(super) fn tend_memory(&mut self, now: Now) -> bool {
+        while let Some((connection, bytes)) = self.connections.next_touched() {
+            self.delivery.connection_holds(connection, bytes);
+        }
         self.delivery.count_memory();
         let memory = self.cluster.memory.clone();
         if self.timers.is_due(now, Single::Texts) || memory.is_nearly_full() {

@@ -77,7 +77,8 @@ impl Client {
                 return Ok(true);
             }
             Command::Subscribe { subject, queue, sid } => {
-                if self.unsubscribe_waits(shared, doors, slot, sid)
+                if doors.hold_for_requests(slot)
+                    || self.unsubscribe_waits(shared, doors, slot, sid)
                     || self.waits_for_publish(shared, doors, slot, subject)
                 {
                     return Ok(false);
@@ -85,7 +86,8 @@ impl Client {
                 self.subscribe(doors, slot, subject, *queue, sid)?;
             }
             Command::Unsubscribe { sid, max } => {
-                if self.unsubscribe_waits(shared, doors, slot, sid) {
+                if doors.hold_for_requests(slot) || self.unsubscribe_waits(shared, doors, slot, sid)
+                {
                     return Ok(false);
                 }
                 self.unsubscribe(shared, doors, slot, sid, *max);
