@@ -29,7 +29,6 @@ use crate::ring::{Completion, Ring, Tally, is_shortage};
 use crate::seat::Seat;
 use crate::service::{Observed, Service, Shortage};
 use crate::waker::Waker;
-use arrivals::Arrival;
 
 /// What a step has come to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,7 +58,8 @@ pub(crate) struct Driver<S: Service, R: Ring> {
     drain_deadline_ns: Option<u64>,
     /// The stop is complete but for what is being released; whether it was in time.
     ending: Option<bool>,
-    arrivals: VecDeque<Arrival>,
+    /// Slots of connections that something arrived on, in turn.
+    waiting: VecDeque<u32>,
     /// Connections whose receive ended for want of a buffer.
     starved: VecDeque<ConnectionId>,
     /// When the timeout under way comes.
@@ -85,7 +85,7 @@ impl<S: Service, R: Ring> Driver<S, R> {
             refuses: false,
             drain_deadline_ns: None,
             ending: None,
-            arrivals: VecDeque::new(),
+            waiting: VecDeque::new(),
             starved: VecDeque::new(),
             timeout_at_ns: None,
             entered_in_vain: false,
@@ -163,7 +163,7 @@ impl<S: Service, R: Ring> Driver<S, R> {
             self.service.vanished(now, connection);
         }
         let mut busy = self.service.turn(now, &mut self.io);
-        busy |= !self.arrivals.is_empty() && self.service.wants_input();
+        busy |= !self.waiting.is_empty() && self.service.wants_input();
         self.io.cut_off(now);
         busy |= self.remove_released();
         self.arm_timeout(now);
@@ -296,16 +296,8 @@ impl<S: Service, R: Ring> Driver<S, R> {
         }
         self.io.ring.enter()?;
         self.reap();
-        for arrival in std::mem::take(&mut self.arrivals) {
-            let slot = match arrival {
-                Arrival::Bytes { slot, filled } => {
-                    self.io.ring.put_back(filled);
-                    slot
-                }
-                Arrival::End { slot } => slot,
-            };
-            self.io.handed_on(slot);
-            self.io.finish_release(slot);
+        for slot in std::mem::take(&mut self.waiting) {
+            self.drop_arrivals(slot);
         }
         self.remove_released();
         Ok(self.io.sockets.len() == 0)

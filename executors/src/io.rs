@@ -9,7 +9,7 @@
 //! - Closing is: last bytes, shut the write side, wait for the peer, cancel, reap, free. What
 //!   arrives meanwhile is thrown away, so no reset overtakes the last bytes.
 //! - A connection that is not read is watched for the end of its peer.
-//! - A connection has at most [`BUFFERS_EACH_MAX`] receive buffers that were not handed on, or those
+//! - A connection has at most [`ARRIVED_MAX`] receive buffers that were not handed on, or those
 //!   that one receive fills before it can be stopped.
 
 mod waiting;
@@ -20,13 +20,9 @@ use crate::clock::Now;
 use crate::connection::ConnectionId;
 use crate::mesh::MeshEnd;
 use crate::place::Place;
-use crate::ring::buffers::BUFFERS;
 use crate::ring::{Ring, is_shortage};
-use crate::socket::{Phase, Receive, Sockets};
+use crate::socket::{ARRIVED_MAX, Phase, Receive, Sockets};
 use waiting::Waiting;
-
-/// Receive buffers that one connection may have filled and not handed on: a quarter of a core's.
-const BUFFERS_EACH_MAX: u32 = BUFFERS as u32 / 4;
 
 /// The service's view of its core. `M` is the mesh message, `R` the ring of the core.
 pub struct Io<M, R: Ring> {
@@ -82,15 +78,6 @@ impl<M, R: Ring> Io<M, R> {
         self.watch_end(connection);
     }
 
-    /// Stops a receive that is under way.
-    fn stop_receive(&mut self, slot: u32) {
-        let (_, socket) = self.sockets.at(slot);
-        if socket.receive == Receive::Armed {
-            socket.receive = Receive::Stopping;
-            self.ring.cancel_receive(slot);
-        }
-    }
-
     /// Reads a paused connection again.
     pub fn resume(&mut self, connection: ConnectionId) {
         let socket = self.sockets.get(connection);
@@ -124,11 +111,12 @@ impl<M, R: Ring> Io<M, R> {
     /// did.
     pub(crate) fn receive(&mut self, slot: u32) -> bool {
         let (_, socket) = self.sockets.at(slot);
-        let wanted = !socket.paused
+        let has_room = socket.arrived.len() < ARRIVED_MAX;
+        let wanted = has_room
+            && !socket.paused
             && !socket.ended
             && !socket.receive_rests
-            && !socket.is_released()
-            && socket.arrivals < BUFFERS_EACH_MAX;
+            && !socket.is_released();
         let asks = wanted && socket.receive == Receive::Idle;
         if asks {
             socket.receive = Receive::Armed;
@@ -137,22 +125,12 @@ impl<M, R: Ring> Io<M, R> {
         asks
     }
 
-    /// Notes that something arrived. A connection that fills buffers faster than they are handed on is
-    /// not received on until it has fewer: the others need some too.
-    pub(crate) fn arrived(&mut self, slot: u32) {
+    /// Stops the receive of a socket, if one is under way.
+    pub(crate) fn stop_receive(&mut self, slot: u32) {
         let (_, socket) = self.sockets.at(slot);
-        socket.arrivals += 1;
-        if socket.arrivals >= BUFFERS_EACH_MAX {
-            self.stop_receive(slot);
-        }
-    }
-
-    /// Notes that an arrival was handed on.
-    pub(crate) fn handed_on(&mut self, slot: u32) {
-        let (_, socket) = self.sockets.at(slot);
-        socket.arrivals -= 1;
-        if socket.arrivals == BUFFERS_EACH_MAX / 2 {
-            self.receive(slot);
+        if socket.receive == Receive::Armed {
+            socket.receive = Receive::Stopping;
+            self.ring.cancel_receive(slot);
         }
     }
 
@@ -236,7 +214,7 @@ impl<M, R: Ring> Io<M, R> {
     /// Notes a released connection whose last completion has come.
     pub(crate) fn finish_release(&mut self, slot: u32) {
         let (connection, socket) = self.sockets.at(slot);
-        let is_over = socket.arrivals == 0 && !self.ring.is_busy(slot);
+        let is_over = !socket.has_arrivals() && !self.ring.is_busy(slot);
         if socket.phase == Phase::Releasing && is_over {
             socket.phase = Phase::Released;
             self.released.push(connection);
@@ -246,7 +224,10 @@ impl<M, R: Ring> Io<M, R> {
     /// Removes a released connection, and closes its socket; returns the place it had.
     pub(crate) fn remove(&mut self, connection: ConnectionId) -> Option<Place> {
         let socket = self.sockets.remove(connection);
-        assert!(socket.arrivals == 0, "arrivals are handed on before their connection is removed");
+        assert!(
+            !socket.has_arrivals(),
+            "arrivals are handed on before their connection is removed"
+        );
         self.ring.close(connection.slot);
         socket.place
     }

@@ -33,9 +33,15 @@ pub struct Cluster {
     /// Number of subscriptions of all cores that may match a gap report: without any, none is
     /// published.
     pub gap_listeners: Arc<AtomicU32>,
-    /// Topics that one turn looks at for a replay. The simulator chooses fewer, so that worlds of few
+    /// Topics that one turn looks at for all replays. The simulator chooses fewer, so that worlds of few
     /// topics have replays of several turns.
     pub replay_topics_per_turn: usize,
+    /// Slices of replays that may be under way to a connection when another replay of it begins. The
+    /// simulator chooses fewer.
+    pub replay_unsent_max: u64,
+    /// Subscriptions that one turn ends when all of a connection end at once. The simulator chooses
+    /// fewer, so that connections of few subscriptions end over several turns.
+    pub ends_per_turn: usize,
     /// The address that is advertised to clients, with the actual port if port 0 was configured.
     pub advertised_addr: SocketAddr,
 }
@@ -47,7 +53,7 @@ impl Cluster {
             0 => (cores * 2).min(limits::SHARDS_MAX),
             shards => shards,
         };
-        let memory = Memory::new(settings.limits.memory_max);
+        let memory = Memory::of_cores(settings.limits.memory_max, cores);
         let advertised_addr = settings.advertised_addr();
         let nonce_key = [0; 32];
         let topics = Arc::default();
@@ -61,6 +67,8 @@ impl Cluster {
             topics,
             gap_listeners: Arc::default(),
             replay_topics_per_turn: limits::REPLAY_TOPICS_PER_TURN,
+            replay_unsent_max: limits::REPLAY_UNSENT_SLICES_MAX,
+            ends_per_turn: limits::ENDS_PER_TURN,
             advertised_addr,
         }
     }
@@ -115,6 +123,16 @@ impl CoreSet {
     /// Whether the set has a core.
     pub fn contains(self, core: CoreId) -> bool {
         self.0[usize::from(core.0) / 64] & (1 << (core.0 % 64)) != 0
+    }
+
+    /// Removes a core.
+    pub fn remove(&mut self, core: CoreId) {
+        self.0[usize::from(core.0) / 64] &= !(1 << (core.0 % 64));
+    }
+
+    /// Number of cores in the set.
+    pub fn len(self) -> u16 {
+        self.0.iter().map(|word| word.count_ones() as u16).sum()
     }
 
     /// The cores of the set, ascending.

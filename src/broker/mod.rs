@@ -29,11 +29,13 @@ pub mod counters;
 mod drain;
 mod frontends;
 pub mod histogram;
+mod holders;
 mod ids;
 pub mod inspect;
 pub mod memory;
 mod permissions;
 pub mod port;
+mod shortage;
 mod timers;
 pub mod turn;
 
@@ -69,9 +71,11 @@ pub use frontends::{Admission, Protocol, SERVER_NAME};
 use frontends::{Doors, Frontends, Texts};
 pub use ids::{ConnectionId, Slot};
 use mesh::Mesh;
+use shortage::Shortage;
 use timers::Timers;
 use topics::Topics;
 use topics::ingest::Ingest;
+use topics::polls::Polls;
 use topics::replay::Replays;
 
 /// The broker of one core.
@@ -86,14 +90,16 @@ pub struct Broker {
     texts: Texts,
     ingest: Ingest,
     topics: Topics,
+    /// Requests that may have reached nobody.
+    polls: Polls,
     /// What topics retain, on its way to subscriptions.
     replays: Replays<SubscriptionRef>,
     delivery: Delivery,
     mesh: Mesh,
     notices: Vec<Notice>,
     drain: Drain,
-    /// When other cores were last asked to evict retained messages.
-    asked_to_evict_ns: u64,
+    /// Publishes find no memory.
+    shortage: Shortage,
     /// Input was held back for a connection that had nothing to send after all.
     sent_nothing: bool,
     /// Empty between turns; kept for their room.
@@ -113,12 +119,13 @@ impl Broker {
             texts: Texts::default(),
             ingest: Ingest::new(&cluster.settings),
             topics: Topics::new(core, cluster.clone(), counters.clone()),
+            polls: Polls::default(),
             replays: Replays::default(),
             delivery: Delivery::new(core, cluster.clone(), counters.clone()),
             mesh: Mesh::new(cluster.cores, counters.clone()),
             notices: Vec::new(),
             drain: Drain::default(),
-            asked_to_evict_ns: 0,
+            shortage: Shortage::default(),
             sent_nothing: false,
             spare_ranges: Vec::new(),
             spare_effects: Vec::new(),
@@ -139,11 +146,13 @@ impl Broker {
             connections: &mut self.connections,
             ingest: &mut self.ingest,
             topics: &mut self.topics,
+            polls: &mut self.polls,
             delivery: &mut self.delivery,
             mesh: &mut self.mesh,
             texts: &mut self.texts,
             notices: &mut self.notices,
             drain: &self.drain,
+            shortage: &mut self.shortage,
         };
         (&mut self.frontends, doors)
     }
@@ -158,7 +167,7 @@ impl Broker {
     ) {
         self.counters.connections_opened.add(1);
         self.connections.table_mut().insert(connection, peer.address, now.monotonic_ns);
-        self.delivery.connected(connection.slot);
+        self.delivery.connected(connection);
         let (frontends, mut doors) = self.open_doors(now);
         frontends.connected(&mut doors, peer.protocol, connection.slot, admission.into());
         self.carry_out(now);
@@ -174,10 +183,14 @@ impl Broker {
     pub fn sent(&mut self, now: Now, connection: ConnectionId) {
         let slot = connection.slot;
         let messages = self.connections.get(slot).complete_send(now.monotonic_ns);
+        self.connections.touch(slot);
         self.counters.delivered_messages.add(u64::from(messages));
         let (_, mut doors) = self.open_doors(now);
         if doors.has_content(slot) {
-            doors.connections.carry_over(slot);
+            match doors.delivery.is_pressed(slot) {
+                true => doors.connections.carry_over(slot),
+                false => doors.connections.mark_ready(slot),
+            }
         }
         doors.finish_if_empty(slot);
         self.carry_out(now);
@@ -210,11 +223,22 @@ impl Broker {
         (Peer { protocol, address: gone.address() }, gone.into_why_closed())
     }
 
-    /// Whether `received` may be called: nobody who could be sent something waits for it.
+    /// Whether `received` may be called: this turn has room, of which what was left of earlier turns
+    /// has half.
     pub fn wants_input(&self) -> bool {
         !self.connections.are_carried_over()
-            && !self.connections.has_backlog()
+            && self.connections.have_commands_left()
             && self.ingest.has_room()
+            && (self.ingest.is_half_empty() || !self.connections.has_backlog())
+    }
+
+    /// Serves what is left of earlier input, before more is received.
+    pub fn go_on(&mut self, now: Now) {
+        if !self.connections.are_carried_over() {
+            let (may_serve, has_room) =
+                (Connections::have_half_their_commands_left, Ingest::is_half_empty);
+            self.serve_backlog(now, may_serve, has_room);
+        }
     }
 
     /// When a turn has to run even if nothing happens, in nanoseconds of `Now::monotonic_ns`.
@@ -229,6 +253,6 @@ impl Broker {
 
     /// Whether everything was delivered and reported. Connections may still be closing.
     pub fn is_stopped(&self) -> bool {
-        self.drain.is_quiet && self.mesh.is_empty()
+        self.drain.is_quiet && self.mesh.is_empty() && !self.delivery.is_sweeping()
     }
 }

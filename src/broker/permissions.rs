@@ -9,6 +9,7 @@
 
 use super::pattern::{is_within, matches, overlap};
 use crate::config::auth::PermissionLists;
+use crate::protocol::name::SYSTEM_PREFIX;
 
 /// Whether a pattern may be subscribed to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -95,6 +96,18 @@ impl Permissions {
             true => Verdict::AllowedExcept,
             false => Verdict::Allowed,
         }
+    }
+
+    /// Whether the client may receive every message of a topic or of a pattern: the filter for what the
+    /// broker publishes about it.
+    pub fn may_receive_all(&self, about: &str) -> bool {
+        self.may_subscribe(about) == Verdict::Allowed
+    }
+
+    /// Whether what a subscription gets has to be looked at, message by message.
+    pub fn has_to_filter(&self, pattern: &str, verdict: Verdict) -> bool {
+        verdict == Verdict::AllowedExcept
+            || (pattern.starts_with(SYSTEM_PREFIX) && !self.subscribe.is_unlimited)
     }
 
     /// Whether the client may receive messages of a topic: the filter for

@@ -71,9 +71,10 @@
 //! `first` is the sequence in the topic of the first missed message. Ephemeral subjects are reported
 //! together, with the subscription's own subject and 0 for `first`. `reason` is `overflow`, `expired` or
 //! `conflated`. The report is sent when the connection takes messages again, before the messages behind
-//! the gap. The report is not an `-ERR`, because nats.go and nats-py close for good on an error that
-//! they do not know. If a subscription to `$SYS.GAP` is itself too slow, what it missed is not reported,
-//! nor is what subscriptions miss while the broker stops: the metrics count both.
+//! the gap. Other connections get only reports about subjects that their user may subscribe to. The report
+//! is not an `-ERR`, because nats.go and nats-py close for good on an error that they do not know. If a
+//! subscription to `$SYS.GAP` is itself too slow, what it missed is not reported, nor is what
+//! subscriptions miss while the broker stops: the metrics count both.
 //!
 //! Above `limits.memory_max` messages of NATS clients are dropped and counted
 //! (`blipmq_dropped_messages_total`, reason `refused_for_memory`): the protocol has no answer that a
@@ -94,17 +95,15 @@
 //! | here | why |
 //! |---|---|
 //! | subjects are UTF-8; all others are refused with `Invalid Subject` or `Invalid Publish Subject` | topics of BLIP/1 are text |
-//! | clients may subscribe to `$SYS.`; publishes are refused, requests get "no responders" | these subjects are the broker's own |
+//! | clients may subscribe to `$SYS.` by name, and as with nats-server `>` does not include it; publishes are refused, requests get "no responders" | these subjects are the broker's own |
 //! | headers of a message have at most 65,535 bytes, with 3 bytes counted for each header | a record of BLIP/1 has a 16-bit length for headers |
 //! | a subscription to `a.*` in group `q` and one to `a.b` in group `q` share messages as with nats-server, unless BLIP/1 clients are members: then each pattern is a group of its own | a group of BLIP/1 is a name on one pattern, see [`protocol`](super::protocol) |
 //! | members of a group get messages in turn; nats-server chooses at random | fairness that can be tested |
 //! | the first PING comes after `nats.ping_interval_ms`, not after two seconds | the broker measures nothing with it |
 //! | `version` in INFO is 2.10.0-blipmq | clients and programs take this version for that of nats-server; `server_name` names the broker, as blipmq/0.1.0 |
+//! | `go` in INFO is `rust` | the field is the compiler of the server; the Python package `nats-core` cannot connect without the field |
 //! | one INFO, and another when the broker stops (`ldm`) | there are no accounts and no cluster to announce |
 //! | HMSG from a client is `Unknown Protocol Operation` | only servers send HMSG |
-//!
-//! INFO has no `go`, which is the version of nats-server's compiler. The Python package `nats-core` (not
-//! nats-py) reads that field without checking whether it exists, and cannot connect.
 //!
 //! Not supported: permissions for a subject in one queue group only, `allow_responses`, message tracing,
 //! JetStream, accounts and JWT, clustering, leaf nodes, the monitoring port, and TLS so far. Requests to

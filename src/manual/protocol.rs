@@ -52,7 +52,7 @@
 //!      u32              capacity in messages; 0 is the server's
 //!      u64              start argument
 //!      string16         pattern
-//!      string16         group; empty for none
+//!      string16         group, at most 1,024 bytes; empty for none
 //! 0x04 UNSUBSCRIBE      client
 //!      u32              subscription
 //! 0x05 PING             client or server
@@ -124,7 +124,7 @@
 //! space and control characters (as Unicode defines both). In a pattern the token `*` stands for exactly
 //! one token, and `>` as the last token for one or more. `*` and `>` are wild only as whole tokens: `a*`
 //! is literal. Clients may subscribe to topics that begin with `$SYS.`, but never publish to them
-//! (4030).
+//! (4030). A pattern whose first token is a wildcard does not match these topics.
 //!
 //! # MESSAGES
 //!

@@ -13,6 +13,8 @@ pub struct Info<'a> {
     pub server_name: &'a str,
     /// The version, from which clients derive the features of the server.
     pub version: &'a str,
+    /// The compiler of the server. There are clients that cannot do without the field.
+    pub go: &'a str,
     /// The address of the listener.
     pub host: &'a str,
     /// The port of the listener.
@@ -43,6 +45,8 @@ pub fn encode(out: &mut BytesMut, info: &Info<'_>) {
     text(out, "server_name", info.server_name);
     out.put_u8(b',');
     text(out, "version", info.version);
+    out.put_u8(b',');
+    text(out, "go", info.go);
     out.put_slice(b",\"proto\":1,");
     text(out, "host", info.host);
     out.put_slice(format!(",\"port\":{},\"headers\":true", info.port).as_bytes());
@@ -84,6 +88,7 @@ mod tests {
         server_id: "ID",
         server_name: "a \"name\"",
         version: "2.15.1",
+        go: "go1.24",
         host: "::",
         port: 4222,
         max_payload: 1 << 20,
@@ -107,7 +112,7 @@ mod tests {
         assert_eq!(
             line(&PLAIN),
             "INFO {\"server_id\":\"ID\",\"server_name\":\"a \\\"name\\\"\",\"version\":\"2.15.1\",\
-             \"proto\":1,\"host\":\"::\",\"port\":4222,\"headers\":true,\"max_payload\":1048576,\
+             \"go\":\"go1.24\",\"proto\":1,\"host\":\"::\",\"port\":4222,\"headers\":true,\"max_payload\":1048576,\
              \"client_id\":6,\"client_ip\":\"127.0.0.1\"}\r\n"
         );
         let all = Info {

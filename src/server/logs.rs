@@ -6,11 +6,13 @@
 //! # Always true
 //! - A thread that logs never waits: a thread of the log writes the lines, and lines that stderr does
 //!   not accept are left out and counted. A stderr that is closed or full stops nothing.
+//! - What a client sent is escaped, in both formats.
 //! - A place in the code logs at most [`LINES_PER_SECOND`] lines a second; one line reports how many
 //!   more there were.
 
 mod limit;
 
+use std::fmt;
 use std::io::{self, IsTerminal, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -19,11 +21,15 @@ use std::time::{Duration, Instant};
 
 use blipmq::config::{LogFormat, LogLevel, Logging};
 use tracing::Level;
+use tracing::field::Field;
+use tracing_subscriber::field::MakeExt;
 use tracing_subscriber::filter::{FilterExt, Targets};
-use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::fmt::format::{Writer, debug_fn};
+use tracing_subscriber::fmt::{FormatFields, MakeWriter};
 use tracing_subscriber::prelude::*;
 use tracing_subscriber::{Registry, reload};
 
+use crate::printable;
 use limit::Limiter;
 
 /// Lines that may wait for stderr.
@@ -74,12 +80,17 @@ impl Logs {
             let _ = sender.try_send(Task::Sweep);
         });
         let (levels, level) = reload::Layer::new(levels(logging.level));
-        let format = tracing_subscriber::fmt::layer().with_writer(lines.clone());
+        let format = tracing_subscriber::fmt::layer();
         let format = match logging.format {
-            LogFormat::Pretty => {
-                format.with_ansi(io::stderr().is_terminal()).with_target(false).boxed()
+            LogFormat::Pretty => format
+                .fmt_fields(fields())
+                .with_ansi(io::stderr().is_terminal())
+                .with_target(false)
+                .with_writer(lines.clone())
+                .boxed(),
+            LogFormat::Json => {
+                format.json().flatten_event(true).with_writer(JsonLines(lines.clone())).boxed()
             }
-            LogFormat::Json => format.json().flatten_event(true).boxed(),
         };
         tracing_subscriber::registry().with(format.with_filter(levels.and(limiter.clone()))).init();
         let mut out = Out { stderr: io::stderr(), lost, failed: 0 };
@@ -117,6 +128,19 @@ impl Logs {
             }
         }
     }
+}
+
+/// Writes the fields of a line for people. Topics, names and reasons may be what a client sent.
+fn fields() -> impl for<'w> FormatFields<'w> + 'static {
+    let format = |writer: &mut Writer<'_>, field: &Field, value: &dyn fmt::Debug| {
+        let value = format!("{value:?}");
+        let value = printable::escape(&value);
+        match field.name() {
+            "message" => write!(writer, "{value}"),
+            name => write!(writer, "{name}={value}"),
+        }
+    };
+    debug_fn(format).delimited(" ")
 }
 
 fn levels(level: LogLevel) -> Targets {
@@ -188,6 +212,31 @@ fn write_lines<W: Write>(
         if lines > 0 {
             tracing::warn!(target: LEFT_OUT, "{lines} lines were left out: stderr accepted no data");
         }
+    }
+}
+
+/// The way of a line that is JSON.
+#[derive(Clone)]
+struct JsonLines(Lines);
+
+impl<'w> MakeWriter<'w> for JsonLines {
+    type Writer = JsonLines;
+
+    fn make_writer(&'w self) -> JsonLines {
+        self.clone()
+    }
+}
+
+impl Write for JsonLines {
+    /// Called once for each line, with the whole line.
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        let text = String::from_utf8_lossy(line);
+        let escaped = format!("{}\n", printable::escape_json(text.trim_end()));
+        self.0.write(escaped.as_bytes()).map(|_| line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 use blipmq::broker::Protocol;
 use blipmq::broker::counters::Counters;
@@ -32,8 +32,10 @@ pub struct Core {
 pub struct Node {
     /// New at every start.
     pub server_id: u64,
-    /// When the broker became ready.
+    /// When the broker became ready, by the wall clock, which may be set later.
     pub started: SystemTime,
+    /// When the broker became ready.
+    pub ready_since: Instant,
     pub addresses: Addresses,
     /// Shards that topics are hashed to.
     pub shards: u16,

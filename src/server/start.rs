@@ -7,9 +7,10 @@ use std::error::Error;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io::Write;
 use std::net::TcpListener;
+use std::os::unix::fs::MetadataExt;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, mpsc};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use blipmq::broker::{Broker, Cluster, Protocol, SERVER_NAME};
 use blipmq::config::Settings;
@@ -67,6 +68,7 @@ pub fn start(
     let node = Arc::new(Node {
         server_id: cluster.server_id,
         started: SystemTime::now(),
+        ready_since: Instant::now(),
         addresses: Addresses { clients: listeners, metrics },
         shards: cluster.shards,
         cores,
@@ -135,7 +137,8 @@ fn launch_cores(
     Ok((executors, control))
 }
 
-/// Reports in the log and on stdout that clients can connect.
+/// Reports that clients can connect, on stdout and, unless that is the same terminal or journal, in the
+/// log.
 fn report_ready(node: &Node, cpu_list: &str) {
     let Node { addresses, shards, .. } = node;
     let file = node.configuration.snapshot().file;
@@ -147,10 +150,25 @@ fn report_ready(node: &Node, cpu_list: &str) {
             tracing::info!("{address} serves {families}");
         }
     }
-    tracing::info!(version, cores = cpu_list, shards, configuration = file, "ready on {addresses}");
+    if !stdout_is_stderr() {
+        tracing::info!(
+            version,
+            cores = cpu_list,
+            shards,
+            configuration = file,
+            "ready on {addresses}"
+        );
+    }
     print_ready_line(format!(
         "{SERVER_NAME} is ready on {addresses}, cores {cpu_list}, {shards} shards"
     ));
+}
+
+/// Whether stdout and stderr are one stream, in which both lines would be seen.
+fn stdout_is_stderr() -> bool {
+    let identity = |path| std::fs::metadata(path).map(|file| (file.dev(), file.ino())).ok();
+    let stdout = identity("/proc/self/fd/1");
+    stdout.is_some() && stdout == identity("/proc/self/fd/2")
 }
 
 /// Prints the line that scripts wait for, from a thread of its own: a stdout that accepts no data must

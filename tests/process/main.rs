@@ -12,6 +12,7 @@
 //! | retained messages, and how live ones follow them | `replay` |
 //! | groups | `groups` |
 //! | the memory of the process | `memory` |
+//! | what one connection may hold, and who pays when memory is short | `shares` |
 //! | clients that misbehave, and their effect on others | `hostile` |
 //! | clients that vanish | `vanishing` |
 //! | the configuration, read again | `reload` |
@@ -48,6 +49,7 @@ mod places;
 mod policies;
 mod reload;
 mod replay;
+mod shares;
 mod signals;
 mod vanishing;
 

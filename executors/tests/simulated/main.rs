@@ -9,3 +9,4 @@ mod sends;
 mod sleeping;
 mod stopping;
 mod support;
+mod turns;

@@ -26,7 +26,7 @@ impl Groups {
         self.choices = self.choices.wrapping_add(1);
         let group_of =
             |index: &u32| self.slots[*index as usize].as_ref().expect("the group is active");
-        let shares = |index: &u32| group_of(index).members.iter().all(|one| one.sharing.is_some());
+        let shares = |index: &u32| group_of(index).members.all_share();
         let (mut shared, alone): (Vec<u32>, Vec<u32>) = reached.iter().partition(|at| shares(at));
         shared.sort_unstable_by_key(|index| (&*group_of(index).name.group, *index));
         *reached = alone;
@@ -46,26 +46,26 @@ impl Groups {
 }
 
 impl Delivery {
-    /// Queues a slice for the groups of this core whose pattern matches, and deals it. Returns
-    /// whether some group has a member that may receive the slice.
-    pub fn fan_out_to_groups(&mut self, now: Now, slice: &Slice) -> bool {
+    /// Queues a slice for the groups of this core whose pattern matches, and deals it. Returns how many
+    /// of its messages, the first of them, some member takes.
+    pub fn fan_out_to_groups(&mut self, now: Now, slice: &Slice) -> u32 {
         let expired = slice.is_expired(now);
         if self.groups.by_name.is_empty() {
-            return false;
+            return 0;
         }
         let mut reached = Vec::new();
         self.groups.active.matches(&slice.topic.name, &mut reached);
         if reached.len() > 1 {
             self.groups.choose_one_per_name(slice, &mut reached);
         }
-        let mut reached_any = false;
+        let mut heard = 0;
         let queues = &self.cluster.settings.queues;
         let bounds =
             Bounds { messages_max: queues.subscriber_capacity, bytes_max: queues.subscriber_bytes };
         for index in reached {
             let group = self.groups.at(index);
-            reached_any |= group.eligible_members(slice) > 0;
-            let entries = group.queue.entries();
+            heard = heard.max(group.wants(slice));
+            let before = group.queue.size();
             if expired {
                 let messages = u64::from(slice.messages);
                 group.lost.expired += messages;
@@ -75,12 +75,11 @@ impl Delivery {
                 let outcome = overflow::enqueue(&mut group.queue, slice, group.policy, bounds);
                 outcome.count(group.policy, &self.counters, &mut group.lost);
             }
-            let after = group.queue.entries();
-            self.count_entries(entries, after);
+            self.group_resized(index, before);
             self.turn_messages += slice.messages;
             self.deal(now, index);
         }
-        reached_any
+        heard
     }
 
     /// Deals entries of a group to members that have room.
@@ -94,7 +93,6 @@ impl Delivery {
                 return;
             }
             let count = group.members.len();
-            let turn = group.turn;
             let next = match group.returned.front() {
                 Some(Entry::Slice(slice)) => Some(slice),
                 Some(Entry::Gap(_)) => None,
@@ -105,20 +103,15 @@ impl Delivery {
                 topic: next.filter(|_| group.is_filtered).map(|slice| slice.topic.clone()),
             };
             let is_eligible = |member: &Member| member.may_receive(&next);
-            let has_room = |at: &usize| {
-                let member = &group.members[*at];
-                member.unsent_messages < member.capacity
-                    && member.unsent_bytes < bytes_max
-                    && is_eligible(member)
-            };
-            let at = (0..count).map(|step| (turn + step) % count).find(has_room);
+            let all_are_eligible = next.not_to.is_none() && !group.is_filtered;
+            let at = group.members.next_with_room(group.turn % count, is_eligible);
             let at = match at {
                 Some(at) => at,
-                None if group.members.iter().any(is_eligible) => return,
+                None if all_are_eligible || group.members.iter().any(is_eligible) => return,
                 // No member may receive the entry.
                 None => {
-                    let lost = self.take_next_entry(index).map_or(0, |entry| entry.messages());
-                    self.counters.dropped_disconnected_messages.add(lost);
+                    let Some(entry) = self.take_next_entry(index) else { return };
+                    self.counters.dropped_disconnected_messages.add(entry.messages());
                     continue;
                 }
             };
@@ -132,11 +125,12 @@ impl Delivery {
                 }
                 entry => entry,
             };
-            let member = &mut self.groups.at(index).members[at];
+            let members = &mut self.groups.at(index).members;
             if let Entry::Slice(slice) = &entry {
-                member.unsent_messages += slice.messages;
-                member.unsent_bytes += slice.frames.len() as u64;
+                let (messages, bytes) = (i64::from(slice.messages), slice.frames.len() as i64);
+                members.count_unsent(at, messages, bytes, bytes_max);
             }
+            let member = members.at(at);
             let (core, member) = (member.core, member.member);
             self.groups.at(index).turn = (at + 1) % count;
             self.reply(core, Reply::Dealt { member, entry });
@@ -153,10 +147,9 @@ impl Delivery {
         if let Some(returned) = group.returned.pop_front() {
             return Some(returned);
         }
-        let entries = group.queue.entries();
+        let before = group.queue.size();
         let entry = group.queue.take_next(0, 0, true);
-        let after = group.queue.entries();
-        self.count_entries(entries, after);
+        self.group_resized(index, before);
         entry
     }
 
@@ -170,11 +163,11 @@ impl Delivery {
         member: SubscriptionRef,
         (messages, bytes): (u32, u64),
     ) {
+        let bytes_max = self.cluster.settings.queues.subscriber_bytes;
         let Some((index, group)) = self.groups.find(name) else { return };
-        let found = group.members.iter_mut().find(|one| one.core == core && one.member == member);
-        if let Some(found) = found {
-            found.unsent_messages -= messages;
-            found.unsent_bytes -= bytes;
+        if let Some(place) = group.members.place_of(core, member) {
+            let (messages, bytes) = (-i64::from(messages), -(bytes as i64));
+            group.members.count_unsent(place, messages, bytes, bytes_max);
         }
         self.deal(now, index);
     }

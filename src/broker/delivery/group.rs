@@ -5,11 +5,13 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use super::membership::Members;
 use super::overflow::Lost;
 use super::queue::{Entry, Queue};
 use super::subscription::SubscriptionRef;
+use crate::broker::holders::Listed;
 use crate::broker::ids::ConnectionId;
-use crate::broker::message::{Publisher, Slice, TopicName};
+use crate::broker::message::{NotTo, Slice, TopicName};
 use crate::broker::permissions::Permissions;
 use crate::config::OverflowPolicy;
 use crate::protocol::CoreId;
@@ -32,9 +34,10 @@ pub struct NewMember {
     pub capacity: u32,
     /// The policy of the group's queue, if this is the first member.
     pub policy: OverflowPolicy,
-    /// The member's connection, if the member shares messages with all groups of this name,
-    /// whatever their patterns.
-    pub sharing: Option<ConnectionId>,
+    /// The member's connection.
+    pub connection: ConnectionId,
+    /// Whether the member shares messages with all groups of this name, whatever their patterns.
+    pub shares: bool,
     /// Permissions of the member, if they forbid some topics of the pattern.
     pub filter: Option<Arc<Permissions>>,
 }
@@ -60,28 +63,39 @@ pub(super) struct Member {
     pub(super) unsent_messages: u32,
     /// Frame bytes of those.
     pub(super) unsent_bytes: u64,
-    /// See [`NewMember::sharing`].
-    pub(super) sharing: Option<ConnectionId>,
+    pub(super) connection: ConnectionId,
+    /// See [`NewMember::shares`].
+    pub(super) shares: bool,
     /// See [`NewMember::filter`].
     pub(super) filter: Option<Arc<Permissions>>,
+    /// Messages dealt to the member ever.
+    pub(super) dealt: u64,
+    /// The member is dealt so many, and then leaves.
+    pub(super) dealt_max: u64,
 }
 
 impl Member {
+    pub(super) fn has_room(&self, bytes_max: u64) -> bool {
+        self.unsent_messages < self.capacity && self.unsent_bytes < bytes_max
+    }
+
     pub(super) fn may_receive(&self, entry: &NextEntry) -> bool {
-        let is_publisher = self.sharing.is_some_and(|connection| {
-            entry.not_to.as_ref().is_some_and(|publisher| publisher.is(self.core, connection))
-        });
+        let filter = self.filter.as_deref();
+        let is_excluded = entry
+            .not_to
+            .as_ref()
+            .is_some_and(|not_to| not_to.excludes(self.core, self.connection, filter));
         let is_allowed = |topic: &Arc<TopicName>| {
             self.filter.as_ref().is_none_or(|filter| filter.may_receive(&topic.name))
         };
-        !is_publisher && entry.topic.as_ref().is_none_or(is_allowed)
+        self.dealt < self.dealt_max && !is_excluded && entry.topic.as_ref().is_none_or(is_allowed)
     }
 }
 
 /// What decides which members may be dealt the next entry of a group. In most groups every member
 /// may.
 pub(super) struct NextEntry {
-    pub(super) not_to: Option<Arc<Publisher>>,
+    pub(super) not_to: Option<Arc<NotTo>>,
     pub(super) topic: Option<Arc<TopicName>>,
 }
 
@@ -91,13 +105,16 @@ pub(super) struct Group {
     /// Every core that may own a topic of the pattern knows the pattern.
     pub(super) is_active: bool,
     pub(super) queue: Queue,
+    /// Among the holders of the core.
+    pub(super) listed: Listed,
     pub(super) policy: OverflowPolicy,
     /// Messages that no member got.
     pub(super) lost: Lost,
     /// Entries that members handed back when they left; dealt before the queue.
     pub(super) returned: VecDeque<Entry>,
-    pub(super) members: Vec<Member>,
-    /// The permissions of some member forbid some topics.
+    pub(super) members: Members,
+    /// Some member is not dealt everything: its permissions forbid some topics, or it takes only so many
+    /// messages.
     pub(super) is_filtered: bool,
     /// The member whose turn is next.
     pub(super) turn: usize,
@@ -111,5 +128,19 @@ impl Group {
         }
         let entry = NextEntry { not_to: slice.not_to.clone(), topic: Some(slice.topic.clone()) };
         self.members.iter().filter(|member| member.may_receive(&entry)).count()
+    }
+
+    /// How many messages of a slice that is about to be queued, the first of them, some member is dealt.
+    pub(super) fn wants(&self, slice: &Slice) -> u32 {
+        if !self.is_filtered {
+            return if self.eligible_members(slice) > 0 { slice.messages } else { 0 };
+        }
+        let entry = NextEntry { not_to: slice.not_to.clone(), topic: Some(slice.topic.clone()) };
+        let eligible = self.members.iter().filter(|member| member.may_receive(&entry));
+        let wanted =
+            eligible.map(|member| member.dealt_max - member.dealt).fold(0, u64::saturating_add);
+        let returned: u64 = self.returned.iter().map(Entry::messages).sum();
+        let waiting = returned + self.queue.messages();
+        wanted.saturating_sub(waiting).min(u64::from(slice.messages)) as u32
     }
 }

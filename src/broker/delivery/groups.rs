@@ -21,9 +21,12 @@ use super::Delivery;
 use super::announcements::{Announcement, Waiter};
 use super::effects::Reply;
 use super::group::{Group, GroupName, LeavingMember, Member, NewMember};
+use super::membership::Members;
 use super::overflow::Lost;
 use super::queue::{Entry, Queue};
+use super::subscription::SubscriptionRef;
 use crate::broker::clock::Now;
+use crate::broker::holders::Listed;
 use crate::broker::pattern::Matcher;
 use crate::config::OverflowPolicy;
 use crate::protocol::CoreId;
@@ -81,9 +84,22 @@ impl Groups {
         let is_empty = |group: &Group| {
             group.queue.is_empty()
                 && group.returned.is_empty()
-                && group.members.iter().all(|member| member.unsent_messages == 0)
+                && group.members.unsent_messages() == 0
         };
         self.coming_back == 0 && self.slots.iter().flatten().all(is_empty)
+    }
+
+    /// Bytes that the queue of a group holds in memory, if nobody else holds the same messages.
+    pub(super) fn held_bytes(&self, index: u32) -> u64 {
+        let group = self.slots[index as usize].as_ref();
+        group.map_or(0, |group| group.queue.size().held_bytes())
+    }
+
+    /// Notes where a group is listed among the holders, unless it has just gone.
+    pub(super) fn set_listed(&mut self, index: u32, listed: Listed) {
+        if let Some(group) = &mut self.slots[index as usize] {
+            group.listed = listed;
+        }
     }
 
     pub(super) fn find(&mut self, name: &GroupName) -> Option<(u32, &mut Group)> {
@@ -100,7 +116,12 @@ impl Delivery {
     /// The core that coordinates a group. Groups of one name have one coordinator, because their
     /// members may share messages whatever their patterns.
     pub(super) fn coordinator(&self, name: &GroupName) -> CoreId {
-        self.cluster.core_of(self.cluster.shard_of_name(&name.group))
+        self.coordinator_of(&name.group)
+    }
+
+    /// The core that coordinates all groups of a name.
+    pub fn coordinator_of(&self, group: &str) -> CoreId {
+        self.cluster.core_of(self.cluster.shard_of_name(group))
     }
 
     /// Adds a member, from any core, to a group that this core coordinates.
@@ -110,16 +131,19 @@ impl Delivery {
             None => self.create_group(now, name, joins.policy),
         };
         let group = self.groups.at(index);
-        let NewMember { member, capacity, sharing, filter, .. } = joins;
+        let NewMember { member, capacity, connection, shares, filter, .. } = joins;
         group.is_filtered |= filter.is_some();
-        group.members.push(Member {
+        group.members.add(Member {
             core,
             member,
             capacity,
             unsent_messages: 0,
             unsent_bytes: 0,
-            sharing,
+            connection,
+            shares,
             filter,
+            dealt: 0,
+            dealt_max: u64::MAX,
         });
         if group.is_active {
             self.reply(core, Reply::JoinedGroup { member });
@@ -132,10 +156,11 @@ impl Delivery {
             name: name.clone(),
             is_active: false,
             queue: Queue::default(),
+            listed: Listed::default(),
             policy,
             lost: Lost::default(),
             returned: VecDeque::new(),
-            members: Vec::new(),
+            members: Members::default(),
             is_filtered: false,
             turn: 0,
         };
@@ -166,6 +191,18 @@ impl Delivery {
         self.deal(now, index);
     }
 
+    /// Notes that a member, from any core, leaves once it was dealt so many messages.
+    pub fn limit_member(
+        &mut self,
+        name: &GroupName,
+        core: CoreId,
+        member: SubscriptionRef,
+        messages_max: u64,
+    ) {
+        let Some((_, group)) = self.groups.find(name) else { return };
+        group.is_filtered |= group.members.limit(core, member, messages_max);
+    }
+
     /// Removes a member from a group that this core coordinates. Other members get its unsent
     /// messages.
     pub fn member_leaves(
@@ -183,12 +220,8 @@ impl Delivery {
             self.reply(core, Reply::LeftGroup { member });
         }
         let comes_back: u64 = returned.iter().map(Entry::messages).sum();
-        let is_leaver = |one: &Member| one.core == core && one.member == member;
         let found = self.groups.find(name);
-        let leaver = found.and_then(|(_, group)| {
-            let at = group.members.iter().position(is_leaver)?;
-            Some(group.members.remove(at))
-        });
+        let leaver = found.and_then(|(_, group)| group.members.remove(core, member));
         match leaver {
             // What the member was dealt and does not account for is still under way to it.
             Some(leaver) => {
@@ -220,7 +253,7 @@ impl Delivery {
             self.groups.active.remove(&name.pattern, index);
         }
         self.withdraw(&name.pattern, Waiter::Group(index));
-        self.count_entries(group.queue.entries(), 0);
+        self.group_gone(index, group.listed, group.queue.size());
         let returned: u64 = group.returned.iter().map(Entry::messages).sum();
         let lost = returned + group.queue.messages();
         self.counters.dropped_disconnected_messages.add(lost);

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
+use crate::broker::cluster::CoreSet;
 use crate::broker::delivery::{self, Reply};
 use crate::broker::ids::ConnectionId;
 use crate::broker::message::{Ack, Batch, Slice, TopicName, Unheard};
 use crate::broker::topics::TopicsFull;
-use crate::protocol::{RequestId, Sequence, TopicId};
+use crate::protocol::{CoreId, RequestId, Sequence, TopicId};
 
 /// Lanes per ordered pair of cores.
 pub const LANES: usize = 2;
@@ -40,12 +41,23 @@ pub enum Request {
     Publish(Batch),
     /// From delivery.
     Delivery(delivery::Request),
-    /// The broker holds too much: evict retained messages.
+    /// The broker holds too much: have a turn, which evicts what is retained and reclaims what those
+    /// hold who hold most.
     Evict,
-    /// Answer when everything before was served.
+    /// Answer when everything before was served, and have it pass through other cores.
     Fence {
         /// The connection whose next command waits for that, on the sender.
         connection: ConnectionId,
+        /// Cores that coordinate groups of the connection: what the receiver ordered reaches the
+        /// connection through these, so each of them answers as well.
+        through: CoreSet,
+    },
+    /// Answers [`Delivery::Requests`].
+    Heard {
+        /// As asked.
+        number: u64,
+        /// So many messages, the first of the slice, reached somebody.
+        messages: u32,
     },
     /// The sender stops; no request follows.
     Drained,
@@ -56,6 +68,13 @@ pub enum Request {
 pub enum Delivery {
     /// Messages that the receiver announced interest in.
     Slice(Slice),
+    /// The same, with requests among the messages: say how many reached somebody.
+    Requests {
+        /// The messages.
+        slice: Slice,
+        /// Returned in the answer.
+        number: u64,
+    },
     /// Answers [`Request::Open`].
     Opened {
         /// As asked.
@@ -76,7 +95,14 @@ pub enum Delivery {
     Delivery(Reply),
     /// Nobody listens to a request that came by a [`Request::Publish`].
     NoResponders(Unheard),
-    /// Answers [`Request::Fence`].
+    /// Answer to another core when everything before was served.
+    PassFence {
+        /// The core that is to be answered.
+        core: CoreId,
+        /// On that core.
+        connection: ConnectionId,
+    },
+    /// Answers [`Request::Fence`], or [`Delivery::PassFence`].
     Fenced {
         /// As asked.
         connection: ConnectionId,
@@ -94,7 +120,7 @@ impl Request {
             Request::Publish(batch) => batch.frames.len(),
             Request::Open { topic, .. } => topic.len(),
             Request::Delivery(request) => request.bytes(),
-            Request::Evict | Request::Fence { .. } | Request::Drained => 0,
+            Request::Evict | Request::Fence { .. } | Request::Heard { .. } | Request::Drained => 0,
         }
     }
 }
@@ -103,11 +129,12 @@ impl Delivery {
     /// Bytes that the delivery holds on its way.
     pub fn bytes(&self) -> usize {
         match self {
-            Delivery::Slice(slice) => slice.frames.len(),
+            Delivery::Slice(slice) | Delivery::Requests { slice, .. } => slice.frames.len(),
             Delivery::Delivery(reply) => reply.bytes(),
             Delivery::Acks { acks, .. } => std::mem::size_of_val(&acks[..]),
             Delivery::NoResponders(unheard) => unheard.topic.len(),
             Delivery::Opened { .. }
+            | Delivery::PassFence { .. }
             | Delivery::Fenced { .. }
             | Delivery::GroupsDrained
             | Delivery::Drained => 0,

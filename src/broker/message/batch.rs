@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::BytesMut;
 
-use super::Publisher;
+use super::NotTo;
 use crate::broker::ids::ConnectionId;
 use crate::protocol::TopicId;
 
@@ -39,6 +39,8 @@ pub struct Requester {
     pub connection: ConnectionId,
     /// Where the publisher waits for answers.
     pub reply: Box<str>,
+    /// The place of the message in its batch, from 0.
+    pub message: u32,
 }
 
 /// A request that no subscription matches.
@@ -80,6 +82,6 @@ pub struct Batch {
     pub acks: Vec<WantsAck>,
     /// Those of them whose publishers want a notice if no subscription matches.
     pub requests: Vec<Requester>,
-    /// Their publisher, if it does not want its own messages.
-    pub not_to: Option<Arc<Publisher>>,
+    /// Who does not get them, if somebody does not.
+    pub not_to: Option<Arc<NotTo>>,
 }

@@ -13,7 +13,7 @@ mod topic_name;
 
 pub use batch::{Ack, Batch, Destination, Requester, Unheard, WantsAck};
 pub use gap::Gap;
-pub use slice::{Publisher, Slice};
+pub use slice::{NotTo, Publisher, Slice};
 pub use topic_name::{EPHEMERAL, TopicKey, TopicName};
 
 #[cfg(test)]

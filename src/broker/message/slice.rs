@@ -15,6 +15,7 @@ use crate::protocol::{CoreId, GapReason, Sequence, messages};
 use super::{Gap, TopicName};
 use crate::broker::clock::Now;
 use crate::broker::ids::ConnectionId;
+use crate::broker::permissions::Permissions;
 
 /// Frames of one topic; clones share the bytes.
 #[derive(Debug, Clone)]
@@ -32,10 +33,42 @@ pub struct Slice {
     pub received_ns: u64,
     /// When the messages expire, in `Now::monotonic_ns`; `u64::MAX` for never.
     pub deadline_ns: u64,
-    /// The publisher, if it does not want its own messages.
-    pub not_to: Option<Arc<Publisher>>,
+    /// Who does not get the messages, if somebody does not.
+    pub not_to: Option<Arc<NotTo>>,
     /// Back to back, as they are sent.
     pub frames: Bytes,
+}
+
+/// Who does not get messages, although a subscription matches.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NotTo {
+    /// The publisher, which does not want its own messages.
+    Publisher(Publisher),
+    /// Those that may not subscribe to what the messages are about. The broker publishes these.
+    Unprivileged {
+        /// A topic or a pattern.
+        about: Arc<str>,
+        /// The connection that the messages are about, which gets them in any case.
+        of: Publisher,
+    },
+}
+
+impl NotTo {
+    /// Whether a connection of a core does not get the messages. `filter` is that of its subscription.
+    pub fn excludes(
+        &self,
+        core: CoreId,
+        connection: ConnectionId,
+        filter: Option<&Permissions>,
+    ) -> bool {
+        match self {
+            NotTo::Publisher(publisher) => publisher.is(core, connection),
+            NotTo::Unprivileged { about, of } => {
+                !of.is(core, connection)
+                    && filter.is_some_and(|filter| !filter.may_receive_all(about))
+            }
+        }
+    }
 }
 
 /// The connection a message came from.

@@ -15,7 +15,7 @@ use hashbrown::HashMap;
 
 use crate::broker::clock::Now;
 use crate::broker::ids::ConnectionId;
-use crate::broker::message::{Batch, Destination, Publisher, WantsAck};
+use crate::broker::message::{Batch, Destination, NotTo, WantsAck};
 use crate::broker::pattern;
 use crate::config::Settings;
 use crate::limits::{INGEST_BATCH_BYTES_MAX, INGEST_BYTES_PER_TURN};
@@ -42,7 +42,7 @@ struct Wants {
     ttl_ms: u32,
     messages: u32,
     len: usize,
-    not_to: Option<Arc<Publisher>>,
+    not_to: Option<Arc<NotTo>>,
 }
 
 /// The batches of this turn.
@@ -97,6 +97,16 @@ impl Ingest {
     /// Whether this turn accepts more frames.
     pub fn has_room(&self) -> bool {
         self.messages < self.messages_max && self.bytes < INGEST_BYTES_PER_TURN
+    }
+
+    /// Whether more than half of that is left.
+    pub fn is_half_empty(&self) -> bool {
+        self.messages < self.messages_max.div_ceil(2) && self.bytes < INGEST_BYTES_PER_TURN / 2
+    }
+
+    /// Messages of this turn so far.
+    pub fn messages(&self) -> u32 {
+        self.messages
     }
 
     /// The most messages and bytes of the next run of frames, unless the run is one frame: what is
@@ -168,7 +178,7 @@ impl Ingest {
         now: Now,
         name: &str,
         ttl_ms: u32,
-        not_to: Option<Arc<Publisher>>,
+        not_to: Option<Arc<NotTo>>,
         len: usize,
         place: &mut Place,
     ) -> &mut Batch {
@@ -267,7 +277,7 @@ impl Ingest {
         let is_literal = is_literal(pattern);
         let matches = |name: &str| match is_literal {
             true => pattern == name,
-            false => pattern::matches(pattern, name),
+            false => pattern::selects(pattern, name),
         };
         self.batches.iter().any(|batch| match &batch.destination {
             Destination::Name(name) => {

@@ -13,6 +13,7 @@
 pub mod ingest;
 mod interest;
 mod log;
+pub mod polls;
 pub mod replay;
 mod retained;
 mod shard;
@@ -39,6 +40,7 @@ pub use topic::Topic;
 
 /// The topics that one core owns.
 pub struct Topics {
+    core: CoreId,
     cluster: Cluster,
     counters: Arc<Counters>,
     /// By shard number divided by cores.
@@ -70,7 +72,7 @@ impl Topics {
             .map(|shard| Shard::new(shard, cluster.clone(), counters.clone()))
             .collect();
         let (interest, retained) = (Interest::default(), RetainedSlices::default());
-        Topics { cluster, counters, shards, interest, retained, blocked_by: HashMap::new() }
+        Topics { core, cluster, counters, shards, interest, retained, blocked_by: HashMap::new() }
     }
 
     /// Applies other settings.

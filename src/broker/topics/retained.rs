@@ -10,6 +10,7 @@ use super::Topics;
 use crate::broker::clock::{Now, ms_to_ns};
 use crate::broker::memory::bytes_of;
 use crate::broker::timers::Timers;
+use crate::limits::EVICTED_PER_TURN_MAX;
 use crate::protocol::{Sequence, TopicId};
 
 /// The retained slices of a core, oldest first; some of them may be gone already.
@@ -37,6 +38,7 @@ impl Topics {
         let is_watched = retaining.watched_for_idleness;
         retaining.watched_for_idleness |= after > 0;
         self.retained.slices = self.retained.slices + after - before;
+        self.cluster.memory.note_retained(self.core, self.retained.slices);
         if after == 0 {
             return;
         }
@@ -53,11 +55,14 @@ impl Topics {
         }
     }
 
-    /// Evicts the oldest retained messages of this core until the budget has air again.
-    pub fn evict(&mut self) {
-        while self.cluster.memory.is_nearly_full()
-            && let Some((topic, first)) = self.retained.oldest.pop_front()
-        {
+    /// Evicts the oldest retained messages of this core until the budget has air again, so many a turn.
+    /// Returns whether more can be evicted.
+    pub fn evict(&mut self) -> bool {
+        for _ in 0..EVICTED_PER_TURN_MAX {
+            if !self.cluster.memory.is_nearly_full() {
+                break;
+            }
+            let Some((topic, first)) = self.retained.oldest.pop_front() else { break };
             let log = &mut self.topic_mut(topic).log;
             if log.first() == Some(first) {
                 log.evict_oldest();
@@ -65,6 +70,8 @@ impl Topics {
                 self.counters.evicted_slices.add(1);
             }
         }
+        self.cluster.memory.note_retained(self.core, self.retained.slices);
+        self.retained.slices > 0
     }
 
     /// Evicts what idle topics retain.
@@ -81,6 +88,7 @@ impl Topics {
             if idle_at_ns <= now.monotonic_ns {
                 idle.log.evict_all();
                 self.retained.slices -= slices;
+                self.cluster.memory.note_retained(self.core, self.retained.slices);
             } else {
                 idle.watched_for_idleness = true;
                 // All wait equally long, so the end of the queue is where it belongs, nearly.

@@ -19,6 +19,7 @@ use crate::broker::cluster::{Cluster, CoreSet};
 use crate::broker::counters::Counters;
 use crate::broker::memory::Memory;
 use crate::broker::message::{Batch, Destination, EPHEMERAL, Slice, TopicName};
+use crate::broker::pattern::Seen;
 use crate::config::Settings;
 use crate::limits::TOPICS_RANGE;
 use crate::protocol::messages::{self, Stamp};
@@ -112,7 +113,7 @@ impl Shard {
             rate: Rate::default(),
             watched_for_idleness: false,
             wanted_by: CoreSet::default(),
-            wanted_at_version: u64::MAX,
+            wanted_as_seen: Seen::NEVER,
         });
         self.by_name.insert(name.clone(), index);
         self.counters.topics.add(1);

@@ -2,10 +2,11 @@
 
 use crate::broker::cluster::CoreSet;
 use crate::broker::delivery::{Reply, SubscriptionRef};
+use crate::broker::ids::ConnectionId;
 use crate::broker::mesh::{Delivery, Request};
-use crate::broker::message::{Ack, Batch, Requester, Slice, Unheard};
-use crate::broker::topics::Ordered;
+use crate::broker::message::{Ack, Batch, Slice, Unheard};
 use crate::broker::topics::replay::Answer;
+use crate::broker::topics::{Ordered, polls};
 use crate::broker::{Broker, Now};
 use crate::protocol::{CoreId, TopicId};
 
@@ -22,13 +23,19 @@ impl Broker {
 
     fn serve_delivery(&mut self, now: Now, from: CoreId, delivery: Delivery) {
         match delivery {
-            Delivery::Slice(slice) => drop(self.fan_out(now, &slice)),
+            Delivery::Slice(slice) => {
+                self.fan_out(now, &slice);
+            }
+            Delivery::Requests { slice, number } => {
+                let messages = self.fan_out(now, &slice);
+                self.mesh.ask(from, Request::Heard { number, messages });
+            }
             Delivery::Delivery(reply) => self.serve_reply(now, from, reply),
             Delivery::NoResponders(unheard) => self.no_responders(now, &unheard),
-            Delivery::Fenced { connection } => {
-                let (frontends, mut doors) = self.open_doors(now);
-                frontends.fenced(&mut doors, connection);
+            Delivery::PassFence { core, connection } => {
+                self.mesh.deliver(core, Delivery::Fenced { connection });
             }
+            Delivery::Fenced { connection } => self.fenced(now, self.core, connection),
             Delivery::Opened { connection, request, opened } => {
                 let (frontends, mut doors) = self.open_doors(now);
                 frontends.opened(&mut doors, connection, request, opened);
@@ -57,13 +64,17 @@ impl Broker {
                 self.mesh.deliver(from, Delivery::Opened { connection, request, opened });
             }
             Request::Delivery(request) => self.serve_delivery_request(now, from, request),
-            Request::Evict => {
-                let (_, mut doors) = self.open_doors(now);
-                doors.evict();
+            // This turn keeps the budget anyway, once it is awake.
+            Request::Evict => {}
+            Request::Fence { connection, through } => {
+                for core in through.iter().filter(|core| *core != self.core) {
+                    self.mesh.deliver(core, Delivery::PassFence { core: from, connection });
+                }
+                if !self.polls.defer_fence(from, connection) {
+                    self.fenced(now, from, connection);
+                }
             }
-            Request::Fence { connection } => {
-                self.mesh.deliver(from, Delivery::Fenced { connection });
-            }
+            Request::Heard { number, messages } => self.heard(now, number, messages),
             Request::Drained => self.drain.requests_drained += 1,
         }
     }
@@ -87,29 +98,56 @@ impl Broker {
         let Ordered { slice, wanted_by, acks, requests } =
             self.topics.order(now, &mut self.timers, batch);
         let Some(slice) = slice else { return self.send_acks(now, from, topic, acks) };
+        if requests.is_empty() || wanted_by == CoreSet::default() {
+            for core in wanted_by.iter() {
+                self.mesh.deliver(core, Delivery::Slice(slice.clone()));
+            }
+            self.send_acks(now, from, slice.topic.id, acks);
+            let heard = self.fan_out(now, &slice);
+            return self.answer_requests(now, from, polls::unheard(&slice.topic, requests, heard));
+        }
+        let cores = 1 + wanted_by.len();
+        let number = self.polls.begin(from, slice.topic.clone(), requests, cores);
         for core in wanted_by.iter() {
-            self.mesh.deliver(core, Delivery::Slice(slice.clone()));
+            self.mesh.deliver(core, Delivery::Requests { slice: slice.clone(), number });
         }
         self.send_acks(now, from, slice.topic.id, acks);
-        let reached = self.fan_out(now, &slice);
-        if !reached && wanted_by == CoreSet::default() {
-            self.answer_requests(now, from, &slice, requests);
+        let heard = self.fan_out(now, &slice);
+        self.heard(now, number, heard);
+    }
+
+    /// Gives a slice to the groups and subscriptions of this core; returns how many of its messages,
+    /// the first of them, some subscription takes.
+    fn fan_out(&mut self, now: Now, slice: &Slice) -> u32 {
+        let by_groups = self.delivery.fan_out_to_groups(now, slice);
+        self.carry_out(now);
+        let by_subscriptions = self.delivery.fan_out(now, &mut self.timers, slice);
+        self.carry_out(now);
+        by_groups.max(by_subscriptions)
+    }
+
+    /// A core says how many messages of a batch with requests reached somebody there.
+    fn heard(&mut self, now: Now, number: u64, messages: u32) {
+        let Some((core, unheard)) = self.polls.answer(number, messages) else { return };
+        self.answer_requests(now, core, unheard);
+        while let Some((core, connection)) = self.polls.take_fence() {
+            self.fenced(now, core, connection);
         }
     }
 
-    /// Gives a slice to the groups and subscriptions of this core; returns whether any may have it.
-    fn fan_out(&mut self, now: Now, slice: &Slice) -> bool {
-        let reached_group = self.delivery.fan_out_to_groups(now, slice);
-        self.carry_out(now);
-        let reached = self.delivery.fan_out(now, &mut self.timers, slice);
-        self.carry_out(now);
-        reached_group | reached
+    /// This core has served what a connection of some core sent before.
+    fn fenced(&mut self, now: Now, core: CoreId, connection: ConnectionId) {
+        if core == self.core {
+            let (frontends, mut doors) = self.open_doors(now);
+            frontends.fenced(&mut doors, connection);
+        } else {
+            self.mesh.deliver(core, Delivery::Fenced { connection });
+        }
     }
 
     /// Nobody listens to these.
-    fn answer_requests(&mut self, now: Now, to: CoreId, slice: &Slice, requests: Vec<Requester>) {
-        for requester in requests {
-            let unheard = Unheard { topic: slice.topic.name.clone(), requester };
+    fn answer_requests(&mut self, now: Now, to: CoreId, unheard: Vec<Unheard>) {
+        for unheard in unheard {
             if to == self.core {
                 self.no_responders(now, &unheard);
             } else {
@@ -140,16 +178,23 @@ impl Broker {
         self.carry_out(now);
     }
 
-    /// Goes on with the replay that has waited longest.
+    /// Goes on with replays, those that have waited longest first.
     pub(super) fn go_on_with_replays(&mut self, now: Now) {
-        if let Some(answer) = self.replays.go_on(&self.topics) {
+        // A stop waits for all replays.
+        let unsent_max = match self.drain.begun {
+            true => u64::MAX,
+            false => self.cluster.replay_unsent_max,
+        };
+        self.replays.begin_turn(self.cluster.replay_topics_per_turn, unsent_max);
+        while let Some(answer) = self.replays.go_on(&self.topics) {
             self.answer_replay(now, answer);
             self.carry_out(now);
         }
     }
 
     pub(super) fn answer_replay(&mut self, now: Now, answer: Answer<SubscriptionRef>) {
-        let Answer { core, waiter, replays, progress } = answer;
-        self.reply(now, core, Reply::Replay { subscription: waiter, replays, progress });
+        let Answer { asker: (core, connection), waiter, replays, progress } = answer;
+        let subscription = waiter;
+        self.reply(now, core, Reply::Replay { subscription, connection, replays, progress });
     }
 }

@@ -2,8 +2,11 @@
 
 use std::sync::Arc;
 
-use crate::broker::{Broker, Cluster, Now};
+use super::turn;
+use crate::broker::port::InMemory;
+use crate::broker::{Broker, Cluster, ConnectionId, Now, Peer, Protocol, Slot};
 use crate::config::Settings;
+use crate::limits::MESH_OUTGOING_BYTES_MAX;
 use crate::protocol::CoreId;
 
 const NOW: Now = Now { monotonic_ns: 1, unix_ns: 1 };
@@ -26,4 +29,31 @@ fn publishers_wait_until_the_last_core_has_room_again() {
         assert!(block(&mut broker, from, blocked), "one core at least is full");
     }
     assert!(!block(&mut broker, 1, false));
+}
+
+/// Goal: what clients ask of another core that takes nothing does not grow without bound.
+/// Method: a port whose lanes are full, and a client that subscribes and unsubscribes for ever.
+#[test]
+fn a_client_that_subscribes_is_held_while_another_core_takes_no_requests() {
+    let cluster = Cluster::new(2, 1, Arc::new(Settings::default()));
+    let mut broker = Broker::new(CoreId(0), cluster, Arc::default());
+    let mut port = InMemory::default();
+    let connection = ConnectionId { slot: Slot(0), generation: 1 };
+    let address = ([127, 0, 0, 1], 1).into();
+    broker.connected(NOW, connection, Peer { protocol: Protocol::Nats, address }, true);
+    broker.received(NOW, connection, b"CONNECT {\"verbose\":false}\r\n");
+    let pairs: String = (0..500).map(|sid| format!("SUB * {sid}\r\nUNSUB {sid}\r\n")).collect();
+    for _ in 0..200 {
+        if port.paused.is_empty() {
+            broker.received(NOW, connection, pairs.as_bytes());
+        }
+        while turn(&mut broker, NOW, &mut port) {}
+        for (connection, _) in std::mem::take(&mut port.sends) {
+            broker.sent(NOW, connection);
+        }
+    }
+    assert_eq!(port.paused, [connection]);
+    assert!(broker.mesh.is_full(CoreId(1)));
+    let waiting = broker.mesh.request_bytes(CoreId(1));
+    assert!(waiting < 2 * MESH_OUTGOING_BYTES_MAX, "{waiting}");
 }

@@ -16,6 +16,7 @@ on_one_and_two_cores! {
     messages_of_nats_clients_reach_blip_subscribers_with_headers_and_reply,
     header_blocks_of_nats_are_delivered_unchanged,
     payloads_up_to_the_limit_cross_in_both_directions,
+    info_has_what_clients_cannot_connect_without,
 }
 
 /// A header: name and value.
@@ -252,5 +253,20 @@ fn payloads_up_to_the_limit_cross_in_both_directions(cores: &str) {
     nats.publish("large.up", &payload);
     assert!(take(&mut blip, 1)[0].1 == payload);
     drop((nats, blip));
+    broker.stop();
+}
+
+/// Goal: a client that reads a field of INFO without asking whether it is there can connect. The Python
+/// package `nats-core` reads these.
+fn info_has_what_clients_cannot_connect_without(cores: &str) {
+    let broker = Broker::start(cores);
+    let info = Nats::connect(broker.nats.expect("NATS clients are served")).info;
+    for text in ["server_id", "version", "go", "host"] {
+        assert!(info[text].as_str().is_some_and(|text| !text.is_empty()), "{text}: {info}");
+    }
+    for number in ["port", "max_payload", "proto", "client_id"] {
+        assert!(info[number].as_u64().is_some_and(|number| number > 0), "{number}: {info}");
+    }
+    assert_eq!(info["headers"], true);
     broker.stop();
 }

@@ -23,6 +23,7 @@ mod op;
 mod plan;
 mod promises;
 mod scenarios;
+mod scenarios_answers;
 mod scenarios_queues;
 mod scenarios_sleep;
 mod world;

@@ -57,6 +57,13 @@ impl Client {
         frame_len: usize,
         decoded: ClientFrame<'_>,
     ) -> Result<Option<usize>, Reject> {
+        let asks = matches!(
+            decoded,
+            ClientFrame::Open { .. } | ClientFrame::Subscribe(_) | ClientFrame::Unsubscribe { .. }
+        );
+        if asks && doors.hold_for_requests(slot) {
+            return Ok(None);
+        }
         match decoded {
             ClientFrame::Messages(header) => return self.publish(doors, slot, bytes, &header),
             ClientFrame::Hello(hello) => self.hello(doors, slot, &hello)?,

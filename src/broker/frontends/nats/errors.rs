@@ -60,6 +60,10 @@ impl Client {
             Refusal::LoginTimeout { .. } | Refusal::LoginTooLate { .. } => {
                 Offence::AuthenticationTimeout
             }
+            // It was to be sent what is queued first; that has come to be too much.
+            Refusal::TooSlow { .. } if doors.connections.at(slot).is_over() => {
+                return doors.close_with_answers(slot);
+            }
             Refusal::TooSlow { .. } => Offence::SlowConsumer,
             Refusal::Stopping => return doors.close_with_answers(slot),
             Refusal::Revoked => return self.revoke(doors, slot),

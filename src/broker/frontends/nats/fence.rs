@@ -3,19 +3,22 @@
 //! Clients take the PONG for a promise: what they subscribed to is active, what they published is with
 //! its subscribers, and their own messages have come back before it. So the next commands wait until
 //! this core has handed out what the connection published, and every other core has said that it
-//! served what came before. Then the PONG goes behind what is queued for the connection.
+//! served what came before. What comes back through a group takes a way over three cores: from the owner
+//! of the subject to the coordinator of the group, and from there to the member. The fence of a member
+//! takes the same way, behind its messages. Then the PONG goes behind what is queued for the connection.
 
 use super::{Client, Doors, Send, Shared};
+use crate::broker::cluster::CoreSet;
 use crate::broker::connections::{Hold, Phase};
 use crate::broker::delivery::Mark;
 use crate::broker::ids::Slot;
-use crate::broker::mesh::Request;
+use crate::broker::mesh::{Delivery, Request};
 
 /// A command that waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Fence {
-    /// Other cores that have not answered; `None` before they were asked.
-    unanswered: Option<u16>,
+    /// Answers that have not come; `None` before other cores were asked.
+    unanswered: Option<u32>,
     /// It is a PING, which wants a PONG.
     is_ping: bool,
     /// Its PONG waits for what is queued, and the next command for that.
@@ -65,14 +68,24 @@ impl Client {
         if doors.connections.at(slot).phase() == Phase::Closing {
             return;
         }
-        let asks = self.publishes_elsewhere || fence.is_ping;
-        fence.unanswered = Some(if asks { doors.cluster.cores - 1 } else { 0 });
-        if asks {
-            let connection = doors.connections.id(slot);
-            for core in doors.cluster.others(doors.core) {
-                doors.mesh.ask(core, Request::Fence { connection });
+        let connection = doors.connections.id(slot);
+        let mut unanswered = u32::from(doors.polls.defer_fence(doors.core, connection));
+        if self.publishes_elsewhere || fence.is_ping {
+            let mut through = CoreSet::default();
+            if self.publishes_to_groups {
+                through = self.coordinators;
+                through.remove(doors.core);
             }
+            for core in doors.cluster.others(doors.core) {
+                doors.mesh.ask(core, Request::Fence { connection, through });
+            }
+            for core in through.iter() {
+                doors.mesh.deliver(core, Delivery::PassFence { core: doors.core, connection });
+            }
+            // Each of the others answers, and each of these once for each of the others.
+            unanswered += u32::from(doors.cluster.cores - 1) * (1 + u32::from(through.len()));
         }
+        fence.unanswered = Some(unanswered);
         self.pass_fence(shared, doors, slot);
         let connection = doors.connections.at(slot);
         if connection.phase() != Phase::Closing && connection.is_fenced() {
@@ -116,13 +129,9 @@ impl Client {
     pub(super) fn end_fence(&mut self, _: &mut Shared, doors: &mut Doors<'_>, slot: Slot) {
         self.fence = None;
         doors.connections.release_fence(slot);
-        let connection = doors.connections.get(slot);
-        if connection.phase() == Phase::Finishing {
-            doors.connections.note_finishing(slot);
-        } else if connection.held_for().is_none() && !connection.unparsed().is_empty() {
-            doors.connections.leave_for_later(slot);
-        } else {
-            doors.close_if_ended(slot);
+        match doors.connections.at(slot).phase() {
+            Phase::Finishing => doors.connections.note_finishing(slot),
+            _ => doors.close_if_ended(slot),
         }
     }
 

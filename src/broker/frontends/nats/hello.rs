@@ -13,6 +13,10 @@ use crate::nats::info::{self, Info};
 /// here. The name of the server says which one it really is.
 const PROTOCOL_LEVEL: &str = "2.10.0-blipmq";
 
+/// What INFO says as the compiler, where nats-server has the version of Go. Some clients refuse an INFO
+/// without the field; none is known that reads the text.
+const COMPILER: &str = "rust";
+
 impl Client {
     /// A client has connected: INFO, and perhaps a nonce to sign.
     pub(super) fn welcome(
@@ -56,6 +60,7 @@ impl Client {
             server_id: &server_id,
             server_name: SERVER_NAME,
             version: PROTOCOL_LEVEL,
+            go: COMPILER,
             host: &address.ip().to_string(),
             port: address.port(),
             max_payload: doors.settings().server.max_message_size_bytes,
@@ -75,6 +80,7 @@ impl Client {
     /// CONNECT.
     pub(super) fn connect(
         &mut self,
+        shared: &mut Shared,
         doors: &mut Doors<'_>,
         slot: Slot,
         json: &[u8],
@@ -92,7 +98,7 @@ impl Client {
         // A client that sends CONNECT again starts over: its subscriptions end.
         let was_connected = std::mem::replace(&mut self.options.is_connected, true);
         if was_connected {
-            self.end_all_subscriptions(doors, slot);
+            self.end_all_subscriptions(shared, doors, slot);
         }
         let nonce = self.nonce.as_deref().unwrap_or_default().as_bytes();
         let credentials = credentials(&connect, nonce);

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::{Client, Doors, Shared};
 use crate::broker::connections::Phase;
 use crate::broker::ids::Slot;
-use crate::broker::message::{Publisher, Requester};
+use crate::broker::message::{NotTo, Publisher, Requester};
 use crate::nats::command::{self, Bounds, Command, Publish};
 use crate::nats::error::Offence;
 use crate::nats::{message, subject};
@@ -38,6 +38,9 @@ impl Client {
             return true;
         }
         if doors.leave_if_turn_is_full(slot) {
+            return true;
+        }
+        if doors.hold_for_memory(slot) {
             return true;
         }
         // The answers to requests before it come first.
@@ -97,7 +100,7 @@ impl Client {
     ) -> Result<(), Offence> {
         let connection = doors.connections.id(slot);
         let publisher = Publisher { core: doors.core, connection };
-        let not_to = (!self.options.echo).then(|| Arc::new(publisher));
+        let not_to = (!self.options.echo).then(|| Arc::new(NotTo::Publisher(publisher)));
         let frame_len = message::frame_len(publish);
         let (now, ttl_ms) = (doors.now, doors.settings().delivery.default_ttl_ms);
         let place = &mut self.place;
@@ -107,7 +110,8 @@ impl Client {
         if self.options.no_responders
             && let Some(Ok(reply)) = publish.reply.map(std::str::from_utf8)
         {
-            batch.requests.push(Requester { connection, reply: reply.into() });
+            let message = batch.messages - 1;
+            batch.requests.push(Requester { connection, reply: reply.into(), message });
         }
         doors.connections.get(slot).add_published(1, frame_len);
         self.note_owner(doors, slot, subject);

@@ -5,6 +5,8 @@
 //! all.
 //!
 //! # Always true
+//! - Whoever may not subscribe to what was missed hears nothing of it, but for the connection that
+//!   missed it.
 //! - What a listener to these subjects misses of them is counted, not published: it would be on them.
 
 use std::sync::Arc;
@@ -13,7 +15,8 @@ use serde_json::json;
 
 use super::{Client, Doors, Protocol, Send, Shared};
 use crate::broker::delivery::{Subscription, SubscriptionIndex};
-use crate::broker::message::{Gap, Slice};
+use crate::broker::ids::Slot;
+use crate::broker::message::{Gap, NotTo, Publisher, Slice};
 use crate::nats::command::Publish;
 use crate::nats::message::{self, Variant};
 use crate::protocol::GapReason;
@@ -46,6 +49,15 @@ impl Missed {
         missed.push(Missed { sid: sid.clone(), pattern, gap });
     }
 
+    /// The subject that the messages are reported under, and the first sequence. Of ephemeral subjects
+    /// several are reported as one, which has no first sequence.
+    fn about(&self) -> (&Arc<str>, u64) {
+        match self.gap.topic.is_retained() {
+            true => (&self.gap.topic.name, self.gap.first.0),
+            false => (&self.pattern, 0),
+        }
+    }
+
     fn to_json(&self, client_id: u64) -> Vec<u8> {
         let reason = match self.gap.reason {
             GapReason::Overflow => "overflow",
@@ -53,15 +65,11 @@ impl Missed {
             GapReason::NoLongerKept => "no_longer_kept",
             GapReason::Conflated => "conflated",
         };
-        // Of ephemeral subjects several are reported as one, which has no first sequence.
-        let (subject, first) = match self.gap.topic.is_retained() {
-            true => (&*self.gap.topic.name, self.gap.first.0),
-            false => (&*self.pattern, 0),
-        };
+        let (subject, first) = self.about();
         let document = json!({
             "client_id": client_id,
             "sid": String::from_utf8_lossy(&self.sid),
-            "subject": subject,
+            "subject": **subject,
             "first": first,
             "messages": self.gap.messages,
             "reason": reason,
@@ -92,7 +100,12 @@ impl Client {
     }
 
     /// Publishes what the subscriptions of the connection missed.
-    pub(super) fn publish_missed(&mut self, shared: &mut Shared, doors: &mut Doors<'_>) {
+    pub(super) fn publish_missed(
+        &mut self,
+        shared: &mut Shared,
+        doors: &mut Doors<'_>,
+        slot: Slot,
+    ) {
         // Limit: what is missed while the broker stops is counted and not published. Other cores were
         // promised that nothing is published any more, and may be gone.
         if !doors.delivery.gaps_are_heard() || doors.drain.said_requests {
@@ -104,6 +117,8 @@ impl Client {
             }
             let subject = format!("{SYSTEM_PREFIX}GAP.{}", self.client_id);
             let payload = missed.to_json(self.client_id);
+            let of = Publisher { core: doors.core, connection: doors.connections.id(slot) };
+            let not_to = Arc::new(NotTo::Unprivileged { about: missed.about().0.clone(), of });
             let publish = Publish {
                 subject: subject.as_bytes(),
                 reply: None,
@@ -112,7 +127,7 @@ impl Client {
             };
             let (now, place) = (doors.now, &mut self.place);
             let frame_len = message::frame_len(&publish);
-            let batch = doors.ingest.for_name(now, &subject, 0, None, frame_len, place);
+            let batch = doors.ingest.for_name(now, &subject, 0, Some(not_to), frame_len, place);
             message::append_frame(&mut batch.frames, &publish).expect("it has no headers");
             batch.messages += 1;
         }

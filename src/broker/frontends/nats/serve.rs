@@ -77,7 +77,8 @@ impl Client {
                 return Ok(true);
             }
             Command::Subscribe { subject, queue, sid } => {
-                if self.unsubscribe_waits(shared, doors, slot, sid)
+                if doors.hold_for_requests(slot)
+                    || self.unsubscribe_waits(shared, doors, slot, sid)
                     || self.waits_for_publish(shared, doors, slot, subject)
                 {
                     return Ok(false);
@@ -85,7 +86,8 @@ impl Client {
                 self.subscribe(doors, slot, subject, *queue, sid)?;
             }
             Command::Unsubscribe { sid, max } => {
-                if self.unsubscribe_waits(shared, doors, slot, sid) {
+                if doors.hold_for_requests(slot) || self.unsubscribe_waits(shared, doors, slot, sid)
+                {
                     return Ok(false);
                 }
                 self.unsubscribe(shared, doors, slot, sid, *max);
@@ -95,7 +97,7 @@ impl Client {
                 if again && self.waits_for_publish(shared, doors, slot, b">") {
                     return Ok(false);
                 }
-                self.connect(doors, slot, json)?;
+                self.connect(shared, doors, slot, json)?;
             }
             Command::Err => return Err(Offence::ErrorFromClient),
             // Clients have no reason to send these; nats-server reads over them as well.
