@@ -136,6 +136,8 @@ pub struct Server {
     pub drain_spread_ms: u32,
     /// Time between SIGUSR2 and the stop, for clients to leave; 0 means none.
     pub lame_duck_ms: u32,
+    /// How long a peer may take nothing of what it is sent; 0 means for ever.
+    pub write_timeout_ms: u32,
     /// Time a core that expects an arrival polls for it before it sleeps; 0 means not at all.
     pub busy_poll_us: u32,
 }
@@ -151,6 +153,7 @@ impl Default for Server {
             drain_timeout_ms: limits::DRAIN_TIMEOUT_MS_DEFAULT,
             drain_spread_ms: limits::DRAIN_SPREAD_MS_DEFAULT,
             lame_duck_ms: limits::LAME_DUCK_MS_DEFAULT,
+            write_timeout_ms: limits::WRITE_TIMEOUT_MS_DEFAULT,
             busy_poll_us: limits::BUSY_POLL_US_DEFAULT,
         }
     }
@@ -293,6 +296,10 @@ pub struct Limits {
     pub max_new_connections_per_address: u32,
     /// Connections at once whose clients have not logged in; 0 means half of what logged-in ones leave.
     pub max_connections_before_login: u32,
+    /// Messages one connection may publish a second; 0 means no limit.
+    pub max_publish_messages_per_second: u32,
+    /// Bytes one connection may publish a second; 0 means no limit.
+    pub max_publish_bytes_per_second: u64,
 }
 
 impl Default for Limits {
@@ -304,6 +311,8 @@ impl Default for Limits {
             max_connections_per_address: 0,
             max_new_connections_per_address: 0,
             max_connections_before_login: 0,
+            max_publish_messages_per_second: 0,
+            max_publish_bytes_per_second: 0,
         }
     }
 }

@@ -45,6 +45,10 @@ pub const LAME_DUCK_MS_RANGE: RangeInclusive<u64> = 0..=3_600_000;
 /// The most that a stop spreads the closing of connections over, for each connection: every broker can
 /// accept clients that reconnect at this rate.
 pub const DRAIN_SPREAD_NS_EACH: u64 = 1_000_000;
+/// `server.write_timeout_ms`: ten minutes, in which a laptop may sleep or a process be stopped.
+pub const WRITE_TIMEOUT_MS_DEFAULT: u32 = 600_000;
+/// `server.write_timeout_ms`; 0 means that a peer may take nothing for ever.
+pub const WRITE_TIMEOUT_MS_RANGE: RangeInclusive<u64> = 0..=86_400_000;
 /// `server.busy_poll_us`: about the CPU time of a sleep and a wake-up, so that polling in vain at most
 /// doubles that cost.
 pub const BUSY_POLL_US_DEFAULT: u32 = 40;
@@ -126,6 +130,11 @@ pub const BEFORE_LOGIN_LOOK_MS: u64 = 250;
 pub const BEFORE_LOGIN_CLOSED_MAX: usize = 256;
 /// OPENs of one connection that are remembered by request number.
 pub const OPENS_PER_CONNECTION_MAX: usize = 1_000_000;
+
+/// `limits.max_publish_messages_per_second`; 0 means no limit.
+pub const PUBLISH_MESSAGES_RANGE: RangeInclusive<u64> = 0..=u32::MAX as u64;
+/// `limits.max_publish_bytes_per_second`; 0 means no limit.
+pub const PUBLISH_BYTES_RANGE: RangeInclusive<u64> = 0..=(1 << 50);
 
 /// Bytes one vectored send gathers at most, unless a single frame is larger: beyond this the system call
 /// costs little compared to the copy.

@@ -58,6 +58,10 @@ pub struct Counters {
     /// Times that input of a connection was left for a later turn because the connection had had its
     /// share of the turn.
     pub input_deferred: Counter,
+    /// Times that a connection was not read because it had published faster than it may.
+    pub rate_limited: Counter,
+    /// Connections that were closed because their peers took nothing for too long.
+    pub send_timeouts: Counter,
     /// Errors sent to clients.
     pub errors_sent: Counter,
     /// Connections that failed to authenticate.

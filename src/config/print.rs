@@ -137,6 +137,7 @@ mod tests {
                 busy_poll_us: 16,
                 drain_spread_ms: 4,
                 lame_duck_ms: 20,
+                write_timeout_ms: 24,
             },
             nats: Nats {
                 enabled: false,
@@ -164,6 +165,8 @@ mod tests {
                 max_connections_per_address: 21,
                 max_new_connections_per_address: 22,
                 max_connections_before_login: 23,
+                max_publish_messages_per_second: 25,
+                max_publish_bytes_per_second: 26,
             },
             metrics: Metrics { enabled: false, bind_addr: "[::]:0".parse().unwrap(), token: None },
             logging: Logging { level: LogLevel::Trace, format: LogFormat::Json },

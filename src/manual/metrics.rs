@@ -142,6 +142,8 @@
 //! | `blipmq_asleep_seconds_total` | time that the core slept because there was no work |
 //! | `blipmq_receive_buffer_shortages_total` | times there were bytes to read and no buffer was free |
 //! | `blipmq_input_deferred_total` | times input of a connection waited because the connection had had its share of the turn |
+//! | `blipmq_rate_limited_total` | times a connection was not read because it had published faster than it may (`limits.max_publish_messages_per_second`, `limits.max_publish_bytes_per_second`) |
+//! | `blipmq_send_timeouts_total` | connections closed because their peers took nothing for `server.write_timeout_ms` |
 //! | `blipmq_receive_buffers_free` | receive buffers the kernel may fill now, of 32 |
 //! | `blipmq_mesh_letters_sent_total` | mesh messages sent to other cores |
 //! | `blipmq_mesh_full_total` | times another core had no room for a mesh message |

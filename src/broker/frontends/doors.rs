@@ -4,12 +4,12 @@ use std::borrow::Cow;
 
 use bytes::{Bytes, BytesMut};
 
+use super::Protocol;
 use super::notice::{Event, NOTICES_MAX, Notice, Peer};
 use super::refusal::{Admission, Refusal};
 use super::texts::Texts;
-use super::{Protocol, auth_deadline_ns};
 use crate::broker::auth::Auth;
-use crate::broker::clock::Now;
+use crate::broker::clock::{Now, ms_to_ns};
 use crate::broker::cluster::Cluster;
 use crate::broker::connections::{Connections, Hold, Phase};
 use crate::broker::counters::{Counters, Refused};
@@ -114,7 +114,8 @@ impl Doors<'_> {
 
     /// A client that does not authenticate in time is refused.
     pub fn expect_login(&mut self, slot: Slot) {
-        let at_ns = auth_deadline_ns(self.now, self.settings());
+        let timeout_ns = ms_to_ns(self.settings().server.auth_timeout_ms);
+        let at_ns = self.now.monotonic_ns + timeout_ns;
         self.timers.set(Class::Login, at_ns, self.connections.id(slot));
     }
 

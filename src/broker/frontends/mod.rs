@@ -23,14 +23,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::broker::clock::{Now, ms_to_ns};
 use crate::broker::connections::Phase;
 use crate::broker::counters::{Counters, PROTOCOLS_MAX};
 use crate::broker::delivery::{Delivery, Pull, Pulled, SubscriptionIndex};
 use crate::broker::ids::{ConnectionId, Slot};
 use crate::broker::message::{Ack, TopicName, Unheard};
 use crate::broker::topics::TopicsFull;
-use crate::config::Settings;
 use crate::protocol::{RequestId, Sequence, SubscriptionId, TopicId};
 
 pub use doors::Doors;
@@ -398,9 +396,4 @@ impl Frontends {
             client_at!(self, slot, |client, shared| client.audit(shared, audited, slot));
         }
     }
-}
-
-/// When a client that connects now has to have authenticated.
-fn auth_deadline_ns(now: Now, settings: &Settings) -> u64 {
-    now.monotonic_ns + ms_to_ns(settings.server.auth_timeout_ms)
 }

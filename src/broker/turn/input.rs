@@ -72,8 +72,9 @@ impl Broker {
             match served {
                 Served::Took(len) => {
                     consumed += len;
-                    if self.ingest.messages() == published {
-                        self.connections.count_command(slot);
+                    match self.ingest.messages() - published {
+                        0 => self.connections.count_command(slot),
+                        messages => self.keep_rate(now, slot, messages, len),
                     }
                 }
                 Served::Waits => return consumed,
@@ -131,6 +132,7 @@ impl Broker {
             Hold::Blocked(topic) => self.delivery.is_blocked(topic),
             Hold::Mesh(core) => self.mesh.is_full(core),
             Hold::Memory => self.lets_wait_for_memory(now),
+            Hold::Rate => connection.rate_used_until_ns() > now.monotonic_ns,
         }
     }
 

@@ -60,7 +60,7 @@ macro_rules! other {
 }
 
 /// Every key, by table, in the order in which they are printed.
-pub static KEYS: [Key; 37] = [
+pub static KEYS: [Key; 40] = [
     other!(
         server.bind_addr,
         Address,
@@ -117,6 +117,13 @@ pub static KEYS: [Key; 37] = [
         "Time between SIGUSR2 and the stop, in milliseconds: new connections are refused at once, NATS\n\
          clients are told to leave, and in the second half the connections that are left are closed\n\
          one after the other. 0 stops at once."
+    ),
+    number!(
+        server.write_timeout_ms: u32,
+        limits::WRITE_TIMEOUT_MS_RANGE,
+        Live,
+        "Time a client may take nothing of what it is sent, in milliseconds; then its connection is\n\
+         closed. 0 means for ever."
     ),
     number!(
         server.busy_poll_us: u32,
@@ -269,6 +276,19 @@ pub static KEYS: [Key; 37] = [
         "Connections at once whose clients have not logged in, or have said nothing yet. Above this,\n\
          clients that take longer than a second are closed, the oldest of the address with most first.\n\
          0 means half of the connections that logged-in clients leave of max_connections."
+    ),
+    number!(
+        limits.max_publish_messages_per_second: u32,
+        limits::PUBLISH_MESSAGES_RANGE,
+        Live,
+        "Messages one connection may publish a second, of which it may save up a second; it is not read\n\
+         while it has published more. 0 means no limit."
+    ),
+    number!(
+        limits.max_publish_bytes_per_second: u64,
+        limits::PUBLISH_BYTES_RANGE,
+        Live,
+        "Bytes one connection may publish a second, likewise. 0 means no limit."
     ),
     other!(
         metrics.enabled,

@@ -22,7 +22,7 @@ const fn gauge(name: &'static str, help: &'static str, read: fn(&Core) -> u64) -
     PerCore { name, help, kind: MetricType::GAUGE, read }
 }
 
-pub static PER_CORE: [PerCore; 26] = [
+pub static PER_CORE: [PerCore; 28] = [
     counter(
         "blipmq_published_messages_total",
         "Messages that topics of this core accepted.",
@@ -126,6 +126,16 @@ pub static PER_CORE: [PerCore; 26] = [
         "Times input of a connection waited for the next turn because the connection had had its \
          share of the turn.",
         |core| core.counters.input_deferred.get(),
+    ),
+    counter(
+        "blipmq_rate_limited_total",
+        "Times a connection was not read because it had published faster than it may.",
+        |core| core.counters.rate_limited.get(),
+    ),
+    counter(
+        "blipmq_send_timeouts_total",
+        "Connections closed because their peers took nothing for server.write_timeout_ms.",
+        |core| core.counters.send_timeouts.get(),
     ),
 ];
 

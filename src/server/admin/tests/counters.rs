@@ -49,6 +49,8 @@ fn counted() -> Served {
         (33, &turns.enters),
         (34, &turns.buffer_shortages),
         (38, &counters.input_deferred),
+        (60, &counters.rate_limited),
+        (61, &counters.send_timeouts),
         (46, &counters.refused_connections[0]),
         (47, &counters.refused_connections[1]),
         (48, &counters.refused_connections[2]),
@@ -64,7 +66,7 @@ fn counted() -> Served {
 }
 
 /// The samples of core 1, without buckets.
-const SAMPLES: [&str; 60] = [
+const SAMPLES: [&str; 62] = [
     "blipmq_accept_to_send_seconds_count{core=\"1\"} 0",
     "blipmq_accept_to_send_seconds_sum{core=\"1\"} 0",
     "blipmq_asleep_seconds_total{core=\"1\"} 0",
@@ -114,6 +116,7 @@ const SAMPLES: [&str; 60] = [
     "blipmq_queue_overflows_total{core=\"1\",policy=\"drop_new\"} 26",
     "blipmq_queue_overflows_total{core=\"1\",policy=\"drop_oldest\"} 11",
     "blipmq_queue_overflows_total{core=\"1\",policy=\"latest\"} 29",
+    "blipmq_rate_limited_total{core=\"1\"} 60",
     "blipmq_receive_buffer_shortages_total{core=\"1\"} 34",
     "blipmq_receive_buffers_free{core=\"1\"} 200",
     "blipmq_reclaimed_connections_total{core=\"1\"} 37",
@@ -121,6 +124,7 @@ const SAMPLES: [&str; 60] = [
     "blipmq_send_bytes_sum{core=\"1\"} 0",
     "blipmq_send_messages_count{core=\"1\"} 0",
     "blipmq_send_messages_sum{core=\"1\"} 0",
+    "blipmq_send_timeouts_total{core=\"1\"} 61",
     "blipmq_subscriptions{core=\"1\"} 17",
     "blipmq_topics{core=\"1\"} 18",
     "blipmq_ttl_drops_total{core=\"1\"} 15",
@@ -156,8 +160,9 @@ fn every_counter_shows_under_its_own_name_and_core_as_json() {
     let mut numbers: Vec<u64> = counted.values().map(|number| number.as_u64().unwrap()).collect();
     numbers.sort_unstable();
     let singles = (1..=25).filter(|number| ![11, 15, 17, 18].contains(number));
-    let mut expected: Vec<u64> =
-        singles.chain([11 + 26 + 27 + 28 + 29, 30, 32, 33, 34, 35, 36, 37, 38, 100]).collect();
+    let mut expected: Vec<u64> = singles
+        .chain([11 + 26 + 27 + 28 + 29, 30, 32, 33, 34, 35, 36, 37, 38, 60, 61, 100])
+        .collect();
     expected.sort_unstable();
     assert_eq!(numbers, expected);
     assert_eq!(counted["queue_overflows"], 121);
