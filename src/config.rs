@@ -279,8 +279,12 @@ pub struct Limits {
     pub memory_max: u64,
     /// Topics at once, over all cores.
     pub max_topics: u32,
+    /// Topics that one connection opened and did not publish to.
+    pub max_topics_per_connection: u32,
     /// Subscriptions of one connection.
     pub max_subscriptions_per_connection: u32,
+    /// Tokens of a pattern or topic.
+    pub max_pattern_tokens: u32,
 }
 
 impl Default for Limits {
@@ -288,7 +292,9 @@ impl Default for Limits {
         Limits {
             memory_max: limits::MEMORY_DEFAULT,
             max_topics: limits::TOPICS_DEFAULT,
+            max_topics_per_connection: limits::TOPICS_PER_CONNECTION_DEFAULT,
             max_subscriptions_per_connection: limits::SUBSCRIPTIONS_DEFAULT,
+            max_pattern_tokens: limits::PATTERN_TOKENS_DEFAULT,
         }
     }
 }

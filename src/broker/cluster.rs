@@ -36,6 +36,9 @@ pub struct Cluster {
     /// Topics that one turn looks at for a replay. The simulator chooses fewer, so that worlds of few
     /// topics have replays of several turns.
     pub replay_topics_per_turn: usize,
+    /// Whether topics that nobody uses are removed. The simulator keeps them where its checker counts on
+    /// one life of each topic.
+    pub removes_idle_topics: bool,
     /// The address that is advertised to clients, with the actual port if port 0 was configured.
     pub advertised_addr: SocketAddr,
 }
@@ -61,6 +64,7 @@ impl Cluster {
             topics,
             gap_listeners: Arc::default(),
             replay_topics_per_turn: limits::REPLAY_TOPICS_PER_TURN,
+            removes_idle_topics: true,
             advertised_addr,
         }
     }
@@ -87,7 +91,9 @@ impl Cluster {
     pub fn shard_of(&self, destination: &Destination) -> ShardId {
         match destination {
             Destination::Topic(topic) => self.shard_of_id(*topic),
-            Destination::Opened(name) | Destination::Name(name) => self.shard_of_name(name),
+            Destination::Opened(name) | Destination::Name(name) | Destination::Ephemeral(name) => {
+                self.shard_of_name(name)
+            }
         }
     }
 

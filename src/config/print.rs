@@ -158,7 +158,9 @@ mod tests {
             limits: Limits {
                 memory_max: 1 << 33,
                 max_topics: 11,
+                max_topics_per_connection: 13,
                 max_subscriptions_per_connection: 12,
+                max_pattern_tokens: 11,
             },
             metrics: Metrics { enabled: false, bind_addr: "[::]:0".parse().unwrap(), token: None },
             logging: Logging { level: LogLevel::Trace, format: LogFormat::Json },

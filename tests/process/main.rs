@@ -43,6 +43,7 @@ mod pipe;
 mod policies;
 mod reload;
 mod replay;
+mod topics;
 mod vanishing;
 
 use support::running;

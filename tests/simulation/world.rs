@@ -103,6 +103,8 @@ impl World {
     fn of(seed: u64, plan: Plan, random: Random) -> World {
         let mut cluster = Cluster::new(plan.cores as u16, seed, Arc::new(plan.settings.clone()));
         cluster.replay_topics_per_turn = plan.replay_topics_per_turn;
+        // Limit: the checker counts on one life of each topic; `process/topics.rs` has those that go.
+        cluster.removes_idle_topics = false;
         let cores: Vec<Core> = (0..plan.cores).map(|_| Core::default()).collect();
         let machine = machine(&plan, &cluster, &cores);
         World {

@@ -103,6 +103,7 @@ impl Delivery {
             let next = NextEntry {
                 not_to: next.and_then(|slice| slice.not_to.clone()),
                 topic: next.filter(|_| group.is_filtered).map(|slice| slice.topic.clone()),
+                is_legal: next.is_none_or(|slice| slice.topic.is_legal()),
             };
             let is_eligible = |member: &Member| member.may_receive(&next);
             let has_room = |at: &usize| {

@@ -87,6 +87,13 @@ impl Groups {
         self.coming_back == 0 && self.slots.iter().flatten().all(is_empty)
     }
 
+    /// Whether some group has a pattern that matches a topic.
+    pub fn want(&self, topic: &str) -> bool {
+        let mut found = Vec::new();
+        self.active.matches(topic, &mut found);
+        !found.is_empty()
+    }
+
     pub(super) fn find(&mut self, name: &GroupName) -> Option<(u32, &mut Group)> {
         let index = *self.by_name.get(name)?;
         Some((index, self.slots[index as usize].as_mut().expect("a name leads to its group")))
@@ -116,7 +123,7 @@ impl Delivery {
             None => self.create_group(now, name, joins.policy),
         };
         let group = self.groups.at(index);
-        let NewMember { member, capacity, connection, shares, filter, .. } = joins;
+        let NewMember { member, capacity, connection, shares, takes_any_name, filter, .. } = joins;
         group.is_filtered |= filter.is_some();
         group.members.push(Member {
             core,
@@ -126,6 +133,7 @@ impl Delivery {
             unsent_bytes: 0,
             connection,
             shares,
+            takes_any_name,
             filter,
             dealt: 0,
             dealt_max: u64::MAX,

@@ -40,7 +40,7 @@ use crate::broker::counters::Counters;
 use crate::broker::ids::Slot;
 use crate::broker::topics::ingest::messages_per_turn;
 use crate::config::Settings;
-use crate::protocol::CoreId;
+use crate::protocol::{CoreId, TopicId};
 
 use announcements::Announcements;
 use block::Blocks;
@@ -187,6 +187,16 @@ impl Delivery {
     /// The earliest active subscription of a connection that matches a topic.
     pub fn of_connection(&self, slot: Slot, topic: &str) -> Option<SubscriptionIndex> {
         self.subscriptions.of_connection(slot, topic)
+    }
+
+    /// Whether somebody of this core subscribes to a topic.
+    pub fn wants(&self, topic: &str) -> bool {
+        self.subscriptions.want(topic) || self.groups.want(topic)
+    }
+
+    /// Forgets a topic that its owner has removed.
+    pub fn forget_topic(&mut self, topic: TopicId) {
+        self.subscriptions.reach.forget(topic);
     }
 
     fn count_entries(&mut self, before: usize, after: usize) {

@@ -50,6 +50,7 @@ impl Subscriptions {
             policy: new.policy,
             is_active_at_once: new.is_active_at_once,
             is_sent_each: new.is_sent_each,
+            takes_any_name: new.takes_any_name,
             ends: false,
             awaits_cores: false,
             has_overflowed: false,
@@ -179,6 +180,14 @@ impl Subscriptions {
                 && pattern::selects(&subscription.pattern, &topic.name)
         };
         self.joining.iter().filter(joins).copied().collect()
+    }
+
+    /// Whether a subscription matches a topic, or will once it is active.
+    pub fn want(&self, topic: &str) -> bool {
+        let waiting = self.joining.iter().chain(&self.deferred);
+        let mut waiting = waiting.filter_map(|index| self.at(*index));
+        !self.reach.matches(topic).is_empty()
+            || waiting.any(|subscription| pattern::selects(&subscription.pattern, topic))
     }
 
     /// Indexes that are or were in use.

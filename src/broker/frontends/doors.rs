@@ -4,25 +4,26 @@ use std::borrow::Cow;
 
 use bytes::{Bytes, BytesMut};
 
+use super::Protocol;
 use super::notice::{Event, NOTICES_MAX, Notice, Peer};
 use super::refusal::Refusal;
 use super::texts::Texts;
-use super::{Protocol, auth_deadline_ns};
 use crate::broker::auth::Auth;
-use crate::broker::clock::Now;
+use crate::broker::clock::{Now, ms_to_ns};
 use crate::broker::cluster::Cluster;
 use crate::broker::connections::{Connections, Hold, Phase};
 use crate::broker::counters::Counters;
 use crate::broker::delivery::{Delivery, State};
 use crate::broker::drain::Drain;
 use crate::broker::ids::Slot;
-use crate::broker::mesh::Mesh;
+use crate::broker::mesh::{Mesh, Request};
 use crate::broker::timers::{Class, Timers};
-use crate::broker::topics::Topics;
 use crate::broker::topics::ingest::Ingest;
 use crate::broker::topics::polls::Polls;
+use crate::broker::topics::{INBOX_PREFIX, ReplyName, Topics};
 use crate::config::Settings;
 use crate::protocol::CoreId;
+use crate::protocol::name::{self, NameError};
 
 /// The other rooms of a core, in a turn.
 pub struct Doors<'a> {
@@ -64,6 +65,11 @@ impl Doors<'_> {
         &self.cluster.settings
     }
 
+    /// Checks how many tokens a topic or pattern has.
+    pub fn check_depth(&self, name: &str) -> Result<(), NameError> {
+        name::check_depth(name, self.settings().limits.max_pattern_tokens as usize)
+    }
+
     /// Appends an answer for a connection.
     pub fn answer(&mut self, slot: Slot, encode: impl FnOnce(&mut BytesMut)) {
         self.connections.answer(slot, encode);
@@ -98,7 +104,8 @@ impl Doors<'_> {
 
     /// A client that does not authenticate in time is refused.
     pub fn expect_login(&mut self, slot: Slot) {
-        let at_ns = auth_deadline_ns(self.now, self.settings());
+        let timeout_ns = ms_to_ns(self.settings().server.auth_timeout_ms);
+        let at_ns = self.now.monotonic_ns + timeout_ns;
         self.timers.set(Class::Login, at_ns, self.connections.id(slot));
     }
 
@@ -130,6 +137,23 @@ impl Doors<'_> {
             self.connections.hold(slot, Hold::Blocked(topic));
         }
         blocked.is_some()
+    }
+
+    /// Notes where a connection waits for the answer to a request: that name is no topic. A name counts
+    /// only if the connection may be sent what is published there.
+    pub fn note_reply(&mut self, slot: Slot, reply: &str) {
+        let may_receive = self.connections.at(slot).permissions().may_receive(reply);
+        if reply.starts_with(INBOX_PREFIX) || !may_receive {
+            return;
+        }
+        let name = ReplyName::new(reply);
+        let owner = self.cluster.core_of(self.cluster.shard_of_name(reply));
+        if owner == self.core {
+            self.topics.note_reply(self.now, name);
+        } else {
+            self.mesh.ask(owner, Request::NoteReply(name));
+            self.hold_for_mesh(slot, owner);
+        }
     }
 
     /// Leaves what a connection publishes for a later turn if this turn takes no more messages.

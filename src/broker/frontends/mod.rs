@@ -22,14 +22,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::broker::clock::{Now, ms_to_ns};
 use crate::broker::connections::Phase;
 use crate::broker::counters::{Counters, PROTOCOLS_MAX};
 use crate::broker::delivery::{Delivery, Pull, Pulled, SubscriptionIndex};
 use crate::broker::ids::{ConnectionId, Slot};
 use crate::broker::message::{Ack, TopicName, Unheard};
-use crate::broker::topics::TopicsFull;
-use crate::config::Settings;
+use crate::broker::topics::{Removed, TopicsFull};
 use crate::protocol::{RequestId, Sequence, TopicId};
 
 pub use doors::Doors;
@@ -212,13 +210,13 @@ impl Frontends {
         if doors.connections.at(slot).phase() == Phase::Closing {
             return;
         }
-        let event = match why {
-            Refusal::TooSlow { .. } => Some(notice::Event::TooSlow { why: why.to_string() }),
-            Refusal::Revoked => Some(notice::Event::Revoked),
-            _ => None,
-        };
-        if let Some(event) = event {
-            doors.notice(slot, self.protocol(slot), event);
+        match why {
+            Refusal::TooSlow { .. } => {
+                let event = notice::Event::TooSlow { why: why.to_string() };
+                doors.notice(slot, self.protocol(slot), event);
+            }
+            Refusal::Revoked => doors.notice(slot, self.protocol(slot), notice::Event::Revoked),
+            _ => {}
         }
         client!(self, slot, |client, shared| client.refuse(shared, doors, slot, why));
     }
@@ -246,7 +244,9 @@ impl Frontends {
         // The connection may be gone by now.
         if doors.connections.is_open(connection) {
             let slot = connection.slot;
-            client!(self, slot, |client, _shared| client.opened(doors, slot, request, opened));
+            client!(self, slot, |client, shared| {
+                client.opened(shared, doors, slot, request, opened)
+            });
         }
     }
 
@@ -257,6 +257,17 @@ impl Frontends {
             if doors.connections.is_open(ack.connection) {
                 let slot = ack.connection.slot;
                 client!(self, slot, |client, _shared| client.acked(doors, slot, topic, ack));
+            }
+        }
+    }
+
+    /// Clients published under the id of a topic that was removed.
+    pub fn removed(&mut self, doors: &mut Doors<'_>, removed: &Removed) {
+        // Some may be gone by now.
+        for connection in &removed.publishers {
+            if doors.connections.is_open(*connection) {
+                let slot = connection.slot;
+                client!(self, slot, |client, _shared| client.removed(doors, slot, removed.topic));
             }
         }
     }
@@ -382,9 +393,4 @@ fn note_sent(sent_since: &mut Vec<(u64, u64)>, received_ns: u64, messages: u32) 
         Some((_, count)) => *count += messages,
         None => sent_since.push((received_ns, messages)),
     }
-}
-
-/// When a client that connects now has to have authenticated.
-fn auth_deadline_ns(now: Now, settings: &Settings) -> u64 {
-    now.monotonic_ns + ms_to_ns(settings.server.auth_timeout_ms)
 }

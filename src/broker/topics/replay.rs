@@ -166,13 +166,13 @@ fn answer<W: Copy>(
         if shard.number() > walk.next.shard {
             walk.next = Progress { shard: shard.number(), index: 0 };
         }
-        while let Some(topic) = shard.topic_at(walk.next.index as usize) {
+        while let Some((number, topic)) = shard.topic_from(walk.next.index) {
             if looked_at == topics.cluster.replay_topics_per_turn || bytes >= ANSWER_BYTES {
                 let progress = Some(walk.next);
                 return (Answer { core, waiter, replays, progress }, Some(walk));
             }
             looked_at += 1;
-            walk.next.index += 1;
+            walk.next.index = number + 1;
             if pattern::matches(&walk.pattern, &topic.name.name)
                 && let Some(replay) = replay(topic, start)
             {

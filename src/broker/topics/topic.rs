@@ -16,14 +16,12 @@ pub struct Topic {
     pub next_sequence: Sequence,
     /// The last messages.
     pub log: Log,
-    /// When the last message was accepted.
-    pub last_message_ns: u64,
+    /// When the last message was accepted, or the topic opened.
+    pub used_ns: u64,
     /// Frame bytes of all messages ever.
     pub published_bytes: u64,
     /// Messages per second.
     pub rate: Rate,
-    /// Whether a timer watches the topic for idleness.
-    pub watched_for_idleness: bool,
     /// The other cores that want the topic, as of `wanted_at_version`.
     pub wanted_by: CoreSet,
     /// The version of `Interest` that `wanted_by` was looked up in; another version makes it stale.

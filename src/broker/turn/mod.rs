@@ -172,6 +172,6 @@ impl Broker {
                 }
             }
         }
-        self.topics.evict_idle(now, &mut self.timers);
+        self.tend_topics(now);
     }
 }

@@ -30,7 +30,7 @@ fn an_unknown_or_misplaced_name_is_one_line_with_the_known_ones() {
         (
             "[limits]\nwhatever = 5\n",
             "blipmq.toml:2: [limits] whatever is not a known key; known keys: memory_max, max_topics, \
-             max_subscriptions_per_connection",
+             max_topics_per_connection, max_subscriptions_per_connection, max_pattern_tokens",
         ),
         (
             "[server.tls]\nkey = 5\n",
