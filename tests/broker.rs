@@ -8,7 +8,8 @@ use blipmq::broker::port::InMemory;
 use blipmq::broker::turn::turn;
 use blipmq::broker::{Broker, Cluster, ConnectionId, Event, Notice, Now, Peer, Protocol, Slot};
 use blipmq::config::{OverflowPolicy, Settings};
-use blipmq::protocol::CoreId;
+use blipmq::protocol::decode::{Hello, Subscribe};
+use blipmq::protocol::{CoreId, SubscriptionId, encode};
 
 const PEER: Peer =
     Peer { protocol: Protocol::Nats, address: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 1) };
@@ -228,5 +229,80 @@ fn what_others_missed_is_told_only_to_those_who_may_subscribe_to_it() {
         for (connection, _) in port.closes.drain(..) {
             broker.closed(connection);
         }
+    }
+}
+
+/// Goal: a publisher that is held up by a subscriber is not taken for silent, however long that lasts; a
+/// client that is read and says nothing is.
+#[test]
+fn a_client_whose_bytes_are_not_read_is_not_stale() {
+    let config = "[nats]\nsubscriber_capacity = 4\nping_interval_ms = 1000\npings_max = 2\n\
+        [queues]\noverflow_policy = \"block\"\nblock_timeout_ms = 3_600_000\n";
+    let mut broker = broker(config);
+    let mut port = InMemory::default();
+    let login = "CONNECT {\"verbose\":false}\r\n";
+    connect(&mut broker, &mut port, 0, format!("{login}SUB a.b 1\r\n").as_bytes());
+    connect(&mut broker, &mut port, 1, login.as_bytes());
+    connect(&mut broker, &mut port, 2, login.as_bytes());
+    exchange(&mut broker, &mut port, &[0]);
+    for _ in 0..20 {
+        broker.received(at(0), id(1), b"PUB a.b 0\r\n\r\n");
+        turn(&mut broker, at(0), &mut port);
+    }
+    assert_eq!(port.paused, [id(1)], "the publisher is held up");
+    for second in 1..20 {
+        // The subscriber reads nothing, and says PONG.
+        broker.received(at(second * 1_000), id(0), b"PONG\r\n");
+        while turn(&mut broker, at(second * 1_000), &mut port) {}
+        let sent: Vec<_> = port.sends.drain(..).collect();
+        for (connection, _) in sent {
+            if connection != id(0) {
+                broker.sent(at(second * 1_000), connection);
+            }
+        }
+    }
+    let closed: Vec<ConnectionId> = port.closes.iter().map(|(id, _)| *id).collect();
+    assert_eq!(closed, [id(2)], "only the client that was silent is closed");
+}
+
+/// Goal: a client of BLIP/1 is told no name that is not a legal topic, whatever NATS clients publish to.
+#[test]
+fn subjects_that_are_no_topics_do_not_reach_clients_that_cannot_name_them() {
+    let mut broker = broker("");
+    let mut port = InMemory::default();
+    let blip = Peer { protocol: Protocol::Blip, ..PEER };
+    let mut hello = Vec::new();
+    let anonymous = Hello { auth_kind: 0, client_name: "", user: "", password: "" };
+    encode::hello(&mut hello, &anonymous);
+    for (subscription, group) in [(1, ""), (2, "team")] {
+        let subscribe = Subscribe {
+            subscription: SubscriptionId(subscription),
+            overflow: 0,
+            start: 0,
+            start_argument: 0,
+            capacity: 0,
+            pattern: ">",
+            group,
+        };
+        encode::subscribe(&mut hello, &subscribe);
+    }
+    broker.connected(at(0), id(0), blip, true);
+    broker.received(at(0), id(0), &hello);
+    connect(&mut broker, &mut port, 1, b"CONNECT {\"verbose\":false}\r\nSUB > 1\r\n");
+    exchange(&mut broker, &mut port, &[]);
+    let long = "x".repeat(1_025);
+    let illegal = ["a.*", "b.>", "c\u{1}", "d.\u{7f}e", &long];
+    let mut publishes = b"CONNECT {\"verbose\":false}\r\n".to_vec();
+    for subject in illegal.iter().chain(&["fine"]) {
+        publishes.extend_from_slice(format!("PUB {subject} 4\r\nbody\r\n").as_bytes());
+    }
+    connect(&mut broker, &mut port, 2, &publishes);
+    let texts = exchange(&mut broker, &mut port, &[]);
+    assert_eq!(texts[&1].matches("body").count(), illegal.len() + 1, "NATS clients get all");
+    // As a plain subscriber and as a member: one TOPIC, and twice the message.
+    assert_eq!(texts[&0].matches("body").count(), 2);
+    assert!(texts[&0].contains("fine"));
+    for subject in illegal {
+        assert!(!texts[&0].contains(subject), "{subject:?} is named");
     }
 }
