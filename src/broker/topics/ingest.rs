@@ -114,7 +114,8 @@ impl Ingest {
         (messages.min(self.messages_max.saturating_sub(self.messages)), bytes)
     }
 
-    /// Copies a run of frames into its topic's batch.
+    /// Copies a run of frames into its topic's batch. Their publisher may want an ACK: then with its
+    /// publish id, and what it calls the topic.
     pub fn add(
         &mut self,
         now: Now,
@@ -122,8 +123,7 @@ impl Ingest {
         ttl_ms: u32,
         messages: u32,
         frame: &[u8],
-        publisher: ConnectionId,
-        ack: Option<(u64, u32)>,
+        (publisher, ack): (ConnectionId, Option<(u64, u32)>),
     ) {
         self.messages += messages;
         self.bytes += frame.len();
@@ -338,15 +338,14 @@ mod tests {
     fn frames_of_interleaved_topics_are_gathered_by_topic() {
         let mut ingest = ingest();
         for frame in [b"a1", b"a2", b"a3"] {
-            ingest.add(NOW, topic(1), 0, 1, frame, PUBLISHER, None);
+            ingest.add(NOW, topic(1), 0, 1, frame, (PUBLISHER, None));
             ingest.add(
                 NOW,
                 topic(2),
                 0,
                 2,
                 &frame.map(|byte| byte.to_ascii_uppercase()),
-                PUBLISHER,
-                None,
+                (PUBLISHER, None),
             );
         }
         let batches = ingest.take();
@@ -359,7 +358,7 @@ mod tests {
     fn another_ttl_starts_another_batch_and_does_not_reopen_an_older_one() {
         let mut ingest = ingest();
         for (ttl_ms, frame) in [(0, b"1"), (9, b"2"), (0, b"3"), (0, b"4")] {
-            ingest.add(NOW, topic(1), ttl_ms, 1, frame, PUBLISHER, None);
+            ingest.add(NOW, topic(1), ttl_ms, 1, frame, (PUBLISHER, None));
         }
         let frames: Vec<_> = ingest.take().into_iter().map(|batch| batch.frames).collect();
         assert_eq!(frames, [&b"1"[..], b"2", b"34"]);
@@ -368,9 +367,9 @@ mod tests {
     #[test]
     fn a_later_frame_by_id_never_overtakes_a_frame_by_name() {
         let mut ingest = ingest();
-        ingest.add(NOW, topic(1), 0, 1, b"1", PUBLISHER, None);
-        ingest.add(NOW, Destination::Opened("a".into()), 0, 1, b"2", PUBLISHER, None);
-        ingest.add(NOW, topic(1), 0, 1, b"3", PUBLISHER, None);
+        ingest.add(NOW, topic(1), 0, 1, b"1", (PUBLISHER, None));
+        ingest.add(NOW, Destination::Opened("a".into()), 0, 1, b"2", (PUBLISHER, None));
+        ingest.add(NOW, topic(1), 0, 1, b"3", (PUBLISHER, None));
         let frames: Vec<_> = ingest.take().into_iter().map(|batch| batch.frames).collect();
         assert_eq!(frames, [&b"1"[..], b"2", b"3"]);
     }
@@ -381,7 +380,7 @@ mod tests {
         let mut ingest = ingest();
         let mut taken = 0;
         while ingest.has_room() {
-            ingest.add(NOW, topic(1), 0, 100, b"frame", PUBLISHER, None);
+            ingest.add(NOW, topic(1), 0, 100, b"frame", (PUBLISHER, None));
             taken += 100;
         }
         assert!(taken >= settings.queues.subscriber_capacity / 4);

@@ -256,7 +256,7 @@ impl Client {
             (first.sequence, first.topic)
         });
         let (publisher, frames) = (doors.connections.id(slot), &bytes[..len]);
-        doors.ingest.add(doors.now, destination, ttl_ms, messages, frames, publisher, ack);
+        doors.ingest.add(doors.now, destination, ttl_ms, messages, frames, (publisher, ack));
         Client::note_replies(doors, slot, &bytes[..len]);
         doors.connections.get(slot).add_published(messages, len);
         doors.hold_for_mesh(slot, owner);
