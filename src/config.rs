@@ -235,6 +235,8 @@ pub struct Queues {
     pub subscriber_capacity: u32,
     /// Bytes one subscription may have queued.
     pub subscriber_bytes: u64,
+    /// Bytes all subscriptions of one connection may have queued together.
+    pub connection_bytes: u64,
     /// The policy of subscriptions that choose none.
     pub overflow_policy: OverflowPolicy,
     /// Time that publishers wait for a subscriber that reads nothing.
@@ -249,6 +251,7 @@ impl Default for Queues {
             topic_idle_timeout_ms: limits::TOPIC_IDLE_TIMEOUT_MS_DEFAULT,
             subscriber_capacity: limits::SUBSCRIBER_CAPACITY_DEFAULT,
             subscriber_bytes: limits::SUBSCRIBER_BYTES_DEFAULT,
+            connection_bytes: limits::CONNECTION_BYTES_DEFAULT,
             overflow_policy: OverflowPolicy::DropOldest,
             block_timeout_ms: limits::BLOCK_TIMEOUT_MS_DEFAULT,
         }

@@ -81,6 +81,12 @@ pub const SUBSCRIBER_BYTES_DEFAULT: u64 = 64 << 20;
 /// `queues.subscriber_bytes`
 pub const SUBSCRIBER_BYTES_RANGE: RangeInclusive<u64> = 4_096..=(64 << 30);
 
+/// `queues.connection_bytes`: bytes all subscriptions of one connection may have queued together, as
+/// `max_pending` of nats-server.
+pub const CONNECTION_BYTES_DEFAULT: u64 = 64 << 20;
+/// `queues.connection_bytes`
+pub const CONNECTION_BYTES_RANGE: RangeInclusive<u64> = SUBSCRIBER_BYTES_RANGE;
+
 /// `delivery.max_batch`, in messages.
 pub const BATCH_DEFAULT: u32 = 512;
 /// `delivery.max_batch`; the upper end is the most messages one MESSAGES frame can count.
@@ -131,13 +137,33 @@ pub const ANSWER_BYTES_MAX: usize = 64 * 1_024;
 /// Requests of one connection that may wait for another core's answer. At this number the connection is
 /// not read.
 pub const PENDING_REQUESTS_MAX: u32 = 4_096;
-/// Topics that one turn looks at for a replay: about 50 us.
+/// Topics that one turn looks at for all replays: about 50 us.
 pub const REPLAY_TOPICS_PER_TURN: usize = 512;
 /// Topics that one turn looks at because they were idle for too long.
 pub const TOPICS_TENDED_PER_TURN: usize = 256;
+/// Slices of replays that may be under way to a connection from a core when another of its replays begins:
+/// about 3 MiB beside their frames, which the topics' logs hold as well.
+pub const REPLAY_UNSENT_SLICES_MAX: u64 = 16_384;
+/// Subscriptions that one turn ends when all of a connection end at once: about 300 us.
+pub const ENDS_PER_TURN: usize = 512;
+/// Slices that one turn takes from those who hold most when memory is short: about 100 us.
+pub const RECLAIMED_PER_TURN_MAX: usize = 512;
+/// Retained slices that one turn evicts when memory is short.
+pub const EVICTED_PER_TURN_MAX: usize = 1_024;
+/// How long a publish waits at most for memory that is being reclaimed, before it is refused.
+pub const RECLAIM_WAIT_MS: u32 = 500;
 /// Runs of missed messages remembered for one subscription that cannot be reported yet. A subscriber that
 /// is behind by more runs is disconnected, because its losses could no longer be reported in full.
 pub const GAP_RUNS_MAX: usize = 16_384;
+
+/// Commands of one connection that publish nothing (subscribe, open, ping, what is refused) that a core
+/// serves in a turn, which the slowest of them make some 0.3 ms of: the others wait for the next turn.
+pub const COMMANDS_PER_TURN: u32 = 128;
+/// The same for all connections of a core.
+pub const TURN_COMMANDS_MAX: u32 = 1_024;
+/// Bytes of a connection that may wait because it had its share of a turn. Above this the connection is
+/// not read.
+pub const UNSERVED_BYTES_MAX: usize = 64 * 1_024;
 
 /// Bytes of frames one ingest batch gathers before it is closed.
 pub const INGEST_BATCH_BYTES_MAX: usize = 128 * 1_024;
@@ -157,4 +183,5 @@ pub const LINGER_MS: u64 = 2_000;
 
 const _: () = assert!(CORES_MAX <= CPU_NUMBER_MAX + 1);
 const _: () = assert!(SEND_RANGES_MAX <= 1_024);
+const _: () = assert!(COMMANDS_PER_TURN <= TURN_COMMANDS_MAX / 2);
 const _: () = assert!(INGEST_BATCH_BYTES_MAX <= INGEST_BYTES_PER_TURN);

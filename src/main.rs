@@ -4,8 +4,10 @@
 //! |---|---|
 //! | which commands exist and what each does | `cli` |
 //! | how the broker is connected to sockets | `server` |
+//! | how text of clients is shown | `printable` |
 
 mod cli;
+mod printable;
 mod server;
 
 // Messages are allocated on one core and freed on another: a pattern that mimalloc handles well.

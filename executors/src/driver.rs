@@ -7,8 +7,11 @@
 //! # Always true
 //! - A core that sleeps is woken by a completion, a mesh message, an accepted socket or a stop:
 //!   [`Driver::fall_asleep`] looks at all of them once more after it has switched its waker on.
+//! - A core without work sleeps, whatever its kernel reports: an enter that was in vain is not
+//!   repeated.
 //! - Arrivals of a connection are handed on in order, its end last.
 
+mod accepting;
 mod arrivals;
 
 use std::collections::VecDeque;
@@ -26,10 +29,6 @@ use crate::ring::{Completion, Ring, Tally};
 use crate::seat::Seat;
 use crate::service::{Observed, Service};
 use crate::waker::Waker;
-use arrivals::Arrival;
-
-/// How long accepting rests after the process ran out of descriptors or memory.
-const ACCEPT_REST_NS: u64 = 100_000_000;
 
 /// What a step has come to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,11 +54,14 @@ pub(crate) struct Driver<S: Service, R: Ring> {
     drain_deadline_ns: Option<u64>,
     /// The stop is complete but for what is being released; whether it was in time.
     ending: Option<bool>,
-    arrivals: VecDeque<Arrival>,
+    /// Slots of connections that something arrived on, in turn.
+    waiting: VecDeque<u32>,
     /// Connections whose receive ended for want of a buffer.
     starved: VecDeque<ConnectionId>,
     /// When the timeout under way comes.
     timeout_at_ns: Option<u64>,
+    /// The last enter had nothing to submit and brought no completion.
+    entered_in_vain: bool,
     pub(crate) tuning: Arc<Tuning>,
 }
 
@@ -78,9 +80,10 @@ impl<S: Service, R: Ring> Driver<S, R> {
             stop: seat.stop,
             drain_deadline_ns: None,
             ending: None,
-            arrivals: VecDeque::new(),
+            waiting: VecDeque::new(),
             starved: VecDeque::new(),
             timeout_at_ns: None,
+            entered_in_vain: false,
             tuning: seat.tuning,
         };
         driver.accept();
@@ -123,18 +126,11 @@ impl<S: Service, R: Ring> Driver<S, R> {
         self.io.mesh.has_messages() || !self.accepted.is_empty()
     }
 
-    /// Gives a connection to one core, without regard to how many each has.
-    pub(crate) fn deal_to(&mut self, socket: R::Socket, listener: usize, core: usize) {
-        let now = self.io.ring.now();
-        if let Some(accepting) = &mut self.accepting {
-            let full = accepting.dealer.deal_to::<R>(now, socket, listener, core);
-            self.observe_full(full);
-        }
-    }
-
     /// Submits what is queued, and lets the kernel post what completed.
     pub(crate) fn enter(&mut self) -> io::Result<()> {
+        let had_queued = self.io.ring.has_queued();
         let entered = self.io.ring.enter();
+        self.entered_in_vain = !had_queued && self.io.ring.ready() == 0;
         self.observe_entered();
         entered
     }
@@ -146,12 +142,6 @@ impl<S: Service, R: Ring> Driver<S, R> {
         }
     }
 
-    fn observe_full(&mut self, connections: Option<u32>) {
-        if let Some(connections) = connections {
-            self.service.observe(Observed::Full { connections });
-        }
-    }
-
     /// One turn: everything that has come, and what follows from it. Returns whether there is more
     /// to do at once, or something to submit.
     fn turn(&mut self) -> bool {
@@ -160,17 +150,24 @@ impl<S: Service, R: Ring> Driver<S, R> {
         self.begin_stop(now);
         self.hand_on(now);
         let mut busy = self.service.turn(now, &mut self.io);
-        busy |= !self.arrivals.is_empty() && self.service.wants_input();
+        busy |= !self.waiting.is_empty() && self.service.wants_input();
         self.io.cut_off(now);
         busy |= self.remove_released();
         self.arm_timeout(now);
-        busy || self.io.ring.has_queued()
+        busy || self.io.ring.has_queued() || self.may_have_deferred()
+    }
+
+    /// Whether the kernel may have put work off that one more enter would do. Once an enter was in
+    /// vain only waiting on the ring shows whether there is such work: the wait does all of it.
+    fn may_have_deferred(&mut self) -> bool {
+        !self.entered_in_vain && self.io.ring.has_deferred()
     }
 
     /// Handles the completions posted so far; returns the time of the turn.
     fn reap(&mut self) -> Now {
         let ready = self.io.ring.ready();
         let now = self.io.ring.now();
+        self.entered_in_vain &= ready == 0;
         for _ in 0..ready {
             if let Some(completion) = self.io.ring.reap() {
                 self.completed(now, completion);
@@ -201,50 +198,6 @@ impl<S: Service, R: Ring> Driver<S, R> {
         }
     }
 
-    /// Asks for connections of the listeners that rest, unless this core does not accept or stops.
-    fn accept(&mut self) {
-        if self.drain_deadline_ns.is_none()
-            && let Some(accepting) = &mut self.accepting
-        {
-            for listener in accepting.wake() {
-                self.io.ring.accept(listener);
-            }
-        }
-    }
-
-    fn accept_completed(
-        &mut self,
-        now: Now,
-        listener: u32,
-        result: Result<R::Socket, i32>,
-        more: bool,
-    ) {
-        if !more && let Some(accepting) = &mut self.accepting {
-            accepting.ended(listener);
-        }
-        match result {
-            Ok(socket) => {
-                if self.drain_deadline_ns.is_none()
-                    && let Some(accepting) = &mut self.accepting
-                {
-                    let full = accepting.dealer.deal::<R>(now, socket, listener as usize);
-                    self.observe_full(full);
-                }
-            }
-            Err(libc::ECANCELED) => {}
-            Err(error) => {
-                let error = io::Error::from_raw_os_error(error);
-                tracing::warn!(%error, "accepting failed: raise the open-file limit or close connections");
-                self.accept_rests_until_ns = Some(now.monotonic_ns + ACCEPT_REST_NS);
-                return;
-            }
-        }
-        // Listeners that rest after an error wait for their time.
-        if self.accept_rests_until_ns.is_none() {
-            self.accept();
-        }
-    }
-
     fn send_completed(&mut self, now: Now, slot: u32, result: Result<bool, i32>) {
         if self.io.send_completed(slot, result) {
             let (connection, socket) = self.io.sockets.at(slot);
@@ -254,14 +207,6 @@ impl<S: Service, R: Ring> Driver<S, R> {
             } else {
                 self.service.sent(now, connection);
             }
-        }
-    }
-
-    fn take_accepted(&mut self, now: Now) {
-        while let Ok(accepted) = self.accepted.try_recv() {
-            let Accepted { socket, peer, listener, admitted } = accepted;
-            let connection = self.io.open(socket);
-            self.service.connected(now, connection, peer, listener, admitted);
         }
     }
 
@@ -336,16 +281,8 @@ impl<S: Service, R: Ring> Driver<S, R> {
         }
         self.io.ring.enter()?;
         self.reap();
-        for arrival in std::mem::take(&mut self.arrivals) {
-            let slot = match arrival {
-                Arrival::Bytes { slot, filled } => {
-                    self.io.ring.put_back(filled);
-                    slot
-                }
-                Arrival::End { slot } => slot,
-            };
-            self.io.sockets.at(slot).1.arrivals -= 1;
-            self.io.finish_release(slot);
+        for slot in std::mem::take(&mut self.waiting) {
+            self.drop_arrivals(slot);
         }
         self.remove_released();
         Ok(self.io.sockets.len() == 0)

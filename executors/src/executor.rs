@@ -10,6 +10,7 @@ use glommio::io::BufferedFile;
 
 use crate::clock;
 use crate::driver::{Driver, Step};
+use crate::ring::Ring;
 use crate::ring::data::DataRing;
 use crate::service::{Observed, Service};
 
@@ -57,7 +58,12 @@ impl<S: Service> Executor<S> {
     fn nap(&mut self) -> io::Result<bool> {
         let begun_ns = clock::monotonic_ns();
         let busy_poll_ns = self.driver.tuning.busy_poll_ns();
-        if self.arrival_expected && self.busy_poll(begun_ns, busy_poll_ns) {
+        // Work that the kernel reports, and that an enter did not find, is not polled for: the report
+        // may be stale, and would end every poll at once.
+        if self.arrival_expected
+            && !self.driver.io.ring.has_deferred()
+            && self.busy_poll(begun_ns, busy_poll_ns)
+        {
             return Ok(true);
         }
         let polled_in_vain = std::mem::take(&mut self.arrival_expected);
@@ -95,7 +101,11 @@ impl<S: Service> Executor<S> {
     async fn slumber(&mut self, eventfd: &BufferedFile) -> io::Result<()> {
         self.driver.io.ring.set_eventfd_enabled(true);
         self.driver.enter()?;
-        if self.driver.fall_asleep() {
+        if self.driver.io.ring.has_deferred() {
+            // glommio would not do the work, if there is some. If the report is stale, new work takes
+            // it back: the ring of the bell is some.
+            self.driver.waker.ring();
+        } else if self.driver.fall_asleep() {
             self.observe(|at_ns| Observed::Sleeps { at_ns });
             // Never in a select: a cancelled read could swallow the wake.
             eventfd.read_at(0, 8).await.map_err(io::Error::from)?;
@@ -112,3 +122,6 @@ impl<S: Service> Executor<S> {
         at_ns
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -17,7 +17,7 @@ use crate::clock::Now;
 use crate::connection::ConnectionId;
 use crate::mesh::MeshEnd;
 use crate::ring::Ring;
-use crate::socket::{Phase, Receive, Sockets};
+use crate::socket::{ARRIVED_MAX, Phase, Receive, Sockets};
 
 /// The service's view of its core. `M` is the mesh message, `R` the ring of the core.
 pub struct Io<M, R: Ring> {
@@ -72,10 +72,7 @@ impl<M, R: Ring> Io<M, R> {
             return;
         }
         socket.paused = true;
-        if socket.receive == Receive::Armed {
-            socket.receive = Receive::Stopping;
-            self.ring.cancel_receive(connection.slot);
-        }
+        self.stop_receive(connection.slot);
     }
 
     /// Reads a paused connection again.
@@ -110,13 +107,23 @@ impl<M, R: Ring> Io<M, R> {
     /// did.
     pub(crate) fn receive(&mut self, slot: u32) -> bool {
         let (_, socket) = self.sockets.at(slot);
-        let wanted = !socket.paused && !socket.ended && !socket.is_released();
+        let has_room = socket.arrived.len() < ARRIVED_MAX;
+        let wanted = has_room && !socket.paused && !socket.ended && !socket.is_released();
         let asks = wanted && socket.receive == Receive::Idle;
         if asks {
             socket.receive = Receive::Armed;
             self.ring.receive(slot);
         }
         asks
+    }
+
+    /// Stops the receive of a socket, if one is under way.
+    pub(crate) fn stop_receive(&mut self, slot: u32) {
+        let (_, socket) = self.sockets.at(slot);
+        if socket.receive == Receive::Armed {
+            socket.receive = Receive::Stopping;
+            self.ring.cancel_receive(slot);
+        }
     }
 
     /// Notes that a send has completed; returns whether the service may send again.
@@ -183,7 +190,7 @@ impl<M, R: Ring> Io<M, R> {
     /// Notes a released connection whose last completion has come.
     pub(crate) fn finish_release(&mut self, slot: u32) {
         let (connection, socket) = self.sockets.at(slot);
-        let is_over = socket.arrivals == 0 && !self.ring.is_busy(slot);
+        let is_over = !socket.has_arrivals() && !self.ring.is_busy(slot);
         if socket.phase == Phase::Releasing && is_over {
             socket.phase = Phase::Released;
             self.released.push(connection);
@@ -193,7 +200,10 @@ impl<M, R: Ring> Io<M, R> {
     /// Removes a released connection, and closes its socket.
     pub(crate) fn remove(&mut self, connection: ConnectionId) {
         let socket = self.sockets.remove(connection);
-        assert!(socket.arrivals == 0, "arrivals are handed on before their connection is removed");
+        assert!(
+            !socket.has_arrivals(),
+            "arrivals are handed on before their connection is removed"
+        );
         self.ring.close(connection.slot);
     }
 

@@ -49,8 +49,12 @@ pub trait Ring: Sized {
     /// Submits everything queued and lets the kernel post what completed. Never waits.
     fn enter(&mut self) -> io::Result<()>;
 
-    /// Whether the next [`enter`](Ring::enter) has something to do.
+    /// Whether requests are queued for the next [`enter`](Ring::enter).
     fn has_queued(&mut self) -> bool;
+
+    /// Whether the kernel reports work that it put off until the next [`enter`](Ring::enter). The
+    /// report may be stale: then there is no such work, and no enter takes the report back.
+    fn has_deferred(&mut self) -> bool;
 
     /// Completions posted and not reaped.
     fn ready(&mut self) -> usize;

@@ -79,6 +79,10 @@ pub trait Service {
     /// and when those are used up the kernel makes the senders wait.
     fn wants_input(&self) -> bool;
 
+    /// Arrivals are about to be handed on: serves what is left of earlier ones first, so that
+    /// bytes of a connection stay in order without being copied behind it.
+    fn go_on(&mut self, _now: Now) {}
+
     /// Everything that arrived has been handed on: read the mesh, work, send. Returns whether there
     /// is more to do at once; else the core may sleep until something comes.
     fn turn<R: Ring>(&mut self, now: Now, io: &mut Io<Self::Message, R>) -> bool;

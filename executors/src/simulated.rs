@@ -52,7 +52,7 @@ use crate::seat::{Shared, seats};
 use crate::service::Service;
 use crate::waker::Waker;
 
-pub use crate::ring::kernel::{Cancel, Delivery, Kernel, SocketId};
+pub use crate::ring::kernel::{Cancel, Deferred, Delivery, Kernel, SocketId};
 
 /// How the simulated cores are to run.
 #[derive(Debug, Clone)]

@@ -3,9 +3,12 @@
 //! Used by `io` and `driver`. The descriptors and what is in flight are the ring's. A slot is
 //! reused only when the ring has no completion of it to come.
 
+use std::collections::VecDeque;
+
 use bytes::Bytes;
 
 use crate::connection::ConnectionId;
+use crate::ring::Filled;
 
 /// Whether the kernel receives on a socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,6 +20,10 @@ pub(crate) enum Receive {
     /// The receive was cancelled; its last completion is still to come.
     Stopping,
 }
+
+/// Buffers of one connection that wait to be handed on, at most: the connection is not received from
+/// until half of them are. A quarter of a core's buffers, so that others find some.
+pub(crate) const ARRIVED_MAX: usize = 8;
 
 /// How far a connection is from its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,8 +54,12 @@ pub(crate) struct Socket {
     /// What goes out after the send in flight, when closing. Boxed: few connections have any, and
     /// all pay for the room.
     pub(crate) last_bytes: Option<Box<Bytes>>,
-    /// Arrivals not handed on yet.
-    pub(crate) arrivals: u32,
+    /// What arrived and was not handed on yet.
+    pub(crate) arrived: VecDeque<Filled>,
+    /// The peer's end arrived behind that, and was not handed on yet.
+    pub(crate) end_arrived: bool,
+    /// On the driver's list of connections that something arrived on.
+    pub(crate) is_waiting: bool,
 }
 
 impl Socket {
@@ -62,8 +73,15 @@ impl Socket {
             write_shut: false,
             sending: false,
             last_bytes: None,
-            arrivals: 0,
+            arrived: VecDeque::new(),
+            end_arrived: false,
+            is_waiting: false,
         }
+    }
+
+    /// Whether anything arrived and was not handed on yet.
+    pub(crate) fn has_arrivals(&self) -> bool {
+        self.end_arrived || !self.arrived.is_empty()
     }
 
     /// Whether nothing more is asked of the kernel for this connection.

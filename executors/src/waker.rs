@@ -46,12 +46,17 @@ impl Waker {
     pub fn wake(&self) {
         fence(Ordering::SeqCst);
         if self.asleep.load(Ordering::Relaxed) && self.asleep.swap(false, Ordering::Relaxed) {
-            match &self.bell {
-                Bell::Eventfd(eventfd) => (&*eventfd)
-                    .write_all(&1u64.to_ne_bytes())
-                    .expect("an eventfd far from overflowing takes every write"),
-                Bell::Simulated(rung) => rung.store(true, Ordering::Relaxed),
-            }
+            self.ring();
+        }
+    }
+
+    /// Rings the bell, whether the core sleeps or not.
+    pub(crate) fn ring(&self) {
+        match &self.bell {
+            Bell::Eventfd(eventfd) => (&*eventfd)
+                .write_all(&1u64.to_ne_bytes())
+                .expect("an eventfd far from overflowing takes every write"),
+            Bell::Simulated(rung) => rung.store(true, Ordering::Relaxed),
         }
     }
 

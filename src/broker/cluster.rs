@@ -33,12 +33,18 @@ pub struct Cluster {
     /// Number of subscriptions of all cores that may match a gap report: without any, none is
     /// published.
     pub gap_listeners: Arc<AtomicU32>,
-    /// Topics that one turn looks at for a replay. The simulator chooses fewer, so that worlds of few
+    /// Topics that one turn looks at for all replays. The simulator chooses fewer, so that worlds of few
     /// topics have replays of several turns.
     pub replay_topics_per_turn: usize,
     /// Whether topics that nobody uses are removed. The simulator keeps them where its checker counts on
     /// one life of each topic.
     pub removes_idle_topics: bool,
+    /// Slices of replays that may be under way to a connection when another replay of it begins. The
+    /// simulator chooses fewer.
+    pub replay_unsent_max: u64,
+    /// Subscriptions that one turn ends when all of a connection end at once. The simulator chooses
+    /// fewer, so that connections of few subscriptions end over several turns.
+    pub ends_per_turn: usize,
     /// The address that is advertised to clients, with the actual port if port 0 was configured.
     pub advertised_addr: SocketAddr,
 }
@@ -50,7 +56,7 @@ impl Cluster {
             0 => (cores * 2).min(limits::SHARDS_MAX),
             shards => shards,
         };
-        let memory = Memory::new(settings.limits.memory_max);
+        let memory = Memory::of_cores(settings.limits.memory_max, cores);
         let advertised_addr = settings.advertised_addr();
         let nonce_key = [0; 32];
         let topics = Arc::default();
@@ -65,6 +71,8 @@ impl Cluster {
             gap_listeners: Arc::default(),
             replay_topics_per_turn: limits::REPLAY_TOPICS_PER_TURN,
             removes_idle_topics: true,
+            replay_unsent_max: limits::REPLAY_UNSENT_SLICES_MAX,
+            ends_per_turn: limits::ENDS_PER_TURN,
             advertised_addr,
         }
     }

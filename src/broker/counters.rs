@@ -24,6 +24,12 @@ pub struct Counters {
     pub dropped_oldest_messages: Counter,
     /// Messages that `drop_new` did not queue.
     pub dropped_new_messages: Counter,
+    /// Messages dropped because the queues of their connection together were full.
+    pub dropped_connection_full_messages: Counter,
+    /// Messages dropped because memory was short, from the queues of those who held most.
+    pub reclaimed_messages: Counter,
+    /// Connections closed because memory was short and they held most.
+    pub reclaimed_connections: Counter,
     /// Messages whose TTL ended before they were put into a queue, once per subscription.
     pub expired_before_enqueue_messages: Counter,
     /// Messages whose TTL ended in a queue, once per subscription.
@@ -50,6 +56,9 @@ pub struct Counters {
     pub flushes: Counter,
     /// Bytes of those sends.
     pub flushed_bytes: Counter,
+    /// Times that input of a connection was left for a later turn because the connection had had its
+    /// share of the turn.
+    pub input_deferred: Counter,
     /// Errors sent to clients.
     pub errors_sent: Counter,
     /// Connections that failed to authenticate.

@@ -29,11 +29,13 @@ pub mod counters;
 mod drain;
 mod frontends;
 pub mod histogram;
+mod holders;
 mod ids;
 pub mod inspect;
 pub mod memory;
 mod permissions;
 pub mod port;
+mod shortage;
 mod timers;
 pub mod turn;
 
@@ -69,6 +71,7 @@ use frontends::{Doors, Frontends, Texts};
 pub use frontends::{Protocol, SERVER_NAME};
 pub use ids::{ConnectionId, Slot};
 use mesh::Mesh;
+use shortage::Shortage;
 use timers::Timers;
 use topics::Topics;
 use topics::ingest::Ingest;
@@ -95,8 +98,8 @@ pub struct Broker {
     mesh: Mesh,
     notices: Vec<Notice>,
     drain: Drain,
-    /// When other cores were last asked to evict retained messages.
-    asked_to_evict_ns: u64,
+    /// Publishes find no memory.
+    shortage: Shortage,
     /// Input was held back for a connection that had nothing to send after all.
     sent_nothing: bool,
     /// Empty between turns; kept for their room.
@@ -122,7 +125,7 @@ impl Broker {
             mesh: Mesh::new(cluster.cores, counters.clone()),
             notices: Vec::new(),
             drain: Drain::default(),
-            asked_to_evict_ns: 0,
+            shortage: Shortage::default(),
             sent_nothing: false,
             spare_ranges: Vec::new(),
             spare_effects: Vec::new(),
@@ -149,6 +152,7 @@ impl Broker {
             texts: &mut self.texts,
             notices: &mut self.notices,
             drain: &self.drain,
+            shortage: &mut self.shortage,
         };
         (&mut self.frontends, doors)
     }
@@ -157,7 +161,7 @@ impl Broker {
     pub fn connected(&mut self, now: Now, connection: ConnectionId, peer: Peer, admitted: bool) {
         self.counters.connections_opened.add(1);
         self.connections.table_mut().insert(connection, peer.address, now.monotonic_ns);
-        self.delivery.connected(connection.slot);
+        self.delivery.connected(connection);
         let (frontends, mut doors) = self.open_doors(now);
         frontends.connected(&mut doors, peer.protocol, connection.slot, admitted);
         self.carry_out(now);
@@ -175,7 +179,10 @@ impl Broker {
         self.counters.delivered_messages.add(u64::from(messages));
         let (_, mut doors) = self.open_doors(now);
         if doors.has_content(slot) {
-            doors.connections.carry_over(slot);
+            match doors.delivery.is_pressed(slot) {
+                true => doors.connections.carry_over(slot),
+                false => doors.connections.mark_ready(slot),
+            }
         }
         doors.finish_if_empty(slot);
         self.carry_out(now);
@@ -203,11 +210,22 @@ impl Broker {
         (Peer { protocol, address: gone.address() }, gone.into_why_closed())
     }
 
-    /// Whether `received` may be called: nobody who could be sent something waits for it.
+    /// Whether `received` may be called: this turn has room, of which what was left of earlier turns
+    /// has half.
     pub fn wants_input(&self) -> bool {
         !self.connections.are_carried_over()
-            && !self.connections.has_backlog()
+            && self.connections.have_commands_left()
             && self.ingest.has_room()
+            && (self.ingest.is_half_empty() || !self.connections.has_backlog())
+    }
+
+    /// Serves what is left of earlier input, before more is received.
+    pub fn go_on(&mut self, now: Now) {
+        if !self.connections.are_carried_over() {
+            let (may_serve, has_room) =
+                (Connections::have_half_their_commands_left, Ingest::is_half_empty);
+            self.serve_backlog(now, may_serve, has_room);
+        }
     }
 
     /// When a turn has to run even if nothing happens, in nanoseconds of `Now::monotonic_ns`.
@@ -222,6 +240,6 @@ impl Broker {
 
     /// Whether everything was delivered and reported. Connections may still be closing.
     pub fn is_stopped(&self) -> bool {
-        self.drain.is_quiet && self.mesh.is_empty()
+        self.drain.is_quiet && self.mesh.is_empty() && !self.delivery.is_sweeping()
     }
 }

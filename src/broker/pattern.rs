@@ -1,23 +1,52 @@
 //! Pattern matching: a map from patterns and exact topics to values, searched by topic.
 //!
 //! Used by `subscriptions` with subscriptions as values, by `interest` with cores, and by `groups`
-//! with groups. Callers may cache a result until `version` changes.
+//! with groups. Callers may cache what a topic matches as long as [`Matcher::confirms`] says so.
 //!
 //! # Always true
 //! - A match visits each node of the tree at most once, however patterns overlap.
 //! - Nodes without values are removed, so memory is proportional to the patterns in use.
+//! - A value is inserted and removed in the same time, however many are under the same pattern.
+
+mod values;
 
 use hashbrown::HashMap;
 
+use self::values::Values;
 use crate::protocol::name::{SYSTEM_PREFIX, is_literal};
 
-/// Values by pattern.
+/// Values by pattern. A value is under one pattern at most once.
 #[derive(Debug, Default)]
 pub struct Matcher {
     /// Exact topics, looked up as a whole; most subscriptions are to these.
-    exact: HashMap<String, Vec<u32>>,
+    exact: HashMap<String, Exact>,
     wild: Node,
     version: u64,
+    /// The version in which a pattern with wildcards was last inserted or removed.
+    wild_version: u64,
+}
+
+/// The values of one exact topic.
+#[derive(Debug, Default)]
+struct Exact {
+    values: Values,
+    /// The version in which they last changed.
+    version: u64,
+}
+
+/// The version of a matcher in which a topic was looked up. A version with which another topic changed
+/// is as good.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Seen {
+    version: u64,
+    /// 0 if no value was under the exact topic.
+    exact: u64,
+    wild: u64,
+}
+
+impl Seen {
+    /// No version: the topic was not looked up yet.
+    pub const NEVER: Seen = Seen { version: u64::MAX, exact: u64::MAX, wild: u64::MAX };
 }
 
 /// Whether a subscription to a legal pattern is sent a legal topic. A wildcard as the first token does not
@@ -78,9 +107,9 @@ struct Node {
     /// Under `*`.
     any: Option<Box<Node>>,
     /// Values of the pattern that ends here.
-    here: Vec<u32>,
+    here: Values,
     /// Values of the pattern that ends here with `>`.
-    rest: Vec<u32>,
+    rest: Values,
 }
 
 impl Matcher {
@@ -89,13 +118,36 @@ impl Matcher {
         self.version
     }
 
+    /// The version in which a topic that is looked up now is seen.
+    pub fn see(&self, topic: &str) -> Seen {
+        let exact = self.exact.get(topic).map_or(0, |exact| exact.version);
+        Seen { version: self.version, exact, wild: self.wild_version }
+    }
+
+    /// Whether a topic still has the values that it had when it was seen. Brings `seen` up to date if
+    /// so, so that the next answer takes one comparison.
+    pub fn confirms(&self, seen: &mut Seen, topic: &str) -> bool {
+        if seen.version == self.version {
+            return true;
+        }
+        let now = self.see(topic);
+        let is_unchanged = (seen.exact, seen.wild) == (now.exact, now.wild);
+        if is_unchanged {
+            *seen = now;
+        }
+        is_unchanged
+    }
+
     /// Puts a value under a legal pattern.
     pub fn insert(&mut self, pattern: &str, value: u32) {
         self.version += 1;
         if is_literal(pattern) {
-            self.exact.entry_ref(pattern).or_default().push(value);
+            let exact = self.exact.entry_ref(pattern).or_default();
+            exact.values.insert(value);
+            exact.version = self.version;
         } else {
-            self.wild.values_mut(pattern).push(value);
+            self.wild_version = self.version;
+            self.wild.values_mut(pattern).insert(value);
         }
     }
 
@@ -103,20 +155,22 @@ impl Matcher {
     pub fn remove(&mut self, pattern: &str, value: u32) {
         self.version += 1;
         if is_literal(pattern) {
-            let values = self.exact.get_mut(pattern).expect("the value was inserted before");
-            remove_value(values, value);
-            if values.is_empty() {
+            let exact = self.exact.get_mut(pattern).expect("the value was inserted before");
+            exact.values.remove(value);
+            exact.version = self.version;
+            if exact.values.is_empty() {
                 self.exact.remove(pattern);
             }
         } else {
+            self.wild_version = self.version;
             self.wild.remove(pattern, value);
         }
     }
 
     /// Appends the values of every pattern that [`selects`] a legal topic.
     pub fn matches(&self, topic: &str, found: &mut Vec<u32>) {
-        if let Some(values) = self.exact.get(topic) {
-            found.extend_from_slice(values);
+        if let Some(exact) = self.exact.get(topic) {
+            found.extend_from_slice(exact.values.as_slice());
         }
         match topic.strip_prefix(SYSTEM_PREFIX) {
             None => self.wild.matches(topic, found),
@@ -136,7 +190,7 @@ impl Node {
             && self.rest.is_empty()
     }
 
-    fn values_mut(&mut self, pattern: &str) -> &mut Vec<u32> {
+    fn values_mut(&mut self, pattern: &str) -> &mut Values {
         let mut node = self;
         for token in pattern.split('.') {
             node = match token {
@@ -155,7 +209,7 @@ impl Node {
             None => (pattern, None),
         };
         if token == ">" {
-            return remove_value(&mut self.rest, value);
+            return self.rest.remove(value);
         }
         let next = match token {
             "*" => self.any.as_deref_mut(),
@@ -164,7 +218,7 @@ impl Node {
         let next = next.expect("the value was inserted before");
         match behind {
             Some(behind) => next.remove(behind, value),
-            None => remove_value(&mut next.here, value),
+            None => next.here.remove(value),
         }
         if next.is_empty() {
             match token {
@@ -175,7 +229,7 @@ impl Node {
     }
 
     fn matches(&self, topic: &str, found: &mut Vec<u32>) {
-        found.extend_from_slice(&self.rest);
+        found.extend_from_slice(self.rest.as_slice());
         let (token, behind) = match topic.split_once('.') {
             Some((token, behind)) => (token, Some(behind)),
             None => (topic, None),
@@ -183,15 +237,10 @@ impl Node {
         for next in [self.literal.get(token), self.any.as_deref()].into_iter().flatten() {
             match behind {
                 Some(behind) => next.matches(behind, found),
-                None => found.extend_from_slice(&next.here),
+                None => found.extend_from_slice(next.here.as_slice()),
             }
         }
     }
-}
-
-fn remove_value(values: &mut Vec<u32>, value: u32) {
-    let index = values.iter().position(|found| *found == value);
-    values.swap_remove(index.expect("the value was inserted before"));
 }
 
 #[cfg(test)]
@@ -247,6 +296,30 @@ mod tests {
             assert_ne!(matcher.version(), before);
         }
         assert!(matcher.wild.is_empty() && matcher.exact.is_empty());
+    }
+
+    #[test]
+    fn what_a_topic_matches_is_confirmed_until_one_of_its_own_patterns_changes() {
+        let mut matcher = Matcher::default();
+        let mut seen = Seen::NEVER;
+        assert!(!matcher.confirms(&mut seen, "a.b"), "it was not looked up yet");
+        seen = matcher.see("a.b");
+        matcher.insert("a.c", 1);
+        matcher.remove("a.c", 1);
+        assert!(matcher.confirms(&mut seen, "a.b"), "another topic changed");
+        for pattern in ["a.b", "a.*"] {
+            matcher.insert(pattern, 2);
+            assert!(!matcher.confirms(&mut seen, "a.b"), "{pattern} is new");
+            seen = matcher.see("a.b");
+            matcher.insert(pattern, 3);
+            matcher.remove(pattern, 2);
+            assert!(!matcher.confirms(&mut seen, "a.b"), "{pattern} has another value");
+            seen = matcher.see("a.b");
+            matcher.remove(pattern, 3);
+            assert!(!matcher.confirms(&mut seen, "a.b"), "{pattern} is gone");
+            seen = matcher.see("a.b");
+        }
+        assert!(matcher.confirms(&mut seen, "a.b"));
     }
 
     /// Goal: the tree agrees with the ten-line `matches`.

@@ -30,6 +30,8 @@ pub enum Single {
     Blocked,
     /// Texts made for subscribers may be unused.
     Texts,
+    /// Memory that publishes wait for may have been reclaimed.
+    Memory,
 }
 
 /// All deadlines of a core.
@@ -38,7 +40,7 @@ pub struct Timers {
     connections: [VecDeque<(u64, ConnectionId)>; 3],
     /// Topics by when they may have been idle for too long.
     topics: VecDeque<(u64, TopicId)>,
-    singles: [Option<u64>; 2],
+    singles: [Option<u64>; 3],
 }
 
 impl Timers {

@@ -10,10 +10,13 @@
 
 pub mod model;
 
+use std::ffi::OsStr;
 use std::io;
 use std::time::Duration;
 
 use clap::Args;
+use clap::builder::TypedValueParser;
+use clap::error::ErrorKind;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use thiserror::Error;
@@ -26,7 +29,7 @@ use model::{ConfigurationStatus, Connection, Cores, Page, Printable, Status, Sub
 /// answer.
 pub const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The limit of an answer: 1,000 rows with names of 64 KiB fit, and BlipMQ never sends more.
+/// The limit of an answer: far more than a page of the broker, whose rows have 4 MiB at most.
 const ANSWER_LEN_MAX: u64 = 64 << 20;
 
 /// The most characters of an unexpected answer that an error quotes.
@@ -46,7 +49,7 @@ pub struct AdminArgs {
     metrics: String,
     /// The value of `[metrics] token`, if set. Other users of this machine can see command lines but
     /// not environment variables.
-    #[arg(long, env = "BLIPMQ_METRICS_TOKEN", hide_env_values = true, value_parser = parse_token)]
+    #[arg(long, env = "BLIPMQ_METRICS_TOKEN", hide_env_values = true, value_parser = TokenParser)]
     token: Option<String>,
 }
 
@@ -258,10 +261,26 @@ fn parse_base(text: &str) -> Result<String, String> {
     Ok(base)
 }
 
-fn parse_token(text: &str) -> Result<String, String> {
-    match text.bytes().all(|byte| (0x21..=0x7e).contains(&byte)) && !text.is_empty() {
-        true => Ok(text.to_owned()),
-        false => Err("a token consists of one or more visible ASCII characters".to_owned()),
+/// Parses a token. The errors of other parsers quote the value, which is a secret here.
+#[derive(Debug, Clone)]
+struct TokenParser;
+
+impl TypedValueParser for TokenParser {
+    type Value = String;
+
+    fn parse_ref(
+        &self,
+        command: &clap::Command,
+        _: Option<&clap::Arg>,
+        value: &OsStr,
+    ) -> Result<String, clap::Error> {
+        let is_token = |text: &&str| {
+            !text.is_empty() && text.bytes().all(|byte| (0x21..=0x7e).contains(&byte))
+        };
+        value.to_str().filter(is_token).map(str::to_owned).ok_or_else(|| {
+            let text = "the value of --token consists of one or more visible ASCII characters\n";
+            clap::Error::raw(ErrorKind::ValueValidation, text).with_cmd(command)
+        })
     }
 }
 
@@ -299,9 +318,16 @@ mod tests {
 
     #[test]
     fn tokens_that_no_header_can_carry_are_refused() {
-        assert!(parse_token("s3cret/+=").is_ok());
+        let parse = |text: &str| {
+            TokenParser.parse_ref(&clap::Command::new("blipmq"), None, OsStr::new(text))
+        };
+        assert_eq!(parse("s3cret/+=").expect("a token"), "s3cret/+=");
         for bad in ["", "two words", "line\nbreak", "né"] {
-            assert!(parse_token(bad).is_err(), "{bad:?}");
+            let error = parse(bad).expect_err(bad).to_string();
+            assert!(
+                error.contains("--token") && (bad.len() < 2 || !error.contains(bad)),
+                "{error}"
+            );
         }
     }
 

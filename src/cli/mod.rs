@@ -28,7 +28,9 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use blipmq_client::{Client, ClientError, ClientOptions};
-use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+
+use crate::printable;
 
 /// A thread-per-core publish/subscribe broker for Linux on io_uring.
 ///
@@ -130,7 +132,10 @@ impl Server {
 type Outcome = Result<(), String>;
 
 pub fn run() -> ExitCode {
-    let command_line = match CommandLine::try_parse() {
+    let command = without_empty_variables(CommandLine::command());
+    let parsed =
+        command.try_get_matches().and_then(|matches| CommandLine::from_arg_matches(&matches));
+    let command_line = match parsed {
         Ok(command_line) => command_line,
         // `help` also takes chapters of the manual, which are not commands.
         Err(error) => return finish(help::answer(error, CommandLine::command())),
@@ -153,6 +158,19 @@ pub fn run() -> ExitCode {
     finish(outcome)
 }
 
+/// Takes environment variables that are empty as not set: `BLIPMQ_TOKEN=""` is no token.
+fn without_empty_variables(command: clap::Command) -> clap::Command {
+    let without = |arg: clap::Arg| {
+        let value = arg.get_env().and_then(std::env::var_os);
+        // No variable has an empty name.
+        match value.is_some_and(|value| value.is_empty()) {
+            true => arg.env("").hide_env(true),
+            false => arg,
+        }
+    };
+    command.mut_args(without).mut_subcommands(without_empty_variables)
+}
+
 /// Prints a failure on stderr and returns the exit status.
 fn finish(outcome: Outcome) -> ExitCode {
     match outcome {
@@ -164,9 +182,10 @@ fn finish(outcome: Outcome) -> ExitCode {
     }
 }
 
-/// Prints a line on stderr. Unlike `eprintln`, it does not panic if stderr is closed.
+/// Prints a line on stderr, or several, with names of clients and texts of brokers escaped. Unlike
+/// `eprintln`, it does not panic if stderr is closed.
 fn print_stderr(line: std::fmt::Arguments<'_>) {
-    let _ = writeln!(std::io::stderr(), "{line}");
+    let _ = writeln!(std::io::stderr(), "{}", printable::escape_lines(&line.to_string()));
 }
 
 /// Parses `500ms`, `2s`, `5m`, `1h`, or a number of milliseconds.

@@ -9,6 +9,8 @@ use base64::engine::general_purpose::STANDARD;
 use blipmq_client::Message;
 use clap::ValueEnum;
 
+use crate::printable;
+
 /// The format of a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Format {
@@ -16,7 +18,7 @@ pub enum Format {
     Payload,
     /// A JSON object: topic, sequence, timestamp in nanoseconds, payload.
     Json,
-    /// Topic, sequence and payload in hexadecimal.
+    /// Topic with escapes for control characters, sequence, and payload in hexadecimal.
     Hex,
 }
 
@@ -26,7 +28,7 @@ pub fn write(out: &mut impl Write, format: Format, message: &Message<'_>) -> io:
         Format::Payload => out.write_all(message.payload)?,
         Format::Json => write_json(out, message)?,
         Format::Hex => {
-            write!(out, "{} {} ", message.topic, message.sequence)?;
+            write!(out, "{} {} ", printable::escape(message.topic), message.sequence)?;
             write_hex(out, message.payload)?;
         }
     }
@@ -35,7 +37,7 @@ pub fn write(out: &mut impl Write, format: Format, message: &Message<'_>) -> io:
 
 fn write_json(out: &mut impl Write, message: &Message<'_>) -> io::Result<()> {
     out.write_all(b"{\"topic\":")?;
-    serde_json::to_writer(&mut *out, message.topic)?;
+    printable::write_json(&mut *out, message.topic)?;
     write!(out, ",\"sequence\":{},\"timestamp\":{}", message.sequence, message.timestamp_ns)?;
     if let Some(ttl) = message.ttl {
         write!(out, ",\"ttl_ms\":{}", ttl.as_millis())?;
@@ -64,7 +66,7 @@ fn write_bytes(out: &mut impl Write, key: &str, bytes: &[u8]) -> io::Result<()> 
     match std::str::from_utf8(bytes) {
         Ok(text) => {
             write!(out, "\"{key}\":")?;
-            Ok(serde_json::to_writer(out, text)?)
+            printable::write_json(out, text)
         }
         Err(_) => write!(out, "\"{key}_base64\":\"{}\"", Base64Display::new(bytes, &STANDARD)),
     }
@@ -85,8 +87,12 @@ mod tests {
     use super::*;
 
     fn line(format: Format, payload: &[u8]) -> String {
+        line_of(format, "a.\"b", payload)
+    }
+
+    fn line_of(format: Format, topic: &str, payload: &[u8]) -> String {
         let message = Message {
-            topic: "a.\"b",
+            topic,
             sequence: 7,
             timestamp_ns: 1_700_000_000_000_000_001,
             ttl: None,
@@ -117,6 +123,19 @@ mod tests {
     fn hex_has_two_digits_per_byte() {
         assert_eq!(line(Format::Hex, &[0x00, 0x0f, 0xff]), "a.\"b 7 000fff\n");
         assert_eq!(line(Format::Hex, &[]), "a.\"b 7 \n");
+    }
+
+    #[test]
+    fn topics_are_escaped_in_every_format_that_shows_them() {
+        let topic = "e\x1b[31mred\r\u{9b}";
+        assert_eq!(line_of(Format::Hex, topic, b"x"), "e\\u{1b}[31mred\\r\\u{9b} 7 78\n");
+        let json = line_of(Format::Json, topic, "\u{202e}".as_bytes());
+        assert!(
+            json.contains("\"e\\u001b[31mred\\r\\u009b\"") && json.contains("\"\\u202e\""),
+            "{json}"
+        );
+        let read: serde_json::Value = serde_json::from_str(&json).expect("valid JSON");
+        assert_eq!(read["topic"], topic);
     }
 
     #[test]

@@ -51,21 +51,77 @@ impl Reload {
     }
 }
 
+/// In the program of every blipmq of any name, because this command searches for the text.
+const MARK: &str = "blipmq: this program reads its configuration again on SIGHUP";
+
+/// Whether a process is a broker, as far as SIGHUP is concerned.
+#[derive(Debug, PartialEq, Eq)]
+enum Target {
+    /// The program is blipmq, and waits for SIGHUP as only a broker does.
+    Broker,
+    /// SIGHUP may end the process.
+    NoBroker,
+    /// The program cannot be read.
+    Unknown(String),
+}
+
+/// Looks at a process, whatever its program is called.
+fn target(process: &Path, name: &str) -> Target {
+    // A broker blocks SIGHUP in all threads and fetches it; the client commands of blipmq do not.
+    if !thread_blocks_sighup(process) {
+        return Target::NoBroker;
+    }
+    // Not by its path: the file may have been replaced by a newer one since the broker started.
+    match fs::read(process.join("exe")) {
+        Ok(program) if contains(&program, MARK.as_bytes()) => Target::Broker,
+        Ok(_) => Target::NoBroker,
+        // As of a program with capabilities, which only root may look at.
+        Err(_) if name == "blipmq" => Target::Broker,
+        Err(error) => Target::Unknown(error.to_string()),
+    }
+}
+
+/// Whether any thread of a process blocks SIGHUP. The thread that waits for the signal does not seem to.
+fn thread_blocks_sighup(process: &Path) -> bool {
+    let Ok(threads) = fs::read_dir(process.join("task")) else { return false };
+    threads.flatten().any(|thread| {
+        let status = fs::read_to_string(thread.path().join("status")).unwrap_or_default();
+        let blocked = status.lines().find_map(|line| line.strip_prefix("SigBlk:"));
+        let blocked = blocked.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+        blocked.is_some_and(|mask| mask & 1 << (Signal::HUP.as_raw() - 1) != 0)
+    })
+}
+
+fn contains(bytes: &[u8], wanted: &[u8]) -> bool {
+    // Most bytes of a program are not this one.
+    let mut starts = bytes.iter().enumerate().filter(|(_, byte)| **byte == wanted[0]);
+    starts.any(|(at, _)| bytes[at..].starts_with(wanted))
+}
+
 /// Sends SIGHUP to a process, if that is a broker: SIGHUP would end most other programs.
 fn send_sighup(pid: u32) -> Result<(), String> {
-    let comm = Path::new("/proc").join(pid.to_string()).join("comm");
-    let name = fs::read_to_string(&comm).map_err(|_| {
+    let folder = Path::new("/proc").join(pid.to_string());
+    let name = fs::read_to_string(folder.join("comm")).map_err(|_| {
         format!(
             "there is no process {pid} on this machine: run this command where the broker runs, or \
              give its process id with --pid"
         )
     })?;
-    if name.trim() != "blipmq" {
-        return Err(format!(
-            "process {pid} on this machine is `{}`, not blipmq: run this command where the broker \
-             runs, or give its process id with --pid",
-            Printable::new(name.trim())
-        ));
+    match target(&folder, name.trim()) {
+        Target::Broker => {}
+        Target::NoBroker => {
+            return Err(format!(
+                "process {pid} on this machine is `{}`, not blipmq as a broker: run this command \
+                 where the broker runs, or give its process id with --pid",
+                Printable::new(name.trim())
+            ));
+        }
+        Target::Unknown(error) => {
+            return Err(format!(
+                "cannot read the program of process {pid}: {error}; run this command as the \
+                 broker's user or root"
+            ));
+        }
     }
     let process = i32::try_from(pid).ok().and_then(Pid::from_raw);
     let process = process.ok_or_else(|| format!("{pid} is not a valid process id"))?;

@@ -1,20 +1,20 @@
 //! `blipmq reply`: answers each request on a pattern with a fixed text, with the request itself, or
 //! with the output of a command.
 //!
-//! Called by `cli`. Next on the path: `blipmq_client`.
+//! Called by `cli`. Next on the path: `command`, which runs a command, and `blipmq_client`.
 //!
 //! # Always true
-//! - A failing command is answered too, with the reason in a header: no requester waits in vain.
+//! - A failing command and a reply that is too long are answered too, with the reason in a header: no
+//!   requester waits in vain.
 
-use std::io::Write;
-use std::process::{Command, Stdio};
-use std::thread;
+mod command;
 
 use blipmq_client::SubscribeOptions;
 use blipmq_client::{Client, ClientError, ClientOptions, Event, Message, PublishOptions};
 use clap::Args;
 
 use super::{Outcome, Server, print_stderr};
+use command::execute;
 
 pub const EXAMPLES: &str = "Examples:
   blipmq reply prices.get --text 3.20              send the same reply to each request
@@ -23,8 +23,9 @@ pub const EXAMPLES: &str = "Examples:
                                                    stdout the reply
   blipmq reply jobs.upper --exec 'tr a-z A-Z' --group upper   share the requests with other members
 
-A command gets the topic in the environment variable BLIPMQ_TOPIC. If the command fails, the reply
-has the reason in the header `error`. Messages without a reply topic are reported on stderr and not
+A command gets the topic in the environment variable BLIPMQ_TOPIC; its reply ends when it ends, also
+if it leaves processes running. If a command fails or its reply is too long, the reply has the reason
+in the header `error`. Messages without a reply topic are reported on stderr and not
 answered.";
 
 /// The header with the reason why a request failed.
@@ -112,45 +113,37 @@ impl Reply {
         let mut options = PublishOptions::new();
         let answer = match (&self.answer.text, &self.answer.exec) {
             (Some(text), _) => text.as_bytes().to_vec(),
-            (None, Some(command)) => execute(command, message).unwrap_or_else(|failure| {
-                print_stderr(format_args!("{failure}"));
-                options = PublishOptions::new().header(ERROR_HEADER, failure);
-                Vec::new()
-            }),
+            (None, Some(command)) => {
+                let reply_len_max = client.server_info().message_len_max as usize;
+                let (topic, request) = (message.topic, message.payload);
+                execute(command, topic, request, reply_len_max).unwrap_or_else(|failure| {
+                    print_stderr(format_args!("{failure}"));
+                    options = PublishOptions::new().header(ERROR_HEADER, failure);
+                    Vec::new()
+                })
+            }
             (None, None) => message.payload.to_vec(),
         };
         match client.reply_with(message, answer, options) {
-            // A bad reply topic or an oversized reply concerns one request: the others go on.
             Err(
-                refused @ (ClientError::BadTopic { .. }
-                | ClientError::TopicRefused { .. }
-                | ClientError::MessageTooLong { .. }),
+                too_long @ (ClientError::MessageTooLong { .. } | ClientError::FrameTooLong { .. }),
             ) => {
-                print_stderr(format_args!("no reply: {refused}"));
-                Ok(())
+                print_stderr(format_args!("{too_long}"));
+                let options = PublishOptions::new().header(ERROR_HEADER, too_long.to_string());
+                unless_refused(client.reply_with(message, Vec::new(), options))
             }
-            replied => replied,
+            replied => unless_refused(replied),
         }
     }
 }
 
-fn execute(command: &str, message: &Message<'_>) -> Result<Vec<u8>, String> {
-    let mut shell = Command::new("sh");
-    shell.args(["-c", command]).env("BLIPMQ_TOPIC", message.topic);
-    shell.stdin(Stdio::piped()).stdout(Stdio::piped());
-    let mut child = shell.spawn().map_err(|error| format!("cannot start `sh`: {error}"))?;
-    let mut stdin = child.stdin.take().expect("stdin is piped");
-    let output = thread::scope(|scope| {
-        // In a thread of its own: a command may write output before it has read all its input.
-        scope.spawn(move || {
-            // An error is fine: the command may exit without reading its input.
-            let _ = stdin.write_all(message.payload);
-        });
-        child.wait_with_output()
-    });
-    match output {
-        Ok(output) if output.status.success() => Ok(output.stdout),
-        Ok(output) => Err(format!("`{command}` ended with {}", output.status)),
-        Err(error) => Err(format!("cannot run `{command}`: {error}")),
+/// A bad reply topic concerns one request: the others go on.
+fn unless_refused(replied: Result<(), ClientError>) -> Result<(), ClientError> {
+    match replied {
+        Err(refused @ (ClientError::BadTopic { .. } | ClientError::TopicRefused { .. })) => {
+            print_stderr(format_args!("no reply: {refused}"));
+            Ok(())
+        }
+        replied => replied,
     }
 }

@@ -4,12 +4,16 @@
 //!
 //! # Always true
 //! - Output is flushed before each wait: no message stays in the buffer while no other arrives.
+//! - A stdout that nobody reads any more ends the command at once, also while no message arrives.
 //! - Missed messages are reported on stderr, never on stdout.
 
 use std::io::{self, BufWriter, StdoutLock, Write};
+use std::thread;
 
 use blipmq_client::{Client, ClientError, ClientOptions, Event, Overflow, Start, SubscribeOptions};
 use clap::{Args, ValueEnum};
+
+use rustix::event::{PollFd, PollFlags, poll};
 
 use super::output::{self, Format};
 use super::{Outcome, Server, print_stderr};
@@ -118,6 +122,7 @@ impl Subscribe {
     pub fn run(self) -> Outcome {
         let options = ClientOptions::new().name("blipmq sub");
         let client = self.server.connect(options).map_err(|error| error.to_string())?;
+        thread::spawn(exit_once_stdout_is_closed);
         let mut out = BufWriter::with_capacity(OUTPUT_BUFFER_BYTES, io::stdout().lock());
         let printed = self.print(&client, &mut out);
         // Messages that arrived before a failure are printed too.
@@ -191,6 +196,23 @@ impl Subscribe {
                 Event::Error(error) => return Err(error.into()),
                 _ => {}
             }
+        }
+    }
+}
+
+/// Ends the process, as a failed write would, once the reader of stdout is gone. Files and `/dev/null`
+/// have no reader that can go.
+fn exit_once_stdout_is_closed() {
+    let stdout = io::stdout();
+    loop {
+        // No events are asked for: the kernel always reports these two.
+        let mut watched = [PollFd::new(&stdout, PollFlags::empty())];
+        match poll(&mut watched, None) {
+            Ok(_) if watched[0].revents().intersects(PollFlags::ERR | PollFlags::HUP) => {
+                std::process::exit(0);
+            }
+            Err(rustix::io::Errno::INTR) => {}
+            _ => return,
         }
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::error::HeaderError;
 use crate::outgoing::Record;
 use crate::{Client, ClientError, ReconnectPolicy, connect};
-use blipmq_protocol::limits::TOPIC_LEN_MAX;
+use blipmq_protocol::limits::GROUP_LEN_MAX;
 use blipmq_protocol::{Overflow, Start, encode};
 
 /// The header that names the topic for the reply, as BLIP/1 defines it.
@@ -333,8 +333,8 @@ impl SubscribeOptions {
 
     pub(crate) fn check(&self) -> Result<(), ClientError> {
         match self.group.as_ref().map_or(0, |group| group.len()) {
-            len if len > TOPIC_LEN_MAX => {
-                Err(ClientError::GroupTooLong { len, len_max: TOPIC_LEN_MAX })
+            len if len > GROUP_LEN_MAX => {
+                Err(ClientError::GroupTooLong { len, len_max: GROUP_LEN_MAX })
             }
             _ => Ok(()),
         }

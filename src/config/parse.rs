@@ -5,6 +5,8 @@
 //! # Always true
 //! - One problem never hides another, with one exception: a line with a syntax error has only that one
 //!   problem, and lines below a broken table header have none, because the parser can only guess there.
+//! - Pieces of the text reach an error text only as [`Written`], which shows none of a file whose quotes
+//!   may be broken.
 
 use std::ops::Range;
 
@@ -13,7 +15,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::auth::{SECRET_PRINTED, Secret};
 use super::keys::{Form, KEYS, Key, TABLES};
-use super::problem::{ConfigError, Offence, Problem, UserOffence};
+use super::problem::{ConfigError, Offence, Problem, UserOffence, Written};
 use super::{Settings, cores};
 
 mod users;
@@ -21,10 +23,15 @@ mod users;
 /// Longest excerpt of the file in an error text, in characters.
 const EXCERPT_LEN_MAX: usize = 60;
 
+/// The parser's message about a second key or table of one name.
+const DUPLICATE: &str = "duplicate key";
+
 /// Parses and checks the text of a configuration file.
 pub(super) fn parse(file_name: &str, text: &str) -> Result<Settings, ConfigError> {
     let (document, syntax_errors) = DeTable::parse_recoverable(text);
-    let mut reader = Reader { text, problems: Vec::new(), syntax_lines: Vec::new() };
+    // A key or table that comes twice leaves no doubt where strings begin and end.
+    let is_well_formed = syntax_errors.iter().all(|error| error.message() == DUPLICATE);
+    let mut reader = Reader { text, is_well_formed, problems: vec![], syntax_lines: vec![] };
     for error in &syntax_errors {
         reader.report_syntax_error(error);
     }
@@ -59,6 +66,8 @@ type LinesOfKeys = Vec<((&'static str, &'static str), usize)>;
 /// Reads the parsed file, and gathers its problems.
 struct Reader<'t> {
     text: &'t str,
+    /// Whether every name and value is what the operator wrote as one.
+    is_well_formed: bool,
     problems: Vec<Problem>,
     syntax_lines: Vec<usize>,
 }
@@ -74,21 +83,14 @@ impl Reader<'_> {
         }
         let line_text = self.text.lines().nth(line - 1).unwrap_or("").trim();
         let offence = match error.message() {
-            "duplicate key" if line_text.starts_with('[') => {
-                Offence::DuplicateTable { table: self.excerpt(span) }
+            DUPLICATE if line_text.starts_with('[') => {
+                Offence::DuplicateTable { table: self.name(span) }
             }
-            "duplicate key" => {
-                Offence::DuplicateKey { table: self.table_of(line), key: self.excerpt(span) }
-            }
+            DUPLICATE => Offence::DuplicateKey { table: self.table_of(line), key: self.name(span) },
             message => {
                 let message = message.replace('\n', " ");
-                let line_text = match self.may_contain_a_secret(line) {
-                    true => "(not printed, because it may contain a secret)".to_owned(),
-                    false => shorten(line_text),
-                };
-                let offence = Offence::Syntax { message, line_text };
                 self.syntax_lines.push(line);
-                offence
+                Offence::Syntax { column: self.column(span.start), message }
             }
         };
         self.problems.push(Problem { line, offence });
@@ -101,7 +103,7 @@ impl Reader<'_> {
         settings: &mut Settings,
         lines_of_keys: &mut LinesOfKeys,
     ) {
-        let written = self.excerpt(name.span());
+        let written = self.name(name.span());
         let known = TABLES.into_iter().find(|table| *table == name.get_ref().as_ref());
         match (known, value.get_ref()) {
             (Some(table), DeValue::Table(entries)) => {
@@ -130,16 +132,19 @@ impl Reader<'_> {
             return self.read_users(value, &mut settings.auth.users);
         }
         let Some(key) = KEYS.iter().find(|k| k.table == table && k.name == name.get_ref()) else {
-            let key = self.excerpt(name.span());
+            let key = self.name(name.span());
             return self.report(name.span(), Offence::UnknownKey { table, key });
         };
         lines_of_keys.push(((key.table, key.name), self.line(name.span().start)));
         if let Err(refusal) = set(settings, key, value.get_ref()) {
-            let value_text = match key.form {
-                Form::Secret { .. } => SECRET_PRINTED.to_owned(),
-                _ => self.excerpt(value.span()),
+            let written = match (&key.form, value.get_ref()) {
+                (Form::Secret { .. }, _) => self.value(SECRET_PRINTED),
+                // Whatever else belongs to them, perhaps another key.
+                (_, DeValue::Array(_)) => self.value("[...]"),
+                (_, DeValue::Table(_)) => self.value("{...}"),
+                _ => self.value(self.text.get(value.span()).unwrap_or("")),
             };
-            let offence = refusal.offence(key, value_text, value.get_ref().type_str());
+            let offence = self.offence(refusal, key, written, value.get_ref().type_str());
             self.report(name.span(), offence);
         }
     }
@@ -160,9 +165,21 @@ impl Reader<'_> {
         (before + 1).min(self.text.lines().count().max(1))
     }
 
-    /// A piece of the text, cut short if it is long.
-    fn excerpt(&self, span: Range<usize>) -> String {
-        shorten(self.text.get(span).unwrap_or(""))
+    /// The character, from 1, of a byte of the text in its line.
+    fn column(&self, offset: usize) -> usize {
+        let before = self.text.get(..offset.min(self.text.len())).unwrap_or("");
+        let line_start = before.rfind('\n').map_or(0, |at| at + 1);
+        before[line_start..].chars().count() + 1
+    }
+
+    /// The name of a key or a table for an error text.
+    fn name(&self, span: Range<usize>) -> Written {
+        Written::name(shorten(self.text.get(span).unwrap_or("")), self.is_well_formed)
+    }
+
+    /// A value that is no secret for an error text.
+    fn value(&self, text: &str) -> Written {
+        Written::value(shorten(text), self.is_well_formed)
     }
 
     /// The line and text of the table header that a line belongs to; a header belongs to itself.
@@ -171,17 +188,31 @@ impl Reader<'_> {
         lines.filter(|(_, text)| text.starts_with('[')).last().map(|(at, text)| (at + 1, text))
     }
 
-    /// Whether a line that is not TOML may contain a token or a password.
-    fn may_contain_a_secret(&self, line: usize) -> bool {
-        let text = self.text.lines().nth(line - 1).unwrap_or("");
-        let header = self.header_of(line).map_or("", |(_, text)| text);
-        header.contains("auth") || ["auth", "token", "pass"].iter().any(|word| text.contains(word))
+    /// The known table that a line belongs to.
+    fn table_of(&self, line: usize) -> Option<&'static str> {
+        let header = self.header_of(line).map_or("", |(_, text)| text).trim_start_matches('[');
+        let name = header.split_once(']').map_or(header, |(name, _)| name).trim();
+        TABLES.into_iter().find(|table| *table == name)
     }
 
-    /// The name of the table that a line belongs to, empty above the first header.
-    fn table_of(&self, line: usize) -> String {
-        let header = self.header_of(line).map_or("", |(_, text)| text).trim_start_matches('[');
-        shorten(header.split_once(']').map_or(header, |(name, _)| name).trim())
+    fn offence(
+        &self,
+        refusal: Refusal,
+        key: &Key,
+        value: Written,
+        type_name: &'static str,
+    ) -> Offence {
+        let is_secret = matches!(key.form, Form::Secret { .. });
+        let (table, key) = (key.table, key.name);
+        match refusal {
+            Refusal::WrongType => Offence::WrongType { table, key, value, type_name },
+            Refusal::OutOfRange => Offence::OutOfRange { table, key, value },
+            Refusal::BadValue { reason } => {
+                // The reasons of secrets repeat nothing; others quote the value.
+                let reason = reason.filter(|_| is_secret || self.is_well_formed);
+                Offence::BadValue { table, key, value, reason }
+            }
+        }
     }
 }
 
@@ -190,17 +221,6 @@ enum Refusal {
     WrongType,
     OutOfRange,
     BadValue { reason: Option<String> },
-}
-
-impl Refusal {
-    fn offence(self, key: &Key, value: String, type_name: &'static str) -> Offence {
-        let (table, key) = (key.table, key.name);
-        match self {
-            Refusal::WrongType => Offence::WrongType { table, key, value, type_name },
-            Refusal::OutOfRange => Offence::OutOfRange { table, key, value },
-            Refusal::BadValue { reason } => Offence::BadValue { table, key, value, reason },
-        }
-    }
 }
 
 fn set(settings: &mut Settings, key: &Key, value: &DeValue<'_>) -> Result<(), Refusal> {

@@ -152,6 +152,7 @@ mod tests {
                 topic_capacity: 6,
                 subscriber_capacity: 7,
                 subscriber_bytes: 8_000_000_000,
+                connection_bytes: 9_000_000_000,
                 overflow_policy: OverflowPolicy::DropNew,
             },
             delivery: Delivery { max_batch: 9, fanout_shards: 10, default_ttl_ms: u32::MAX },

@@ -9,8 +9,10 @@ use super::conflict::Conflict;
 use super::keys::{KEYS, Key, TABLES, USER_KEYS};
 
 mod users;
+mod written;
 
 pub use users::UserOffence;
+pub use written::Written;
 
 /// All problems of one configuration file. Prints one line for each.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,49 +32,50 @@ pub struct Problem {
     pub offence: Offence,
 }
 
-/// A mistake. Keys and values are as the file has them, cut short if they are long.
+/// A mistake. Keys and values are as the file has them, cut short if they are long, and shown as far as
+/// they cannot be secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Offence {
     /// The text is not TOML.
     Syntax {
-        /// The message of the TOML parser.
+        /// Character of the line, from 1.
+        column: usize,
+        /// The message of the TOML parser, which repeats nothing of the text.
         message: String,
-        /// The text of the line.
-        line_text: String,
     },
     /// A key is set a second time.
     DuplicateKey {
-        /// The table of the key, empty at the top of the file.
-        table: String,
+        /// The table of the key; `None` at the top of the file, and for an unknown table.
+        table: Option<&'static str>,
         /// The key.
-        key: String,
+        key: Written,
     },
     /// A table has a second header.
     DuplicateTable {
         /// The table.
-        table: String,
+        table: Written,
     },
     /// A table that does not exist.
     UnknownTable {
         /// The name of the table.
-        table: String,
+        table: Written,
     },
     /// The name of a table with a value that is not a table.
     NotATable {
         /// The name of the table.
-        table: String,
+        table: Written,
     },
     /// A key above every table header.
     KeyOutsideTables {
         /// The key.
-        key: String,
+        key: Written,
     },
     /// A key its table does not have.
     UnknownKey {
         /// The table.
         table: &'static str,
         /// The key.
-        key: String,
+        key: Written,
     },
     /// A value of a type the key does not take.
     WrongType {
@@ -81,7 +84,7 @@ pub enum Offence {
         /// The key.
         key: &'static str,
         /// The value.
-        value: String,
+        value: Written,
         /// The type of the value, in TOML's words.
         type_name: &'static str,
     },
@@ -92,7 +95,7 @@ pub enum Offence {
         /// The key.
         key: &'static str,
         /// The value.
-        value: String,
+        value: Written,
     },
     /// A string that the key does not take.
     BadValue {
@@ -101,7 +104,7 @@ pub enum Offence {
         /// The key.
         key: &'static str,
         /// The value.
-        value: String,
+        value: Written,
         /// The particular mistake, if there is more to say than what is allowed.
         reason: Option<String>,
     },
@@ -128,13 +131,13 @@ impl fmt::Display for ConfigError {
 impl fmt::Display for Offence {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Syntax { message, line_text } => {
-                write!(f, "not valid TOML: {message}, in the line: {line_text}")
+            Self::Syntax { column, message } => {
+                write!(f, "not valid TOML: {message}, at column {column}")
             }
-            Self::DuplicateKey { table, key } if table.is_empty() => {
+            Self::DuplicateKey { table: None, key } => {
                 write!(f, "{key} is set a second time; keep one of the two lines")
             }
-            Self::DuplicateKey { table, key } => {
+            Self::DuplicateKey { table: Some(table), key } => {
                 write!(f, "[{table}] {key} is set a second time; keep one of the two lines")
             }
             Self::DuplicateTable { table } => {
@@ -145,7 +148,7 @@ impl fmt::Display for Offence {
             }
             Self::UnknownTable { table } => {
                 write!(f, "[{table}] is not a known table; ")?;
-                match nearest(table, TABLES.into_iter()) {
+                match nearest(table.text(), TABLES.into_iter()) {
                     Some(known) => write!(f, "did you mean [{known}]?"),
                     None => write!(f, "known tables: {}", listed_tables()),
                 }
@@ -193,17 +196,17 @@ pub(super) fn nearest(
     (distance <= (known.len() / 3).max(1)).then_some(known)
 }
 
-fn write_key_outside_tables(f: &mut fmt::Formatter<'_>, key: &str) -> fmt::Result {
+fn write_key_outside_tables(f: &mut fmt::Formatter<'_>, key: &Written) -> fmt::Result {
     let tables: Vec<String> = KEYS
         .iter()
-        .filter(|known| known.name == key)
+        .filter(|known| known.name == key.text())
         .map(|known| format!("[{}]", known.table))
         .collect();
     if !tables.is_empty() {
         return write!(f, "{key} is outside its table; move it below {}", tables.join(" or "));
     }
     write!(f, "{key} is not a known key; ")?;
-    match nearest(key, KEYS.iter().map(|known| known.name)) {
+    match nearest(key.text(), KEYS.iter().map(|known| known.name)) {
         Some(name) => {
             let table = KEYS
                 .iter()
@@ -216,21 +219,22 @@ fn write_key_outside_tables(f: &mut fmt::Formatter<'_>, key: &str) -> fmt::Resul
     }
 }
 
-fn write_unknown_key(f: &mut fmt::Formatter<'_>, table: &str, key: &str) -> fmt::Result {
+fn write_unknown_key(f: &mut fmt::Formatter<'_>, table: &str, key: &Written) -> fmt::Result {
     write!(f, "[{table}] {key} is not a known key; ")?;
-    if table == "auth" && USER_KEYS.iter().any(|known| known.name == key) {
+    let name = key.text();
+    if table == "auth" && USER_KEYS.iter().any(|known| known.name == name) {
         return write!(f, "{key} belongs below [[auth.users]]");
     }
     // The only name in a table that is not a key with a value.
     let users = (table == "auth").then_some("users");
     let in_table = || KEYS.iter().filter(|known| known.table == table);
-    if let Some(known) = KEYS.iter().find(|known| known.name == key) {
+    if let Some(known) = KEYS.iter().find(|known| known.name == name) {
         return write!(f, "{key} belongs below [{}]", known.table);
     }
-    if let Some(name) = nearest(key, in_table().map(|known| known.name).chain(users)) {
+    if let Some(name) = nearest(name, in_table().map(|known| known.name).chain(users)) {
         return write!(f, "did you mean {name}?");
     }
-    if let Some(name) = nearest(key, KEYS.iter().map(|known| known.name)) {
+    if let Some(name) = nearest(name, KEYS.iter().map(|known| known.name)) {
         let known =
             KEYS.iter().find(|known| known.name == name).expect("the name is one of theirs");
         return write!(f, "did you mean [{}] {name}?", known.table);

@@ -180,7 +180,8 @@
 //! | waiting deliveries reach that bound | requests of other cores are not read, which fills their channels in turn | `mesh/` |
 //! | the answers for a connection reach [`ANSWER_BYTES_MAX`](crate::limits::ANSWER_BYTES_MAX), or its requests to other cores [`PENDING_REQUESTS_MAX`](crate::limits::PENDING_REQUESTS_MAX) | that connection is not read | `connections/` |
 //! | the queue of a subscription with `block` is three quarters full | publishers of its topics are not read, on every core | `delivery/block.rs` |
-//! | `limits.memory_max` is nearly used up | the oldest retained messages are evicted; at the limit publishes are refused | `topics/retained.rs`, `frontends/` |
+//! | `limits.memory_max` is nearly used up | the oldest retained messages are evicted, then the connections and groups that hold most lose it; at the limit publishes wait for that, and are refused if nothing can be reclaimed | `turn/memory.rs`, `topics/retained.rs`, `delivery/reclaim.rs` |
+//! | the queues of a connection are full together | the same, and the largest queues of the connection make room | `delivery/held.rs` |
 //! | the queue of a subscription is full | frames are dropped according to its policy, and a GAP reports which | `delivery/overflow.rs` |
 //!
 //! Deliveries are always read, whatever is full: they end in queues, which have bounds of their own. So
@@ -204,6 +205,8 @@
 //! Per connection: its state; the start of an incomplete frame, at most as long as the longest frame;
 //! its answers; the send under way, at most [`SEND_BYTES_MAX`](crate::limits::SEND_BYTES_MAX) or one
 //! frame.
+//!
+//! Per connection all its queues together: `queues.connection_bytes`, or one frame if that alone is larger.
 //!
 //! Per subscription: at most `queues.subscriber_capacity` messages and `queues.subscriber_bytes`, or one
 //! frame if that frame alone is larger. Bytes that several queues refer to exist once. The last queue

@@ -51,7 +51,18 @@
 //! field `paused` of a connection says why the broker does not read it: `answers` (the client does not
 //! read the answers to its requests), `mesh` (another core is behind), `blocked` (a subscription with
 //! `block` is full) or `fence` (a PING of NATS waits for other cores). The field `holds_up_topics` of a
-//! subscription says how many topics wait for that subscription.
+//! subscription says how many topics wait for that subscription. The queue of a group is a row without a
+//! connection. The rate of a topic is that of the last second or two: two seconds of silence make it 0.
+//!
+//! A page has at most 4 MiB of rows. If `cut` is true, the page ends early, and the next one begins at its
+//! `offset` plus its number of rows. Names that clients chose have escapes for control characters and for
+//! characters that reverse or hide text, here as in the log and in `blipmq sub`, except in payloads.
+//!
+//! # Supervisors
+//!
+//! The pages have 32 connections, each for one request. A client has 2 s to send its request and 10 s to
+//! read the answer. When all places are taken, the connection that has been silent longest is closed for
+//! the new one, so `/healthz` is answered whatever other HTTP clients do.
 //!
 //! # Who may read it
 //!
@@ -119,6 +130,7 @@
 //! | `blipmq_publishers_blocked_total` | times subscriptions with `block` began to hold up the publishers of a topic |
 //! | `blipmq_blocked_topics` | topics whose publishers wait now |
 //! | `blipmq_kept_evictions_total` | runs of retained messages evicted because memory was nearly used up |
+//! | `blipmq_reclaimed_connections_total` | connections closed because memory was short and they held more than a fair share |
 //! | `blipmq_flushes_total` | vectored sends handed to the kernel |
 //! | `blipmq_flushed_bytes_total` | bytes of these sends |
 //! | `blipmq_send_messages` | histogram: messages per send |
@@ -129,6 +141,7 @@
 //! | `blipmq_enters_total` | system calls on the ring of its sockets |
 //! | `blipmq_asleep_seconds_total` | time that the core slept because there was no work |
 //! | `blipmq_receive_buffer_shortages_total` | times there were bytes to read and no buffer was free |
+//! | `blipmq_input_deferred_total` | times input of a connection waited because the connection had had its share of the turn |
 //! | `blipmq_receive_buffers_free` | receive buffers the kernel may fill now, of 32 |
 //! | `blipmq_mesh_letters_sent_total` | mesh messages sent to other cores |
 //! | `blipmq_mesh_full_total` | times another core had no room for a mesh message |
@@ -157,6 +170,7 @@
 //! | `blipmq_worst_subscription_dropped_messages` | messages lost, for the ten subscriptions that lost the most |
 //! | `blipmq_config_reloads_total` | reloads of the configuration, by `outcome`: `applied` or `refused` |
 //! | `blipmq_config_last_reload_successful` | 0 if the last reload was refused |
+//! | `blipmq_log_lines_lost_total` | lines of the log that could not be written |
 //! | `blipmq_process_cpu_seconds_total` | CPU time of all threads |
 //! | `blipmq_process_resident_memory_bytes` | resident memory |
 //! | `blipmq_process_open_fds` | open files, including connections |

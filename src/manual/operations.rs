@@ -2,15 +2,17 @@
 //!
 //! # Starting
 //!
-//! A start either prints `blipmq/VERSION is ready on ...` on stdout, or ends with status 1 and one line
-//! on stderr that names the problem and the remedy. The broker reads its configuration and writes no
+//! A start either prints `blipmq/VERSION is ready on ...` with all addresses on stdout, or ends with
+//! status 1 and one line on stderr that names the problem and the remedy. The log has a ready line of its
+//! own unless stdout and stderr are the same terminal, file or journal. The broker reads its configuration and writes no
 //! file, so a full or read-only disk does not matter, nor does a closed or full stdout or stderr.
 //!
 //! # Reloading
 //!
 //! On `blipmq reload`, `systemctl reload blipmq` or SIGHUP a broker reads its file again. Flags of the
 //! command line override the file, as at the start. If anything in the file is wrong, nothing changes,
-//! and the log, `/api/v1/status` and `blipmq reload` report the mistake. Otherwise every core applies
+//! and the log, `/api/v1/status` and `blipmq reload` report the mistake. A report never quotes a line:
+//! where the syntax is broken, even names and values may be pieces of a secret. Otherwise every core applies
 //! all changes in one of its turns, and no message is lost.
 //!
 //! | takes effect | keys |
@@ -35,6 +37,7 @@
 //!   new bound nothing is added.
 //! - `queues.topic_capacity`, `queues.topic_bytes`: a topic evicts the excess with its next message, or
 //!   when the topic is idle.
+//! - `queues.connection_bytes`: connections whose queues hold more keep that until the next message comes.
 //! - `queues.subscriber_capacity`: a core never takes in more per turn than before, because existing
 //!   subscriptions have the queues they started with. A higher value has its full effect on throughput
 //!   after a restart.
@@ -56,6 +59,20 @@
 //!
 //! The exit status is 0 in both cases; the log says which case it was.
 //!
+//! # Other signals
+//!
+//! SIGUSR1, which has nats-server open its log again, does nothing here: the log goes to stderr, whose
+//! file belongs to whoever started the broker. SIGPIPE, SIGXFSZ and SIGTTOU are ignored, and SIGHUP of a
+//! terminal that is closed is a reload: a broker in the background runs on. SIGHUP, SIGTERM, SIGUSR1 and
+//! SIGUSR2 work also under `nohup`.
+//!
+//! # Other signals
+//!
+//! SIGUSR1, which has nats-server open its log again, does nothing here: the log goes to stderr, whose
+//! file belongs to whoever started the broker. SIGPIPE, SIGXFSZ and SIGTTOU are ignored, and SIGHUP of a
+//! terminal that is closed is a reload: a broker in the background runs on. SIGHUP, SIGTERM, SIGUSR1 and
+//! SIGUSR2 work also under `nohup`.
+//!
 //! # Supervisors
 //!
 //! If `NOTIFY_SOCKET` is set, the broker speaks systemd's notify protocol: `READY=1` when clients can
@@ -63,6 +80,16 @@
 //! take, each with a line for `systemctl status`. With `WatchdogSec=` the broker sends `WATCHDOG=1`
 //! twice in that time, as long as every core carries out a command within half of that time, so systemd
 //! restarts a broker with one stuck core. `deploy/blipmq.service` uses all of this.
+//!
+//! # Under attack
+//!
+//! A client that floods the broker, reads nothing or never finishes what it sends costs only itself.
+//! `tests/hostile/` tries that against a binary: each attack starts a broker of its own and measures what
+//! a publisher with its subscribers and `/healthz` notice.
+//!
+//! ```sh minutes
+//! tests/hostile/run.py --binary target/release/blipmq
+//! ```
 //!
 //! # The log
 //!
@@ -79,4 +106,5 @@
 //!
 //! Each place in the code logs at most 10 lines a second; then one line says how many more there were
 //! and repeats the first of them. Logging never waits: a thread of its own writes, and when stderr takes
-//! no more, lines are dropped and counted.
+//! no more or reports an error (a full disk, a file at its limit), lines are dropped and counted in
+//! `blipmq_log_lines_lost_total`. A line of the log reports how many, once lines can be written again.

@@ -52,7 +52,7 @@
 //!      u32              capacity in messages; 0 is the server's
 //!      u64              start argument
 //!      string16         pattern
-//!      string16         group; empty for none
+//!      string16         group, at most 1,024 bytes; empty for none
 //! 0x04 UNSUBSCRIBE      client
 //!      u32              subscription
 //! 0x05 PING             client or server

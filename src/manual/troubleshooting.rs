@@ -95,8 +95,10 @@
 //! |---|---|---|
 //! | `overflow_oldest` | a queue was full and its policy is `drop_oldest` | find the subscriber, see below; a larger `queues.subscriber_capacity` helps against a longer stall, but not against a subscriber that is always too slow |
 //! | `overflow_new` | the same with `drop_new` | the same |
+//! | `connection_full` | the queues of all subscriptions of one connection together had reached `queues.connection_bytes` | find the connection: `/api/v1/connections?sort=queued_bytes`; read faster, use several connections, or raise the bound |
+//! | `reclaimed` | `limits.memory_max` was nearly used up, and nothing retained was left: those who held most lost their oldest messages, down to a fair share | the log names the connections, `/api/v1/subscriptions?sort=dropped` the subscriptions; lower `queues.connection_bytes`, or raise `limits.memory_max` |
 //! | `conflated` | `latest`: a newer message of the topic came before this was sent | none needed: the subscriber asked for this |
-//! | `refused_for_memory` | `limits.memory_max` is used up, and there are no retained messages left to evict | find the queues that hold the memory: `/api/v1/subscriptions?sort=queued_bytes`; see high memory |
+//! | `refused_for_memory` | `limits.memory_max` is used up, there are no retained messages left to evict, and no connection holds more than a fair share | find the queues that hold the memory: `/api/v1/subscriptions?sort=queued_bytes`; see high memory |
 //! | `expired_before_enqueue` | the time to live had ended when the message reached the queue: the owner of the topic is behind, or the time to live is very short | longer `--ttl` or `delivery.default_ttl_ms`; core too busy, see latency |
 //! | `expired_in_queue` | the message waited for its subscriber longer than its time to live | a faster subscriber, or a longer time to live |
 //! | `disconnected` | the connection ended while the message was queued or being sent | find out why it ended, see below; the promise is at most once |
@@ -114,10 +116,15 @@
 //! # A slow consumer was closed
 //!
 //! The client sees ERROR 4290, `slow subscriber: ...`, or `Slow Consumer` with NATS. The log has a line
-//! with `disconnected:`, the address and the same text, which names one of three causes:
+//! with `disconnected:`, the address and the same text, which names one of five causes:
 //!
 //! - `its queue of 2048 messages ... has no room` (overflow disconnect): the subscriber, or
 //!   `queues.overflow_policy`, asked for this. Read faster, or choose another policy.
+//! - `the queues of its connection, which hold 67108864 bytes together, have no room` (overflow
+//!   disconnect): the same for all subscriptions of the connection, see `queues.connection_bytes`.
+//! - '`limits.memory_max` is nearly used up, and the queues of its connection hold ... more than a fair
+//!   share': the policy `block` or `disconnect` cannot lose messages, so the connection was closed.
+//!   `blipmq_reclaimed_connections_total` counts these.
 //! - `it took nothing for 10000 ms while publishers waited for it` (overflow block): the subscriber
 //!   stalled for `queues.block_timeout_ms`.
 //! - `it is behind by more than 16384 runs of missed messages`: the broker could no longer report what
@@ -133,7 +140,9 @@
 //! | `blipmq_blocked_topics` | above 0 | a subscription with `block` is nearly full; `holds_up_topics` in `/api/v1/subscriptions?sort=lag` finds it. Make that subscriber faster, give it another policy, or lower `queues.block_timeout_ms` |
 //! | `paused` in `/api/v1/connections` | `answers` | the publisher asks for ACKs and does not read them |
 //! | | `mesh` | another core is behind: see latency |
+//! | | `memory` | `limits.memory_max` is used up, and memory is being reclaimed: see high memory |
 //! | `blipmq_receive_buffer_shortages_total` | grows | the core takes in less than arrives: it is overloaded |
+//! | `blipmq_input_deferred_total` | grows | some client sends commands faster than its share of 128 a turn: only that client waits |
 //!
 //! # High CPU
 //!

@@ -79,14 +79,19 @@
 //! - `queues.subscriber_capacity`, `queues.subscriber_bytes`: how long a subscriber can stall without
 //!   loss, and how much memory a stalled subscriber can cost; the bound that is reached first counts. A
 //!   core also takes in a quarter of the capacity per turn, so a very small capacity makes turns small.
+//! - `queues.connection_bytes`: how much memory one stalled connection can cost, however many
+//!   subscriptions it has. A slice beyond that takes the place of the oldest messages of its own
+//!   subscription, then of the largest queues of the connection (`drop_oldest`, `latest`), or is dropped
+//!   (`drop_new`), makes publishers wait (`block`), or closes the connection (`disconnect`).
 //! - `queues.overflow_policy`: `drop_oldest` keeps the recent messages, `drop_new` the first ones,
 //!   `latest` one message per topic; `block` loses nothing and makes publishers as slow as the slowest
 //!   subscriber; `disconnect` disconnects slow subscribers. Each subscriber may choose for itself.
 //! - `queues.topic_capacity`, `queues.topic_bytes`, `queues.topic_idle_timeout_ms`: how far back
 //!   subscribers can ask, per topic.
 //! - `limits.memory_max`: all queued and retained messages together. Retained messages are evicted
-//!   first, so the budget may be smaller than topics times `topic_bytes`. Queues are never evicted, so
-//!   the budget should be larger than what stalled subscribers may have queued.
+//!   first, so the budget may be smaller than topics times `topic_bytes`. Then those who hold most lose
+//!   it, by their overflow policy, down to a fair share: three quarters of the budget, divided by one
+//!   more than the number of connections and groups that hold more than that.
 //! - `server.busy_poll_us`: a core whose arrivals come in quick succession polls for the next one before
 //!   it sleeps. That halves the round trip of single messages where waking a thread is slow. Use more
 //!   for cores that have nothing else to do, 0 for laptops and shared machines.

@@ -11,6 +11,8 @@ pub const RECORD_HEADER_LEN: usize = 4;
 
 /// Longest topic or pattern, in bytes of UTF-8.
 pub const TOPIC_LEN_MAX: usize = 1_024;
+/// Longest name of a group, in bytes of UTF-8.
+pub const GROUP_LEN_MAX: usize = TOPIC_LEN_MAX;
 /// Longest frame accepted before HELLO: the client is not known yet, and gets little memory.
 pub const HELLO_LEN_MAX: u32 = 16 * 1_024;
 /// Topic ids are 31 bits on the wire, because the top bit marks a provisional one.

@@ -3,6 +3,7 @@
 //! Made by [`decode`](crate::decode) and by the broker; [`encode::error`](crate::encode::error) writes
 //! the frame.
 
+use crate::limits::GROUP_LEN_MAX;
 use crate::name::NameError;
 
 /// An offence of a client. A fatal one closes the client's connection after the ERROR frame.
@@ -249,6 +250,14 @@ pub enum Reject {
         /// What is wrong with the name.
         error: NameError,
     },
+    /// The name of a group is too long.
+    #[error("the group's name has {len} bytes, the limit is {GROUP_LEN_MAX}: shorten it")]
+    GroupTooLong {
+        /// The subscription that the frame named.
+        subscription: u32,
+        /// The length of the name in bytes.
+        len: usize,
+    },
     /// An option has a value without a meaning.
     #[error("{option} {value} does not exist: {allowed}")]
     BadOption {
@@ -322,6 +331,7 @@ impl Reject {
             SubscriptionInUse { .. } | RequestInUse { .. } => 4090,
             FrameTooLong { .. } | MessageTooLong { .. } => 4130,
             BadTopic { .. } | BadPattern { .. } | BadOption { .. } | NotServed { .. } => 4220,
+            GroupTooLong { .. } => 4220,
             SlowSubscriber { .. } => 4290,
             TooManyConnections { .. } | LimitReached { .. } => 4291,
             Stopping => 5030,
@@ -351,6 +361,7 @@ impl Reject {
             UnknownSubscription { subscription }
             | SubscriptionInUse { subscription }
             | BadPattern { subscription, .. }
+            | GroupTooLong { subscription, .. }
             | SlowSubscriber { subscription, .. } => subscription,
             BadOption { about, .. } | NotServed { about, .. } | LimitReached { about, .. } => about,
             NotAllowed { about, .. } => about,

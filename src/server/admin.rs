@@ -17,13 +17,15 @@
 //! - Nothing here changes the broker.
 //! - A page takes no lock that a core takes, and writes no counter.
 //! - A stop never waits for an HTTP client, however slowly the client reads.
-//! - The pages hold few connections, each for one answer and a bounded time: see `bounded`.
+//! - The pages hold few connections, each for one answer and a bounded time, and a probe always finds a
+//!   place among them: see `bounded`.
 
 mod ask;
 mod bounded;
 mod dashboard;
 mod families;
 mod lists;
+mod places;
 mod query;
 mod status;
 
@@ -32,12 +34,12 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use axum::{Json, Router};
 use blipmq::broker::inspect::{List, Question, SubscriptionsBy};
 use blipmq::broker::is_same;
 use prometheus::{TEXT_FORMAT, TextEncoder};
@@ -46,14 +48,18 @@ use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 
 use super::node::Node;
-use bounded::Bounded;
+use crate::printable;
+use bounded::{Bounded, Bounds};
 use families::{Answers, WORST};
 use query::{Kind, Page};
 
-/// Connections to the pages at once. Prometheus needs one, a dashboard a few.
-const CONNECTIONS_MAX: usize = 32;
-/// Time for one request and its answer; the default scrape timeout of Prometheus is 10 s as well.
-const CONNECTION_LIFETIME: Duration = Duration::from_secs(10);
+/// What HTTP clients may do. Prometheus needs one connection, a dashboard a few; the default scrape
+/// timeout of Prometheus is 10 s as well.
+const BOUNDS: Bounds = Bounds {
+    connections_max: 32,
+    head_timeout: Duration::from_secs(2),
+    lifetime: Duration::from_secs(10),
+};
 
 /// The pages, listening but not answering yet.
 #[derive(Debug)]
@@ -122,7 +128,7 @@ impl AdminServer {
         self.runtime.block_on(async {
             let listener = tokio::net::TcpListener::from_std(self.listener)
                 .expect("a bound, non-blocking listener joins the runtime");
-            let listener = Bounded::new(listener, CONNECTIONS_MAX, CONNECTION_LIFETIME);
+            let listener = Bounded::new(listener, BOUNDS);
             // Not axum's graceful shutdown, which waits for clients: a stop must not.
             tokio::select! {
                 _ = stopped => {}
@@ -145,7 +151,7 @@ fn router(node: Arc<Node>) -> Router {
         .route("/metrics", get(metrics))
         .route(
             "/api/v1/status",
-            get(|State(node): Shared| async move { Json(status::status(&node)) }),
+            get(|State(node): Shared| async move { json_answer(&status::status(&node)) }),
         )
         .route("/api/v1/cores", get(cores))
         .route("/api/v1/connections", get(|node, uri| list(node, uri, Kind::Connections)))
@@ -165,9 +171,16 @@ fn router(node: Arc<Node>) -> Router {
 
 type Shared = State<Arc<Node>>;
 
+/// An answer in JSON. Names of clients are escaped: operators read pages in terminals too.
+fn json_answer(value: &Value) -> Response {
+    let mut body = Vec::new();
+    printable::write_json(&mut body, value).expect("writing to a vector succeeds");
+    ([(header::CONTENT_TYPE, "application/json")], body).into_response()
+}
+
 /// An answer with a JSON error.
 fn error_answer(status: StatusCode, error: impl Into<Value>) -> Response {
-    (status, Json(json!({ "error": error.into() }))).into_response()
+    (status, json_answer(&json!({ "error": error.into() }))).into_response()
 }
 
 async fn metrics(State(node): Shared) -> impl IntoResponse {
@@ -215,16 +228,16 @@ async fn readiness(State(node): Shared) -> Response {
     }
 }
 
-async fn cores(State(node): Shared) -> Json<Value> {
+async fn cores(State(node): Shared) -> Response {
     let fills = ask::fills(&node.control).await;
-    Json(status::cores(&node, &fills, executors::Now::read().monotonic_ns))
+    json_answer(&status::cores(&node, &fills, executors::Now::read().monotonic_ns))
 }
 
 async fn list(State(node): Shared, uri: Uri, kind: Kind) -> Response {
     match Page::parse(kind, uri.query().unwrap_or("")) {
         Ok(page) => {
             let (answer, unanswered) = ask::list(&node.control, page.question).await;
-            Json(lists::page(page, answer, unanswered)).into_response()
+            json_answer(&lists::page(page, answer, unanswered))
         }
         Err(error) => error_answer(StatusCode::BAD_REQUEST, error),
     }
@@ -235,8 +248,10 @@ async fn check_token(State(node): Shared, request: Request, next: Next) -> Respo
     let settings = node.settings();
     let Some(token) = &settings.metrics.token else { return next.run(request).await };
     let given = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    match given.and_then(|given| given.strip_prefix("Bearer ")) {
-        Some(given) if is_same(given.trim(), token) => next.run(request).await,
+    // Names of schemes are the same in any case.
+    let bearer = given.and_then(|given| given.trim().split_once(' '));
+    match bearer.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")) {
+        Some((_, given)) if is_same(given.trim(), token) => next.run(request).await,
         _ => {
             let error = "this page needs `[metrics] token`: send `Authorization: Bearer TOKEN`";
             let challenge = [(header::WWW_AUTHENTICATE, "Bearer")];

@@ -113,5 +113,17 @@ fn log(Notice { peer, event }: Notice) {
                 "the queue of a subscription is full, from now on only counted"
             );
         }
+        Event::Reclaimed { held, share } => {
+            tracing::warn!(
+                %address, protocol = protocol.name(), held_bytes = held, fair_share_bytes = share,
+                "memory is nearly used up: the connection that holds most of it loses messages"
+            );
+        }
+        Event::ConnectionFull { connection_bytes } => {
+            tracing::info!(
+                %address, protocol = protocol.name(), connection_bytes,
+                "the queues of a connection are full together, from now on only counted"
+            );
+        }
     }
 }

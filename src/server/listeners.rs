@@ -121,7 +121,7 @@ impl fmt::Display for Addresses {
             }
         }
         if let Some(metrics) = self.metrics {
-            write!(f, ", metrics on http://{metrics}/metrics")?;
+            write!(f, ", metrics on http://{metrics}/metrics, dashboard on http://{metrics}/")?;
         }
         Ok(())
     }
@@ -188,8 +188,9 @@ mod tests {
             assert_eq!(addresses.of(blip_endpoint), Some(rows[0].address));
             assert_eq!(addresses.of(nats_endpoint), nats);
             let nats = nats.map_or(String::new(), |nats| format!(", NATS on {nats}"));
-            let metrics = ", metrics on http://127.0.0.1:9090/metrics";
-            assert_eq!(addresses.to_string(), format!("{}{nats}{metrics}", rows[0].address));
+            let pages = ", metrics on http://127.0.0.1:9090/metrics, dashboard on \
+                         http://127.0.0.1:9090/";
+            assert_eq!(addresses.to_string(), format!("{}{nats}{pages}", rows[0].address));
         }
     }
 

@@ -57,7 +57,7 @@ pub fn run(settings: Settings, source: Source) -> ExitCode {
         Err(error) => return refuse_start(format!("cannot start the thread of the log: {error}")),
     };
     let supervisor = Supervisor::from_environment();
-    let broker = match start(settings, source) {
+    let broker = match start(settings, source, logs.lines_lost()) {
         Ok(broker) => broker,
         Err(error) => {
             logs.flush();
@@ -111,6 +111,7 @@ fn serve_signals_until_stop(
                 }
                 supervisor.notify_ready(&format!("reload {}: {reload}", reload.outcome()));
             }
+            Ok(Asked::ReopenLog) => log_reopen(),
             Ok(Asked::Drain) => {
                 tracing::info!("SIGUSR2: stopping; send SIGTERM twice to stop at once");
                 return 0;
@@ -133,6 +134,7 @@ fn serve_signals_of_drain(signals: &Signals, logs: &Logs, mut stop_signals: u32)
     while let Ok(asked) = signals.wait() {
         match asked {
             Asked::Reload => tracing::warn!("SIGHUP: not reloaded, the broker is stopping"),
+            Asked::ReopenLog => log_reopen(),
             Asked::Drain => {}
             Asked::Stop(signal) => {
                 stop_signals += 1;
@@ -144,6 +146,11 @@ fn serve_signals_of_drain(signals: &Signals, logs: &Logs, mut stop_signals: u32)
             }
         }
     }
+}
+
+/// Logs the answer to a request to open the log again.
+fn log_reopen() {
+    tracing::info!("SIGUSR1: the log goes to stderr, there is no file to open again");
 }
 
 /// Prints why the broker does not start. A failure to print is ignored: nobody may be reading stderr.

@@ -3,8 +3,8 @@
 //! Made by `start` when the cores run; read by the admin pages.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::time::SystemTime;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::time::{Instant, SystemTime};
 
 use blipmq::broker::Protocol;
 use blipmq::broker::counters::Counters;
@@ -32,8 +32,10 @@ pub struct Core {
 pub struct Node {
     /// New at every start.
     pub server_id: u64,
-    /// When the broker became ready.
+    /// When the broker became ready, by the wall clock, which may be set later.
     pub started: SystemTime,
+    /// When the broker became ready.
+    pub ready_since: Instant,
     pub addresses: Addresses,
     /// Shards that topics are hashed to.
     pub shards: u16,
@@ -47,6 +49,8 @@ pub struct Node {
     pub configuration: Arc<Configuration>,
     /// A stop has begun.
     pub draining: AtomicBool,
+    /// Lines of the log that could not be written.
+    pub log_lines_lost: Arc<AtomicU64>,
 }
 
 /// A bound of the broker, and how much of it is used.

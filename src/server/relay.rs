@@ -154,6 +154,10 @@ impl<B: Beside> Service for Relay<B> {
         self.broker.wants_input()
     }
 
+    fn go_on(&mut self, now: executors::Now) {
+        self.broker.go_on(time(now));
+    }
+
     fn turn<R: Ring>(&mut self, now: executors::Now, io: &mut Io<Message, R>) -> bool {
         let busy = self.beside.turn(&mut self.broker, time(now), io);
         let mut outside = Outside { now, io, beside: &mut self.beside };

@@ -7,9 +7,10 @@ use std::error::Error;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io::Write;
 use std::net::TcpListener;
-use std::sync::atomic::AtomicBool;
+use std::os::unix::fs::MetadataExt;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, mpsc};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use blipmq::broker::{Broker, Cluster, Protocol, SERVER_NAME};
 use blipmq::config::Settings;
@@ -38,7 +39,11 @@ pub struct RunningBroker {
 }
 
 /// Starts the broker; the error is one line for the operator.
-pub fn start(settings: Settings, source: Source) -> Result<RunningBroker, Box<dyn Error>> {
+pub fn start(
+    settings: Settings,
+    source: Source,
+    log_lines_lost: Arc<AtomicU64>,
+) -> Result<RunningBroker, Box<dyn Error>> {
     let cpus = placement::choose(settings.server.cores.as_deref())?;
     preflight::check(cpus.len(), settings.server.max_connections)?;
     let Bound { sockets, rows: listeners } = Bound::bind(ENDPOINTS, &settings)?;
@@ -58,6 +63,7 @@ pub fn start(settings: Settings, source: Source) -> Result<RunningBroker, Box<dy
     let node = Arc::new(Node {
         server_id: cluster.server_id,
         started: SystemTime::now(),
+        ready_since: Instant::now(),
         addresses: Addresses { clients: listeners, metrics },
         shards: cluster.shards,
         cores,
@@ -66,6 +72,7 @@ pub fn start(settings: Settings, source: Source) -> Result<RunningBroker, Box<dy
         topics: cluster.topics,
         configuration: configuration.clone(),
         draining: AtomicBool::new(false),
+        log_lines_lost,
     });
     let admin = admin.map(|server| server.serve(node.clone())).transpose()?;
     report_ready(&node, &cpu_list);
@@ -125,16 +132,32 @@ fn launch_cores(
     Ok((executors, control))
 }
 
-/// Reports in the log and on stdout that clients can connect.
+/// Reports that clients can connect, on stdout and, unless that is the same terminal or journal, in the
+/// log.
 fn report_ready(node: &Node, cpu_list: &str) {
     let Node { addresses, shards, .. } = node;
     let file = node.configuration.snapshot().file;
     let file = file.map_or("none".to_owned(), |file| file.display().to_string());
     let version = env!("CARGO_PKG_VERSION");
-    tracing::info!(version, cores = cpu_list, shards, configuration = file, "ready on {addresses}");
+    if !stdout_is_stderr() {
+        tracing::info!(
+            version,
+            cores = cpu_list,
+            shards,
+            configuration = file,
+            "ready on {addresses}"
+        );
+    }
     print_ready_line(format!(
         "{SERVER_NAME} is ready on {addresses}, cores {cpu_list}, {shards} shards"
     ));
+}
+
+/// Whether stdout and stderr are one stream, in which both lines would be seen.
+fn stdout_is_stderr() -> bool {
+    let identity = |path| std::fs::metadata(path).map(|file| (file.dev(), file.ino())).ok();
+    let stdout = identity("/proc/self/fd/1");
+    stdout.is_some() && stdout == identity("/proc/self/fd/2")
 }
 
 /// Prints the line that scripts wait for, from a thread of its own: a stdout that accepts no data must

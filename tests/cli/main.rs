@@ -107,6 +107,29 @@ fn server_comes_from_the_environment() {
 }
 
 #[test]
+fn empty_environment_variables_are_not_set() {
+    let addr = unused_addr();
+    for words in [&["pub", "a", "x"][..], &["pub", "a", "x", "--user", "eu", "--password", "p"]] {
+        let mut command = blipmq(words);
+        for name in ["BLIPMQ_TOKEN", "BLIPMQ_USER", "BLIPMQ_PASSWORD"] {
+            command.env(name, "");
+        }
+        let output = command.env("BLIPMQ_SERVER", &addr).output().expect("runs");
+        assert_fails(&output, &format!("cannot connect to {addr}"));
+    }
+    let server = support::Server::raw(|mut connection| {
+        let hello = connection.next().expect("HELLO comes first");
+        match blipmq::protocol::decode::client_frame(&hello, support::MESSAGE_LEN_MAX) {
+            Ok(blipmq::protocol::decode::ClientFrame::Hello(hello)) => hello.auth_kind,
+            other => panic!("{other:?}"),
+        }
+    });
+    let mut command = blipmq(&["pub", "a", "x", "--server", &server.addr]);
+    assert_status(&command.env("BLIPMQ_TOKEN", "").output().expect("runs"), 1);
+    assert_eq!(server.join(), 0, "no login");
+}
+
+#[test]
 fn an_unreadable_configuration_is_a_failure_that_names_the_file() {
     for words in [
         &["check-config", "/nonexistent/blipmq.toml"][..],

@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader};
 use std::process::Stdio;
 
 use crate::support::broker::Broker;
-use crate::support::running::blipmq;
+use crate::support::running::{self, blipmq, cores};
 use crate::{assert_fails, assert_status, run, run_with_stdin};
 
 /// Starts a replier and waits until its subscription is active, which it reports on stderr.
@@ -51,4 +51,28 @@ fn a_failing_command_and_a_missing_replier_are_failures_of_the_request() {
     let words = ["request", "jobs.a", "x", "--timeout", "60s", "--server", &broker.addr];
     assert_fails(&run(&words), "the replier failed: `exit 3` ended with exit status: 3");
     assert!(replier.wait().expect("blipmq exits").success());
+}
+
+#[test]
+fn an_answer_that_is_too_long_is_reported_to_the_requester() {
+    let Some(cores) = cores(1) else { return };
+    let broker = running::Broker::start_with(&cores, "[server]\nmax_message_size_bytes = 64\n");
+    let server = broker.server();
+    let text = "x".repeat(65);
+    for (answer, expected) in [
+        (["--text", &text], "the replier failed: the message has 65 bytes, the broker accepts 64"),
+        (
+            ["--exec", "head -c 65 /dev/zero"],
+            "wrote more than the 64 bytes that a message may have",
+        ),
+    ] {
+        let words = ["reply", "jobs.a", "--count", "1", "--server", &server];
+        let mut replier = replier(&[&words[..], &answer[..]].concat());
+        let words = ["request", "jobs.a", "x", "--timeout", "60s", "--server", &server];
+        let output = run(&words);
+        assert_status(&output, 1);
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(error.contains(expected), "{error}");
+        assert!(replier.wait().expect("blipmq exits").success());
+    }
 }

@@ -1,6 +1,6 @@
 //! `blipmq sub`: lines on stdout, everything else on stderr.
 
-use std::io::Write;
+use std::io::{BufRead, BufReader, Write};
 use std::process::Stdio;
 
 use blipmq::protocol::{GapReason, Reject, Sequence, TopicId, encode};
@@ -164,5 +164,22 @@ fn closed_output_exits_with_status_0() {
     let output = child.wait_with_output().expect("blipmq exits");
     assert_status(&output, 0);
     assert_eq!(stderr(&output), "");
+    server.join();
+}
+
+/// Goal: `blipmq sub ... | head` ends when `head` does, also on a topic where nothing happens.
+/// Method: stdout is closed; the server sends nothing, and waits until the client disconnects.
+#[test]
+fn closed_output_ends_a_quiet_subscription() {
+    let server = broker_for_one(1, |connection| while connection.next().is_some() {});
+    let mut command = blipmq(&["sub", "a", "--server", &server.addr]);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("blipmq starts");
+    let mut stderr = BufReader::new(child.stderr.take().expect("a pipe"));
+    let mut line = String::new();
+    stderr.read_line(&mut line).expect("UTF-8 output");
+    assert_eq!(line, "subscribed to a\n");
+    drop(child.stdout.take());
+    assert_eq!(child.wait().expect("blipmq exits").code(), Some(0));
     server.join();
 }

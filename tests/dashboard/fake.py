@@ -32,8 +32,9 @@ SEND_BOUNDS = [2**power for power in range(17)]
 BYTES_BOUNDS = [2**power for power in range(6, 25)]
 ENTER_BOUNDS = [2**power for power in range(11)]
 COUNTERS = """published_messages published_bytes enqueued_messages delivered_messages
-    dropped_oldest_messages dropped_new_messages conflated_messages expired_before_enqueue_messages
-    expired_in_queue_messages dropped_disconnected_messages refused_messages
+    dropped_oldest_messages dropped_new_messages dropped_connection_full_messages
+    reclaimed_messages reclaimed_connections
+    conflated_messages expired_before_enqueue_messages expired_in_queue_messages dropped_disconnected_messages refused_messages
     refused_for_memory_messages queue_overflows publishers_blocked evicted_portions flushes
     flushed_bytes errors_sent logins_refused no_responders connections_opened connections_closed
     mesh_letters_sent mesh_full turns enters receive_buffer_shortages""".split()

@@ -63,7 +63,7 @@ def subscription(number, core, pattern, **values):
         "lag_seconds": 0.0,
         "delivered_messages": 0,
         "dropped_messages": sum(dropped.values()),
-        "dropped": {"overflow_oldest": 0, "overflow_new": 0, "conflated": 0, "expired": 0} | dropped,
+        "dropped": {"overflow_oldest": 0, "overflow_new": 0, "connection_full": 0, "reclaimed": 0, "conflated": 0, "expired": 0} | dropped,
         "holds_up_topics": 0,
     } | values
 

@@ -144,7 +144,7 @@ fn texts_that_the_chapter_quotes_are_in_the_source() {
         ("server.max_connections is reached: new connections are refused", "src/server/desk.rs"),
         (
             "accepting failed: raise the open-file limit or close connections",
-            "executors/src/driver.rs",
+            "executors/src/driver/accepting.rs",
         ),
         ("failed, the process cannot go on", "executors/src/launch.rs"),
         ("the queue of a subscription is full, from now on only counted", "src/server/desk.rs"),

@@ -1,10 +1,15 @@
 //! The admin pages of the real binary: connections, subscriptions, topics, and losses.
 
+use std::io::{BufRead, BufReader, Read};
+use std::process::Stdio;
+
+use blipmq::protocol::decode::{ServerFrame, Subscribe};
+use blipmq::protocol::{SubscriptionId, encode};
 use serde_json::Value;
 
 use super::{on_one_and_two_cores, topic_on_each_core};
 use crate::support::nats::Nats;
-use crate::support::running::Broker;
+use crate::support::running::{Broker, Running, blipmq};
 use crate::support::wire::Wire;
 
 on_one_and_two_cores! {
@@ -13,6 +18,9 @@ on_one_and_two_cores! {
     topics_of_all_cores_are_sorted_together_and_paged,
     sent_messages_are_in_the_histograms,
     health_checks_and_status_describe_a_running_broker,
+    names_of_clients_are_escaped_in_the_log_in_pages_and_in_sub,
+    top_shows_the_queue_of_a_group,
+    names_of_groups_are_bounded_and_so_is_a_page_of_the_longest,
 }
 
 fn rows(list: &Value) -> &[Value] {
@@ -161,6 +169,116 @@ fn sent_messages_are_in_the_histograms(cores: &str) {
     let percentile = |name: &str| latency[name].as_f64().unwrap();
     assert!(percentile("p50_seconds") > 0.0, "{latency}");
     assert!(percentile("p50_seconds") <= percentile("p999_seconds"), "{latency}");
+}
+
+/// Goal: nobody's terminal is changed by the names that clients choose.
+/// Method: a pattern, a group and a topic that reverse the text behind them, seen everywhere.
+fn names_of_clients_are_escaped_in_the_log_in_pages_and_in_sub(cores: &str) {
+    const MARK: char = '\u{202e}';
+    let broker = Broker::start(cores);
+    let topic = format!("e{MARK}der.a");
+    let mut command = blipmq(&["sub", &topic, "--format", "hex", "--count", "1"]);
+    command.args(["--server", &broker.server()]).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut printer = Running::start(command);
+    let mut report = BufReader::new(printer.child.stderr.take().expect("a piped stream"));
+    let mut line = String::new();
+    report.read_line(&mut line).expect("UTF-8 output");
+    assert_eq!(line, "subscribed to e\\u{202e}der.a\n");
+    let mut nats = Nats::connect(broker.nats.expect("the listener is enabled"));
+    nats.send(&format!("SUB all.of g{MARK} 1\r\n"));
+    nats.ping();
+    let mut stalled = Wire::narrow(broker.addr).welcomed();
+    stalled.subscribe_with(7, &format!("e{MARK}der.>"), 1, 16);
+    let mut publisher = Wire::connect(broker.addr);
+    let (id, ..) = publisher.open(1, &topic);
+    for _ in 0..400 {
+        publisher.publish(id, &[&[0; 32 * 1_024]]);
+    }
+    publisher.ping();
+    broker.wait_for_metric("blipmq_queue_overflows_total", "policy=\"drop_oldest\"", |n| n > 0);
+    for path in ["/api/v1/subscriptions", "/api/v1/topics", "/api/v1/connections", "/metrics"] {
+        assert!(!broker.get(path).1.contains(MARK), "{path}");
+    }
+    let list = broker.json("/api/v1/subscriptions");
+    let found = |key: &str, text: &str| rows(&list).iter().any(|row| row[key] == text);
+    assert!(found("pattern", &topic) && found("group", &format!("g{MARK}")), "{list}");
+    let mut printed = String::new();
+    let mut stdout = printer.child.stdout.take().expect("a piped stream");
+    stdout.read_to_string(&mut printed).expect("UTF-8 output");
+    assert!(printed.starts_with("e\\u{202e}der.a ") && !printed.contains(MARK));
+    drop((nats, stalled, publisher));
+    let log = broker.stop();
+    assert!(log.contains(" pattern=e\\u{202e}der.>") && !log.contains(MARK), "{log}");
+}
+
+fn top_shows_the_queue_of_a_group(cores: &str) {
+    let broker = Broker::start(cores);
+    let mut members = [1, 2].map(|_| Nats::connect(broker.nats.expect("the listener is enabled")));
+    for member in &mut members {
+        member.send("SUB zz.* w 1\r\n");
+        member.ping();
+    }
+    let list = broker.json("/api/v1/subscriptions");
+    let queues = rows(&list).iter().filter(|row| row["connection"].is_null()).count();
+    assert_eq!(queues, 1, "{list}");
+    let url = format!("http://{}", broker.metrics.expect("the pages are served"));
+    let top = blipmq(&["top", "--once", "--metrics", &url]).output().expect("the process starts");
+    let text = String::from_utf8(top.stdout).expect("UTF-8 output");
+    assert_eq!(top.status.code(), Some(0), "{}", String::from_utf8_lossy(&top.stderr));
+    assert!(text.contains(": the queue on zz.* in w\n"), "{text}");
+    assert!(text.contains(" on zz.* in w\n") && text.contains("slowest 3 of 3"), "{text}");
+}
+
+fn names_of_groups_are_bounded_and_so_is_a_page_of_the_longest(cores: &str) {
+    const SUBSCRIPTIONS: u32 = 900;
+    let broker = Broker::start(cores);
+    let mut blip = Wire::connect(broker.addr);
+    let long = "g".repeat(1_025);
+    blip.send(|out| encode::subscribe(out, &member(1, "a", &long)));
+    match blip.expect().decoded() {
+        ServerFrame::Error { code, about, text, .. } => {
+            assert_eq!((code, about), (4220, 1));
+            assert!(text.contains("1025 bytes, the limit is 1024"), "{text}");
+        }
+        other => panic!("{other:?}"),
+    }
+    let mut nats = Nats::connect(broker.nats.expect("the listener is enabled"));
+    nats.send(&format!("SUB a {long} 1\r\n"));
+    nats.expect_error("Invalid Subject");
+    // The longest names of all, in characters that pages write as escapes of six bytes for two.
+    let name = "\u{ad}".repeat(512);
+    for subscription in 1..=SUBSCRIPTIONS {
+        blip.subscribe_to(&member(subscription, &name, &name));
+    }
+    nats.send(&format!("SUB {name} {name} 2\r\n"));
+    nats.ping();
+    let (status, page) = broker.get("/api/v1/subscriptions?limit=1000");
+    assert!(status == 200 && page.len() < 5 << 20, "{} bytes", page.len());
+    let mut seen = 0;
+    loop {
+        let page = broker.json(&format!("/api/v1/subscriptions?limit=1000&offset={seen}"));
+        assert!(!rows(&page).is_empty(), "the first row is always there");
+        seen += rows(&page).len() as u64;
+        if page["cut"] == false {
+            // Every subscription, and the queue of their group.
+            assert_eq!((seen, &page["total"]), (u64::from(SUBSCRIPTIONS) + 2, &seen.into()));
+            break;
+        }
+    }
+    assert!(rows(&broker.json("/api/v1/subscriptions?limit=1000")).len() < seen as usize);
+}
+
+fn member<'a>(subscription: u32, pattern: &'a str, group: &'a str) -> Subscribe<'a> {
+    let subscription = SubscriptionId(subscription);
+    Subscribe {
+        subscription,
+        overflow: 0,
+        capacity: 0,
+        start: 0,
+        start_argument: 0,
+        pattern,
+        group,
+    }
 }
 
 fn health_checks_and_status_describe_a_running_broker(cores: &str) {

@@ -1,6 +1,6 @@
 //! Starts, refusals to start with one clear line, and stops without losing accepted messages.
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Output, Stdio};
@@ -11,7 +11,7 @@ use blipmq::protocol::encode;
 
 use super::on_one_and_two_cores;
 use crate::account::{Account, Window};
-use crate::support::running::{Broker, TempFile, allowed_cores, blipmq, cores};
+use crate::support::running::{Broker, Running, TempFile, allowed_cores, blipmq, cores};
 use crate::support::wire::{PATIENCE, Wire, encode_messages};
 
 on_one_and_two_cores! {
@@ -187,7 +187,7 @@ fn the_ready_line_has_addresses_cores_and_shards() {
             broker.ready,
             format!(
                 "blipmq/{version} is ready on {}, NATS on {nats}, metrics on \
-                 http://{page}/metrics, cores {printed}, {} shards\n",
+                 http://{page}/metrics, dashboard on http://{page}/, cores {printed}, {} shards\n",
                 broker.addr,
                 2 * count
             )
@@ -198,6 +198,26 @@ fn the_ready_line_has_addresses_cores_and_shards() {
         drop(wire);
         broker.stop();
     }
+}
+
+/// Goal: a terminal, or a journal, that gets both streams shows one ready line.
+#[test]
+fn the_ready_line_is_printed_once_where_stdout_is_stderr() {
+    let (mut reader, writer) = std::io::pipe().expect("a pipe");
+    let mut command = blipmq(&["--bind", "127.0.0.1:0", "--nats-bind", "127.0.0.1:0"]);
+    command.args(["--metrics-bind", "127.0.0.1:0", "--cores", &allowed_cores()[0].to_string()]);
+    command.stdout(writer.try_clone().expect("a pipe's end")).stderr(writer);
+    let mut running = Running::start(command);
+    let (mut text, mut bytes) = (String::new(), [0; 4_096]);
+    while !text.contains(" is ready on ") {
+        let read = reader.read(&mut bytes).expect("the broker prints the line");
+        assert_ne!(read, 0, "{text}");
+        text += std::str::from_utf8(&bytes[..read]).expect("UTF-8 output");
+    }
+    running.signal("TERM");
+    assert_eq!(running.wait().code(), Some(0));
+    reader.read_to_string(&mut text).expect("UTF-8 output");
+    assert_eq!(text.matches("ready on ").count(), 1, "{text}");
 }
 
 #[test]

@@ -12,11 +12,13 @@
 //! | retained messages, and how live ones follow them | `replay` |
 //! | groups | `groups` |
 //! | the memory of the process | `memory` |
+//! | what one connection may hold, and who pays when memory is short | `shares` |
 //! | clients that misbehave, and their effect on others | `hostile` |
 //! | clients that vanish | `vanishing` |
 //! | the configuration, read again | `reload` |
 //! | supervisors, the log, and a stdout or stderr that accepts no data | `operations` |
 //! | starting, refusing to start, stopping | `lifecycle` |
+//! | signals that ask for nothing, a log that cannot be written | `signals` |
 //! | NATS clients, alone and together with BLIP/1 clients | `nats` |
 //! | `blipmq pub` and `blipmq sub` | `pipe` |
 //!
@@ -43,6 +45,8 @@ mod pipe;
 mod policies;
 mod reload;
 mod replay;
+mod shares;
+mod signals;
 mod topics;
 mod vanishing;
 

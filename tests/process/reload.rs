@@ -6,12 +6,13 @@ use blipmq::protocol::decode::ServerFrame;
 
 use super::on_one_and_two_cores;
 use crate::support::nats::Nats;
-use crate::support::running::{Broker, TempFile, blipmq};
+use crate::support::running::{Broker, Running, TempFile, blipmq};
 use crate::support::wire::Wire;
 
 on_one_and_two_cores! {
     a_valid_file_is_applied_and_keys_that_need_a_restart_are_named,
     a_file_with_an_error_changes_nothing,
+    nobody_is_shown_a_secret_of_a_broken_file,
     existing_subscriptions_keep_their_policy_and_later_ones_get_the_new_policy,
     connections_of_removed_or_changed_users_are_closed_and_others_stay,
     connections_without_a_login_are_closed_when_a_login_becomes_required,
@@ -20,6 +21,7 @@ on_one_and_two_cores! {
     a_reload_during_the_stop_is_ignored,
     the_reload_command_prints_changes_and_errors,
     the_reload_command_signals_no_process_that_is_not_a_broker,
+    the_reload_command_signals_a_broker_whose_program_has_another_name,
 }
 
 /// A broker and its configuration file, which a test can rewrite.
@@ -134,6 +136,33 @@ fn a_file_with_an_error_changes_nothing(cores: &str) {
     let stderr = broker.stop();
     assert!(stderr.contains("nothing was changed") && stderr.contains("max_topcis"), "{stderr}");
     assert!(stderr.contains("applied limits.max_subscriptions_per_connection"), "{stderr}");
+}
+
+fn nobody_is_shown_a_secret_of_a_broken_file(cores: &str) {
+    let reloadable = Reloadable::start(cores, "[delivery]\nmax_batch = 9\n");
+    for broken in [
+        "[metrics]\ntoken =\n\"s3cret-1\"\n",
+        "[metrics]\ntoken =\n[s3cret-1]\n",
+        "[metrics]\ntoken = \"\"\"s3cret-1\n",
+        "[[auth.users]]\nuser = \"eu\"\npassword =\ns3cret-1 = 5\n",
+    ] {
+        let outcome = reloadable.reload(broken);
+        assert_eq!(outcome["outcome"], "refused", "{broken}");
+        let (status, page) = reloadable.broker.get("/api/v1/status");
+        assert!(status == 200 && !page.contains("cret-1"), "{broken}\n{page}");
+        let (status, stdout, stderr) = reload_command(&reloadable.broker, &[]);
+        assert!(status == 1 && stderr.contains("not valid TOML"), "{broken}\n{stderr}");
+        let mut shown = stdout + &stderr;
+        for words in [&["check-config"][..], &["--cores", cores, "--config"]] {
+            let output = blipmq(words).arg(reloadable.file.path()).output().expect("it starts");
+            assert_eq!(output.status.code(), Some(1), "{words:?}");
+            shown += &String::from_utf8_lossy(&output.stdout);
+            shown += &String::from_utf8_lossy(&output.stderr);
+        }
+        assert!(!shown.contains("cret-1"), "{broken}\n{shown}");
+    }
+    let log = reloadable.broker.stop();
+    assert!(log.contains("not valid TOML") && !log.contains("cret-1"), "{log}");
 }
 
 fn existing_subscriptions_keep_their_policy_and_later_ones_get_the_new_policy(cores: &str) {
@@ -313,4 +342,31 @@ fn the_reload_command_signals_no_process_that_is_not_a_broker(cores: &str) {
     let (status, _, errors) = reload_command(&broker, &["--pid", &none]);
     assert_eq!(status, 1);
     assert!(errors.contains("there is no process"), "{errors}");
+}
+
+fn the_reload_command_signals_a_broker_whose_program_has_another_name(cores: &str) {
+    let program = TempFile::new("message-broker", b"");
+    std::fs::copy(env!("CARGO_BIN_EXE_blipmq"), &program.0).expect("our own file");
+    let file = TempFile::new("renamed.toml", b"[delivery]\nmax_batch = 9\n");
+    let mut command = std::process::Command::new(&program.0);
+    command.args(["--bind", "127.0.0.1:0", "--nats-bind", "127.0.0.1:0"]);
+    command.args(["--metrics-bind", "127.0.0.1:0", "--cores", cores, "--config", file.path()]);
+    let broker = Broker::from_command(command);
+    std::fs::write(&file.0, "[delivery]\nmax_batch = 8\n").expect("our own file");
+    // As after an upgrade: the file of the running program is gone.
+    drop(program);
+    let (status, stdout, errors) = reload_command(&broker, &[]);
+    assert_eq!((status, errors.as_str()), (0, ""));
+    assert_eq!(stdout, "applied: delivery.max_batch\n");
+    // A client of blipmq is no broker: SIGHUP would end it.
+    let mut client = Running::start({
+        let mut command = blipmq(&["sub", "a", "--quiet", "--server", &broker.server()]);
+        command.stdout(std::process::Stdio::null());
+        command
+    });
+    broker.wait_for_metric("blipmq_subscriptions", "", |subscriptions| subscriptions == 1);
+    let pid = client.child.id().to_string();
+    let (status, _, errors) = reload_command(&broker, &["--pid", &pid]);
+    assert!(status == 1 && errors.contains("not blipmq as a broker"), "{errors}");
+    assert_eq!(client.child.try_wait().expect("our own child process"), None);
 }

@@ -14,6 +14,7 @@
 //! | how losses are recorded | `gaps` |
 //! | which messages a topic retains | `logs` |
 //! | how bytes of NATS clients are parsed and encoded | `nats` |
+//! | what errors of a broken configuration file show | `secrets` |
 //! | how a frame is cut | `frames`, which also makes frames for the others |
 
 mod frames;
@@ -23,6 +24,7 @@ mod logs;
 mod nats;
 mod patterns;
 mod queues;
+mod secrets;
 mod targets;
 
 use proptest::test_runner::Config;

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use blipmq::broker::mesh::{DELIVERIES, REQUESTS};
 
+use crate::plan::Plan;
 use crate::wire::Phase;
 use crate::world::World;
 
@@ -15,6 +16,15 @@ impl World {
         let has_asked = !self.machine.cores()[socket.core].is_awake();
         if has_asked && socket.phase == Phase::Open && socket.is_read_though_paused() {
             self.fail(&format!("connection {wire} is received on though the broker has paused it"));
+        }
+    }
+
+    /// No turn takes more steps for what clients can make many of than it may.
+    pub fn check_work(&self, core: usize) {
+        let work = self.broker(core).work();
+        let Plan { ends_per_turn, replay_topics_per_turn, .. } = self.plan;
+        if work.ends > ends_per_turn || work.replay_topics > replay_topics_per_turn {
+            self.fail(&format!("core {core} did too much in a turn: {work:?}"));
         }
     }
 

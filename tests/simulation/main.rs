@@ -63,7 +63,7 @@ fn every_promise_holds_for_all_seeds() {
 /// Goal: the random worlds reach every bound of the broker and of the kernel.
 #[test]
 fn the_seeds_reach_every_bound() {
-    let mut reached = [0; 16];
+    let mut reached = [0; 18];
     for seed in 0..SEEDS {
         let world = behaviour::run_seed(seed);
         let wires = || world.wires.iter();
@@ -86,6 +86,8 @@ fn the_seeds_reach_every_bound() {
                 &counters.publishers_blocked,
                 &counters.evicted_slices,
                 &counters.refused_for_memory_messages,
+                &counters.dropped_connection_full_messages,
+                &counters.reclaimed_messages,
             ];
             for (sum, counter) in reached[4..].iter_mut().zip(counted) {
                 *sum += counter.get();

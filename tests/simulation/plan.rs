@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use blipmq::broker::Protocol;
 use blipmq::config::{OverflowPolicy, Settings};
-use blipmq::limits::{LINGER_MS, REPLAY_TOPICS_PER_TURN};
+use blipmq::limits::{ENDS_PER_TURN, LINGER_MS, REPLAY_TOPICS_PER_TURN};
 use executors::simulated;
 
 use crate::random::Random;
@@ -35,6 +35,8 @@ pub struct Plan {
     pub buffer_len: usize,
     /// Topics that a turn looks at for a replay.
     pub replay_topics_per_turn: usize,
+    /// Subscriptions that a turn ends when all of a connection end at once.
+    pub ends_per_turn: usize,
 }
 
 impl Default for Plan {
@@ -56,6 +58,7 @@ impl Default for Plan {
             buffers: 32,
             buffer_len: 64 * 1_024,
             replay_topics_per_turn: REPLAY_TOPICS_PER_TURN,
+            ends_per_turn: ENDS_PER_TURN,
         }
     }
 }
@@ -93,6 +96,7 @@ impl Plan {
         settings.limits.max_topics = random.pick(&[4, 1_000, 1_000, 1_000]);
         settings.limits.max_subscriptions_per_connection = random.pick(&[2, 1_000, 1_000]);
         settings.server.drain_spread_ms = random.pick(&[0, 2_000, 2_000]);
+        settings.queues.connection_bytes = Plan::random_connection_bytes(random);
         Plan {
             cores: if heavy { 2 } else { random.pick(&[1, 2, 2, 3, 4]) },
             mesh_messages_max: random.pick(&[1, 1, 2, 8]),
@@ -110,6 +114,7 @@ impl Plan {
             buffers: random.pick(&[1, 2, 32]),
             buffer_len: if heavy { 64 * 1_024 } else { random.pick(&[300, 64 * 1_024]) },
             replay_topics_per_turn: Plan::random_replay_topics(random),
+            ends_per_turn: Plan::random_ends(random),
         }
     }
 
@@ -118,6 +123,19 @@ impl Plan {
     pub fn random_replay_topics(random: &Random) -> usize {
         let mut own = Random::with_seed(random.next_of() ^ 0x5e9_1a75);
         own.pick(&[1, 2, 3, REPLAY_TOPICS_PER_TURN])
+    }
+
+    /// Few ends a turn, so that connections of few subscriptions end over several turns. By chance of its
+    /// own, as the topics of a replay.
+    pub fn random_ends(random: &Random) -> usize {
+        let mut own = Random::with_seed(random.next_of() ^ 0x3e_11d5);
+        own.pick(&[1, 2, 5, ENDS_PER_TURN])
+    }
+
+    /// The bound of all queues of a connection, by chance of its own.
+    pub fn random_connection_bytes(random: &Random) -> u64 {
+        let mut own = Random::with_seed(random.next_of() ^ 0x10c4_90f1);
+        own.pick(&[4_096, 20_000, 64 << 20, 64 << 20, 64 << 20, 64 << 20])
     }
 
     /// The machine under this world.
@@ -152,5 +170,7 @@ impl Plan {
         self.frame_messages_max * 4 <= capacity
             && batch * 4 <= capacity
             && bytes as u64 <= self.settings.queues.subscriber_bytes
+            && self.settings.queues.connection_bytes >= 1 << 20
+            && self.settings.limits.memory_max >= 1 << 30
     }
 }

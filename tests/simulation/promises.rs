@@ -191,13 +191,16 @@ pub fn queued(counters: &[&Counters]) -> Verdict {
     let left = [
         sum(|counters| &counters.delivered_messages),
         sum(|counters| &counters.dropped_oldest_messages),
+        sum(|counters| &counters.dropped_connection_full_messages),
+        sum(|counters| &counters.reclaimed_messages),
         sum(|counters| &counters.conflated_messages),
         sum(|counters| &counters.expired_in_queue_messages),
         sum(|counters| &counters.dropped_disconnected_messages),
     ];
     if enqueued != left.iter().sum::<u64>() {
         return Err(format!(
-            "{enqueued} enqueued, but delivered, dropped_oldest, conflated, expired and \
+            "{enqueued} enqueued, but delivered, dropped_oldest, connection_full, \
+             reclaimed, conflated, expired and \
              disconnected are {left:?}"
         ));
     }

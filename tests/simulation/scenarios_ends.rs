@@ -22,6 +22,30 @@ fn close_delivers_what_is_queued() {
     world.end();
 }
 
+/// Goal: CLOSE promises what is queued, however many turns it takes to close all subscriptions.
+/// Method: each turn closes one of them.
+#[test]
+fn close_delivers_what_is_queued_to_each_of_many_subscriptions() {
+    let mut world = World::with_seed(17).ends_per_turn(1);
+    let subscriber = stalled_subscriber(&mut world, "a.0", 0, 0);
+    for topic in 1..9 {
+        world.add_subscription(subscriber, &format!("a.{topic}"), 0, 0);
+    }
+    world.run_until_idle();
+    let publisher = world.connect(ZERO);
+    for topic in 1..9 {
+        world.publish(publisher, &format!("a.{topic}"), "queued", 0);
+    }
+    world.run_until_idle();
+    world.close(subscriber);
+    world.run_until_idle();
+    world.resume(subscriber);
+    world.run_until_idle();
+    assert_eq!(world.received(subscriber).len(), 9);
+    assert_eq!(world.wires[subscriber.0].phase, Phase::Gone);
+    world.end();
+}
+
 /// Found by the simulator: the end of the client's half cut off what CLOSE had promised.
 #[test]
 fn close_delivers_what_is_queued_to_a_client_that_has_shut_its_half_too() {

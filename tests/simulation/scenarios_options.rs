@@ -1,5 +1,6 @@
 //! Each promise of subscribe options, ACK and the memory budget alone.
 
+use blipmq::broker::counters::{Counter, Counters};
 use blipmq::protocol::frame::FLAG_ACK;
 use blipmq::protocol::{CoreId, GapReason};
 
@@ -290,7 +291,7 @@ fn replays_do_not_change_the_held_memory() {
 }
 
 #[test]
-fn above_the_memory_budget_retained_messages_are_evicted_before_publishes_are_refused() {
+fn near_the_memory_budget_retained_messages_are_evicted_before_queues_lose_theirs() {
     let mut world = World::with_seed(40).settings(|settings| settings.limits.memory_max = 20_000);
     let earlier = world.connect(ZERO);
     publish_numbers(&mut world, earlier, "earlier", &numbers(1..=20));
@@ -301,12 +302,68 @@ fn above_the_memory_budget_retained_messages_are_evicted_before_publishes_are_re
         world.run_until_idle();
     }
     let counters = world.cores[0].counters.clone();
-    let refused = counters.refused_for_memory_messages.get();
-    assert!(counters.evicted_slices.get() > 0 && (1..200).contains(&refused));
+    let reclaimed = counters.reclaimed_messages.get();
+    assert!(counters.evicted_slices.get() > 0 && (1..200).contains(&reclaimed));
+    assert_eq!(counters.refused_for_memory_messages.get(), 0);
+    world.resume(subscriber);
+    world.run_until_idle();
+    assert_eq!(world.messages_read(subscriber), 201 - reclaimed);
+    world.end();
+}
+
+/// Goal: a publisher is refused only if nobody holds more than a fair share, so that a client which holds
+/// most never stops the others, on whatever core they are.
+/// Method: a stalled subscriber of many topics, more than the budget for it, then another publisher.
+#[test]
+fn nobody_is_refused_while_others_hold_more_than_a_fair_share() {
+    for seed in 0..20 {
+        let mut world = World::with_seed(500 + seed)
+            .cores(2)
+            .mesh_delay_ticks(1..=50)
+            .settings(|settings| settings.limits.memory_max = 100_000);
+        let greedy = stalled_subscriber(&mut world, "a.0", 0, 0);
+        world.add_subscription(greedy, "a.*", 0, 0);
+        let (flooding, other) = (world.connect(ONE), world.connect(ZERO));
+        let reads = world.subscribe(ONE, "ok");
+        for number in 1..=400 {
+            let topic = format!("a.{}", number % 40);
+            world.publish(flooding, &topic, &number.to_string(), 0);
+            if number % 20 == 0 {
+                world.publish(other, "ok", &number.to_string(), 0);
+            }
+            world.step();
+        }
+        world.run_until_idle();
+        let sum = |of: fn(&Counters) -> &Counter| -> u64 {
+            world.cores.iter().map(|core| of(&core.counters).get()).sum()
+        };
+        assert_eq!(sum(|counters| &counters.refused_for_memory_messages), 0, "seed {seed}");
+        let reclaimed = sum(|counters| &counters.reclaimed_messages);
+        assert!(reclaimed > 0, "seed {seed}");
+        assert_eq!(world.received(reads).len(), 20);
+        world.resume(greedy);
+        world.run_until_idle();
+        assert_eq!(world.messages_read(greedy) + reclaimed, 401);
+        world.end();
+    }
+}
+
+/// Goal: what nobody holds much of is not taken from anybody: then publishes are refused, and counted.
+#[test]
+fn publishes_are_refused_if_nobody_holds_more_than_a_fair_share() {
+    let mut world = World::with_seed(41).settings(|settings| settings.limits.memory_max = 2_000);
+    let subscriber = stalled_subscriber(&mut world, "a", 0, 0);
+    let publisher = world.connect(ZERO);
+    for payload in numbers(1..=40) {
+        world.publish(publisher, "a", &payload, 0);
+        world.run_until_idle();
+    }
+    let refused = world.cores[0].counters.refused_for_memory_messages.get();
+    assert!((1..40).contains(&refused));
     assert_eq!(world.conversations[publisher.0].refused_for_memory, refused);
     world.resume(subscriber);
     world.run_until_idle();
-    assert_eq!(world.received(subscriber).len() as u64, 201 - refused);
+    assert_eq!(world.received(subscriber).len() as u64, 41 - refused);
     world.end();
 }
 

@@ -14,6 +14,7 @@ use std::time::Duration;
 use blipmq::broker::mesh::{DELIVERIES, REQUESTS};
 use blipmq::broker::{Broker, Cluster, Now, Protocol};
 use blipmq::config::Settings;
+use blipmq::limits::REPLAY_TOPICS_PER_TURN;
 use blipmq::protocol::CoreId;
 use executors::simulated::Machine;
 
@@ -105,6 +106,13 @@ impl World {
         cluster.replay_topics_per_turn = plan.replay_topics_per_turn;
         // Limit: the checker counts on one life of each topic; `process/topics.rs` has those that go.
         cluster.removes_idle_topics = false;
+        cluster.ends_per_turn = plan.ends_per_turn;
+        // Few slices as well, where replays look at few topics a turn.
+        let unsent_max = cluster.replay_unsent_max;
+        cluster.replay_unsent_max = match plan.replay_topics_per_turn {
+            REPLAY_TOPICS_PER_TURN => unsent_max,
+            few => few as u64,
+        };
         let cores: Vec<Core> = (0..plan.cores).map(|_| Core::default()).collect();
         let machine = machine(&plan, &cluster, &cores);
         World {
@@ -165,6 +173,10 @@ impl World {
 
     pub fn replay_topics_per_turn(self, topics: usize) -> World {
         self.rebuilt(|plan| plan.replay_topics_per_turn = topics)
+    }
+
+    pub fn ends_per_turn(self, ends: usize) -> World {
+        self.rebuilt(|plan| plan.ends_per_turn = ends)
     }
 
     pub fn settings(self, change: impl FnOnce(&mut Settings)) -> World {

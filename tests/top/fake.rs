@@ -145,7 +145,9 @@ fn unix_seconds() -> f64 {
 fn counters(polls: u64) -> Value {
     json!({"published_messages": 1000 * polls, "published_bytes": 64_000 * polls,
         "enqueued_messages": 0, "delivered_messages": 48_000 * polls,
-        "dropped_oldest_messages": 10 * polls, "dropped_new_messages": 0, "conflated_messages": 0,
+        "dropped_oldest_messages": 10 * polls, "dropped_new_messages": 0,
+        "dropped_connection_full_messages": 0, "reclaimed_messages": 0,
+        "reclaimed_connections": 0, "conflated_messages": 0,
         "expired_before_enqueue_messages": 0, "expired_in_queue_messages": 0,
         "dropped_disconnected_messages": 0, "refused_messages": 0,
         "refused_for_memory_messages": 0, "queue_overflows": 0, "publishers_blocked": 0,
@@ -177,7 +179,8 @@ fn subscription() -> Value {
         "subscription": "7", "pattern": HOSTILE, "group": null, "overflow": "drop_oldest",
         "state": "in_force", "queued_messages": 1024, "messages_max": 2048, "queued_bytes": 0,
         "bytes_max": 67_108_864, "lag_seconds": 0.25, "delivered_messages": 0,
-        "dropped_messages": 12, "dropped": {"overflow_oldest": 12, "overflow_new": 0,
+        "dropped_messages": 12, "dropped": {"overflow_oldest": 12, "overflow_new": 0, "connection_full": 0,
+            "reclaimed": 0,
             "conflated": 0, "expired": 0}, "holds_up_topics": 0})
 }
 

@@ -1,16 +1,13 @@
 //! What arrives on connections: from the completion of a receive to the service.
+//!
+//! Connections take turns, one buffer each: one that sends as fast as it can delays the others by a
+//! buffer, not by all that it sends.
 
 use crate::clock::Now;
 use crate::driver::Driver;
 use crate::ring::{Filled, Ring};
 use crate::service::{Observed, Service};
-use crate::socket::{Phase, Receive};
-
-/// What arrived and was not handed on yet.
-pub(super) enum Arrival {
-    Bytes { slot: u32, filled: Filled },
-    End { slot: u32 },
-}
+use crate::socket::{ARRIVED_MAX, Phase, Receive};
 
 impl<S: Service, R: Ring> Driver<S, R> {
     pub(super) fn receive_completed(
@@ -25,9 +22,12 @@ impl<S: Service, R: Ring> Driver<S, R> {
         }
         match result {
             Ok(Some(filled)) => {
-                socket.arrivals += 1;
-                self.arrivals.push_back(Arrival::Bytes { slot, filled });
-                if !more {
+                socket.arrived.push_back(filled);
+                let is_full = socket.arrived.len() >= ARRIVED_MAX;
+                self.wait(slot);
+                if is_full {
+                    self.io.stop_receive(slot);
+                } else if !more {
                     self.io.receive(slot);
                 }
             }
@@ -37,7 +37,7 @@ impl<S: Service, R: Ring> Driver<S, R> {
                 self.service.observe(Observed::Starved);
                 self.io.finish_release(slot);
             }
-            // A pause that was taken back before the kernel had stopped reading.
+            // A receive that was stopped and is wanted again by now.
             Err(libc::ECANCELED) => {
                 self.io.receive(slot);
                 self.io.finish_release(slot);
@@ -56,44 +56,73 @@ impl<S: Service, R: Ring> Driver<S, R> {
         let (_, socket) = self.io.sockets.at(slot);
         if !socket.ended {
             socket.ended = true;
-            socket.arrivals += 1;
-            self.arrivals.push_back(Arrival::End { slot });
+            socket.end_arrived = true;
+            self.wait(slot);
         }
         self.io.finish_release(slot);
     }
 
+    /// Puts a connection behind the others that something arrived on, once.
+    fn wait(&mut self, slot: u32) {
+        let (_, socket) = self.io.sockets.at(slot);
+        if !socket.is_waiting {
+            socket.is_waiting = true;
+            self.waiting.push_back(slot);
+        }
+    }
+
     /// Hands arrivals to the service as long as it wants them.
     pub(super) fn hand_on(&mut self, now: Now) {
+        self.service.go_on(now);
         while self.service.wants_input()
-            && let Some(arrival) = self.arrivals.pop_front()
+            && let Some(slot) = self.waiting.pop_front()
         {
-            match arrival {
-                Arrival::Bytes { slot, filled } => {
-                    let (connection, socket) = self.io.sockets.at(slot);
-                    socket.arrivals -= 1;
-                    match socket.phase {
-                        Phase::Open => {
-                            let bytes = self.io.ring.bytes(&filled);
-                            self.service.received(now, connection, bytes);
-                        }
-                        // Read only so that the peer's end is seen.
-                        Phase::Closing | Phase::Releasing | Phase::Released => {}
-                    }
-                    self.io.ring.put_back(filled);
-                    self.io.finish_release(slot);
-                }
-                Arrival::End { slot } => {
-                    let (connection, socket) = self.io.sockets.at(slot);
-                    socket.arrivals -= 1;
-                    match socket.phase {
-                        Phase::Open => self.service.ended(now, connection),
-                        Phase::Closing => self.io.advance_closing(slot),
-                        Phase::Releasing | Phase::Released => self.io.finish_release(slot),
-                    }
-                }
-            }
+            self.hand_on_next(now, slot);
         }
         self.feed_starved();
+    }
+
+    /// Hands the next arrival of a connection to the service.
+    fn hand_on_next(&mut self, now: Now, slot: u32) {
+        let (connection, socket) = self.io.sockets.at(slot);
+        socket.is_waiting = false;
+        let phase = socket.phase;
+        if let Some(filled) = socket.arrived.pop_front() {
+            let has_room_again = socket.arrived.len() == ARRIVED_MAX / 2;
+            if socket.has_arrivals() {
+                self.wait(slot);
+            }
+            match phase {
+                Phase::Open => {
+                    let bytes = self.io.ring.bytes(&filled);
+                    self.service.received(now, connection, bytes);
+                }
+                // Read only so that the peer's end is seen.
+                Phase::Closing | Phase::Releasing | Phase::Released => {}
+            }
+            self.io.ring.put_back(filled);
+            if has_room_again {
+                self.io.receive(slot);
+            }
+            self.io.finish_release(slot);
+        } else if std::mem::take(&mut socket.end_arrived) {
+            match phase {
+                Phase::Open => self.service.ended(now, connection),
+                Phase::Closing => self.io.advance_closing(slot),
+                Phase::Releasing | Phase::Released => self.io.finish_release(slot),
+            }
+        }
+    }
+
+    /// Drops what arrived on a connection.
+    pub(super) fn drop_arrivals(&mut self, slot: u32) {
+        let (_, socket) = self.io.sockets.at(slot);
+        socket.is_waiting = false;
+        socket.end_arrived = false;
+        for filled in std::mem::take(&mut socket.arrived) {
+            self.io.ring.put_back(filled);
+        }
+        self.io.finish_release(slot);
     }
 
     /// Receives again on connections that found no buffer: on no more at a time than there are

@@ -9,16 +9,16 @@
 mod ending;
 mod held;
 mod operation;
+mod sleeping;
 
 use std::io;
 use std::mem::ManuallyDrop;
 use std::net::{Shutdown, SocketAddr, TcpListener};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
-use io_uring::types::{CancelBuilder, Fd, SubmitArgs, TimeoutFlags, Timespec};
+use io_uring::types::{CancelBuilder, TimeoutFlags, Timespec};
 use io_uring::{EnterFlags, IoUring, cqueue, opcode, squeue};
 use socket2::SockRef;
 
@@ -75,42 +75,6 @@ impl DataRing {
         ring.set_eventfd_enabled(false);
         ring.watch();
         Ok(ring)
-    }
-
-    /// Submits everything queued and waits until something completes; false if nothing did in
-    /// time.
-    pub(crate) fn wait(&mut self, at_most: Duration) -> io::Result<bool> {
-        let at_most = Timespec::from(at_most);
-        self.tally.calls += 1;
-        let waited =
-            self.ring.submitter().submit_with_args(1, &SubmitArgs::new().timespec(&at_most));
-        match waited {
-            Ok(_) => Ok(true),
-            Err(error) => match error.raw_os_error() {
-                Some(libc::ETIME) => Ok(false),
-                // As in `enter`; the caller looks for work and comes again.
-                Some(libc::EINTR | libc::EBUSY | libc::EAGAIN) => Ok(true),
-                _ => Err(error),
-            },
-        }
-    }
-
-    /// Completions write to the eventfd from now on, or no longer.
-    pub(crate) fn set_eventfd_enabled(&mut self, enabled: bool) {
-        let completions = self.ring.completion();
-        if enabled { completions.enable_eventfd() } else { completions.disable_eventfd() }
-    }
-
-    /// Whether there are completions, or work that will become some. No system call.
-    pub(crate) fn has_news(&mut self) -> bool {
-        self.ring.submission().taskrun() || !self.ring.completion().is_empty()
-    }
-
-    /// Asks for a completion whenever the waker's eventfd is written to.
-    fn watch(&mut self) {
-        let eventfd = Fd(self.held.waker.eventfd().as_raw_fd());
-        let entry = opcode::PollAdd::new(eventfd, libc::POLLIN as u32).multi(true).build();
-        self.push(entry, Operation::Wake);
     }
 
     fn received(
@@ -203,12 +167,18 @@ impl Ring for DataRing {
         }
     }
 
-    /// Also work that the kernel put off counts. Newer kernels do a limited amount of work per call
-    /// (20 pieces in 6.18), some of which ends in no completion, so a call without completions does
-    /// not mean that all is done.
     fn has_queued(&mut self) -> bool {
-        let submission = self.ring.submission();
-        !submission.is_empty() || submission.taskrun()
+        !self.ring.submission().is_empty()
+    }
+
+    /// The kernel sets the flag after it has put work on its list, and clears the flag before it
+    /// takes the list. If another CPU puts work there while this one enters, the list may be taken
+    /// between the two: the flag stays set over an empty list, and only further work clears it.
+    ///
+    /// The flag alone cannot tell that from work that is left: newer kernels do a limited amount
+    /// of work per call (20 pieces in 6.18), some of which ends in no completion.
+    fn has_deferred(&mut self) -> bool {
+        self.ring.submission().taskrun()
     }
 
     fn ready(&mut self) -> usize {
@@ -388,4 +358,4 @@ impl Ring for DataRing {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -1,12 +1,13 @@
 //! The kernel under a simulated ring, played by its caller.
 
+pub(super) mod state;
+
 use std::cell::RefCell;
-use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::rc::Rc;
 
-use super::send::SendOperation;
 use crate::clock::Now;
+use state::{CoreState, ListenerState, Posted, SocketState, State};
 
 /// A connection of a simulated kernel. Numbers are given out once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -32,117 +33,21 @@ pub enum Delivery {
     Starved,
 }
 
+/// Why a core finds that its kernel has put work off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Deferred {
+    /// The next enter does the work, which ends in no completion.
+    Work,
+    /// A report that outlived its work: no enter takes it back.
+    Stale,
+}
+
 /// The kernel under simulated cores, played by its caller: every request of a core waits here until
 /// the caller completes it, with whatever result.
 ///
 /// Cloning gives another handle of the same kernel.
 #[derive(Clone)]
 pub struct Kernel(pub(super) Rc<RefCell<State>>);
-
-pub(super) struct State {
-    pub(super) now: Now,
-    pub(super) cores: Vec<CoreState>,
-    pub(super) listeners: Vec<ListenerState>,
-    pub(super) sockets: Vec<SocketState>,
-}
-
-#[derive(Default)]
-pub(super) struct CoreState {
-    pub(super) completions: VecDeque<Posted>,
-    pub(super) buffers_free: usize,
-    pub(super) buffer_len: usize,
-    pub(super) timeout_at_ns: Option<u64>,
-}
-
-#[derive(Default)]
-pub(super) struct ListenerState {
-    pub(super) accepting: bool,
-    pub(super) cancels: u32,
-    pub(super) closed: bool,
-}
-
-#[derive(Default)]
-pub(super) struct SocketState {
-    /// Core and slot, once a core has it.
-    pub(super) at: Option<(usize, u32)>,
-    pub(super) peer: Option<SocketAddr>,
-    pub(super) receiving: bool,
-    pub(super) send: Option<Sending>,
-    pub(super) cancels: VecDeque<Cancel>,
-    pub(super) write_shut: bool,
-    pub(super) closed: bool,
-}
-
-pub(super) struct Sending {
-    pub(super) operation: Box<SendOperation>,
-    /// Submitted and not completed.
-    pub(super) under_way: bool,
-    /// Bytes that have left, of those submitted.
-    pub(super) taken: usize,
-}
-
-/// A completion before the core reaps it.
-pub(super) enum Posted {
-    Accepted { listener: u32, result: Result<SocketId, i32>, more: bool },
-    AcceptCancelled { listener: u32 },
-    Received { slot: u32, result: Result<Option<Vec<u8>>, i32>, more: bool },
-    Sent { socket: SocketId, slot: u32, result: Result<usize, i32> },
-    Cancelled { slot: u32 },
-    Timeout,
-}
-
-/// A request before it is submitted.
-#[derive(Clone, Copy)]
-pub(super) enum Request {
-    Accept { listener: u32 },
-    CancelAccept { listener: u32 },
-    Receive { socket: SocketId },
-    Send { socket: SocketId },
-    Cancel { socket: SocketId, what: Cancel },
-    Timeout { at_ns: u64 },
-    MoveTimeout { at_ns: u64 },
-}
-
-impl State {
-    fn post(&mut self, core: usize, posted: Posted) {
-        self.cores[core].completions.push_back(posted);
-    }
-
-    pub(super) fn submit(&mut self, core: usize, request: Request) {
-        match request {
-            Request::Accept { listener } => self.listeners[listener as usize].accepting = true,
-            Request::CancelAccept { listener } => self.listeners[listener as usize].cancels += 1,
-            Request::Receive { socket } => {
-                let receiving = &mut self.sockets[socket.0].receiving;
-                assert!(!*receiving, "one receive at a time");
-                *receiving = true;
-            }
-            Request::Send { socket } => {
-                let send = self.sockets[socket.0].send.as_mut().expect("a send was begun");
-                (send.under_way, send.taken) = (true, 0);
-            }
-            Request::Cancel { socket, what } => self.sockets[socket.0].cancels.push_back(what),
-            Request::Timeout { at_ns } => {
-                assert!(self.cores[core].timeout_at_ns.is_none(), "one timeout at a time");
-                self.cores[core].timeout_at_ns = Some(at_ns);
-                self.expire(core);
-            }
-            Request::MoveTimeout { at_ns } => {
-                if let Some(timeout) = &mut self.cores[core].timeout_at_ns {
-                    *timeout = at_ns;
-                    self.expire(core);
-                }
-            }
-        }
-    }
-
-    fn expire(&mut self, core: usize) {
-        let due = |at_ns: &mut u64| *at_ns <= self.now.monotonic_ns;
-        if self.cores[core].timeout_at_ns.take_if(due).is_some() {
-            self.post(core, Posted::Timeout);
-        }
-    }
-}
 
 impl Kernel {
     pub(crate) fn new(cores: usize, listeners: usize, buffers: usize, buffer_len: usize) -> Kernel {
@@ -175,6 +80,11 @@ impl Kernel {
     /// When the timeout of a core comes, if one is under way.
     pub fn timeout_at_ns(&self, core: usize) -> Option<u64> {
         self.0.borrow().cores[core].timeout_at_ns
+    }
+
+    /// Reports to a core that work was put off, or takes a report back.
+    pub fn defer(&self, core: usize, deferred: Option<Deferred>) {
+        self.0.borrow_mut().cores[core].deferred = deferred;
     }
 
     /// Whether a core has completions to reap.

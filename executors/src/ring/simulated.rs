@@ -6,9 +6,8 @@ use std::net::SocketAddr;
 
 use bytes::Bytes;
 
-use super::kernel::{
-    Cancel, Kernel, ListenerState, Posted, Request, Sending, SocketId, SocketState,
-};
+use super::kernel::state::{ListenerState, Posted, Request, Sending, SocketState};
+use super::kernel::{Cancel, Deferred, Kernel, SocketId};
 use super::send::SpareSends;
 use super::{Completion, Filled, Ring, Tally};
 use crate::clock::Now;
@@ -132,11 +131,16 @@ impl Ring for SimulatedRing {
         self.tally.calls += 1;
         let state = &mut *self.kernel.0.borrow_mut();
         self.queued.drain(..).for_each(|request| state.submit(self.core, request));
+        state.cores[self.core].deferred.take_if(|deferred| *deferred == Deferred::Work);
         Ok(())
     }
 
     fn has_queued(&mut self) -> bool {
         !self.queued.is_empty()
+    }
+
+    fn has_deferred(&mut self) -> bool {
+        self.kernel.0.borrow().cores[self.core].deferred.is_some()
     }
 
     fn ready(&mut self) -> usize {

@@ -8,3 +8,4 @@ mod sends;
 mod sleeping;
 mod stopping;
 mod support;
+mod turns;

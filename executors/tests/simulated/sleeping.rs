@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use executors::simulated::{Plan, Step};
+use executors::simulated::{Deferred, Plan, Step};
 
 use super::support::{Order, PEER, World};
 
@@ -99,4 +99,26 @@ fn a_deadline_that_moves_nearer_comes_at_its_new_time() {
     world.order(Order::Deadline(2_000));
     world.run();
     assert_eq!(world.kernel.timeout_at_ns(0), Some(2_000), "the next one is armed");
+}
+
+/// Goal: one more enter does what the kernel put off; an enter that was in vain is not repeated, and the
+/// core sleeps. Whatever comes wakes the core all the same.
+#[test]
+fn a_core_enters_once_for_work_that_its_kernel_reports() {
+    for deferred in [Deferred::Work, Deferred::Stale] {
+        let mut world = World::new(Plan::default());
+        let (socket, connection) = world.connect();
+        world.run();
+        let before = world.seen().calls;
+        world.kernel.defer(0, Some(deferred));
+        world.wake();
+        world.run();
+        assert!(!world.is_awake(0), "{deferred:?}: the core sleeps");
+        assert_eq!(world.seen().calls - before, 1, "{deferred:?}");
+        world.kernel.deliver(socket, b"x", true);
+        world.run();
+        assert_eq!(world.seen().received_of(connection), b"x");
+        assert!(!world.is_awake(0) && world.seen().calls - before <= 2, "{deferred:?}");
+        world.kernel.defer(0, None);
+    }
 }

@@ -46,6 +46,8 @@ pub struct Seen {
     pub messages: Vec<u32>,
     pub full: Vec<u32>,
     pub starved: usize,
+    /// System calls.
+    pub calls: u32,
 }
 
 impl Seen {
@@ -173,7 +175,8 @@ impl Service for Obedient {
         match observed {
             Observed::Starved => self.seen.starved += 1,
             Observed::Full { connections } => self.seen.full.push(connections),
-            Observed::Entered { .. } | Observed::Sleeps { .. } | Observed::Woke { .. } => {}
+            Observed::Entered { calls, .. } => self.seen.calls += calls,
+            Observed::Sleeps { .. } | Observed::Woke { .. } => {}
         }
     }
 }

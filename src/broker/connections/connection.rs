@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 
+use super::input::Share;
 use crate::broker::permissions::Permissions;
 use crate::limits::{ANSWER_BYTES_MAX, PENDING_REQUESTS_MAX};
 use crate::protocol::{CoreId, TopicId};
@@ -34,6 +35,8 @@ pub enum Hold {
     Blocked(TopicId),
     /// What it sent has to take effect on other cores before it goes on.
     Fence,
+    /// There is no memory for what it publishes, until some is reclaimed from those who hold it.
+    Memory,
 }
 
 /// What has come from a connection and gone to it.
@@ -70,6 +73,8 @@ pub struct Connection {
     pub(super) unparsed: BytesMut,
     /// Answers to send before any message.
     pub(super) answers: BytesMut,
+    /// What it had served in a turn.
+    pub(super) share: Share,
     /// Boxed: a connection lives long and ends once.
     ending: Option<Box<Ending>>,
     /// Requests that wait for another core.
@@ -88,6 +93,10 @@ pub struct Connection {
     pub(super) is_fenced: bool,
     /// `unparsed` is on the backlog.
     pub(super) in_backlog: bool,
+    /// On the list of held connections whose reason may be over.
+    pub(super) is_released: bool,
+    /// The port reads it.
+    pub(super) is_read: bool,
     /// On the list of connections to send to.
     pub(super) is_ready: bool,
     /// A send is with the kernel.
@@ -107,6 +116,7 @@ impl Connection {
             permissions,
             unparsed: BytesMut::new(),
             answers: BytesMut::new(),
+            share: Share::default(),
             ending: None,
             pending: 0,
             in_flight_messages: 0,
@@ -119,6 +129,8 @@ impl Connection {
             broken: false,
             is_fenced: false,
             in_backlog: false,
+            is_released: false,
+            is_read: true,
             is_ready: false,
             in_flight: false,
         }
@@ -152,11 +164,6 @@ impl Connection {
     /// Why its input is held.
     pub fn held_for(&self) -> Option<Hold> {
         self.hold
-    }
-
-    /// The reason to hold its input is over.
-    pub fn end_hold(&mut self) {
-        self.hold = None;
     }
 
     /// What its client may do.
@@ -194,13 +201,6 @@ impl Connection {
         self.broken
     }
 
-    /// Nothing more reaches its peer. The send in flight counts as that for ever, so nothing is
-    /// gathered any more; and what the peer is answered must not keep it from being read to its end.
-    pub fn break_off(&mut self) {
-        self.broken = true;
-        self.answers = BytesMut::new();
-    }
-
     /// Whether frames that it sent wait to be served.
     pub fn is_held_back(&self) -> bool {
         self.in_backlog || self.hold.is_some() || self.is_fenced
@@ -221,8 +221,7 @@ impl Connection {
         self.pending += 1;
     }
 
-    /// Another core has answered, or need not any more.
-    pub fn end_pending(&mut self) {
+    pub(super) fn end_pending(&mut self) {
         self.pending -= 1;
     }
 
@@ -239,11 +238,6 @@ impl Connection {
     /// Whether it has answers to send.
     pub fn has_answers(&self) -> bool {
         !self.answers.is_empty()
-    }
-
-    /// Takes its answers out.
-    pub fn take_answers(&mut self) -> BytesMut {
-        std::mem::take(&mut self.answers)
     }
 
     /// Bytes that were not served.

@@ -5,10 +5,10 @@
 //!
 //! # Always true
 //! - A connection is closed once, and its slot is used again only after that was confirmed.
-//! - A connection that is not read is on the list of those that are looked at each turn.
 //! - This room knows no protocol, no topic and no subscription.
 
 mod connection;
+mod input;
 mod table;
 
 use std::collections::VecDeque;
@@ -17,7 +17,12 @@ use bytes::{Bytes, BytesMut};
 
 use super::ids::{ConnectionId, Slot};
 pub use connection::{Connection, Hold, Phase, Traffic};
+use input::Input;
 pub use table::Table;
+
+/// Turns in a row in which input may be held for connections that have more than a send takes. A
+/// subscriber that reads as fast as its core writes is then sent five batches for each that comes in.
+const TURNS_HELD_MAX: u32 = 4;
 
 /// What the port is to do with a connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,10 +43,9 @@ pub struct Connections {
     ready: VecDeque<Slot>,
     /// How many of those had more than their last send could take.
     carried_over: usize,
-    /// Connections with whole frames that were left for a later turn.
-    backlog: VecDeque<Slot>,
-    /// Connections whose input is held.
-    held: Vec<Slot>,
+    /// Turns in a row in which input was held for those.
+    turns_held: u32,
+    input: Input,
     /// Connections whose clients asked for their end in this turn.
     finishing: Vec<Slot>,
     actions: Vec<Action>,
@@ -105,9 +109,16 @@ impl Connections {
         self.mark_ready(slot);
     }
 
-    /// Whether a connection that could be sent something waits for that.
+    /// Whether input is held in this turn, because a connection that could be sent something waits for
+    /// that. Never for long: a client that has much to be sent slows others down, and does not stop
+    /// them.
     pub fn are_carried_over(&self) -> bool {
-        self.carried_over > 0
+        self.carried_over > 0 && self.turns_held < TURNS_HELD_MAX
+    }
+
+    /// Notes whether this turn took input in.
+    pub fn note_input_held(&mut self, was_held: bool) {
+        self.turns_held = if was_held { self.turns_held + 1 } else { 0 };
     }
 
     /// The next connection that has something to send and no send in flight.
@@ -126,86 +137,29 @@ impl Connections {
 
     // --- what is received ---
 
-    /// Holds the input of a connection until the reason is over.
-    pub fn hold(&mut self, slot: Slot, hold: Hold) {
-        let (id, connection) = self.table.find(slot).expect("the slot is in use");
-        if connection.hold.is_none() {
-            connection.hold = Some(hold);
-            self.held.push(slot);
-            self.actions.push(Action::Pause(id));
+    /// Takes the answers of a connection out, to be sent.
+    pub fn take_answers(&mut self, slot: Slot) -> BytesMut {
+        let answers = std::mem::take(&mut self.table.get(slot).answers);
+        if !answers.is_empty() {
+            self.release_if_not_full_of_answers(slot);
         }
+        answers
     }
 
-    /// A client that asks without listening slows itself.
-    pub fn hold_if_full_of_answers(&mut self, slot: Slot) {
-        if self.table.get(slot).is_full_of_answers() {
-            self.hold(slot, Hold::Answers);
-        }
+    /// Another core has answered a request of a connection, or need not any more.
+    pub fn end_pending(&mut self, slot: Slot) {
+        self.table.get(slot).end_pending();
+        self.release_if_not_full_of_answers(slot);
     }
 
-    /// What is left of a connection's bytes is served in a later turn.
-    pub fn leave_for_later(&mut self, slot: Slot) {
+    /// Nothing more reaches the peer of a connection. The send in flight counts as that for ever, so
+    /// nothing is gathered any more; and what the peer is answered must not keep the connection from
+    /// being read to its end.
+    pub fn break_off(&mut self, slot: Slot) {
         let connection = self.table.get(slot);
-        if !connection.in_backlog {
-            connection.in_backlog = true;
-            self.backlog.push_back(slot);
-        }
-    }
-
-    /// Whether frames were left for a later turn.
-    pub fn has_backlog(&self) -> bool {
-        !self.backlog.is_empty()
-    }
-
-    /// How many connections have frames that were left for a later turn.
-    pub fn backlog_len(&self) -> usize {
-        self.backlog.len()
-    }
-
-    /// Takes the next connection whose frames were left, if its frames can be served now.
-    pub fn take_from_backlog(&mut self) -> Option<Slot> {
-        let slot = self.backlog.pop_front()?;
-        let (_, connection) = self.table.find(slot)?;
-        // The slot may have another connection by now.
-        let is_due = std::mem::take(&mut connection.in_backlog) && connection.hold.is_none();
-        is_due.then_some(slot)
-    }
-
-    /// Whether the input of some connection is held.
-    pub fn holds_any(&self) -> bool {
-        !self.held.is_empty()
-    }
-
-    /// Takes the list of held connections out; `keep_held` or `release` follows for each.
-    pub fn take_held(&mut self) -> Vec<Slot> {
-        std::mem::take(&mut self.held)
-    }
-
-    /// The reason to hold a connection's input is not over.
-    pub fn keep_held(&mut self, slot: Slot) {
-        self.held.push(slot);
-    }
-
-    /// Reads a connection again, unless it has ended or closes.
-    pub fn resume(&mut self, slot: Slot) {
-        let (id, connection) = self.table.find(slot).expect("the slot is in use");
-        if connection.hold.is_none() && connection.phase != Phase::Closing && !connection.ended {
-            self.actions.push(Action::Resume(id));
-        }
-    }
-
-    /// The fence that held a connection's input is over.
-    pub fn release_fence(&mut self, slot: Slot) {
-        let (id, connection) = self.table.find(slot).expect("the slot is in use");
-        connection.is_fenced = false;
-        if connection.hold == Some(Hold::Fence) {
-            connection.hold = None;
-            let ended = connection.ended;
-            self.held.retain(|held| *held != slot);
-            if !ended {
-                self.actions.push(Action::Resume(id));
-            }
-        }
+        connection.broken = true;
+        connection.answers = BytesMut::new();
+        self.release_if_not_full_of_answers(slot);
     }
 
     // --- how it ends ---
@@ -230,26 +184,6 @@ impl Connections {
         self.actions.push(Action::Close(id, last));
     }
 
-    /// The stop begins: connections are read again, though nothing is served. That shows when a
-    /// client has gone.
-    pub fn stop(&mut self) {
-        self.backlog.clear();
-        for slot in std::mem::take(&mut self.held) {
-            let Some((id, connection)) = self.table.find(slot) else { continue };
-            let is_held = connection.hold.is_some();
-            if is_held && connection.phase != Phase::Closing && !connection.ended {
-                self.actions.push(Action::Resume(id));
-            }
-        }
-        for slot in self.table.slots_in_use() {
-            let connection = self.table.get(slot);
-            connection.in_backlog = false;
-            connection.hold = None;
-            connection.is_fenced = false;
-            connection.unparsed.clear();
-        }
-    }
-
     /// What the port is to do with connections; in order.
     pub fn take_actions(&mut self) -> Vec<Action> {
         std::mem::take(&mut self.actions)
@@ -271,14 +205,7 @@ impl Connections {
                 connection.in_flight || !has_content || self.ready.contains(&slot),
                 "a connection with something to send and a free socket is ready"
             );
-            assert!(
-                !connection.in_backlog || self.backlog.contains(&slot),
-                "left frames are found again"
-            );
-            assert!(
-                connection.hold.is_none() || self.held.contains(&slot),
-                "a held connection is looked at"
-            );
+            assert!(self.is_found_again(id), "left frames and held connections are found again");
         }
     }
 }

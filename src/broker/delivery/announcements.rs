@@ -8,6 +8,7 @@
 //! - A subscription becomes active only after every core that its pattern was announced to has
 //!   answered, so what is accepted after SUBSCRIBED is delivered or reported.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use hashbrown::HashMap;
@@ -15,7 +16,7 @@ use hashbrown::HashMap;
 use super::subscriptions::SubscriptionIndex;
 
 /// What on this core waits until other cores know a pattern.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Waiter {
     /// A subscription.
     Subscription(SubscriptionIndex),
@@ -33,7 +34,29 @@ struct Announced {
     /// Number of cores that have not answered.
     unanswered: u16,
     /// Subscriptions and groups that wait for the answers.
-    waiting: Vec<Waiter>,
+    waiting: Waiters,
+}
+
+/// Those that wait, in the order in which they came.
+#[derive(Debug, Default)]
+struct Waiters {
+    in_order: BTreeMap<u64, Waiter>,
+    numbers: HashMap<Waiter, u64>,
+    last_number: u64,
+}
+
+impl Waiters {
+    fn add(&mut self, waiter: Waiter) {
+        self.last_number += 1;
+        self.in_order.insert(self.last_number, waiter);
+        self.numbers.insert(waiter, self.last_number);
+    }
+
+    fn remove(&mut self, waiter: Waiter) {
+        if let Some(number) = self.numbers.remove(&waiter) {
+            self.in_order.remove(&number);
+        }
+    }
 }
 
 /// What a subscription has to wait for.
@@ -67,13 +90,14 @@ impl Announcements {
             if announced.unanswered == 0 {
                 return Announcement::Known;
             }
-            announced.waiting.push(waiter);
+            announced.waiting.add(waiter);
             return Announcement::Waits;
         }
         self.last_number += 1;
         let number = self.last_number;
         self.patterns_by_number.insert(number, pattern.clone());
-        let waiting = vec![waiter];
+        let mut waiting = Waiters::default();
+        waiting.add(waiter);
         let announced = Announced { number, subscriptions: 1, unanswered: asked, waiting };
         self.announced.insert(pattern.clone(), announced);
         Announcement::Ask(number)
@@ -87,14 +111,17 @@ impl Announcements {
         let announced =
             self.announced.get_mut(pattern).expect("a number leads to its announcement");
         announced.unanswered -= 1;
-        if announced.unanswered == 0 { std::mem::take(&mut announced.waiting) } else { Vec::new() }
+        if announced.unanswered > 0 {
+            return Vec::new();
+        }
+        std::mem::take(&mut announced.waiting).in_order.into_values().collect()
     }
 
     /// Notes that a subscription of this core no longer needs a pattern. Returns whether it was the
     /// last one, so that the withdrawal has to be announced.
     pub fn withdraw(&mut self, pattern: &str, waiter: Waiter) -> bool {
         let Some(announced) = self.announced.get_mut(pattern) else { return false };
-        announced.waiting.retain(|waiting| *waiting != waiter);
+        announced.waiting.remove(waiter);
         announced.subscriptions -= 1;
         if announced.subscriptions > 0 {
             return false;

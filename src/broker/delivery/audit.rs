@@ -23,27 +23,33 @@ impl Delivery {
                 assert!(subscription.place as usize == place, "a subscription knows its place");
                 assert!(subscription.connection.slot == slot);
             }
-            let mut rank_above = (0, 0);
-            for index in &outlet.to_send {
-                assert!(listed.insert(*index), "a subscription is listed once");
-                let subscription = self.get(*index);
-                assert!(subscription.is_listed && subscription.connection.slot == slot);
-                let rank = self.subscriptions.rank(*index);
-                assert!(rank >= rank_above, "retained ones come first, then those that end");
-                rank_above = rank;
+            // Those of a connection that is gone are not counted for it.
+            let queued = outlet.subscriptions.iter().map(|index| self.get(*index).queue.bytes());
+            assert!(queued.sum::<u64>() == outlet.queued_bytes, "a connection's queues add up");
+            for index in self.outlets.to_send(slot) {
+                assert!(listed.insert(index), "a subscription is listed once");
+                let subscription = self.get(index);
+                assert!(subscription.connection.slot == slot);
+                let rank = subscription.rank();
+                assert!(subscription.listed == Some(rank), "retained ones first, then the ends");
             }
         }
         let mut all = 0;
+        of_connections += self.retired.gone().count();
         for (index, subscription) in self.subscriptions.iter() {
+            if self.outlets.is_gone(subscription) {
+                all += 1;
+                continue;
+            }
             assert!(!subscription.awaits_cores || subscription.state == State::Active);
             all += 1;
             let holds_bounds = subscription.state == State::Active
                 && subscription.group.is_none()
                 && subscription.policy != OverflowPolicy::Block;
             subscription.queue.audit(subscription.bounds, holds_bounds);
-            assert!(subscription.is_listed == listed.contains(&index));
+            assert!(subscription.listed.is_some() == listed.contains(&index));
             assert!(
-                subscription.is_listed
+                subscription.listed.is_some()
                     || subscription.queue.is_empty()
                     || subscription.state == State::Joining,
                 "what is queued will be sent"

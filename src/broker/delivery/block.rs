@@ -12,7 +12,7 @@
 //! - A subscriber that accepts no data for `queues.block_timeout_ms` is disconnected, so
 //!   connections that wait for each other, or for themselves, do not wait for ever.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use hashbrown::{HashMap, HashSet};
@@ -35,8 +35,10 @@ pub struct Blocks {
     /// Topics whose publishers on this core wait; by name as well, for protocols without topic ids.
     waiting: HashSet<TopicId>,
     waiting_names: HashMap<Arc<str>, TopicId>,
-    /// Subscriptions of this core that block some topic.
-    full: Vec<SubscriptionIndex>,
+    /// Subscriptions of this core that block some topic, in the order in which they began.
+    full: BTreeMap<u64, SubscriptionIndex>,
+    /// Times that a subscription began.
+    begun: u64,
 }
 
 impl Delivery {
@@ -70,10 +72,11 @@ impl Delivery {
         }
         let is_first = blocking.is_none();
         let blocking = blocking.get_or_insert_default();
-        blocking.topics.push(topic);
+        blocking.topics.insert(topic);
         if is_first {
-            blocking.since_ns = now.monotonic_ns;
-            self.blocks.full.push(index);
+            self.blocks.begun += 1;
+            (blocking.number, blocking.since_ns) = (self.blocks.begun, now.monotonic_ns);
+            self.blocks.full.insert(blocking.number, index);
             if timers.single(Single::Blocked).is_none() {
                 timers.set_single(Single::Blocked, Some(now.monotonic_ns + timeout_ns));
             }
@@ -88,9 +91,10 @@ impl Delivery {
 
     /// Lets publishers continue if a subscription's queue is half empty.
     pub(super) fn unblock_if_half_empty(&mut self, index: SubscriptionIndex) {
-        let subscription = self.subscriptions.get(index);
+        let subscription = self.get(index);
         if subscription.blocking.is_some()
             && overflow::is_half_empty(&subscription.queue, subscription.bounds)
+            && self.is_connection_half_empty(index)
         {
             self.unblock(index);
         }
@@ -99,7 +103,7 @@ impl Delivery {
     /// Lets the publishers continue that a subscription has blocked.
     pub(super) fn unblock(&mut self, index: SubscriptionIndex) {
         let Some(blocking) = self.subscriptions.get(index).blocking.take() else { return };
-        self.blocks.full.retain(|full| *full != index);
+        self.blocks.full.remove(&blocking.number);
         for topic in blocking.topics {
             let subscriptions =
                 self.blocks.subscriptions.get_mut(&topic).expect("`block` counted it");
@@ -141,9 +145,12 @@ impl Delivery {
         let timeout_ns = self.block_timeout_ns();
         let block_timeout_ms = self.cluster.settings.queues.block_timeout_ms;
         let mut next: Option<u64> = None;
-        let mut stalled: Vec<Slot> = Vec::new();
-        for index in self.blocks.full.clone() {
+        let mut stalled: HashSet<Slot> = HashSet::new();
+        for &index in self.blocks.full.values() {
             let subscription = self.get(index);
+            if self.outlets.is_gone(subscription) {
+                continue;
+            }
             let (slot, id) = (subscription.connection.slot, subscription.id);
             let since_ns =
                 subscription.blocking.as_ref().expect("a listed subscription blocks").since_ns;
@@ -155,7 +162,7 @@ impl Delivery {
                 next = Some(next.unwrap_or(u64::MAX).min(taken_ns + timeout_ns));
                 continue;
             }
-            stalled.push(slot);
+            stalled.insert(slot);
             let why = Slowness::TookNothing { block_timeout_ms };
             self.effects.push(Effect::TooSlow { slot, subscription: id, why });
         }

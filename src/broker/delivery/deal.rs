@@ -26,7 +26,7 @@ impl Groups {
         self.choices = self.choices.wrapping_add(1);
         let group_of =
             |index: &u32| self.slots[*index as usize].as_ref().expect("the group is active");
-        let shares = |index: &u32| group_of(index).members.iter().all(|one| one.shares);
+        let shares = |index: &u32| group_of(index).members.all_share();
         let (mut shared, alone): (Vec<u32>, Vec<u32>) = reached.iter().partition(|at| shares(at));
         shared.sort_unstable_by_key(|index| (&*group_of(index).name.group, *index));
         *reached = alone;
@@ -65,7 +65,7 @@ impl Delivery {
         for index in reached {
             let group = self.groups.at(index);
             heard = heard.max(group.wants(slice));
-            let entries = group.queue.entries();
+            let before = group.queue.size();
             if expired {
                 let messages = u64::from(slice.messages);
                 group.lost.expired += messages;
@@ -75,8 +75,7 @@ impl Delivery {
                 let outcome = overflow::enqueue(&mut group.queue, slice, group.policy, bounds);
                 outcome.count(group.policy, &self.counters, &mut group.lost);
             }
-            let after = group.queue.entries();
-            self.count_entries(entries, after);
+            self.group_resized(index, before);
             self.turn_messages += slice.messages;
             self.deal(now, index);
         }
@@ -94,7 +93,6 @@ impl Delivery {
                 return;
             }
             let count = group.members.len();
-            let turn = group.turn;
             let next = match group.returned.front() {
                 Some(Entry::Slice(slice)) => Some(slice),
                 Some(Entry::Gap(_)) => None,
@@ -106,16 +104,11 @@ impl Delivery {
                 is_legal: next.is_none_or(|slice| slice.topic.is_legal()),
             };
             let is_eligible = |member: &Member| member.may_receive(&next);
-            let has_room = |at: &usize| {
-                let member = &group.members[*at];
-                member.unsent_messages < member.capacity
-                    && member.unsent_bytes < bytes_max
-                    && is_eligible(member)
-            };
-            let at = (0..count).map(|step| (turn + step) % count).find(has_room);
+            let all_are_eligible = next.not_to.is_none() && next.is_legal && !group.is_filtered;
+            let at = group.members.next_with_room(group.turn % count, is_eligible);
             let at = match at {
                 Some(at) => at,
-                None if group.members.iter().any(is_eligible) => return,
+                None if all_are_eligible || group.members.iter().any(is_eligible) => return,
                 // No member may receive the entry.
                 None => {
                     let Some(entry) = self.take_next_entry(index) else { return };
@@ -133,12 +126,12 @@ impl Delivery {
                 }
                 entry => entry,
             };
-            let member = &mut self.groups.at(index).members[at];
+            let members = &mut self.groups.at(index).members;
             if let Entry::Slice(slice) = &entry {
-                member.unsent_messages += slice.messages;
-                member.unsent_bytes += slice.frames.len() as u64;
-                member.dealt += u64::from(slice.messages);
+                let (messages, bytes) = (i64::from(slice.messages), slice.frames.len() as i64);
+                members.count_unsent(at, messages, bytes, bytes_max);
             }
+            let member = members.at(at);
             let (core, member) = (member.core, member.member);
             self.groups.at(index).turn = (at + 1) % count;
             self.reply(core, Reply::Dealt { member, entry });
@@ -155,10 +148,9 @@ impl Delivery {
         if let Some(returned) = group.returned.pop_front() {
             return Some(returned);
         }
-        let entries = group.queue.entries();
+        let before = group.queue.size();
         let entry = group.queue.take_next(0, 0, true);
-        let after = group.queue.entries();
-        self.count_entries(entries, after);
+        self.group_resized(index, before);
         entry
     }
 
@@ -172,11 +164,11 @@ impl Delivery {
         member: SubscriptionRef,
         (messages, bytes): (u32, u64),
     ) {
+        let bytes_max = self.cluster.settings.queues.subscriber_bytes;
         let Some((index, group)) = self.groups.find(name) else { return };
-        let found = group.members.iter_mut().find(|one| one.core == core && one.member == member);
-        if let Some(found) = found {
-            found.unsent_messages -= messages;
-            found.unsent_bytes -= bytes;
+        if let Some(place) = group.members.place_of(core, member) {
+            let (messages, bytes) = (-i64::from(messages), -(bytes as i64));
+            group.members.count_unsent(place, messages, bytes, bytes_max);
         }
         self.deal(now, index);
     }

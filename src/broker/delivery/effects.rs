@@ -27,6 +27,19 @@ pub enum Effect {
     Known(SubscriptionRef),
     /// A subscription was given all that its client asked for: its frontend ends it.
     Satisfied(SubscriptionRef),
+    /// A subscription of a connection was swept.
+    Retired {
+        /// Its connection.
+        connection: ConnectionId,
+        /// The subscription, which may be gone.
+        id: SubscriptionId,
+        /// Its connection need not wait any more for what other cores have to say of it.
+        was_pending: bool,
+        /// Its client has asked for its end while it waited for answers.
+        is_to_end: bool,
+    },
+    /// All subscriptions of a connection that were over are swept.
+    Swept(ConnectionId),
     /// A subscriber has to be disconnected.
     TooSlow {
         /// Its connection.
@@ -45,6 +58,22 @@ pub enum Effect {
         /// What happens there.
         policy: OverflowPolicy,
     },
+    /// The queues of a connection were full together for the first time.
+    ConnectionFull {
+        /// The connection.
+        slot: Slot,
+        /// `queues.connection_bytes`
+        connection_bytes: u64,
+    },
+    /// A connection holds most while memory is short, and loses messages.
+    Reclaimed {
+        /// The connection.
+        slot: Slot,
+        /// Bytes that its queues hold.
+        held: u64,
+        /// Bytes that it may keep.
+        share: u64,
+    },
     /// More of this is to be done, by `Delivery::go_on`.
     GoOn(Work),
 }
@@ -54,14 +83,10 @@ pub enum Effect {
 pub enum Work {
     /// Deal what a group has to its members.
     Deal(u32),
-    /// Drop these subscriptions, the last first: their connection is gone.
-    Drop(Vec<SubscriptionRef>),
-    /// Close these subscriptions, the last first: what is queued for them is still sent.
-    Close(Vec<SubscriptionRef>),
-    /// End these subscriptions, the last first: their client starts over.
-    End(Vec<SubscriptionRef>),
+    /// Sweep subscriptions that are over.
+    Sweep,
     /// Activate subscriptions of a connection that waited for others of it.
-    Release(Slot),
+    Release(ConnectionId),
     /// Nothing more comes for a member that left.
     ForgetLeft(u64),
 }
@@ -91,6 +116,18 @@ pub enum Request {
         pattern: Arc<str>,
         /// Where the replay begins.
         start: Start,
+    },
+    /// A connection of the sender was sent slices that it was answered with, or will not be.
+    ReplaySent {
+        /// The connection.
+        connection: ConnectionId,
+        /// How many slices.
+        slices: u64,
+    },
+    /// A connection of the sender wants none of the replays that it has asked for.
+    ForgetReplays {
+        /// The connection.
+        connection: ConnectionId,
     },
     /// A subscription of the sender joins a group that the receiver coordinates.
     JoinGroup {
@@ -147,6 +184,8 @@ pub enum Reply {
     Replay {
         /// As asked.
         subscription: SubscriptionRef,
+        /// As asked.
+        connection: ConnectionId,
         /// By topic.
         replays: Vec<Replay>,
         /// How far the answer is; `None` for the last part.
@@ -186,7 +225,9 @@ impl Request {
             | Request::Withdraw { pattern }
             | Request::Replay { pattern, .. } => pattern.len(),
             Request::LeaveGroup { leaves, .. } => leaves.returned.iter().map(Entry::bytes).sum(),
-            Request::JoinGroup { .. }
+            Request::ReplaySent { .. }
+            | Request::ForgetReplays { .. }
+            | Request::JoinGroup { .. }
             | Request::Took { .. }
             | Request::LimitMember { .. }
             | Request::Block { .. } => 0,
@@ -215,6 +256,18 @@ impl Reply {
 pub enum Slowness {
     /// Its queue is full, and it asked for `disconnect`.
     QueueFull(Bounds),
+    /// The queues of its connection together are full, and it asked for `disconnect`.
+    ConnectionFull {
+        /// `queues.connection_bytes`
+        connection_bytes: u64,
+    },
+    /// Memory is short, and the queues of its connection hold more than a fair share.
+    HoldsTooMuch {
+        /// Bytes that they hold.
+        held: u64,
+        /// The fair share.
+        share: u64,
+    },
     /// It has missed more than could be reported to it.
     GapsFull,
     /// It took nothing while publishers waited for it.
@@ -232,6 +285,18 @@ impl fmt::Display for Slowness {
                 "its queue of {} messages and {} bytes has no room for what came (overflow \
                  disconnect): read faster, or choose another overflow policy",
                 bounds.messages_max, bounds.bytes_max
+            ),
+            Slowness::ConnectionFull { connection_bytes } => write!(
+                f,
+                "the queues of its connection, which hold {connection_bytes} bytes together, have no \
+                 room for what came (overflow disconnect): read faster, choose another overflow \
+                 policy, or raise `queues.connection_bytes`"
+            ),
+            Slowness::HoldsTooMuch { held, share } => write!(
+                f,
+                "`limits.memory_max` is nearly used up, and the queues of its connection hold {held} \
+                 bytes, more than a fair share of {share}: read faster, or choose the overflow policy \
+                 drop_oldest"
             ),
             Slowness::GapsFull => write!(
                 f,

@@ -9,10 +9,12 @@
 
 use super::Delivery;
 use super::effects::{Effect, Slowness};
-use super::overflow::{self, Outcome};
+use super::held::ConnectionRoom;
+use super::overflow::{self, Cause, Outcome};
 use super::subscription::State;
 use super::subscriptions::SubscriptionIndex;
 use crate::broker::clock::Now;
+use crate::broker::ids::Slot;
 use crate::broker::message::Slice;
 use crate::broker::timers::Timers;
 use crate::config::OverflowPolicy;
@@ -70,6 +72,9 @@ impl Delivery {
         is_expired: bool,
         aftermath: &mut Aftermath,
     ) -> u32 {
+        if self.is_over(index) {
+            return 0;
+        }
         let subscription = self.subscriptions.get(index);
         let slot = subscription.connection.slot;
         if let Some(not_to) = &slice.not_to
@@ -77,8 +82,6 @@ impl Delivery {
         {
             return 0;
         }
-        let entries = subscription.queue.entries();
-        let lost_before = subscription.lost.messages();
         // One that ends after so many messages gets no more than those.
         let mut cut;
         let mut slice = slice;
@@ -93,27 +96,16 @@ impl Delivery {
             let messages = u64::from(slice.messages);
             self.counters.expired_before_enqueue_messages.add(messages);
             subscription.lost.expired += messages;
+            let before = subscription.queue.size();
             subscription.queue.miss(slice.gap(GapReason::Expired));
+            self.resized(index, before);
+            self.note_lost(slot, messages);
         } else {
-            subscription.taken += u64::from(slice.messages);
-            let policy = match subscription.policy {
-                // Publishers to an ephemeral topic cannot be held up, because the topic has no id.
-                OverflowPolicy::Block if !slice.topic.is_retained() => OverflowPolicy::DropOldest,
-                policy => policy,
-            };
-            let (queue, bounds) = (&mut subscription.queue, subscription.bounds);
-            let outcome = overflow::enqueue(queue, slice, policy, bounds);
-            outcome.count(policy, &self.counters, &mut subscription.lost);
-            self.note_outcome(index, outcome, policy, aftermath);
+            self.enqueue(index, slice, aftermath);
         }
         let subscription = self.subscriptions.get(index);
-        let (after, gap_runs) = (subscription.queue.entries(), subscription.queue.gap_runs());
-        let lost = subscription.lost.messages() - lost_before;
+        let gap_runs = subscription.queue.gap_runs();
         let (id, is_joining) = (subscription.id, subscription.state == State::Joining);
-        self.count_entries(entries, after);
-        if lost > 0 {
-            self.note_lost(slot, lost);
-        }
         if gap_runs > GAP_RUNS_MAX {
             let why = Slowness::GapsFull;
             aftermath.too_slow.push(Effect::TooSlow { slot, subscription: id, why });
@@ -126,10 +118,46 @@ impl Delivery {
 
     /// Does not give a slice to a subscription whose protocol cannot name the topic.
     fn refuse_name(&mut self, index: SubscriptionIndex, slice: &Slice) {
+        if self.is_over(index) {
+            return;
+        }
         let messages = u64::from(slice.messages);
         self.counters.refused_messages.add(messages);
         let slot = self.get(index).connection.slot;
         self.note_lost(slot, messages);
+    }
+
+    /// Puts a slice into the queue of a subscription, as far as the bounds of the queue and of its
+    /// connection allow.
+    fn enqueue(&mut self, index: SubscriptionIndex, slice: &Slice, aftermath: &mut Aftermath) {
+        let slot = self.get(index).connection.slot;
+        let room = self.room_of(slot, slice);
+        let subscription = self.subscriptions.get(index);
+        let (before, lost_before) = (subscription.queue.size(), subscription.lost.messages());
+        subscription.taken += u64::from(slice.messages);
+        let policy = match subscription.policy {
+            // Publishers to an ephemeral topic cannot be held up, because the topic has no id.
+            OverflowPolicy::Block if !slice.topic.is_retained() => OverflowPolicy::DropOldest,
+            policy => policy,
+        };
+        let bounds = subscription.bounds;
+        let queue = &mut subscription.queue;
+        let outcome = match room {
+            ConnectionRoom::Enough => overflow::enqueue(queue, slice, policy, bounds),
+            ConnectionRoom::Left(bytes) => {
+                overflow::enqueue_beyond_connection(queue, slice, policy, bounds, bytes)
+            }
+        };
+        outcome.count(policy, &self.counters, &mut subscription.lost);
+        let lost = subscription.lost.messages() - lost_before;
+        if lost > 0 {
+            self.note_lost(slot, lost);
+        }
+        self.resized(index, before);
+        self.note_outcome(index, outcome, policy, aftermath);
+        if outcome.cause == Cause::Connection && policy != OverflowPolicy::Block {
+            self.keep_connection_bound(slot, index);
+        }
     }
 
     fn note_outcome(
@@ -139,20 +167,38 @@ impl Delivery {
         policy: OverflowPolicy,
         aftermath: &mut Aftermath,
     ) {
+        let slot = self.get(index).connection.slot;
+        let connection_blocks =
+            policy == OverflowPolicy::Block && self.is_connection_nearly_full(slot);
+        if outcome.cause == Cause::Connection && outcome.overflowed() {
+            self.note_connection_full(slot, aftermath);
+        }
         let subscription = self.subscriptions.get(index);
-        let slot = subscription.connection.slot;
-        if outcome.overflowed() && !subscription.has_overflowed {
+        if outcome.cause == Cause::Queue && outcome.overflowed() && !subscription.has_overflowed {
             subscription.has_overflowed = true;
             let pattern = subscription.pattern.clone();
             aftermath.overflowed.push(Effect::Overflowed { slot, pattern, policy });
         }
-        if outcome.blocks {
+        if outcome.blocks || connection_blocks {
             aftermath.full.push(index);
         }
         if outcome.disconnects {
-            let why = Slowness::QueueFull(subscription.bounds);
+            let why = match outcome.cause {
+                Cause::Queue | Cause::Memory => Slowness::QueueFull(subscription.bounds),
+                Cause::Connection => {
+                    let connection_bytes = self.cluster.settings.queues.connection_bytes;
+                    Slowness::ConnectionFull { connection_bytes }
+                }
+            };
             let subscription = subscription.id;
             aftermath.too_slow.push(Effect::TooSlow { slot, subscription, why });
+        }
+    }
+
+    fn note_connection_full(&mut self, slot: Slot, aftermath: &mut Aftermath) {
+        let connection_bytes = self.connection_bytes_max();
+        if !std::mem::replace(&mut self.outlets.get(slot).has_been_full, true) {
+            aftermath.overflowed.push(Effect::ConnectionFull { slot, connection_bytes });
         }
     }
 }

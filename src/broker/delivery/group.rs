@@ -5,9 +5,11 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use super::membership::Members;
 use super::overflow::Lost;
 use super::queue::{Entry, Queue};
 use super::subscription::SubscriptionRef;
+use crate::broker::holders::Listed;
 use crate::broker::ids::ConnectionId;
 use crate::broker::message::{NotTo, Slice, TopicName};
 use crate::broker::permissions::Permissions;
@@ -76,6 +78,10 @@ pub(super) struct Member {
 }
 
 impl Member {
+    pub(super) fn has_room(&self, bytes_max: u64) -> bool {
+        self.unsent_messages < self.capacity && self.unsent_bytes < bytes_max
+    }
+
     pub(super) fn may_receive(&self, entry: &NextEntry) -> bool {
         let filter = self.filter.as_deref();
         let is_excluded = entry
@@ -117,12 +123,14 @@ pub(super) struct Group {
     /// Every core that may own a topic of the pattern knows the pattern.
     pub(super) is_active: bool,
     pub(super) queue: Queue,
+    /// Among the holders of the core.
+    pub(super) listed: Listed,
     pub(super) policy: OverflowPolicy,
     /// Messages that no member got.
     pub(super) lost: Lost,
     /// Entries that members handed back when they left; dealt before the queue.
     pub(super) returned: VecDeque<Entry>,
-    pub(super) members: Vec<Member>,
+    pub(super) members: Members,
     /// Some member is not dealt everything: its permissions forbid some topics, or it takes only so many
     /// messages.
     pub(super) is_filtered: bool,

@@ -21,10 +21,12 @@ use super::Delivery;
 use super::announcements::{Announcement, Waiter};
 use super::effects::Reply;
 use super::group::{Group, GroupName, LeavingMember, Member, NewMember};
+use super::membership::Members;
 use super::overflow::Lost;
 use super::queue::{Entry, Queue};
 use super::subscription::SubscriptionRef;
 use crate::broker::clock::Now;
+use crate::broker::holders::Listed;
 use crate::broker::pattern::Matcher;
 use crate::config::OverflowPolicy;
 use crate::protocol::CoreId;
@@ -82,7 +84,7 @@ impl Groups {
         let is_empty = |group: &Group| {
             group.queue.is_empty()
                 && group.returned.is_empty()
-                && group.members.iter().all(|member| member.unsent_messages == 0)
+                && group.members.unsent_messages() == 0
         };
         self.coming_back == 0 && self.slots.iter().flatten().all(is_empty)
     }
@@ -92,6 +94,19 @@ impl Groups {
         let mut found = Vec::new();
         self.active.matches(topic, &mut found);
         !found.is_empty()
+    }
+
+    /// Bytes that the queue of a group holds in memory, if nobody else holds the same messages.
+    pub(super) fn held_bytes(&self, index: u32) -> u64 {
+        let group = self.slots[index as usize].as_ref();
+        group.map_or(0, |group| group.queue.size().held_bytes())
+    }
+
+    /// Notes where a group is listed among the holders, unless it has just gone.
+    pub(super) fn set_listed(&mut self, index: u32, listed: Listed) {
+        if let Some(group) = &mut self.slots[index as usize] {
+            group.listed = listed;
+        }
     }
 
     pub(super) fn find(&mut self, name: &GroupName) -> Option<(u32, &mut Group)> {
@@ -125,7 +140,7 @@ impl Delivery {
         let group = self.groups.at(index);
         let NewMember { member, capacity, connection, shares, takes_any_name, filter, .. } = joins;
         group.is_filtered |= filter.is_some();
-        group.members.push(Member {
+        group.members.add(Member {
             core,
             member,
             capacity,
@@ -149,10 +164,11 @@ impl Delivery {
             name: name.clone(),
             is_active: false,
             queue: Queue::default(),
+            listed: Listed::default(),
             policy,
             lost: Lost::default(),
             returned: VecDeque::new(),
-            members: Vec::new(),
+            members: Members::default(),
             is_filtered: false,
             turn: 0,
         };
@@ -192,11 +208,7 @@ impl Delivery {
         messages_max: u64,
     ) {
         let Some((_, group)) = self.groups.find(name) else { return };
-        let found = group.members.iter_mut().find(|one| one.core == core && one.member == member);
-        if let Some(found) = found {
-            found.dealt_max = messages_max.max(found.dealt);
-            group.is_filtered = true;
-        }
+        group.is_filtered |= group.members.limit(core, member, messages_max);
     }
 
     /// Removes a member from a group that this core coordinates. Other members get its unsent
@@ -216,12 +228,8 @@ impl Delivery {
             self.reply(core, Reply::LeftGroup { member });
         }
         let comes_back: u64 = returned.iter().map(Entry::messages).sum();
-        let is_leaver = |one: &Member| one.core == core && one.member == member;
         let found = self.groups.find(name);
-        let leaver = found.and_then(|(_, group)| {
-            let at = group.members.iter().position(is_leaver)?;
-            Some(group.members.remove(at))
-        });
+        let leaver = found.and_then(|(_, group)| group.members.remove(core, member));
         match leaver {
             // What the member was dealt and does not account for is still under way to it.
             Some(leaver) => {
@@ -253,7 +261,7 @@ impl Delivery {
             self.groups.active.remove(&name.pattern, index);
         }
         self.withdraw(&name.pattern, Waiter::Group(index));
-        self.count_entries(group.queue.entries(), 0);
+        self.group_gone(index, group.listed, group.queue.size());
         let returned: u64 = group.returned.iter().map(Entry::messages).sum();
         let lost = returned + group.queue.messages();
         self.counters.dropped_disconnected_messages.add(lost);

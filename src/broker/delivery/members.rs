@@ -29,19 +29,21 @@ impl Delivery {
 
     /// Activates a subscription of this core that has become a member.
     pub fn joined_group(&mut self, member: SubscriptionRef) {
-        if self.subscriptions.waiting(member).is_some() {
+        let is_living = self.living(member).is_some();
+        if is_living && self.subscriptions.waiting(member).is_some() {
             self.activate_now(member.index);
         }
     }
 
     /// Queues a frame that a member of this core is dealt, or a gap.
     pub fn dealt(&mut self, member: SubscriptionRef, entry: Entry) {
+        self.sweep_early(member);
         let Some(subscription) = self.subscriptions.member(member) else {
             // The member left while this was under way; the coordinator has been notified.
             return self.hand_back(member, entry);
         };
         let id = subscription.id.0;
-        let before = subscription.queue.entries();
+        let before = subscription.queue.size();
         let mut is_last = false;
         match entry {
             Entry::Slice(slice) => {
@@ -51,8 +53,7 @@ impl Delivery {
             }
             Entry::Gap(gap) => subscription.queue.miss(Gap { subscription: id, ..gap }),
         }
-        let after = subscription.queue.entries();
-        self.count_entries(before, after);
+        self.resized(member.index, before);
         self.list(member.index);
         if is_last {
             self.effects.push(Effect::Satisfied(member));
@@ -85,11 +86,11 @@ impl Delivery {
         let mut returned = Vec::new();
         let sends_itself = Some(if hands_back { 0 } else { subscription.queue.messages() });
         if hands_back {
-            let entries = subscription.queue.entries();
+            let before = subscription.queue.size();
             while let Some(entry) = subscription.queue.take_next(0, 0, true) {
                 returned.push(entry);
             }
-            self.count_entries(entries, 0);
+            self.resized(index, before);
         }
         let left = LeftGroup { name: name.clone(), keeps_all: false };
         self.left_groups.insert(member.number, left);
@@ -119,6 +120,7 @@ impl Delivery {
 
     /// Notes that the coordinator deals nothing more to a member.
     pub fn left_group(&mut self, member: SubscriptionRef) {
+        self.sweep_early(member);
         if self.subscriptions.member(member).is_some_and(|one| one.leaves_group) {
             self.effects.push(Effect::Satisfied(member));
         }

@@ -19,16 +19,23 @@ mod fan_out;
 pub mod gaps;
 mod group;
 mod groups;
+mod held;
+mod lists;
 mod members;
+mod membership;
 mod outlets;
 pub mod overflow;
 mod pull;
 pub mod queue;
 mod reach;
+mod reclaim;
 mod replay;
+mod retire;
 mod subscribe;
 mod subscription;
 pub mod subscriptions;
+mod waiting;
+mod work;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -37,6 +44,7 @@ use hashbrown::HashMap;
 
 use crate::broker::cluster::Cluster;
 use crate::broker::counters::Counters;
+use crate::broker::holders::Holders;
 use crate::broker::ids::Slot;
 use crate::broker::topics::ingest::messages_per_turn;
 use crate::config::Settings;
@@ -48,13 +56,16 @@ pub use effects::{Effect, Reply, Request, Slowness, Work};
 pub use group::GroupName;
 pub use groups::GroupQueue;
 use groups::Groups;
+use held::{HOLDER_BYTES_MIN, Holder};
 use members::LeftGroup;
-use outlets::Outlets;
+use outlets::{Outlets, Rank};
 pub use pull::{Mark, Pull, Pulled, Room};
+use retire::Retired;
 pub use subscribe::{Ended, NewSubscription};
 pub use subscription::{State, Subscription, SubscriptionRef};
 pub use subscriptions::SubscriptionIndex;
 use subscriptions::Subscriptions;
+pub use work::WorkDone;
 
 /// Topics on which gaps are published for protocols that have no word for them.
 pub const GAP_TOPICS: &str = "$SYS.GAP.*";
@@ -73,12 +84,18 @@ pub struct Delivery {
     groups: Groups,
     /// The groups of members that left, until their coordinators have confirmed that.
     left_groups: HashMap<u64, LeftGroup>,
+    /// Subscriptions that are over.
+    retired: Retired,
+    /// What was done since the last turn.
+    work: WorkDone,
     /// Entries that queues gained, less those they lost, since the budget was last updated.
     uncounted_entries: i64,
     /// Messages handed to queues since the last flush.
     turn_messages: u32,
     turn_messages_max: u32,
     effects: Vec<Effect>,
+    /// Connections and groups by what they hold.
+    holders: Holders<Holder>,
 }
 
 impl Delivery {
@@ -95,9 +112,12 @@ impl Delivery {
             blocks: Blocks::default(),
             groups: Groups::default(),
             left_groups: HashMap::new(),
+            retired: Retired::default(),
+            work: WorkDone::default(),
             uncounted_entries: 0,
             turn_messages: 0,
             effects: Vec::new(),
+            holders: Holders::new(HOLDER_BYTES_MIN),
         }
     }
 
@@ -123,12 +143,15 @@ impl Delivery {
     pub fn go_on(&mut self, now: crate::broker::clock::Now, work: Work) {
         match work {
             Work::Deal(group) => self.deal(now, group),
-            Work::Drop(remaining) => self.drop_next(remaining),
-            Work::Close(remaining) => self.close_next(remaining),
-            Work::End(remaining) => self.end_next(remaining),
-            Work::Release(slot) => self.release_deferred(slot),
+            Work::Sweep => self.sweep_next(),
+            Work::Release(connection) => self.release_deferred(connection),
             Work::ForgetLeft(number) => drop(self.left_groups.remove(&number)),
         }
+    }
+
+    /// What was done since the turn began.
+    pub fn work(&self) -> WorkDone {
+        self.work
     }
 
     /// Whether this turn fans out more.
@@ -154,9 +177,9 @@ impl Delivery {
         self.subscriptions.at(index)
     }
 
-    /// The subscription that a reference means, if it is still there.
+    /// The subscription that a reference means, if it is still there and not over.
     pub fn find(&self, of: SubscriptionRef) -> Option<&Subscription> {
-        self.at(of.index).filter(|subscription| subscription.number == of.number)
+        self.living(of)
     }
 
     /// A subscription that there is.
@@ -186,7 +209,9 @@ impl Delivery {
 
     /// The earliest active subscription of a connection that matches a topic.
     pub fn of_connection(&self, slot: Slot, topic: &str) -> Option<SubscriptionIndex> {
-        self.subscriptions.of_connection(slot, topic)
+        let connection = self.outlets.at(slot).connection?;
+        let found = self.subscriptions.of_connection(connection, topic);
+        found.filter(|index| !self.is_over(*index))
     }
 
     /// Whether somebody of this core subscribes to a topic.
@@ -197,10 +222,6 @@ impl Delivery {
     /// Forgets a topic that its owner has removed.
     pub fn forget_topic(&mut self, topic: TopicId) {
         self.subscriptions.reach.forget(topic);
-    }
-
-    fn count_entries(&mut self, before: usize, after: usize) {
-        self.uncounted_entries += after as i64 - before as i64;
     }
 
     fn ask(&mut self, core: CoreId, request: Request) {
@@ -214,10 +235,9 @@ impl Delivery {
     /// Puts a subscription on the list of those its connection has something to send for.
     fn list(&mut self, index: SubscriptionIndex) {
         let subscription = self.subscriptions.get(index);
-        if !subscription.is_listed {
-            subscription.is_listed = true;
+        if subscription.listed.is_none() {
             let slot = subscription.connection.slot;
-            self.outlets.get(slot).to_send.push_back(index);
+            self.outlets.list(index, subscription, Rank::InTurn);
             self.effects.push(Effect::Ready(slot));
         }
     }
@@ -225,13 +245,16 @@ impl Delivery {
     /// Frees a subscription that was ended. What it still had queued is lost, and counted.
     fn forget(&mut self, index: SubscriptionIndex) {
         self.unblock(index);
-        let subscription = self.subscriptions.remove(index);
-        let lost = subscription.queue.messages_with_replay();
+        self.end_replay(index);
+        let lost = self.get(index).queue.messages_with_replay();
         self.counters.dropped_disconnected_messages.add(lost);
-        self.count_entries(subscription.queue.entries(), 0);
-        let slot = subscription.connection.slot;
-        if let Some(moved) = self.outlets.remove(slot, subscription.place) {
-            self.subscriptions.get(moved).place = subscription.place;
+        self.empty_queue(index);
+        let subscription = self.subscriptions.remove(index);
+        if !self.outlets.is_gone(&subscription) {
+            let slot = subscription.connection.slot;
+            if let Some(moved) = self.outlets.remove(slot, subscription.place) {
+                self.subscriptions.get(moved).place = subscription.place;
+            }
         }
         self.counters.subscriptions.sub(1);
         if subscription.hears_of_gaps() {

@@ -6,12 +6,18 @@
 //! # Always true
 //! - Every message of the slice is either queued or in a gap, never neither, never both.
 
+mod connection;
+mod lost;
+
 use crate::config::OverflowPolicy;
 use crate::protocol::GapReason;
 
 use super::queue::{Bounds, Queue};
 use crate::broker::counters::Counters;
 use crate::broker::message::Slice;
+
+pub use connection::enqueue_beyond_connection;
+pub use lost::{Cause, Lost};
 
 /// What became of a slice and of the queue it came to.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -28,6 +34,8 @@ pub struct Outcome {
     pub blocks: bool,
     /// Under `disconnect`: the subscriber has to be disconnected.
     pub disconnects: bool,
+    /// The bound that the slice came to.
+    pub cause: Cause,
 }
 
 impl Outcome {
@@ -42,32 +50,11 @@ impl Outcome {
         counters.conflated_messages.add(u64::from(self.conflated));
         lost.conflated += u64::from(self.conflated);
         if self.overflowed() {
-            lost.overflow_oldest += u64::from(self.dropped_oldest);
-            lost.overflow_new += u64::from(self.dropped_new);
             counters.overflows_of(policy).add(1);
-            counters.dropped_oldest_messages.add(u64::from(self.dropped_oldest));
+            self.cause.count(u64::from(self.dropped_oldest), counters, lost);
+            lost.overflow_new += u64::from(self.dropped_new);
             counters.dropped_new_messages.add(u64::from(self.dropped_new));
         }
-    }
-}
-
-/// Number of messages that the owner of a queue did not get, by reason.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub struct Lost {
-    /// Dropped by `drop_oldest`.
-    pub overflow_oldest: u64,
-    /// Not queued by `drop_new`.
-    pub overflow_new: u64,
-    /// Replaced with newer ones by `latest`.
-    pub conflated: u64,
-    /// Expired: the time to live was over.
-    pub expired: u64,
-}
-
-impl Lost {
-    /// The sum over all reasons.
-    pub fn messages(&self) -> u64 {
-        self.overflow_oldest + self.overflow_new + self.conflated + self.expired
     }
 }
 
@@ -89,7 +76,7 @@ pub fn enqueue(
         return Outcome { enqueued: slice.messages, blocks, ..Outcome::default() };
     }
     match policy {
-        OverflowPolicy::DropOldest => drop_oldest(queue, slice.clone(), bounds),
+        OverflowPolicy::DropOldest => drop_oldest(queue, slice.clone(), bounds, bounds),
         OverflowPolicy::DropNew => drop_new(queue, slice.clone(), bounds),
         OverflowPolicy::Block => {
             // Publishers wait already; messages that were under way are not lost.
@@ -117,14 +104,15 @@ fn fits_alone(slice: &Slice, bounds: Bounds) -> bool {
         || slice.is_one_frame()
 }
 
-fn drop_oldest(queue: &mut Queue, mut slice: Slice, bounds: Bounds) -> Outcome {
+/// `bounds` are those of the queue with the slice, `alone` those of a slice in an empty queue.
+fn drop_oldest(queue: &mut Queue, mut slice: Slice, bounds: Bounds, alone: Bounds) -> Outcome {
     let mut outcome = Outcome { enqueued: slice.messages, ..Outcome::default() };
     while !queue.has_room(slice.messages, slice.frames.len(), bounds) {
         outcome.dropped_oldest += queue.drop_oldest_frame();
     }
     // The queue may be empty now and the slice still too large: then its own oldest frames are
     // dropped.
-    while queue.messages() == 0 && !fits_alone(&slice, bounds) {
+    while queue.messages() == 0 && !fits_alone(&slice, alone) {
         let frame = slice.split_first_frame();
         outcome.dropped_oldest += frame.messages;
         queue.miss(frame.gap(GapReason::Overflow));

@@ -8,13 +8,17 @@
 //! - A message that has expired is not handed out; a gap says so in its place.
 
 use super::Delivery;
-use super::queue::{Entry, Place};
+use super::queue::{Entry, Place, Size};
 use super::subscription::{State, Subscription};
 use super::subscriptions::SubscriptionIndex;
 use crate::broker::clock::Now;
 use crate::broker::ids::Slot;
 use crate::broker::message::{Gap, Slice};
+use crate::limits::INGEST_BYTES_PER_TURN;
 use crate::protocol::GapReason;
+
+/// Subscriptions of a connection that [`Delivery::is_pressed`] looks at.
+const PRESSED_LOOKS: usize = 16;
 
 /// What a send still has room for.
 #[derive(Debug, Clone, Copy)]
@@ -72,9 +76,8 @@ pub struct Pull {
 #[derive(Debug, Clone, Copy)]
 struct Current {
     index: SubscriptionIndex,
-    entries: usize,
+    size: Size,
     messages: u64,
-    bytes: u64,
     replays: bool,
 }
 
@@ -103,20 +106,34 @@ pub struct Mark(Vec<(SubscriptionIndex, u64, Place)>);
 impl Delivery {
     /// Whether a connection has anything queued.
     pub fn has_queued(&self, slot: Slot) -> bool {
-        !self.outlets.at(slot).to_send.is_empty()
+        self.outlets.has_to_send(slot)
+    }
+
+    /// Whether the next turn's messages might not fit into a queue of a connection. Queues that fill up
+    /// are soon the first in turn.
+    pub fn is_pressed(&self, slot: Slot) -> bool {
+        // A turn brings so many from connections, and as many from the mesh.
+        let (messages, bytes) =
+            (2 * u64::from(self.turn_messages_max), 2 * INGEST_BYTES_PER_TURN as u64);
+        self.queued_of(slot).take(PRESSED_LOOKS).any(|subscription| {
+            let (queue, bounds) = (&subscription.queue, subscription.bounds);
+            queue.messages() > 0
+                && (queue.messages() + messages > u64::from(bounds.messages_max)
+                    || queue.bytes() + bytes > bounds.bytes_max)
+        })
     }
 
     /// The subscriptions of a connection with something to send, in turn.
     pub fn queued_of(&self, slot: Slot) -> impl Iterator<Item = &Subscription> {
-        self.outlets.at(slot).to_send.iter().filter_map(|index| self.subscriptions.at(*index))
+        self.outlets.to_send(slot).filter_map(|index| self.subscriptions.at(index))
     }
 
     /// Marks the ends of what is queued for a connection now; nothing if no message is.
     pub fn mark(&self, slot: Slot) -> Option<Mark> {
-        let queued = self.outlets.at(slot).to_send.iter().filter_map(|index| {
-            let subscription = self.get(*index);
+        let queued = self.outlets.to_send(slot).filter_map(|index| {
+            let subscription = self.get(index);
             let queue = &subscription.queue;
-            (queue.messages() > 0).then(|| (*index, subscription.number, queue.end()))
+            (queue.messages() > 0).then(|| (index, subscription.number, queue.end()))
         });
         let queued: Vec<_> = queued.collect();
         (!queued.is_empty()).then_some(Mark(queued))
@@ -185,13 +202,12 @@ impl Delivery {
 
     /// Begins with the subscription whose turn it is.
     fn begin(&mut self, pull: &mut Pull) -> Option<Current> {
-        let index = *self.outlets.at(pull.slot).to_send.front()?;
+        let index = self.outlets.first_to_send(pull.slot)?;
         let queue = &self.subscriptions.get(index).queue;
         let current = Current {
             index,
-            entries: queue.entries(),
+            size: queue.size(),
             messages: queue.messages(),
-            bytes: queue.bytes(),
             replays: queue.has_replay(),
         };
         pull.current = Some(current);
@@ -203,31 +219,31 @@ impl Delivery {
         pull.current = None;
         let index = current.index;
         let subscription = self.subscriptions.get(index);
-        let after = subscription.queue.entries();
         let took = current.messages - subscription.queue.messages();
-        let took_bytes = current.bytes - subscription.queue.bytes();
+        let took_bytes = current.size.bytes - subscription.queue.bytes();
         if subscription.blocking.is_some() || (subscription.group.is_some() && took > 0) {
             pull.served.push((index, took as u32, took_bytes));
         }
+        if current.replays && !subscription.queue.has_replay() {
+            self.end_replay(index);
+        }
+        let subscription = self.subscriptions.get(index);
         let state = subscription.state;
         let (is_empty, has_replay) =
             (subscription.queue.is_empty(), subscription.queue.has_replay());
-        self.count_entries(current.entries, after);
-        let to_send = &mut self.outlets.get(pull.slot).to_send;
+        self.resized(index, current.size);
         if how_far == HowFar::Replayed && !is_empty {
             // What is live has its place behind what others were given before.
-            to_send.pop_front();
-            self.list_by_rank(pull.slot, index);
+            self.list_by_rank(index);
         } else if how_far != HowFar::SendFull {
-            to_send.pop_front();
-            self.subscriptions.get(index).is_listed = false;
+            self.outlets.unlist(index, self.subscriptions.get(index));
             if matches!(state, State::Ending | State::Closing) {
                 pull.done.push(index);
             }
             return state == State::Ending;
         } else if state == State::Active && !has_replay {
             // One that ends or has retained messages keeps its turn, the others take turns.
-            to_send.rotate_left(1);
+            self.list_by_rank(index);
         }
         false
     }
@@ -238,6 +254,7 @@ impl Delivery {
             self.unblock_if_half_empty(index);
             self.took(index, took, took_bytes);
         }
+        self.unblock_connection(pull.slot);
         for index in pull.done {
             self.forget(index);
         }

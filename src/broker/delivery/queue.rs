@@ -16,6 +16,7 @@ use hashbrown::HashMap;
 
 use self::replay::Replay;
 use super::gaps::Gaps;
+use crate::broker::memory::bytes_of_entries;
 use crate::broker::message::{Gap, Slice, TopicKey, TopicName};
 use crate::protocol::GapReason;
 
@@ -70,6 +71,22 @@ pub struct Bounds {
     pub messages_max: u32,
     /// The most frame bytes.
     pub bytes_max: u64,
+}
+
+/// What a queue holds, as the memory budget and the bound of its connection count it.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Size {
+    /// Entries of all kinds.
+    pub entries: usize,
+    /// Frame bytes of live messages.
+    pub bytes: u64,
+}
+
+impl Size {
+    /// Bytes that this holds in memory, if nobody else holds the same messages.
+    pub fn held_bytes(self) -> u64 {
+        bytes_of_entries(self.entries, self.bytes)
+    }
 }
 
 /// The queue of one subscription.
@@ -168,6 +185,16 @@ impl Queue {
             + self.behind.len()
     }
 
+    /// What the queue holds.
+    pub fn size(&self) -> Size {
+        Size { entries: self.entries(), bytes: self.bytes }
+    }
+
+    /// Whether all live messages that are queued lie in one slice.
+    pub fn has_one_slice(&self) -> bool {
+        self.messages > 0 && self.entries.len() - self.gap_entries == 1
+    }
+
     /// Appends messages after everything else.
     pub fn push(&mut self, slice: Slice) {
         self.seal();
@@ -192,6 +219,20 @@ impl Queue {
 
     /// Drops the oldest frame and returns the number of its messages: 0 if no message is queued.
     pub fn drop_oldest_frame(&mut self) -> u32 {
+        self.drop_oldest(Slice::split_first_frame) as u32
+    }
+
+    /// Drops the oldest slice and returns the number of its messages: 0 if no message is queued. A
+    /// part of a slice would free no memory.
+    pub fn drop_oldest_slice(&mut self) -> u64 {
+        self.drop_oldest(|slice| {
+            let frames = std::mem::take(&mut slice.frames);
+            Slice { frames, ..slice.clone() }
+        })
+    }
+
+    /// Drops what `split` takes from the front of the oldest slice.
+    fn drop_oldest(&mut self, split: impl FnOnce(&mut Slice) -> Slice) -> u64 {
         while let Some(oldest) = self.entries.front_mut() {
             match oldest {
                 // The gap stays before what follows in its topic, and joins adjacent gaps.
@@ -206,14 +247,14 @@ impl Queue {
                     *oldest = Queued::Slice(slice);
                 }
                 Queued::Slice(slice) => {
-                    let frame = slice.split_first_frame();
+                    let dropped = split(slice);
                     if slice.frames.is_empty() {
                         self.pop();
-                        self.forget_newest(&frame);
+                        self.forget_newest(&dropped);
                     }
-                    self.count_out(&frame);
-                    self.ahead.add(frame.gap(GapReason::Overflow));
-                    return frame.messages;
+                    self.count_out(&dropped);
+                    self.ahead.add(dropped.gap(GapReason::Overflow));
+                    return u64::from(dropped.messages);
                 }
             }
         }

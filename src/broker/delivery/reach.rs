@@ -3,19 +3,19 @@
 //! # Always true
 //! - A connection is reached at most once per message, under the earliest of its subscriptions that
 //!   match, unless its subscriptions are sent each message.
-//! - What a topic reaches is found again only when subscriptions have changed.
+//! - What a topic reaches is found again only when subscriptions that match it may have changed.
 
 use hashbrown::HashMap;
 
 use super::subscription::Subscription;
 use super::subscriptions::SubscriptionIndex;
 use crate::broker::message::TopicName;
-use crate::broker::pattern::Matcher;
+use crate::broker::pattern::{Matcher, Seen};
 use crate::protocol::TopicId;
 
-/// What a topic reached when subscriptions had this version.
+/// What a topic reached when it was last looked up.
 struct Targets {
-    version: u64,
+    seen: Seen,
     targets: Vec<SubscriptionIndex>,
 }
 
@@ -53,15 +53,15 @@ impl Reach {
         if !topic.is_retained() {
             return self.find(subscriptions, &topic.name);
         }
-        let version = self.active.version();
         if let Some(known) = self.by_topic.get_mut(&topic.id)
-            && known.version == version
+            && self.active.confirms(&mut known.seen, &topic.name)
         {
             return std::mem::take(&mut known.targets);
         }
         let mut targets = self.find(subscriptions, &topic.name);
         targets.shrink_to_fit();
-        self.by_topic.insert(topic.id, Targets { version, targets: Vec::new() });
+        let seen = self.active.see(&topic.name);
+        self.by_topic.insert(topic.id, Targets { seen, targets: Vec::new() });
         targets
     }
 
@@ -89,10 +89,10 @@ impl Reach {
         // Here, and not for every message: what a topic reaches is remembered.
         targets.retain(|index| at(index).filter.as_ref().is_none_or(|one| one.may_receive(topic)));
         // The earliest of each connection stays, in an order that does not depend on hashing.
-        let key = |index: &SubscriptionIndex| (at(index).connection.slot, at(index).order);
+        let key = |index: &SubscriptionIndex| (at(index).connection, at(index).order);
         targets.sort_unstable_by_key(key);
         targets.dedup_by(|later, earlier| {
-            at(later).connection.slot == at(earlier).connection.slot && !at(later).is_sent_each
+            at(later).connection == at(earlier).connection && !at(later).is_sent_each
         });
         targets
     }

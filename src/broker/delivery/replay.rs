@@ -16,9 +16,9 @@ use super::effects::Request;
 use super::queue::Entry;
 use super::subscription::SubscriptionRef;
 use super::subscriptions::SubscriptionIndex;
-use crate::broker::ids::Slot;
+use crate::broker::ids::ConnectionId;
 use crate::broker::message::{Gap, TopicName};
-use crate::broker::topics::replay::{Progress, Replay};
+use crate::broker::topics::replay::{Progress, Replay, slices_of};
 use crate::protocol::{CoreId, GapReason, Start};
 
 impl Delivery {
@@ -37,24 +37,56 @@ impl Delivery {
         }
     }
 
+    /// Nothing that a connection has asked topics for is wanted any more.
+    pub(super) fn forget_replays(&mut self, connection: ConnectionId) {
+        if self.subscriptions.are_joining(connection) {
+            for core in self.cluster.others(self.core).chain([self.core]) {
+                self.ask(core, Request::ForgetReplays { connection });
+            }
+        }
+    }
+
     /// A core has answered, in part or, without progress, in full.
     pub fn replayed(
         &mut self,
         from: CoreId,
-        subscription: SubscriptionRef,
+        (subscription, connection): (SubscriptionRef, ConnectionId),
         replays: Vec<Replay>,
         progress: Option<Progress>,
     ) {
         let index = subscription.index;
-        let Some(waiting) = self.subscriptions.waiting(subscription) else { return };
-        let before = waiting.queue.entries();
+        let slices = slices_of(&replays);
+        let is_living = self.living(subscription).is_some();
+        let waiting = self.subscriptions.waiting(subscription).filter(|_| is_living);
+        let Some(waiting) = waiting else {
+            return self.replay_sent(from, connection, slices);
+        };
+        if slices > 0 {
+            waiting.replay_unsent.push((from, slices));
+        }
+        let before = waiting.queue.size();
         for replay in replays {
             self.queue_replay(index, replay);
         }
-        let after = self.subscriptions.get(index).queue.entries();
-        self.count_entries(before, after);
+        self.resized(index, before);
         if self.subscriptions.joined(index, from, progress) {
             self.activate(index);
+        }
+    }
+
+    /// The cores that answered a subscription may begin other replays of its connection: it was sent
+    /// what they answered, or will not be.
+    pub(super) fn end_replay(&mut self, index: SubscriptionIndex) {
+        let subscription = self.subscriptions.get(index);
+        let connection = subscription.connection;
+        for (core, slices) in std::mem::take(&mut subscription.replay_unsent) {
+            self.replay_sent(core, connection, slices);
+        }
+    }
+
+    fn replay_sent(&mut self, core: CoreId, connection: ConnectionId, slices: u64) {
+        if slices > 0 {
+            self.ask(core, Request::ReplaySent { connection, slices });
         }
     }
 
@@ -94,23 +126,15 @@ impl Delivery {
     }
 
     /// Subscriptions that are not active yet, but joined the topic: what comes from it is theirs,
-    /// unless another subscription of their connection gets it.
+    /// unless another subscription of their connection gets it. Targets are in the order of connections.
     pub(super) fn joining_targets(
         &self,
         topic: &TopicName,
         targets: &[SubscriptionIndex],
     ) -> Vec<SubscriptionIndex> {
         let mut joining = self.subscriptions.joining_to(&self.cluster, topic);
-        if !joining.is_empty() {
-            let slot_of = |index: &SubscriptionIndex| self.get(*index).connection.slot;
-            let mut taken: Vec<Slot> = targets.iter().map(slot_of).collect();
-            joining.retain(|index| {
-                let slot = slot_of(index);
-                let is_free = !taken.contains(&slot);
-                taken.push(slot);
-                is_free
-            });
-        }
+        let of = |index: &SubscriptionIndex| self.get(*index).connection;
+        joining.retain(|index| targets.binary_search_by_key(&of(index), of).is_err());
         joining
     }
 }

@@ -11,7 +11,7 @@ use super::announcements::{Announcement, Waiter};
 use super::effects::{Effect, Request, Work};
 use super::group::NewMember;
 use super::queue::Bounds;
-use super::subscription::{State, SubscriptionRef};
+use super::subscription::State;
 use super::subscriptions::SubscriptionIndex;
 use crate::broker::ids::{ConnectionId, Slot};
 use crate::broker::permissions::Permissions;
@@ -59,8 +59,8 @@ pub struct Ended {
 
 impl Delivery {
     /// A new connection has a slot.
-    pub fn connected(&mut self, slot: Slot) {
-        self.outlets.open(slot);
+    pub fn connected(&mut self, connection: ConnectionId) {
+        self.outlets.open(connection);
     }
 
     /// How many subscriptions a connection has.
@@ -121,9 +121,9 @@ impl Delivery {
             self.subscriptions.get(index).ends = true;
             return None;
         }
-        let slot = self.subscriptions.get(index).connection.slot;
+        let connection = self.subscriptions.get(index).connection;
         let ended = self.end(index, hands_back);
-        self.effects.push(Effect::GoOn(Work::Release(slot)));
+        self.effects.push(Effect::GoOn(Work::Release(connection)));
         Some(ended)
     }
 
@@ -137,79 +137,20 @@ impl Delivery {
         let subscription = self.subscriptions.get(index);
         let was_pending = subscription.is_pending();
         subscription.awaits_cores = false;
-        let slot = subscription.connection.slot;
+        // Before it is ended, and has another place.
+        let is_queued = subscription.listed.is_some();
+        self.outlets.unlist(index, subscription);
         self.end_as(index, State::Ending, hands_back);
         self.unblock(index);
-        let is_queued = self.subscriptions.get(index).is_listed;
         if is_queued {
-            self.outlets.get(slot).to_send.retain(|listed| *listed != index);
-            self.list_by_rank(slot, index);
+            self.list_by_rank(index);
         } else {
             self.forget(index);
         }
         Ended { was_pending, is_queued }
     }
 
-    /// Ends subscriptions whose client starts over.
-    pub fn end_all(&mut self, subscriptions: &[SubscriptionIndex]) {
-        let work = Work::End(self.references(subscriptions.to_vec()));
-        self.effects.push(Effect::GoOn(work));
-    }
-
-    pub(super) fn end_next(&mut self, mut remaining: Vec<SubscriptionRef>) {
-        let Some(next) = remaining.pop() else { return };
-        if self.subscriptions.find(next).is_some() {
-            self.end(next.index, true);
-        }
-        self.effects.push(Effect::GoOn(Work::End(remaining)));
-    }
-
-    /// The end of a connection ends its subscriptions; what they had queued is lost, and counted.
-    pub fn drop_connection(&mut self, slot: Slot) {
-        self.outlets.get(slot).to_send.clear();
-        let work = Work::Drop(self.references(self.all_of(slot)));
-        self.effects.push(Effect::GoOn(work));
-    }
-
-    pub(super) fn drop_next(&mut self, mut remaining: Vec<SubscriptionRef>) {
-        let Some(next) = remaining.pop() else { return };
-        if self.subscriptions.find(next).is_some() {
-            self.end_as(next.index, State::Closing, true);
-            self.forget(next.index);
-        }
-        self.effects.push(Effect::GoOn(Work::Drop(remaining)));
-    }
-
-    /// The connection closes: its subscriptions get no more, and those with something queued are
-    /// sent that first.
-    pub fn close_connection(&mut self, slot: Slot) {
-        let work = Work::Close(self.references(self.all_of(slot)));
-        self.effects.push(Effect::GoOn(work));
-    }
-
-    pub(super) fn close_next(&mut self, mut remaining: Vec<SubscriptionRef>) {
-        let Some(next) = remaining.pop() else { return };
-        if let Some(subscription) = self.subscriptions.find(next)
-            // The end of one that ends already is still owed.
-            && subscription.state != State::Ending
-        {
-            subscription.awaits_cores = false;
-            // What is queued is sent to it, also if it is a member of a group.
-            self.end_as(next.index, State::Closing, false);
-            if !self.subscriptions.get(next.index).is_listed {
-                self.forget(next.index);
-            }
-        }
-        self.effects.push(Effect::GoOn(Work::Close(remaining)));
-    }
-
-    /// The last first: they are taken from the end.
-    fn references(&self, subscriptions: Vec<SubscriptionIndex>) -> Vec<SubscriptionRef> {
-        let reference = |index: SubscriptionIndex| self.get(index).reference(index);
-        subscriptions.into_iter().rev().map(reference).collect()
-    }
-
-    fn end_as(&mut self, index: SubscriptionIndex, state: State, hands_back: bool) {
+    pub(super) fn end_as(&mut self, index: SubscriptionIndex, state: State, hands_back: bool) {
         let was = self.subscriptions.end(index, state);
         if matches!(was, State::Joining | State::Active) {
             if self.subscriptions.get(index).group.is_some() {
@@ -221,13 +162,13 @@ impl Delivery {
         }
     }
 
-    /// Puts a subscription on its connection's list, behind all of its rank.
-    pub(super) fn list_by_rank(&mut self, slot: Slot, index: SubscriptionIndex) {
-        let rank = self.subscriptions.rank(index);
-        let to_send = &mut self.outlets.get(slot).to_send;
-        let is_later = |listed: &SubscriptionIndex| self.subscriptions.rank(*listed) > rank;
-        let place = to_send.iter().position(is_later).unwrap_or(to_send.len());
-        to_send.insert(place, index);
+    /// Puts a subscription on its connection's list, behind all of its rank; also one that is listed,
+    /// and whose rank may be another now.
+    pub(super) fn list_by_rank(&mut self, index: SubscriptionIndex) {
+        let subscription = self.subscriptions.get(index);
+        self.outlets.unlist(index, subscription);
+        let rank = subscription.rank();
+        self.outlets.list(index, subscription, rank);
     }
 
     /// Every core that has to know a subscription does, so it is active, once others of its
@@ -242,17 +183,18 @@ impl Delivery {
         } else if self.subscriptions.has_to_wait(index) {
             self.subscriptions.defer(index);
         } else {
-            let slot = self.subscriptions.get(index).connection.slot;
+            let connection = self.subscriptions.get(index).connection;
             self.activate_now(index);
-            self.effects.push(Effect::GoOn(Work::Release(slot)));
+            self.effects.push(Effect::GoOn(Work::Release(connection)));
         }
     }
 
     /// Activates one subscription of a connection that was deferred, and then the next.
-    pub(super) fn release_deferred(&mut self, slot: Slot) {
-        if let Some(index) = self.subscriptions.next_deferred(slot) {
+    pub(super) fn release_deferred(&mut self, connection: ConnectionId) {
+        let next = self.subscriptions.next_deferred(connection);
+        if let Some(index) = next.filter(|index| !self.is_over(*index)) {
             self.activate_now(index);
-            self.effects.push(Effect::GoOn(Work::Release(slot)));
+            self.effects.push(Effect::GoOn(Work::Release(connection)));
         }
     }
 
@@ -262,9 +204,8 @@ impl Delivery {
         let subscription = self.subscriptions.get(index);
         let slot = subscription.connection.slot;
         let known = Effect::Known(subscription.reference(index));
-        if !subscription.queue.is_empty() && !subscription.is_listed {
-            subscription.is_listed = true;
-            self.list_by_rank(slot, index);
+        if !subscription.queue.is_empty() && subscription.listed.is_none() {
+            self.list_by_rank(index);
             self.effects.push(Effect::Ready(slot));
         }
         self.effects.push(known);
@@ -277,7 +218,8 @@ impl Delivery {
                 Waiter::Group(group) => self.activate_group(now, group),
                 // One that asked for retained messages waits for those as well.
                 Waiter::Subscription(index) => {
-                    if self.subscriptions.get(index).joining.is_none() {
+                    let is_over = self.is_over(index);
+                    if !is_over && self.subscriptions.get(index).joining.is_none() {
                         self.activate(index);
                     }
                 }

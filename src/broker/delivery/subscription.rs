@@ -1,13 +1,16 @@
 //! One subscription: what it asks for, how far it is, and its queue.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::GAP_TOPICS;
 use super::group::GroupName;
+use super::outlets::Rank;
 use super::overflow::Lost;
 use super::queue::{Bounds, Queue};
 use super::subscriptions::SubscriptionIndex;
 use crate::broker::cluster::{Cluster, CoreSet};
+use crate::broker::holders::Listed;
 use crate::broker::ids::ConnectionId;
 use crate::broker::message::TopicName;
 use crate::broker::pattern;
@@ -31,7 +34,7 @@ pub enum State {
 }
 
 /// A subscription that may be gone: its index, and the number that no other has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct SubscriptionRef {
     /// On its core.
     pub index: SubscriptionIndex,
@@ -68,8 +71,12 @@ pub struct Subscription {
     pub(super) has_overflowed: bool,
     /// It is about to leave its group, and gets what it was dealt until then.
     pub(super) leaves_group: bool,
-    /// On its connection's list of those with something to send.
-    pub(super) is_listed: bool,
+    /// Where it is on its connection's list of those with something to send, if it has something.
+    pub(super) listed: Option<Rank>,
+    /// Among its connection's queues, by what they hold.
+    pub(super) listed_by_bytes: Listed,
+    /// It could be active, but for others of its connection: how many were deferred before.
+    pub(super) deferred: Option<u64>,
     /// What its client calls it, if not by its number. Unread here.
     pub name: Option<Box<[u8]>>,
     /// What it asks for.
@@ -99,6 +106,8 @@ pub struct Subscription {
     pub(super) group: Option<Box<GroupName>>,
     /// Answers with retained messages that it waits for.
     pub(super) joining: Option<Box<Joining>>,
+    /// How many slices cores have answered it with that it was not sent.
+    pub(super) replay_unsent: Vec<(CoreId, u64)>,
     /// Publishers that wait for it.
     pub(super) blocking: Option<Box<Blocking>>,
 }
@@ -106,6 +115,8 @@ pub struct Subscription {
 /// The answers that a subscription which does not start live waits for.
 #[derive(Debug, Default)]
 pub(super) struct Joining {
+    /// Some core has answered, at least in part.
+    pub is_answered: bool,
     /// Cores that have answered for all their topics.
     pub joined: CoreSet,
     /// How far the others are, where they have answered in part.
@@ -128,15 +139,28 @@ impl Joining {
 #[derive(Debug, Default)]
 pub(super) struct Blocking {
     /// Topics whose publishers wait for its queue.
-    pub topics: Vec<TopicId>,
+    pub topics: BTreeSet<TopicId>,
+    /// Its place among all that began to hold something up.
+    pub number: u64,
     /// Since when some do.
     pub since_ns: u64,
+    /// Its connection looks at it again when its queues together are half empty.
+    pub awaits_connection: bool,
 }
 
 impl Subscription {
     /// Its name for other cores and later turns.
     pub fn reference(&self, index: SubscriptionIndex) -> SubscriptionRef {
         SubscriptionRef { index, number: self.number }
+    }
+
+    /// Where its connection sends it.
+    pub(super) fn rank(&self) -> Rank {
+        match self.state {
+            _ if self.queue.has_replay() => Rank::Replays,
+            State::Ending => Rank::Ends,
+            _ => Rank::InTurn,
+        }
     }
 
     /// Whether it may be sent what subscriptions of other protocols missed.

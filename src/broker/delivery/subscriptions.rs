@@ -9,11 +9,12 @@ use super::queue::Queue;
 use super::reach::Reach;
 use super::subscribe::NewSubscription;
 use super::subscription::{Joining, State, Subscription, SubscriptionRef};
+use super::waiting::Waiting;
 use crate::broker::cluster::Cluster;
-use crate::broker::ids::Slot;
+use crate::broker::holders::Listed;
+use crate::broker::ids::ConnectionId;
 use crate::broker::message::TopicName;
 
-use crate::broker::pattern;
 use crate::broker::topics::replay::Progress;
 use crate::protocol::CoreId;
 
@@ -30,10 +31,8 @@ pub struct Subscriptions {
     last_order: u64,
     last_ended: u64,
     pub(super) reach: Reach,
-    /// Those that do not start live and wait for answers.
-    joining: Vec<SubscriptionIndex>,
-    /// Those that could be active, but for others of their connection that wait for answers.
-    deferred: Vec<SubscriptionIndex>,
+    /// Those that are not active yet, because of answers with what topics retain.
+    waiting: Waiting,
 }
 
 impl Subscriptions {
@@ -55,7 +54,9 @@ impl Subscriptions {
             awaits_cores: false,
             has_overflowed: false,
             leaves_group: false,
-            is_listed: false,
+            listed: None,
+            listed_by_bytes: Listed::default(),
+            deferred: None,
             name: new.name,
             pattern: new.pattern,
             number: self.last_number,
@@ -70,6 +71,7 @@ impl Subscriptions {
             filter: new.filter,
             group,
             joining: None,
+            replay_unsent: Vec::new(),
             blocking: None,
         });
         let index = self.free.pop().unwrap_or_else(|| {
@@ -80,9 +82,14 @@ impl Subscriptions {
         index
     }
 
+    /// The number of the newest subscription.
+    pub fn last_number(&self) -> u64 {
+        self.last_number
+    }
+
     /// A subscription that there is.
     pub fn get(&mut self, index: SubscriptionIndex) -> &mut Subscription {
-        self.slots[index.0 as usize].as_mut().expect("the index is in use")
+        in_use(&mut self.slots, index)
     }
 
     /// A subscription, if the index is in use.
@@ -110,8 +117,11 @@ impl Subscriptions {
 
     /// A subscription waits for so many answers with what topics retain.
     pub fn join(&mut self, index: SubscriptionIndex, unanswered: u16) {
-        self.get(index).joining = Some(Box::new(Joining { unanswered, ..Joining::default() }));
-        self.joining.push(index);
+        let Subscriptions { slots, waiting, .. } = self;
+        let subscription = in_use(slots, index);
+        let joining = Joining { unanswered, ..Joining::default() };
+        subscription.joining = Some(Box::new(joining));
+        waiting.join(index, subscription);
     }
 
     /// A core has answered, in part or in full. Returns whether all have in full.
@@ -121,7 +131,12 @@ impl Subscriptions {
         core: CoreId,
         progress: Option<Progress>,
     ) -> bool {
-        let joining = self.get(index).joining.as_mut().expect("the subscription waits for answers");
+        let Subscriptions { slots, waiting, .. } = self;
+        let subscription = in_use(slots, index);
+        let joining = subscription.joining.as_mut().expect("the subscription waits for answers");
+        if !std::mem::replace(&mut joining.is_answered, true) {
+            waiting.answered(index, &subscription.pattern);
+        }
         joining.progress.retain(|(other, _)| *other != core);
         match progress {
             Some(progress) => joining.progress.push((core, progress)),
@@ -133,61 +148,52 @@ impl Subscriptions {
         joining.unanswered == 0
     }
 
-    /// Whether another subscription of its connection has to be active before: one that waits for
-    /// answers may hold messages of the same topics.
+    /// Whether another subscription of its connection has to be active before.
     pub fn has_to_wait(&self, index: SubscriptionIndex) -> bool {
-        let subscription = self.at(index).expect("the index is in use");
-        if subscription.group.is_some() {
-            return false;
-        }
-        let waits_itself = self.joining.contains(&index);
-        self.joining.iter().any(|joining| {
-            let other = self.at(*joining).expect("it waits");
-            other.connection.slot == subscription.connection.slot
-                && *joining != index
-                && (!waits_itself || other.number < subscription.number)
-        })
+        self.waiting.has_to_wait(self.at(index).expect("the index is in use"))
+    }
+
+    /// Whether a subscription of a connection waits for answers with what topics retain.
+    pub fn are_joining(&self, connection: ConnectionId) -> bool {
+        self.waiting.are_joining(connection)
     }
 
     /// A subscription has to wait for others of its connection.
     pub fn defer(&mut self, index: SubscriptionIndex) {
-        if !self.deferred.contains(&index) {
-            self.deferred.push(index);
-        }
+        let Subscriptions { slots, waiting, .. } = self;
+        waiting.defer(index, in_use(slots, index));
     }
 
     /// Whether a subscription waits for answers with what topics retain.
     pub fn is_joining(&self, index: SubscriptionIndex) -> bool {
-        self.joining.contains(&index)
+        self.at(index).is_some_and(|subscription| subscription.joining.is_some())
     }
 
     /// A subscription of a connection that was deferred and does not have to wait any more.
-    pub fn next_deferred(&self, slot: Slot) -> Option<SubscriptionIndex> {
-        let is_of_slot = |index: &&SubscriptionIndex| {
-            self.at(**index).expect("it waits").connection.slot == slot
+    pub fn next_deferred(&self, connection: ConnectionId) -> Option<SubscriptionIndex> {
+        let is_deferred = |index: &SubscriptionIndex| {
+            self.at(*index).is_some_and(|subscription| subscription.deferred.is_some())
         };
-        let mut of_slot = self.deferred.iter().filter(is_of_slot);
-        of_slot.find(|index| !self.has_to_wait(**index)).copied()
+        self.waiting.next(connection).filter(is_deferred)
     }
 
     /// Subscriptions that still wait for some core, but not for the answer of the topic's owner,
-    /// and match the topic.
+    /// and match the topic: the earliest of each connection.
     pub fn joining_to(&self, cluster: &Cluster, topic: &TopicName) -> Vec<SubscriptionIndex> {
-        let joins = |index: &&SubscriptionIndex| {
-            let subscription = self.at(**index).expect("it waits");
-            let joining = subscription.joining.as_ref().expect("it waits");
+        let at = |index: &SubscriptionIndex| self.at(*index).expect("it waits");
+        let mut joining = self.waiting.answered_to(&topic.name);
+        joining.retain(|index| {
+            let joining = at(index).joining.as_ref().expect("it waits");
             joining.has_joined(cluster, topic)
-                && pattern::selects(&subscription.pattern, &topic.name)
-        };
-        self.joining.iter().filter(joins).copied().collect()
+        });
+        joining.sort_unstable_by_key(|index| (at(index).connection, at(index).number));
+        joining.dedup_by_key(|index| at(index).connection);
+        joining
     }
 
     /// Whether a subscription matches a topic, or will once it is active.
     pub fn want(&self, topic: &str) -> bool {
-        let waiting = self.joining.iter().chain(&self.deferred);
-        let mut waiting = waiting.filter_map(|index| self.at(*index));
-        !self.reach.matches(topic).is_empty()
-            || waiting.any(|subscription| pattern::selects(&subscription.pattern, topic))
+        !self.reach.matches(topic).is_empty() || self.waiting.want(topic)
     }
 
     /// Indexes that are or were in use.
@@ -196,12 +202,16 @@ impl Subscriptions {
     }
 
     /// The earliest active subscription of a connection that matches a topic.
-    pub fn of_connection(&self, slot: Slot, topic: &str) -> Option<SubscriptionIndex> {
-        let of_slot = self.reach.matches(topic).into_iter().filter_map(|index| {
+    pub fn of_connection(
+        &self,
+        connection: ConnectionId,
+        topic: &str,
+    ) -> Option<SubscriptionIndex> {
+        let of_connection = self.reach.matches(topic).into_iter().filter_map(|index| {
             let subscription = self.at(index)?;
-            (subscription.connection.slot == slot).then_some((subscription.order, index))
+            (subscription.connection == connection).then_some((subscription.order, index))
         });
-        Some(of_slot.min()?.1)
+        Some(of_connection.min()?.1)
     }
 
     /// All subscriptions.
@@ -214,12 +224,11 @@ impl Subscriptions {
     pub fn activate(&mut self, index: SubscriptionIndex) {
         self.last_order += 1;
         let order = self.last_order;
-        self.joining.retain(|joining| *joining != index);
-        self.deferred.retain(|deferred| *deferred != index);
-        let subscription = self.get(index);
+        let Subscriptions { slots, waiting, .. } = self;
+        let subscription = in_use(slots, index);
+        waiting.leave(index, subscription);
         subscription.order = order;
         subscription.state = State::Active;
-        subscription.joining = None;
         // A member gets what its group deals it, and nothing else.
         if subscription.group.is_none() {
             let pattern = subscription.pattern.clone();
@@ -231,27 +240,16 @@ impl Subscriptions {
     pub fn end(&mut self, index: SubscriptionIndex, state: State) -> State {
         self.last_ended += 1;
         let ended = self.last_ended;
-        let subscription = self.get(index);
+        let Subscriptions { slots, waiting, .. } = self;
+        let subscription = in_use(slots, index);
+        waiting.leave(index, subscription);
         subscription.ended = ended;
         let was = std::mem::replace(&mut subscription.state, state);
         if was == State::Active && subscription.group.is_none() {
             let pattern = subscription.pattern.clone();
             self.reach.remove(&pattern, index);
         }
-        self.joining.retain(|joining| *joining != index);
-        self.deferred.retain(|deferred| *deferred != index);
         was
-    }
-
-    /// Where its connection sends a subscription: retained messages first, then those that end, one
-    /// after the other, then the rest in turn.
-    pub fn rank(&self, index: SubscriptionIndex) -> (u8, u64) {
-        let subscription = self.at(index).expect("the index is in use");
-        match subscription.state {
-            _ if subscription.queue.has_replay() => (0, 0),
-            State::Ending => (1, subscription.ended),
-            _ => (2, 0),
-        }
     }
 
     /// Frees a subscription that was ended.
@@ -275,4 +273,8 @@ impl Subscriptions {
     pub fn put_targets(&mut self, topic: &TopicName, targets: Vec<SubscriptionIndex>) {
         self.reach.put(topic, targets);
     }
+}
+
+fn in_use(slots: &mut [Option<Box<Subscription>>], index: SubscriptionIndex) -> &mut Subscription {
+    slots[index.0 as usize].as_mut().expect("the index is in use")
 }

@@ -13,10 +13,11 @@ use crate::broker::clock::{Now, ms_to_ns};
 use crate::broker::cluster::Cluster;
 use crate::broker::connections::{Connections, Hold, Phase};
 use crate::broker::counters::Counters;
-use crate::broker::delivery::{Delivery, State};
+use crate::broker::delivery::Delivery;
 use crate::broker::drain::Drain;
 use crate::broker::ids::Slot;
 use crate::broker::mesh::{Mesh, Request};
+use crate::broker::shortage::Shortage;
 use crate::broker::timers::{Class, Timers};
 use crate::broker::topics::ingest::Ingest;
 use crate::broker::topics::polls::Polls;
@@ -57,6 +58,8 @@ pub struct Doors<'a> {
     pub notices: &'a mut Vec<Notice>,
     /// How far the stop is.
     pub drain: &'a Drain,
+    /// Publishes find no memory.
+    pub shortage: &'a mut Shortage,
 }
 
 impl Doors<'_> {
@@ -118,12 +121,25 @@ impl Doors<'_> {
         !self.cluster.memory.is_full()
     }
 
-    /// Evicts retained messages until the budget has air again; if that is not enough, texts.
-    pub fn evict(&mut self) {
-        self.topics.evict();
+    /// Holds a connection that is about to publish while there is no memory, but some is being
+    /// reclaimed. Returns whether the publish has to wait.
+    pub fn hold_for_memory(&mut self, slot: Slot) -> bool {
+        let waits = !self.has_memory()
+            && self.shortage.lets_wait(self.now, self.timers, &self.cluster.memory);
+        if waits {
+            self.connections.hold(slot, Hold::Memory);
+        }
+        waits
+    }
+
+    /// Evicts retained messages until the budget has air again; if that is not enough, texts. Returns
+    /// whether more can be evicted.
+    pub fn evict(&mut self) -> bool {
+        let has_more = self.topics.evict();
         if self.cluster.memory.is_nearly_full() {
             self.texts.clear(self.timers);
         }
+        has_more
     }
 
     /// Holds a connection that is about to publish to a topic whose publishers wait for a subscriber.
@@ -178,17 +194,6 @@ impl Doors<'_> {
         self.connections.at(slot).has_answers() || self.delivery.has_queued(slot)
     }
 
-    /// The subscriptions of a connection are about to be closed behind what is queued: no other core's
-    /// answer is waited for.
-    pub fn end_pending_of_subscriptions(&mut self, slot: Slot) {
-        for index in self.delivery.all_of(slot) {
-            let subscription = self.delivery.get(index);
-            if subscription.state != State::Ending && subscription.is_pending() {
-                self.connections.get(slot).end_pending();
-            }
-        }
-    }
-
     /// Ends a connection, behind some last bytes. What was queued for it is lost, and counted.
     pub fn close(&mut self, slot: Slot, last: Bytes) {
         let is_stopping = self.drain.begun;
@@ -209,7 +214,7 @@ impl Doors<'_> {
 
     /// Ends a connection behind the answers it was given.
     pub fn close_with_answers(&mut self, slot: Slot) {
-        let last = self.connections.get(slot).take_answers().freeze();
+        let last = self.connections.take_answers(slot).freeze();
         self.close(slot, last);
     }
 

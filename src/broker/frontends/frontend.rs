@@ -10,7 +10,7 @@ use crate::broker::delivery::{Delivery, Pulled, SubscriptionIndex};
 use crate::broker::ids::Slot;
 use crate::broker::message::{Ack, TopicName, Unheard};
 use crate::broker::topics::TopicsFull;
-use crate::protocol::{RequestId, Sequence, TopicId};
+use crate::protocol::{RequestId, Sequence, SubscriptionId, TopicId};
 
 /// How far the serving of a connection's bytes went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -146,10 +146,20 @@ pub trait Frontend: Sized {
     /// A send was made, and `complete` asked for this.
     fn sent(&mut self, _shared: &mut Self::Shared, _doors: &mut Doors<'_>, _slot: Slot) {}
 
-    /// The client asked for the end of its connection, whose subscriptions are about to be closed.
-    fn finish(&mut self, doors: &mut Doors<'_>, slot: Slot) {
-        doors.end_pending_of_subscriptions(slot);
+    /// A subscription has ended with all others of its connection. What was pending since
+    /// `Delivery::subscribe` is not any more; `is_to_end` says that the client had asked for its end.
+    fn retired(
+        &mut self,
+        _shared: &mut Self::Shared,
+        _doors: &mut Doors<'_>,
+        _slot: Slot,
+        _id: SubscriptionId,
+        _is_to_end: bool,
+    ) {
     }
+
+    /// All subscriptions that the connection had when it started over have ended.
+    fn swept(&mut self, _shared: &mut Self::Shared, _doors: &mut Doors<'_>, _slot: Slot) {}
 
     /// Nothing more reaches the client.
     fn broken(&mut self, _shared: &mut Self::Shared, _doors: &mut Doors<'_>, _slot: Slot) {}

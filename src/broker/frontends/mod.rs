@@ -10,8 +10,10 @@
 //!   published it; other protocols encode it when they send it.
 
 mod blip;
+mod clients;
 mod doors;
 mod frontend;
+mod latencies;
 mod nats;
 pub mod notice;
 mod refusal;
@@ -28,32 +30,18 @@ use crate::broker::delivery::{Delivery, Pull, Pulled, SubscriptionIndex};
 use crate::broker::ids::{ConnectionId, Slot};
 use crate::broker::message::{Ack, TopicName, Unheard};
 use crate::broker::topics::{Removed, TopicsFull};
-use crate::protocol::{RequestId, Sequence, TopicId};
+use crate::protocol::{RequestId, Sequence, SubscriptionId, TopicId};
 
+pub use clients::Clients;
 pub use doors::Doors;
 pub use frontend::{Audited, Frontend, Served};
+use latencies::Latencies;
 pub use refusal::Refusal;
 pub use send::Send;
 pub use texts::Texts;
 
 /// What this server calls itself.
 pub const SERVER_NAME: &str = concat!("blipmq/", env!("CARGO_PKG_VERSION"));
-
-/// All clients of one protocol, for what is done for several at once.
-pub struct Clients<'a, F: Frontend> {
-    /// What they share.
-    pub shared: &'a mut F::Shared,
-    all: &'a mut [Option<Client>],
-    of: fn(&mut Client) -> Option<&mut F>,
-}
-
-impl<F: Frontend> Clients<'_, F> {
-    /// The client of a slot, if it is of this protocol, and what all of them share.
-    pub fn get(&mut self, slot: Slot) -> Option<(&mut F, &mut F::Shared)> {
-        let client = self.all.get_mut(slot.index())?.as_mut()?;
-        Some(((self.of)(client)?, self.shared))
-    }
-}
 
 /// Makes the enums of protocols and of their clients, and what calls the right one.
 macro_rules! protocols {
@@ -166,8 +154,8 @@ const _: () = assert!(Protocol::ALL.len() <= PROTOCOLS_MAX);
 pub struct Frontends {
     clients: Vec<Option<Client>>,
     shared: Shared,
-    /// When the messages sent since the last turn had arrived, and how many they are.
-    sent_since: Vec<(u64, u64)>,
+    /// How long messages take.
+    pub latencies: Latencies,
 }
 
 impl Frontends {
@@ -299,17 +287,17 @@ impl Frontends {
     /// Gathers what a connection is sent into `ranges`, up to `delivery.max_batch` messages.
     pub fn gather(&mut self, doors: &mut Doors<'_>, slot: Slot, ranges: &mut Vec<Bytes>) {
         let messages_max = doors.settings().delivery.max_batch;
-        let answers = doors.connections.get(slot).take_answers();
+        let answers = doors.connections.take_answers(slot);
         let mut send = Send::new(ranges, answers, messages_max);
         let copies = self.clients[slot.index()].as_ref().is_some_and(Client::copies);
         let mut pull = Pull::new(slot, copies);
-        let sent_since = &mut self.sent_since;
+        let latencies = &mut self.latencies;
         let wants_sent = client!(self, slot, |client, shared| {
             while let Some(piece) = doors.delivery.pull(doors.now, &mut pull, send.room()) {
                 if let Pulled::Slice { slice, is_replay, .. } = &piece {
                     send.count(slice.messages);
                     if !is_replay {
-                        note_sent(sent_since, slice.received_ns, slice.messages);
+                        latencies.note_sent(slice.received_ns, slice.messages);
                     }
                 }
                 client.put(shared, doors, slot, &mut send, piece);
@@ -331,18 +319,33 @@ impl Frontends {
         }
     }
 
-    /// Counts how long ago the messages of the last turn's sends had arrived. Now and not then,
-    /// because the kernel copies them at the end of the turn.
-    pub fn count_latencies(&mut self, doors: &Doors<'_>) {
-        for (received_ns, messages) in self.sent_since.drain(..) {
-            let microseconds = doors.now.monotonic_ns.saturating_sub(received_ns).div_ceil(1_000);
-            doors.counters.accept_to_send_us.record(microseconds, messages);
+    /// A subscription has ended with all others of its connection: which, whether the connection
+    /// waited for it, and whether its client had asked for its end.
+    pub fn retired(
+        &mut self,
+        doors: &mut Doors<'_>,
+        connection: ConnectionId,
+        (id, was_pending, is_to_end): (SubscriptionId, bool, bool),
+    ) {
+        let slot = connection.slot;
+        // The connection may be gone by now.
+        if doors.connections.is_open(connection) {
+            if was_pending {
+                doors.connections.end_pending(slot);
+            }
+            client!(self, slot, |client, shared| client
+                .retired(shared, doors, slot, id, is_to_end));
+            doors.finish_if_empty(slot);
         }
     }
 
-    /// A client asked for the end of its connection, whose subscriptions are about to be closed.
-    pub fn finish(&mut self, doors: &mut Doors<'_>, slot: Slot) {
-        client!(self, slot, |client, _shared| client.finish(doors, slot));
+    /// All subscriptions that a connection had when it started over have ended.
+    pub fn swept(&mut self, doors: &mut Doors<'_>, connection: ConnectionId) {
+        // The connection may be gone by now.
+        if doors.connections.is_open(connection) {
+            let slot = connection.slot;
+            client!(self, slot, |client, shared| client.swept(shared, doors, slot));
+        }
     }
 
     /// Nothing more reaches a client.
@@ -381,16 +384,5 @@ impl Frontends {
         for slot in open {
             client_at!(self, slot, |client, shared| client.audit(shared, audited, slot));
         }
-    }
-}
-
-/// Notes when messages that are sent had arrived. Subscribers are sent the same few slices, so a look
-/// at the last ones keeps the list short.
-fn note_sent(sent_since: &mut Vec<(u64, u64)>, received_ns: u64, messages: u32) {
-    let messages = u64::from(messages);
-    let mut last_ones = sent_since.iter_mut().rev().take(4);
-    match last_ones.find(|(of, _)| *of == received_ns) {
-        Some((_, count)) => *count += messages,
-        None => sent_since.push((received_ns, messages)),
     }
 }

@@ -55,4 +55,16 @@ pub enum Event {
         /// What happens there.
         policy: OverflowPolicy,
     },
+    /// Memory is short, and its queues lose messages, since they hold most.
+    Reclaimed {
+        /// Bytes that they hold.
+        held: u64,
+        /// Bytes that they may keep.
+        share: u64,
+    },
+    /// The queues of all its subscriptions together were full for the first time.
+    ConnectionFull {
+        /// `queues.connection_bytes`
+        connection_bytes: u64,
+    },
 }

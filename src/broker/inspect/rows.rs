@@ -264,6 +264,9 @@ impl Broker {
     fn subscription_row(&self, now: Now, subscription: &Subscription) -> Option<SubscriptionRow> {
         let slot = subscription.connection.slot;
         let (id, connection) = self.connections.table().at(slot)?;
+        if id != subscription.connection {
+            return None;
+        }
         let state = match subscription.state {
             delivery::State::Joining => State::Joining,
             delivery::State::Active => State::Active,

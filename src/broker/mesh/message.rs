@@ -43,7 +43,8 @@ pub enum Request {
     Publish(Batch),
     /// From delivery.
     Delivery(delivery::Request),
-    /// The broker holds too much: evict retained messages.
+    /// The broker holds too much: have a turn, which evicts what is retained and reclaims what those
+    /// hold who hold most.
     Evict,
     /// Answer when everything before was served, and have it pass through other cores.
     Fence {

@@ -52,6 +52,7 @@ pub struct Mesh {
     outgoing: Vec<Outgoing>,
     requests: VecDeque<(CoreId, Request)>,
     deliveries: VecDeque<(CoreId, Delivery)>,
+    has_ended: bool,
 }
 
 impl Mesh {
@@ -62,11 +63,28 @@ impl Mesh {
             outgoing: (0..cores).map(|_| Outgoing::default()).collect(),
             requests: VecDeque::new(),
             deliveries: VecDeque::new(),
+            has_ended: false,
+        }
+    }
+
+    /// Every core has said its last word, [`Delivery::GroupsDrained`], or is about to be handed it:
+    /// nothing behind that is sent. Its reader may be gone, and the lane full.
+    pub fn end(&mut self) {
+        self.has_ended = true;
+        for outgoing in &mut self.outgoing {
+            outgoing.requests.clear();
+            outgoing.request_bytes = 0;
+            let is_last = |delivery: &Delivery| matches!(delivery, Delivery::GroupsDrained);
+            let last = outgoing.deliveries.iter().position(is_last);
+            outgoing.deliveries.truncate(last.map_or(0, |last| last + 1));
         }
     }
 
     /// Adds a request to what a core is sent next.
     pub fn ask(&mut self, core: CoreId, request: Request) {
+        if self.has_ended {
+            return;
+        }
         let outgoing = &mut self.outgoing[usize::from(core.0)];
         outgoing.request_bytes += ENTRY_LEN + request.bytes();
         outgoing.requests.push(request);
@@ -74,6 +92,9 @@ impl Mesh {
 
     /// Adds a delivery to what a core is sent next.
     pub fn deliver(&mut self, core: CoreId, delivery: Delivery) {
+        if self.has_ended {
+            return;
+        }
         let outgoing = &mut self.outgoing[usize::from(core.0)];
         outgoing.delivery_bytes += ENTRY_LEN + delivery.bytes();
         outgoing.deliveries.push(delivery);

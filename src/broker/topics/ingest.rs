@@ -101,6 +101,16 @@ impl Ingest {
         self.messages < self.messages_max && self.bytes < INGEST_BYTES_PER_TURN
     }
 
+    /// Whether more than half of that is left.
+    pub fn is_half_empty(&self) -> bool {
+        self.messages < self.messages_max.div_ceil(2) && self.bytes < INGEST_BYTES_PER_TURN / 2
+    }
+
+    /// Messages of this turn so far.
+    pub fn messages(&self) -> u32 {
+        self.messages
+    }
+
     /// The most messages and bytes of the next run of frames, unless the run is one frame: what is
     /// left of this turn and of the batch that was filled last.
     pub fn room(&self) -> (u32, usize) {
@@ -339,14 +349,8 @@ mod tests {
         let mut ingest = ingest();
         for frame in [b"a1", b"a2", b"a3"] {
             ingest.add(NOW, topic(1), 0, 1, frame, (PUBLISHER, None));
-            ingest.add(
-                NOW,
-                topic(2),
-                0,
-                2,
-                &frame.map(|byte| byte.to_ascii_uppercase()),
-                (PUBLISHER, None),
-            );
+            let upper = frame.map(|byte| byte.to_ascii_uppercase());
+            ingest.add(NOW, topic(2), 0, 2, &upper, (PUBLISHER, None));
         }
         let batches = ingest.take();
         assert_eq!(batches.len(), 2);

@@ -29,9 +29,9 @@ impl Interest {
 
     /// The other cores that want a topic; looked up again only after a change of interest.
     pub fn wanted_by(&self, topic: &mut Topic) -> CoreSet {
-        if topic.wanted_at_version != self.others.version() {
+        if !self.others.confirms(&mut topic.wanted_as_seen, &topic.name.name) {
             topic.wanted_by = self.wanted_by_name(&topic.name.name);
-            topic.wanted_at_version = self.others.version();
+            topic.wanted_as_seen = self.others.see(&topic.name.name);
         }
         topic.wanted_by
     }

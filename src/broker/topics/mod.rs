@@ -44,6 +44,7 @@ pub use topic::Topic;
 
 /// The topics that one core owns.
 pub struct Topics {
+    core: CoreId,
     cluster: Cluster,
     counters: Arc<Counters>,
     /// By shard number divided by cores.
@@ -89,7 +90,7 @@ impl Topics {
             .collect();
         let (interest, retained) = (Interest::default(), RetainedSlices::default());
         let (replies, blocked_by) = (ReplyNames::default(), HashMap::new());
-        Topics { cluster, counters, shards, interest, retained, replies, blocked_by }
+        Topics { core, cluster, counters, shards, interest, retained, replies, blocked_by }
     }
 
     /// Applies other settings.

@@ -13,7 +13,7 @@ use crate::broker::clock::{Now, ms_to_ns};
 use crate::broker::memory::bytes_of;
 use crate::broker::message::TopicName;
 use crate::broker::timers::Timers;
-use crate::limits::TOPICS_TENDED_PER_TURN;
+use crate::limits::{EVICTED_PER_TURN_MAX, TOPICS_TENDED_PER_TURN};
 use crate::protocol::{Sequence, ShardId, TopicId};
 
 /// The retained slices of a core, oldest first; some of them may be gone already.
@@ -37,6 +37,7 @@ impl Topics {
         let after = retaining.log.slices();
         retaining.used_ns = now.monotonic_ns;
         self.retained.slices = self.retained.slices + after - before;
+        self.cluster.memory.note_retained(self.core, self.retained.slices);
         if after == 0 {
             return;
         }
@@ -59,11 +60,14 @@ impl Topics {
         }
     }
 
-    /// Evicts the oldest retained messages of this core until the budget has air again.
-    pub fn evict(&mut self) {
-        while self.cluster.memory.is_nearly_full()
-            && let Some((topic, first)) = self.retained.oldest.pop_front()
-        {
+    /// Evicts the oldest retained messages of this core until the budget has air again, so many a turn.
+    /// Returns whether more can be evicted.
+    pub fn evict(&mut self) -> bool {
+        for _ in 0..EVICTED_PER_TURN_MAX {
+            if !self.cluster.memory.is_nearly_full() {
+                break;
+            }
+            let Some((topic, first)) = self.retained.oldest.pop_front() else { break };
             let Some(topic) = self.topic_mut(topic) else { continue };
             if topic.log.first() == Some(first) {
                 topic.log.evict_oldest();
@@ -71,6 +75,8 @@ impl Topics {
                 self.counters.evicted_slices.add(1);
             }
         }
+        self.cluster.memory.note_retained(self.core, self.retained.slices);
+        self.retained.slices > 0
     }
 
     /// Evicts what the next topic that was idle for too long retains. Returns the topic unless publishers
@@ -91,6 +97,7 @@ impl Topics {
             topic.log.evict_all();
             let name = topic.name.clone();
             self.retained.slices -= slices;
+            self.cluster.memory.note_retained(self.core, self.retained.slices);
             return Some(name);
         }
         None

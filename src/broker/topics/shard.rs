@@ -21,6 +21,7 @@ use crate::broker::cluster::{Cluster, CoreSet};
 use crate::broker::counters::Counters;
 use crate::broker::memory::Memory;
 use crate::broker::message::{Batch, Destination, EPHEMERAL, Slice, TopicName};
+use crate::broker::pattern::Seen;
 use crate::config::Settings;
 use crate::limits::TOPICS_RANGE;
 use crate::protocol::messages::{self, Stamp};
@@ -153,7 +154,7 @@ impl Shard {
             published_bytes: 0,
             rate: Rate::default(),
             wanted_by: CoreSet::default(),
-            wanted_at_version: u64::MAX,
+            wanted_as_seen: Seen::NEVER,
         };
         self.topics.insert(number, topic);
         self.by_name.insert(name.clone(), number);

@@ -8,6 +8,15 @@ use crate::broker::message::TopicName;
 use crate::broker::{Broker, ConnectionId};
 use crate::protocol::{Sequence, TopicId};
 
+/// Steps that a client can make many of, but not in one turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Work {
+    /// Subscriptions that were swept after all of their connection had ended.
+    pub ends: usize,
+    /// Topics that were looked at for replays.
+    pub replay_topics: usize,
+}
+
 impl Broker {
     /// The topics this core owns, each with the sequence its next message gets.
     pub fn topics(&self) -> impl Iterator<Item = (&TopicName, Sequence)> {
@@ -33,6 +42,12 @@ impl Broker {
     /// at least.
     pub fn retained(&self) -> (u64, u64) {
         self.topics.retained()
+    }
+
+    /// The steps of the last turn, and of what was reported since: none is to take many, whatever
+    /// clients do.
+    pub fn work(&self) -> Work {
+        Work { ends: self.delivery.work().ends, replay_topics: self.replays.looked_at() }
     }
 
     /// Walks all connections and subscriptions.

@@ -47,7 +47,7 @@ impl Broker {
         }
         if !self.drain.said_deliveries
             && self.drain.requests_drained == others
-            && !self.replays.are_under_way()
+            && self.replays.are_over()
         {
             self.drain.said_deliveries = true;
             for core in self.cluster.others(self.core) {
@@ -63,6 +63,7 @@ impl Broker {
         }
         if self.drain.said_groups && self.drain.groups_drained == others {
             self.drain.is_quiet = true;
+            self.mesh.end();
             self.spread_closings(now);
             for slot in self.connections.table().slots_in_use() {
                 self.finish_if_empty(now, slot);

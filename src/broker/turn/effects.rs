@@ -3,6 +3,7 @@
 use crate::broker::delivery::{Effect, Reply, Request};
 use crate::broker::frontends::Refusal;
 use crate::broker::frontends::notice::Event;
+use crate::broker::message::TopicName;
 use crate::broker::{Broker, Now, mesh};
 use crate::protocol::CoreId;
 
@@ -51,6 +52,14 @@ impl Broker {
                     frontends.satisfied(&mut doors, of.index);
                 }
             }
+            Effect::Retired { connection, id, was_pending, is_to_end } => {
+                let (frontends, mut doors) = self.open_doors(now);
+                frontends.retired(&mut doors, connection, (id, was_pending, is_to_end));
+            }
+            Effect::Swept(connection) => {
+                let (frontends, mut doors) = self.open_doors(now);
+                frontends.swept(&mut doors, connection);
+            }
             Effect::TooSlow { slot, subscription, why } => {
                 let (frontends, mut doors) = self.open_doors(now);
                 frontends.refuse(&mut doors, slot, &Refusal::TooSlow { subscription, why });
@@ -59,6 +68,16 @@ impl Broker {
                 let (frontends, mut doors) = self.open_doors(now);
                 let protocol = frontends.protocol(slot);
                 doors.notice(slot, protocol, Event::Overflow { pattern, policy });
+            }
+            Effect::ConnectionFull { slot, connection_bytes } => {
+                let (frontends, mut doors) = self.open_doors(now);
+                let protocol = frontends.protocol(slot);
+                doors.notice(slot, protocol, Event::ConnectionFull { connection_bytes });
+            }
+            Effect::Reclaimed { slot, held, share } => {
+                let (frontends, mut doors) = self.open_doors(now);
+                let protocol = frontends.protocol(slot);
+                doors.notice(slot, protocol, Event::Reclaimed { held, share });
             }
             Effect::GoOn(work) => self.delivery.go_on(now, work),
         }
@@ -80,6 +99,10 @@ impl Broker {
                     self.answer_replay(now, answer);
                 }
             }
+            Request::ReplaySent { connection, slices } => {
+                self.replays.sent((from, connection), slices);
+            }
+            Request::ForgetReplays { connection } => self.replays.forget((from, connection)),
             Request::JoinGroup { name, joins } => {
                 self.delivery.member_joins(now, from, name, joins);
             }
@@ -94,7 +117,7 @@ impl Broker {
             }
             Request::Block { topic, blocked } => {
                 let Some(topic) = self.topics.block(topic, blocked) else { return };
-                self.delivery.publishers_wait(&topic, blocked);
+                self.publishers_wait(&topic, blocked);
                 for core in self.cluster.others(self.core) {
                     let topic = topic.clone();
                     self.reply(now, core, Reply::PublishersWait { topic, blocked });
@@ -107,15 +130,22 @@ impl Broker {
     pub(super) fn serve_reply(&mut self, now: Now, from: CoreId, reply: Reply) {
         match reply {
             Reply::Announced { number } => self.delivery.announced(now, number),
-            Reply::Replay { subscription, replays, progress } => {
-                self.delivery.replayed(from, subscription, replays, progress);
+            Reply::Replay { subscription, connection, replays, progress } => {
+                let waiter = (subscription, connection);
+                self.delivery.replayed(from, waiter, replays, progress);
             }
             Reply::JoinedGroup { member } => self.delivery.joined_group(member),
             Reply::Dealt { member, entry } => self.delivery.dealt(member, entry),
             Reply::LeftGroup { member } => self.delivery.left_group(member),
-            Reply::PublishersWait { topic, blocked } => {
-                self.delivery.publishers_wait(&topic, blocked);
-            }
+            Reply::PublishersWait { topic, blocked } => self.publishers_wait(&topic, blocked),
+        }
+    }
+
+    /// Publishers of a topic have to wait, or need not any more.
+    fn publishers_wait(&mut self, topic: &TopicName, blocked: bool) {
+        self.delivery.publishers_wait(topic, blocked);
+        if !blocked {
+            self.connections.release_topic(topic.id);
         }
     }
 

@@ -2,10 +2,12 @@
 
 use bytes::{Buf, Bytes, BytesMut};
 
-use crate::broker::connections::{Hold, Phase};
+use super::DEADLINES_PER_TURN;
+use crate::broker::connections::{Connections, Hold, Phase};
 use crate::broker::frontends::{Refusal, Served};
 use crate::broker::ids::Slot;
 use crate::broker::timers::Class;
+use crate::broker::topics::ingest::Ingest;
 use crate::broker::{Broker, Now};
 
 /// Memory for bytes that are not served yet is given back above this when none are left.
@@ -26,13 +28,15 @@ impl Broker {
         } else if connection.unparsed().is_empty() {
             let consumed = self.parse(now, slot, bytes);
             let connection = self.connections.get(slot);
-            if connection.phase() != Phase::Closing {
-                connection.unparsed().extend_from_slice(&bytes[consumed..]);
+            if connection.phase() == Phase::Closing {
+                return;
             }
+            connection.unparsed().extend_from_slice(&bytes[consumed..]);
         } else {
             connection.unparsed().extend_from_slice(bytes);
-            self.parse_unparsed(now, slot);
+            return self.parse_unparsed(now, slot);
         }
+        self.connections.decide_whether_to_read(slot);
     }
 
     /// Serves the frames a connection was left with.
@@ -48,17 +52,30 @@ impl Broker {
             unparsed = BytesMut::new();
         }
         *connection.unparsed() = unparsed;
+        self.connections.decide_whether_to_read(slot);
     }
 
-    /// Serves whole frames at the start of `bytes`; returns how many bytes they were.
+    /// Serves whole frames at the start of `bytes`, as many as the connection may have served in this
+    /// turn; returns how many bytes they were.
     fn parse(&mut self, now: Now, slot: Slot, bytes: &[u8]) -> usize {
         let mut consumed = 0;
         while consumed < bytes.len() {
+            if self.connections.is_spent(slot) {
+                self.counters.input_deferred.add(1);
+                self.connections.leave_for_later(slot);
+                return consumed;
+            }
+            let published = self.ingest.messages();
             let (frontends, mut doors) = self.open_doors(now);
             let served = frontends.serve(&mut doors, slot, &bytes[consumed..]);
             self.carry_out(now);
             match served {
-                Served::Took(len) => consumed += len,
+                Served::Took(len) => {
+                    consumed += len;
+                    if self.ingest.messages() == published {
+                        self.connections.count_command(slot);
+                    }
+                }
                 Served::Waits => return consumed,
                 Served::Discards => return bytes.len(),
             }
@@ -69,44 +86,58 @@ impl Broker {
         consumed
     }
 
-    /// Goes on with connections that were left for a later turn.
-    pub(super) fn serve_backlog(&mut self, now: Now) {
-        for _ in 0..self.connections.backlog_len() {
-            if !self.ingest.has_room() {
-                return;
-            }
-            if let Some(slot) = self.connections.take_from_backlog() {
+    /// Goes on with connections that were left for a later turn, as long as there is room.
+    pub(in crate::broker) fn serve_backlog(
+        &mut self,
+        now: Now,
+        may_serve: impl Fn(&Connections) -> bool,
+        has_room: impl Fn(&Ingest) -> bool,
+    ) {
+        while may_serve(&self.connections)
+            && has_room(&self.ingest)
+            && let Some(left) = self.connections.take_from_backlog()
+        {
+            if let Some(slot) = left {
                 self.go_on_with(now, slot);
                 self.close_if_ended(now, slot);
             }
         }
     }
 
-    /// Goes on with held connections whose reason is over.
+    /// Lets held connections go on whose reason is over.
     pub(super) fn release_held(&mut self, now: Now) {
-        for slot in self.connections.take_held() {
-            let Some((_, connection)) = self.connections.table().at(slot) else { continue };
-            let Some(reason) = connection.held_for() else { continue };
-            if self.still_holds(slot, reason) && connection.phase() != Phase::Closing {
-                self.connections.keep_held(slot);
-                continue;
+        self.connections.release_cores(|core| !self.mesh.is_full(core));
+        if self.connections.wait_for_memory() && !self.lets_wait_for_memory(now) {
+            self.connections.release_memory();
+        }
+        while self.connections.have_commands_left()
+            && let Some((slot, reason)) = self.connections.next_released()
+        {
+            if self.still_holds(now, slot, reason) {
+                self.connections.keep_held(slot, reason);
+            } else {
+                self.connections.end_hold(slot);
+                self.close_if_ended(now, slot);
             }
-            self.connections.get(slot).end_hold();
-            self.go_on_with(now, slot);
-            self.connections.resume(slot);
-            self.close_if_ended(now, slot);
         }
     }
 
     /// Whether the reason to hold a connection's input is not over.
-    fn still_holds(&self, slot: Slot, reason: Hold) -> bool {
+    fn still_holds(&mut self, now: Now, slot: Slot, reason: Hold) -> bool {
         let connection = self.connections.at(slot);
         match reason {
             Hold::Answers => connection.is_full_of_answers(),
             Hold::Fence => connection.is_fenced(),
             Hold::Blocked(topic) => self.delivery.is_blocked(topic),
             Hold::Mesh(core) => self.mesh.is_full(core),
+            Hold::Memory => self.lets_wait_for_memory(now),
         }
+    }
+
+    /// Whether publishes wait for memory that is being reclaimed.
+    fn lets_wait_for_memory(&mut self, now: Now) -> bool {
+        let memory = &self.cluster.memory;
+        memory.is_full() && self.shortage.lets_wait(now, &mut self.timers, memory)
     }
 
     fn go_on_with(&mut self, now: Now, slot: Slot) {
@@ -134,9 +165,8 @@ impl Broker {
 
     /// Nothing more reaches the peer of a connection.
     pub(in crate::broker) fn break_off(&mut self, now: Now, slot: Slot) {
-        let connection = self.connections.get(slot);
-        connection.break_off();
-        let phase = connection.phase();
+        self.connections.break_off(slot);
+        let phase = self.connections.at(slot).phase();
         let (frontends, mut doors) = self.open_doors(now);
         match phase {
             Phase::Finishing => doors.close(slot, Bytes::new()),
@@ -159,9 +189,7 @@ impl Broker {
             if !is_finishing {
                 continue;
             }
-            let (frontends, mut doors) = self.open_doors(now);
-            frontends.finish(&mut doors, slot);
-            doors.delivery.close_connection(slot);
+            self.delivery.close_connection(slot);
             self.carry_out(now);
             let (_, mut doors) = self.open_doors(now);
             doors.finish_if_empty(slot);
@@ -171,7 +199,8 @@ impl Broker {
 
     /// Refuses clients that did not authenticate in time.
     pub(super) fn check_logins(&mut self, now: Now) {
-        while let Some((at_ns, connection)) = self.timers.first(Class::Login) {
+        for _ in 0..DEADLINES_PER_TURN {
+            let Some((at_ns, connection)) = self.timers.first(Class::Login) else { return };
             let owes = self.connections.is_open(connection)
                 && self.connections.at(connection.slot).phase() == Phase::AwaitHello;
             if owes && at_ns > now.monotonic_ns {

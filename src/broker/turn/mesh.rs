@@ -68,10 +68,8 @@ impl Broker {
                 self.mesh.deliver(from, Delivery::Opened { connection, request, opened });
             }
             Request::Delivery(request) => self.serve_delivery_request(now, from, request),
-            Request::Evict => {
-                let (_, mut doors) = self.open_doors(now);
-                doors.evict();
-            }
+            // This turn keeps the budget anyway, once it is awake.
+            Request::Evict => {}
             Request::Fence { connection, through } => {
                 for core in through.iter().filter(|core| *core != self.core) {
                     self.mesh.deliver(core, Delivery::PassFence { core: from, connection });
@@ -218,16 +216,23 @@ impl Broker {
         }
     }
 
-    /// Goes on with the replay that has waited longest.
+    /// Goes on with replays, those that have waited longest first.
     pub(super) fn go_on_with_replays(&mut self, now: Now) {
-        if let Some(answer) = self.replays.go_on(&self.topics) {
+        // A stop waits for all replays.
+        let unsent_max = match self.drain.begun {
+            true => u64::MAX,
+            false => self.cluster.replay_unsent_max,
+        };
+        self.replays.begin_turn(self.cluster.replay_topics_per_turn, unsent_max);
+        while let Some(answer) = self.replays.go_on(&self.topics) {
             self.answer_replay(now, answer);
             self.carry_out(now);
         }
     }
 
     pub(super) fn answer_replay(&mut self, now: Now, answer: Answer<SubscriptionRef>) {
-        let Answer { core, waiter, replays, progress } = answer;
-        self.reply(now, core, Reply::Replay { subscription: waiter, replays, progress });
+        let Answer { asker: (core, connection), waiter, replays, progress } = answer;
+        let subscription = waiter;
+        self.reply(now, core, Reply::Replay { subscription, connection, replays, progress });
     }
 }

@@ -13,6 +13,7 @@ mod audit;
 mod drain;
 mod effects;
 mod input;
+mod memory;
 mod mesh;
 mod reload;
 #[cfg(test)]
@@ -20,14 +21,17 @@ mod tests;
 
 use bytes::Bytes;
 
-use super::connections::Action;
+pub use audit::Work;
+
+use super::connections::{Action, Connections};
 use super::mesh::{DELIVERIES, REQUESTS};
 use super::port::Port;
-use super::timers::{Class, Single};
+use super::timers::Class;
+use super::topics::ingest::Ingest;
 use super::{Broker, Now};
 
-/// Other cores are asked to evict retained messages at most this often.
-const ASK_TO_EVICT_EVERY_NS: u64 = 20_000_000;
+/// Deadlines of a kind that one turn looks at: the next turn, at once, has the others.
+const DEADLINES_PER_TURN: usize = 256;
 
 /// Runs one turn. Returns whether another turn has to follow at once; else the core may sleep until
 /// something happens or [`Broker::next_deadline_ns`] comes.
@@ -48,6 +52,7 @@ pub fn turn(broker: &mut Broker, now: Now, port: &mut impl Port) -> bool {
             Action::Close(connection, last) => port.close(connection, last),
         }
     }
+    broker.connections.begin_turn();
     busy
 }
 
@@ -73,7 +78,7 @@ fn write_mesh(broker: &mut Broker, port: &mut impl Port) -> bool {
         for lane in [REQUESTS, DELIVERIES] {
             let Some(message) = broker.mesh.take_message(to, lane) else { continue };
             match port.try_send(to, lane, message) {
-                Ok(()) => busy |= broker.mesh.sent(to, lane, broker.connections.holds_any()),
+                Ok(()) => busy |= broker.mesh.sent(to, lane, broker.connections.waits_for_core(to)),
                 Err(message) => broker.mesh.keep(to, message),
             }
         }
@@ -105,27 +110,34 @@ fn send(broker: &mut Broker, now: Now, port: &mut impl Port) {
 
 impl Broker {
     /// Serves this turn's input: what connections sent, what other cores sent, what was left over.
-    /// Returns whether messages of other cores, or replays for them, are left for the next turn.
+    /// Returns whether messages of other cores, replays for them, or memory to reclaim are left for the
+    /// next turn.
     pub(super) fn take_in(&mut self, now: Now) -> bool {
         self.sent_nothing = false;
-        let (frontends, doors) = self.open_doors(now);
-        frontends.count_latencies(&doors);
+        self.frontends.latencies.count(now, &self.counters);
+        self.delivery.sweep();
+        self.carry_out(now);
         self.check_deadlines(now);
-        if !self.connections.are_carried_over() {
+        let holds_input = self.connections.are_carried_over();
+        if !holds_input {
             self.release_held(now);
-            self.serve_backlog(now);
+            self.serve_backlog(now, Connections::have_commands_left, Ingest::has_room);
             self.serve_deliveries(now);
             self.go_on_with_replays(now);
             self.serve_requests(now);
         }
+        self.connections.note_input_held(holds_input);
         self.hand_out(now);
         let (frontends, mut doors) = self.open_doors(now);
         frontends.ask_fences(&mut doors);
         self.carry_out(now);
         self.close_finishing(now);
-        self.tend_memory(now);
+        let reclaims = self.tend_memory(now);
         self.drain_on(now);
-        self.mesh.has_more() || self.replays.are_under_way()
+        self.mesh.has_more()
+            || self.replays.are_under_way()
+            || self.delivery.is_sweeping()
+            || reclaims
     }
 
     /// Whether a turn has to follow at once: frames were left over, or sending brought something up.
@@ -145,33 +157,13 @@ impl Broker {
         let (connections, timers) = (&*doors.connections, doors.timers);
         doors.delivery.disconnect_stalled(now, timers, |slot| connections.at(slot).sent_ns());
         self.carry_out(now);
-        while let Some(connection) = self.timers.take_due(now, Class::Silence) {
+        for _ in 0..DEADLINES_PER_TURN {
+            let Some(connection) = self.timers.take_due(now, Class::Silence) else { break };
             if self.connections.is_open(connection) {
                 let (frontends, mut doors) = self.open_doors(now);
                 frontends.silent(&mut doors, connection.slot);
                 self.carry_out(now);
             }
         }
-    }
-
-    /// Keeps the memory budget, and evicts what idle topics retain. Once per turn.
-    fn tend_memory(&mut self, now: Now) {
-        self.delivery.count_memory();
-        let memory = self.cluster.memory.clone();
-        if self.timers.is_due(now, Single::Texts) || memory.is_nearly_full() {
-            self.texts.clear(&mut self.timers);
-        }
-        if memory.is_nearly_full() {
-            let (_, mut doors) = self.open_doors(now);
-            doors.evict();
-            let has_rested = now.monotonic_ns - self.asked_to_evict_ns >= ASK_TO_EVICT_EVERY_NS;
-            if memory.is_nearly_full() && has_rested {
-                self.asked_to_evict_ns = now.monotonic_ns;
-                for core in self.cluster.others(self.core) {
-                    self.mesh.ask(core, super::mesh::Request::Evict);
-                }
-            }
-        }
-        self.tend_topics(now);
     }
 }

@@ -8,50 +8,16 @@ use std::ops::Deref;
 
 use serde::{Deserialize, Deserializer};
 
-/// Text that is safe on a terminal: control characters, and characters that reverse or hide the text
-/// beside them, are replaced by escapes such as `\u{1b}`.
+use crate::printable;
+
+/// Text that is safe on a terminal.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct Printable(String);
 
 impl Printable {
     pub fn new(text: &str) -> Printable {
-        if !text.chars().any(is_hostile) {
-            return Printable(text.to_owned());
-        }
-        let mut shown = String::with_capacity(text.len() + 16);
-        for character in text.chars() {
-            match character {
-                '\n' | '\r' | '\t' => shown.extend(character.escape_default()),
-                _ if is_hostile(character) => shown.extend(character.escape_unicode()),
-                _ => shown.push(character),
-            }
-        }
-        Printable(shown)
+        Printable(printable::escape(text).into_owned())
     }
-}
-
-/// Whether a character is a control character, a line separator, or a character without width: a
-/// direction mark, joiner, filler, variation selector or tag.
-fn is_hostile(character: char) -> bool {
-    character.is_control()
-        || matches!(
-            character,
-            '\u{ad}'
-                | '\u{34f}'
-                | '\u{61c}'
-                | '\u{115f}'..='\u{1160}'
-                | '\u{17b4}'..='\u{17b5}'
-                | '\u{180b}'..='\u{180f}'
-                | '\u{200b}'..='\u{200f}'
-                | '\u{2028}'..='\u{202e}'
-                | '\u{2060}'..='\u{206f}'
-                | '\u{3164}'
-                | '\u{fe00}'..='\u{fe0f}'
-                | '\u{feff}'
-                | '\u{ffa0}'
-                | '\u{fff0}'..='\u{fffb}'
-                | '\u{e0000}'..='\u{e0fff}'
-        )
 }
 
 impl Deref for Printable {
@@ -213,6 +179,10 @@ pub struct Counters {
     pub delivered_messages: u64,
     pub dropped_oldest_messages: u64,
     pub dropped_new_messages: u64,
+    #[serde(default)]
+    pub dropped_connection_full_messages: u64,
+    #[serde(default)]
+    pub reclaimed_messages: u64,
     pub conflated_messages: u64,
     pub expired_before_enqueue_messages: u64,
     pub expired_in_queue_messages: u64,
@@ -284,9 +254,10 @@ pub struct Connection {
 /// A row of GET /api/v1/subscriptions
 #[derive(Debug, Clone, Deserialize)]
 pub struct Subscription {
-    pub connection: Printable,
-    pub address: Printable,
-    pub protocol: Printable,
+    /// `None` for the queue of a group, which belongs to no connection; likewise the next two.
+    pub connection: Option<Printable>,
+    pub address: Option<Printable>,
+    pub protocol: Option<Printable>,
     pub subscription: Printable,
     pub pattern: Printable,
     pub group: Option<Printable>,
@@ -303,11 +274,27 @@ pub struct Subscription {
     pub holds_up_topics: u64,
 }
 
+impl Subscription {
+    /// The subscription and its connection, or that it is the queue of a group.
+    pub fn owner(&self) -> String {
+        match (&self.connection, &self.address) {
+            (Some(connection), Some(address)) => {
+                format!("{} of {connection} {address}", self.subscription)
+            }
+            _ => "the queue".to_owned(),
+        }
+    }
+}
+
 /// The messages that a subscription missed, by reason.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Dropped {
     pub overflow_oldest: u64,
     pub overflow_new: u64,
+    #[serde(default)]
+    pub connection_full: u64,
+    #[serde(default)]
+    pub reclaimed: u64,
     pub conflated: u64,
     pub expired: u64,
 }
@@ -328,15 +315,6 @@ pub struct Topic {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn control_and_hiding_characters_are_escaped() {
-        let hostile = "a\x1b]0;owned\x07\u{9b}2J\r\n\u{202e}b\u{200b}";
-        let shown = Printable::new(hostile);
-        assert_eq!(&*shown, "a\\u{1b}]0;owned\\u{7}\\u{9b}2J\\r\\n\\u{202e}b\\u{200b}");
-        assert!(!shown.chars().any(is_hostile));
-        assert_eq!(&*Printable::new("orders.née.日本"), "orders.née.日本");
-    }
 
     #[test]
     fn text_is_escaped_when_it_is_deserialized() {

@@ -179,14 +179,12 @@ fn lists(out: &mut String, Poll { lists, .. }: &Poll, losses: &Losses) {
             let group = row.group.as_ref().map_or(String::new(), |group| format!(" in {group}"));
             line!(
                 out,
-                "  lag {}, queue {} full, lost {}, {} a second{reasons}: {} of {} {} on {}{group}",
+                "  lag {}, queue {} full, lost {}, {} a second{reasons}: {} on {}{group}",
                 text::time(row.lag_seconds),
                 text::percent(queue_fill(row)),
                 row.dropped_messages,
                 text::or_unknown(losses.rate_of(row), text::rate),
-                row.subscription,
-                row.connection,
-                row.address,
+                row.owner(),
                 row.pattern
             );
         }

@@ -20,9 +20,11 @@ use crate::cli::admin::model::{
 type Count = fn(&Counters) -> u64;
 
 /// The reasons why messages did not reach a subscriber or were not accepted, with their counters.
-pub const REASONS: [(&str, Count); 8] = [
+pub const REASONS: [(&str, Count); 10] = [
     ("oldest", |counters| counters.dropped_oldest_messages),
     ("new", |counters| counters.dropped_new_messages),
+    ("connection full", |counters| counters.dropped_connection_full_messages),
+    ("reclaimed", |counters| counters.reclaimed_messages),
     ("conflated", |counters| counters.conflated_messages),
     ("expired before", |counters| counters.expired_before_enqueue_messages),
     ("expired queued", |counters| counters.expired_in_queue_messages),
@@ -57,7 +59,7 @@ pub struct Flow {
     pub delivered_messages: f64,
     pub sent_bytes: f64,
     /// In the order of [`REASONS`].
-    pub lost_messages: [f64; 8],
+    pub lost_messages: [f64; 10],
     pub publishers_blocked: f64,
     pub connections_opened: f64,
     pub connections_closed: f64,
@@ -244,16 +246,22 @@ pub fn since_start(latency: &Latency) -> [Option<f64>; 4] {
 /// The rates at which subscriptions lose messages, from one poll to the next.
 #[derive(Debug, Default)]
 pub struct Losses {
-    /// By connection and subscription: the messages lost, and the rate if the last two polls had the
-    /// subscription.
-    seen: HashMap<(Printable, Printable), (u64, Option<f64>)>,
+    /// The messages lost, and the rate if the last two polls had the subscription.
+    seen: HashMap<Identity, (u64, Option<f64>)>,
+}
+
+/// What distinguishes a subscription: its connection and name, or pattern and group of a group's queue.
+type Identity = (Option<Printable>, Printable, Printable, Option<Printable>);
+
+fn identity(row: &Subscription) -> Identity {
+    (row.connection.clone(), row.subscription.clone(), row.pattern.clone(), row.group.clone())
 }
 
 impl Losses {
     pub fn update(&mut self, rows: &[Subscription], seconds: f64) {
         let before = std::mem::take(&mut self.seen);
         for row in rows {
-            let key = (row.connection.clone(), row.subscription.clone());
+            let key = identity(row);
             let grown =
                 before.get(&key).and_then(|(lost, _)| row.dropped_messages.checked_sub(*lost));
             let rate = grown.filter(|_| seconds > 0.0).map(|grown| grown as f64 / seconds);
@@ -262,7 +270,7 @@ impl Losses {
     }
 
     pub fn rate_of(&self, row: &Subscription) -> Option<f64> {
-        self.seen.get(&(row.connection.clone(), row.subscription.clone()))?.1
+        self.seen.get(&identity(row))?.1
     }
 }
 

@@ -73,6 +73,8 @@ fn core(core: u32, poll: u64) -> Core {
             delivered_messages: 590_000 * each,
             dropped_oldest_messages: 70 * each,
             dropped_new_messages: 0,
+            dropped_connection_full_messages: 0,
+            reclaimed_messages: 0,
             conflated_messages: 5 * each,
             expired_before_enqueue_messages: 0,
             expired_in_queue_messages: 2 * each,
@@ -118,9 +120,9 @@ fn core(core: u32, poll: u64) -> Core {
 
 pub fn subscription(connection: &str, lost: u64) -> Subscription {
     Subscription {
-        connection: text(connection),
-        address: text("10.1.2.3:50123"),
-        protocol: text("blip"),
+        connection: Some(text(connection)),
+        address: Some(text("10.1.2.3:50123")),
+        protocol: Some(text("blip")),
         subscription: text("7"),
         pattern: text("orders.>"),
         group: None,
@@ -133,7 +135,14 @@ pub fn subscription(connection: &str, lost: u64) -> Subscription {
         lag_seconds: 1.25,
         delivered_messages: 5_000,
         dropped_messages: lost,
-        dropped: Dropped { overflow_oldest: lost, overflow_new: 0, conflated: 0, expired: 0 },
+        dropped: Dropped {
+            overflow_oldest: lost,
+            overflow_new: 0,
+            connection_full: 0,
+            reclaimed: 0,
+            conflated: 0,
+            expired: 0,
+        },
         holds_up_topics: 0,
     }
 }
@@ -180,7 +189,14 @@ pub fn poll(count: u32, poll: u64) -> Poll {
     slow.pattern = text(HOSTILE);
     slow.group = Some(text("workers\x1b[0m"));
     let mut expires = subscription("0-12-3", 3);
-    expires.dropped = Dropped { overflow_oldest: 0, overflow_new: 0, conflated: 1, expired: 2 };
+    expires.dropped = Dropped {
+        overflow_oldest: 0,
+        overflow_new: 0,
+        connection_full: 0,
+        reclaimed: 0,
+        conflated: 1,
+        expired: 2,
+    };
     expires.queued_messages = 0;
     expires.queued_bytes = 0;
     expires.lag_seconds = 0.0;

@@ -87,6 +87,8 @@ pub fn reasons(dropped: &Dropped) -> String {
     let mut all = [
         (dropped.overflow_oldest, "oldest"),
         (dropped.overflow_new, "new"),
+        (dropped.connection_full, "connection full"),
+        (dropped.reclaimed, "reclaimed"),
         (dropped.conflated, "conflated"),
         (dropped.expired, "expired"),
     ];
@@ -192,7 +194,14 @@ mod tests {
 
     #[test]
     fn reasons_start_with_the_largest_and_long_lists_of_cores_are_cut() {
-        let dropped = Dropped { overflow_oldest: 2, overflow_new: 0, conflated: 0, expired: 1_500 };
+        let dropped = Dropped {
+            overflow_oldest: 2,
+            overflow_new: 0,
+            connection_full: 0,
+            reclaimed: 0,
+            conflated: 0,
+            expired: 1_500,
+        };
         assert_eq!(reasons(&dropped), "expired 1.50 k, oldest 2");
         assert_eq!(core_list(&[]), None);
         assert_eq!(core_list(&[4, 5]).as_deref(), Some("4, 5"));

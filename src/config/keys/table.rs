@@ -60,7 +60,7 @@ macro_rules! other {
 }
 
 /// Every key, by table, in the order in which they are printed.
-pub static KEYS: [Key; 34] = [
+pub static KEYS: [Key; 35] = [
     other!(
         server.bind_addr,
         Address,
@@ -184,6 +184,13 @@ pub static KEYS: [Key; 34] = [
         NewSubscriptions,
         "Bytes one subscription may have queued; the bound that is reached first applies."
     ),
+    number!(
+        queues.connection_bytes: u64,
+        limits::CONNECTION_BYTES_RANGE,
+        Live,
+        "Bytes all subscriptions of one connection may have queued together. A message beyond that is\n\
+         dealt with by the overflow policy of the subscription that gets the message."
+    ),
     choice!(
         queues.overflow_policy: OverflowPolicy,
         NewSubscriptions,
@@ -221,8 +228,9 @@ pub static KEYS: [Key; 34] = [
         limits.memory_max: u64,
         limits::MEMORY_RANGE,
         Live,
-        "Bytes of queued and retained messages that the broker may hold. Above this the oldest retained\n\
-         messages are evicted, then publishes are refused."
+        "Bytes of queued and retained messages that the broker may hold. When they are nearly used up,\n\
+         the oldest retained messages are evicted, then the connections that hold most lose their oldest\n\
+         messages, down to a fair share. If that is not enough, publishes are refused."
     ),
     number!(limits.max_topics: u32, limits::TOPICS_RANGE,
         Live, "Topics at once, over all cores."),

@@ -141,6 +141,9 @@ fn every_key_refuses_every_type_it_does_not_take() {
             let error = only_error(&file_with(key, value));
             let shown = match key.form {
                 Form::Secret { .. } => SECRET_PRINTED,
+                // Their insides may be anything.
+                _ if type_name == "array" => "[...]",
+                _ if type_name == "table" => "{...}",
                 _ => value,
             };
             let claim = format!("[{}] {} = {shown} is a", key.table, key.name);

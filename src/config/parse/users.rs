@@ -1,7 +1,7 @@
 //! From `[[auth.users]]` to users.
 //!
 //! # Always true
-//! - Errors repeat no values but names and patterns.
+//! - Errors repeat no values but names and patterns, and these only of a well-formed file.
 
 use std::borrow::Cow;
 
@@ -44,8 +44,8 @@ impl Reader<'_> {
             let line = self.line(table.span().start);
             match names.iter().find(|(known, _)| *known == name) {
                 Some(&(_, first_line)) => {
-                    let offence =
-                        UserOffence::Duplicate { name: super::shorten(&name), first_line };
+                    let name = self.value(&name);
+                    let offence = UserOffence::Duplicate { name, first_line };
                     self.report(table.span(), Offence::User(offence));
                 }
                 None => names.push((name, line)),
@@ -88,48 +88,53 @@ impl Reader<'_> {
         draft: &mut Draft,
     ) {
         let Some(key) = USER_KEYS.iter().find(|key| key.name == name.get_ref()) else {
-            let key = self.excerpt(name.span());
+            let key = self.name(name.span());
             return self.report(name.span(), Offence::User(UserOffence::UnknownKey { key }));
         };
-        if let Err(offence) = set(draft, key, value.get_ref()) {
+        if let Err(offence) = self.set_user_key(draft, key, value.get_ref()) {
             self.report(name.span(), Offence::User(offence));
         }
     }
-}
 
-fn set(draft: &mut Draft, key: &UserKey, value: &DeValue<'_>) -> Result<(), UserOffence> {
-    let wrong_type = |value: &DeValue<'_>| {
-        let type_name = value.type_str();
-        UserOffence::WrongType { key: key.name, type_name, allowed: key.allowed() }
-    };
-    let bad_value = |reason| UserOffence::BadValue { key: key.name, reason };
-    match (&key.form, value) {
-        (UserForm::Name, DeValue::String(text)) if text.is_empty() => {
-            return Err(bad_value("the name is empty; give the user a name"));
+    fn set_user_key(
+        &self,
+        draft: &mut Draft,
+        key: &UserKey,
+        value: &DeValue<'_>,
+    ) -> Result<(), UserOffence> {
+        let wrong_type = |value: &DeValue<'_>| {
+            let type_name = value.type_str();
+            UserOffence::WrongType { key: key.name, type_name, allowed: key.allowed() }
+        };
+        let bad_value = |reason| UserOffence::BadValue { key: key.name, reason };
+        match (&key.form, value) {
+            (UserForm::Name, DeValue::String(text)) if text.is_empty() => {
+                return Err(bad_value("the name is empty; give the user a name"));
+            }
+            (UserForm::Name, DeValue::String(text)) => draft.user = Some(text.to_string()),
+            (UserForm::Password, DeValue::String(text)) => {
+                draft.password = Some(parse_secret(text).map_err(bad_value)?);
+            }
+            (UserForm::Nkey, DeValue::String(text)) => {
+                draft.nkey = Some(UserNkey::parse(text).map_err(bad_value)?);
+            }
+            (UserForm::Patterns { set, .. }, DeValue::Array(values)) => {
+                let patterns = values.iter().map(|value| match value.get_ref() {
+                    DeValue::String(pattern) => match name::check_pattern(pattern) {
+                        Ok(()) => Ok(pattern.to_string()),
+                        Err(error) => {
+                            let pattern = self.value(pattern);
+                            Err(UserOffence::BadPattern { key: key.name, pattern, error })
+                        }
+                    },
+                    other => Err(wrong_type(other)),
+                });
+                set(&mut draft.permissions, patterns.collect::<Result<_, _>>()?);
+            }
+            (_, other) => return Err(wrong_type(other)),
         }
-        (UserForm::Name, DeValue::String(text)) => draft.user = Some(text.to_string()),
-        (UserForm::Password, DeValue::String(text)) => {
-            draft.password = Some(parse_secret(text).map_err(bad_value)?);
-        }
-        (UserForm::Nkey, DeValue::String(text)) => {
-            draft.nkey = Some(UserNkey::parse(text).map_err(bad_value)?);
-        }
-        (UserForm::Patterns { set, .. }, DeValue::Array(values)) => {
-            let patterns = values.iter().map(|value| match value.get_ref() {
-                DeValue::String(pattern) => match name::check_pattern(pattern) {
-                    Ok(()) => Ok(pattern.to_string()),
-                    Err(error) => {
-                        let pattern = super::shorten(pattern);
-                        Err(UserOffence::BadPattern { key: key.name, pattern, error })
-                    }
-                },
-                other => Err(wrong_type(other)),
-            });
-            set(&mut draft.permissions, patterns.collect::<Result<_, _>>()?);
-        }
-        (_, other) => return Err(wrong_type(other)),
+        Ok(())
     }
-    Ok(())
 }
 
 impl Draft {

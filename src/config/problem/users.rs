@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{nearest, with_article};
+use super::{Written, nearest, with_article};
 use crate::config::keys::USER_KEYS;
 use crate::protocol::name::NameError;
 
@@ -14,7 +14,7 @@ pub enum UserOffence {
     /// A key that users do not have.
     UnknownKey {
         /// The key.
-        key: String,
+        key: Written,
     },
     /// A value of a type the key does not take.
     WrongType {
@@ -37,7 +37,7 @@ pub enum UserOffence {
         /// The key.
         key: &'static str,
         /// The pattern.
-        pattern: String,
+        pattern: Written,
         /// The mistake in the pattern.
         error: NameError,
     },
@@ -51,7 +51,7 @@ pub enum UserOffence {
     /// Two users with the same name or nkey.
     Duplicate {
         /// The name or nkey.
-        name: String,
+        name: Written,
         /// The line of the first one.
         first_line: usize,
     },
@@ -67,7 +67,7 @@ impl fmt::Display for UserOffence {
             Self::UnknownKey { key } => {
                 write!(f, "[[auth.users]] {key} is not a known key; ")?;
                 let names = || USER_KEYS.iter().map(|known| known.name);
-                match nearest(key, names()) {
+                match nearest(key.text(), names()) {
                     Some(name) => write!(f, "did you mean {name}?"),
                     None => write!(f, "known keys: {}", names().collect::<Vec<_>>().join(", ")),
                 }

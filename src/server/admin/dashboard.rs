@@ -85,6 +85,18 @@ mod tests {
         }
     }
 
+    /// Goal: the dashboard works below any path of a proxy.
+    #[test]
+    fn no_file_loads_anything_by_an_absolute_path() {
+        for (path, _, text) in FILES {
+            for start in
+                ["href=\"/", "src=\"/", "from \"/", "import(\"/", "url(/", "fetch(`/", "fetch(\"/"]
+            {
+                assert!(!text.contains(start), "{path}: {start}");
+            }
+        }
+    }
+
     #[test]
     fn no_file_loads_anything_from_another_host() {
         for (path, _, text) in FILES {

@@ -7,6 +7,8 @@
 //! - The number of samples does not grow with clients or topics: of all subscriptions only the worst
 //!   few have samples, by rank.
 
+use std::sync::atomic::Ordering;
+
 use blipmq::broker::inspect::{Key, Ranked};
 use blipmq::config::{Choice, OverflowPolicy};
 use prometheus::proto::{MetricFamily, MetricType};
@@ -141,7 +143,7 @@ fn histograms(cores: &[Numbered<'_>]) -> Vec<MetricFamily> {
     families.collect()
 }
 
-fn of_broker(node: &Node) -> [MetricFamily; 4] {
+fn of_broker(node: &Node) -> [MetricFamily; 5] {
     let configuration = node.configuration.snapshot();
     let reloads =
         |outcome, count: u64| metric(MetricType::COUNTER, &[("outcome", outcome)], count as f64);
@@ -171,6 +173,16 @@ fn of_broker(node: &Node) -> [MetricFamily; 4] {
             "blipmq_config_last_reload_successful",
             "1 if the configuration was applied when it was last read, 0 if it was refused.",
             f64::from(u8::from(configuration.last.is_none_or(|last| last.errors.is_empty()))),
+        ),
+        family(
+            "blipmq_log_lines_lost_total",
+            "Lines of the log that could not be written to stderr.",
+            MetricType::COUNTER,
+            vec![metric(
+                MetricType::COUNTER,
+                &[],
+                node.log_lines_lost.load(Ordering::Relaxed) as f64,
+            )],
         ),
     ]
 }

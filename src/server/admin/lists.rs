@@ -8,14 +8,29 @@ use blipmq::protocol::CoreId;
 use serde_json::{Value, json};
 
 use super::query::Page;
+use crate::printable;
 
-/// A page of a list, from the answers of the cores.
+/// Longest page, in bytes of its rows. Names are bounded, but their escapes can make long rows.
+const ROWS_BYTES_MAX: usize = 4 << 20;
+
+/// A page of a list, from the answers of the cores. A page that would be too long ends with an earlier
+/// row; the next page begins behind that.
 pub fn page(page: Page, answer: Answer, unanswered: Vec<usize>) -> Value {
-    let rows = answer.rows.into_iter().skip(page.offset).map(|ranked| match ranked.row {
-        Row::Connection(row) => connection(&row),
-        Row::Subscription(row) => subscription(&row),
-        Row::Topic(row) => topic(&row),
-    });
+    let found = answer.rows.len().saturating_sub(page.offset);
+    let mut rows = Vec::new();
+    let mut bytes = 0;
+    for ranked in answer.rows.into_iter().skip(page.offset) {
+        let row = match ranked.row {
+            Row::Connection(row) => connection(&row),
+            Row::Subscription(row) => subscription(&row),
+            Row::Topic(row) => topic(&row),
+        };
+        bytes += written_bytes(&row);
+        if bytes > ROWS_BYTES_MAX && !rows.is_empty() {
+            break;
+        }
+        rows.push(row);
+    }
     json!({
         "total": answer.total,
         "offset": page.offset,
@@ -23,8 +38,16 @@ pub fn page(page: Page, answer: Answer, unanswered: Vec<usize>) -> Value {
         "sort": page.sort,
         "order": if page.question.ascending { "asc" } else { "desc" },
         "unanswered_cores": unanswered,
-        "rows": rows.collect::<Vec<_>>(),
+        "cut": rows.len() < found,
+        "rows": rows,
     })
+}
+
+/// The length of a row in the page.
+fn written_bytes(row: &Value) -> usize {
+    let mut json = Vec::new();
+    printable::write_json(&mut json, row).expect("writing to a vector succeeds");
+    json.len()
 }
 
 fn connection(row: &ConnectionRow) -> Value {
@@ -45,6 +68,7 @@ fn connection(row: &ConnectionRow) -> Value {
             Hold::Mesh(_) => "mesh",
             Hold::Blocked(_) => "blocked",
             Hold::Fence => "fence",
+            Hold::Memory => "memory",
         }),
         "age_seconds": seconds(row.age_ns),
         "subscriptions": row.subscriptions,
@@ -85,6 +109,8 @@ fn subscription(row: &SubscriptionRow) -> Value {
         "dropped": {
             "overflow_oldest": row.lost.overflow_oldest,
             "overflow_new": row.lost.overflow_new,
+            "connection_full": row.lost.connection_full,
+            "reclaimed": row.lost.reclaimed,
             "conflated": row.lost.conflated,
             "expired": row.lost.expired,
         },

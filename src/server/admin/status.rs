@@ -17,13 +17,18 @@ use crate::server::reload::Snapshot;
 /// A counter: its name, and how it is read from a core.
 type NamedCounter = (&'static str, fn(&Core) -> u64);
 
-static COUNTERS: [NamedCounter; 27] = [
+static COUNTERS: [NamedCounter; 31] = [
     ("published_messages", |core| core.counters.published_messages.get()),
     ("published_bytes", |core| core.counters.published_bytes.get()),
     ("enqueued_messages", |core| core.counters.enqueued_messages.get()),
     ("delivered_messages", |core| core.counters.delivered_messages.get()),
     ("dropped_oldest_messages", |core| core.counters.dropped_oldest_messages.get()),
     ("dropped_new_messages", |core| core.counters.dropped_new_messages.get()),
+    ("dropped_connection_full_messages", |core| {
+        core.counters.dropped_connection_full_messages.get()
+    }),
+    ("reclaimed_messages", |core| core.counters.reclaimed_messages.get()),
+    ("reclaimed_connections", |core| core.counters.reclaimed_connections.get()),
     ("conflated_messages", |core| core.counters.conflated_messages.get()),
     ("expired_before_enqueue_messages", |core| core.counters.expired_before_enqueue_messages.get()),
     ("expired_in_queue_messages", |core| core.counters.expired_in_queue_messages.get()),
@@ -47,6 +52,7 @@ static COUNTERS: [NamedCounter; 27] = [
     ("turns", |core| core.turns.turns.get()),
     ("enters", |core| core.turns.enters.get()),
     ("receive_buffer_shortages", |core| core.turns.buffer_shortages.get()),
+    ("input_deferred", |core| core.counters.input_deferred.get()),
 ];
 
 /// `/api/v1/status`
@@ -72,7 +78,7 @@ pub fn status(node: &Node) -> Value {
         "state": if node.is_ready() { "ready" } else { "draining" },
         "now_unix_seconds": unix_seconds(now),
         "started_unix_seconds": unix_seconds(node.started),
-        "uptime_seconds": now.duration_since(node.started).unwrap_or_default().as_secs_f64(),
+        "uptime_seconds": node.ready_since.elapsed().as_secs_f64(),
         "addresses": addresses(&node.addresses),
         "cpus": node.cores.iter().map(|core| core.cpu).collect::<Vec<_>>(),
         "shards": node.shards,

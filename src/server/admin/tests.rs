@@ -6,7 +6,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Receiver;
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 use blipmq::broker::Protocol;
 use blipmq::broker::inspect::Answer;
@@ -28,7 +28,9 @@ fn node_of(settings: Settings) -> (Arc<Node>, Vec<Receiver<Command>>) {
     let blip = Listener { name: "blip", title: "BLIP", address, frontend: Protocol::Blip };
     let node = Node {
         server_id: 0xab,
-        started: SystemTime::now(),
+        // A clock that was wrong then, and was set since.
+        started: SystemTime::UNIX_EPOCH,
+        ready_since: Instant::now(),
         addresses: Addresses { clients: [blip].into(), metrics: Some(address) },
         shards: 4,
         cores: cores.to_vec(),
@@ -37,6 +39,7 @@ fn node_of(settings: Settings) -> (Arc<Node>, Vec<Receiver<Command>>) {
         topics: Arc::default(),
         configuration: Arc::new(Configuration::new(None, settings)),
         draining: AtomicBool::new(false),
+        log_lines_lost: Arc::default(),
     };
     (Arc::new(node), receivers)
 }
@@ -112,6 +115,29 @@ fn the_status_names_every_endpoint_and_a_disabled_one_has_no_address() {
 }
 
 #[test]
+fn uptime_does_not_follow_the_wall_clock() {
+    let served = Served::new(Settings::default(), 2);
+    let status = served.json("/api/v1/status");
+    assert_eq!(status["started_unix_seconds"], 0.0);
+    let limit = served.node.ready_since.elapsed().as_secs_f64();
+    assert!(status["uptime_seconds"].as_f64().unwrap() <= limit, "{status}");
+    served.handle.stop();
+}
+
+/// Goal: a supervisor's probe is answered while others hold every place.
+#[test]
+fn a_probe_is_served_beside_silent_connections_on_every_place() {
+    let served = Served::new(Settings::default(), 2);
+    let connect = || TcpStream::connect(served.addr).unwrap();
+    let mut silent: Vec<_> = (0..BOUNDS.connections_max).map(|_| connect()).collect();
+    let (head, body) = served.get("/healthz");
+    assert!(head.starts_with("HTTP/1.1 200 OK") && body == "ok\n", "{head}");
+    // The first of them was ended for the probe.
+    assert_eq!(silent[0].read(&mut [0]).unwrap(), 0);
+    served.handle.stop();
+}
+
+#[test]
 fn every_family_has_its_type_and_help_and_only_counters_end_in_total() {
     let served = Served::new(Settings::default(), 2);
     let (_, text) = served.get("/metrics");
@@ -125,8 +151,8 @@ fn every_family_has_its_type_and_help_and_only_counters_end_in_total() {
         assert!(text.contains(&format!("# HELP {name} ")), "{line}");
         families += 1;
     }
-    // Asleep, dropped and overflows, two from the answers of the cores, fifteen of the whole broker.
-    assert_eq!(families, families::PER_CORE.len() + families::HISTOGRAMS.len() + 5 + 15);
+    // Asleep, dropped and overflows, two from the answers of the cores, sixteen of the whole broker.
+    assert_eq!(families, families::PER_CORE.len() + families::HISTOGRAMS.len() + 5 + 16);
     served.handle.stop();
 }
 
@@ -220,12 +246,14 @@ fn with_a_token_only_health_checks_and_the_empty_dashboard_need_none() {
             assert!(body.contains("[metrics] token") && !body.contains("s3cret"), "{body}");
         }
     }
-    let header = "Authorization: Bearer s3cret\r\n";
-    let statuses = guarded.map(|path| {
-        let (head, _) = fetch(served.addr, &format!("GET {path}"), header);
-        head["HTTP/1.1 ".len()..][..3].to_owned()
-    });
-    assert_eq!(statuses, ["200", "200", "400", "404"]);
+    for scheme in ["Bearer", "bearer", "BEARER", "bEaReR "] {
+        let header = format!("Authorization: {scheme} s3cret\r\n");
+        let statuses = guarded.map(|path| {
+            let (head, _) = fetch(served.addr, &format!("GET {path}"), &header);
+            head["HTTP/1.1 ".len()..][..3].to_owned()
+        });
+        assert_eq!(statuses, ["200", "200", "400", "404"], "{scheme}");
+    }
     for path in ["/", "/healthz", "/readyz"] {
         assert!(served.get(path).0.starts_with("HTTP/1.1 200 OK"), "{path}");
     }

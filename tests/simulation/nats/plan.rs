@@ -43,5 +43,6 @@ pub fn plan(random: &mut Random) -> Plan {
         buffers: random.pick(&[1, 2, 32]),
         buffer_len: random.pick(&[300, 64 * 1_024]),
         replay_topics_per_turn: Plan::random_replay_topics(random),
+        ends_per_turn: Plan::random_ends(random),
     }
 }

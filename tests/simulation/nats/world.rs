@@ -124,6 +124,8 @@ impl NatsWorld {
             [
                 &counters.dropped_oldest_messages,
                 &counters.dropped_new_messages,
+                &counters.dropped_connection_full_messages,
+                &counters.reclaimed_messages,
                 &counters.conflated_messages,
                 &counters.expired_before_enqueue_messages,
                 &counters.expired_in_queue_messages,
@@ -194,6 +196,8 @@ impl NatsWorld {
             // At a stop a slow client may miss something after the monitor is gone.
             monitor_gets_all: has_monitor
                 && !self.world.stopping
+                // Reports are reclaimed like everything else that is not read.
+                && self.world.cores.iter().all(|core| core.counters.reclaimed_messages.get() == 0)
                 && settings.nats.subscriber_capacity >= reports_max,
             dropped: self.dropped(),
         }

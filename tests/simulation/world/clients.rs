@@ -154,4 +154,10 @@ impl World {
         })
         .collect()
     }
+
+    /// How many messages a client has read.
+    pub fn messages_read(&self, client: Client) -> u64 {
+        let is_message = |seen: &&Seen| matches!(seen, Seen::Message(_));
+        self.seen(client).iter().filter(is_message).count() as u64
+    }
 }

@@ -68,18 +68,6 @@ impl World {
     pub fn check_end(&mut self) {
         for (core, of_core) in self.machine.cores().iter().enumerate() {
             if self.stopping && of_core.stopped() != Some(Stopped::Drained) {
-                eprintln!(
-                    "DEBUG now {} timeout {:?} deadline {:?} stopped {} {:?}",
-                    self.clock.monotonic_ns,
-                    self.machine.kernel().timeout_at_ns(core),
-                    self.broker(core).next_deadline_ns(),
-                    self.broker(core).is_stopped(),
-                    self.wires
-                        .iter()
-                        .enumerate()
-                        .filter(|w| w.1.phase != Phase::Gone)
-                        .collect::<Vec<_>>()
-                );
                 self.fail(&format!("core {core} does not stop"));
             }
         }

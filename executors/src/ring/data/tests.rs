@@ -2,6 +2,7 @@
 
 use std::io::Read;
 use std::os::unix::net::UnixStream;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::*;
 
@@ -11,6 +12,34 @@ struct Tracked(Arc<Vec<u8>>);
 impl AsRef<[u8]> for Tracked {
     fn as_ref(&self) -> &[u8] {
         &self.0
+    }
+}
+
+/// Sets the flag by which the kernel reports work that it has put off, over whatever work there is.
+pub(crate) fn report_deferred(ring: &DataRing) {
+    const TASKRUN: u32 = 1 << 2;
+    // SAFETY: `Parameters` is a transparent `io_uring_params`, 30 numbers of 32 bits. The 15th is the
+    // place of the flags among the ring's numbers, `sq_off.flags`.
+    let place = unsafe { *std::ptr::from_ref(ring.ring.params()).cast::<u32>().add(14) } as usize;
+    let (len, protection) = (place + size_of::<u32>(), libc::PROT_READ | libc::PROT_WRITE);
+    // SAFETY: a further mapping of the ring's numbers, at an address of the kernel's choice.
+    let start = unsafe {
+        libc::mmap(
+            std::ptr::null_mut(),
+            len,
+            protection,
+            libc::MAP_SHARED,
+            ring.ring.as_raw_fd(),
+            0,
+        )
+    };
+    assert!(start != libc::MAP_FAILED, "{}", io::Error::last_os_error());
+    // SAFETY: the flags lie inside the mapping, which is unmapped after their last use. Kernel and crate
+    // use them as an atomic number too.
+    unsafe {
+        AtomicU32::from_ptr(start.cast::<u8>().add(place).cast())
+            .fetch_or(TASKRUN, Ordering::SeqCst);
+        assert!(libc::munmap(start, len) == 0);
     }
 }
 

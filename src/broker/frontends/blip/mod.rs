@@ -101,9 +101,8 @@ impl Client {
         let why = reject.refuses_login().then(|| reject.to_string());
         doors.count_error(slot, Protocol::Blip, why);
         if reject.is_fatal() {
-            let connection = doors.connections.get(slot);
-            connection.set_why_closed(Cow::Owned(reject.to_string()));
-            let mut last = connection.take_answers();
+            doors.connections.get(slot).set_why_closed(Cow::Owned(reject.to_string()));
+            let mut last = doors.connections.take_answers(slot);
             encode::error(&mut last, reject);
             doors.close(slot, last.freeze());
         } else {
@@ -164,7 +163,7 @@ impl Frontend for Client {
     }
 
     fn acked(&mut self, doors: &mut Doors<'_>, slot: Slot, topic: TopicId, ack: &Ack) {
-        doors.connections.get(slot).end_pending();
+        doors.connections.end_pending(slot);
         match ack.first {
             Some(first) => {
                 let topic = self.opened_as(ack.topic).unwrap_or(topic);
@@ -219,8 +218,17 @@ impl Frontend for Client {
         false
     }
 
-    fn finish(&mut self, doors: &mut Doors<'_>, slot: Slot) {
-        self.close_subscriptions(doors, slot);
+    fn retired(
+        &mut self,
+        _: &mut Shared,
+        doors: &mut Doors<'_>,
+        slot: Slot,
+        id: SubscriptionId,
+        is_to_end: bool,
+    ) {
+        if is_to_end {
+            doors.answer(slot, |out| encode::unsubscribed(out, id));
+        }
     }
 
     fn stopping(&mut self, doors: &mut Doors<'_>, slot: Slot) {

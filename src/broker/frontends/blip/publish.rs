@@ -89,7 +89,7 @@ impl Client {
         request: RequestId,
         opened: Result<(Arc<TopicName>, Sequence), TopicsFull>,
     ) {
-        doors.connections.get(slot).end_pending();
+        doors.connections.end_pending(slot);
         match opened {
             Ok((topic, next_sequence)) => {
                 let id = if topic.is_retained() {
@@ -230,6 +230,9 @@ impl Client {
         let Some(destination) = self.destination(doors, first)? else {
             return Ok(Some(first.frame_len as usize));
         };
+        if doors.hold_for_memory(slot) {
+            return Ok(None);
+        }
         if !doors.has_memory() {
             doors.counters.refused_for_memory_messages.add(u64::from(first.count));
             return Err(Reject::LimitReached {

@@ -9,6 +9,7 @@ use crate::broker::ids::Slot;
 use crate::broker::permissions::{Permissions, Verdict};
 use crate::config::OverflowPolicy;
 use crate::protocol::decode::Subscribe;
+use crate::protocol::limits::GROUP_LEN_MAX;
 use crate::protocol::{Overflow, Reject, Start, SubscriptionId, encode, name};
 
 impl Client {
@@ -63,7 +64,7 @@ impl Client {
         index: SubscriptionIndex,
     ) {
         let id = doors.delivery.get(index).id;
-        doors.connections.get(slot).end_pending();
+        doors.connections.end_pending(slot);
         doors.answer(slot, |out| encode::subscribed(out, id));
         if doors.delivery.take_wish_to_end(index) {
             self.unsubscribe(doors, slot, id).expect("it is active");
@@ -85,30 +86,13 @@ impl Client {
         }
         let Some(ended) = doors.delivery.unsubscribe(index, true) else { return Ok(()) };
         if ended.was_pending {
-            doors.connections.get(slot).end_pending();
+            doors.connections.end_pending(slot);
         }
         if !ended.is_queued {
             self.subscriptions.remove(&id);
             doors.answer(slot, |out| encode::unsubscribed(out, id));
         }
         Ok(())
-    }
-
-    /// CLOSE: subscriptions are about to get no more. Those that were to end once they are active are
-    /// answered at once, and no other core's answer is waited for.
-    pub(super) fn close_subscriptions(&mut self, doors: &mut Doors<'_>, slot: Slot) {
-        doors.end_pending_of_subscriptions(slot);
-        for index in doors.delivery.all_of(slot) {
-            let subscription = doors.delivery.get(index);
-            // One that ends already is still owed UNSUBSCRIBED.
-            if subscription.state == State::Ending {
-                continue;
-            }
-            let (id, is_to_end) = (subscription.id, subscription.is_to_end());
-            if is_to_end {
-                doors.answer(slot, |out| encode::unsubscribed(out, id));
-            }
-        }
     }
 }
 
@@ -181,7 +165,7 @@ fn options(
             allowed: "the starts are 0 to 2",
         })?;
     if !subscribe.group.is_empty() {
-        check_group(about, policy, start)?;
+        check_group(about, subscribe.group, policy, start)?;
     }
     let messages_max = match subscribe.capacity {
         0 => queues.subscriber_capacity,
@@ -191,7 +175,15 @@ fn options(
 }
 
 /// What members of groups cannot ask for.
-fn check_group(about: u32, policy: OverflowPolicy, start: Start) -> Result<(), Reject> {
+fn check_group(
+    about: u32,
+    group: &str,
+    policy: OverflowPolicy,
+    start: Start,
+) -> Result<(), Reject> {
+    if group.len() > GROUP_LEN_MAX {
+        return Err(Reject::GroupTooLong { subscription: about, len: group.len() });
+    }
     let not_served = |what, instead| Err(Reject::NotServed { about, what, instead });
     if start != Start::Live {
         return not_served("a group that does not start live", "use start 0 (live)");

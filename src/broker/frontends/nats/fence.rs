@@ -129,13 +129,9 @@ impl Client {
     pub(super) fn end_fence(&mut self, _: &mut Shared, doors: &mut Doors<'_>, slot: Slot) {
         self.fence = None;
         doors.connections.release_fence(slot);
-        let connection = doors.connections.get(slot);
-        if connection.phase() == Phase::Finishing {
-            doors.connections.note_finishing(slot);
-        } else if connection.held_for().is_none() && !connection.unparsed().is_empty() {
-            doors.connections.leave_for_later(slot);
-        } else {
-            doors.close_if_ended(slot);
+        match doors.connections.at(slot).phase() {
+            Phase::Finishing => doors.connections.note_finishing(slot),
+            _ => doors.close_if_ended(slot),
         }
     }
 

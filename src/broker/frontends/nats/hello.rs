@@ -80,6 +80,7 @@ impl Client {
     /// CONNECT.
     pub(super) fn connect(
         &mut self,
+        shared: &mut Shared,
         doors: &mut Doors<'_>,
         slot: Slot,
         json: &[u8],
@@ -97,7 +98,7 @@ impl Client {
         // A client that sends CONNECT again starts over: its subscriptions end.
         let was_connected = std::mem::replace(&mut self.options.is_connected, true);
         if was_connected {
-            self.end_all_subscriptions(doors, slot);
+            self.end_all_subscriptions(shared, doors, slot);
         }
         let nonce = self.nonce.as_deref().unwrap_or_default().as_bytes();
         let credentials = credentials(&connect, nonce);

@@ -33,6 +33,7 @@ use crate::broker::delivery::{Delivery, Pulled, SubscriptionIndex};
 use crate::broker::ids::Slot;
 use crate::broker::message::Unheard;
 use crate::broker::topics::ingest::Place;
+use crate::protocol::SubscriptionId;
 use fence::{Fence, Pong};
 use put::Missed;
 
@@ -56,6 +57,8 @@ pub struct Client {
     publishes_to_groups: bool,
     /// Cores that coordinate groups it has joined: what it publishes may come back through these.
     coordinators: CoreSet,
+    /// Subscriptions from before its last CONNECT have still to end.
+    starts_over: bool,
     /// A command that waits for other cores.
     fence: Option<Fence>,
     /// PONGs that wait for messages queued before them, oldest first.
@@ -120,6 +123,7 @@ impl Frontend for Client {
             publishes_elsewhere: false,
             publishes_to_groups: false,
             coordinators: CoreSet::default(),
+            starts_over: false,
             fence: None,
             pongs: VecDeque::new(),
             nonce: None,
@@ -163,6 +167,21 @@ impl Frontend for Client {
         index: SubscriptionIndex,
     ) {
         self.end_subscription(shared, doors, slot, index);
+    }
+
+    fn retired(
+        &mut self,
+        shared: &mut Shared,
+        doors: &mut Doors<'_>,
+        slot: Slot,
+        _: SubscriptionId,
+        _: bool,
+    ) {
+        self.pass_fence_if_open(shared, doors, slot);
+    }
+
+    fn swept(&mut self, shared: &mut Shared, doors: &mut Doors<'_>, slot: Slot) {
+        self.started_over(shared, doors, slot);
     }
 
     fn no_responders(&mut self, doors: &mut Doors<'_>, slot: Slot, unheard: &Unheard) {
@@ -252,11 +271,14 @@ impl Client {
         use crate::broker::delivery::State;
 
         let connection = audited.connections.at(slot);
-        let (mut pending, mut joins, mut named) = (0, 0, 0);
+        let (mut pending, mut joins, mut named) = (u32::from(self.starts_over), 0, 0);
         for index in audited.delivery.all_of(slot) {
             let subscription = audited.delivery.get(index);
             let sid = subscription.name.as_deref().expect("its client named it");
             pending += u32::from(subscription.is_pending());
+            if audited.delivery.find(subscription.reference(index)).is_none() {
+                continue;
+            }
             joins += u32::from(subscription.state == State::Joining);
             let gets_messages = matches!(subscription.state, State::Joining | State::Active);
             if gets_messages && !subscription.is_leaving_group() {

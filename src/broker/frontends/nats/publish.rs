@@ -40,6 +40,9 @@ impl Client {
         if doors.leave_if_turn_is_full(slot) {
             return true;
         }
+        if doors.hold_for_memory(slot) {
+            return true;
+        }
         // The answers to requests before it come first.
         publish.reply.is_some()
             && self.options.no_responders

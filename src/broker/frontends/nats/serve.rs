@@ -95,7 +95,7 @@ impl Client {
                 if again && self.waits_for_publish(shared, doors, slot, b">") {
                     return Ok(false);
                 }
-                self.connect(doors, slot, json)?;
+                self.connect(shared, doors, slot, json)?;
             }
             Command::Err => return Err(Offence::ErrorFromClient),
             // Clients have no reason to send these; nats-server reads over them as well.

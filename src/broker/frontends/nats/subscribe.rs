@@ -1,5 +1,7 @@
 //! SUB and UNSUB. A subscription gets what this core knows of at once; PONG says when all cores do.
 
+use hashbrown::HashMap;
+
 use super::{Client, Doors, Shared};
 use crate::broker::connections::Phase;
 use crate::broker::delivery::queue::Bounds;
@@ -9,6 +11,7 @@ use crate::broker::permissions::Verdict;
 use crate::config::OverflowPolicy;
 use crate::nats::error::Offence;
 use crate::nats::subject;
+use crate::protocol::limits::GROUP_LEN_MAX;
 use crate::protocol::name::SYSTEM_PREFIX;
 use crate::protocol::{Start, SubscriptionId};
 
@@ -36,6 +39,7 @@ impl Client {
         }
         let pattern = pattern.filter(|_| subject::is_valid_pattern(subject));
         let group = queue.map(std::str::from_utf8).transpose().ok();
+        let group = group.filter(|group| group.is_none_or(|name| name.len() <= GROUP_LEN_MAX));
         let (Some(pattern), Some(group)) = (pattern, group) else {
             return Err(Offence::InvalidSubject);
         };
@@ -147,22 +151,45 @@ impl Client {
         self.forget_name(doors, index);
         let ended = doors.delivery.end(index, false);
         if ended.was_pending {
-            doors.connections.get(slot).end_pending();
+            doors.connections.end_pending(slot);
         }
         self.pass_fence(shared, doors, slot);
     }
 
     /// The client starts over: its subscriptions end, and members hand back what they were not sent.
-    pub(super) fn end_all_subscriptions(&mut self, doors: &mut Doors<'_>, slot: Slot) {
-        let mut all: Vec<SubscriptionIndex> = self.sids.values().copied().collect();
-        all.sort_unstable();
-        for index in &all {
-            self.forget_name(doors, *index);
-            if doors.delivery.get(*index).is_pending() {
-                doors.connections.get(slot).end_pending();
-            }
+    /// What it says next waits until all have, if they are many.
+    pub(super) fn end_all_subscriptions(
+        &mut self,
+        shared: &mut Shared,
+        doors: &mut Doors<'_>,
+        slot: Slot,
+    ) {
+        self.sids = HashMap::new();
+        self.joining_groups = 0;
+        if doors.delivery.start_over(slot) {
+            self.starts_over = true;
+            doors.connections.get(slot).add_pending();
+            self.begin_fence(shared, doors, slot, false);
         }
-        doors.delivery.end_all(&all);
+    }
+
+    /// All subscriptions from before the client started over have ended.
+    pub(super) fn started_over(&mut self, shared: &mut Shared, doors: &mut Doors<'_>, slot: Slot) {
+        if std::mem::take(&mut self.starts_over) {
+            doors.connections.end_pending(slot);
+            self.pass_fence_if_open(shared, doors, slot);
+        }
+    }
+
+    pub(super) fn pass_fence_if_open(
+        &mut self,
+        shared: &mut Shared,
+        doors: &mut Doors<'_>,
+        slot: Slot,
+    ) {
+        if doors.connections.at(slot).phase() != Phase::Closing {
+            self.pass_fence(shared, doors, slot);
+        }
     }
 
     /// A subscription is about to end: its client names it no longer.
@@ -189,11 +216,8 @@ impl Client {
         if doors.delivery.get(index).group().is_some() {
             self.joining_groups -= 1;
         }
-        let connection = doors.connections.get(slot);
-        connection.end_pending();
-        if connection.phase() != Phase::Closing {
-            self.pass_fence(shared, doors, slot);
-        }
+        doors.connections.end_pending(slot);
+        self.pass_fence_if_open(shared, doors, slot);
     }
 }
 

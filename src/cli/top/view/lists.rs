@@ -6,23 +6,25 @@ use ratatui::text::Line;
 
 use super::table::{self, Column};
 use super::theme::Theme;
-use crate::cli::admin::model::{Connection, Subscription, Topic};
+use crate::cli::admin::model::{Connection, Printable, Subscription, Topic};
 use crate::cli::top::state::State;
 use crate::cli::top::text;
 
 /// A subscription and the rate at which it loses messages.
 type Subscriber<'a> = (&'a Subscription, Option<f64>);
 
+/// A name, or nothing where there is none.
+fn shown(name: &Option<Printable>) -> String {
+    name.as_ref().map_or(String::new(), ToString::to_string)
+}
+
 const fn subscribers<'a>() -> [Column<Subscriber<'a>>; 16] {
     [
         Column::name("PATTERN", 0, |row: &Subscriber| row.0.pattern.to_string()),
-        Column::name("GROUP", 10, |row: &Subscriber| {
-            row.0.group.as_ref().map_or(String::new(), ToString::to_string)
-        })
-        .from(150),
-        Column::name("CONN", 9, |row: &Subscriber| row.0.connection.to_string()),
-        Column::name("ADDRESS", 21, |row: &Subscriber| row.0.address.to_string()).from(130),
-        Column::name("PROTO", 5, |row: &Subscriber| row.0.protocol.to_string()).from(190),
+        Column::name("GROUP", 10, |row: &Subscriber| shown(&row.0.group)).from(150),
+        Column::name("CONN", 9, |row: &Subscriber| shown(&row.0.connection)),
+        Column::name("ADDRESS", 21, |row: &Subscriber| shown(&row.0.address)).from(130),
+        Column::name("PROTO", 5, |row: &Subscriber| shown(&row.0.protocol)).from(190),
         Column::name("POLICY", 11, |row: &Subscriber| row.0.overflow.to_string()).from(120),
         Column::name("STATE", 8, |row: &Subscriber| row.0.state.to_string()).from(190),
         Column::number("QUEUE", 6, |row: &Subscriber| text::percent(queue_fill(row.0)))

@@ -159,20 +159,51 @@ fn a_conflict_is_one_line_that_names_both_keys() {
 }
 
 #[test]
-fn text_that_is_not_toml_is_reported_with_its_line_alone() {
-    for (text, line, words) in [
-        ("[delivery]\nmax_batch = \n", 2, "in the line: max_batch ="),
-        ("[delivery]\nmax_batch 5\n", 2, "in the line: max_batch 5"),
-        ("[queues]\noverflow_policy = drop_new\n", 2, "in the line: overflow_policy = drop_new"),
-        ("[queues\ntopic_capacity = 1\n", 1, "in the line: [queues"),
-        ("[queues]\noverflow_policy = \"drop_new\n", 2, "overflow_policy = \"drop_new"),
-        ("[delivery]\nmax_batch = 5 6\n", 2, "max_batch = 5 6"),
-        ("\u{0}\n", 1, "not valid TOML"),
+fn text_that_is_not_toml_is_reported_with_its_line_and_column_and_is_not_repeated() {
+    assert_texts(&[
+        (
+            "[delivery]\nmax_batch = \n",
+            "blipmq.toml:2: not valid TOML: string values must be quoted, expected literal string, at \
+             column 13",
+        ),
+        (
+            "[queues]\noverflow_policy = dröp 6\n",
+            "blipmq.toml:2: not valid TOML: string values must be quoted, expected literal string, at \
+             column 19",
+        ),
+    ]);
+    for (text, line, column) in [
+        ("[delivery]\nmax_batch 5\n", 2, 11),
+        ("[queues\ntopic_capacity = 1\n", 1, 8),
+        ("[queues]\noverflow_policy = \"drop_new\n", 2, 28),
+        ("[delivery]\nmax_batch = 5 6\n", 2, 13),
+        ("\u{0}\n", 1, 2),
     ] {
         let error = only_error(text);
         assert!(error.starts_with(&format!("blipmq.toml:{line}: not valid TOML: ")), "{error}");
-        assert!(error.contains(words), "{error}");
+        assert!(error.ends_with(&format!(", at column {column}")), "{error}");
     }
+}
+
+/// Where a quote is missing, the parser takes pieces of a secret for names and values.
+#[test]
+fn beside_a_syntax_error_only_known_names_are_shown() {
+    let text = "[server]\nmax_conections = 5\nbind_addr = 7\ncores = \"3-1\"\n[sever]\n[queues]\n\
+                topic_capacity = \n";
+    let lines = error_lines(text);
+    assert_eq!(
+        lines[..4],
+        [
+            "blipmq.toml:2: [server] <not printed> is not a known key; did you mean max_connections?",
+            "blipmq.toml:3: [server] bind_addr = <not printed> is an integer, must be an IP address and \
+             a port in quotes, like \"127.0.0.1:7878\" or \"[::1]:7878\"",
+            "blipmq.toml:4: [server] cores = <not printed> must be CPU numbers from 0 to 1023 in quotes, \
+             like \"0,2-3\", or \"all\"",
+            "blipmq.toml:5: [<not printed>] is not a known table; did you mean [server]?",
+        ],
+        "{lines:#?}"
+    );
+    assert_eq!(lines.len(), 5, "{lines:#?}");
 }
 
 #[test]

@@ -4,6 +4,7 @@
 //
 // Always true:
 // - The token is kept in sessionStorage: it ends with the tab, and is sent to this origin only.
+// - Paths are relative to the page, which may be served below a path of a proxy.
 // - A request without an answer in time is aborted, so that requests never pile up.
 
 const TOKEN_KEY = "blipmq-token";
@@ -53,7 +54,7 @@ export async function get(path) {
   if (token !== null) headers.Authorization = `Bearer ${token}`;
   let response;
   try {
-    response = await fetch(`/api/v1/${path}`, {
+    response = await fetch(`api/v1/${path}`, {
       headers,
       cache: "no-store",
       credentials: "omit",

@@ -97,6 +97,8 @@ function queue(name, used, bound, write, sort) {
 const LOST_WORDS = {
   overflow_oldest: "oldest",
   overflow_new: "newest",
+  connection_full: "connection full",
+  reclaimed: "reclaimed",
   conflated: "replaced by newer",
   expired: "expired",
 };

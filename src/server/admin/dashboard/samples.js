@@ -32,6 +32,16 @@ export const LOSSES = [
     why: "A subscriber was slower than its publishers, and its overflow policy is drop_new.",
   },
   {
+    counter: "dropped_connection_full_messages",
+    label: "Connection full",
+    why: "All queues of one connection together had reached queues.connection_bytes.",
+  },
+  {
+    counter: "reclaimed_messages",
+    label: "Reclaimed, memory is short",
+    why: "limits.memory_max was nearly reached, and the queues that held most lost their oldest messages.",
+  },
+  {
     counter: "conflated_messages",
     label: "Replaced by a newer message",
     why: "A subscriber whose overflow policy is latest was slower than its publishers.",

@@ -22,7 +22,7 @@ const fn gauge(name: &'static str, help: &'static str, read: fn(&Core) -> u64) -
     PerCore { name, help, kind: MetricType::GAUGE, read }
 }
 
-pub static PER_CORE: [PerCore; 24] = [
+pub static PER_CORE: [PerCore; 26] = [
     counter(
         "blipmq_published_messages_total",
         "Messages that topics of this core accepted.",
@@ -63,6 +63,11 @@ pub static PER_CORE: [PerCore; 24] = [
         "blipmq_kept_evictions_total",
         "Runs of retained messages evicted because the memory budget was nearly used up.",
         |core| core.counters.evicted_slices.get(),
+    ),
+    counter(
+        "blipmq_reclaimed_connections_total",
+        "Connections closed because memory was short and they held more than a fair share.",
+        |core| core.counters.reclaimed_connections.get(),
     ),
     counter("blipmq_flushes_total", "Vectored sends handed to the kernel.", |core| {
         core.counters.flushes.get()
@@ -116,14 +121,22 @@ pub static PER_CORE: [PerCore; 24] = [
         "Times a connection had more to read and no receive buffer was free.",
         |core| core.turns.buffer_shortages.get(),
     ),
+    counter(
+        "blipmq_input_deferred_total",
+        "Times input of a connection waited for the next turn because the connection had had its \
+         share of the turn.",
+        |core| core.counters.input_deferred.get(),
+    ),
 ];
 
 /// A reason why messages are dropped: the label `reason`, and the counter.
 pub type Reason = (&'static str, fn(&Counters) -> u64);
 
-pub static REASONS: [Reason; 8] = [
+pub static REASONS: [Reason; 10] = [
     ("overflow_oldest", |counters| counters.dropped_oldest_messages.get()),
     ("overflow_new", |counters| counters.dropped_new_messages.get()),
+    ("connection_full", |counters| counters.dropped_connection_full_messages.get()),
+    ("reclaimed", |counters| counters.reclaimed_messages.get()),
     ("conflated", |counters| counters.conflated_messages.get()),
     ("refused_for_memory", |counters| counters.refused_for_memory_messages.get()),
     ("expired_before_enqueue", |counters| counters.expired_before_enqueue_messages.get()),

@@ -41,10 +41,14 @@ fn counted() -> Served {
         (15, counters.closed_by(Protocol::Nats as usize)),
         (25, &counters.no_responders),
         (30, &counters.logins_refused),
+        (35, &counters.dropped_connection_full_messages),
+        (36, &counters.reclaimed_messages),
+        (37, &counters.reclaimed_connections),
         (31, &counters.blocked_topics),
         (32, &turns.turns),
         (33, &turns.enters),
         (34, &turns.buffer_shortages),
+        (38, &counters.input_deferred),
     ] {
         counter.add(number);
     }
@@ -52,7 +56,7 @@ fn counted() -> Served {
 }
 
 /// The samples of core 1, without buckets.
-const SAMPLES: [&str; 48] = [
+const SAMPLES: [&str; 52] = [
     "blipmq_accept_to_send_seconds_count{core=\"1\"} 0",
     "blipmq_accept_to_send_seconds_sum{core=\"1\"} 0",
     "blipmq_asleep_seconds_total{core=\"1\"} 0",
@@ -62,11 +66,13 @@ const SAMPLES: [&str; 48] = [
     "blipmq_connections{core=\"1\"} 84",
     "blipmq_delivered_messages_total{core=\"1\"} 4",
     "blipmq_dropped_messages_total{core=\"1\",reason=\"conflated\"} 21",
+    "blipmq_dropped_messages_total{core=\"1\",reason=\"connection_full\"} 35",
     "blipmq_dropped_messages_total{core=\"1\",reason=\"disconnected\"} 9",
     "blipmq_dropped_messages_total{core=\"1\",reason=\"expired_before_enqueue\"} 7",
     "blipmq_dropped_messages_total{core=\"1\",reason=\"expired_in_queue\"} 8",
     "blipmq_dropped_messages_total{core=\"1\",reason=\"overflow_new\"} 6",
     "blipmq_dropped_messages_total{core=\"1\",reason=\"overflow_oldest\"} 5",
+    "blipmq_dropped_messages_total{core=\"1\",reason=\"reclaimed\"} 36",
     "blipmq_dropped_messages_total{core=\"1\",reason=\"refused\"} 10",
     "blipmq_dropped_messages_total{core=\"1\",reason=\"refused_for_memory\"} 22",
     "blipmq_enqueued_messages_total{core=\"1\"} 3",
@@ -76,6 +82,7 @@ const SAMPLES: [&str; 48] = [
     "blipmq_errors_sent_total{core=\"1\"} 14",
     "blipmq_flushed_bytes_total{core=\"1\"} 13",
     "blipmq_flushes_total{core=\"1\"} 12",
+    "blipmq_input_deferred_total{core=\"1\"} 38",
     "blipmq_kept_evictions_total{core=\"1\"} 24",
     "blipmq_logins_refused_total{core=\"1\"} 30",
     "blipmq_mesh_full_total{core=\"1\"} 20",
@@ -93,6 +100,7 @@ const SAMPLES: [&str; 48] = [
     "blipmq_queue_overflows_total{core=\"1\",policy=\"latest\"} 29",
     "blipmq_receive_buffer_shortages_total{core=\"1\"} 34",
     "blipmq_receive_buffers_free{core=\"1\"} 200",
+    "blipmq_reclaimed_connections_total{core=\"1\"} 37",
     "blipmq_send_bytes_count{core=\"1\"} 0",
     "blipmq_send_bytes_sum{core=\"1\"} 0",
     "blipmq_send_messages_count{core=\"1\"} 0",
@@ -133,7 +141,7 @@ fn every_counter_shows_under_its_own_name_and_core_as_json() {
     numbers.sort_unstable();
     let singles = (1..=25).filter(|number| ![11, 15, 17, 18].contains(number));
     let mut expected: Vec<u64> =
-        singles.chain([11 + 26 + 27 + 28 + 29, 30, 32, 33, 34, 100]).collect();
+        singles.chain([11 + 26 + 27 + 28 + 29, 30, 32, 33, 34, 35, 36, 37, 38, 100]).collect();
     expected.sort_unstable();
     assert_eq!(numbers, expected);
     assert_eq!(counted["queue_overflows"], 121);

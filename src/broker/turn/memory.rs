@@ -1,0 +1,44 @@
+//! The memory budget, kept: what is retained goes first, then what those hold who hold most.
+//!
+//! # Always true
+//! - A turn evicts and reclaims so much at most; the rest follows in the next turns.
+
+use crate::broker::mesh::Request;
+use crate::broker::timers::Single;
+use crate::broker::{Broker, Now};
+
+impl Broker {
+    /// Keeps the memory budget, and tends topics that were idle for too long. Once per turn. Returns
+    /// whether another turn has to follow for that.
+    pub(super) fn tend_memory(&mut self, now: Now) -> bool {
+        self.delivery.count_memory();
+        let memory = self.cluster.memory.clone();
+        if self.timers.is_due(now, Single::Texts) || memory.is_nearly_full() {
+            self.texts.clear(&mut self.timers);
+        }
+        self.shortage.look(now, &mut self.timers, &memory);
+        let has_more = memory.is_nearly_full() && self.reclaim(now);
+        if memory.is_nearly_full() && memory.can_reclaim() && self.shortage.asks(now) {
+            for core in self.cluster.others(self.core) {
+                self.mesh.ask(core, Request::Evict);
+            }
+        }
+        self.tend_topics(now);
+        has_more
+    }
+
+    /// Returns whether more can be reclaimed in the next turn.
+    pub(super) fn reclaim(&mut self, now: Now) -> bool {
+        let (_, mut doors) = self.open_doors(now);
+        if doors.evict() && self.cluster.memory.is_nearly_full() {
+            return true;
+        }
+        // What others retain goes before what anybody's queue holds.
+        if !self.cluster.memory.is_nearly_full() || self.cluster.memory.has_retained() {
+            return false;
+        }
+        let has_more = self.delivery.reclaim(now);
+        self.carry_out(now);
+        has_more
+    }
+}
