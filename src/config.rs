@@ -288,6 +288,8 @@ pub struct Limits {
     pub memory_max: u64,
     /// Topics at once, over all cores.
     pub max_topics: u32,
+    /// Topics that one connection opened and did not publish to.
+    pub max_topics_per_connection: u32,
     /// Subscriptions of one connection.
     pub max_subscriptions_per_connection: u32,
     /// Connections of one address at once; 0 means no limit.
@@ -300,6 +302,8 @@ pub struct Limits {
     pub max_publish_messages_per_second: u32,
     /// Bytes one connection may publish a second; 0 means no limit.
     pub max_publish_bytes_per_second: u64,
+    /// Tokens of a pattern or topic.
+    pub max_pattern_tokens: u32,
 }
 
 impl Default for Limits {
@@ -307,12 +311,14 @@ impl Default for Limits {
         Limits {
             memory_max: limits::MEMORY_DEFAULT,
             max_topics: limits::TOPICS_DEFAULT,
+            max_topics_per_connection: limits::TOPICS_PER_CONNECTION_DEFAULT,
             max_subscriptions_per_connection: limits::SUBSCRIPTIONS_DEFAULT,
             max_connections_per_address: 0,
             max_new_connections_per_address: 0,
             max_connections_before_login: 0,
             max_publish_messages_per_second: 0,
             max_publish_bytes_per_second: 0,
+            max_pattern_tokens: limits::PATTERN_TOKENS_DEFAULT,
         }
     }
 }

@@ -128,13 +128,27 @@ pub const BEFORE_LOGIN_MS: u64 = 1_000;
 pub const BEFORE_LOGIN_LOOK_MS: u64 = 250;
 /// Clients that are closed for that at a look.
 pub const BEFORE_LOGIN_CLOSED_MAX: usize = 256;
-/// OPENs of one connection that are remembered by request number.
-pub const OPENS_PER_CONNECTION_MAX: usize = 1_000_000;
-
 /// `limits.max_publish_messages_per_second`; 0 means no limit.
 pub const PUBLISH_MESSAGES_RANGE: RangeInclusive<u64> = 0..=u32::MAX as u64;
 /// `limits.max_publish_bytes_per_second`; 0 means no limit.
 pub const PUBLISH_BYTES_RANGE: RangeInclusive<u64> = 0..=(1 << 50);
+/// `limits.max_topics_per_connection`: a tenth of all topics.
+pub const TOPICS_PER_CONNECTION_DEFAULT: u32 = 100_000;
+/// `limits.max_topics_per_connection`
+pub const TOPICS_PER_CONNECTION_RANGE: RangeInclusive<u64> = 1..=OPENS_PER_CONNECTION_MAX as u64;
+/// `limits.max_pattern_tokens`: the work of matching and the memory of a pattern grow with its tokens.
+pub const PATTERN_TOKENS_DEFAULT: u32 = 32;
+/// `limits.max_pattern_tokens`; the longest topic has no more.
+pub const PATTERN_TOKENS_RANGE: RangeInclusive<u64> = 1..=TOPIC_LEN_MAX as u64 / 2;
+/// OPENs of one connection that are remembered by request number.
+pub const OPENS_PER_CONNECTION_MAX: usize = 1_000_000;
+
+/// Ephemeral topics that one connection opened and that are remembered. Clients remember fewer.
+pub const EPHEMERAL_OPENS_MAX: usize = 4_096;
+/// Names for answers to requests under way that one core remembers, each 8 bytes.
+pub const REPLY_NAMES_MAX: usize = 65_536;
+/// Time that a name for answers is remembered at least.
+pub const REPLY_NAMES_NS: u64 = 60_000_000_000;
 
 /// Bytes one vectored send gathers at most, unless a single frame is larger: beyond this the system call
 /// costs little compared to the copy.
@@ -149,6 +163,8 @@ pub const ANSWER_BYTES_MAX: usize = 64 * 1_024;
 pub const PENDING_REQUESTS_MAX: u32 = 4_096;
 /// Topics that one turn looks at for all replays: about 50 us.
 pub const REPLAY_TOPICS_PER_TURN: usize = 512;
+/// Topics that one turn looks at because they were idle for too long.
+pub const TOPICS_TENDED_PER_TURN: usize = 256;
 /// Slices of replays that may be under way to a connection from a core when another of its replays begins:
 /// about 3 MiB beside their frames, which the topics' logs hold as well.
 pub const REPLAY_UNSENT_SLICES_MAX: u64 = 16_384;

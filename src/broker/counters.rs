@@ -37,7 +37,8 @@ pub struct Counters {
     /// Messages queued or being sent when their connection ended, or queued for a group in which no
     /// member may receive them.
     pub dropped_disconnected_messages: Counter,
-    /// Messages refused because the OPEN of their topic was refused.
+    /// Messages refused because the OPEN of their topic was refused or the topic removed; and messages of
+    /// topics that are not legal, once for each subscription whose protocol cannot name these.
     pub refused_messages: Counter,
     /// Slices of retained messages that were evicted under memory pressure.
     pub evicted_slices: Counter,

@@ -32,8 +32,9 @@
 //!   has to subscribe again.
 //! - `server.max_connections`: open connections stay, however many there are. A value above the limit of
 //!   open files is refused.
-//! - `limits.memory_max`, `limits.max_topics`, `limits.max_subscriptions_per_connection`: what exists
-//!   stays; above the new bound nothing is added.
+//! - `limits.memory_max`, `limits.max_topics`, `limits.max_topics_per_connection`,
+//!   `limits.max_subscriptions_per_connection`, `limits.max_pattern_tokens`: what exists stays; above the
+//!   new bound nothing is added.
 //! - `queues.topic_capacity`, `queues.topic_bytes`: a topic evicts the excess with its next message, or
 //!   when the topic is idle.
 //! - `queues.connection_bytes`: connections whose queues hold more keep that until the next message comes.

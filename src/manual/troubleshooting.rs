@@ -103,7 +103,7 @@
 //! | `expired_before_enqueue` | the time to live had ended when the message reached the queue: the owner of the topic is behind, or the time to live is very short | longer `--ttl` or `delivery.default_ttl_ms`; core too busy, see latency |
 //! | `expired_in_queue` | the message waited for its subscriber longer than its time to live | a faster subscriber, or a longer time to live |
 //! | `disconnected` | the connection ended while the message was queued or being sent | find out why it ended, see below; the promise is at most once |
-//! | `refused` | published to a topic that could not be opened: not allowed, not a legal name, or `limits.max_topics` | the ERROR that the publisher got says which: 4030, 4220, 4291 |
+//! | `refused` | published to a topic that could not be opened: not allowed, not a legal name, or `limits.max_topics`; or a NATS client published to a subject that is not a legal topic, which BLIP/1 subscribers do not get | the ERROR that the publisher got says which: 4030, 4220, 4291 |
 //!
 //! To find the subscriber, read `/api/v1/subscriptions?sort=dropped`: the rows have address, pattern,
 //! policy, and the losses by reason. When the queue of a subscription fills for the first time, the log

@@ -208,6 +208,15 @@ pub enum Reject {
         /// The `topic` field.
         topic: u32,
     },
+    /// The id of a topic that was removed after it had been announced.
+    #[error(
+        "topic id {topic} is unknown: the topic was removed because nobody used it for \
+         `queues.topic_idle_timeout_ms`; OPEN the topic again"
+    )]
+    RemovedTopic {
+        /// The `topic` field.
+        topic: u32,
+    },
     /// A provisional topic id whose OPEN is missing.
     #[error("request {request} has no OPEN on this connection: OPEN the topic first")]
     UnknownRequest {
@@ -346,7 +355,8 @@ impl Reject {
             AuthTimeout { .. } | AuthTooLate { .. } | AuthNotConfigured { .. } => 4010,
             AuthRequired | AuthFailed { .. } | AuthRevoked => 4010,
             SystemTopic { .. } | NotAllowed { .. } => 4030,
-            UnknownTopic { .. } | UnknownRequest { .. } | UnknownSubscription { .. } => 4040,
+            UnknownTopic { .. } | RemovedTopic { .. } => 4040,
+            UnknownRequest { .. } | UnknownSubscription { .. } => 4040,
             SubscriptionInUse { .. } | RequestInUse { .. } => 4090,
             FrameTooLong { .. } | MessageTooLong { .. } => 4130,
             BadTopic { .. } | BadPattern { .. } | BadOption { .. } | NotServed { .. } => 4220,

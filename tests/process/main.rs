@@ -51,6 +51,7 @@ mod reload;
 mod replay;
 mod shares;
 mod signals;
+mod topics;
 mod vanishing;
 
 use support::running;

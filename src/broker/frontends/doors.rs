@@ -16,14 +16,15 @@ use crate::broker::counters::{Counters, Refused};
 use crate::broker::delivery::Delivery;
 use crate::broker::drain::Drain;
 use crate::broker::ids::Slot;
-use crate::broker::mesh::Mesh;
+use crate::broker::mesh::{Mesh, Request};
 use crate::broker::shortage::Shortage;
 use crate::broker::timers::{Class, Timers};
-use crate::broker::topics::Topics;
 use crate::broker::topics::ingest::Ingest;
 use crate::broker::topics::polls::Polls;
+use crate::broker::topics::{INBOX_PREFIX, ReplyName, Topics};
 use crate::config::Settings;
 use crate::protocol::CoreId;
+use crate::protocol::name::{self, NameError};
 
 /// The other rooms of a core, in a turn.
 pub struct Doors<'a> {
@@ -65,6 +66,11 @@ impl Doors<'_> {
     /// The configuration.
     pub fn settings(&self) -> &Settings {
         &self.cluster.settings
+    }
+
+    /// Checks how many tokens a topic or pattern has.
+    pub fn check_depth(&self, name: &str) -> Result<(), NameError> {
+        name::check_depth(name, self.settings().limits.max_pattern_tokens as usize)
     }
 
     /// Appends an answer for a connection.
@@ -160,6 +166,23 @@ impl Doors<'_> {
             self.connections.hold(slot, Hold::Blocked(topic));
         }
         blocked.is_some()
+    }
+
+    /// Notes where a connection waits for the answer to a request: that name is no topic. A name counts
+    /// only if the connection may be sent what is published there.
+    pub fn note_reply(&mut self, slot: Slot, reply: &str) {
+        let may_receive = self.connections.at(slot).permissions().may_receive(reply);
+        if reply.starts_with(INBOX_PREFIX) || !may_receive {
+            return;
+        }
+        let name = ReplyName::new(reply);
+        let owner = self.cluster.core_of(self.cluster.shard_of_name(reply));
+        if owner == self.core {
+            self.topics.note_reply(self.now, name);
+        } else {
+            self.mesh.ask(owner, Request::NoteReply(name));
+            self.hold_for_mesh(slot, owner);
+        }
     }
 
     /// Leaves what a connection publishes for a later turn if this turn takes no more messages.

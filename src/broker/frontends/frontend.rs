@@ -89,6 +89,7 @@ pub trait Frontend: Sized {
     /// The owner of a topic has answered a request to open it.
     fn opened(
         &mut self,
+        _shared: &mut Self::Shared,
         _doors: &mut Doors<'_>,
         _slot: Slot,
         _request: RequestId,
@@ -100,6 +101,11 @@ pub trait Frontend: Sized {
     /// A frame whose publisher wants an ACK was ordered, or refused.
     fn acked(&mut self, _doors: &mut Doors<'_>, _slot: Slot, _topic: TopicId, _ack: &Ack) {
         unreachable!("this frontend asks for no ACKs");
+    }
+
+    /// The client published under the id of a topic that was removed.
+    fn removed(&mut self, _doors: &mut Doors<'_>, _slot: Slot, _topic: TopicId) {
+        unreachable!("this frontend publishes by name");
     }
 
     /// Nobody listens to a request of the client.

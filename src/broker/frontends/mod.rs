@@ -10,6 +10,7 @@
 //!   published it; other protocols encode it when they send it.
 
 mod blip;
+mod clients;
 mod doors;
 mod frontend;
 mod latencies;
@@ -28,9 +29,10 @@ use crate::broker::counters::{Counters, PROTOCOLS_MAX};
 use crate::broker::delivery::{Delivery, Pull, Pulled, SubscriptionIndex};
 use crate::broker::ids::{ConnectionId, Slot};
 use crate::broker::message::{Ack, TopicName, Unheard};
-use crate::broker::topics::TopicsFull;
+use crate::broker::topics::{Removed, TopicsFull};
 use crate::protocol::{RequestId, Sequence, SubscriptionId, TopicId};
 
+pub use clients::Clients;
 pub use doors::Doors;
 pub use frontend::{Audited, Frontend, Served};
 use latencies::Latencies;
@@ -40,22 +42,6 @@ pub use texts::Texts;
 
 /// What this server calls itself.
 pub const SERVER_NAME: &str = concat!("blipmq/", env!("CARGO_PKG_VERSION"));
-
-/// All clients of one protocol, for what is done for several at once.
-pub struct Clients<'a, F: Frontend> {
-    /// What they share.
-    pub shared: &'a mut F::Shared,
-    all: &'a mut [Option<Client>],
-    of: fn(&mut Client) -> Option<&mut F>,
-}
-
-impl<F: Frontend> Clients<'_, F> {
-    /// The client of a slot, if it is of this protocol, and what all of them share.
-    pub fn get(&mut self, slot: Slot) -> Option<(&mut F, &mut F::Shared)> {
-        let client = self.all.get_mut(slot.index())?.as_mut()?;
-        Some(((self.of)(client)?, self.shared))
-    }
-}
 
 /// Makes the enums of protocols and of their clients, and what calls the right one.
 macro_rules! protocols {
@@ -211,13 +197,13 @@ impl Frontends {
         if doors.connections.at(slot).phase() == Phase::Closing {
             return;
         }
-        let event = match why {
-            Refusal::TooSlow { .. } => Some(notice::Event::TooSlow { why: why.to_string() }),
-            Refusal::Revoked => Some(notice::Event::Revoked),
-            _ => None,
-        };
-        if let Some(event) = event {
-            doors.notice(slot, self.protocol(slot), event);
+        match why {
+            Refusal::TooSlow { .. } => {
+                let event = notice::Event::TooSlow { why: why.to_string() };
+                doors.notice(slot, self.protocol(slot), event);
+            }
+            Refusal::Revoked => doors.notice(slot, self.protocol(slot), notice::Event::Revoked),
+            _ => {}
         }
         client!(self, slot, |client, shared| client.refuse(shared, doors, slot, why));
     }
@@ -245,7 +231,9 @@ impl Frontends {
         // The connection may be gone by now.
         if doors.connections.is_open(connection) {
             let slot = connection.slot;
-            client!(self, slot, |client, _shared| client.opened(doors, slot, request, opened));
+            client!(self, slot, |client, shared| {
+                client.opened(shared, doors, slot, request, opened)
+            });
         }
     }
 
@@ -256,6 +244,17 @@ impl Frontends {
             if doors.connections.is_open(ack.connection) {
                 let slot = ack.connection.slot;
                 client!(self, slot, |client, _shared| client.acked(doors, slot, topic, ack));
+            }
+        }
+    }
+
+    /// Clients published under the id of a topic that was removed.
+    pub fn removed(&mut self, doors: &mut Doors<'_>, removed: &Removed) {
+        // Some may be gone by now.
+        for connection in &removed.publishers {
+            if doors.connections.is_open(*connection) {
+                let slot = connection.slot;
+                client!(self, slot, |client, _shared| client.removed(doors, slot, removed.topic));
             }
         }
     }

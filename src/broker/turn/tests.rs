@@ -1,4 +1,4 @@
-//! A test of what needs several rooms and their private doors; `tests/broker.rs` has the others.
+//! A test of what needs several rooms and their private doors; `tests/broker` has the others.
 
 use std::sync::Arc;
 
@@ -19,7 +19,8 @@ fn publishers_wait_until_the_last_core_has_room_again() {
         .find(|name| cluster.core_of(cluster.shard_of_name(name)) == CoreId(0))
         .expect("some topic is core 0's");
     let mut broker = Broker::new(CoreId(0), cluster, Arc::default());
-    let (topic, _) = broker.topics.open(&name).expect("there is room for one");
+    let (topic, _) =
+        broker.topics.open(NOW, &mut broker.timers, &name).expect("there is room for one");
     let block = |broker: &mut Broker, from, blocked| {
         let request = crate::broker::delivery::Request::Block { topic: topic.id, blocked };
         broker.serve_delivery_request(NOW, CoreId(from), request);

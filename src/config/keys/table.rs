@@ -60,7 +60,7 @@ macro_rules! other {
 }
 
 /// Every key, by table, in the order in which they are printed.
-pub static KEYS: [Key; 40] = [
+pub static KEYS: [Key; 42] = [
     other!(
         server.bind_addr,
         Address,
@@ -250,6 +250,12 @@ pub static KEYS: [Key; 40] = [
     number!(limits.max_topics: u32, limits::TOPICS_RANGE,
         Live, "Topics at once, over all cores."),
     number!(
+        limits.max_topics_per_connection: u32,
+        limits::TOPICS_PER_CONNECTION_RANGE,
+        Live,
+        "Topics one connection may have opened without publishing to them."
+    ),
+    number!(
         limits.max_subscriptions_per_connection: u32,
         limits::SUBSCRIPTIONS_RANGE,
         Live,
@@ -289,6 +295,12 @@ pub static KEYS: [Key; 40] = [
         limits::PUBLISH_BYTES_RANGE,
         Live,
         "Bytes one connection may publish a second, likewise. 0 means no limit."
+    ),
+    number!(
+        limits.max_pattern_tokens: u32,
+        limits::PATTERN_TOKENS_RANGE,
+        Live,
+        "Tokens that a pattern or a topic may have."
     ),
     other!(
         metrics.enabled,
