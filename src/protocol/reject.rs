@@ -1,7 +1,6 @@
 //! Why the broker refuses something: one variant per offence, sent to the client as an ERROR frame.
 //!
-//! Made by [`decode`](crate::decode) and by the broker; [`encode::error`](crate::encode::error) writes
-//! the frame.
+//! Made by [`decode`](crate::decode) and the broker, written by [`error`](crate::encode::error).
 
 use crate::limits::GROUP_LEN_MAX;
 use crate::name::NameError;
@@ -393,8 +392,8 @@ impl Reject {
             | BadPattern { subscription, .. }
             | GroupTooLong { subscription, .. }
             | SlowSubscriber { subscription, .. } => subscription,
-            BadOption { about, .. } | NotServed { about, .. } | LimitReached { about, .. } => about,
-            NotAllowed { about, .. } => about,
+            BadOption { about, .. } | NotServed { about, .. } => about,
+            LimitReached { about, .. } | NotAllowed { about, .. } => about,
             _ => 0,
         }
     }

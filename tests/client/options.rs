@@ -155,6 +155,8 @@ fn refused_or_rejected_message_fails_the_call_that_waits_for_its_ack() {
         connection.accept_open(7);
         let id = connection.expect_messages().header.sequence;
         connection.send(|out| encode::ack(out, TopicId(7), id, Sequence(0), 0));
+        // The topic may be gone, so the client opens it again.
+        connection.accept_open(8);
         connection.expect_messages();
         connection.send(|out| encode::error(out, &Reject::NoMessages));
     });
