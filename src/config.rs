@@ -109,6 +109,13 @@ impl Settings {
         enabled.map(|(key, address, _)| (key, address)).collect()
     }
 
+    /// Whether clients connect from this machine only.
+    pub fn is_local(&self) -> bool {
+        let Settings { server, nats, .. } = self;
+        let is_local = |address: SocketAddr| address.ip().is_loopback();
+        is_local(server.bind_addr) && (!nats.enabled || is_local(nats.bind_addr))
+    }
+
     /// Keys that are each in range and conflict with each other.
     ///
     /// `parse` returns settings without conflicts; check again after flags have changed settings.

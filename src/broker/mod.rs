@@ -112,7 +112,7 @@ impl Broker {
     pub fn new(core: CoreId, cluster: Cluster, counters: Arc<Counters>) -> Broker {
         Broker {
             core,
-            auth: Auth::new(&cluster.settings.auth),
+            auth: Auth::new(&cluster.settings),
             timers: Timers::default(),
             connections: Connections::default(),
             frontends: Frontends::default(),

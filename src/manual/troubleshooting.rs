@@ -72,7 +72,7 @@
 //! | a timeout | a firewall; or the queue of connections waiting to be accepted was full | `net.core.somaxconn`, `deploy/sysctl.d/60-blipmq.conf` |
 //! | ERROR 4001, `expected HELLO as the first frame` | the client speaks another protocol: NATS to the port of BLIP/1, HTTP, or TLS | NATS clients to port 4222; there is no TLS, see below; [`protocol`](super::protocol) for authors of clients |
 //! | ERROR 4010, or `Authorization Violation` | wrong credentials, none, or credentials for a broker without `[auth]`; or HELLO came too late | the text says which; `blipmq_logins_refused_total` counts these connections |
-//! | ERROR 4030, or `Permissions Violation` | connected, but not allowed to do this | `publish` and `subscribe` of the user in `[[auth.users]]` |
+//! | ERROR 4030, or `Permissions Violation` | connected, but not allowed to do this | `publish` and `subscribe` of the user in `[[auth.users]]`; `block` for a subscription with overflow 3, which without `[auth]` is allowed on loopback only |
 //! | ERROR 4291, or `maximum connections exceeded` | `server.max_connections` are open | raise this limit and that of open files; or find the client that opens so many: `/api/v1/connections?sort=age&order=asc` |
 //! | ERROR 5030, or `ldm` in INFO | the broker is stopping | connect to another broker, or later |
 //! | NATS: closed without an error | malformed arguments; nats-server does the same | [`nats`](super::nats) |

@@ -197,7 +197,8 @@ pub static KEYS: [Key; 33] = [
         "What happens when a subscription's queue is full, unless the subscriber chose a policy: the\n\
          oldest queued messages are dropped (\"drop_oldest\"), or the arriving ones (\"drop_new\"), or\n\
          publishers wait (\"block\"), or the subscriber is disconnected (\"disconnect\"), or only the\n\
-         newest message of each topic stays queued (\"latest\")."
+         newest message of each topic stays queued (\"latest\"). A client without the right to block gets\n\
+         \"drop_oldest\" instead of \"block\"."
     ),
     number!(
         queues.block_timeout_ms: u32,
