@@ -248,6 +248,8 @@ pub struct Queues {
     pub overflow_policy: OverflowPolicy,
     /// Time that publishers wait for a subscriber that reads nothing.
     pub block_timeout_ms: u32,
+    /// Bytes a second that a subscriber has to take while publishers wait for it; 0 demands none.
+    pub block_min_rate: u32,
 }
 
 impl Default for Queues {
@@ -261,6 +263,7 @@ impl Default for Queues {
             connection_bytes: limits::CONNECTION_BYTES_DEFAULT,
             overflow_policy: OverflowPolicy::DropOldest,
             block_timeout_ms: limits::BLOCK_TIMEOUT_MS_DEFAULT,
+            block_min_rate: limits::BLOCK_MIN_RATE_DEFAULT,
         }
     }
 }

@@ -249,7 +249,10 @@
 //!   that topic hold a connection up, and then everything that the connection sends behind them: use
 //!   another connection for what must not wait. The broker goes on sending *to* such a connection.
 //! - A subscriber with `block` that takes nothing for `queues.block_timeout_ms` is disconnected with
-//!   4290, so that two connections that wait for each other do not wait for ever.
+//!   4290, so that two connections that wait for each other do not wait for ever. So is one that takes
+//!   less than `queues.block_min_rate` bytes a second while publishers wait for it, as soon as they have
+//!   waited for `queues.block_timeout_ms` in all. A subscriber to which nothing can be sent any more
+//!   blocks nobody.
 //! - `disconnect`: ERROR 4290 names the subscription. The ERROR goes out behind the send that is under
 //!   way; a client that reads neither within two seconds may see only the end of the connection.
 //! - `latest`: `capacity` counts topics. A GAP with reason 4, right before the newer message, reports a

@@ -116,7 +116,7 @@
 //! # A slow consumer was closed
 //!
 //! The client sees ERROR 4290, `slow subscriber: ...`, or `Slow Consumer` with NATS. The log has a line
-//! with `disconnected:`, the address and the same text, which names one of five causes:
+//! with `disconnected:`, the address and the same text, which names one of six causes:
 //!
 //! - `its queue of 2048 messages ... has no room` (overflow disconnect): the subscriber, or
 //!   `queues.overflow_policy`, asked for this. Read faster, or choose another policy.
@@ -128,6 +128,8 @@
 //!   `blipmq_reclaimed_connections_total` counts these.
 //! - `it took nothing for 10000 ms while publishers waited for it` (overflow block): the subscriber
 //!   stalled for `queues.block_timeout_ms`.
+//! - `it took 120 bytes while publishers waited 10000 ms for it, less than 1024 bytes a second` (overflow
+//!   block): the subscriber reads too slowly to hold others up, see `queues.block_min_rate`.
 //! - `it is behind by more than 16384 runs of missed messages`: the broker could no longer report what
 //!   the subscriber lost. This happens to a connection with very many topics. Use more connections.
 //!

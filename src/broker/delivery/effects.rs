@@ -275,6 +275,15 @@ pub enum Slowness {
         /// `queues.block_timeout_ms`
         block_timeout_ms: u32,
     },
+    /// It took too little while publishers waited for it.
+    TookLittle {
+        /// Bytes that it took.
+        taken_bytes: u64,
+        /// How long publishers waited meanwhile.
+        held_ms: u64,
+        /// `queues.block_min_rate`
+        block_min_rate: u32,
+    },
 }
 
 impl fmt::Display for Slowness {
@@ -307,6 +316,12 @@ impl fmt::Display for Slowness {
                 f,
                 "it took nothing for {block_timeout_ms} ms while publishers waited for it \
                  (overflow block): read faster, or raise `queues.block_timeout_ms`"
+            ),
+            Slowness::TookLittle { taken_bytes, held_ms, block_min_rate } => write!(
+                f,
+                "it took {taken_bytes} bytes while publishers waited {held_ms} ms for it, less than \
+                 {block_min_rate} bytes a second (overflow block): read faster, or lower \
+                 `queues.block_min_rate`"
             ),
         }
     }

@@ -134,6 +134,7 @@ impl Broker {
         self.close_finishing(now);
         let reclaims = self.tend_memory(now);
         self.drain_on(now);
+        self.delivery.settle_paces(now);
         self.mesh.has_more()
             || self.replays.are_under_way()
             || self.delivery.is_sweeping()
@@ -153,9 +154,7 @@ impl Broker {
     /// Looks at the deadlines of connections that have come.
     fn check_deadlines(&mut self, now: Now) {
         self.check_logins(now);
-        let (_, doors) = self.open_doors(now);
-        let (connections, timers) = (&*doors.connections, doors.timers);
-        doors.delivery.disconnect_stalled(now, timers, |slot| connections.at(slot).sent_ns());
+        self.delivery.disconnect_stalled(now, &mut self.timers, DEADLINES_PER_TURN);
         self.carry_out(now);
         for _ in 0..DEADLINES_PER_TURN {
             let Some(connection) = self.timers.take_due(now, Class::Silence) else { break };

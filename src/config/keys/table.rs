@@ -60,7 +60,7 @@ macro_rules! other {
 }
 
 /// Every key, by table, in the order in which they are printed.
-pub static KEYS: [Key; 33] = [
+pub static KEYS: [Key; 34] = [
     other!(
         server.bind_addr,
         Address,
@@ -206,6 +206,13 @@ pub static KEYS: [Key; 33] = [
         Live,
         "Time publishers wait for a subscriber with \"block\" that reads nothing, in milliseconds; then\n\
          the subscriber is disconnected."
+    ),
+    number!(
+        queues.block_min_rate: u32,
+        limits::BLOCK_MIN_RATE_RANGE,
+        Live,
+        "Bytes a second that a connection with \"block\" has to take while publishers wait for it, on\n\
+         average over block_timeout_ms of such waits, or be disconnected. 0 demands none."
     ),
     number!(
         delivery.max_batch: u32,

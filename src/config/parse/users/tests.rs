@@ -135,7 +135,7 @@ fn a_key_of_a_user_that_is_not_allowed_is_one_line_with_the_allowed_ones() {
         (
             format!("{USER}roles = [\"s3cret\"]\n"),
             "blipmq.toml:4: [[auth.users]] roles is not a known key; known keys: user, password, \
-             nkey, publish, publish_deny, subscribe, subscribe_deny",
+             nkey, publish, publish_deny, subscribe, subscribe_deny, block",
         ),
         (
             "[[auth.users]]\nuser = \"eu\"\npassword = 123456\n".to_owned(),
