@@ -109,6 +109,13 @@ impl Settings {
         enabled.map(|(key, address, _)| (key, address)).collect()
     }
 
+    /// Whether clients connect from this machine only.
+    pub fn is_local(&self) -> bool {
+        let Settings { server, nats, .. } = self;
+        let is_local = |address: SocketAddr| address.ip().is_loopback();
+        is_local(server.bind_addr) && (!nats.enabled || is_local(nats.bind_addr))
+    }
+
     /// Keys that are each in range and conflict with each other.
     ///
     /// `parse` returns settings without conflicts; check again after flags have changed settings.
@@ -247,6 +254,8 @@ pub struct Queues {
     pub overflow_policy: OverflowPolicy,
     /// Time that publishers wait for a subscriber that reads nothing.
     pub block_timeout_ms: u32,
+    /// Bytes a second that a subscriber has to take while publishers wait for it; 0 demands none.
+    pub block_min_rate: u32,
 }
 
 impl Default for Queues {
@@ -260,6 +269,7 @@ impl Default for Queues {
             connection_bytes: limits::CONNECTION_BYTES_DEFAULT,
             overflow_policy: OverflowPolicy::DropOldest,
             block_timeout_ms: limits::BLOCK_TIMEOUT_MS_DEFAULT,
+            block_min_rate: limits::BLOCK_MIN_RATE_DEFAULT,
         }
     }
 }

@@ -80,6 +80,10 @@ pub const TOPIC_BYTES_RANGE: RangeInclusive<u64> = 0..=(64 << 30);
 pub const TOPIC_IDLE_TIMEOUT_MS_DEFAULT: u32 = 600_000;
 /// `queues.block_timeout_ms`
 pub const BLOCK_TIMEOUT_MS_DEFAULT: u32 = 10_000;
+/// `queues.block_min_rate`, in bytes a second.
+pub const BLOCK_MIN_RATE_DEFAULT: u32 = 1_024;
+/// `queues.block_min_rate`; 0 demands none.
+pub const BLOCK_MIN_RATE_RANGE: RangeInclusive<u64> = 0..=u32::MAX as u64;
 /// `queues.subscriber_capacity`, in messages.
 pub const SUBSCRIBER_CAPACITY_DEFAULT: u32 = 2_048;
 /// `queues.subscriber_capacity`

@@ -4,7 +4,8 @@
 //!
 //! # Always true
 //! - The time to compare a secret reveals neither where it differs nor whether the user exists.
-//! - Without `[auth]` in the configuration every client may do everything.
+//! - Without `[auth]` in the configuration every client may do everything, except that `block` is
+//!   allowed only where no other machine can connect.
 
 use std::sync::Arc;
 
@@ -14,7 +15,7 @@ use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
 use super::permissions::Permissions;
-use crate::config::{self, Login, Secret, User};
+use crate::config::{self, Login, Secret, Settings, User};
 use crate::nkey::UserNkey;
 use crate::protocol::CoreId;
 
@@ -60,17 +61,18 @@ pub struct Auth {
 
 impl Auth {
     /// Prepares the configured users and token.
-    pub fn new(auth: &config::Auth) -> Auth {
-        let users = auth.users.iter();
+    pub fn new(settings: &Settings) -> Auth {
+        let users = settings.auth.users.iter();
         let granted = users.map(|user| Arc::new(Permissions::new(&user.permissions))).collect();
-        Auth::build(auth, granted, Arc::new(Permissions::unlimited()))
+        Auth::build(&settings.auth, granted, Arc::new(unlimited(settings)))
     }
 
     /// Prepares other settings; also returns the permissions that they revoke. A user that is
     /// unchanged keeps the same `Arc`, so its connections stay. Revoked are users that were removed
     /// or changed in any way, and all clients that connected with a token, or without credentials,
     /// if the token or the need for credentials has changed.
-    pub fn reloaded(&self, auth: &config::Auth) -> (Auth, Vec<Arc<Permissions>>) {
+    pub fn reloaded(&self, settings: &Settings) -> (Auth, Vec<Arc<Permissions>>) {
+        let auth = &settings.auth;
         let before = || self.configured.users.iter().zip(&self.granted);
         let granted = |user: &User| match before().find(|(old, _)| *old == user) {
             Some((_, permissions)) => permissions.clone(),
@@ -86,7 +88,7 @@ impl Auth {
             true => self.unlimited.clone(),
             false => {
                 revoked.push(self.unlimited.clone());
-                Arc::new(Permissions::unlimited())
+                Arc::new(unlimited(settings))
             }
         };
         (Auth::build(auth, granted, unlimited), revoked)
@@ -155,6 +157,14 @@ impl Auth {
     }
 }
 
+/// The permissions of clients without a user: of all that have the token, or of everybody.
+fn unlimited(settings: &Settings) -> Permissions {
+    match settings.auth.token.is_some() || settings.is_local() {
+        true => Permissions::unlimited(),
+        false => Permissions::unlimited_without_block(),
+    }
+}
+
 /// Compares secrets in a time that depends only on their lengths.
 pub fn is_same(given: &str, expected: &Secret) -> bool {
     bool::from(given.as_bytes().ct_eq(expected.reveal().as_bytes()))
@@ -176,10 +186,9 @@ mod tests {
     use ed25519_dalek::{Signer, SigningKey};
 
     use super::*;
-    use crate::config::Settings;
 
     fn auth(text: &str) -> Auth {
-        Auth::new(&Settings::parse("blipmq.toml", text).expect(text).auth)
+        Auth::new(&Settings::parse("blipmq.toml", text).expect(text))
     }
 
     const USERS: &str = "[[auth.users]]\nuser = \"eu\"\npassword = \"pw-eu\"\npublish = [\"a.>\"]\n\
@@ -196,6 +205,27 @@ mod tests {
             Credentials::Nkey { public: "U", signature: "s", nonce: b"n" },
         ] {
             assert!(auth.check(&credentials).expect("every client may connect").is_unlimited());
+        }
+    }
+
+    #[test]
+    fn without_users_block_is_allowed_on_loopback_or_with_the_token() {
+        const OPEN: &str = "bind_addr = \"0.0.0.0:7000\"\n";
+        let server = format!("[server]\n{OPEN}");
+        let nats = format!("[nats]\n{OPEN}");
+        let token = format!("[auth]\ntoken = \"t0ken\"\n{server}");
+        for (text, may_block) in [
+            ("", true),
+            ("[server]\nbind_addr = \"[::1]:7000\"\n", true),
+            (&server, false),
+            (&format!("{nats}enabled = true\n"), false),
+            (&format!("{nats}enabled = false\n"), true),
+            (&token, true),
+        ] {
+            let permissions = auth(text).check(&Credentials::Token("t0ken"));
+            let permissions = permissions.expect("the token is right, or none is needed");
+            assert_eq!(permissions.may_block(">"), may_block, "{text}");
+            assert!(permissions.is_unlimited(), "{text}");
         }
     }
 
@@ -232,7 +262,7 @@ mod tests {
     fn revoked(before: &str, after: &str) -> Vec<bool> {
         let old = auth(before);
         let settings = Settings::parse("blipmq.toml", after).expect(after);
-        let (new, revoked) = old.reloaded(&settings.auth);
+        let (new, revoked) = old.reloaded(&settings);
         let is_revoked = |permissions: &Arc<Permissions>| {
             let stays = new.granted.iter().chain([&new.unlimited]);
             let stays = stays.into_iter().any(|other| Arc::ptr_eq(other, permissions));

@@ -112,7 +112,7 @@ impl Broker {
     pub fn new(core: CoreId, cluster: Cluster, counters: Arc<Counters>) -> Broker {
         Broker {
             core,
-            auth: Auth::new(&cluster.settings.auth),
+            auth: Auth::new(&cluster.settings),
             timers: Timers::default(),
             connections: Connections::default(),
             frontends: Frontends::default(),
@@ -182,7 +182,8 @@ impl Broker {
     /// The connection's send is with the kernel; the next may come.
     pub fn sent(&mut self, now: Now, connection: ConnectionId) {
         let slot = connection.slot;
-        let messages = self.connections.get(slot).complete_send(now.monotonic_ns);
+        let (messages, bytes) = self.connections.get(slot).complete_send();
+        self.delivery.note_taken(now, slot, bytes);
         self.connections.touch(slot);
         self.counters.delivered_messages.add(u64::from(messages));
         let (_, mut doors) = self.open_doors(now);

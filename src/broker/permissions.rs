@@ -1,13 +1,16 @@
-//! Permissions: what a client may publish and subscribe to.
+//! Permissions: what a client may publish and subscribe to, and where it may hold up publishers.
 //!
 //! Granted by `auth` when a client has authenticated; checked by the frontends on publish and
 //! subscribe, and by `subscriptions` when a topic is matched to subscriptions.
 //!
 //! # Always true
 //! - A denied topic is denied, whatever is allowed.
+//! - A user has the right to `block` only where the configuration gives it, because `block` is a power
+//!   over other clients.
 //! - A check allocates nothing, because every topic that a client names is checked.
 
 use super::pattern::{is_within, matches, overlap};
+use crate::config::OverflowPolicy;
 use crate::config::auth::PermissionLists;
 use crate::protocol::name::SYSTEM_PREFIX;
 
@@ -27,6 +30,7 @@ pub enum Verdict {
 pub struct Permissions {
     publish: Rules,
     subscribe: Rules,
+    block: Rules,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -55,18 +59,25 @@ impl Rules {
 impl Permissions {
     /// The permissions that are configured for a user.
     pub fn new(lists: &PermissionLists) -> Permissions {
+        let block = Some(lists.block.clone().unwrap_or_default());
         Permissions {
             publish: Rules::new(&lists.publish, &lists.publish_deny),
             subscribe: Rules::new(&lists.subscribe, &lists.subscribe_deny),
+            block: Rules::new(&block, &None),
         }
     }
 
     /// Permissions that allow everything.
     pub fn unlimited() -> Permissions {
+        Permissions { block: Rules::new(&None, &None), ..Permissions::unlimited_without_block() }
+    }
+
+    /// Permissions that allow everything but to subscribe with `block`.
+    pub fn unlimited_without_block() -> Permissions {
         Permissions::new(&PermissionLists::default())
     }
 
-    /// Whether everything is allowed, so that no check is needed.
+    /// Whether every topic may be published to and received, so that these need no check.
     pub fn is_unlimited(&self) -> bool {
         self.publish.is_unlimited && self.subscribe.is_unlimited
     }
@@ -95,6 +106,22 @@ impl Permissions {
         match deny.iter().any(|denied| overlap(pattern, denied)) {
             true => Verdict::AllowedExcept,
             false => Verdict::Allowed,
+        }
+    }
+
+    /// Whether the client may hold up publishers of all topics that match a legal pattern: whether a
+    /// subscription to the pattern may have the overflow policy `block`.
+    pub fn may_block(&self, pattern: &str) -> bool {
+        let Rules { allow, is_unlimited, .. } = &self.block;
+        *is_unlimited || allow.iter().any(|allowed| is_within(pattern, allowed))
+    }
+
+    /// The policy of a subscription that asked for none: the configured one, or `drop_oldest` where that
+    /// is `block` and the client has no right to it.
+    pub fn default_policy(&self, configured: OverflowPolicy, pattern: &str) -> OverflowPolicy {
+        match configured {
+            OverflowPolicy::Block if !self.may_block(pattern) => OverflowPolicy::DropOldest,
+            policy => policy,
         }
     }
 
@@ -157,6 +184,43 @@ mod tests {
         }
         assert!(!permissions.is_unlimited() && !permissions.may_publish_everything());
         assert_eq!(permissions.may_subscribe(">"), Verdict::Allowed);
+    }
+
+    #[test]
+    fn block_is_allowed_only_within_what_its_own_list_gives() {
+        let without_list = Permissions::new(&PermissionLists::default());
+        for nothing in
+            [Permissions::default(), Permissions::unlimited_without_block(), without_list]
+        {
+            assert!(!nothing.may_block("a") && !nothing.may_block(">"));
+        }
+        assert!(Permissions::unlimited().may_block(">"));
+        assert!(Permissions::unlimited().may_block("$SYS.>"));
+        let lists = PermissionLists { block: list(&["a.*", "b.>"]), ..PermissionLists::default() };
+        let permissions = Permissions::new(&lists);
+        for (pattern, is_allowed) in [
+            ("a.b", true),
+            ("a.*", true),
+            ("a.>", false),
+            ("a", false),
+            ("b.>", true),
+            ("b.*.c", true),
+            ("*.b", false),
+            (">", false),
+        ] {
+            assert_eq!(permissions.may_block(pattern), is_allowed, "{pattern}");
+        }
+        assert!(permissions.is_unlimited(), "the right to block changes no other");
+    }
+
+    #[test]
+    fn the_configured_policy_block_becomes_drop_oldest_where_the_client_has_no_right_to_it() {
+        use OverflowPolicy::{Block, DropNew, DropOldest};
+        let lists = PermissionLists { block: list(&["a.*"]), ..PermissionLists::default() };
+        let permissions = Permissions::new(&lists);
+        assert_eq!(permissions.default_policy(Block, "a.b"), Block);
+        assert_eq!(permissions.default_policy(Block, "a.>"), DropOldest);
+        assert_eq!(permissions.default_policy(DropNew, "a.>"), DropNew);
     }
 
     #[test]

@@ -67,8 +67,8 @@ pub enum Login {
     Nkey(UserNkey),
 }
 
-/// The patterns a user is restricted to. An absent list restricts nothing, an empty list allows
-/// nothing; a denied topic is denied even if a list allows it.
+/// The patterns a user is restricted to. An absent list restricts nothing, except that of `block`; an
+/// empty list allows nothing; a denied topic is denied even if a list allows it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct PermissionLists {
     /// Topics the user may publish to.
@@ -79,4 +79,6 @@ pub struct PermissionLists {
     pub subscribe: Option<Vec<String>>,
     /// Topics whose messages the user is never sent.
     pub subscribe_deny: Option<Vec<String>>,
+    /// Patterns the user may subscribe to with the overflow policy `block`; if absent, none.
+    pub block: Option<Vec<String>>,
 }

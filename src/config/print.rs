@@ -151,6 +151,7 @@ mod tests {
                 topic_bytes: 13 << 20,
                 topic_idle_timeout_ms: 14,
                 block_timeout_ms: 15,
+                block_min_rate: 17,
                 topic_capacity: 6,
                 subscriber_capacity: 7,
                 subscriber_bytes: 8_000_000_000,

@@ -132,6 +132,11 @@
 //! that topic. No core waits, so two cores cannot wait for each other. Two connections can, and
 //! `queues.block_timeout_ms` ends that.
 //!
+//! So `block` is a power over others, and a right that comes with duties. A subscriber has to take what it
+//! is sent at `queues.block_min_rate`. The rate is measured over the time in which publishers wait, added
+//! up over all subscriptions of the connection: a subscriber that takes one message, lets publishers go on
+//! for a moment and stalls again would otherwise begin anew each time.
+//!
 //! # Topics are hashed by their first token
 //!
 //! If topics were hashed by the whole name, two cores would order what one publisher sends to

@@ -58,7 +58,7 @@
 //! | policy | what happens to a NATS subscription |
 //! |---|---|
 //! | `drop_oldest`, `drop_new`, `latest` | messages are dropped, and a report on `$SYS.GAP` names them |
-//! | `block` | publishers of its subjects wait, NATS clients too; of ephemeral subjects the oldest messages are dropped |
+//! | `block` | publishers of its subjects wait, NATS clients too; of ephemeral subjects, and for clients without the right to `block`, the oldest messages are dropped |
 //! | `disconnect` | `-ERR 'Slow Consumer'`, and the connection is closed, as with nats-server |
 //!
 //! A queue group under `block` or `disconnect` loses the oldest messages, because no single member is at

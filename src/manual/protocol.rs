@@ -203,10 +203,10 @@
 //!
 //! | overflow | when the queue is full |
 //! |---|---|
-//! | 0 | `queues.overflow_policy` of the server |
+//! | 0 | `queues.overflow_policy` of the server; `drop_oldest` if that is `block` and the client may not block |
 //! | 1 `drop_oldest` | the oldest queued messages are dropped, and a GAP reports them |
 //! | 2 `drop_new` | new messages are not queued until there is room, and a GAP reports them |
-//! | 3 `block` | publishers of the topic are not read until there is room; nothing is lost |
+//! | 3 `block` | publishers of the topic are not read until there is room; nothing is lost. The client needs the right to `block`, see [permissions](#permissions) |
 //! | 4 `disconnect` | fatal ERROR 4290, slow subscriber |
 //! | 5 `latest` | only the newest message of each topic stays queued (conflation) |
 //!
@@ -259,7 +259,10 @@
 //!   that topic hold a connection up, and then everything that the connection sends behind them: use
 //!   another connection for what must not wait. The broker goes on sending *to* such a connection.
 //! - A subscriber with `block` that takes nothing for `queues.block_timeout_ms` is disconnected with
-//!   4290, so that two connections that wait for each other do not wait for ever.
+//!   4290, so that two connections that wait for each other do not wait for ever. So is one that takes
+//!   less than `queues.block_min_rate` bytes a second while publishers wait for it, as soon as they have
+//!   waited for `queues.block_timeout_ms` in all. A subscriber to which nothing can be sent any more
+//!   blocks nobody.
 //! - `disconnect`: ERROR 4290 names the subscription. The ERROR goes out behind the send that is under
 //!   way; a client that reads neither within two seconds may see only the end of the connection.
 //! - `latest`: `capacity` counts topics. A GAP with reason 4, right before the newer message, reports a
@@ -299,13 +302,17 @@
 //!
 //! # Permissions
 //!
-//! Only a user of `[[auth.users]]` can lack a permission. A 4030 never ends the connection.
+//! Only a user of `[[auth.users]]` can lack a permission, except that to `block`. A 4030 never ends the
+//! connection.
 //!
 //! - An OPEN of a topic that the user may not publish to is 4030, and the frames of that OPEN are
 //!   dropped. A frame to such a topic under an id of an unsolicited TOPIC is 4030 with request 0; it is
 //!   not published and gets no ACK.
 //! - A SUBSCRIBE is 4030 if no single allowed pattern covers its pattern, or if all of it is denied. Two
 //!   allowed patterns do not add up to a wider one. The subscription number stays free.
+//! - A SUBSCRIBE with overflow 3 (`block`) is 4030 if the client may not hold up the publishers of all
+//!   topics that its pattern matches. A user may within a single pattern of its list `block`; clients with
+//!   the token may; without `[auth]` clients may if all listeners for clients are bound to loopback.
 //! - If only a part of a pattern is denied, the subscription is active without that part: no message,
 //!   TOPIC or GAP of it is sent. That holds for plain live subscriptions. With a group, or with start 1
 //!   or 2, such a pattern is 4030.

@@ -72,7 +72,7 @@
 //! | a timeout | a firewall; or the queue of connections waiting to be accepted was full | `net.core.somaxconn`, `deploy/sysctl.d/60-blipmq.conf` |
 //! | ERROR 4001, `expected HELLO as the first frame` | the client speaks another protocol: NATS to the port of BLIP/1, HTTP, or TLS | NATS clients to port 4222; there is no TLS, see below; [`protocol`](super::protocol) for authors of clients |
 //! | ERROR 4010, or `Authorization Violation` | wrong credentials, none, or credentials for a broker without `[auth]`; or HELLO came too late | the text says which; `blipmq_logins_refused_total` counts these connections |
-//! | ERROR 4030, or `Permissions Violation` | connected, but not allowed to do this | `publish` and `subscribe` of the user in `[[auth.users]]` |
+//! | ERROR 4030, or `Permissions Violation` | connected, but not allowed to do this | `publish` and `subscribe` of the user in `[[auth.users]]`; `block` for a subscription with overflow 3, which without `[auth]` is allowed on loopback only |
 //! | ERROR 4291, or `maximum connections exceeded` | `server.max_connections` are open, or the client's address has or makes more than `limits.max_connections_per_address` or `limits.max_new_connections_per_address` allow; the text of ERROR and `blipmq_connections_refused_total` say which | raise this limit and that of open files; or find the client that opens so many: `/api/v1/connections?sort=age&order=asc` |
 //! | ERROR 4010 or `Authentication Timeout`, after a second already | more connections wait for a login than `limits.max_connections_before_login` | clients that log in at once; find the address that has so many, and limit it |
 //! | ERROR 5030, or `ldm` in INFO | the broker is stopping | connect to another broker, or later |
@@ -117,7 +117,7 @@
 //! # A slow consumer was closed
 //!
 //! The client sees ERROR 4290, `slow subscriber: ...`, or `Slow Consumer` with NATS. The log has a line
-//! with `disconnected:`, the address and the same text, which names one of five causes:
+//! with `disconnected:`, the address and the same text, which names one of six causes:
 //!
 //! - `its queue of 2048 messages ... has no room` (overflow disconnect): the subscriber, or
 //!   `queues.overflow_policy`, asked for this. Read faster, or choose another policy.
@@ -129,6 +129,8 @@
 //!   `blipmq_reclaimed_connections_total` counts these.
 //! - `it took nothing for 10000 ms while publishers waited for it` (overflow block): the subscriber
 //!   stalled for `queues.block_timeout_ms`.
+//! - `it took 120 bytes while publishers waited 10000 ms for it, less than 1024 bytes a second` (overflow
+//!   block): the subscriber reads too slowly to hold others up, see `queues.block_min_rate`.
 //! - `it is behind by more than 16384 runs of missed messages`: the broker could no longer report what
 //!   the subscriber lost. This happens to a connection with very many topics. Use more connections.
 //!

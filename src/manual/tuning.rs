@@ -85,7 +85,13 @@
 //!   (`drop_new`), makes publishers wait (`block`), or closes the connection (`disconnect`).
 //! - `queues.overflow_policy`: `drop_oldest` keeps the recent messages, `drop_new` the first ones,
 //!   `latest` one message per topic; `block` loses nothing and makes publishers as slow as the slowest
-//!   subscriber; `disconnect` disconnects slow subscribers. Each subscriber may choose for itself.
+//!   subscriber; `disconnect` disconnects slow subscribers. Each subscriber may choose for itself,
+//!   but `block` only where it has the right to: a list `block` of its user, the token, or a broker without
+//!   `[auth]` that listens on loopback alone. Where it has not, the default `block` means `drop_oldest`.
+//! - `queues.block_timeout_ms`, `queues.block_min_rate`: how long publishers wait for a subscriber with
+//!   `block` that takes nothing, and what a slow one has to take meanwhile. Waits add up: a subscriber
+//!   that takes a message now and then is disconnected as well. The broker counts a send when the kernel
+//!   has taken all of it, up to 256 KiB, so a subscriber has to take a whole send within the timeout.
 //! - `queues.topic_capacity`, `queues.topic_bytes`, `queues.topic_idle_timeout_ms`: how far back
 //!   subscribers can ask, per topic.
 //! - `limits.memory_max`: all queued and retained messages together. Retained messages are evicted

@@ -221,7 +221,10 @@ impl World {
             let timeout_ns = u64::from(self.plan.settings.queues.block_timeout_ms) * 1_000_000;
             let reclaims =
                 |core: &crate::cores::Core| core.counters.reclaimed_connections.get() > 0;
-            let may_go = conversation.disconnects() || self.cores.iter().any(reclaims);
+            let is_by_rate = self.plan.settings.queues.block_min_rate > 0
+                && String::from_utf8_lossy(last).contains("bytes a second (overflow block)");
+            let may_go =
+                is_by_rate || conversation.disconnects() || self.cores.iter().any(reclaims);
             if !may_go && taken_ns + timeout_ns > moment.now.monotonic_ns {
                 self.fail(&format!(
                     "{wire} is disconnected as too slow, but accepted data at {taken_ns} ns"

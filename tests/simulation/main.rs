@@ -35,6 +35,7 @@ mod receive;
 #[path = "../../src/server/relay.rs"]
 mod relay;
 mod scenarios;
+mod scenarios_block;
 mod scenarios_ends;
 mod scenarios_options;
 mod scenarios_turns;

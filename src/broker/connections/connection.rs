@@ -87,7 +87,6 @@ pub struct Connection {
     pub(super) in_flight_answers: usize,
     /// What it holds is to be counted again.
     pub(super) is_touched: bool,
-    sent_ns: u64,
     /// When the send began that is with the kernel.
     send_began_ns: u64,
     /// A deadline is set for its sends.
@@ -135,7 +134,6 @@ impl Connection {
             in_flight_bytes: 0,
             in_flight_answers: 0,
             is_touched: false,
-            sent_ns: 0,
             send_began_ns: 0,
             is_send_watched: false,
             rate_used_until_ns: 0,
@@ -275,14 +273,13 @@ impl Connection {
         self.in_flight_bytes = bytes;
     }
 
-    /// The kernel has taken the send; returns its messages.
-    pub fn complete_send(&mut self, now_ns: u64) -> u32 {
-        self.sent_ns = now_ns;
+    /// The kernel has taken the send; returns its messages and bytes.
+    pub fn complete_send(&mut self) -> (u32, usize) {
         self.traffic.delivered_messages += u64::from(self.in_flight_messages);
         self.traffic.delivered_bytes += self.in_flight_bytes as u64;
         self.in_flight = false;
         self.in_flight_answers = 0;
-        std::mem::take(&mut self.in_flight_messages)
+        (std::mem::take(&mut self.in_flight_messages), self.in_flight_bytes)
     }
 
     /// Bytes that it holds beside what is queued for it: what it sent and is not served yet, and answers
@@ -299,11 +296,6 @@ impl Connection {
     /// Messages of the send that is with the kernel.
     pub fn in_flight_messages(&self) -> u32 {
         self.in_flight_messages
-    }
-
-    /// When the kernel took the last send.
-    pub fn sent_ns(&self) -> u64 {
-        self.sent_ns
     }
 
     /// A send begins. Returns whether a deadline has to be set for it.

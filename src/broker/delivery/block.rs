@@ -9,8 +9,11 @@
 //! - A topic is blocked exactly as long as some core has a subscription that blocks the topic.
 //! - Messages that were under way when the queue filled up are queued beyond the bound, not lost:
 //!   at most what the mesh holds.
-//! - A subscriber that accepts no data for `queues.block_timeout_ms` is disconnected, so
-//!   connections that wait for each other, or for themselves, do not wait for ever.
+//! - A connection that accepts no data for `queues.block_timeout_ms`, or less than
+//!   `queues.block_min_rate` while publishers wait for that long, is disconnected, so connections that
+//!   wait for each other, or for themselves, do not wait for ever.
+//! - A connection to which nothing can be sent any more blocks nobody.
+//! - A turn judges so many connections at most, those first that are due first.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -20,9 +23,10 @@ use hashbrown::{HashMap, HashSet};
 use super::Delivery;
 use super::effects::{Effect, Request, Slowness};
 use super::overflow;
+use super::pace::{Demand, Judgement, Pace};
 use super::subscriptions::SubscriptionIndex;
 use crate::broker::clock::{Now, ms_to_ns};
-use crate::broker::ids::Slot;
+use crate::broker::ids::{ConnectionId, Slot};
 use crate::broker::message::TopicName;
 use crate::broker::timers::{Single, Timers};
 use crate::protocol::TopicId;
@@ -35,10 +39,20 @@ pub struct Blocks {
     /// Topics whose publishers on this core wait; by name as well, for protocols without topic ids.
     waiting: HashSet<TopicId>,
     waiting_names: HashMap<Arc<str>, TopicId>,
-    /// Subscriptions of this core that block some topic, in the order in which they began.
-    full: BTreeMap<u64, SubscriptionIndex>,
+    /// Connections of this core by when they are judged, soonest first.
+    due: BTreeSet<(u64, ConnectionId)>,
+    /// Connections whose publishers' wait has ended in this turn.
+    unsettled: Vec<Slot>,
     /// Times that a subscription began.
     begun: u64,
+}
+
+impl Blocks {
+    /// Judges all connections in the next turns, because other settings apply.
+    pub(super) fn judge_all_at_once(&mut self) {
+        let due = std::mem::take(&mut self.due);
+        self.due = due.into_iter().map(|(_, connection)| (0, connection)).collect();
+    }
 }
 
 impl Delivery {
@@ -65,8 +79,14 @@ impl Delivery {
         index: SubscriptionIndex,
         topic: TopicId,
     ) {
-        let timeout_ns = self.block_timeout_ns();
-        let blocking = &mut self.subscriptions.get(index).blocking;
+        let timeout_ns = self.demand().timeout_ns;
+        let subscription = self.subscriptions.get(index);
+        let connection = subscription.connection;
+        let outlet = self.outlets.get(connection.slot);
+        if outlet.connection != Some(connection) || outlet.is_broken {
+            return;
+        }
+        let blocking = &mut subscription.blocking;
         if blocking.as_ref().is_some_and(|blocking| blocking.topics.contains(&topic)) {
             return;
         }
@@ -75,10 +95,13 @@ impl Delivery {
         blocking.topics.insert(topic);
         if is_first {
             self.blocks.begun += 1;
-            (blocking.number, blocking.since_ns) = (self.blocks.begun, now.monotonic_ns);
-            self.blocks.full.insert(blocking.number, index);
-            if timers.single(Single::Blocked).is_none() {
-                timers.set_single(Single::Blocked, Some(now.monotonic_ns + timeout_ns));
+            blocking.number = self.blocks.begun;
+            let pace = outlet.pace.get_or_insert_default();
+            pace.begin(now.monotonic_ns, blocking.number, index);
+            if !std::mem::replace(&mut pace.is_due, true) {
+                let due_ns = pace.due_ns(now.monotonic_ns, timeout_ns);
+                self.blocks.due.insert((due_ns, connection));
+                self.wake_when_due(timers);
             }
         }
         let subscriptions = self.blocks.subscriptions.entry(topic).or_default();
@@ -102,8 +125,17 @@ impl Delivery {
 
     /// Lets the publishers continue that a subscription has blocked.
     pub(super) fn unblock(&mut self, index: SubscriptionIndex) {
-        let Some(blocking) = self.subscriptions.get(index).blocking.take() else { return };
-        self.blocks.full.remove(&blocking.number);
+        let subscription = self.subscriptions.get(index);
+        let Some(blocking) = subscription.blocking.take() else { return };
+        let connection = subscription.connection;
+        let outlet = self.outlets.get(connection.slot);
+        if outlet.connection == Some(connection) {
+            let pace = outlet.pace.as_mut().expect("`block` made it");
+            pace.holding.remove(&blocking.number);
+            if pace.holding.is_empty() {
+                self.blocks.unsettled.push(connection.slot);
+            }
+        }
         for topic in blocking.topics {
             let subscriptions =
                 self.blocks.subscriptions.get_mut(&topic).expect("`block` counted it");
@@ -131,42 +163,80 @@ impl Delivery {
         }
     }
 
-    /// Disconnects subscribers that block publishers and have accepted no data for too long.
-    /// `sent_ns` returns when the kernel completed the last send of a connection.
-    pub fn disconnect_stalled(
-        &mut self,
-        now: Now,
-        timers: &mut Timers,
-        sent_ns: impl Fn(Slot) -> u64,
-    ) {
-        if !timers.is_due(now, Single::Blocked) {
+    /// Nothing more reaches the client of a connection: nobody waits for it any more.
+    pub fn break_off(&mut self, slot: Slot) {
+        let outlet = self.outlets.get(slot);
+        outlet.is_broken = true;
+        let holding = outlet.pace.as_ref().map(|pace| pace.holding.clone());
+        for index in holding.into_iter().flat_map(BTreeMap::into_values) {
+            self.unblock(index);
+        }
+    }
+
+    /// The kernel has taken a send of a connection.
+    pub fn note_taken(&mut self, now: Now, slot: Slot, bytes: usize) {
+        if let Some(pace) = &mut self.outlets.get(slot).pace {
+            pace.take(now.monotonic_ns, bytes as u64);
+        }
+    }
+
+    /// Ends the turn: counts the waits that have ended in it.
+    pub fn settle_paces(&mut self, now: Now) {
+        for slot in self.blocks.unsettled.drain(..) {
+            if let Some(pace) = &mut self.outlets.get(slot).pace {
+                pace.settle(now.monotonic_ns);
+            }
+        }
+    }
+
+    /// Disconnects connections that hold publishers up and have taken nothing, or too little, for too
+    /// long; judges at most so many connections.
+    pub fn disconnect_stalled(&mut self, now: Now, timers: &mut Timers, judged_max: usize) {
+        for _ in 0..judged_max {
+            let Some(&(due_ns, connection)) = self.blocks.due.first() else { break };
+            if due_ns > now.monotonic_ns {
+                break;
+            }
+            self.blocks.due.pop_first();
+            self.judge(now, connection);
+        }
+        self.wake_when_due(timers);
+    }
+
+    fn judge(&mut self, now: Now, connection: ConnectionId) {
+        let (demand, slot) = (self.demand(), connection.slot);
+        let outlet = self.outlets.get(slot);
+        if outlet.connection != Some(connection) {
             return;
         }
-        let timeout_ns = self.block_timeout_ns();
-        let block_timeout_ms = self.cluster.settings.queues.block_timeout_ms;
-        let mut next: Option<u64> = None;
-        let mut stalled: HashSet<Slot> = HashSet::new();
-        for &index in self.blocks.full.values() {
-            let subscription = self.get(index);
-            if self.outlets.is_gone(subscription) {
-                continue;
+        let pace: &mut Pace = outlet.pace.as_mut().expect("it holds or held publishers up");
+        pace.is_due = false;
+        // One that holds nobody up now is judged when it does again.
+        let Some(&index) = pace.holding.values().next() else { return };
+        let judgement = pace.judge(now.monotonic_ns, demand);
+        let queues = &self.cluster.settings.queues;
+        let why = match judgement {
+            Judgement::Fine => {
+                pace.is_due = true;
+                let due_ns = pace.due_ns(now.monotonic_ns, demand.timeout_ns);
+                self.blocks.due.insert((due_ns, connection));
+                return;
             }
-            let (slot, id) = (subscription.connection.slot, subscription.id);
-            let since_ns =
-                subscription.blocking.as_ref().expect("a listed subscription blocks").since_ns;
-            let taken_ns = sent_ns(slot).max(since_ns);
-            if stalled.contains(&slot) {
-                continue;
+            Judgement::TookNothing => {
+                Slowness::TookNothing { block_timeout_ms: queues.block_timeout_ms }
             }
-            if taken_ns + timeout_ns > now.monotonic_ns {
-                next = Some(next.unwrap_or(u64::MAX).min(taken_ns + timeout_ns));
-                continue;
+            Judgement::TookLittle { taken_bytes, held_ns } => {
+                let (held_ms, block_min_rate) = (held_ns / 1_000_000, queues.block_min_rate);
+                Slowness::TookLittle { taken_bytes, held_ms, block_min_rate }
             }
-            stalled.insert(slot);
-            let why = Slowness::TookNothing { block_timeout_ms };
-            self.effects.push(Effect::TooSlow { slot, subscription: id, why });
-        }
-        timers.set_single(Single::Blocked, next);
+        };
+        let subscription = self.get(index).id;
+        self.effects.push(Effect::TooSlow { slot, subscription, why });
+    }
+
+    fn wake_when_due(&self, timers: &mut Timers) {
+        let first = self.blocks.due.first().map(|(due_ns, _)| *due_ns);
+        timers.set_single(Single::Blocked, first);
     }
 
     /// Topics whose publishers wait on this core, and topics that subscriptions of this core block.
@@ -175,7 +245,11 @@ impl Delivery {
         (waiting.iter().copied().collect(), subscriptions.keys().copied().collect())
     }
 
-    fn block_timeout_ns(&self) -> u64 {
-        ms_to_ns(self.cluster.settings.queues.block_timeout_ms)
+    fn demand(&self) -> Demand {
+        let queues = &self.cluster.settings.queues;
+        Demand {
+            timeout_ns: ms_to_ns(queues.block_timeout_ms),
+            min_rate: u64::from(queues.block_min_rate),
+        }
     }
 }

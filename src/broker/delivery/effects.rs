@@ -280,6 +280,15 @@ pub enum Slowness {
         /// `server.write_timeout_ms`
         write_timeout_ms: u32,
     },
+    /// It took too little while publishers waited for it.
+    TookLittle {
+        /// Bytes that it took.
+        taken_bytes: u64,
+        /// How long publishers waited meanwhile.
+        held_ms: u64,
+        /// `queues.block_min_rate`
+        block_min_rate: u32,
+    },
 }
 
 impl fmt::Display for Slowness {
@@ -317,6 +326,12 @@ impl fmt::Display for Slowness {
                 f,
                 "its peer took nothing of what it was sent for {write_timeout_ms} ms: read, or raise \
                  `server.write_timeout_ms`"
+            ),
+            Slowness::TookLittle { taken_bytes, held_ms, block_min_rate } => write!(
+                f,
+                "it took {taken_bytes} bytes while publishers waited {held_ms} ms for it, less than \
+                 {block_min_rate} bytes a second (overflow block): read faster, or lower \
+                 `queues.block_min_rate`"
             ),
         }
     }

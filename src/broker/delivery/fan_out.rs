@@ -132,12 +132,16 @@ impl Delivery {
     fn enqueue(&mut self, index: SubscriptionIndex, slice: &Slice, aftermath: &mut Aftermath) {
         let slot = self.get(index).connection.slot;
         let room = self.room_of(slot, slice);
+        let is_broken = self.outlets.at(slot).is_broken;
         let subscription = self.subscriptions.get(index);
         let (before, lost_before) = (subscription.queue.size(), subscription.lost.messages());
         subscription.taken += u64::from(slice.messages);
         let policy = match subscription.policy {
             // Publishers to an ephemeral topic cannot be held up, because the topic has no id.
-            OverflowPolicy::Block if !slice.topic.is_retained() => OverflowPolicy::DropOldest,
+            // Nor are they for a client that nothing reaches any more.
+            OverflowPolicy::Block if is_broken || !slice.topic.is_retained() => {
+                OverflowPolicy::DropOldest
+            }
             policy => policy,
         };
         let bounds = subscription.bounds;

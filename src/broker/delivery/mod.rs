@@ -25,6 +25,7 @@ mod members;
 mod membership;
 mod outlets;
 pub mod overflow;
+mod pace;
 mod pull;
 pub mod queue;
 mod reach;
@@ -127,6 +128,7 @@ impl Delivery {
     /// Applies other settings. Subscriptions that there are keep the policy and bounds they have.
     pub fn reload(&mut self, settings: &Arc<Settings>) {
         self.cluster.settings = settings.clone();
+        self.blocks.judge_all_at_once();
         // As `Ingest::reload`: never more than before.
         self.turn_messages_max = self.turn_messages_max.min(messages_per_turn(settings));
     }

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::lists::{Links, List};
+use super::pace::Pace;
 use super::retire::Way;
 use super::subscription::{Subscription, SubscriptionRef};
 use super::subscriptions::SubscriptionIndex;
@@ -60,6 +61,10 @@ pub(super) struct Outlet {
     pub large: Option<Box<Holders<SubscriptionIndex>>>,
     /// Subscriptions that hold publishers up until its queues together are half empty.
     pub blocking: Vec<SubscriptionRef>,
+    /// How much it takes while publishers wait for it, if they ever did.
+    pub pace: Option<Box<Pace>>,
+    /// Nothing more reaches its client.
+    pub is_broken: bool,
     /// Its queues were full together before.
     pub has_been_full: bool,
 }

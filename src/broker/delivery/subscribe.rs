@@ -141,7 +141,6 @@ impl Delivery {
         let is_queued = subscription.listed.is_some();
         self.outlets.unlist(index, subscription);
         self.end_as(index, State::Ending, hands_back);
-        self.unblock(index);
         if is_queued {
             self.list_by_rank(index);
         } else {
@@ -152,6 +151,8 @@ impl Delivery {
 
     pub(super) fn end_as(&mut self, index: SubscriptionIndex, state: State, hands_back: bool) {
         let was = self.subscriptions.end(index, state);
+        // It gets no more, so nobody has to wait for it.
+        self.unblock(index);
         if matches!(was, State::Joining | State::Active) {
             if self.subscriptions.get(index).group.is_some() {
                 self.leave_group(index, hands_back);

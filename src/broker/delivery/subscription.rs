@@ -142,8 +142,6 @@ pub(super) struct Blocking {
     pub topics: BTreeSet<TopicId>,
     /// Its place among all that began to hold something up.
     pub number: u64,
-    /// Since when some do.
-    pub since_ns: u64,
     /// Its connection looks at it again when its queues together are half empty.
     pub awaits_connection: bool,
 }

@@ -179,6 +179,7 @@ impl Broker {
     /// Nothing more reaches the peer of a connection.
     pub(in crate::broker) fn break_off(&mut self, now: Now, slot: Slot) {
         self.connections.break_off(slot);
+        self.delivery.break_off(slot);
         let phase = self.connections.at(slot).phase();
         let (frontends, mut doors) = self.open_doors(now);
         match phase {

@@ -137,6 +137,7 @@ impl Broker {
         self.close_finishing(now);
         let reclaims = self.tend_memory(now);
         self.drain_on(now);
+        self.delivery.settle_paces(now);
         self.mesh.has_more()
             || self.replays.are_under_way()
             || self.delivery.is_sweeping()
@@ -159,9 +160,7 @@ impl Broker {
         self.check_rates(now);
         self.check_sends(now);
         self.close_strangers(now);
-        let (_, doors) = self.open_doors(now);
-        let (connections, timers) = (&*doors.connections, doors.timers);
-        doors.delivery.disconnect_stalled(now, timers, |slot| connections.at(slot).sent_ns());
+        self.delivery.disconnect_stalled(now, &mut self.timers, DEADLINES_PER_TURN);
         self.carry_out(now);
         for _ in 0..DEADLINES_PER_TURN {
             let Some(connection) = self.timers.take_due(now, Class::Silence) else { break };

@@ -36,7 +36,7 @@ impl Broker {
     }
 
     fn reload_auth(&mut self, now: Now, settings: &Settings) {
-        let (auth, revoked) = self.auth.reloaded(&settings.auth);
+        let (auth, revoked) = self.auth.reloaded(settings);
         self.auth = auth;
         if revoked.is_empty() {
             return;

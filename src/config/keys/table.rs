@@ -60,7 +60,7 @@ macro_rules! other {
 }
 
 /// Every key, by table, in the order in which they are printed.
-pub static KEYS: [Key; 42] = [
+pub static KEYS: [Key; 43] = [
     other!(
         server.bind_addr,
         Address,
@@ -212,7 +212,8 @@ pub static KEYS: [Key; 42] = [
         "What happens when a subscription's queue is full, unless the subscriber chose a policy: the\n\
          oldest queued messages are dropped (\"drop_oldest\"), or the arriving ones (\"drop_new\"), or\n\
          publishers wait (\"block\"), or the subscriber is disconnected (\"disconnect\"), or only the\n\
-         newest message of each topic stays queued (\"latest\")."
+         newest message of each topic stays queued (\"latest\"). A client without the right to block gets\n\
+         \"drop_oldest\" instead of \"block\"."
     ),
     number!(
         queues.block_timeout_ms: u32,
@@ -220,6 +221,13 @@ pub static KEYS: [Key; 42] = [
         Live,
         "Time publishers wait for a subscriber with \"block\" that reads nothing, in milliseconds; then\n\
          the subscriber is disconnected."
+    ),
+    number!(
+        queues.block_min_rate: u32,
+        limits::BLOCK_MIN_RATE_RANGE,
+        Live,
+        "Bytes a second that a connection with \"block\" has to take while publishers wait for it, on\n\
+         average over block_timeout_ms of such waits, or be disconnected. 0 demands none."
     ),
     number!(
         delivery.max_batch: u32,

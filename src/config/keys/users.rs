@@ -61,7 +61,7 @@ macro_rules! patterns {
 }
 
 /// Every key of `[[auth.users]]`, in the order in which they are printed.
-pub static USER_KEYS: [UserKey; 7] = [
+pub static USER_KEYS: [UserKey; 8] = [
     UserKey {
         name: "user",
         doc: "The name of the user, for clients that log in with a password.",
@@ -100,5 +100,11 @@ pub static USER_KEYS: [UserKey; 7] = [
         subscribe_deny,
         "[\"orders.*.secret\"]",
         "Topics whose messages the user is never sent, although a subscription matches them."
+    ),
+    patterns!(
+        block,
+        "[\"orders.eu.>\"]",
+        "Patterns the user may subscribe to with \"block\", by which a subscriber that reads slowly holds\n\
+         up all who publish there, and narrower ones; without this list none."
     ),
 ];

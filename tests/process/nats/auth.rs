@@ -1,6 +1,6 @@
 //! Credentials and permissions of NATS clients. Users are the same as for BLIP/1.
 
-use blipmq_client::{ClientOptions, Event};
+use blipmq_client::{ClientOptions, Event, Overflow, SubscribeOptions};
 use data_encoding::{BASE32_NOPAD, BASE64, BASE64URL_NOPAD};
 use ed25519_dalek::{Signer, SigningKey};
 use serde_json::json;
@@ -14,6 +14,7 @@ on_one_and_two_cores! {
     only_clients_with_the_password_are_admitted,
     a_client_that_signs_the_nonce_of_its_connection_is_admitted,
     users_reach_their_topics_and_are_refused_others,
+    block_by_default_is_for_those_who_may_block_and_drop_oldest_for_others,
     a_wildcard_subscription_is_not_sent_denied_topics_of_any_publisher,
 }
 
@@ -278,5 +279,44 @@ fn a_wildcard_subscription_is_not_sent_denied_topics_of_any_publisher(cores: &st
     assert!(matches!(eu.expect(), ServerLine::Message(_)));
     assert_eq!(eu.expect(), ServerLine::Pong);
     drop((eu, eu_member, admin_member, nats, blip, blip_eu));
+    broker.stop();
+}
+
+/// Goal: a default of `block` gives nobody a power that the configuration does not give.
+fn block_by_default_is_for_those_who_may_block_and_drop_oldest_for_others(cores: &str) {
+    let config = format!("{USERS}block = [\"news.*\"]\n[queues]\noverflow_policy = \"block\"\n");
+    let broker = Broker::start_with(cores, &config);
+    let mut eu = let_in(&broker, eu());
+    eu.subscribe("news.a", "1");
+    eu.subscribe("eu.a", "2");
+    let mut admin = let_in(&broker, admin());
+    admin.subscribe("news.b", "1");
+    let eu_blip = ClientOptions::new().user("eu", "pw-eu").connect(&broker.server());
+    let eu_blip = eu_blip.expect("valid credentials");
+    let blocks = SubscribeOptions::new().overflow(Overflow::Block);
+    eu_blip.subscribe("news.c", SubscribeOptions::new()).expect("permitted");
+    eu_blip.subscribe("news.d", blocks.clone()).expect("permitted");
+    eu_blip.subscribe("eu.b", SubscribeOptions::new()).expect("permitted");
+    let refused = eu_blip.subscribe("eu.c", blocks).expect_err("eu may not block there");
+    let refused = refused.to_string();
+    for words in ["eu.c", "overflow 3 (block)", "[[auth.users]]"] {
+        assert!(refused.contains(words), "{refused}");
+    }
+    let list = broker.json("/api/v1/subscriptions");
+    let rows = list["subscriptions"].as_array().expect("a list").iter();
+    let mut found: Vec<_> = rows
+        .map(|row| (row["pattern"].as_str().unwrap(), row["overflow"].as_str().unwrap()))
+        .collect();
+    found.sort_unstable();
+    let wanted = [
+        ("eu.a", "drop_oldest"),
+        ("eu.b", "drop_oldest"),
+        ("news.a", "block"),
+        ("news.b", "drop_oldest"),
+        ("news.c", "block"),
+        ("news.d", "block"),
+    ];
+    assert_eq!(found, wanted);
+    drop((eu, admin, eu_blip));
     broker.stop();
 }

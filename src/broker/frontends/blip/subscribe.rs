@@ -21,8 +21,9 @@ impl Client {
         subscribe: Subscribe<'_>,
     ) -> Result<(), Reject> {
         let id = subscribe.subscription;
-        let (policy, bounds, start) = options(doors, &subscribe)?;
+        let (policy, bounds, start) = options(doors, slot, &subscribe)?;
         let filter = permit(doors, slot, &subscribe, start)?;
+        permit_block(doors, slot, &subscribe, policy)?;
         let subscriptions_max = doors.settings().limits.max_subscriptions_per_connection;
         if self.subscriptions.contains_key(&id) {
             return Err(Reject::SubscriptionInUse { subscription: id.0 });
@@ -130,8 +131,39 @@ fn permit(
     })
 }
 
+/// Checks that a connection which asks for `block` may hold up publishers.
+fn permit_block(
+    doors: &Doors<'_>,
+    slot: Slot,
+    subscribe: &Subscribe<'_>,
+    policy: OverflowPolicy,
+) -> Result<(), Reject> {
+    let permissions = doors.connections.at(slot).permissions();
+    if policy != OverflowPolicy::Block || permissions.may_block(subscribe.pattern) {
+        return Ok(());
+    }
+    let remedy = match doors.settings().auth.users.is_empty() {
+        true => {
+            "a subscriber with `block` can hold up the publishers of all others, so a broker without \
+             `[auth]` allows `block` only if its listeners are bound to loopback: use another \
+             overflow policy, or set up `[[auth.users]]` with `block` for this pattern"
+        }
+        false => {
+            "a subscriber with `block` can hold up the publishers of all others: use another overflow \
+             policy, or add the pattern to `block` of your user in `[[auth.users]]`"
+        }
+    };
+    Err(Reject::NotAllowed {
+        about: subscribe.subscription.0,
+        what: "subscribe with overflow 3 (block) to",
+        name: subscribe.pattern.to_owned(),
+        remedy,
+    })
+}
+
 fn options(
     doors: &Doors<'_>,
+    slot: Slot,
     subscribe: &Subscribe<'_>,
 ) -> Result<(OverflowPolicy, Bounds, Start), Reject> {
     let about = subscribe.subscription.0;
@@ -142,7 +174,10 @@ fn options(
     }
     let queues = &doors.settings().queues;
     let policy = match Overflow::from_byte(subscribe.overflow) {
-        Some(Overflow::ServerDefault) => queues.overflow_policy,
+        Some(Overflow::ServerDefault) => {
+            let permissions = doors.connections.at(slot).permissions();
+            permissions.default_policy(queues.overflow_policy, subscribe.pattern)
+        }
         Some(Overflow::DropOldest) => OverflowPolicy::DropOldest,
         Some(Overflow::DropNew) => OverflowPolicy::DropNew,
         Some(Overflow::Block) => OverflowPolicy::Block,

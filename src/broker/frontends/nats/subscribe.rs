@@ -55,7 +55,8 @@ impl Client {
             messages_max: settings.nats.subscriber_capacity,
             bytes_max: settings.queues.subscriber_bytes,
         };
-        let policy = policy_of(settings.queues.overflow_policy, pattern, group.is_some());
+        let policy = permissions.default_policy(settings.queues.overflow_policy, pattern);
+        let policy = policy_of(policy, pattern, group.is_some());
         self.subscriptions_made += 1;
         let (index, is_pending) = doors.delivery.subscribe(NewSubscription {
             connection: doors.connections.id(slot),

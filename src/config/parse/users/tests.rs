@@ -19,11 +19,11 @@ fn auth_of(text: &str) -> Auth {
 fn users_are_read_in_every_notation_of_toml() {
     let header = format!(
         "[[auth.users]]\nuser = \"eu\"\npassword = \"pw-eu\"\npublish = [\"a.>\"]\n\
-         publish_deny = []\n\n[[auth.users]]\nnkey = \"{NKEY}\"\n"
+         publish_deny = []\nblock = [\"a.*\"]\n\n[[auth.users]]\nnkey = \"{NKEY}\"\n"
     );
     let inline = format!(
         "[auth]\nusers = [{{ user = \"eu\", password = \"pw-eu\", publish = [\"a.>\"], \
-         publish_deny = [] }}, {{ nkey = \"{NKEY}\" }}]\n"
+         publish_deny = [], block = [\"a.*\"] }}, {{ nkey = \"{NKEY}\" }}]\n"
     );
     let auth = auth_of(&header);
     assert_eq!(auth, auth_of(&inline));
@@ -32,6 +32,7 @@ fn users_are_read_in_every_notation_of_toml() {
     assert_eq!(permissions.publish, Some(vec!["a.>".to_owned()]));
     assert_eq!(permissions.publish_deny, Some(vec![]), "an empty list is not an absent one");
     assert_eq!(permissions.subscribe, None);
+    assert_eq!(permissions.block, Some(vec!["a.*".to_owned()]));
     let Login::Password { user, password } = &auth.users[0].login else { panic!("{auth:?}") };
     assert_eq!((user.as_str(), password.reveal()), ("eu", "pw-eu"));
     let Login::Nkey(nkey) = &auth.users[1].login else { panic!("{auth:?}") };
@@ -134,7 +135,7 @@ fn a_key_of_a_user_that_is_not_allowed_is_one_line_with_the_allowed_ones() {
         (
             format!("{USER}roles = [\"s3cret\"]\n"),
             "blipmq.toml:4: [[auth.users]] roles is not a known key; known keys: user, password, \
-             nkey, publish, publish_deny, subscribe, subscribe_deny",
+             nkey, publish, publish_deny, subscribe, subscribe_deny, block",
         ),
         (
             "[[auth.users]]\nuser = \"eu\"\npassword = 123456\n".to_owned(),
