@@ -134,6 +134,10 @@ pub struct Server {
     pub drain_timeout_ms: u32,
     /// Time over which a stop spreads the closing of connections.
     pub drain_spread_ms: u32,
+    /// Time between SIGUSR2 and the stop, for clients to leave; 0 means none.
+    pub lame_duck_ms: u32,
+    /// How long a peer may take nothing of what it is sent; 0 means for ever.
+    pub write_timeout_ms: u32,
     /// Time a core that expects an arrival polls for it before it sleeps; 0 means not at all.
     pub busy_poll_us: u32,
 }
@@ -148,6 +152,8 @@ impl Default for Server {
             auth_timeout_ms: limits::AUTH_TIMEOUT_MS_DEFAULT,
             drain_timeout_ms: limits::DRAIN_TIMEOUT_MS_DEFAULT,
             drain_spread_ms: limits::DRAIN_SPREAD_MS_DEFAULT,
+            lame_duck_ms: limits::LAME_DUCK_MS_DEFAULT,
+            write_timeout_ms: limits::WRITE_TIMEOUT_MS_DEFAULT,
             busy_poll_us: limits::BUSY_POLL_US_DEFAULT,
         }
     }
@@ -282,8 +288,22 @@ pub struct Limits {
     pub memory_max: u64,
     /// Topics at once, over all cores.
     pub max_topics: u32,
+    /// Topics that one connection opened and did not publish to.
+    pub max_topics_per_connection: u32,
     /// Subscriptions of one connection.
     pub max_subscriptions_per_connection: u32,
+    /// Connections of one address at once; 0 means no limit.
+    pub max_connections_per_address: u32,
+    /// New connections of one address a second; 0 means no limit.
+    pub max_new_connections_per_address: u32,
+    /// Connections at once whose clients have not logged in; 0 means half of what logged-in ones leave.
+    pub max_connections_before_login: u32,
+    /// Messages one connection may publish a second; 0 means no limit.
+    pub max_publish_messages_per_second: u32,
+    /// Bytes one connection may publish a second; 0 means no limit.
+    pub max_publish_bytes_per_second: u64,
+    /// Tokens of a pattern or topic.
+    pub max_pattern_tokens: u32,
 }
 
 impl Default for Limits {
@@ -291,7 +311,14 @@ impl Default for Limits {
         Limits {
             memory_max: limits::MEMORY_DEFAULT,
             max_topics: limits::TOPICS_DEFAULT,
+            max_topics_per_connection: limits::TOPICS_PER_CONNECTION_DEFAULT,
             max_subscriptions_per_connection: limits::SUBSCRIPTIONS_DEFAULT,
+            max_connections_per_address: 0,
+            max_new_connections_per_address: 0,
+            max_connections_before_login: 0,
+            max_publish_messages_per_second: 0,
+            max_publish_bytes_per_second: 0,
+            max_pattern_tokens: limits::PATTERN_TOKENS_DEFAULT,
         }
     }
 }

@@ -38,9 +38,17 @@ pub const DRAIN_TIMEOUT_MS_DEFAULT: u32 = 10_000;
 pub const DRAIN_SPREAD_MS_DEFAULT: u32 = 2_000;
 /// `server.drain_spread_ms`; 0 closes every connection as soon as it has received everything.
 pub const DRAIN_SPREAD_MS_RANGE: RangeInclusive<u64> = 0..=3_600_000;
+/// `server.lame_duck_ms`: as long as nats-server waits before it closes the first connection.
+pub const LAME_DUCK_MS_DEFAULT: u32 = 10_000;
+/// `server.lame_duck_ms`; 0 stops at once.
+pub const LAME_DUCK_MS_RANGE: RangeInclusive<u64> = 0..=3_600_000;
 /// The most that a stop spreads the closing of connections over, for each connection: every broker can
 /// accept clients that reconnect at this rate.
 pub const DRAIN_SPREAD_NS_EACH: u64 = 1_000_000;
+/// `server.write_timeout_ms`: ten minutes, in which a laptop may sleep or a process be stopped.
+pub const WRITE_TIMEOUT_MS_DEFAULT: u32 = 600_000;
+/// `server.write_timeout_ms`; 0 means that a peer may take nothing for ever.
+pub const WRITE_TIMEOUT_MS_RANGE: RangeInclusive<u64> = 0..=86_400_000;
 /// `server.busy_poll_us`: about the CPU time of a sleep and a wake-up, so that polling in vain at most
 /// doubles that cost.
 pub const BUSY_POLL_US_DEFAULT: u32 = 40;
@@ -108,8 +116,39 @@ pub const TOPICS_RANGE: RangeInclusive<u64> = 1..=TOPIC_ID_MAX as u64 / 2;
 pub const SUBSCRIPTIONS_DEFAULT: u32 = 100_000;
 /// `limits.max_subscriptions_per_connection`
 pub const SUBSCRIPTIONS_RANGE: RangeInclusive<u64> = 1..=16_777_216;
+/// `limits.max_connections_per_address`, `limits.max_new_connections_per_address` and
+/// `limits.max_connections_before_login`; 0 is described at each.
+pub const CONNECTIONS_OF_SOME_RANGE: RangeInclusive<u64> = 0..=1_000_000;
+/// Connections before login that each core leaves alone, however few connections it may have.
+pub const BEFORE_LOGIN_MIN: usize = 4;
+/// How long a client may take to log in, however many others wait for its place: longer than any that
+/// means to log in takes, also when thousands reconnect at once.
+pub const BEFORE_LOGIN_MS: u64 = 1_000;
+/// How often a core looks for clients that keep places without logging in.
+pub const BEFORE_LOGIN_LOOK_MS: u64 = 250;
+/// Clients that are closed for that at a look.
+pub const BEFORE_LOGIN_CLOSED_MAX: usize = 256;
+/// `limits.max_publish_messages_per_second`; 0 means no limit.
+pub const PUBLISH_MESSAGES_RANGE: RangeInclusive<u64> = 0..=u32::MAX as u64;
+/// `limits.max_publish_bytes_per_second`; 0 means no limit.
+pub const PUBLISH_BYTES_RANGE: RangeInclusive<u64> = 0..=(1 << 50);
+/// `limits.max_topics_per_connection`: a tenth of all topics.
+pub const TOPICS_PER_CONNECTION_DEFAULT: u32 = 100_000;
+/// `limits.max_topics_per_connection`
+pub const TOPICS_PER_CONNECTION_RANGE: RangeInclusive<u64> = 1..=OPENS_PER_CONNECTION_MAX as u64;
+/// `limits.max_pattern_tokens`: the work of matching and the memory of a pattern grow with its tokens.
+pub const PATTERN_TOKENS_DEFAULT: u32 = 32;
+/// `limits.max_pattern_tokens`; the longest topic has no more.
+pub const PATTERN_TOKENS_RANGE: RangeInclusive<u64> = 1..=TOPIC_LEN_MAX as u64 / 2;
 /// OPENs of one connection that are remembered by request number.
 pub const OPENS_PER_CONNECTION_MAX: usize = 1_000_000;
+
+/// Ephemeral topics that one connection opened and that are remembered. Clients remember fewer.
+pub const EPHEMERAL_OPENS_MAX: usize = 4_096;
+/// Names for answers to requests under way that one core remembers, each 8 bytes.
+pub const REPLY_NAMES_MAX: usize = 65_536;
+/// Time that a name for answers is remembered at least.
+pub const REPLY_NAMES_NS: u64 = 60_000_000_000;
 
 /// Bytes one vectored send gathers at most, unless a single frame is larger: beyond this the system call
 /// costs little compared to the copy.
@@ -124,6 +163,8 @@ pub const ANSWER_BYTES_MAX: usize = 64 * 1_024;
 pub const PENDING_REQUESTS_MAX: u32 = 4_096;
 /// Topics that one turn looks at for all replays: about 50 us.
 pub const REPLAY_TOPICS_PER_TURN: usize = 512;
+/// Topics that one turn looks at because they were idle for too long.
+pub const TOPICS_TENDED_PER_TURN: usize = 256;
 /// Slices of replays that may be under way to a connection from a core when another of its replays begins:
 /// about 3 MiB beside their frames, which the topics' logs hold as well.
 pub const REPLAY_UNSENT_SLICES_MAX: u64 = 16_384;

@@ -3,16 +3,21 @@
 //! `SO_REUSEPORT` would spread by a hash of addresses, which is uneven with few connections; here
 //! the counts decide.
 
+mod addresses;
+
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
 
 use crate::clock::Now;
 use crate::control::Tuning;
+use crate::place::Place;
 use crate::ring::Ring;
+use crate::service::Admission;
 use crate::waker::Waker;
+use addresses::Addresses;
 
 /// Connections over the limit that the service refuses at the same time; one more is closed unheard.
 const TURNED_AWAY_MAX: u32 = 64;
@@ -26,18 +31,28 @@ pub(crate) struct Accepted<S> {
     pub(crate) peer: SocketAddr,
     /// Index of the listener it came by.
     pub(crate) listener: usize,
-    pub(crate) admitted: bool,
+    pub(crate) admission: Admission,
 }
 
 /// How many connections each core has. Core 0 adds, the owners take away.
 #[derive(Debug)]
 pub(crate) struct Balance {
+    /// Admitted ones, by core.
     connections: Vec<AtomicU32>,
+    /// Those that are being refused, which keep no place from others.
+    turned_away: AtomicU32,
+    /// Admitted ones, by address.
+    addresses: Mutex<Addresses>,
 }
 
 impl Balance {
     pub(crate) fn new(cores: usize) -> Arc<Balance> {
-        Arc::new(Balance { connections: (0..cores).map(|_| AtomicU32::new(0)).collect() })
+        let connections = (0..cores).map(|_| AtomicU32::new(0)).collect();
+        Arc::new(Balance {
+            connections,
+            turned_away: AtomicU32::new(0),
+            addresses: Mutex::default(),
+        })
     }
 
     fn total(&self) -> u32 {
@@ -49,8 +64,26 @@ impl Balance {
         counts.min_by_key(|(_, count)| count.load(Ordering::Relaxed)).expect("at least one core").0
     }
 
-    pub(crate) fn left(&self, core: usize) {
-        self.connections[core].fetch_sub(1, Ordering::Relaxed);
+    fn came(&self, core: usize, place: Option<Place>) {
+        match place {
+            Some(_) => self.connections[core].fetch_add(1, Ordering::Relaxed),
+            None => self.turned_away.fetch_add(1, Ordering::Relaxed),
+        };
+    }
+
+    /// A connection is gone, and its place free.
+    pub(crate) fn left(&self, core: usize, place: Option<Place>) {
+        match place {
+            Some(place) => {
+                self.connections[core].fetch_sub(1, Ordering::Relaxed);
+                self.addresses().left(place);
+            }
+            None => drop(self.turned_away.fetch_sub(1, Ordering::Relaxed)),
+        }
+    }
+
+    fn addresses(&self) -> MutexGuard<'_, Addresses> {
+        self.addresses.lock().expect("no thread panics with it")
     }
 }
 
@@ -145,21 +178,26 @@ impl<S> Dealer<S> {
         listener: usize,
         core: usize,
     ) -> Option<u32> {
+        // A peer that is gone already has no address.
+        let peer = R::peer(&socket)?;
         let total = self.balance.total();
-        let connections_max = self.tuning.connections_max();
-        let admitted = total < connections_max;
-        let report = if admitted { None } else { self.report(now, total) };
-        if total >= connections_max.saturating_add(TURNED_AWAY_MAX) {
+        let is_full = total >= self.tuning.connections_max();
+        let report = if is_full { self.report(now, total) } else { None };
+        let admission = match is_full {
+            true => Admission::Full,
+            false => self.balance.addresses().admit(now, Place::of(peer), &self.tuning),
+        };
+        let turned_away = self.balance.turned_away.load(Ordering::Relaxed);
+        if admission != Admission::Admitted && turned_away >= TURNED_AWAY_MAX {
             return report;
         }
-        // A peer that is gone already has no address.
-        let Some(peer) = R::peer(&socket) else { return report };
-        self.balance.connections[core].fetch_add(1, Ordering::Relaxed);
-        let accepted = Accepted { socket, peer, listener, admitted };
+        let place = (admission == Admission::Admitted).then(|| Place::of(peer));
+        self.balance.came(core, place);
+        let accepted = Accepted { socket, peer, listener, admission };
         match self.cores[core].send(accepted) {
             Ok(()) => self.wakers[core].wake(),
             // That core has stopped, or never started: this one stops too.
-            Err(_) => self.balance.left(core),
+            Err(_) => self.balance.left(core, place),
         }
         report
     }
@@ -194,6 +232,7 @@ mod tests {
         let balance = Balance::new(2);
         let tuning = Tuning::new(3, Duration::ZERO);
         let (mut dealer, cores) = Dealer::new(tuning.clone(), balance.clone(), wakers);
+        let local = Place::of(([127, 0, 0, 1], 1).into());
         let address = listener.local_addr().expect("bound");
         let mut clients = Vec::new();
         let mut deal = |dealer: &mut Dealer<_>| {
@@ -204,22 +243,22 @@ mod tests {
         deal(&mut dealer);
         deal(&mut dealer);
         assert_eq!((cores[0].len(), cores[1].len()), (1, 1));
-        balance.left(1);
+        balance.left(1, Some(local));
         deal(&mut dealer);
         assert_eq!((cores[0].len(), cores[1].len()), (1, 2));
         assert_eq!(deal(&mut dealer), None);
         assert_eq!(deal(&mut dealer), Some(3), "one over the limit is reported");
         let admitted = || -> Vec<bool> {
             let accepted = cores.iter().flat_map(|core| core.try_iter());
-            accepted.map(|accepted| accepted.admitted).collect()
+            accepted.map(|accepted| accepted.admission == Admission::Admitted).collect()
         };
         assert_eq!(admitted().iter().filter(|admitted| !**admitted).count(), 1);
-        tuning.set_connections_max(4);
         assert_eq!(deal(&mut dealer), None, "the second one within a second is not");
         assert_eq!(admitted(), [false]);
-        tuning.set_connections_max(7);
+        tuning.set_connections_max(3);
+        balance.left(1, Some(local));
         deal(&mut dealer);
-        assert_eq!(admitted(), [true], "there is room again");
+        assert_eq!(admitted(), [true], "those that are being refused keep no place");
     }
 
     #[test]

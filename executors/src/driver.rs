@@ -25,9 +25,9 @@ use crate::clock::Now;
 use crate::connection::ConnectionId;
 use crate::control::{Stop, Tuning};
 use crate::io::Io;
-use crate::ring::{Completion, Ring, Tally};
+use crate::ring::{Completion, Ring, Tally, is_shortage};
 use crate::seat::Seat;
-use crate::service::{Observed, Service};
+use crate::service::{Observed, Service, Shortage};
 use crate::waker::Waker;
 
 /// What a step has come to.
@@ -37,6 +37,8 @@ pub(crate) enum Step {
     Again,
     /// There is nothing to do.
     Idle,
+    /// There is more to do once the kernel has memory for it.
+    Short,
     /// The stop is complete; true if everything accepted was delivered in time.
     Over(bool),
 }
@@ -51,6 +53,8 @@ pub(crate) struct Driver<S: Service, R: Ring> {
     accepting: Option<Accepting<R::Socket>>,
     accept_rests_until_ns: Option<u64>,
     stop: Arc<Stop>,
+    /// No connection is accepted any more.
+    refuses: bool,
     drain_deadline_ns: Option<u64>,
     /// The stop is complete but for what is being released; whether it was in time.
     ending: Option<bool>,
@@ -78,6 +82,7 @@ impl<S: Service, R: Ring> Driver<S, R> {
             accepting: seat.accepting,
             accept_rests_until_ns: None,
             stop: seat.stop,
+            refuses: false,
             drain_deadline_ns: None,
             ending: None,
             waiting: VecDeque::new(),
@@ -100,8 +105,7 @@ impl<S: Service, R: Ring> Driver<S, R> {
             return Ok(if self.release_everything()? { Step::Over(drained) } else { Step::Again });
         }
         if self.turn() {
-            self.enter()?;
-            return Ok(Step::Again);
+            return Ok(if self.enter()? { Step::Again } else { Step::Short });
         }
         Ok(Step::Idle)
     }
@@ -126,12 +130,16 @@ impl<S: Service, R: Ring> Driver<S, R> {
         self.io.mesh.has_messages() || !self.accepted.is_empty()
     }
 
-    /// Submits what is queued, and lets the kernel post what completed.
-    pub(crate) fn enter(&mut self) -> io::Result<()> {
+    /// Submits what is queued, and lets the kernel post what completed; false if the kernel is short of
+    /// memory.
+    pub(crate) fn enter(&mut self) -> io::Result<bool> {
         let had_queued = self.io.ring.has_queued();
         let entered = self.io.ring.enter();
         self.entered_in_vain = !had_queued && self.io.ring.ready() == 0;
         self.observe_entered();
+        if let Ok(false) = entered {
+            self.service.observe(Observed::Short { what: Shortage::Enter });
+        }
         entered
     }
 
@@ -147,8 +155,13 @@ impl<S: Service, R: Ring> Driver<S, R> {
     fn turn(&mut self) -> bool {
         let now = self.reap();
         self.take_accepted(now);
+        self.begin_refusing();
         self.begin_stop(now);
         self.hand_on(now);
+        self.io.end_rests(now);
+        while let Some(connection) = self.io.take_vanished(now) {
+            self.service.vanished(now, connection);
+        }
         let mut busy = self.service.turn(now, &mut self.io);
         busy |= !self.waiting.is_empty() && self.service.wants_input();
         self.io.cut_off(now);
@@ -192,6 +205,7 @@ impl<S: Service, R: Ring> Driver<S, R> {
             Completion::Received { slot, result, more } => {
                 self.receive_completed(slot, result, more);
             }
+            Completion::Watched { slot, result } => self.io.watched(slot, result),
             Completion::Sent { slot, result } => self.send_completed(now, slot, result),
             Completion::Cancelled { slot } => self.io.finish_release(slot),
             Completion::Timeout => self.timeout_at_ns = None,
@@ -199,6 +213,9 @@ impl<S: Service, R: Ring> Driver<S, R> {
     }
 
     fn send_completed(&mut self, now: Now, slot: u32, result: Result<bool, i32>) {
+        if result.is_err_and(is_shortage) {
+            self.service.observe(Observed::Short { what: Shortage::Send });
+        }
         if self.io.send_completed(slot, result) {
             let (connection, socket) = self.io.sockets.at(slot);
             if socket.broken {
@@ -213,8 +230,8 @@ impl<S: Service, R: Ring> Driver<S, R> {
     fn remove_released(&mut self) -> bool {
         let busy = !self.io.released.is_empty();
         for connection in std::mem::take(&mut self.io.released) {
-            self.io.remove(connection);
-            self.balance.left(self.core);
+            let place = self.io.remove(connection);
+            self.balance.left(self.core, place);
             self.service.closed(connection);
         }
         busy
@@ -248,9 +265,7 @@ impl<S: Service, R: Ring> Driver<S, R> {
         }
         let Some(drain_timeout_ns) = self.stop.drain_timeout_ns() else { return };
         self.drain_deadline_ns = Some(now.monotonic_ns + drain_timeout_ns);
-        for listener in self.accepting.iter().flat_map(Accepting::listeners) {
-            self.io.ring.cancel_accept(listener);
-        }
+        self.io.begin_stop(now);
         self.service.stop(now);
     }
 

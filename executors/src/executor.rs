@@ -17,6 +17,9 @@ use crate::service::{Observed, Service};
 /// A core that has waited this long on its data ring leaves the rest of its sleep to glommio.
 const NAP_MAX: Duration = Duration::from_millis(100);
 
+/// How long a core rests after the kernel had no memory for its requests.
+const SHORTAGE_REST: Duration = Duration::from_millis(1);
+
 /// Looks at the ring and the mesh between two at the clock, which costs as much.
 const LOOKS_PER_CLOCK_READING: u32 = 16;
 
@@ -41,6 +44,8 @@ impl<S: Service> Executor<S> {
         let drained = loop {
             match self.driver.step()? {
                 Step::Again => {}
+                // Nothing wakes a core that cannot even wait on its ring.
+                Step::Short => std::thread::sleep(SHORTAGE_REST),
                 Step::Idle => {
                     if !self.nap()? {
                         self.slumber(&eventfd).await?;

@@ -8,26 +8,29 @@
 //! - One send per socket is under way at a time, so bytes leave in the order they were given.
 //! - Closing is: last bytes, shut the write side, wait for the peer, cancel, reap, free. What
 //!   arrives meanwhile is thrown away, so no reset overtakes the last bytes.
+//! - A connection that is not read is watched for the end of its peer.
+//! - A connection has at most [`ARRIVED_MAX`] receive buffers that were not handed on, or those
+//!   that one receive fills before it can be stopped.
 
-use std::collections::VecDeque;
+mod waiting;
 
 use bytes::Bytes;
 
 use crate::clock::Now;
 use crate::connection::ConnectionId;
 use crate::mesh::MeshEnd;
-use crate::ring::Ring;
+use crate::place::Place;
+use crate::ring::{Ring, is_shortage};
 use crate::socket::{ARRIVED_MAX, Phase, Receive, Sockets};
+use waiting::Waiting;
 
 /// The service's view of its core. `M` is the mesh message, `R` the ring of the core.
 pub struct Io<M, R: Ring> {
     pub(crate) ring: R,
     pub(crate) sockets: Sockets,
     pub(crate) mesh: MeshEnd<M>,
-    /// How long a closing connection's peer may take to close too.
-    linger_ns: u64,
-    /// When closing connections are cut off, soonest first.
-    lingering: VecDeque<(u64, ConnectionId)>,
+    /// What is done later, unless something makes it needless.
+    waiting: Waiting,
     /// Released connections whose last completion came.
     pub(crate) released: Vec<ConnectionId>,
 }
@@ -38,8 +41,7 @@ impl<M, R: Ring> Io<M, R> {
             ring,
             sockets: Sockets::default(),
             mesh,
-            linger_ns,
-            lingering: VecDeque::new(),
+            waiting: Waiting::new(linger_ns),
             released: Vec::new(),
         }
     }
@@ -73,11 +75,14 @@ impl<M, R: Ring> Io<M, R> {
         }
         socket.paused = true;
         self.stop_receive(connection.slot);
+        self.watch_end(connection);
     }
 
     /// Reads a paused connection again.
     pub fn resume(&mut self, connection: ConnectionId) {
-        self.sockets.get(connection).paused = false;
+        let socket = self.sockets.get(connection);
+        socket.paused = false;
+        socket.leaves_at_ns = None;
         self.receive(connection.slot);
     }
 
@@ -88,16 +93,15 @@ impl<M, R: Ring> Io<M, R> {
         socket.phase = Phase::Closing;
         socket.paused = false;
         socket.last_bytes = (!last.is_empty()).then(|| Box::new(last));
-        let linger_until_ns = now.monotonic_ns + self.linger_ns;
-        self.lingering.push_back((linger_until_ns, connection));
+        self.waiting.linger(now, connection);
         // The end of the peer is only seen by reading.
         self.receive(connection.slot);
         self.advance_closing(connection.slot);
     }
 
     /// Takes an accepted socket, and reads it.
-    pub(crate) fn open(&mut self, socket: R::Socket) -> ConnectionId {
-        let connection = self.sockets.insert();
+    pub(crate) fn open(&mut self, socket: R::Socket, place: Option<Place>) -> ConnectionId {
+        let connection = self.sockets.insert(place);
         self.ring.open(connection.slot, socket);
         self.receive(connection.slot);
         connection
@@ -108,7 +112,11 @@ impl<M, R: Ring> Io<M, R> {
     pub(crate) fn receive(&mut self, slot: u32) -> bool {
         let (_, socket) = self.sockets.at(slot);
         let has_room = socket.arrived.len() < ARRIVED_MAX;
-        let wanted = has_room && !socket.paused && !socket.ended && !socket.is_released();
+        let wanted = has_room
+            && !socket.paused
+            && !socket.ended
+            && !socket.receive_rests
+            && !socket.is_released();
         let asks = wanted && socket.receive == Receive::Idle;
         if asks {
             socket.receive = Receive::Armed;
@@ -137,8 +145,19 @@ impl<M, R: Ring> Io<M, R> {
                 return false;
             }
             Ok(false) => self.ring.drop_send(slot),
-            Err(_) => socket.broken = true,
+            Err(error) if is_shortage(error) && !socket.is_released() => {
+                socket.send_rests = true;
+                self.rest(slot);
+                return false;
+            }
+            Err(error) => {
+                socket.broken = true;
+                if is_shortage(error) {
+                    self.ring.drop_send(slot);
+                }
+            }
         }
+        let (_, socket) = self.sockets.at(slot);
         socket.sending = false;
         match socket.phase {
             Phase::Open => true,
@@ -181,7 +200,12 @@ impl<M, R: Ring> Io<M, R> {
         }
         socket.phase = Phase::Releasing;
         socket.last_bytes = None;
-        if socket.receive != Receive::Idle || socket.sending {
+        if std::mem::take(&mut socket.send_rests) {
+            socket.sending = false;
+            self.ring.drop_send(slot);
+        }
+        let (_, socket) = self.sockets.at(slot);
+        if socket.receive != Receive::Idle || socket.sending || socket.watching {
             self.ring.cancel_all(slot);
         }
         self.finish_release(slot);
@@ -197,35 +221,14 @@ impl<M, R: Ring> Io<M, R> {
         }
     }
 
-    /// Removes a released connection, and closes its socket.
-    pub(crate) fn remove(&mut self, connection: ConnectionId) {
+    /// Removes a released connection, and closes its socket; returns the place it had.
+    pub(crate) fn remove(&mut self, connection: ConnectionId) -> Option<Place> {
         let socket = self.sockets.remove(connection);
         assert!(
             !socket.has_arrivals(),
             "arrivals are handed on before their connection is removed"
         );
         self.ring.close(connection.slot);
-    }
-
-    /// Cuts off connections that have lingered long enough.
-    pub(crate) fn cut_off(&mut self, now: Now) {
-        while let Some(&(at, connection)) = self.lingering.front() {
-            let over = match self.sockets.find(connection.slot) {
-                Some((found, socket)) => found != connection || socket.is_released(),
-                None => true,
-            };
-            if !over && at > now.monotonic_ns {
-                return;
-            }
-            self.lingering.pop_front();
-            if !over {
-                self.release(connection.slot);
-            }
-        }
-    }
-
-    /// When `cut_off` has something to do.
-    pub(crate) fn next_deadline(&self) -> Option<u64> {
-        self.lingering.front().map(|(at, _)| *at)
+        socket.place
     }
 }

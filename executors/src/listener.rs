@@ -39,8 +39,14 @@ pub fn bind(address: SocketAddr, purpose: Purpose) -> Result<TcpListener, StartE
 }
 
 /// Binds and listens, at once or not at all. Accepted sockets inherit the options set here.
+///
+/// `0.0.0.0` is every IPv4 address. `[::]` is every address of both families, whatever
+/// net.ipv6.bindv6only says.
 pub fn try_bind(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    if address.is_ipv6() {
+        socket.set_only_v6(false)?;
+    }
     socket.set_reuse_address(true)?;
     // Batches are made in user space; the kernel must not hold the last one back.
     socket.set_tcp_nodelay(true)?;
@@ -85,5 +91,21 @@ mod tests {
         let error = bind(taken, CLIENTS).expect_err("the port is taken").to_string();
         assert!(error.starts_with(&format!("cannot listen on {taken} for clients: ")), "{error}");
         assert!(error.ends_with("choose another with --listen"), "{error}");
+    }
+
+    /// Goal: `[::]` serves both families, whatever the machine's default, and `0.0.0.0` one.
+    #[test]
+    fn every_address_of_both_families_is_served_by_the_one_of_ipv6() {
+        let any = |address: &str| try_bind(SocketAddr::new(address.parse().expect("one"), 0));
+        let connects = |listener: &TcpListener, to: &str| {
+            let port = listener.local_addr().expect("bound").port();
+            std::net::TcpStream::connect((to, port)).is_ok()
+        };
+        let ipv4 = any("0.0.0.0").expect("a free port");
+        assert!(connects(&ipv4, "127.0.0.1") && !connects(&ipv4, "::1"));
+        match any("::") {
+            Ok(both) => assert!(connects(&both, "127.0.0.1") && connects(&both, "::1")),
+            Err(error) => eprintln!("SKIPPED: this machine has no IPv6: {error}"),
+        }
     }
 }

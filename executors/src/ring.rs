@@ -46,8 +46,9 @@ pub trait Ring: Sized {
 
     // --- Submitting and reaping ---
 
-    /// Submits everything queued and lets the kernel post what completed. Never waits.
-    fn enter(&mut self) -> io::Result<()>;
+    /// Submits everything queued and lets the kernel post what completed. Never waits. False if
+    /// memory is short for a moment: then something stays queued.
+    fn enter(&mut self) -> io::Result<bool>;
 
     /// Whether requests are queued for the next [`enter`](Ring::enter).
     fn has_queued(&mut self) -> bool;
@@ -96,6 +97,9 @@ pub trait Ring: Sized {
     /// Stops a receive, which ends with a completion of its own.
     fn cancel_receive(&mut self, slot: u32);
 
+    /// Asks for one completion at the end of the peer, without reading. One at a time may be under way.
+    fn watch_end(&mut self, slot: u32);
+
     /// Stops everything the kernel does with a socket.
     fn cancel_all(&mut self, slot: u32);
 
@@ -103,7 +107,7 @@ pub trait Ring: Sized {
     /// which is an error of the caller.
     fn send(&mut self, slot: u32, bytes: &mut Vec<Bytes>);
 
-    /// Goes on with a send of which the kernel took only a part.
+    /// Goes on with a send of which the kernel took only a part, or nothing for want of memory.
     fn send_rest(&mut self, slot: u32);
 
     /// Drops the rest of a send of which the kernel took only a part.
@@ -111,6 +115,9 @@ pub trait Ring: Sized {
 
     /// Shuts the write side: the peer reads an end behind what was sent.
     fn shut_write(&mut self, slot: u32);
+
+    /// Whether the kernel of the peer has everything that was sent, and the end behind it.
+    fn is_delivered(&self, slot: u32) -> bool;
 
     // --- Receive buffers ---
 
@@ -158,6 +165,13 @@ pub enum Completion<S> {
         /// The receive goes on.
         more: bool,
     },
+    /// The peer has ended or the connection broke, or an error ended the watch.
+    Watched {
+        /// The slot of the socket.
+        slot: u32,
+        /// The error number, if the end was not seen.
+        result: Result<(), i32>,
+    },
     /// The kernel took all of a send (`true`) or a part, or an error ended it.
     Sent {
         /// The slot of the socket.
@@ -172,6 +186,11 @@ pub enum Completion<S> {
     },
     /// The time of the timeout has come.
     Timeout,
+}
+
+/// Whether an error says that the kernel is short of something, and the same may succeed later.
+pub(crate) fn is_shortage(error: i32) -> bool {
+    matches!(error, libc::ENOMEM | libc::ENOBUFS | libc::EAGAIN)
 }
 
 /// A receive buffer that was filled, and is the driver's until it is put back.

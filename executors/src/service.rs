@@ -27,6 +27,11 @@ pub enum Observed {
         /// Nanoseconds.
         at_ns: u64,
     },
+    /// The kernel was short of memory or descriptors. What failed is tried again after a rest.
+    Short {
+        /// What failed.
+        what: Shortage,
+    },
     /// A connection has more to read and no receive buffer is free; the connection waits for one.
     Starved,
     /// New connections come though there are as many as there may be. Observed at most once a
@@ -35,6 +40,32 @@ pub enum Observed {
         /// How many there are.
         connections: u32,
     },
+}
+
+/// What the kernel could not do for want of memory or descriptors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shortage {
+    /// To accept a connection.
+    Accept,
+    /// To receive.
+    Receive,
+    /// To send.
+    Send,
+    /// To take requests.
+    Enter,
+}
+
+/// Whether there is a place for a new connection, and if not, why.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Admission {
+    /// There is one.
+    Admitted,
+    /// There are as many connections as there may be.
+    Full,
+    /// Its address has as many as an address may have.
+    AddressFull,
+    /// Its address has connected too often within a second.
+    AddressTooFast,
 }
 
 /// What runs on a core: the driver calls it, never two calls at once, always on that core's thread.
@@ -49,14 +80,14 @@ pub trait Service {
     const LANES: usize;
 
     /// A connection is this core's from now on. `listener` is the index of the listener it came by.
-    /// `admitted` is false when there are too many: the service says so to the peer and closes.
+    /// One that is not admitted is refused: the service says so to the peer and closes.
     fn connected(
         &mut self,
         now: Now,
         connection: ConnectionId,
         peer: SocketAddr,
         listener: usize,
-        admitted: bool,
+        admission: Admission,
     );
 
     /// Bytes arrived. Their buffer is reused after the call.
@@ -71,6 +102,10 @@ pub trait Service {
 
     /// The peer sends no more, or the connection broke.
     fn ended(&mut self, now: Now, connection: ConnectionId);
+
+    /// The peer of a connection that the service has paused is gone: what it sent last, if anything, is
+    /// not read any more. The service closes the connection.
+    fn vanished(&mut self, _now: Now, _connection: ConnectionId) {}
 
     /// The connection is gone and its id void.
     fn closed(&mut self, connection: ConnectionId);

@@ -1,13 +1,14 @@
 //! Signals as a call that returns, not a handler that interrupts.
 
 use std::io;
+use std::time::Duration;
 
 /// What a signal asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Asked {
     /// SIGINT or SIGTERM: to stop. The second one asks to stop at once.
     Stop(&'static str),
-    /// SIGUSR2: to stop, in its own time. Does not count for a stop at once.
+    /// SIGUSR2: to let clients leave, and then to stop. Does not count for a stop at once.
     Drain,
     /// SIGHUP: to read the configuration again.
     Reload,
@@ -61,15 +62,38 @@ impl Signals {
         let mut signal = 0;
         // SAFETY: the set was initialised by `block`, and `signal` is written by the call only.
         match unsafe { libc::sigwait(&self.set, &mut signal) } {
-            0 => Ok(match signal {
-                libc::SIGHUP => Asked::Reload,
-                libc::SIGUSR1 => Asked::ReopenLog,
-                libc::SIGUSR2 => Asked::Drain,
-                libc::SIGINT => Asked::Stop("SIGINT"),
-                _ => Asked::Stop("SIGTERM"),
-            }),
+            0 => Ok(asked(signal)),
             error => Err(io::Error::from_raw_os_error(error)),
         }
+    }
+
+    /// Waits for the next of these signals, but not longer than `at_most`.
+    pub fn wait_for(&self, at_most: Duration) -> io::Result<Option<Asked>> {
+        let at_most = libc::timespec {
+            tv_sec: at_most.as_secs() as libc::time_t,
+            tv_nsec: at_most.subsec_nanos().into(),
+        };
+        // SAFETY: the set was initialised by `block`, and both it and the time are only read; a null
+        // pointer means that nothing more of the signal is wanted.
+        let signal = unsafe { libc::sigtimedwait(&self.set, std::ptr::null_mut(), &at_most) };
+        if signal > 0 {
+            return Ok(Some(asked(signal)));
+        }
+        let error = io::Error::last_os_error();
+        match error.raw_os_error() {
+            Some(libc::EAGAIN | libc::EINTR) => Ok(None),
+            _ => Err(error),
+        }
+    }
+}
+
+fn asked(signal: libc::c_int) -> Asked {
+    match signal {
+        libc::SIGHUP => Asked::Reload,
+        libc::SIGUSR1 => Asked::ReopenLog,
+        libc::SIGUSR2 => Asked::Drain,
+        libc::SIGINT => Asked::Stop("SIGINT"),
+        _ => Asked::Stop("SIGTERM"),
     }
 }
 

@@ -14,7 +14,7 @@
 //! # impl Service for Quiet {
 //! #     type Message = ();
 //! #     const LANES: usize = 1;
-//! #     fn connected(&mut self, _: Now, _: ConnectionId, _: std::net::SocketAddr, _: usize, _: bool) {}
+//! #     fn connected(&mut self, _: Now, _: ConnectionId, _: std::net::SocketAddr, _: usize, _: executors::Admission) {}
 //! #     fn received(&mut self, _: Now, _: ConnectionId, _: &[u8]) {}
 //! #     fn sent(&mut self, _: Now, _: ConnectionId) {}
 //! #     fn broken(&mut self, _: Now, _: ConnectionId) {}
@@ -236,7 +236,7 @@ impl<S: Service> Core<S> {
             return if self.asleep { Step::Asleep } else { Step::Again };
         }
         match driver.step().expect("a simulated ring does not fail") {
-            driver::Step::Again => Step::Again,
+            driver::Step::Again | driver::Step::Short => Step::Again,
             driver::Step::Idle => {
                 self.idle = true;
                 Step::Idle

@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 
 use crate::connection::ConnectionId;
+use crate::place::Place;
 use crate::ring::Filled;
 
 /// Whether the kernel receives on a socket.
@@ -46,6 +47,16 @@ pub(crate) struct Socket {
     pub(crate) paused: bool,
     /// The peer has ended, or the connection broke.
     pub(crate) ended: bool,
+    /// The end of the peer is watched for, without reading.
+    pub(crate) watching: bool,
+    /// The peer was seen to end while the connection was paused, and when that one is given up.
+    pub(crate) leaves_at_ns: Option<u64>,
+    /// The kernel was short of memory: the receive is to be asked for again.
+    pub(crate) receive_rests: bool,
+    /// The kernel was short of memory: the rest of the send in flight is to be sent again.
+    pub(crate) send_rests: bool,
+    /// Which place the connection has; one without is refused by the service.
+    pub(crate) place: Option<Place>,
     /// Sends fail: nothing more can reach the peer.
     pub(crate) broken: bool,
     pub(crate) write_shut: bool,
@@ -63,12 +74,17 @@ pub(crate) struct Socket {
 }
 
 impl Socket {
-    fn new() -> Socket {
+    fn new(place: Option<Place>) -> Socket {
         Socket {
             phase: Phase::Open,
             receive: Receive::Idle,
             paused: false,
             ended: false,
+            watching: false,
+            leaves_at_ns: None,
+            receive_rests: false,
+            send_rests: false,
+            place,
             broken: false,
             write_shut: false,
             sending: false,
@@ -106,15 +122,15 @@ struct Slot {
 
 impl Sockets {
     /// A new connection, under a free slot.
-    pub(crate) fn insert(&mut self) -> ConnectionId {
+    pub(crate) fn insert(&mut self, place: Option<Place>) -> ConnectionId {
         let slot = self.free.pop().unwrap_or_else(|| {
             self.slots.push(Slot { generation: 0, socket: None });
             (self.slots.len() - 1) as u32
         });
         self.open += 1;
-        let place = &mut self.slots[slot as usize];
-        place.socket = Some(Box::new(Socket::new()));
-        ConnectionId { slot, generation: place.generation }
+        let of = &mut self.slots[slot as usize];
+        of.socket = Some(Box::new(Socket::new(place)));
+        ConnectionId { slot, generation: of.generation }
     }
 
     pub(crate) fn remove(&mut self, connection: ConnectionId) -> Socket {
@@ -163,9 +179,9 @@ mod tests {
     #[test]
     fn a_slot_is_reused_under_another_generation() {
         let mut sockets = Sockets::default();
-        let first = sockets.insert();
+        let first = sockets.insert(None);
         sockets.remove(first);
-        let second = sockets.insert();
+        let second = sockets.insert(None);
         assert_eq!(first.slot, second.slot);
         assert_ne!(first.generation, second.generation);
         assert_eq!(sockets.ids(), [second]);

@@ -85,6 +85,7 @@ fn other_threads_wake_a_core_from_every_sleep_and_its_service_observes_each() {
                 assert!(some > 0 && sends == 0);
                 calls += some;
             }
+            Observed::Short { .. } => {}
             Observed::Starved | Observed::Full { .. } => panic!("nothing is connected"),
         }
     }

@@ -36,6 +36,9 @@ pub struct Cluster {
     /// Topics that one turn looks at for all replays. The simulator chooses fewer, so that worlds of few
     /// topics have replays of several turns.
     pub replay_topics_per_turn: usize,
+    /// Whether topics that nobody uses are removed. The simulator keeps them where its checker counts on
+    /// one life of each topic.
+    pub removes_idle_topics: bool,
     /// Slices of replays that may be under way to a connection when another replay of it begins. The
     /// simulator chooses fewer.
     pub replay_unsent_max: u64,
@@ -67,6 +70,7 @@ impl Cluster {
             topics,
             gap_listeners: Arc::default(),
             replay_topics_per_turn: limits::REPLAY_TOPICS_PER_TURN,
+            removes_idle_topics: true,
             replay_unsent_max: limits::REPLAY_UNSENT_SLICES_MAX,
             ends_per_turn: limits::ENDS_PER_TURN,
             advertised_addr,
@@ -95,7 +99,9 @@ impl Cluster {
     pub fn shard_of(&self, destination: &Destination) -> ShardId {
         match destination {
             Destination::Topic(topic) => self.shard_of_id(*topic),
-            Destination::Opened(name) | Destination::Name(name) => self.shard_of_name(name),
+            Destination::Opened(name) | Destination::Name(name) | Destination::Ephemeral(name) => {
+                self.shard_of_name(name)
+            }
         }
     }
 

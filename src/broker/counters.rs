@@ -37,7 +37,8 @@ pub struct Counters {
     /// Messages queued or being sent when their connection ended, or queued for a group in which no
     /// member may receive them.
     pub dropped_disconnected_messages: Counter,
-    /// Messages refused because the OPEN of their topic was refused.
+    /// Messages refused because the OPEN of their topic was refused or the topic removed; and messages of
+    /// topics that are not legal, once for each subscription whose protocol cannot name these.
     pub refused_messages: Counter,
     /// Slices of retained messages that were evicted under memory pressure.
     pub evicted_slices: Counter,
@@ -58,6 +59,10 @@ pub struct Counters {
     /// Times that input of a connection was left for a later turn because the connection had had its
     /// share of the turn.
     pub input_deferred: Counter,
+    /// Times that a connection was not read because it had published faster than it may.
+    pub rate_limited: Counter,
+    /// Connections that were closed because their peers took nothing for too long.
+    pub send_timeouts: Counter,
     /// Errors sent to clients.
     pub errors_sent: Counter,
     /// Connections that failed to authenticate.
@@ -71,6 +76,8 @@ pub struct Counters {
     pub send_bytes: Histogram,
     /// Requests that nobody listened to, and whose clients were notified of that.
     pub no_responders: Counter,
+    /// Connections that were refused, or closed before their login, by [`Refused`].
+    pub refused_connections: [Counter; 4],
     /// Connections that this core was given.
     pub connections_opened: Counter,
     /// Connections that ended.
@@ -87,6 +94,19 @@ pub struct Counters {
     pub mesh_messages_sent: Counter,
     /// Times that the channel to another core was full.
     pub mesh_full: Counter,
+}
+
+/// Why a connection was refused, an index of [`Counters::refused_connections`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refused {
+    /// `server.max_connections` are open.
+    Full,
+    /// `limits.max_connections_per_address` of its address are.
+    AddressFull,
+    /// `limits.max_new_connections_per_address` of its address came within a second.
+    AddressTooFast,
+    /// Its client did not log in, and others waited for its place.
+    BeforeLogin,
 }
 
 /// The most protocols.

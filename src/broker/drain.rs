@@ -6,6 +6,8 @@
 /// The stop of one core.
 #[derive(Debug, Default)]
 pub struct Drain {
+    /// The stop is to come: clients leave, and are served until then.
+    pub is_lame_duck: bool,
     /// The stop has begun: nothing is taken in any more.
     pub begun: bool,
     /// When it began.

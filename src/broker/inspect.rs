@@ -223,14 +223,19 @@ impl Broker {
     /// Does one step of an inspection; returns whether the answer is complete.
     pub fn inspect(&self, now: Now, inspection: &mut Inspection) -> bool {
         if let Some(next) = inspection.next {
-            let places = self.places(inspection.question.list);
-            let end = places.min(next + STEP_ITEMS);
-            for place in next..end {
-                if let Some((key, number)) = self.key_of(now, inspection.question.list, place) {
+            let list = inspection.question.list;
+            let mut next = Some(next);
+            for _ in 0..STEP_ITEMS {
+                let Some(place) = next.and_then(|next| self.place_from(list, next)) else {
+                    next = None;
+                    break;
+                };
+                if let Some((key, number)) = self.key_of(now, list, place) {
                     inspection.consider(key, Found { place, number });
                 }
+                next = Some(place + 1);
             }
-            inspection.next = (end < places).then_some(end);
+            inspection.next = next;
             if inspection.next.is_none() {
                 inspection.begin_rows();
             }

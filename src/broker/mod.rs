@@ -67,8 +67,8 @@ use delivery::{Delivery, Effect, SubscriptionRef};
 use drain::Drain;
 
 pub use frontends::notice::{Event, Notice, Peer};
+pub use frontends::{Admission, Protocol, SERVER_NAME};
 use frontends::{Doors, Frontends, Texts};
-pub use frontends::{Protocol, SERVER_NAME};
 pub use ids::{ConnectionId, Slot};
 use mesh::Mesh;
 use shortage::Shortage;
@@ -157,14 +157,21 @@ impl Broker {
         (&mut self.frontends, doors)
     }
 
-    /// A client has connected. `admitted` is false when there are too many.
-    pub fn connected(&mut self, now: Now, connection: ConnectionId, peer: Peer, admitted: bool) {
+    /// A client has connected, and is admitted or not.
+    pub fn connected(
+        &mut self,
+        now: Now,
+        connection: ConnectionId,
+        peer: Peer,
+        admission: impl Into<Admission>,
+    ) {
         self.counters.connections_opened.add(1);
         self.connections.table_mut().insert(connection, peer.address, now.monotonic_ns);
         self.delivery.connected(connection);
         let (frontends, mut doors) = self.open_doors(now);
-        frontends.connected(&mut doors, peer.protocol, connection.slot, admitted);
+        frontends.connected(&mut doors, peer.protocol, connection.slot, admission.into());
         self.carry_out(now);
+        self.note_stranger(now, connection);
     }
 
     /// Bytes arrived.
@@ -198,6 +205,11 @@ impl Broker {
     /// The peer sends no more, or the connection broke.
     pub fn ended(&mut self, now: Now, connection: ConnectionId) {
         self.end(now, connection.slot);
+    }
+
+    /// The peer of a connection that is not read is gone: what it sent last is not served any more.
+    pub fn vanished(&mut self, now: Now, connection: ConnectionId) {
+        self.vanish(now, connection.slot);
     }
 
     /// The connection is gone; its id is void. Returns whose it was, and why it was closed.

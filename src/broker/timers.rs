@@ -21,6 +21,15 @@ pub enum Class {
     Silence,
     /// The stop may close the connection.
     Closing,
+    /// The client may publish again.
+    Rate,
+    /// The peer may have taken nothing for too long.
+    Send,
+}
+
+impl Class {
+    /// How many there are.
+    const ALL: usize = Class::Send as usize + 1;
 }
 
 /// Deadlines that there is one of.
@@ -32,15 +41,22 @@ pub enum Single {
     Texts,
     /// Memory that publishes wait for may have been reclaimed.
     Memory,
+    /// Clients may keep places without logging in.
+    Strangers,
+}
+
+impl Single {
+    /// How many there are.
+    const ALL: usize = Single::Strangers as usize + 1;
 }
 
 /// All deadlines of a core.
 #[derive(Debug, Default)]
 pub struct Timers {
-    connections: [VecDeque<(u64, ConnectionId)>; 3],
+    connections: [VecDeque<(u64, ConnectionId)>; Class::ALL],
     /// Topics by when they may have been idle for too long.
     topics: VecDeque<(u64, TopicId)>,
-    singles: [Option<u64>; 3],
+    singles: [Option<u64>; Single::ALL],
 }
 
 impl Timers {

@@ -200,6 +200,19 @@ impl Conversation {
         (index, name)
     }
 
+    /// Opens a topic again whose id the broker may not know any more.
+    fn open_again(&mut self, index: usize) {
+        let topic = &mut self.topics[index];
+        if topic.id == 0 || topic.refused.is_some() {
+            return;
+        }
+        topic.id = 0;
+        let (request, name) = (topic.request, topic.name.clone());
+        self.write_open(request, &name);
+        self.out.set_topic(index, PROVISIONAL | request);
+        self.topic_of_request.insert(request, index);
+    }
+
     fn write_open(&mut self, request: u32, name: &str) {
         encode::open(self.out.control(), RequestId(request), name);
     }
@@ -354,6 +367,10 @@ impl Conversation {
         // UNSUBSCRIBE crossed with the refusal of its SUBSCRIBE, which is reported already.
         if error.code == 4040 && about != 0 && about < self.next_id {
             return None;
+        }
+        // A topic that nobody used for long is gone, and the broker does not say which.
+        if error.code == 4040 && about == 0 {
+            (0..self.topics.len()).for_each(|index| self.open_again(index));
         }
         // Whatever was refused, a flush must not report success.
         Some(self.fail(ClientError::RequestRefused(error)))

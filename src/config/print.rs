@@ -136,6 +136,8 @@ mod tests {
                 drain_timeout_ms: 5,
                 busy_poll_us: 16,
                 drain_spread_ms: 4,
+                lame_duck_ms: 20,
+                write_timeout_ms: 24,
             },
             nats: Nats {
                 enabled: false,
@@ -159,7 +161,14 @@ mod tests {
             limits: Limits {
                 memory_max: 1 << 33,
                 max_topics: 11,
+                max_topics_per_connection: 13,
                 max_subscriptions_per_connection: 12,
+                max_connections_per_address: 21,
+                max_new_connections_per_address: 22,
+                max_connections_before_login: 23,
+                max_publish_messages_per_second: 25,
+                max_publish_bytes_per_second: 26,
+                max_pattern_tokens: 11,
             },
             metrics: Metrics { enabled: false, bind_addr: "[::]:0".parse().unwrap(), token: None },
             logging: Logging { level: LogLevel::Trace, format: LogFormat::Json },

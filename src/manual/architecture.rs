@@ -174,6 +174,7 @@
 //! |---|---|---|
 //! | a free socket has more to send than its last send took | the core takes in nothing new until that is sent | `turn/` |
 //! | this turn took in a quarter of `queues.subscriber_capacity`, or [`INGEST_BYTES_PER_TURN`](crate::limits::INGEST_BYTES_PER_TURN) | whole frames wait with their connections, received bytes in their buffers | `topics/ingest.rs` |
+//! | a connection has a quarter of its core's receive buffers | that connection is not received on until half of them are served | `executors` |
 //! | all receive buffers of a core are in use | bytes stay in the kernel, and TCP slows the senders down | `executors` |
 //! | the channel to another core is full | mesh messages stay here and grow | `mesh/` |
 //! | waiting requests reach [`MESH_OUTGOING_BYTES_MAX`](crate::limits::MESH_OUTGOING_BYTES_MAX) | connections that publish to that core, subscribe or open topics are not read | `mesh/`, `connections/` |

@@ -177,12 +177,26 @@
 //! subscribers and forgets the name with the batch. BLIP/1 subscribers see such a topic under an id for
 //! that batch alone.
 //!
+//! Clients may choose another prefix than `_INBOX.`, so the prefix alone does not tell. The core of a
+//! requester notes the name for the answer with the core that would own it, which remembers a hash of the
+//! name for a minute. A table of names has a bound that requests cannot exceed, and needs no end of a
+//! request: when the name is forgotten too early, an answer makes a topic, which goes when it is idle.
+//!
+//! # A topic that nobody uses goes
+//!
+//! Publishers of BLIP/1 hold ids, and no core knows which of them still does. Rather than count them, the
+//! owner removes an idle topic, and refuses an id that it does not know: with an error that clients have
+//! to expect anyway, and on which they open the topic again. A subscription keeps the topics that match
+//! its pattern, so subscribers see one life of a topic, and ids are never used again.
+//!
 //! # PING is a fence
 //!
 //! Clients take PONG as the end of what they sent: tests and programs subscribe, flush, and then ask
 //! others to publish. With several cores, a PONG from the core of the connection alone would say little.
 //! So that core asks the others, which answer in the order of the lane, and the connection's next
-//! commands wait for the answers. That costs some microseconds for a command that is rare.
+//! commands wait for the answers. What comes back through a group travels over three cores, and a fence
+//! that goes there directly overtakes it; so the fence of a member passes through the coordinators of its
+//! groups, on the lane of the messages. That costs some microseconds for a command that is rare.
 //!
 //! # Permissions are checked when something is named, not for every message
 //!

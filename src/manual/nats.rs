@@ -41,11 +41,14 @@
 //!
 //! # Ephemeral subjects
 //!
-//! A topic has a sequence and a log, which cost memory for as long as the broker runs. Subjects that
-//! begin with `_INBOX.` or `$SYS.`, and subjects that are not legal topics (longer than 1,024 bytes,
-//! with wildcard tokens, white space or control characters), are ephemeral: subscribers get their
-//! messages, and nothing is retained. Beyond `limits.max_topics` every new subject is ephemeral. Only
-//! BLIP/1 clients can ask for retained messages.
+//! A topic has a sequence and a log, which cost memory until the topic was idle for
+//! `queues.topic_idle_timeout_ms` with nobody subscribed to it. Ephemeral are subjects that begin with
+//! `_INBOX.` or `$SYS.`; subjects that a request named for its answer within the last minute and that are
+//! no topics yet, whatever their prefix; and subjects that are not legal topics (longer than 1,024 bytes,
+//! with wildcard tokens, white space or control characters). Subscribers get their messages, and nothing
+//! is retained. BLIP/1 clients do not get messages of subjects that are not legal topics: the broker
+//! counts these as `refused`. Beyond `limits.max_topics` every new subject is ephemeral. Only BLIP/1
+//! clients can ask for retained messages.
 //!
 //! # Slow consumers
 //!
@@ -96,6 +99,7 @@
 //! |---|---|
 //! | subjects are UTF-8; all others are refused with `Invalid Subject` or `Invalid Publish Subject` | topics of BLIP/1 are text |
 //! | clients may subscribe to `$SYS.` by name, and as with nats-server `>` does not include it; publishes are refused, requests get "no responders" | these subjects are the broker's own |
+//! | subjects have at most `limits.max_pattern_tokens` tokens: a PUB beyond is `Invalid Publish Subject`, a SUB gets the words of nats-server with `max_subscription_tokens` | matching takes time and memory for each token |
 //! | headers of a message have at most 65,535 bytes, with 3 bytes counted for each header | a record of BLIP/1 has a 16-bit length for headers |
 //! | a subscription to `a.*` in group `q` and one to `a.b` in group `q` share messages as with nats-server, unless BLIP/1 clients are members: then each pattern is a group of its own | a group of BLIP/1 is a name on one pattern, see [`protocol`](super::protocol) |
 //! | members of a group get messages in turn; nats-server chooses at random | fairness that can be tested |

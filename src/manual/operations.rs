@@ -32,8 +32,9 @@
 //!   has to subscribe again.
 //! - `server.max_connections`: open connections stay, however many there are. A value above the limit of
 //!   open files is refused.
-//! - `limits.memory_max`, `limits.max_topics`, `limits.max_subscriptions_per_connection`: what exists
-//!   stays; above the new bound nothing is added.
+//! - `limits.memory_max`, `limits.max_topics`, `limits.max_topics_per_connection`,
+//!   `limits.max_subscriptions_per_connection`, `limits.max_pattern_tokens`: what exists stays; above the
+//!   new bound nothing is added.
 //! - `queues.topic_capacity`, `queues.topic_bytes`: a topic evicts the excess with its next message, or
 //!   when the topic is idle.
 //! - `queues.connection_bytes`: connections whose queues hold more keep that until the next message comes.
@@ -43,8 +44,16 @@
 //!
 //! # Stopping
 //!
-//! SIGTERM, SIGINT or SIGUSR2 (the signal that nats-server uses) begins the stop. A second SIGTERM or
-//! SIGINT stops the broker at once.
+//! SIGTERM or SIGINT begins the stop. A second one stops the broker at once, unless it comes within half
+//! a second: a supervisor that signals a process and its group asks for one stop.
+//!
+//! SIGUSR2 (the signal that nats-server uses) announces the stop, which begins `server.lame_duck_ms`
+//! later, or when no connection is left, or with SIGTERM. Until then the broker serves the clients it
+//! has. `/readyz` answers 503, the ports are closed, and NATS clients get INFO with `ldm`. In the second
+//! half of that time the connections that are left are closed one after the other, each behind what is
+//! queued for it and BLIP/1 clients with GOODBYE.
+//!
+//! The stop:
 //!
 //! 1. `/readyz` answers 503, the ports are closed, clients get GOODBYE, and NATS clients INFO with
 //!    `ldm`. The broker no longer reads what clients send.
@@ -52,18 +61,11 @@
 //! 3. Connections that have received everything are closed, one after the other, in an order that
 //!    differs from start to start, so that the clients do not reconnect all at once. That takes
 //!    `server.drain_spread_ms`, but at most 1 ms for each connection of a core and half of the remaining
-//!    time: few connections are closed within milliseconds. The broker does not wait for a client that
-//!    closes after its GOODBYE.
+//!    time: few connections are closed within milliseconds. The broker waits until the kernel of
+//!    each client has everything, and not for the client to close.
 //! 4. Clients that do not read are cut off `server.drain_timeout_ms` after the signal.
 //!
 //! The exit status is 0 in both cases; the log says which case it was.
-//!
-//! # Other signals
-//!
-//! SIGUSR1, which has nats-server open its log again, does nothing here: the log goes to stderr, whose
-//! file belongs to whoever started the broker. SIGPIPE, SIGXFSZ and SIGTTOU are ignored, and SIGHUP of a
-//! terminal that is closed is a reload: a broker in the background runs on. SIGHUP, SIGTERM, SIGUSR1 and
-//! SIGUSR2 work also under `nohup`.
 //!
 //! # Other signals
 //!

@@ -173,12 +173,22 @@
 //!   The metrics count them. A provisional id without an OPEN is 4040.
 //! - A request number may be used again after its TOPIC or ERROR. While its OPEN is pending, a second
 //!   OPEN is 4090 and the first one goes on. The broker remembers 1,000,000 numbers of a connection; a
-//!   further number is 4291, like an OPEN beyond `limits.max_topics`.
+//!   further number is 4291, like an OPEN beyond `limits.max_topics`, or beyond
+//!   `limits.max_topics_per_connection` topics that the connection opened and did not publish to.
+//! - A topic that nobody subscribes to is removed when it was idle for `queues.topic_idle_timeout_ms`. A
+//!   frame under its id is refused with a non-fatal 4040, request 0, and ACKs of such frames say that 0
+//!   messages were accepted. An OPEN makes another topic of the name, with another id and sequences
+//!   from 1.
+//! - The OPEN of a name for answers (one that begins with `_INBOX.`, or that a request named in `reply-to`
+//!   within the last minute) makes no topic. TOPIC has an id for this connection alone, and sequences begin
+//!   again with each batch. The broker remembers the last 4,096 such ids of a connection.
+//! - A topic or pattern with more tokens than `limits.max_pattern_tokens` is 4220.
 //! - A connection may use a topic id that any TOPIC named to it, also an unsolicited one. Any other id
 //!   is 4040, even if the topic exists.
 //! - Each frame with flag bit 0 gets one ACK when the topic's owner has assigned its sequences. ACKs of
 //!   one topic come in the order of its frames; between topics the order is open. Subscribers see the
-//!   flag too. A frame that is refused (4030, 4040, 4291, a refused OPEN) gets no ACK.
+//!   flag too. A frame that is refused (4030, 4040, 4291, a refused OPEN) gets no ACK, unless its
+//!   topic was removed.
 //! - While `limits.memory_max` is used up, a frame is refused with a non-fatal 4291, request 0. That
 //!   frame was not published and has no sequence; the client may send it again.
 //! - For low latency send one message per frame. A client library puts into one frame, or one write,
@@ -339,5 +349,5 @@
 //! | 4130 | message or frame too large | yes |
 //! | 4220 | bad topic, pattern or option | no |
 //! | 4290 | slow subscriber | yes |
-//! | 4291 | a limit is reached: connections (fatal), or topics, subscriptions, memory | both |
+//! | 4291 | a limit is reached: connections, also of one address (fatal), or topics, subscriptions, memory | both |
 //! | 5030 | the server is stopping | yes |

@@ -68,12 +68,13 @@
 //!
 //! | the client sees | cause | remedy |
 //! |---|---|---|
-//! | connection refused | nothing listens there: the default address is 127.0.0.1, which other machines cannot reach | `server.bind_addr = "0.0.0.0:7878"`, with `[auth]`; `nats.bind_addr` for NATS clients |
+//! | connection refused | nothing listens there: the default address is 127.0.0.1, which other machines cannot reach | `server.bind_addr = "0.0.0.0:7878"` for IPv4, or `"[::]:7878"` for both families, with `[auth]`; `nats.bind_addr` for NATS clients |
 //! | a timeout | a firewall; or the queue of connections waiting to be accepted was full | `net.core.somaxconn`, `deploy/sysctl.d/60-blipmq.conf` |
 //! | ERROR 4001, `expected HELLO as the first frame` | the client speaks another protocol: NATS to the port of BLIP/1, HTTP, or TLS | NATS clients to port 4222; there is no TLS, see below; [`protocol`](super::protocol) for authors of clients |
 //! | ERROR 4010, or `Authorization Violation` | wrong credentials, none, or credentials for a broker without `[auth]`; or HELLO came too late | the text says which; `blipmq_logins_refused_total` counts these connections |
 //! | ERROR 4030, or `Permissions Violation` | connected, but not allowed to do this | `publish` and `subscribe` of the user in `[[auth.users]]` |
-//! | ERROR 4291, or `maximum connections exceeded` | `server.max_connections` are open | raise this limit and that of open files; or find the client that opens so many: `/api/v1/connections?sort=age&order=asc` |
+//! | ERROR 4291, or `maximum connections exceeded` | `server.max_connections` are open, or the client's address has or makes more than `limits.max_connections_per_address` or `limits.max_new_connections_per_address` allow; the text of ERROR and `blipmq_connections_refused_total` say which | raise this limit and that of open files; or find the client that opens so many: `/api/v1/connections?sort=age&order=asc` |
+//! | ERROR 4010 or `Authentication Timeout`, after a second already | more connections wait for a login than `limits.max_connections_before_login` | clients that log in at once; find the address that has so many, and limit it |
 //! | ERROR 5030, or `ldm` in INFO | the broker is stopping | connect to another broker, or later |
 //! | NATS: closed without an error | malformed arguments; nats-server does the same | [`nats`](super::nats) |
 //!
@@ -102,7 +103,7 @@
 //! | `expired_before_enqueue` | the time to live had ended when the message reached the queue: the owner of the topic is behind, or the time to live is very short | longer `--ttl` or `delivery.default_ttl_ms`; core too busy, see latency |
 //! | `expired_in_queue` | the message waited for its subscriber longer than its time to live | a faster subscriber, or a longer time to live |
 //! | `disconnected` | the connection ended while the message was queued or being sent | find out why it ended, see below; the promise is at most once |
-//! | `refused` | published to a topic that could not be opened: not allowed, not a legal name, or `limits.max_topics` | the ERROR that the publisher got says which: 4030, 4220, 4291 |
+//! | `refused` | published to a topic that could not be opened: not allowed, not a legal name, or `limits.max_topics`; or a NATS client published to a subject that is not a legal topic, which BLIP/1 subscribers do not get | the ERROR that the publisher got says which: 4030, 4220, 4291 |
 //!
 //! To find the subscriber, read `/api/v1/subscriptions?sort=dropped`: the rows have address, pattern,
 //! policy, and the losses by reason. When the queue of a subscription fills for the first time, the log
@@ -222,7 +223,7 @@
 //!
 //! After SIGTERM the broker delivers what was accepted, for at most `server.drain_timeout_ms`. The line
 //! `stopped after server.drain_timeout_ms: subscribers that did not read were cut off` means that some
-//! clients did not read. A second signal stops the broker at once. Meanwhile `/readyz` answers 503, so
+//! clients did not read. A second signal, half a second later or more, stops the broker at once. Meanwhile `/readyz` answers 503, so
 //! that load balancers send no new clients.
 //!
 //! # It ended by itself

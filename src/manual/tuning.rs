@@ -152,6 +152,8 @@
 //!   container.
 //! - Locked memory: 512 KiB per core (`LimitMEMLOCK`).
 //! - Open files: `server.max_connections`, and some for the broker itself (`LimitNOFILE`).
+//!   Connections beyond `server.max_connections` are closed, so that accepting, the pages and reloads go
+//!   on when clients have theirs.
 //! - `net.core.somaxconn`: clients that all reconnect at once wait in this queue.
 //! - Memory: `limits.memory_max` and a third more, for topics, connections and the kernel's buffers.
 //! - A clock that is read without a system call, the governor `performance`, a low tendency to swap, no
@@ -164,6 +166,16 @@
 //!   begins to fill. Larger buffers hide longer stalls, and the messages in them get older.
 //!
 //! `deploy/sysctl.d/60-blipmq.conf` and `deploy/blipmq.service` set these values, each with its reason.
+//!
+//! # Who may have how many connections
+//!
+//! By default one address may have all of them, because a proxy, a NAT or a host of containers shows many
+//! clients under one. Where each client has an address of its own, `limits.max_connections_per_address`
+//! and `limits.max_new_connections_per_address` keep one of them from taking all places: set both well
+//! above what your clients need when all of them reconnect. An IPv6 network of 64 bits counts as one
+//! address. Connections that never log in keep at most half of the places that are left for longer than a
+//! second; `limits.max_connections_before_login` makes that fewer. `blipmq_connections_refused_total`
+//! says which of these limits refuses clients.
 //!
 //! # What to watch
 //!

@@ -30,6 +30,11 @@ pub enum Offence {
     MaximumSubscriptionsExceeded,
     /// SUB to an invalid subject.
     InvalidSubject,
+    /// SUB to a subject with more tokens than the server allows.
+    TooManyTokens {
+        /// The subject of the subscription.
+        subject: Box<[u8]>,
+    },
     /// PUB to a subject that is not literal, reported to pedantic clients. The message is delivered
     /// nevertheless.
     InvalidPublishSubject,
@@ -101,6 +106,13 @@ impl Offence {
             Offence::MalformedConnect => "malformed CONNECT",
             Offence::HeadersNotSupported => "message headers not supported",
             Offence::ErrorFromClient => "-ERR from the client",
+            Offence::TooManyTokens { subject } => {
+                return format!(
+                    "Permissions Violation for Subscription to {}, too many tokens",
+                    Quoted(subject)
+                )
+                .into();
+            }
             Offence::PublishViolation { subject } => {
                 return format!("Permissions Violation for Publish to {}", Quoted(subject)).into();
             }
@@ -142,6 +154,7 @@ impl Offence {
         !matches!(
             self,
             Offence::InvalidSubject
+                | Offence::TooManyTokens { .. }
                 | Offence::InvalidPublishSubject
                 | Offence::MaximumSubscriptionsExceeded
                 | Offence::PublishViolation { .. }

@@ -19,6 +19,16 @@ pub enum NameError {
         /// The length in bytes.
         len: usize,
     },
+    /// The name has more tokens than the server allows.
+    #[error(
+        "it has {tokens} tokens, the limit is {tokens_max}; use fewer, or raise `limits.max_pattern_tokens`"
+    )]
+    TooManyTokens {
+        /// The number of tokens.
+        tokens: usize,
+        /// `limits.max_pattern_tokens` of the server.
+        tokens_max: usize,
+    },
     /// Two dots in a row, or a dot at an end.
     #[error("token {token} is empty; tokens are separated by single dots, none at the ends")]
     EmptyToken {
@@ -64,6 +74,14 @@ pub fn check_pattern(pattern: &str) -> Result<(), NameError> {
         }
     }
     Ok(())
+}
+
+/// Checks how many tokens a name has.
+pub fn check_depth(name: &str, tokens_max: usize) -> Result<(), NameError> {
+    match 1 + name.bytes().filter(|byte| *byte == b'.').count() {
+        tokens if tokens > tokens_max => Err(NameError::TooManyTokens { tokens, tokens_max }),
+        _ => Ok(()),
+    }
 }
 
 /// Returns whether a legal pattern is a literal topic.
@@ -112,6 +130,14 @@ mod tests {
     fn rest_wildcard_is_refused_before_the_last_token() {
         assert_eq!(check_pattern(">.a"), Err(NameError::RestNotLast { token: 1 }));
         assert_eq!(check_pattern("a.>.b"), Err(NameError::RestNotLast { token: 2 }));
+    }
+
+    #[test]
+    fn tokens_beyond_the_bound_are_refused_with_their_number() {
+        assert_eq!(check_depth("a", 1), Ok(()));
+        assert_eq!(check_depth("a.*.>", 3), Ok(()));
+        let refused = NameError::TooManyTokens { tokens: 4, tokens_max: 3 };
+        assert_eq!(check_depth("a.b.c.d", 3), Err(refused));
     }
 
     #[test]

@@ -139,6 +139,17 @@ pub enum Reject {
         /// `server.auth_timeout_ms`
         auth_timeout_ms: u32,
     },
+    /// No HELLO in time, and others wait for the place.
+    #[error(
+        "no HELLO within {within_ms} ms of connecting, while {waiting} connections have not logged in: \
+         send HELLO first, without delay"
+    )]
+    AuthTooLate {
+        /// How long this client had.
+        within_ms: u64,
+        /// Connections before their login.
+        waiting: u64,
+    },
     /// Credentials for a broker without `[auth]`: the client must not believe that they were checked.
     #[error(
         "auth kind {kind} cannot be checked, because this broker has no `[auth]` and accepts every \
@@ -194,6 +205,15 @@ pub enum Reject {
     /// A topic id that no TOPIC of this connection named.
     #[error("topic id {topic} was not announced on this connection: OPEN the topic first")]
     UnknownTopic {
+        /// The `topic` field.
+        topic: u32,
+    },
+    /// The id of a topic that was removed after it had been announced.
+    #[error(
+        "topic id {topic} is unknown: the topic was removed because nobody used it for \
+         `queues.topic_idle_timeout_ms`; OPEN the topic again"
+    )]
+    RemovedTopic {
         /// The `topic` field.
         topic: u32,
     },
@@ -288,6 +308,24 @@ pub enum Reject {
         /// `server.max_connections`
         connections_max: u32,
     },
+    /// The limit of connections of one address is reached.
+    #[error(
+        "{connections_max} connections of your address are open, the limit: close some or raise \
+         `limits.max_connections_per_address`"
+    )]
+    TooManyOfAddress {
+        /// `limits.max_connections_per_address`
+        connections_max: u32,
+    },
+    /// An address connects too often.
+    #[error(
+        "your address made {per_second_max} new connections within a second, the limit: keep \
+         connections open or raise `limits.max_new_connections_per_address`"
+    )]
+    TooFastOfAddress {
+        /// `limits.max_new_connections_per_address`
+        per_second_max: u32,
+    },
     /// Another limit is reached.
     #[error("{count_max} {what} exist, the limit: {remedy}")]
     LimitReached {
@@ -314,16 +352,18 @@ impl Reject {
             UnexpectedCount { .. } | BodyMismatch { .. } | NotUtf8 { .. } => 4000,
             BadField { .. } | NoMessages | BadRecord { .. } | SecondHello => 4000,
             NotBlip { .. } | Version { .. } => 4001,
-            AuthTimeout { .. } | AuthNotConfigured { .. } => 4010,
+            AuthTimeout { .. } | AuthTooLate { .. } | AuthNotConfigured { .. } => 4010,
             AuthRequired | AuthFailed { .. } | AuthRevoked => 4010,
             SystemTopic { .. } | NotAllowed { .. } => 4030,
-            UnknownTopic { .. } | UnknownRequest { .. } | UnknownSubscription { .. } => 4040,
+            UnknownTopic { .. } | RemovedTopic { .. } => 4040,
+            UnknownRequest { .. } | UnknownSubscription { .. } => 4040,
             SubscriptionInUse { .. } | RequestInUse { .. } => 4090,
             FrameTooLong { .. } | MessageTooLong { .. } => 4130,
             BadTopic { .. } | BadPattern { .. } | BadOption { .. } | NotServed { .. } => 4220,
             GroupTooLong { .. } => 4220,
             SlowSubscriber { .. } => 4290,
-            TooManyConnections { .. } | LimitReached { .. } => 4291,
+            TooManyConnections { .. } | TooManyOfAddress { .. } => 4291,
+            TooFastOfAddress { .. } | LimitReached { .. } => 4291,
             Stopping => 5030,
         }
     }
@@ -337,7 +377,7 @@ impl Reject {
     pub fn is_fatal(&self) -> bool {
         match self.code() {
             4030 | 4040 | 4090 | 4220 => false,
-            4291 => matches!(self, Reject::TooManyConnections { .. }),
+            4291 => !matches!(self, Reject::LimitReached { .. }),
             _ => true,
         }
     }

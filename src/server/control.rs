@@ -26,6 +26,8 @@ pub enum Command {
     Ping(Reply<()>),
     /// Apply these settings.
     Reload(Arc<Settings>, Reply<()>),
+    /// Let clients leave, over so many milliseconds.
+    LameDuck(u32),
     /// Report how full its queues and buffers are.
     Fill(Reply<Fill>),
     /// List connections, subscriptions or topics.

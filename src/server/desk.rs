@@ -43,6 +43,7 @@ impl Desk {
                 broker.reload(now, settings);
                 reply(());
             }
+            Command::LameDuck(time_ms) => broker.begin_lame_duck(now, time_ms),
             Command::Fill(reply) => reply(Fill {
                 mesh_waiting_messages: io.mesh().waiting(),
                 receive_buffers_free: io.buffers_free(),

@@ -111,6 +111,15 @@ impl Addresses {
     }
 }
 
+/// What an address that stands for several serves, `None` for any other.
+pub fn families(address: SocketAddr) -> Option<&'static str> {
+    match (address.ip().is_unspecified(), address.is_ipv4()) {
+        (false, _) => None,
+        (true, true) => Some("every IPv4 address, and no IPv6 address"),
+        (true, false) => Some("every IPv6 and every IPv4 address"),
+    }
+}
+
 impl fmt::Display for Addresses {
     /// Prints the first address alone, and the others behind their titles.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

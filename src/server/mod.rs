@@ -10,11 +10,13 @@
 //! | how a core and its executor work together | `relay` |
 //! | how other threads reach a core | `control` |
 //! | what a reload changes | `reload` |
+//! | how clients leave before a stop | `lame_duck` |
 //! | what an operator sees | `admin`, `logs`, `notify` |
 
 mod admin;
 mod control;
 mod desk;
+mod lame_duck;
 mod listeners;
 mod logs;
 mod node;
@@ -30,7 +32,7 @@ use std::fmt::Display;
 use std::io::Write;
 use std::process::ExitCode;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use blipmq::config::Settings;
 use blipmq::limits;
@@ -44,6 +46,9 @@ use reload::Source;
 use start::{RunningBroker, start};
 
 const _: () = assert!(placement::CORES_MAX == limits::CORES_MAX);
+
+/// A signal to stop that comes sooner after another is the same one.
+const SAME_SIGNAL: Duration = Duration::from_millis(500);
 
 /// Runs the broker until a signal asks for a stop, and drains it.
 pub fn run(settings: Settings, source: Source) -> ExitCode {
@@ -69,7 +74,7 @@ pub fn run(settings: Settings, source: Source) -> ExitCode {
     };
     supervisor.notify_ready(&format!("ready on {}", broker.node.addresses));
     supervisor.start_watchdog(&broker.node);
-    let stop_signals = serve_signals_until_stop(&signals, &broker, &logs, &supervisor);
+    let stop_signal = serve_signals_until_stop(&signals, &broker, &logs, &supervisor);
     broker.node.draining.store(true, Ordering::Relaxed);
     let drain_timeout_ms = broker.node.settings().server.drain_timeout_ms;
     let drain_timeout = Duration::from_millis(drain_timeout_ms.into());
@@ -77,7 +82,7 @@ pub fn run(settings: Settings, source: Source) -> ExitCode {
     broker.executors.stop_handle().stop(drain_timeout);
     // Never joined: the thread ends with the process, or ends the process.
     let drain_logs = logs.clone();
-    std::thread::spawn(move || serve_signals_of_drain(&signals, &drain_logs, stop_signals));
+    std::thread::spawn(move || serve_signals_of_drain(&signals, &drain_logs, stop_signal));
     match broker.executors.join() {
         Stopped::Drained => tracing::info!("stopped, everything accepted was delivered"),
         Stopped::TimedOut => tracing::warn!(
@@ -91,14 +96,14 @@ pub fn run(settings: Settings, source: Source) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// Serves signals until one asks for a stop. Returns how many of the signals that stop the broker at
-/// once when they come twice have come.
+/// Serves signals until the broker is to stop. Returns when a signal came that stops the broker at once
+/// when it comes twice.
 fn serve_signals_until_stop(
     signals: &Signals,
     broker: &RunningBroker,
     logs: &Logs,
     supervisor: &Supervisor,
-) -> u32 {
+) -> Option<Instant> {
     loop {
         match signals.wait() {
             Ok(Asked::Reload) => {
@@ -112,38 +117,37 @@ fn serve_signals_until_stop(
                 supervisor.notify_ready(&format!("reload {}: {reload}", reload.outcome()));
             }
             Ok(Asked::ReopenLog) => log_reopen(),
-            Ok(Asked::Drain) => {
-                tracing::info!("SIGUSR2: stopping; send SIGTERM twice to stop at once");
-                return 0;
-            }
+            Ok(Asked::Drain) => return lame_duck::run(signals, broker, supervisor),
             Ok(Asked::Stop(signal)) => {
                 tracing::info!("{signal}: stopping; send it again to stop at once");
-                return 1;
+                return Some(Instant::now());
             }
             Err(error) => {
                 tracing::error!("cannot wait for signals: {error}; stopping");
-                return 1;
+                return Some(Instant::now());
             }
         }
     }
 }
 
-/// Serves signals during the drain, after `stop_signals` of those that stop the broker at once when
-/// they come twice.
-fn serve_signals_of_drain(signals: &Signals, logs: &Logs, mut stop_signals: u32) {
+/// Serves signals during the drain. `first` is when a signal came that stops the broker at once when it
+/// comes twice.
+fn serve_signals_of_drain(signals: &Signals, logs: &Logs, mut first: Option<Instant>) {
     while let Ok(asked) = signals.wait() {
         match asked {
             Asked::Reload => tracing::warn!("SIGHUP: not reloaded, the broker is stopping"),
             Asked::ReopenLog => log_reopen(),
             Asked::Drain => {}
-            Asked::Stop(signal) => {
-                stop_signals += 1;
-                if stop_signals == 2 {
+            Asked::Stop(signal) => match first {
+                None => first = Some(Instant::now()),
+                // A supervisor may signal the process and its group.
+                Some(first) if first.elapsed() < SAME_SIGNAL => {}
+                Some(_) => {
                     tracing::warn!("{signal} again: stopped without delivering the rest");
                     logs.flush();
                     std::process::exit(1);
                 }
-            }
+            },
         }
     }
 }

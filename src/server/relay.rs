@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use blipmq::broker::mesh::{LANES, Message};
 use blipmq::broker::port::Port;
-use blipmq::broker::{Broker, ConnectionId, Notice, Now, Peer, Protocol, Slot, turn};
+use blipmq::broker::{Admission, Broker, ConnectionId, Notice, Now, Peer, Protocol, Slot, turn};
 use blipmq::protocol::CoreId;
 use bytes::Bytes;
 use executors::{Io, Observed, Ring, Service};
@@ -120,11 +120,18 @@ impl<B: Beside> Service for Relay<B> {
         connection: executors::ConnectionId,
         address: SocketAddr,
         listener: usize,
-        admitted: bool,
+        admission: executors::Admission,
     ) {
         let peer = Peer { protocol: self.protocols[listener], address };
+        let admission = match admission {
+            executors::Admission::Admitted => Admission::Admitted,
+            executors::Admission::Full => Admission::Full,
+            executors::Admission::AddressFull => Admission::AddressFull,
+            executors::Admission::AddressTooFast => Admission::AddressTooFast,
+        };
+        let admitted = admission == Admission::Admitted;
         self.beside.connected(inward(connection), peer, admitted);
-        self.broker.connected(time(now), inward(connection), peer, admitted);
+        self.broker.connected(time(now), inward(connection), peer, admission);
     }
 
     fn received(&mut self, now: executors::Now, connection: executors::ConnectionId, bytes: &[u8]) {
@@ -143,6 +150,10 @@ impl<B: Beside> Service for Relay<B> {
 
     fn ended(&mut self, now: executors::Now, connection: executors::ConnectionId) {
         self.broker.ended(time(now), inward(connection));
+    }
+
+    fn vanished(&mut self, now: executors::Now, connection: executors::ConnectionId) {
+        self.broker.vanished(time(now), inward(connection));
     }
 
     fn closed(&mut self, connection: executors::ConnectionId) {

@@ -245,6 +245,11 @@ impl Reloader {
             );
         }
         self.tuning.set_connections_max(settings.server.max_connections);
+        let limits = &settings.limits;
+        self.tuning.set_address_limits(
+            limits.max_connections_per_address,
+            limits.max_new_connections_per_address,
+        );
         self.tuning.set_busy_poll(Duration::from_micros(settings.server.busy_poll_us.into()));
     }
 }

@@ -22,7 +22,7 @@ use executors::{placement, preflight};
 use super::admin::{AdminHandle, AdminServer};
 use super::control::{self, Control};
 use super::desk::Desk;
-use super::listeners::{Addresses, Bound, ENDPOINTS, Listener};
+use super::listeners::{Addresses, Bound, ENDPOINTS, Listener, families};
 use super::node::{Core, Node};
 use super::relay::Relay;
 use super::reload::{Configuration, Reloader, Source};
@@ -59,6 +59,11 @@ pub fn start(
     let cores: Vec<Core> = cpus.iter().map(new_core).collect();
     let plan = new_plan(cpus, sockets, &cluster.settings);
     let (executors, control) = launch_cores(plan, &cluster, &cores, &listeners)?;
+    let limits = &cluster.settings.limits;
+    executors.tuning().set_address_limits(
+        limits.max_connections_per_address,
+        limits.max_new_connections_per_address,
+    );
     let metrics = admin.as_ref().map(AdminServer::local_addr);
     let node = Arc::new(Node {
         server_id: cluster.server_id,
@@ -139,6 +144,12 @@ fn report_ready(node: &Node, cpu_list: &str) {
     let file = node.configuration.snapshot().file;
     let file = file.map_or("none".to_owned(), |file| file.display().to_string());
     let version = env!("CARGO_PKG_VERSION");
+    let metrics = addresses.metrics.into_iter();
+    for address in addresses.clients.iter().map(|listener| listener.address).chain(metrics) {
+        if let Some(families) = families(address) {
+            tracing::info!("{address} serves {families}");
+        }
+    }
     if !stdout_is_stderr() {
         tracing::info!(
             version,

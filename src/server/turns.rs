@@ -18,6 +18,8 @@ pub struct Turns {
     pub enter_sends: Histogram,
     /// Times a connection had more to read and no receive buffer was free.
     pub buffer_shortages: Counter,
+    /// Times that the kernel was short of memory or descriptors, by [`Shortage`].
+    pub shortages: [Counter; 4],
     /// Nanoseconds asleep until the core last woke.
     asleep_ns: Counter,
     /// The start of the current sleep; 0 while the core is awake.
@@ -42,6 +44,7 @@ impl Turns {
                     self.asleep_ns.add(at_ns - since_ns);
                 }
             }
+            Observed::Short { what } => self.shortages[what as usize].add(1),
             Observed::Starved => self.buffer_shortages.add(1),
             // Every refused connection is counted by its broker.
             Observed::Full { .. } => {}

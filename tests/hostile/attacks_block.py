@@ -43,7 +43,7 @@ def block_everything(scene, attacker, filler):
 def block_without_right(scene):
     login = ("attacker", "without-rights")
     attacker, filler = scene.blip(login=login, receive_buffer_bytes=4_096), scene.blip(login=login)
-    with scene.attacked(at_least_s=5.0):
+    with scene.attacked():
         kind = block_everything(scene, attacker, filler)
     scene.outcome.equal("answer to SUBSCRIBE, 0x8E is ERROR", hex(kind), hex(blip.ERROR))
 

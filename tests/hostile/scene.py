@@ -151,8 +151,9 @@ class Scene:
         return short if self.is_short else full
 
     @contextlib.contextmanager
-    def attacked(self, at_least_s=ATTACK_S, label="", share=SHARE_MIN, silence_s=SILENCE_MAX_S):
+    def attacked(self, at_least_s=None, label="", share=SHARE_MIN, silence_s=SILENCE_MAX_S):
         """Measures the witness in quiet, then while the body runs and at least for the time given."""
+        at_least_s = self.scaled(ATTACK_S, 2.0) if at_least_s is None else at_least_s
         quiet_cpu_share, quiet = self.quiet()
         self.last_quiet = quiet
         self.prober.ask("begin")

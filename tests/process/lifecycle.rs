@@ -19,6 +19,7 @@ on_one_and_two_cores! {
     sigterm_with_a_stalled_subscriber_ends_after_the_drain_timeout,
     sigterm_and_sigint_stop_an_idle_broker,
     a_second_signal_stops_at_once,
+    signals_that_come_together_are_one,
 }
 
 // --- stopping ---
@@ -163,10 +164,36 @@ fn a_second_signal_stops_at_once(cores: &str) {
     broker.signal("TERM");
     // GOODBYE proves that the broker has received the first signal.
     assert!(matches!(publisher.expect().decoded(), ServerFrame::Goodbye { .. }));
+    // One that comes within half a second would be the same one.
+    std::thread::sleep(std::time::Duration::from_millis(501));
     broker.signal("TERM");
     let (status, stderr) = broker.wait();
     assert_eq!(status.code(), Some(1), "{stderr}");
     drop(stalled);
+}
+
+/// Goal: a supervisor that signals a process and then its group asks for one stop, which delivers.
+fn signals_that_come_together_are_one(cores: &str) {
+    let broker = Broker::start(cores);
+    let mut subscriber = Wire::connect(broker.addr);
+    subscriber.subscribe(1, "much");
+    let mut publisher = Wire::connect(broker.addr);
+    let (topic, ..) = publisher.open(1, "much");
+    for _ in 0..1_000 {
+        publisher.publish(topic, &[&[0; 8 * 1_024]]);
+    }
+    publisher.ping();
+    broker.signal("TERM");
+    broker.signal("INT");
+    broker.signal("TERM");
+    let mut delivered = 0;
+    while let Some(frame) = subscriber.next() {
+        delivered += frame.messages().map_or(0, |(_, messages)| messages.len());
+    }
+    assert_eq!(delivered, 1_000);
+    drop((subscriber, publisher));
+    let (status, stderr) = broker.wait();
+    assert_eq!(status.code(), Some(0), "{stderr}");
 }
 
 // --- starting ---

@@ -19,6 +19,8 @@
 //! | supervisors, the log, and a stdout or stderr that accepts no data | `operations` |
 //! | starting, refusing to start, stopping | `lifecycle` |
 //! | signals that ask for nothing, a log that cannot be written | `signals` |
+//! | clients that leave before a stop | `lame_duck` |
+//! | places for connections, and what keeps none | `places` |
 //! | NATS clients, alone and together with BLIP/1 clients | `nats` |
 //! | `blipmq pub` and `blipmq sub` | `pipe` |
 //!
@@ -36,17 +38,20 @@ mod blocked;
 mod delivery;
 mod groups;
 mod hostile;
+mod lame_duck;
 mod lifecycle;
 mod losses;
 mod memory;
 mod nats;
 mod operations;
 mod pipe;
+mod places;
 mod policies;
 mod reload;
 mod replay;
 mod shares;
 mod signals;
+mod topics;
 mod vanishing;
 
 use support::running;

@@ -6,6 +6,7 @@
 //! | requests, groups and retained messages over both protocols | `together` |
 //! | slow consumers under each policy, and reports of their losses | `slow` |
 //! | groups, ephemeral subjects, short queues, expiry | `queues` |
+//! | answers to requests, which make no topics | `answers` |
 //! | connections that are silent, or never send CONNECT | `silence` |
 //! | limits, each with the words of nats-server | `limits` |
 //! | credentials and permissions | `auth` |
@@ -16,6 +17,7 @@
 //! The answers byte by byte are in `vectors/nats.txt`, and `tests/nats/` compares them with nats-server;
 //! the tests here need a process: sockets that fill up, signals, metrics, memory.
 
+mod answers;
 mod auth;
 mod both;
 mod config;

@@ -318,6 +318,9 @@ fn a_client_that_reconnects_resumes_at_its_position(cores: &str) {
 fn the_retained_messages_of_an_idle_topic_are_evicted(cores: &str) {
     let broker = Broker::start_with(cores, "[queues]\ntopic_idle_timeout_ms = 50\n");
     for name in topic_on_each_core(broker.addr, cores, "idle") {
+        // Without a subscriber the topic itself would go.
+        let mut keeper = Wire::connect(broker.addr);
+        keeper.subscribe(1, &name);
         let mut publisher = Wire::connect(broker.addr);
         let (topic, ..) = publisher.open(1, &name);
         publish(&mut publisher, topic, 1..=10, 8);

@@ -100,6 +100,7 @@ proptest! {
                         filter: None,
                         is_active_at_once: false,
                         is_sent_each: false,
+                        takes_any_name: false,
                     });
                     prop_assert!(all.iter().all(|known| known.index != index));
                     let (state, order) = (State::Joining, 0);

@@ -10,7 +10,6 @@ use executors::simulated::{Cancel, Delivery, Kernel, SocketId};
 use crate::random::Random;
 
 // Error numbers of Linux.
-const ENOMEM: i32 = 12;
 const EPIPE: i32 = 32;
 const ECONNRESET: i32 = 104;
 const ENOBUFS: i32 = 105;
@@ -145,12 +144,16 @@ impl Wire {
     /// The end of the client arrives, or the receive ends for another reason.
     fn end(&mut self, random: &mut Random) {
         if !self.kernel.is_receiving(self.socket) {
+            if self.broken && !self.fails_silently && random.chance(10) {
+                // The watch of a paused connection, if there is one.
+                self.kernel.hang_up(self.socket);
+            }
             return;
         }
         if self.fails_silently || (self.broken && self.is_sending() && self.may_fail_silently()) {
             // The failed send is all that the core gets to know.
         } else if self.broken {
-            let error = random.pick(&[ECONNRESET, ECONNRESET, ETIMEDOUT, ENOMEM]);
+            let error = random.pick(&[ECONNRESET, ECONNRESET, ETIMEDOUT]);
             self.kernel.fail_receive(self.socket, error);
         } else if self.client_end != ClientEnd::No && self.upstream.is_empty() {
             self.kernel.deliver_end(self.socket);
@@ -173,7 +176,7 @@ impl Wire {
             self.broken = true;
         }
         if self.broken {
-            let error = random.pick(&[ECONNRESET, EPIPE, ENOMEM, ENOBUFS]);
+            let error = random.pick(&[ECONNRESET, EPIPE]);
             self.kernel.fail_send(self.socket, error);
             self.fails_silently = self.may_fail_silently();
             return;
@@ -231,6 +234,7 @@ impl Wire {
         self.kernel.fail_receive(self.socket, ECANCELED);
         if cancel == Cancel::Everything {
             self.kernel.cancel_send(self.socket);
+            self.kernel.cancel_watch(self.socket);
         }
     }
 

@@ -104,6 +104,8 @@ impl World {
     fn of(seed: u64, plan: Plan, random: Random) -> World {
         let mut cluster = Cluster::new(plan.cores as u16, seed, Arc::new(plan.settings.clone()));
         cluster.replay_topics_per_turn = plan.replay_topics_per_turn;
+        // Limit: the checker counts on one life of each topic; `process/topics.rs` has those that go.
+        cluster.removes_idle_topics = false;
         cluster.ends_per_turn = plan.ends_per_turn;
         // Few slices as well, where replays look at few topics a turn.
         let unsent_max = cluster.replay_unsent_max;

@@ -191,8 +191,7 @@ impl Broker {
         (status, stderr)
     }
 
-    /// Sends SIGTERM and asserts a clean end; returns the text of stderr. Drop connections before: the
-    /// broker waits two seconds for connections whose clients do not end their side.
+    /// Sends SIGTERM and asserts a clean end; returns the text of stderr.
     pub fn stop(self) -> String {
         self.signal("TERM");
         let (status, stderr) = self.wait();

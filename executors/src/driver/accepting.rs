@@ -2,11 +2,12 @@
 
 use std::io;
 
-use crate::accept::Accepted;
+use crate::accept::{Accepted, Accepting};
 use crate::clock::Now;
 use crate::driver::Driver;
+use crate::place::Place;
 use crate::ring::Ring;
-use crate::service::{Observed, Service};
+use crate::service::{Admission, Observed, Service, Shortage};
 
 /// How long accepting rests after the process ran out of descriptors or memory.
 const ACCEPT_REST_NS: u64 = 100_000_000;
@@ -21,9 +22,20 @@ impl<S: Service, R: Ring> Driver<S, R> {
         }
     }
 
-    /// Asks for connections of the listeners that rest, unless this core does not accept or stops.
+    /// Closes the listeners, once that is wanted.
+    pub(super) fn begin_refusing(&mut self) {
+        if self.refuses || !self.stop.refuses() {
+            return;
+        }
+        self.refuses = true;
+        for listener in self.accepting.iter().flat_map(Accepting::listeners) {
+            self.io.ring.cancel_accept(listener);
+        }
+    }
+
+    /// Asks for connections of the listeners that rest, unless this core does not accept any more.
     pub(super) fn accept(&mut self) {
-        if self.drain_deadline_ns.is_none()
+        if !self.refuses
             && let Some(accepting) = &mut self.accepting
         {
             for listener in accepting.wake() {
@@ -44,7 +56,7 @@ impl<S: Service, R: Ring> Driver<S, R> {
         }
         match result {
             Ok(socket) => {
-                if self.drain_deadline_ns.is_none()
+                if !self.refuses
                     && let Some(accepting) = &mut self.accepting
                 {
                     let full = accepting.dealer.deal::<R>(now, socket, listener as usize);
@@ -55,6 +67,7 @@ impl<S: Service, R: Ring> Driver<S, R> {
             Err(error) => {
                 let error = io::Error::from_raw_os_error(error);
                 tracing::warn!(%error, "accepting failed: raise the open-file limit or close connections");
+                self.service.observe(Observed::Short { what: Shortage::Accept });
                 self.accept_rests_until_ns = Some(now.monotonic_ns + ACCEPT_REST_NS);
                 return;
             }
@@ -67,9 +80,10 @@ impl<S: Service, R: Ring> Driver<S, R> {
 
     pub(super) fn take_accepted(&mut self, now: Now) {
         while let Ok(accepted) = self.accepted.try_recv() {
-            let Accepted { socket, peer, listener, admitted } = accepted;
-            let connection = self.io.open(socket);
-            self.service.connected(now, connection, peer, listener, admitted);
+            let Accepted { socket, peer, listener, admission } = accepted;
+            let place = (admission == Admission::Admitted).then(|| Place::of(peer));
+            let connection = self.io.open(socket, place);
+            self.service.connected(now, connection, peer, listener, admission);
         }
     }
 

@@ -5,8 +5,8 @@
 
 use crate::clock::Now;
 use crate::driver::Driver;
-use crate::ring::{Filled, Ring};
-use crate::service::{Observed, Service};
+use crate::ring::{Filled, Ring, is_shortage};
+use crate::service::{Observed, Service, Shortage};
 use crate::socket::{ARRIVED_MAX, Phase, Receive};
 
 impl<S: Service, R: Ring> Driver<S, R> {
@@ -37,6 +37,11 @@ impl<S: Service, R: Ring> Driver<S, R> {
                 self.service.observe(Observed::Starved);
                 self.io.finish_release(slot);
             }
+            Err(error) if is_shortage(error) => {
+                self.service.observe(Observed::Short { what: Shortage::Receive });
+                self.io.rest_receive(slot);
+                self.io.finish_release(slot);
+            }
             // A receive that was stopped and is wanted again by now.
             Err(libc::ECANCELED) => {
                 self.io.receive(slot);
@@ -53,11 +58,12 @@ impl<S: Service, R: Ring> Driver<S, R> {
 
     /// Queues the end of a connection behind what arrived before it.
     pub(super) fn end(&mut self, slot: u32) {
-        let (_, socket) = self.io.sockets.at(slot);
+        let (connection, socket) = self.io.sockets.at(slot);
         if !socket.ended {
             socket.ended = true;
             socket.end_arrived = true;
             self.wait(slot);
+            self.io.leave(connection);
         }
         self.io.finish_release(slot);
     }

@@ -14,6 +14,7 @@ use crate::io::Io;
 use crate::mesh;
 use crate::ring::data::tests::report_deferred;
 use crate::seat::{Shared, seats};
+use crate::service::Admission;
 use crate::waker::Waker;
 
 /// Sends what is observed; has no connections.
@@ -27,7 +28,7 @@ impl Service for Watched {
 
     const LANES: usize = 1;
 
-    fn connected(&mut self, _: Now, _: ConnectionId, _: SocketAddr, _: usize, _: bool) {}
+    fn connected(&mut self, _: Now, _: ConnectionId, _: SocketAddr, _: usize, _: Admission) {}
     fn received(&mut self, _: Now, _: ConnectionId, _: &[u8]) {}
     fn sent(&mut self, _: Now, _: ConnectionId) {}
     fn broken(&mut self, _: Now, _: ConnectionId) {}

@@ -17,7 +17,7 @@ use io_uring::types::BufRingEntry;
 pub(super) const BUFFER_GROUP: u16 = 0;
 /// Buffers per core. A power of two, as the kernel wants. Together 2 MiB: fewer and
 /// larger ones would starve many publishers, more would leave the second-level cache.
-pub(super) const BUFFERS: u16 = 32;
+pub(crate) const BUFFERS: u16 = 32;
 /// Bytes per buffer.
 pub(super) const BUFFER_LEN: usize = 64 * 1024;
 

@@ -8,6 +8,7 @@
 
 mod ending;
 mod held;
+mod limited;
 mod operation;
 mod sleeping;
 
@@ -22,9 +23,9 @@ use io_uring::types::{CancelBuilder, TimeoutFlags, Timespec};
 use io_uring::{EnterFlags, IoUring, cqueue, opcode, squeue};
 use socket2::SockRef;
 
-use super::buffers::{BUFFER_GROUP, BufferRing};
+use super::buffers::BufferRing;
 use super::send::SpareSends;
-use super::{Completion, Filled, Ring, Tally};
+use super::{Completion, Filled, Ring, Tally, is_shortage};
 use crate::clock::Now;
 use crate::waker::Waker;
 use held::{Held, Listening, Slot};
@@ -42,6 +43,7 @@ pub(crate) struct DataRing {
     /// Requests whose last completion was not reaped.
     under_way: usize,
     ending: bool,
+    receives_are_limited: bool,
     tally: Tally,
 }
 
@@ -49,14 +51,15 @@ impl DataRing {
     /// Makes a ring, which is used on the thread that makes it: the kernel takes requests from no
     /// other. The waker's eventfd wakes it, and is written to for completions while that is enabled.
     pub(crate) fn new(waker: Arc<Waker>) -> io::Result<DataRing> {
-        let ring: IoUring = IoUring::builder()
+        let mut ring: IoUring = IoUring::builder()
             .setup_single_issuer()
             .setup_defer_taskrun()
             .setup_taskrun_flag()
             .setup_cqsize(COMPLETIONS)
             .build(SUBMISSIONS)?;
         // SAFETY: `Drop` lets go of the buffers only when no request is under way.
-        let buffers = unsafe { BufferRing::register(&ring) }?;
+        let mut buffers = unsafe { BufferRing::register(&ring) }?;
+        let receives_are_limited = limited::is_supported(&mut ring, &mut buffers)?;
         ring.submitter().register_eventfd(waker.eventfd().as_raw_fd())?;
         let mut ring = DataRing {
             ring,
@@ -70,6 +73,7 @@ impl DataRing {
             spare_sends: SpareSends::default(),
             under_way: 0,
             ending: false,
+            receives_are_limited,
             tally: Tally::default(),
         };
         ring.set_eventfd_enabled(false);
@@ -96,7 +100,7 @@ impl DataRing {
         let place = &mut self.held.slots[slot as usize];
         let send = place.send.as_mut().expect("a send that completes was in flight");
         let whole = send.completed(result.unwrap_or(0) as usize);
-        let over = whole || result.is_err();
+        let over = whole || result.is_err_and(|error| !is_shortage(error));
         if over && let Some(send) = place.send.take() {
             self.spare_sends.recycle(send);
         }
@@ -121,7 +125,8 @@ impl DataRing {
             self.tally.calls += 1;
             match self.ring.submit().map_err(|error| error.raw_os_error()) {
                 // Interrupted, or memory is short for a moment: there is nothing to do but to insist.
-                Ok(_) | Err(Some(libc::EINTR | libc::EAGAIN | libc::EBUSY)) => {}
+                Ok(_) | Err(Some(libc::EINTR | libc::EBUSY)) => {}
+                Err(Some(error)) if is_shortage(error) => {}
                 Err(error) => panic!("submitting to a ring of our own making: error {error:?}"),
             }
         }
@@ -137,10 +142,12 @@ impl Ring for DataRing {
     }
 
     fn peer(socket: &OwnedFd) -> Option<SocketAddr> {
-        SockRef::from(socket).peer_addr().ok().and_then(|address| address.as_socket())
+        let peer = SockRef::from(socket).peer_addr().ok()?.as_socket()?;
+        // A listener of both families shows IPv4 as `::ffff:10.0.0.7`.
+        Some(SocketAddr::new(peer.ip().to_canonical(), peer.port()))
     }
 
-    fn enter(&mut self) -> io::Result<()> {
+    fn enter(&mut self) -> io::Result<bool> {
         let queued = self.ring.submission().len() as u32;
         loop {
             self.tally.calls += 1;
@@ -155,12 +162,13 @@ impl Ring for DataRing {
                 )
             };
             match entered {
-                Ok(_) => return Ok(()),
+                Ok(_) => return Ok(true),
                 Err(error) => match error.raw_os_error() {
                     Some(libc::EINTR) => {}
-                    // The completion list is full, or memory is short for a moment: what was not
-                    // submitted stays queued, and the caller reaps before it comes again.
-                    Some(libc::EBUSY | libc::EAGAIN) => return Ok(()),
+                    // The completion list is full: what was not submitted stays queued, and the
+                    // caller reaps before it comes again.
+                    Some(libc::EBUSY) => return Ok(true),
+                    Some(error) if is_shortage(error) => return Ok(false),
                     _ => return Err(error),
                 },
             }
@@ -211,6 +219,10 @@ impl Ring for DataRing {
                 self.held.finish(slot);
                 let result = self.sent(slot, result);
                 Some(Completion::Sent { slot, result })
+            }
+            Operation::WatchEnd { slot } => {
+                self.held.finish(slot);
+                Some(Completion::Watched { slot, result: result.map(drop) })
             }
             Operation::Cancel { slot } => {
                 self.held.finish(slot);
@@ -280,7 +292,7 @@ impl Ring for DataRing {
 
     fn receive(&mut self, slot: u32) {
         let (socket, _) = self.held.begin(slot);
-        let entry = opcode::RecvMulti::new(socket, BUFFER_GROUP).build();
+        let entry = limited::receive(socket, self.receives_are_limited);
         self.push(entry, Operation::Receive { slot });
     }
 
@@ -288,6 +300,13 @@ impl Ring for DataRing {
         self.held.begin(slot);
         let target = Operation::Receive { slot }.to_user_data();
         self.push(opcode::AsyncCancel::new(target).build(), Operation::Cancel { slot });
+    }
+
+    /// Errors and the end of both sides are always among what a poll sees.
+    fn watch_end(&mut self, slot: u32) {
+        let (socket, _) = self.held.begin(slot);
+        let entry = opcode::PollAdd::new(socket, libc::POLLRDHUP as u32).build();
+        self.push(entry, Operation::WatchEnd { slot });
     }
 
     fn cancel_all(&mut self, slot: u32) {
@@ -327,6 +346,16 @@ impl Ring for DataRing {
         let socket = self.held.slots[slot as usize].socket.as_ref().expect("the slot has a socket");
         // A peer that is gone already cannot be reached; that is no error here.
         let _ = SockRef::from(socket).shutdown(Shutdown::Write);
+    }
+
+    /// The kernel counts the end as a byte that the peer has not acknowledged yet.
+    fn is_delivered(&self, slot: u32) -> bool {
+        let socket = self.held.slots[slot as usize].socket.as_ref().expect("the slot has a socket");
+        let mut unacknowledged: libc::c_int = 0;
+        // SAFETY: the request writes one number, to a place that is valid for the length of the call.
+        let result =
+            unsafe { libc::ioctl(socket.as_raw_fd(), libc::TIOCOUTQ, &mut unacknowledged) };
+        result != 0 || unacknowledged == 0
     }
 
     fn buffers_free(&self) -> usize {

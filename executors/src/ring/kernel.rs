@@ -18,7 +18,7 @@ pub struct SocketId(pub usize);
 pub enum Cancel {
     /// The receive.
     Receive,
-    /// The receive and the send.
+    /// The receive, the send, and the watch for the end of the peer.
     Everything,
 }
 
@@ -85,6 +85,11 @@ impl Kernel {
     /// Reports to a core that work was put off, or takes a report back.
     pub fn defer(&self, core: usize, deferred: Option<Deferred>) {
         self.0.borrow_mut().cores[core].deferred = deferred;
+    }
+
+    /// Lets the next enters of a core fail for want of memory: what they were to submit stays queued.
+    pub fn fail_enters(&self, core: usize, enters: u32) {
+        self.0.borrow_mut().cores[core].enters_short = enters;
     }
 
     /// Whether a core has completions to reap.
@@ -208,6 +213,36 @@ impl Kernel {
         true
     }
 
+    /// Whether a core watches for the end of a socket's peer.
+    pub fn is_watching(&self, socket: SocketId) -> bool {
+        self.socket(socket, |socket| socket.watching)
+    }
+
+    /// The watch for the end of the peer sees that the peer has ended, or that the connection broke;
+    /// false if no watch is under way.
+    pub fn hang_up(&self, socket: SocketId) -> bool {
+        self.end_watch(socket, Ok(()))
+    }
+
+    /// Ends the watch for the end of the peer as a cancel does; false if there is none.
+    pub fn cancel_watch(&self, socket: SocketId) -> bool {
+        self.end_watch(socket, Err(libc::ECANCELED))
+    }
+
+    fn end_watch(&self, socket: SocketId, result: Result<(), i32>) -> bool {
+        let state = &mut *self.0.borrow_mut();
+        let place = &mut state.sockets[socket.0];
+        let Some((core, slot)) = place.at.filter(|_| place.watching) else { return false };
+        place.watching = false;
+        state.post(core, Posted::Watched { slot, result });
+        true
+    }
+
+    /// The kernel of the peer acknowledges all that was sent, and the end if the write side was shut.
+    pub fn acknowledge(&self, socket: SocketId) {
+        self.0.borrow_mut().sockets[socket.0].delivered = true;
+    }
+
     /// Bytes of the send under way that have not left; none if no send is under way.
     pub fn sending(&self, socket: SocketId) -> Option<usize> {
         self.socket(socket, |socket| {
@@ -285,6 +320,7 @@ impl Kernel {
         self.fail_receive(socket, libc::ECANCELED);
         if cancel == Cancel::Everything {
             self.cancel_send(socket);
+            self.cancel_watch(socket);
         }
         self.answer_cancel(socket);
         true

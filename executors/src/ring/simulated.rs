@@ -9,7 +9,7 @@ use bytes::Bytes;
 use super::kernel::state::{ListenerState, Posted, Request, Sending, SocketState};
 use super::kernel::{Cancel, Deferred, Kernel, SocketId};
 use super::send::SpareSends;
-use super::{Completion, Filled, Ring, Tally};
+use super::{Completion, Filled, Ring, Tally, is_shortage};
 use crate::clock::Now;
 
 /// A socket of a simulated kernel: closed when it is dropped.
@@ -93,7 +93,7 @@ impl SimulatedRing {
         let send = &mut self.kernel.0.borrow_mut().sockets[socket.0].send;
         let operation = &mut send.as_mut().expect("a send was in flight").operation;
         let whole = operation.completed(result.unwrap_or(0));
-        let over = whole || result.is_err();
+        let over = whole || result.is_err_and(|error| !is_shortage(error));
         if over && let Some(send) = send.take() {
             self.spare_sends.recycle(send.operation);
         }
@@ -127,12 +127,17 @@ impl Ring for SimulatedRing {
         socket.kernel.socket(socket.id, |socket| socket.peer)
     }
 
-    fn enter(&mut self) -> io::Result<()> {
+    fn enter(&mut self) -> io::Result<bool> {
         self.tally.calls += 1;
         let state = &mut *self.kernel.0.borrow_mut();
+        let short = &mut state.cores[self.core].enters_short;
+        if *short > 0 {
+            *short -= 1;
+            return Ok(false);
+        }
         self.queued.drain(..).for_each(|request| state.submit(self.core, request));
         state.cores[self.core].deferred.take_if(|deferred| *deferred == Deferred::Work);
-        Ok(())
+        Ok(true)
     }
 
     fn has_queued(&mut self) -> bool {
@@ -159,6 +164,10 @@ impl Ring for SimulatedRing {
                 self.slots[slot as usize].under_way -= u32::from(!more);
                 let result = result.map(|bytes| bytes.map(|bytes| self.fill(bytes)));
                 Completion::Received { slot, result, more }
+            }
+            Posted::Watched { slot, result } => {
+                self.slots[slot as usize].under_way -= 1;
+                Completion::Watched { slot, result }
             }
             Posted::Sent { socket, slot, result } => {
                 self.slots[slot as usize].under_way -= 1;
@@ -222,6 +231,10 @@ impl Ring for SimulatedRing {
         self.begin(slot, |socket| Request::Cancel { socket, what: Cancel::Receive });
     }
 
+    fn watch_end(&mut self, slot: u32) {
+        self.begin(slot, |socket| Request::WatchEnd { socket });
+    }
+
     fn cancel_all(&mut self, slot: u32) {
         self.begin(slot, |socket| Request::Cancel { socket, what: Cancel::Everything });
     }
@@ -254,6 +267,10 @@ impl Ring for SimulatedRing {
     fn shut_write(&mut self, slot: u32) {
         let socket = self.id(slot);
         self.kernel.0.borrow_mut().sockets[socket.0].write_shut = true;
+    }
+
+    fn is_delivered(&self, slot: u32) -> bool {
+        self.kernel.socket(self.id(slot), |socket| socket.write_shut && socket.delivered)
     }
 
     fn buffers_free(&self) -> usize {

@@ -77,6 +77,8 @@ fn a_connection_that_is_closed_while_it_is_paused_sees_the_end_of_its_peer() {
     world.run();
     assert!(world.kernel.deliver_end(socket), "it is read");
     world.run();
+    world.carry_out_cancels(socket);
+    world.run();
     assert!(world.kernel.is_closed(socket));
 }
 

@@ -3,6 +3,7 @@
 
 mod accepting;
 mod closing;
+mod pauses;
 mod receives;
 mod sends;
 mod sleeping;

@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
+use executors::Shortage;
 use executors::simulated::{Cancel, Delivery, Plan};
 
-use super::support::{ECANCELED, ECONNRESET, ENOMEM, Order, World};
+use super::support::{ECANCELED, ECONNRESET, ENOMEM, ETIMEDOUT, Order, World};
 
 #[test]
 fn a_receive_that_fails_ends_its_connection_behind_what_arrived() {
-    for error in [ECONNRESET, ENOMEM] {
+    for error in [ECONNRESET, ETIMEDOUT] {
         let mut world = World::new(Plan::default());
         let (socket, connection) = world.connect();
         world.kernel.deliver(socket, b"last words", true);
@@ -176,4 +177,58 @@ fn a_connection_that_starved_may_be_closed_and_its_slot_reused_before_it_is_fed(
     assert_eq!(world.kernel.deliver(third, b"new", true), Delivery::Taken(3));
     world.run();
     assert_eq!(world.seen().received_of(replacement), b"new");
+}
+
+#[test]
+fn a_receive_without_memory_is_counted_and_asked_for_again_after_a_rest() {
+    let mut world = World::new(Plan::default());
+    let (socket, connection) = world.connect();
+    for round in 1..3 {
+        assert!(world.kernel.fail_receive(socket, ENOMEM));
+        world.run();
+        assert_eq!(world.seen().short, vec![Shortage::Receive; round]);
+        assert!(!world.kernel.is_receiving(socket));
+        // Whatever else happens does not end the rest.
+        world.order(Order::Pause(connection));
+        world.order(Order::Resume(connection));
+        world.advance(Duration::from_millis(99));
+        world.run();
+        assert!(!world.kernel.is_receiving(socket));
+        world.advance(Duration::from_millis(1));
+        world.run();
+        assert!(world.kernel.is_receiving(socket));
+    }
+    world.kernel.deliver(socket, b"x", true);
+    world.run();
+    assert_eq!(world.seen().received_of(connection), b"x");
+    assert!(world.seen().ended.is_empty());
+}
+
+/// Goal: a connection whose peer sends as fast as it can leaves most receive buffers to the others.
+/// Method: a service that wants nothing for a while, and a receive that goes on as long as nobody
+/// cancels it.
+#[test]
+fn one_connection_fills_a_quarter_of_the_receive_buffers_at_most() {
+    let mut world = World::new(Plan { buffers: 32, buffer_len: 4, ..Plan::default() });
+    let (flooding, connection) = world.connect();
+    let (quiet, other) = world.connect();
+    world.core().service_mut().hold = true;
+    let mut taken = 0;
+    for _ in 0..100 {
+        if let Delivery::Taken(len) = world.kernel.deliver(flooding, b"flood", true) {
+            taken += len;
+        }
+        world.run();
+        world.carry_out_cancels(flooding);
+        world.run();
+    }
+    assert_eq!(taken, 8 * 4, "8 of 32 buffers");
+    assert_eq!(world.kernel.deliver(quiet, b"x", true), Delivery::Taken(1));
+    world.core().service_mut().hold = false;
+    world.wake();
+    world.run();
+    assert_eq!(world.seen().received_of(connection), b"floo".repeat(8));
+    assert_eq!(world.seen().received_of(other), b"x");
+    assert!(world.kernel.is_receiving(flooding), "there is room again");
+    assert_eq!(world.seen().starved, 0);
 }

@@ -1,5 +1,8 @@
 //! Sends that are short, late, or fail.
 
+use std::time::Duration;
+
+use executors::Shortage;
 use executors::simulated::{Delivery, Plan};
 
 use super::support::{ECANCELED, ECONNRESET, ENOBUFS, ENOMEM, EPIPE, Order, World};
@@ -53,7 +56,7 @@ fn sends_of_a_connection_go_out_one_at_a_time_however_late_they_complete() {
 /// free after its close.
 #[test]
 fn a_send_that_fails_breaks_its_connection_and_no_other() {
-    for error in [ECONNRESET, EPIPE, ENOMEM, ENOBUFS, ECANCELED] {
+    for error in [ECONNRESET, EPIPE, ECANCELED] {
         let mut world = World::new(Plan::default());
         let (socket, connection) = world.connect();
         let (other, bystander) = world.connect();
@@ -80,4 +83,67 @@ fn a_send_that_fails_breaks_its_connection_and_no_other() {
         assert_eq!(world.seen().closed, [connection], "error {error}");
         assert_eq!(world.kernel.take(other, 100), b"kept");
     }
+}
+
+/// Goal: a kernel without memory for a moment costs no connection, and no byte.
+#[test]
+fn a_send_without_memory_is_counted_and_goes_on_after_a_rest() {
+    for error in [ENOMEM, ENOBUFS] {
+        let mut world = World::new(Plan::default());
+        let (socket, connection) = world.connect();
+        world.order(Order::Send(connection, vec![b"first ".to_vec(), b"second".to_vec()]));
+        world.run();
+        let mut received = world.kernel.take(socket, 3);
+        world.kernel.complete_send(socket);
+        world.run();
+        world.kernel.fail_send(socket, error);
+        world.run();
+        assert_eq!(world.seen().short, [Shortage::Send]);
+        world.advance(Duration::from_millis(99));
+        world.run();
+        assert_eq!(world.kernel.sending(socket), None, "it rests");
+        world.advance(Duration::from_millis(1));
+        world.run();
+        received.extend(world.kernel.take(socket, 100));
+        world.kernel.complete_send(socket);
+        world.run();
+        assert_eq!(received, b"first second");
+        assert_eq!(world.seen().sent, [connection]);
+        assert!(world.seen().broken.is_empty());
+    }
+}
+
+#[test]
+fn a_connection_that_is_cut_off_while_its_send_rests_is_freed() {
+    let mut world = World::new(Plan::default());
+    let (socket, connection) = world.connect();
+    world.order(Order::Send(connection, vec![b"bytes".to_vec()]));
+    world.run();
+    world.order(Order::Close(connection, b"last".to_vec()));
+    world.run();
+    for _ in 0..21 {
+        world.kernel.fail_send(socket, ENOMEM);
+        world.run();
+        world.advance(Duration::from_millis(100));
+        if world.kernel.cancel_of(socket).is_none() {
+            world.run();
+        }
+    }
+    world.run();
+    world.carry_out_cancels(socket);
+    world.run();
+    assert!(world.kernel.is_closed(socket));
+    assert_eq!(world.seen().closed, [connection]);
+}
+
+/// Goal: requests that the kernel had no memory for go out later, in order.
+#[test]
+fn requests_that_the_kernel_does_not_take_stay_queued_and_are_counted() {
+    let mut world = World::new(Plan::default());
+    let (socket, connection) = world.connect();
+    world.order(Order::Send(connection, vec![b"bytes".to_vec()]));
+    world.kernel.fail_enters(0, 3);
+    world.run();
+    assert_eq!(world.seen().short, [Shortage::Enter; 3]);
+    assert_eq!(world.kernel.take(socket, 100), b"bytes");
 }

@@ -73,3 +73,36 @@ fn the_drain_timeout_cuts_off_and_waits_for_every_completion() {
     assert_eq!(world.machine.cores()[0].stopped(), Some(Stopped::TimedOut));
     assert!(world.kernel.is_closed(socket));
 }
+
+/// Goal: a stop waits until everything is delivered, and not for what the peers do then.
+/// Method: peers that never end, the linger time of an hour.
+#[test]
+fn a_stop_waits_for_delivery_and_not_for_the_end_of_the_peer() {
+    const HOUR: Duration = Duration::from_secs(3_600);
+    let mut world = World::new(Plan { listeners: 0, linger: HOUR, ..Plan::default() });
+    let (early, refused) = world.connect();
+    world.order(Order::Close(refused, b"go away".to_vec()));
+    let (late, served) = world.connect();
+    world.stop(2 * HOUR);
+    world.order(Order::Close(served, b"bye".to_vec()));
+    world.run();
+    for socket in [early, late] {
+        world.advance(Duration::from_secs(1));
+        world.run();
+        assert_eq!(world.machine.cores()[0].stopped(), None, "not all is sent");
+        world.kernel.take(socket, 100);
+        world.kernel.complete_send(socket);
+        world.run();
+        world.advance(Duration::from_secs(1));
+        world.run();
+        assert!(world.kernel.is_write_shut(socket) && !world.kernel.is_closed(socket));
+        assert_eq!(world.kernel.cancel_of(socket), None, "the peer may have to be sent it again");
+        world.kernel.acknowledge(socket);
+        world.advance(Duration::from_millis(64));
+        world.run();
+        world.carry_out_cancels(socket);
+        world.run();
+        assert!(world.kernel.is_closed(socket));
+    }
+    assert_eq!(world.machine.cores()[0].stopped(), Some(Stopped::Drained));
+}

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use executors::simulated::{Core, Kernel, Machine, Plan, SocketId, Step};
-use executors::{ConnectionId, Io, Now, Observed, Ring, Service};
+use executors::{Admission, ConnectionId, Io, Now, Observed, Ring, Service, Shortage};
 
 // Error numbers of Linux, as the kernel would give them.
 pub const ENOMEM: i32 = 12;
@@ -15,6 +15,7 @@ pub const EMFILE: i32 = 24;
 pub const EPIPE: i32 = 32;
 pub const ECONNRESET: i32 = 104;
 pub const ENOBUFS: i32 = 105;
+pub const ETIMEDOUT: i32 = 110;
 pub const ECANCELED: i32 = 125;
 
 pub const PEER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 1);
@@ -46,6 +47,8 @@ pub struct Seen {
     pub messages: Vec<u32>,
     pub full: Vec<u32>,
     pub starved: usize,
+    pub short: Vec<Shortage>,
+    pub vanished: Vec<ConnectionId>,
     /// System calls.
     pub calls: u32,
 }
@@ -81,8 +84,9 @@ impl Service for Obedient {
         connection: ConnectionId,
         _: SocketAddr,
         _: usize,
-        admitted: bool,
+        admission: Admission,
     ) {
+        let admitted = admission == Admission::Admitted;
         assert!(!self.open.contains(&connection), "an id is given out once");
         self.open.push(connection);
         self.seen.connected.push((connection, admitted));
@@ -108,6 +112,11 @@ impl Service for Obedient {
     fn ended(&mut self, _: Now, connection: ConnectionId) {
         assert!(self.open.contains(&connection) && !self.seen.ended.contains(&connection));
         self.seen.ended.push(connection);
+    }
+
+    fn vanished(&mut self, _: Now, connection: ConnectionId) {
+        assert!(self.open.contains(&connection) && !self.seen.vanished.contains(&connection));
+        self.seen.vanished.push(connection);
     }
 
     fn closed(&mut self, connection: ConnectionId) {
@@ -174,6 +183,7 @@ impl Service for Obedient {
     fn observe(&mut self, observed: Observed) {
         match observed {
             Observed::Starved => self.seen.starved += 1,
+            Observed::Short { what } => self.seen.short.push(what),
             Observed::Full { connections } => self.seen.full.push(connections),
             Observed::Entered { calls, .. } => self.seen.calls += calls,
             Observed::Sleeps { .. } | Observed::Woke { .. } => {}

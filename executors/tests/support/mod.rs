@@ -164,7 +164,15 @@ pub fn plan(cores: usize, connections_max: u32) -> Plan {
 #[allow(unused_macros)]
 macro_rules! without_connections {
     () => {
-        fn connected(&mut self, _: Now, _: ConnectionId, _: SocketAddr, _: usize, _: bool) {}
+        fn connected(
+            &mut self,
+            _: Now,
+            _: ConnectionId,
+            _: SocketAddr,
+            _: usize,
+            _: executors::Admission,
+        ) {
+        }
         fn received(&mut self, _: Now, _: ConnectionId, _: &[u8]) {}
         fn sent(&mut self, _: Now, _: ConnectionId) {}
         fn broken(&mut self, _: Now, _: ConnectionId) {}
@@ -350,8 +358,9 @@ impl Service for Asked {
         connection: ConnectionId,
         _: SocketAddr,
         listener: usize,
-        admitted: bool,
+        admission: executors::Admission,
     ) {
+        let admitted = admission == executors::Admission::Admitted;
         let close = (!admitted).then_some(Bytes::from_static(TOO_MANY));
         let known = self.sessions.insert(connection, Session { close, ..Session::default() });
         assert!(known.is_none(), "an id is given out once");

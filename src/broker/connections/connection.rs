@@ -37,6 +37,8 @@ pub enum Hold {
     Fence,
     /// There is no memory for what it publishes, until some is reclaimed from those who hold it.
     Memory,
+    /// It has published faster than it may.
+    Rate,
 }
 
 /// What has come from a connection and gone to it.
@@ -86,6 +88,12 @@ pub struct Connection {
     /// What it holds is to be counted again.
     pub(super) is_touched: bool,
     sent_ns: u64,
+    /// When the send began that is with the kernel.
+    send_began_ns: u64,
+    /// A deadline is set for its sends.
+    is_send_watched: bool,
+    /// Until when what it has published uses its rate up.
+    rate_used_until_ns: u64,
     heard_ns: u64,
     pub(super) hold: Option<Hold>,
     pub(super) phase: Phase,
@@ -128,6 +136,9 @@ impl Connection {
             in_flight_answers: 0,
             is_touched: false,
             sent_ns: 0,
+            send_began_ns: 0,
+            is_send_watched: false,
+            rate_used_until_ns: 0,
             heard_ns: now_ns,
             hold: None,
             phase: Phase::AwaitHello,
@@ -293,6 +304,32 @@ impl Connection {
     /// When the kernel took the last send.
     pub fn sent_ns(&self) -> u64 {
         self.sent_ns
+    }
+
+    /// A send begins. Returns whether a deadline has to be set for it.
+    pub fn begins_watch(&mut self, began_ns: u64) -> bool {
+        self.send_began_ns = began_ns;
+        !std::mem::replace(&mut self.is_send_watched, true)
+    }
+
+    /// The deadline has come that was set for its sends. Returns when the send began that is with the
+    /// kernel, if one is.
+    pub fn end_watch(&mut self) -> Option<u64> {
+        self.is_send_watched = false;
+        self.in_flight.then_some(self.send_began_ns)
+    }
+
+    /// It has published what uses up so much time, of which none before `saved_from_ns` was saved up.
+    /// Returns when it may go on.
+    pub fn charge(&mut self, saved_from_ns: u64, cost_ns: u64) -> u64 {
+        let used_ns = self.rate_used_until_ns.max(saved_from_ns);
+        self.rate_used_until_ns = used_ns.saturating_add(cost_ns);
+        self.rate_used_until_ns
+    }
+
+    /// Until when what it has published uses its rate up.
+    pub fn rate_used_until_ns(&self) -> u64 {
+        self.rate_used_until_ns
     }
 
     /// When its client last sent anything.

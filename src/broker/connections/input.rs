@@ -123,7 +123,7 @@ impl Connections {
         let input = &mut self.input;
         match hold {
             // What changes these is an event of the connection itself.
-            Hold::Answers | Hold::Fence => {}
+            Hold::Answers | Hold::Fence | Hold::Rate => {}
             Hold::Memory => input.for_memory.push(id),
             Hold::Blocked(topic) => input.for_topic.entry(topic).or_default().push(id),
             Hold::Mesh(core) => match input.for_core.iter_mut().find(|(of, _)| *of == core) {
@@ -142,9 +142,15 @@ impl Connections {
 
     /// A connection was sent answers, or waits for fewer: its input may go on.
     pub(super) fn release_if_not_full_of_answers(&mut self, slot: Slot) {
+        if !self.at(slot).is_full_of_answers() {
+            self.release(slot, Hold::Answers);
+        }
+    }
+
+    /// The reason to hold the input of one connection may be over.
+    pub fn release(&mut self, slot: Slot, reason: Hold) {
         let (id, connection) = self.table.find(slot).expect("the slot is in use");
-        let goes_on = connection.hold == Some(Hold::Answers) && !connection.is_full_of_answers();
-        if goes_on && !connection.is_released {
+        if connection.hold == Some(reason) && !connection.is_released {
             connection.is_released = true;
             self.input.released.push_back(id);
         }
@@ -269,7 +275,7 @@ impl Connections {
         let is_left =
             !connection.in_backlog || input.backlog.contains(&id) || input.later.contains(&id);
         let waits = match connection.hold {
-            None | Some(Hold::Fence) => true,
+            None | Some(Hold::Fence | Hold::Rate) => true,
             Some(Hold::Answers) => connection.is_full_of_answers() || input.released.contains(&id),
             Some(Hold::Memory) => input.for_memory.contains(&id) || input.released.contains(&id),
             Some(Hold::Blocked(topic)) => {

@@ -9,6 +9,7 @@
 
 mod connection;
 mod input;
+mod strangers;
 mod table;
 
 use std::collections::VecDeque;
@@ -18,6 +19,7 @@ use bytes::{Bytes, BytesMut};
 use super::ids::{ConnectionId, Slot};
 pub use connection::{Connection, Hold, Phase, Traffic};
 use input::Input;
+use strangers::Strangers;
 pub use table::Table;
 
 /// Turns in a row in which input may be held for connections that have more than a send takes. A
@@ -39,6 +41,7 @@ pub enum Action {
 #[derive(Default)]
 pub struct Connections {
     table: Table,
+    strangers: Strangers,
     /// Connections with something to send and no send in flight.
     ready: VecDeque<Slot>,
     /// How many of those had more than their last send could take.
@@ -92,6 +95,24 @@ impl Connections {
             self.touch(slot);
             self.mark_ready(slot);
         }
+    }
+
+    // --- before the login ---
+
+    /// Notes a connection whose client has not logged in; returns how many may be such.
+    pub fn note_stranger(&mut self, connection: ConnectionId) -> usize {
+        self.strangers.add(connection)
+    }
+
+    /// How many connections wait for the login of their clients; looks at each.
+    pub fn count_strangers(&mut self) -> usize {
+        self.strangers.count(&self.table)
+    }
+
+    /// Of so many connections before their login those to close, of clients that connected before
+    /// `before_ns`: the oldest of the address that has most, each time.
+    pub fn strangers_to_close(&mut self, count: usize, before_ns: u64) -> Vec<Slot> {
+        self.strangers.to_close(&self.table, count, before_ns)
     }
 
     // --- what is held ---

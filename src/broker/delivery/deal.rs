@@ -101,9 +101,10 @@ impl Delivery {
             let next = NextEntry {
                 not_to: next.and_then(|slice| slice.not_to.clone()),
                 topic: next.filter(|_| group.is_filtered).map(|slice| slice.topic.clone()),
+                is_legal: next.is_none_or(|slice| slice.topic.is_legal()),
             };
             let is_eligible = |member: &Member| member.may_receive(&next);
-            let all_are_eligible = next.not_to.is_none() && !group.is_filtered;
+            let all_are_eligible = next.not_to.is_none() && next.is_legal && !group.is_filtered;
             let at = group.members.next_with_room(group.turn % count, is_eligible);
             let at = match at {
                 Some(at) => at,

@@ -284,6 +284,11 @@ pub enum Slowness {
         /// `queues.block_timeout_ms`
         block_timeout_ms: u32,
     },
+    /// Its peer took no byte of what it was sent.
+    TakesNoBytes {
+        /// `server.write_timeout_ms`
+        write_timeout_ms: u32,
+    },
 }
 
 impl fmt::Display for Slowness {
@@ -322,6 +327,11 @@ impl fmt::Display for Slowness {
                 f,
                 "it took nothing for {block_timeout_ms} ms while publishers waited for it \
                  (overflow block): read faster, or raise `queues.block_timeout_ms`"
+            ),
+            Slowness::TakesNoBytes { write_timeout_ms } => write!(
+                f,
+                "its peer took nothing of what it was sent for {write_timeout_ms} ms: read, or raise \
+                 `server.write_timeout_ms`"
             ),
         }
     }

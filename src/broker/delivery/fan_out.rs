@@ -37,9 +37,14 @@ impl Delivery {
         let targets = self.subscriptions.take_targets(&slice.topic);
         let joining = self.joining_targets(&slice.topic, &targets);
         let is_expired = slice.is_expired(now);
+        let is_legal = slice.topic.is_legal();
         let mut aftermath = Aftermath::default();
         let mut heard = 0;
         for &index in targets.iter().chain(&joining) {
+            if !is_legal && !self.get(index).takes_any_name {
+                self.refuse_name(index, slice);
+                continue;
+            }
             heard = heard.max(self.give(index, slice, is_expired, &mut aftermath));
         }
         if !targets.is_empty() || !joining.is_empty() {
@@ -109,6 +114,17 @@ impl Delivery {
             self.list(index);
         }
         slice.messages
+    }
+
+    /// Does not give a slice to a subscription whose protocol cannot name the topic.
+    fn refuse_name(&mut self, index: SubscriptionIndex, slice: &Slice) {
+        if self.is_over(index) {
+            return;
+        }
+        let messages = u64::from(slice.messages);
+        self.counters.refused_messages.add(messages);
+        let slot = self.get(index).connection.slot;
+        self.note_lost(slot, messages);
     }
 
     /// Puts a slice into the queue of a subscription, as far as the bounds of the queue and of its

@@ -38,6 +38,8 @@ pub struct NewMember {
     pub connection: ConnectionId,
     /// Whether the member shares messages with all groups of this name, whatever their patterns.
     pub shares: bool,
+    /// The member's protocol can name topics that are not legal.
+    pub takes_any_name: bool,
     /// Permissions of the member, if they forbid some topics of the pattern.
     pub filter: Option<Arc<Permissions>>,
 }
@@ -66,6 +68,7 @@ pub(super) struct Member {
     pub(super) connection: ConnectionId,
     /// See [`NewMember::shares`].
     pub(super) shares: bool,
+    pub(super) takes_any_name: bool,
     /// See [`NewMember::filter`].
     pub(super) filter: Option<Arc<Permissions>>,
     /// Messages dealt to the member ever.
@@ -88,7 +91,10 @@ impl Member {
         let is_allowed = |topic: &Arc<TopicName>| {
             self.filter.as_ref().is_none_or(|filter| filter.may_receive(&topic.name))
         };
-        self.dealt < self.dealt_max && !is_excluded && entry.topic.as_ref().is_none_or(is_allowed)
+        self.dealt < self.dealt_max
+            && (entry.is_legal || self.takes_any_name)
+            && !is_excluded
+            && entry.topic.as_ref().is_none_or(is_allowed)
     }
 }
 
@@ -97,6 +103,18 @@ impl Member {
 pub(super) struct NextEntry {
     pub(super) not_to: Option<Arc<NotTo>>,
     pub(super) topic: Option<Arc<TopicName>>,
+    /// The topic of the entry is legal.
+    pub(super) is_legal: bool,
+}
+
+impl NextEntry {
+    fn of(slice: &Slice) -> NextEntry {
+        NextEntry {
+            not_to: slice.not_to.clone(),
+            topic: Some(slice.topic.clone()),
+            is_legal: slice.topic.is_legal(),
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -123,10 +141,10 @@ pub(super) struct Group {
 impl Group {
     /// Number of members that may be dealt a slice.
     pub(super) fn eligible_members(&self, slice: &Slice) -> usize {
-        if slice.not_to.is_none() && !self.is_filtered {
+        if slice.not_to.is_none() && !self.is_filtered && slice.topic.is_legal() {
             return self.members.len();
         }
-        let entry = NextEntry { not_to: slice.not_to.clone(), topic: Some(slice.topic.clone()) };
+        let entry = NextEntry::of(slice);
         self.members.iter().filter(|member| member.may_receive(&entry)).count()
     }
 
@@ -135,7 +153,7 @@ impl Group {
         if !self.is_filtered {
             return if self.eligible_members(slice) > 0 { slice.messages } else { 0 };
         }
-        let entry = NextEntry { not_to: slice.not_to.clone(), topic: Some(slice.topic.clone()) };
+        let entry = NextEntry::of(slice);
         let eligible = self.members.iter().filter(|member| member.may_receive(&entry));
         let wanted =
             eligible.map(|member| member.dealt_max - member.dealt).fold(0, u64::saturating_add);

@@ -89,6 +89,13 @@ impl Groups {
         self.coming_back == 0 && self.slots.iter().flatten().all(is_empty)
     }
 
+    /// Whether some group has a pattern that matches a topic.
+    pub fn want(&self, topic: &str) -> bool {
+        let mut found = Vec::new();
+        self.active.matches(topic, &mut found);
+        !found.is_empty()
+    }
+
     /// Bytes that the queue of a group holds in memory, if nobody else holds the same messages.
     pub(super) fn held_bytes(&self, index: u32) -> u64 {
         let group = self.slots[index as usize].as_ref();
@@ -131,7 +138,7 @@ impl Delivery {
             None => self.create_group(now, name, joins.policy),
         };
         let group = self.groups.at(index);
-        let NewMember { member, capacity, connection, shares, filter, .. } = joins;
+        let NewMember { member, capacity, connection, shares, takes_any_name, filter, .. } = joins;
         group.is_filtered |= filter.is_some();
         group.members.add(Member {
             core,
@@ -141,6 +148,7 @@ impl Delivery {
             unsent_bytes: 0,
             connection,
             shares,
+            takes_any_name,
             filter,
             dealt: 0,
             dealt_max: u64::MAX,

@@ -140,6 +140,7 @@ mod tests {
                 unsent_bytes: 0,
                 connection: ConnectionId { slot: Slot(0), generation: 0 },
                 shares: false,
+                takes_any_name: false,
                 filter: None,
                 dealt: 0,
                 dealt_max: u64::MAX,

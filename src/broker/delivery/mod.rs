@@ -49,7 +49,7 @@ use crate::broker::holders::Holders;
 use crate::broker::ids::Slot;
 use crate::broker::topics::ingest::messages_per_turn;
 use crate::config::Settings;
-use crate::protocol::CoreId;
+use crate::protocol::{CoreId, TopicId};
 
 use announcements::Announcements;
 use block::Blocks;
@@ -217,6 +217,16 @@ impl Delivery {
         let connection = self.outlets.at(slot).connection?;
         let found = self.subscriptions.of_connection(connection, topic);
         found.filter(|index| !self.is_over(*index))
+    }
+
+    /// Whether somebody of this core subscribes to a topic.
+    pub fn wants(&self, topic: &str) -> bool {
+        self.subscriptions.want(topic) || self.groups.want(topic)
+    }
+
+    /// Forgets a topic that its owner has removed.
+    pub fn forget_topic(&mut self, topic: TopicId) {
+        self.subscriptions.reach.forget(topic);
     }
 
     fn ask(&mut self, core: CoreId, request: Request) {

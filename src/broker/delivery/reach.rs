@@ -65,6 +65,11 @@ impl Reach {
         targets
     }
 
+    /// Forgets what a topic that was removed reached.
+    pub fn forget(&mut self, topic: TopicId) {
+        self.by_topic.remove(&topic);
+    }
+
     /// Gives back what `take` lent.
     pub fn put(&mut self, topic: &TopicName, targets: Vec<SubscriptionIndex>) {
         if topic.is_retained() {

@@ -44,6 +44,8 @@ pub struct NewSubscription {
     /// It is sent each message, whatever else of its connection matches; and as a member it shares
     /// messages over all patterns that have a group of its name.
     pub is_sent_each: bool,
+    /// Its protocol can name topics that are not legal.
+    pub takes_any_name: bool,
 }
 
 /// What is left of a subscription that was ended.
@@ -79,6 +81,7 @@ impl Delivery {
         let (connection, pattern, start) = (new.connection, new.pattern.clone(), new.start);
         let (policy, bounds, filter) = (new.policy, new.bounds, new.filter.clone());
         let (at_once, shares) = (new.is_active_at_once, new.is_sent_each);
+        let takes_any_name = new.takes_any_name;
         let held_bytes = cost::bytes_of(&new, self.cores_to_ask(&pattern).len());
         let index = self.subscriptions.insert(new, held_bytes);
         let place = self.outlets.add(connection.slot, index);
@@ -92,7 +95,8 @@ impl Delivery {
         if let Some(name) = subscription.group.as_deref().cloned() {
             let member = subscription.reference(index);
             let capacity = bounds.messages_max;
-            let joins = NewMember { member, capacity, policy, connection, shares, filter };
+            let joins =
+                NewMember { member, capacity, policy, connection, shares, takes_any_name, filter };
             self.join_group(name, joins);
             return (index, true);
         }

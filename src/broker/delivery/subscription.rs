@@ -59,6 +59,8 @@ pub struct Subscription {
     pub(super) is_active_at_once: bool,
     /// It is sent each message, whatever else of its connection matches.
     pub(super) is_sent_each: bool,
+    /// Its protocol can name topics that are not legal.
+    pub(super) takes_any_name: bool,
     /// Its client has asked for its end while it waited for answers; others of its connection may
     /// count on what it was given, so it ends only once it is active.
     pub(super) ends: bool,

@@ -49,6 +49,7 @@ impl Subscriptions {
             policy: new.policy,
             is_active_at_once: new.is_active_at_once,
             is_sent_each: new.is_sent_each,
+            takes_any_name: new.takes_any_name,
             ends: false,
             awaits_cores: false,
             has_overflowed: false,
@@ -189,6 +190,11 @@ impl Subscriptions {
         joining.sort_unstable_by_key(|index| (at(index).connection, at(index).number));
         joining.dedup_by_key(|index| at(index).connection);
         joining
+    }
+
+    /// Whether a subscription matches a topic, or will once it is active.
+    pub fn want(&self, topic: &str) -> bool {
+        !self.reach.matches(topic).is_empty() || self.waiting.want(topic)
     }
 
     /// Indexes that are or were in use.

@@ -28,6 +28,8 @@ struct OfConnection {
 pub(super) struct Waiting {
     of: HashMap<ConnectionId, OfConnection>,
     deferrals: u64,
+    /// The patterns of all of them.
+    patterns: Matcher,
     /// Those that some core has answered at least in part: they may get what comes from its topics.
     answered: Matcher,
     answered_count: usize,
@@ -36,6 +38,8 @@ pub(super) struct Waiting {
 impl Waiting {
     /// A subscription waits for answers.
     pub fn join(&mut self, index: SubscriptionIndex, subscription: &Subscription) {
+        debug_assert!(subscription.deferred.is_none(), "it waits for answers first");
+        self.patterns.insert(&subscription.pattern, index.0);
         let of_connection = self.of.entry(subscription.connection).or_default();
         of_connection.joining.insert(subscription.number, index);
     }
@@ -63,6 +67,9 @@ impl Waiting {
     /// A subscription has to wait for others of its connection.
     pub fn defer(&mut self, index: SubscriptionIndex, subscription: &mut Subscription) {
         if subscription.deferred.is_none() {
+            if subscription.joining.is_none() {
+                self.patterns.insert(&subscription.pattern, index.0);
+            }
             self.deferrals += 1;
             subscription.deferred = Some(self.deferrals);
             let of_connection = self.of.entry(subscription.connection).or_default();
@@ -86,6 +93,7 @@ impl Waiting {
         if joining.is_none() && deferred.is_none() {
             return;
         }
+        self.patterns.remove(&subscription.pattern, index.0);
         let Some(of_connection) = self.of.get_mut(&subscription.connection) else { return };
         if let Some(joining) = joining {
             of_connection.joining.remove(&subscription.number);
@@ -100,6 +108,13 @@ impl Waiting {
         if of_connection.joining.is_empty() && of_connection.deferred.is_empty() {
             self.of.remove(&subscription.connection);
         }
+    }
+
+    /// Whether some subscription that waits has a pattern that matches a topic.
+    pub fn want(&self, topic: &str) -> bool {
+        let mut found = Vec::new();
+        self.patterns.matches(topic, &mut found);
+        !found.is_empty()
     }
 
     /// Subscriptions whose pattern matches a topic, and which some core has answered at least in

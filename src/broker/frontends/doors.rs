@@ -4,26 +4,27 @@ use std::borrow::Cow;
 
 use bytes::{Bytes, BytesMut};
 
+use super::Protocol;
 use super::notice::{Event, NOTICES_MAX, Notice, Peer};
-use super::refusal::Refusal;
+use super::refusal::{Admission, Refusal};
 use super::texts::Texts;
-use super::{Protocol, auth_deadline_ns};
 use crate::broker::auth::Auth;
-use crate::broker::clock::Now;
+use crate::broker::clock::{Now, ms_to_ns};
 use crate::broker::cluster::Cluster;
 use crate::broker::connections::{Connections, Hold, Phase};
-use crate::broker::counters::Counters;
+use crate::broker::counters::{Counters, Refused};
 use crate::broker::delivery::Delivery;
 use crate::broker::drain::Drain;
 use crate::broker::ids::Slot;
-use crate::broker::mesh::Mesh;
+use crate::broker::mesh::{Mesh, Request};
 use crate::broker::shortage::Shortage;
 use crate::broker::timers::{Class, Timers};
-use crate::broker::topics::Topics;
 use crate::broker::topics::ingest::Ingest;
 use crate::broker::topics::polls::Polls;
+use crate::broker::topics::{INBOX_PREFIX, ReplyName, Topics};
 use crate::config::Settings;
 use crate::protocol::CoreId;
+use crate::protocol::name::{self, NameError};
 
 /// The other rooms of a core, in a turn.
 pub struct Doors<'a> {
@@ -67,6 +68,11 @@ impl Doors<'_> {
         &self.cluster.settings
     }
 
+    /// Checks how many tokens a topic or pattern has.
+    pub fn check_depth(&self, name: &str) -> Result<(), NameError> {
+        name::check_depth(name, self.settings().limits.max_pattern_tokens as usize)
+    }
+
     /// Appends an answer for a connection.
     pub fn answer(&mut self, slot: Slot, encode: impl FnOnce(&mut BytesMut)) {
         self.connections.answer(slot, encode);
@@ -90,18 +96,32 @@ impl Doors<'_> {
     }
 
     /// Why a new connection is refused at once, if it is.
-    pub fn refusal_of_new(&self, admitted: bool) -> Option<Refusal> {
-        let connections_max = self.settings().server.max_connections;
-        match admitted {
-            _ if self.drain.begun => Some(Refusal::Stopping),
-            true => None,
-            false => Some(Refusal::TooManyConnections { connections_max }),
-        }
+    pub fn refusal_of_new(&self, admission: Admission) -> Option<Refusal> {
+        let Settings { server, limits, .. } = self.settings();
+        let (refused, refusal) = match admission {
+            _ if self.drain.begun || self.drain.is_lame_duck => return Some(Refusal::Stopping),
+            Admission::Admitted => return None,
+            Admission::Full => {
+                let connections_max = server.max_connections;
+                (Refused::Full, Refusal::TooManyConnections { connections_max })
+            }
+            Admission::AddressFull => {
+                let connections_max = limits.max_connections_per_address;
+                (Refused::AddressFull, Refusal::TooManyOfAddress { connections_max })
+            }
+            Admission::AddressTooFast => {
+                let per_second_max = limits.max_new_connections_per_address;
+                (Refused::AddressTooFast, Refusal::TooFastOfAddress { per_second_max })
+            }
+        };
+        self.counters.refused_connections[refused as usize].add(1);
+        Some(refusal)
     }
 
     /// A client that does not authenticate in time is refused.
     pub fn expect_login(&mut self, slot: Slot) {
-        let at_ns = auth_deadline_ns(self.now, self.settings());
+        let timeout_ns = ms_to_ns(self.settings().server.auth_timeout_ms);
+        let at_ns = self.now.monotonic_ns + timeout_ns;
         self.timers.set(Class::Login, at_ns, self.connections.id(slot));
     }
 
@@ -146,6 +166,23 @@ impl Doors<'_> {
             self.connections.hold(slot, Hold::Blocked(topic));
         }
         blocked.is_some()
+    }
+
+    /// Notes where a connection waits for the answer to a request: that name is no topic. A name counts
+    /// only if the connection may be sent what is published there.
+    pub fn note_reply(&mut self, slot: Slot, reply: &str) {
+        let may_receive = self.connections.at(slot).permissions().may_receive(reply);
+        if reply.starts_with(INBOX_PREFIX) || !may_receive {
+            return;
+        }
+        let name = ReplyName::new(reply);
+        let owner = self.cluster.core_of(self.cluster.shard_of_name(reply));
+        if owner == self.core {
+            self.topics.note_reply(self.now, name);
+        } else {
+            self.mesh.ask(owner, Request::NoteReply(name));
+            self.hold_for_mesh(slot, owner);
+        }
     }
 
     /// Leaves what a connection publishes for a later turn if this turn takes no more messages.
@@ -217,6 +254,14 @@ impl Doors<'_> {
         if connection.has_ended() && goes && !connection.is_held_back() {
             self.close(slot, Bytes::new());
         }
+    }
+
+    /// Ends an open connection before the stop, behind what is queued for it.
+    pub fn let_leave(&mut self, slot: Slot) {
+        let connection = self.connections.get(slot);
+        connection.set_why_closed("the broker stops".into());
+        connection.finish();
+        self.connections.note_finishing(slot);
     }
 
     /// After its client asked for the end, or when draining: ends a connection that has been sent

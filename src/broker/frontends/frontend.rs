@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use super::{Clients, Doors, Refusal, Send};
+use super::{Admission, Clients, Doors, Refusal, Send};
 use crate::broker::connections::Connections;
 use crate::broker::delivery::{Delivery, Pulled, SubscriptionIndex};
 use crate::broker::ids::Slot;
@@ -34,7 +34,7 @@ pub trait Frontend: Sized {
     /// A client has connected.
     fn new(shared: &mut Self::Shared, doors: &mut Doors<'_>, slot: Slot) -> Self;
 
-    /// Welcomes the client, or refuses it if `admitted` is false or the broker stops:
+    /// Welcomes the client, or refuses it if it is not admitted or the broker stops:
     /// [`Doors::refusal_of_new`] says which. A protocol without a login authenticates and opens the
     /// connection here, and one with a login calls [`Doors::expect_login`].
     fn begin(
@@ -42,7 +42,7 @@ pub trait Frontend: Sized {
         shared: &mut Self::Shared,
         doors: &mut Doors<'_>,
         slot: Slot,
-        admitted: bool,
+        admission: Admission,
     );
 
     /// Serves what is whole at the start of `bytes`: at least one frame, if it can be served. A
@@ -89,6 +89,7 @@ pub trait Frontend: Sized {
     /// The owner of a topic has answered a request to open it.
     fn opened(
         &mut self,
+        _shared: &mut Self::Shared,
         _doors: &mut Doors<'_>,
         _slot: Slot,
         _request: RequestId,
@@ -100,6 +101,11 @@ pub trait Frontend: Sized {
     /// A frame whose publisher wants an ACK was ordered, or refused.
     fn acked(&mut self, _doors: &mut Doors<'_>, _slot: Slot, _topic: TopicId, _ack: &Ack) {
         unreachable!("this frontend asks for no ACKs");
+    }
+
+    /// The client published under the id of a topic that was removed.
+    fn removed(&mut self, _doors: &mut Doors<'_>, _slot: Slot, _topic: TopicId) {
+        unreachable!("this frontend publishes by name");
     }
 
     /// Nobody listens to a request of the client.
@@ -160,6 +166,12 @@ pub trait Frontend: Sized {
 
     /// The client may have been silent for too long.
     fn silent(&mut self, _shared: &mut Self::Shared, _doors: &mut Doors<'_>, _slot: Slot) {}
+
+    /// The broker will stop: a client that can leave by itself is told to.
+    fn lame_duck(&mut self, _doors: &mut Doors<'_>, _slot: Slot) {}
+
+    /// The broker will stop, and closes the connection once everything is sent.
+    fn leave(&mut self, _doors: &mut Doors<'_>, _slot: Slot) {}
 
     /// The broker stops: nothing more of the client is served, and other cores are not waited for.
     fn stop(&mut self) {}

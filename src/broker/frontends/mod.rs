@@ -10,6 +10,7 @@
 //!   published it; other protocols encode it when they send it.
 
 mod blip;
+mod clients;
 mod doors;
 mod frontend;
 mod latencies;
@@ -23,41 +24,24 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::broker::clock::{Now, ms_to_ns};
 use crate::broker::connections::Phase;
 use crate::broker::counters::{Counters, PROTOCOLS_MAX};
 use crate::broker::delivery::{Delivery, Pull, Pulled, SubscriptionIndex};
 use crate::broker::ids::{ConnectionId, Slot};
 use crate::broker::message::{Ack, TopicName, Unheard};
-use crate::broker::topics::TopicsFull;
-use crate::config::Settings;
+use crate::broker::topics::{Removed, TopicsFull};
 use crate::protocol::{RequestId, Sequence, SubscriptionId, TopicId};
 
+pub use clients::Clients;
 pub use doors::Doors;
 pub use frontend::{Audited, Frontend, Served};
 use latencies::Latencies;
-pub use refusal::Refusal;
+pub use refusal::{Admission, Refusal};
 pub use send::Send;
 pub use texts::Texts;
 
 /// What this server calls itself.
 pub const SERVER_NAME: &str = concat!("blipmq/", env!("CARGO_PKG_VERSION"));
-
-/// All clients of one protocol, for what is done for several at once.
-pub struct Clients<'a, F: Frontend> {
-    /// What they share.
-    pub shared: &'a mut F::Shared,
-    all: &'a mut [Option<Client>],
-    of: fn(&mut Client) -> Option<&mut F>,
-}
-
-impl<F: Frontend> Clients<'_, F> {
-    /// The client of a slot, if it is of this protocol, and what all of them share.
-    pub fn get(&mut self, slot: Slot) -> Option<(&mut F, &mut F::Shared)> {
-        let client = self.all.get_mut(slot.index())?.as_mut()?;
-        Some(((self.of)(client)?, self.shared))
-    }
-}
 
 /// Makes the enums of protocols and of their clients, and what calls the right one.
 macro_rules! protocols {
@@ -181,15 +165,14 @@ impl Frontends {
         doors: &mut Doors<'_>,
         protocol: Protocol,
         slot: Slot,
-        admitted: bool,
+        admission: Admission,
     ) {
         if self.clients.len() <= slot.index() {
             self.clients.resize_with(slot.index() + 1, || None);
         }
-        let client = new_client(&mut self.shared, doors, protocol, slot);
-        self.clients[slot.index()] = Some(client);
+        self.clients[slot.index()] = Some(new_client(&mut self.shared, doors, protocol, slot));
         doors.counters.opened_by(protocol as usize).add(1);
-        client!(self, slot, |client, shared| client.begin(shared, doors, slot, admitted));
+        client!(self, slot, |client, shared| client.begin(shared, doors, slot, admission));
     }
 
     /// The connection of a client is gone.
@@ -214,13 +197,13 @@ impl Frontends {
         if doors.connections.at(slot).phase() == Phase::Closing {
             return;
         }
-        let event = match why {
-            Refusal::TooSlow { .. } => Some(notice::Event::TooSlow { why: why.to_string() }),
-            Refusal::Revoked => Some(notice::Event::Revoked),
-            _ => None,
-        };
-        if let Some(event) = event {
-            doors.notice(slot, self.protocol(slot), event);
+        match why {
+            Refusal::TooSlow { .. } => {
+                let event = notice::Event::TooSlow { why: why.to_string() };
+                doors.notice(slot, self.protocol(slot), event);
+            }
+            Refusal::Revoked => doors.notice(slot, self.protocol(slot), notice::Event::Revoked),
+            _ => {}
         }
         client!(self, slot, |client, shared| client.refuse(shared, doors, slot, why));
     }
@@ -248,7 +231,9 @@ impl Frontends {
         // The connection may be gone by now.
         if doors.connections.is_open(connection) {
             let slot = connection.slot;
-            client!(self, slot, |client, _shared| client.opened(doors, slot, request, opened));
+            client!(self, slot, |client, shared| {
+                client.opened(shared, doors, slot, request, opened)
+            });
         }
     }
 
@@ -259,6 +244,17 @@ impl Frontends {
             if doors.connections.is_open(ack.connection) {
                 let slot = ack.connection.slot;
                 client!(self, slot, |client, _shared| client.acked(doors, slot, topic, ack));
+            }
+        }
+    }
+
+    /// Clients published under the id of a topic that was removed.
+    pub fn removed(&mut self, doors: &mut Doors<'_>, removed: &Removed) {
+        // Some may be gone by now.
+        for connection in &removed.publishers {
+            if doors.connections.is_open(*connection) {
+                let slot = connection.slot;
+                client!(self, slot, |client, _shared| client.removed(doors, slot, removed.topic));
             }
         }
     }
@@ -372,6 +368,17 @@ impl Frontends {
         doors.close_if_ended(slot);
     }
 
+    /// The broker will stop: tells a client that has authenticated to leave.
+    pub fn lame_duck(&mut self, doors: &mut Doors<'_>, slot: Slot) {
+        client!(self, slot, |client, _shared| client.lame_duck(doors, slot));
+    }
+
+    /// The broker will stop: ends an open connection, once it was sent everything.
+    pub fn leave(&mut self, doors: &mut Doors<'_>, slot: Slot) {
+        client!(self, slot, |client, _shared| client.leave(doors, slot));
+        doors.let_leave(slot);
+    }
+
     /// How many subscriptions a client can name, and the number its protocol calls it by.
     pub fn describe(&self, delivery: &Delivery, slot: Slot) -> (usize, Option<u64>) {
         client_at!(self, slot, |client, _shared| {
@@ -388,9 +395,4 @@ impl Frontends {
             client_at!(self, slot, |client, shared| client.audit(shared, audited, slot));
         }
     }
-}
-
-/// When a client that connects now has to have authenticated.
-fn auth_deadline_ns(now: Now, settings: &Settings) -> u64 {
-    now.monotonic_ns + ms_to_ns(settings.server.auth_timeout_ms)
 }

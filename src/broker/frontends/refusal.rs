@@ -3,7 +3,28 @@
 use std::fmt;
 
 use crate::broker::delivery::Slowness;
+use crate::limits::BEFORE_LOGIN_MS;
 use crate::protocol::{Reject, SubscriptionId};
+
+/// Whether there is a place for a new connection, and if not, why.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Admission {
+    /// There is one.
+    Admitted,
+    /// There are too many connections.
+    Full,
+    /// Its address has too many.
+    AddressFull,
+    /// Its address connects too often.
+    AddressTooFast,
+}
+
+impl From<bool> for Admission {
+    /// Whether there is a place among all.
+    fn from(admitted: bool) -> Admission {
+        if admitted { Admission::Admitted } else { Admission::Full }
+    }
+}
 
 /// Why a client is refused. Each frontend says it in the words of its protocol.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -12,6 +33,21 @@ pub enum Refusal {
     TooManyConnections {
         /// `server.max_connections`
         connections_max: u32,
+    },
+    /// There are too many connections of the client's address.
+    TooManyOfAddress {
+        /// `limits.max_connections_per_address`
+        connections_max: u32,
+    },
+    /// The client's address connects too often.
+    TooFastOfAddress {
+        /// `limits.max_new_connections_per_address`
+        per_second_max: u32,
+    },
+    /// The client did not log in, and others wait for its place.
+    LoginTooLate {
+        /// Connections of this core before their login.
+        waiting: u64,
     },
     /// The client did not authenticate in time.
     LoginTimeout {
@@ -44,6 +80,15 @@ impl Refusal {
         match *self {
             Refusal::TooManyConnections { connections_max } => {
                 Reject::TooManyConnections { connections_max }
+            }
+            Refusal::TooManyOfAddress { connections_max } => {
+                Reject::TooManyOfAddress { connections_max }
+            }
+            Refusal::TooFastOfAddress { per_second_max } => {
+                Reject::TooFastOfAddress { per_second_max }
+            }
+            Refusal::LoginTooLate { waiting } => {
+                Reject::AuthTooLate { within_ms: BEFORE_LOGIN_MS, waiting }
             }
             Refusal::LoginTimeout { auth_timeout_ms } => Reject::AuthTimeout { auth_timeout_ms },
             Refusal::TooSlow { subscription, why } => {

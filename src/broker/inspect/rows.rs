@@ -155,13 +155,15 @@ impl Queued {
 }
 
 impl Broker {
-    /// Number of places to examine for a list; some may be empty.
-    pub(super) fn places(&self, list: List) -> usize {
-        match list {
+    /// The next place to examine for a list, from this one on; the place may be empty.
+    pub(super) fn place_from(&self, list: List, place: usize) -> Option<usize> {
+        let places = match list {
             List::Connections(_) => self.connections.table().len(),
             List::Subscriptions(_) => self.delivery.places() + self.delivery.group_places(),
-            List::Topics(_) => self.topics.places(),
-        }
+            // Topics come and go, and none takes the place of another.
+            List::Topics(_) => return self.topics.from_place(place).map(|(place, _)| place),
+        };
+        (place < places).then_some(place)
     }
 
     /// The sort key of the item in a place, and a number that distinguishes the item from later
@@ -322,7 +324,7 @@ impl Broker {
             retained_messages: topic.log.messages(),
             retained_bytes: topic.log.bytes(),
             blocked: self.topics.is_blocked(topic.name.id),
-            idle_ns: has_messages.then(|| now.monotonic_ns.saturating_sub(topic.last_message_ns)),
+            idle_ns: has_messages.then(|| now.monotonic_ns.saturating_sub(topic.used_ns)),
         }
     }
 

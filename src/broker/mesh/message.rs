@@ -6,7 +6,7 @@ use crate::broker::cluster::CoreSet;
 use crate::broker::delivery::{self, Reply};
 use crate::broker::ids::ConnectionId;
 use crate::broker::message::{Ack, Batch, Slice, TopicName, Unheard};
-use crate::broker::topics::TopicsFull;
+use crate::broker::topics::{Removed, ReplyName, TopicsFull};
 use crate::protocol::{CoreId, RequestId, Sequence, TopicId};
 
 /// Lanes per ordered pair of cores.
@@ -37,6 +37,8 @@ pub enum Request {
         /// Found legal.
         topic: Arc<str>,
     },
+    /// Take a name for that of an answer.
+    NoteReply(ReplyName),
     /// Messages to order.
     Publish(Batch),
     /// From delivery.
@@ -91,6 +93,10 @@ pub enum Delivery {
         /// One per frame.
         acks: Vec<Ack>,
     },
+    /// Messages of a [`Request::Publish`] were for a topic that was removed.
+    Removed(Removed),
+    /// The sender has removed a topic.
+    Forget(TopicId),
     /// To delivery.
     Delivery(Reply),
     /// Nobody listens to a request that came by a [`Request::Publish`].
@@ -120,7 +126,11 @@ impl Request {
             Request::Publish(batch) => batch.frames.len(),
             Request::Open { topic, .. } => topic.len(),
             Request::Delivery(request) => request.bytes(),
-            Request::Evict | Request::Fence { .. } | Request::Heard { .. } | Request::Drained => 0,
+            Request::NoteReply(_)
+            | Request::Evict
+            | Request::Fence { .. }
+            | Request::Heard { .. }
+            | Request::Drained => 0,
         }
     }
 }
@@ -134,6 +144,8 @@ impl Delivery {
             Delivery::Acks { acks, .. } => std::mem::size_of_val(&acks[..]),
             Delivery::NoResponders(unheard) => unheard.topic.len(),
             Delivery::Opened { .. }
+            | Delivery::Removed(_)
+            | Delivery::Forget(_)
             | Delivery::PassFence { .. }
             | Delivery::Fenced { .. }
             | Delivery::GroupsDrained

@@ -17,6 +17,8 @@ pub enum Destination {
     Opened(Arc<str>),
     /// A topic that was never opened: the owner finds or makes it, if it is worth retaining.
     Name(Arc<str>),
+    /// A topic that was opened and that its owner did not make, since it is the name for an answer.
+    Ephemeral(Arc<str>),
 }
 
 /// A frame whose publisher wants an ACK.
@@ -26,6 +28,8 @@ pub struct WantsAck {
     pub connection: ConnectionId,
     /// As the publisher wrote it.
     pub publish_id: u64,
+    /// What the publisher calls the topic.
+    pub topic: u32,
     /// Messages of the batch before this frame.
     pub messages_before: u32,
     /// Messages of this frame.
@@ -59,6 +63,8 @@ pub struct Ack {
     pub connection: ConnectionId,
     /// As the publisher wrote it.
     pub publish_id: u64,
+    /// What the publisher calls the topic.
+    pub topic: u32,
     /// Of its first message.
     pub first: Option<crate::protocol::Sequence>,
     /// Messages accepted.
@@ -82,6 +88,8 @@ pub struct Batch {
     pub acks: Vec<WantsAck>,
     /// Those of them whose publishers want a notice if no subscription matches.
     pub requests: Vec<Requester>,
+    /// Who published them, if the destination is an id: the topic may be gone.
+    pub publishers: Vec<ConnectionId>,
     /// Who does not get them, if somebody does not.
     pub not_to: Option<Arc<NotTo>>,
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::protocol::name::SYSTEM_PREFIX;
+use crate::protocol::name::{self, SYSTEM_PREFIX};
 use crate::protocol::{CoreId, TopicId};
 
 /// A topic, as its owner named it. It never changes.
@@ -23,6 +23,11 @@ impl TopicName {
     /// Whether the owner retains the topic: it has an id of its own, sequences and a log.
     pub fn is_retained(&self) -> bool {
         self.id != EPHEMERAL
+    }
+
+    /// Whether the name is a legal topic, as every retained one is. Some protocols publish to others.
+    pub fn is_legal(&self) -> bool {
+        self.is_retained() || name::check_topic(&self.name).is_ok()
     }
 
     /// Distinguishes topics, ephemeral ones as long as a reference to their name exists.

@@ -31,7 +31,9 @@ pub struct Place {
 
 fn name_of(batch: &Batch) -> Arc<str> {
     match &batch.destination {
-        Destination::Name(name) | Destination::Opened(name) => name.clone(),
+        Destination::Name(name) | Destination::Opened(name) | Destination::Ephemeral(name) => {
+            name.clone()
+        }
         Destination::Topic(_) => unreachable!("the batch has an id, not a name"),
     }
 }
@@ -122,7 +124,8 @@ impl Ingest {
         (messages.min(self.messages_max.saturating_sub(self.messages)), bytes)
     }
 
-    /// Copies a run of frames into its topic's batch.
+    /// Copies a run of frames into its topic's batch. Their publisher may want an ACK: then with its
+    /// publish id, and what it calls the topic.
     pub fn add(
         &mut self,
         now: Now,
@@ -130,7 +133,7 @@ impl Ingest {
         ttl_ms: u32,
         messages: u32,
         frame: &[u8],
-        ack: Option<(ConnectionId, u64)>,
+        (publisher, ack): (ConnectionId, Option<(u64, u32)>),
     ) {
         self.messages += messages;
         self.bytes += frame.len();
@@ -140,7 +143,7 @@ impl Ingest {
                 Some((last, index)) if last == *topic => Some(index),
                 _ => self.open.get(topic).copied(),
             },
-            Destination::Opened(_) => None,
+            Destination::Opened(_) | Destination::Ephemeral(_) => None,
             Destination::Name(_) => unreachable!("`for_name` takes these"),
         };
         let index = match open {
@@ -160,12 +163,17 @@ impl Ingest {
             self.last = Some((topic, index));
         }
         let batch = &mut self.batches[index];
-        batch.acks.extend(ack.map(|(connection, publish_id)| WantsAck {
-            connection,
+        batch.acks.extend(ack.map(|(publish_id, topic)| WantsAck {
+            connection: publisher,
             publish_id,
+            topic,
             messages_before: batch.messages,
             messages,
         }));
+        let is_by_id = matches!(batch.destination, Destination::Topic(_));
+        if is_by_id && batch.publishers.last() != Some(&publisher) {
+            batch.publishers.push(publisher);
+        }
         batch.messages += messages;
         batch.frames.extend_from_slice(frame);
     }
@@ -260,6 +268,7 @@ impl Ingest {
             frames: BytesMut::with_capacity(wants.len.max(room)),
             acks: Vec::new(),
             requests: Vec::new(),
+            publishers: Vec::new(),
             not_to: wants.not_to,
         });
         self.batches.len() - 1
@@ -324,6 +333,9 @@ mod tests {
 
     const NOW: Now = Now { monotonic_ns: 5, unix_ns: 7 };
 
+    const PUBLISHER: ConnectionId =
+        ConnectionId { slot: crate::broker::ids::Slot(0), generation: 1 };
+
     fn ingest() -> Ingest {
         Ingest::new(&Settings::default())
     }
@@ -336,8 +348,9 @@ mod tests {
     fn frames_of_interleaved_topics_are_gathered_by_topic() {
         let mut ingest = ingest();
         for frame in [b"a1", b"a2", b"a3"] {
-            ingest.add(NOW, topic(1), 0, 1, frame, None);
-            ingest.add(NOW, topic(2), 0, 2, &frame.map(|byte| byte.to_ascii_uppercase()), None);
+            ingest.add(NOW, topic(1), 0, 1, frame, (PUBLISHER, None));
+            let upper = frame.map(|byte| byte.to_ascii_uppercase());
+            ingest.add(NOW, topic(2), 0, 2, &upper, (PUBLISHER, None));
         }
         let batches = ingest.take();
         assert_eq!(batches.len(), 2);
@@ -349,7 +362,7 @@ mod tests {
     fn another_ttl_starts_another_batch_and_does_not_reopen_an_older_one() {
         let mut ingest = ingest();
         for (ttl_ms, frame) in [(0, b"1"), (9, b"2"), (0, b"3"), (0, b"4")] {
-            ingest.add(NOW, topic(1), ttl_ms, 1, frame, None);
+            ingest.add(NOW, topic(1), ttl_ms, 1, frame, (PUBLISHER, None));
         }
         let frames: Vec<_> = ingest.take().into_iter().map(|batch| batch.frames).collect();
         assert_eq!(frames, [&b"1"[..], b"2", b"34"]);
@@ -358,9 +371,9 @@ mod tests {
     #[test]
     fn a_later_frame_by_id_never_overtakes_a_frame_by_name() {
         let mut ingest = ingest();
-        ingest.add(NOW, topic(1), 0, 1, b"1", None);
-        ingest.add(NOW, Destination::Opened("a".into()), 0, 1, b"2", None);
-        ingest.add(NOW, topic(1), 0, 1, b"3", None);
+        ingest.add(NOW, topic(1), 0, 1, b"1", (PUBLISHER, None));
+        ingest.add(NOW, Destination::Opened("a".into()), 0, 1, b"2", (PUBLISHER, None));
+        ingest.add(NOW, topic(1), 0, 1, b"3", (PUBLISHER, None));
         let frames: Vec<_> = ingest.take().into_iter().map(|batch| batch.frames).collect();
         assert_eq!(frames, [&b"1"[..], b"2", b"3"]);
     }
@@ -371,7 +384,7 @@ mod tests {
         let mut ingest = ingest();
         let mut taken = 0;
         while ingest.has_room() {
-            ingest.add(NOW, topic(1), 0, 100, b"frame", None);
+            ingest.add(NOW, topic(1), 0, 100, b"frame", (PUBLISHER, None));
             taken += 100;
         }
         assert!(taken >= settings.queues.subscriber_capacity / 4);

@@ -15,6 +15,7 @@ mod interest;
 mod log;
 pub mod polls;
 pub mod replay;
+mod replies;
 mod retained;
 mod shard;
 mod topic;
@@ -26,13 +27,16 @@ use hashbrown::HashMap;
 use crate::broker::clock::Now;
 use crate::broker::cluster::{Cluster, CoreSet};
 use crate::broker::counters::Counters;
-use crate::broker::message::{Ack, Batch, Requester, Slice, TopicName, WantsAck};
+use crate::broker::ids::ConnectionId;
+use crate::broker::message::{Ack, Batch, Destination, Requester, Slice, TopicName, WantsAck};
 use crate::broker::timers::Timers;
 use crate::config::Settings;
 use crate::protocol::{CoreId, Sequence, ShardId, TopicId};
 
 use interest::Interest;
 pub use log::{Log, Retained};
+pub use replies::ReplyName;
+use replies::ReplyNames;
 use retained::Retained as RetainedSlices;
 use shard::{Found, Shard};
 pub use shard::{INBOX_PREFIX, TopicsFull};
@@ -47,6 +51,8 @@ pub struct Topics {
     shards: Vec<Shard>,
     interest: Interest,
     retained: RetainedSlices,
+    /// Names that are no topics.
+    replies: ReplyNames,
     /// How many cores have a subscription that holds up a topic's publishers.
     blocked_by: HashMap<TopicId, u16>,
 }
@@ -61,6 +67,17 @@ pub struct Ordered {
     pub acks: Vec<Ack>,
     /// Publishers that want a notice if no subscription matches.
     pub requests: Vec<Requester>,
+    /// Publishers that used the id of a topic which was removed.
+    pub removed: Option<Removed>,
+}
+
+/// The id of a removed topic, and who published under it.
+#[derive(Debug)]
+pub struct Removed {
+    /// The id.
+    pub topic: TopicId,
+    /// On the core that took the messages in.
+    pub publishers: Vec<ConnectionId>,
 }
 
 impl Topics {
@@ -72,7 +89,8 @@ impl Topics {
             .map(|shard| Shard::new(shard, cluster.clone(), counters.clone()))
             .collect();
         let (interest, retained) = (Interest::default(), RetainedSlices::default());
-        Topics { core, cluster, counters, shards, interest, retained, blocked_by: HashMap::new() }
+        let (replies, blocked_by) = (ReplyNames::default(), HashMap::new());
+        Topics { core, cluster, counters, shards, interest, retained, replies, blocked_by }
     }
 
     /// Applies other settings.
@@ -85,10 +103,29 @@ impl Topics {
         timers.shift_topics(old_ns, self.idle_timeout_ns());
     }
 
-    /// Finds or makes a topic of this core; also returns the sequence its next message gets.
-    pub fn open(&mut self, name: &Arc<str>) -> Result<(Arc<TopicName>, Sequence), TopicsFull> {
-        let shard = self.cluster.shard_of_name(name);
-        self.shard_mut(shard).open(name)
+    /// Finds or makes a topic of this core, unless the name is one for answers, which is ephemeral; also
+    /// returns the sequence its next message gets.
+    pub fn open(
+        &mut self,
+        now: Now,
+        timers: &mut Timers,
+        name: &Arc<str>,
+    ) -> Result<(Arc<TopicName>, Sequence), TopicsFull> {
+        let id = self.cluster.shard_of_name(name);
+        let shard = &mut self.shards[usize::from(id.0 / self.cluster.cores)];
+        let opened = shard.open(now, name, &self.replies);
+        self.watch_made(now, timers, id);
+        opened
+    }
+
+    /// Whether other cores want what is published to a topic.
+    pub fn is_wanted_elsewhere(&self, topic: &str) -> bool {
+        self.interest.wanted_by_name(topic) != CoreSet::default()
+    }
+
+    /// Notes the name for an answer.
+    pub fn note_reply(&mut self, now: Now, name: ReplyName) {
+        self.replies.note(now, name);
     }
 
     /// Gives the messages of a batch their sequences, the time, and their place in the log.
@@ -96,37 +133,45 @@ impl Topics {
         let wants_ack = std::mem::take(&mut batch.acks);
         let requests = std::mem::take(&mut batch.requests);
         let messages = u64::from(batch.messages);
-        let shard = self.cluster.shard_of(&batch.destination);
+        let publishers = std::mem::take(&mut batch.publishers);
+        let id = self.cluster.shard_of(&batch.destination);
         let memory = &self.cluster.memory;
         // Not `shard_mut`: the topic is held while other fields are used.
-        let shard = &mut self.shards[usize::from(shard.0 / self.cluster.cores)];
-        let (slice, wanted_by, retained_before) = match shard.find(&batch.destination) {
-            Found::Retained(topic) => {
-                let slice = shard::stamp(&topic.name, topic.next_sequence, now, batch, memory);
-                topic.next_sequence = slice.next();
-                topic.published_bytes += slice.frames.len() as u64;
-                topic.rate.add(now.monotonic_ns, slice.messages);
-                let retained_before = topic.log.slices();
-                topic.log.append(slice.clone(), &self.cluster.settings.queues);
-                (slice, self.interest.wanted_by(topic), Some(retained_before))
-            }
-            Found::Ephemeral(name) => {
-                let slice = shard::stamp(&name, Sequence(1), now, batch, memory);
-                (slice, self.interest.wanted_by_name(&name.name), None)
-            }
-            Found::Refused => {
-                self.counters.refused_messages.add(messages);
-                let acks = acks(None, &wants_ack);
-                return Ordered { slice: None, wanted_by: CoreSet::default(), acks, requests };
-            }
-        };
+        let shard = &mut self.shards[usize::from(id.0 / self.cluster.cores)];
+        let (slice, wanted_by, retained_before) =
+            match shard.find(now, &batch.destination, &self.replies) {
+                Found::Retained(topic) => {
+                    let slice = shard::stamp(&topic.name, topic.next_sequence, now, batch, memory);
+                    topic.next_sequence = slice.next();
+                    topic.published_bytes += slice.frames.len() as u64;
+                    topic.rate.add(now.monotonic_ns, slice.messages);
+                    let retained_before = topic.log.slices();
+                    topic.log.append(slice.clone(), &self.cluster.settings.queues);
+                    (slice, self.interest.wanted_by(topic), Some(retained_before))
+                }
+                Found::Ephemeral(name) => {
+                    let slice = shard::stamp(&name, Sequence(1), now, batch, memory);
+                    (slice, self.interest.wanted_by_name(&name.name), None)
+                }
+                Found::Removed | Found::Refused => {
+                    self.counters.refused_messages.add(messages);
+                    let acks = acks(None, &wants_ack);
+                    let removed = match batch.destination {
+                        Destination::Topic(topic) => Some(Removed { topic, publishers }),
+                        _ => None,
+                    };
+                    let wanted_by = CoreSet::default();
+                    return Ordered { slice: None, wanted_by, acks, requests, removed };
+                }
+            };
         self.counters.published_messages.add(messages);
         self.counters.published_bytes.add(slice.frames.len() as u64);
         if let Some(before) = retained_before {
-            self.note_retained(now, timers, slice.topic.id, slice.first, before);
+            self.watch_made(now, timers, id);
+            self.note_retained(now, slice.topic.id, slice.first, before);
         }
         let acks = acks(Some(slice.first), &wants_ack);
-        Ordered { slice: Some(slice), wanted_by, acks, requests }
+        Ordered { slice: Some(slice), wanted_by, acks, requests, removed: None }
     }
 
     /// Another core wants a pattern.
@@ -156,7 +201,7 @@ impl Topics {
             true => self.counters.blocked_topics.add(1),
             false => self.counters.blocked_topics.sub(1),
         }
-        Some(self.topic_mut(topic).name.clone())
+        Some(self.topic_mut(topic).expect("a blocked topic is not removed").name.clone())
     }
 
     /// Whether publishers of a topic have to wait.
@@ -169,16 +214,21 @@ impl Topics {
         self.shards.iter().flat_map(|shard| shard.all())
     }
 
-    /// Places to look at for topics, in the order of ids; not all of them have one.
-    pub fn places(&self) -> usize {
-        let longest = self.shards.iter().map(|shard| shard.topics_len()).max();
-        longest.unwrap_or(0) * self.shards.len()
+    /// The first topic in this place or a later one. Places are in the order of shards and ids.
+    pub fn from_place(&self, place: usize) -> Option<(usize, &Topic)> {
+        let (mut shard, mut number) = (place >> 32, place as u32);
+        while let Some(here) = self.shards.get(shard) {
+            if let Some((number, topic)) = here.topic_from(number) {
+                return Some((shard << 32 | number as usize, topic));
+            }
+            (shard, number) = (shard + 1, 0);
+        }
+        None
     }
 
-    /// The topic in a place, if there is one.
+    /// The topic in a place, if it was not removed.
     pub fn at(&self, place: usize) -> Option<&Topic> {
-        let shards = self.shards.len();
-        self.shards[place % shards].topic_at(place / shards)
+        self.from_place(place).filter(|(found, _)| *found == place).map(|(_, topic)| topic)
     }
 
     /// The topic of a name, if it was made.
@@ -188,7 +238,7 @@ impl Topics {
         self.shards.get(usize::from(shard.0 / self.cluster.cores))?.topic_of(name)
     }
 
-    fn topic_mut(&mut self, topic: TopicId) -> &mut Topic {
+    fn topic_mut(&mut self, topic: TopicId) -> Option<&mut Topic> {
         let shard = self.cluster.shard_of_id(topic);
         self.shard_mut(shard).topic_mut(topic)
     }
@@ -202,6 +252,7 @@ fn acks(first: Option<Sequence>, wants_ack: &[WantsAck]) -> Vec<Ack> {
     let ack = |wants: &WantsAck| Ack {
         connection: wants.connection,
         publish_id: wants.publish_id,
+        topic: wants.topic,
         first: first.map(|first| first.plus(u64::from(wants.messages_before))),
         messages: wants.messages,
     };

@@ -292,14 +292,14 @@ fn answer<W: Copy>(
         if shard.number() > walk.next.shard {
             walk.next = Progress { shard: shard.number(), index: 0 };
         }
-        while let Some(topic) = shard.topic_at(walk.next.index as usize) {
+        while let Some((number, topic)) = shard.topic_from(walk.next.index) {
             if !left.is_any() {
                 let progress = Some(walk.next);
                 return (Answer { asker, waiter, replays, progress }, Some(walk));
             }
             left.topics -= 1;
             left.looked_at += 1;
-            walk.next.index += 1;
+            walk.next.index = number + 1;
             if pattern::matches(&walk.pattern, &topic.name.name)
                 && let Some(replay) = replay(topic, start)
             {

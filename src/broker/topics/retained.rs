@@ -2,16 +2,19 @@
 //!
 //! # Always true
 //! - Under memory pressure the oldest retained messages of a core go first, whatever their topic.
-//! - A topic without messages for `queues.topic_idle_timeout_ms` retains none.
+//! - A topic without messages for `queues.topic_idle_timeout_ms` retains none, and is removed if nobody
+//!   subscribes to it.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
-use super::Topics;
+use super::{Log, Topics};
 use crate::broker::clock::{Now, ms_to_ns};
 use crate::broker::memory::bytes_of;
+use crate::broker::message::TopicName;
 use crate::broker::timers::Timers;
-use crate::limits::EVICTED_PER_TURN_MAX;
-use crate::protocol::{Sequence, TopicId};
+use crate::limits::{EVICTED_PER_TURN_MAX, TOPICS_TENDED_PER_TURN};
+use crate::protocol::{Sequence, ShardId, TopicId};
 
 /// The retained slices of a core, oldest first; some of them may be gone already.
 #[derive(Debug, Default)]
@@ -26,32 +29,34 @@ impl Topics {
     pub(super) fn note_retained(
         &mut self,
         now: Now,
-        timers: &mut Timers,
         topic: TopicId,
         first: Sequence,
         before: usize,
     ) {
-        let idle_timeout_ns = self.idle_timeout_ns();
-        let retaining = self.topic_mut(topic);
+        let retaining = self.topic_mut(topic).expect("it was just found");
         let after = retaining.log.slices();
-        retaining.last_message_ns = now.monotonic_ns;
-        let is_watched = retaining.watched_for_idleness;
-        retaining.watched_for_idleness |= after > 0;
+        retaining.used_ns = now.monotonic_ns;
         self.retained.slices = self.retained.slices + after - before;
         self.cluster.memory.note_retained(self.core, self.retained.slices);
         if after == 0 {
             return;
         }
         self.retained.oldest.push_back((topic, first));
-        if !is_watched {
-            timers.set_topic(now.monotonic_ns + idle_timeout_ns, topic);
-        }
         if self.retained.oldest.len() > self.retained.slices * 2 + 64 {
             let mut oldest = std::mem::take(&mut self.retained.oldest);
             oldest.retain(|(topic, first)| {
-                self.topic_mut(*topic).log.first().is_some_and(|retained| retained <= *first)
+                let log = self.topic_mut(*topic).map(|topic| &topic.log);
+                log.and_then(Log::first).is_some_and(|retained| retained <= *first)
             });
             self.retained.oldest = oldest;
+        }
+    }
+
+    /// Watches topics that were made for idleness.
+    pub(super) fn watch_made(&mut self, now: Now, timers: &mut Timers, shard: ShardId) {
+        let at_ns = now.monotonic_ns + self.idle_timeout_ns();
+        while let Some(topic) = self.shard_mut(shard).take_made() {
+            timers.set_topic(at_ns, topic);
         }
     }
 
@@ -63,9 +68,9 @@ impl Topics {
                 break;
             }
             let Some((topic, first)) = self.retained.oldest.pop_front() else { break };
-            let log = &mut self.topic_mut(topic).log;
-            if log.first() == Some(first) {
-                log.evict_oldest();
+            let Some(topic) = self.topic_mut(topic) else { continue };
+            if topic.log.first() == Some(first) {
+                topic.log.evict_oldest();
                 self.retained.slices -= 1;
                 self.counters.evicted_slices.add(1);
             }
@@ -74,27 +79,39 @@ impl Topics {
         self.retained.slices > 0
     }
 
-    /// Evicts what idle topics retain.
-    pub fn evict_idle(&mut self, now: Now, timers: &mut Timers) {
+    /// Evicts what the next topic that was idle for too long retains. Returns the topic unless publishers
+    /// wait for it: the topic is to be kept, or removed.
+    pub fn next_idle(&mut self, now: Now, timers: &mut Timers) -> Option<Arc<TopicName>> {
         let timeout_ns = self.idle_timeout_ns();
-        while let Some(topic) = timers.take_due_topic(now) {
-            let idle = self.topic_mut(topic);
-            let idle_at_ns = idle.last_message_ns + timeout_ns;
-            let slices = idle.log.slices();
-            idle.watched_for_idleness = false;
-            if slices == 0 {
+        for _ in 0..TOPICS_TENDED_PER_TURN {
+            let id = timers.take_due_topic(now)?;
+            let is_blocked = self.is_blocked(id);
+            let Some(topic) = self.topic_mut(id) else { continue };
+            let idle_at_ns = topic.used_ns + timeout_ns;
+            if idle_at_ns > now.monotonic_ns || is_blocked {
+                // All wait equally long, so the end of the queue is where it belongs, nearly.
+                timers.set_topic(idle_at_ns.max(now.monotonic_ns + 1), id);
                 continue;
             }
-            if idle_at_ns <= now.monotonic_ns {
-                idle.log.evict_all();
-                self.retained.slices -= slices;
-                self.cluster.memory.note_retained(self.core, self.retained.slices);
-            } else {
-                idle.watched_for_idleness = true;
-                // All wait equally long, so the end of the queue is where it belongs, nearly.
-                timers.set_topic(idle_at_ns, topic);
-            }
+            let slices = topic.log.slices();
+            topic.log.evict_all();
+            let name = topic.name.clone();
+            self.retained.slices -= slices;
+            self.cluster.memory.note_retained(self.core, self.retained.slices);
+            return Some(name);
         }
+        None
+    }
+
+    /// Keeps an idle topic that somebody needs.
+    pub fn keep(&self, now: Now, timers: &mut Timers, topic: &TopicName) {
+        timers.set_topic(now.monotonic_ns + self.idle_timeout_ns(), topic.id);
+    }
+
+    /// Removes an idle topic. Its name may become another topic, under another id.
+    pub fn remove(&mut self, topic: &TopicName) {
+        let shard = self.cluster.shard_of_id(topic.id);
+        self.shard_mut(shard).remove(topic.id);
     }
 
     /// How long a topic without messages retains what it has.

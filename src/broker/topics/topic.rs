@@ -17,14 +17,12 @@ pub struct Topic {
     pub next_sequence: Sequence,
     /// The last messages.
     pub log: Log,
-    /// When the last message was accepted.
-    pub last_message_ns: u64,
+    /// When the last message was accepted, or the topic opened.
+    pub used_ns: u64,
     /// Frame bytes of all messages ever.
     pub published_bytes: u64,
     /// Messages per second.
     pub rate: Rate,
-    /// Whether a timer watches the topic for idleness.
-    pub watched_for_idleness: bool,
     /// The other cores that want the topic, as of `wanted_as_seen`.
     pub wanted_by: CoreSet,
     /// What `wanted_by` was looked up in; a change of the topic's patterns makes it stale.

@@ -11,6 +11,7 @@
 //! waited for.
 
 use crate::broker::connections::Phase;
+use crate::broker::frontends::Refusal;
 use crate::broker::ids::Slot;
 use crate::broker::mesh::{Delivery, Request};
 use crate::broker::timers::Class;
@@ -30,9 +31,49 @@ impl Broker {
         }
     }
 
+    /// Announces a stop: clients that can are told to leave, and in the second half of the time those
+    /// that are left are closed, one after the other.
+    pub fn begin_lame_duck(&mut self, now: Now, time_ms: u32) {
+        self.drain.is_lame_duck = true;
+        for slot in self.connections.table().slots_in_use() {
+            let phase = self.connections.at(slot).phase();
+            let (frontends, mut doors) = self.open_doors(now);
+            match phase {
+                Phase::Open => frontends.lame_duck(&mut doors, slot),
+                Phase::AwaitHello => frontends.refuse(&mut doors, slot, &Refusal::Stopping),
+                Phase::Finishing | Phase::Closing => {}
+            }
+            self.carry_out(now);
+        }
+        let half_ns = u64::from(time_ms) * 1_000_000 / 2;
+        let staying = self.staying();
+        let count = staying.len() as u64;
+        for (index, slot) in staying.into_iter().enumerate() {
+            let at_ns = now.monotonic_ns + half_ns + half_ns * index as u64 / count;
+            self.timers.set(Class::Closing, at_ns, self.connections.id(slot));
+        }
+    }
+
+    /// Closes connections whose time to leave has come, behind what is queued for them.
+    fn let_leave(&mut self, now: Now) {
+        while let Some(connection) = self.timers.take_due(now, Class::Closing) {
+            if self.connections.is_open(connection)
+                && self.connections.at(connection.slot).phase() == Phase::Open
+            {
+                let (frontends, mut doors) = self.open_doors(now);
+                frontends.leave(&mut doors, connection.slot);
+                self.carry_out(now);
+            }
+        }
+        self.close_finishing(now);
+    }
+
     /// Takes the next step of the stop, if it is due.
     pub(super) fn drain_on(&mut self, now: Now) {
         if !self.drain.begun {
+            if self.drain.is_lame_duck {
+                self.let_leave(now);
+            }
             return;
         }
         if self.drain.is_quiet {
@@ -77,13 +118,9 @@ impl Broker {
         self.carry_out(now);
     }
 
-    /// Gives each connection its time to be closed, in an order that nothing of the clients decides.
+    /// Gives each connection its time to be closed.
     fn spread_closings(&mut self, now: Now) {
-        let server_id = self.cluster.server_id;
-        let all = self.connections.table().iter();
-        let stays = all.filter(|(_, connection)| connection.phase() == Phase::Open);
-        let mut staying: Vec<Slot> = stays.map(|(id, _)| id.slot).collect();
-        staying.sort_by_key(|slot| (shuffled(server_id ^ u64::from(slot.0)), *slot));
+        let staying = self.staying();
         let server = &self.cluster.settings.server;
         let count = staying.len() as u64;
         let spread_ns = spread_ns(
@@ -97,6 +134,16 @@ impl Broker {
             self.connections.get(slot).set_close_at_ns(at_ns);
             self.timers.set(Class::Closing, at_ns, self.connections.id(slot));
         }
+    }
+
+    /// The open connections, in an order that nothing of the clients decides.
+    fn staying(&self) -> Vec<Slot> {
+        let server_id = self.cluster.server_id;
+        let all = self.connections.table().iter();
+        let stays = all.filter(|(_, connection)| connection.phase() == Phase::Open);
+        let mut staying: Vec<Slot> = stays.map(|(id, _)| id.slot).collect();
+        staying.sort_by_key(|slot| (shuffled(server_id ^ u64::from(slot.0)), *slot));
+        staying
     }
 
     /// Closes connections whose time has come, and which have been sent everything.

@@ -72,8 +72,9 @@ impl Broker {
             match served {
                 Served::Took(len) => {
                     consumed += len;
-                    if self.ingest.messages() == published {
-                        self.connections.count_command(slot);
+                    match self.ingest.messages() - published {
+                        0 => self.connections.count_command(slot),
+                        messages => self.keep_rate(now, slot, messages, len),
                     }
                 }
                 Served::Waits => return consumed,
@@ -131,6 +132,7 @@ impl Broker {
             Hold::Blocked(topic) => self.delivery.is_blocked(topic),
             Hold::Mesh(core) => self.mesh.is_full(core),
             Hold::Memory => self.lets_wait_for_memory(now),
+            Hold::Rate => connection.rate_used_until_ns() > now.monotonic_ns,
         }
     }
 
@@ -161,6 +163,17 @@ impl Broker {
             self.parse_unparsed(now, slot);
         }
         self.close_if_ended(now, slot);
+    }
+
+    /// The peer of a connection that is not read is gone.
+    pub(in crate::broker) fn vanish(&mut self, now: Now, slot: Slot) {
+        let connection = self.connections.get(slot);
+        connection.end();
+        if matches!(connection.phase(), Phase::AwaitHello | Phase::Open) {
+            let (_, mut doors) = self.open_doors(now);
+            doors.close(slot, Bytes::new());
+            self.carry_out(now);
+        }
     }
 
     /// Nothing more reaches the peer of a connection.

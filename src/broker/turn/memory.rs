@@ -8,8 +8,8 @@ use crate::broker::timers::Single;
 use crate::broker::{Broker, Now};
 
 impl Broker {
-    /// Keeps the memory budget, and evicts what idle topics retain. Once per turn. Returns whether
-    /// another turn has to follow for that.
+    /// Keeps the memory budget, and tends topics that were idle for too long. Once per turn. Returns
+    /// whether another turn has to follow for that.
     pub(super) fn tend_memory(&mut self, now: Now) -> bool {
         while let Some((connection, bytes)) = self.connections.next_touched() {
             self.delivery.connection_holds(connection, bytes);
@@ -27,7 +27,7 @@ impl Broker {
                 self.mesh.ask(core, Request::Evict);
             }
         }
-        self.topics.evict_idle(now, &mut self.timers);
+        self.tend_topics(now);
         has_more
     }
 

@@ -6,8 +6,9 @@ use crate::broker::ids::ConnectionId;
 use crate::broker::mesh::{Delivery, Request};
 use crate::broker::message::{Ack, Batch, Slice, Unheard};
 use crate::broker::topics::replay::Answer;
-use crate::broker::topics::{Ordered, polls};
+use crate::broker::topics::{Ordered, Removed, polls};
 use crate::broker::{Broker, Now};
+use crate::limits::TOPICS_TENDED_PER_TURN;
 use crate::protocol::{CoreId, TopicId};
 
 impl Broker {
@@ -40,6 +41,8 @@ impl Broker {
                 let (frontends, mut doors) = self.open_doors(now);
                 frontends.opened(&mut doors, connection, request, opened);
             }
+            Delivery::Removed(removed) => self.tell_removed(now, self.core, removed),
+            Delivery::Forget(topic) => self.delivery.forget_topic(topic),
             Delivery::Acks { topic, acks } => self.acknowledge(now, topic, &acks),
             Delivery::GroupsDrained => self.drain.groups_drained += 1,
             Delivery::Drained => self.drain.deliveries_drained += 1,
@@ -59,8 +62,9 @@ impl Broker {
     fn serve_request(&mut self, now: Now, from: CoreId, request: Request) {
         match request {
             Request::Publish(batch) => self.order(now, from, batch),
+            Request::NoteReply(name) => self.topics.note_reply(now, name),
             Request::Open { connection, request, topic } => {
-                let opened = self.topics.open(&topic);
+                let opened = self.topics.open(now, &mut self.timers, &topic);
                 self.mesh.deliver(from, Delivery::Opened { connection, request, opened });
             }
             Request::Delivery(request) => self.serve_delivery_request(now, from, request),
@@ -95,9 +99,12 @@ impl Broker {
     /// This core owns the topic: the batch gets its sequences and goes to every subscription.
     fn order(&mut self, now: Now, from: CoreId, batch: Batch) {
         let topic = TopicId(0);
-        let Ordered { slice, wanted_by, acks, requests } =
+        let Ordered { slice, wanted_by, acks, requests, removed } =
             self.topics.order(now, &mut self.timers, batch);
-        let Some(slice) = slice else { return self.send_acks(now, from, topic, acks) };
+        let Some(slice) = slice else {
+            self.send_acks(now, from, topic, acks);
+            return removed.into_iter().for_each(|removed| self.tell_removed(now, from, removed));
+        };
         if requests.is_empty() || wanted_by == CoreSet::default() {
             for core in wanted_by.iter() {
                 self.mesh.deliver(core, Delivery::Slice(slice.clone()));
@@ -176,6 +183,37 @@ impl Broker {
         let (frontends, mut doors) = self.open_doors(now);
         frontends.acked(&mut doors, topic, acks);
         self.carry_out(now);
+    }
+
+    /// Publishers used the id of a topic that was removed.
+    fn tell_removed(&mut self, now: Now, to: CoreId, removed: Removed) {
+        if to == self.core {
+            let (frontends, mut doors) = self.open_doors(now);
+            frontends.removed(&mut doors, &removed);
+            self.carry_out(now);
+        } else {
+            self.mesh.deliver(to, Delivery::Removed(removed));
+        }
+    }
+
+    /// Removes topics that were idle for too long and that nobody subscribes to.
+    pub(super) fn tend_topics(&mut self, now: Now) {
+        for _ in 0..TOPICS_TENDED_PER_TURN {
+            let Some(topic) = self.topics.next_idle(now, &mut self.timers) else { return };
+            let name = &topic.name;
+            if !self.cluster.removes_idle_topics
+                || self.delivery.wants(name)
+                || self.topics.is_wanted_elsewhere(name)
+            {
+                self.topics.keep(now, &mut self.timers, &topic);
+                continue;
+            }
+            self.topics.remove(&topic);
+            self.delivery.forget_topic(topic.id);
+            for core in self.cluster.others(self.core) {
+                self.mesh.deliver(core, Delivery::Forget(topic.id));
+            }
+        }
     }
 
     /// Goes on with replays, those that have waited longest first.

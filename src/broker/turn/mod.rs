@@ -9,6 +9,7 @@
 //! - Effects are carried out here alone, in order; what follows from one comes before the next.
 //! - All sends of a turn are handed to the port before it ends, so one system call carries them.
 
+mod allowances;
 mod audit;
 mod drain;
 mod effects;
@@ -16,6 +17,7 @@ mod input;
 mod memory;
 mod mesh;
 mod reload;
+mod strangers;
 #[cfg(test)]
 mod tests;
 
@@ -101,6 +103,7 @@ fn send(broker: &mut Broker, now: Now, port: &mut impl Port) {
         }
         broker.carry_out(now);
         if !ranges.is_empty() {
+            broker.watch_send(now, connection);
             port.send(connection, &mut ranges);
             ranges.clear();
         }
@@ -153,6 +156,9 @@ impl Broker {
     /// Looks at the deadlines of connections that have come.
     fn check_deadlines(&mut self, now: Now) {
         self.check_logins(now);
+        self.check_rates(now);
+        self.check_sends(now);
+        self.close_strangers(now);
         let (_, doors) = self.open_doors(now);
         let (connections, timers) = (&*doors.connections, doors.timers);
         doors.delivery.disconnect_stalled(now, timers, |slot| connections.at(slot).sent_ns());

@@ -1,4 +1,4 @@
-//! A test of what needs several rooms and their private doors; `tests/broker.rs` has the others.
+//! A test of what needs several rooms and their private doors; `tests/broker` has the others.
 
 use std::sync::Arc;
 
@@ -19,7 +19,8 @@ fn publishers_wait_until_the_last_core_has_room_again() {
         .find(|name| cluster.core_of(cluster.shard_of_name(name)) == CoreId(0))
         .expect("some topic is core 0's");
     let mut broker = Broker::new(CoreId(0), cluster, Arc::default());
-    let (topic, _) = broker.topics.open(&name).expect("there is room for one");
+    let (topic, _) =
+        broker.topics.open(NOW, &mut broker.timers, &name).expect("there is room for one");
     let block = |broker: &mut Broker, from, blocked| {
         let request = crate::broker::delivery::Request::Block { topic: topic.id, blocked };
         broker.serve_delivery_request(NOW, CoreId(from), request);
@@ -31,6 +32,11 @@ fn publishers_wait_until_the_last_core_has_room_again() {
     assert!(!block(&mut broker, 1, false));
 }
 
+/// The protocol whose commands are lines of text.
+fn text_protocol() -> Protocol {
+    *Protocol::ALL.last().expect("there are several")
+}
+
 /// Goal: what clients ask of another core that takes nothing does not grow without bound.
 /// Method: a port whose lanes are full, and a client that subscribes and unsubscribes for ever.
 #[test]
@@ -40,7 +46,7 @@ fn a_client_that_subscribes_is_held_while_another_core_takes_no_requests() {
     let mut port = InMemory::default();
     let connection = ConnectionId { slot: Slot(0), generation: 1 };
     let address = ([127, 0, 0, 1], 1).into();
-    broker.connected(NOW, connection, Peer { protocol: Protocol::Nats, address }, true);
+    broker.connected(NOW, connection, Peer { protocol: text_protocol(), address }, true);
     broker.received(NOW, connection, b"CONNECT {\"verbose\":false}\r\n");
     let pairs: String = (0..500).map(|sid| format!("SUB * {sid}\r\nUNSUB {sid}\r\n")).collect();
     for _ in 0..200 {

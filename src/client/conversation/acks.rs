@@ -38,6 +38,10 @@ impl Conversation {
             let text = format!("ACK for publish {publish_id}, and none was asked for");
             return Err(ClientError::Unexpected(text));
         };
+        if taken.messages == 0 {
+            // The broker has removed the topic, because nobody used it for long.
+            self.open_again(pending.topic);
+        }
         // An answer is set here or by a failure, and both remove it from the map first.
         let _ = pending.answer.set(Ok(taken));
         Ok(())

@@ -60,7 +60,7 @@ macro_rules! other {
 }
 
 /// Every key, by table, in the order in which they are printed.
-pub static KEYS: [Key; 33] = [
+pub static KEYS: [Key; 42] = [
     other!(
         server.bind_addr,
         Address,
@@ -109,6 +109,21 @@ pub static KEYS: [Key; 33] = [
         "Time over which a stop spreads the closing of connections that have received everything, in\n\
          milliseconds, so that not all clients reconnect at once. At most 1 ms for each connection of\n\
          a core, and half of the rest of drain_timeout_ms; 0 closes them at once."
+    ),
+    number!(
+        server.lame_duck_ms: u32,
+        limits::LAME_DUCK_MS_RANGE,
+        Live,
+        "Time between SIGUSR2 and the stop, in milliseconds: new connections are refused at once, NATS\n\
+         clients are told to leave, and in the second half the connections that are left are closed\n\
+         one after the other. 0 stops at once."
+    ),
+    number!(
+        server.write_timeout_ms: u32,
+        limits::WRITE_TIMEOUT_MS_RANGE,
+        Live,
+        "Time a client may take nothing of what it is sent, in milliseconds; then its connection is\n\
+         closed. 0 means for ever."
     ),
     number!(
         server.busy_poll_us: u32,
@@ -235,10 +250,57 @@ pub static KEYS: [Key; 33] = [
     number!(limits.max_topics: u32, limits::TOPICS_RANGE,
         Live, "Topics at once, over all cores."),
     number!(
+        limits.max_topics_per_connection: u32,
+        limits::TOPICS_PER_CONNECTION_RANGE,
+        Live,
+        "Topics one connection may have opened without publishing to them."
+    ),
+    number!(
         limits.max_subscriptions_per_connection: u32,
         limits::SUBSCRIPTIONS_RANGE,
         Live,
         "Subscriptions one connection may have at once."
+    ),
+    number!(
+        limits.max_connections_per_address: u32,
+        limits::CONNECTIONS_OF_SOME_RANGE,
+        Live,
+        "Connections one address may have at once; 0 means no limit. An IPv6 network of 64 bits counts\n\
+         as one address. Further connections get an error and are closed."
+    ),
+    number!(
+        limits.max_new_connections_per_address: u32,
+        limits::CONNECTIONS_OF_SOME_RANGE,
+        Live,
+        "New connections one address may make a second; 0 means no limit. Further ones get an error and\n\
+         are closed."
+    ),
+    number!(
+        limits.max_connections_before_login: u32,
+        limits::CONNECTIONS_OF_SOME_RANGE,
+        Live,
+        "Connections at once whose clients have not logged in, or have said nothing yet. Above this,\n\
+         clients that take longer than a second are closed, the oldest of the address with most first.\n\
+         0 means half of the connections that logged-in clients leave of max_connections."
+    ),
+    number!(
+        limits.max_publish_messages_per_second: u32,
+        limits::PUBLISH_MESSAGES_RANGE,
+        Live,
+        "Messages one connection may publish a second, of which it may save up a second; it is not read\n\
+         while it has published more. 0 means no limit."
+    ),
+    number!(
+        limits.max_publish_bytes_per_second: u64,
+        limits::PUBLISH_BYTES_RANGE,
+        Live,
+        "Bytes one connection may publish a second, likewise. 0 means no limit."
+    ),
+    number!(
+        limits.max_pattern_tokens: u32,
+        limits::PATTERN_TOKENS_RANGE,
+        Live,
+        "Tokens that a pattern or a topic may have."
     ),
     other!(
         metrics.enabled,

@@ -9,6 +9,7 @@
 
 use std::sync::atomic::Ordering;
 
+use blipmq::broker::counters::Counter;
 use blipmq::broker::inspect::{Key, Ranked};
 use blipmq::config::{Choice, OverflowPolicy};
 use prometheus::proto::{MetricFamily, MetricType};
@@ -21,7 +22,7 @@ mod per_core;
 mod samples;
 
 pub use per_core::{HISTOGRAMS, PER_CORE};
-use per_core::{PerCore, REASONS};
+use per_core::{PerCore, REASONS, REFUSED, SHORTAGES};
 use samples::{family, histogram_of, metric};
 
 /// Subscriptions with samples of their own, for each measure.
@@ -51,6 +52,7 @@ pub fn all(node: &Node, answers: &Answers) -> Vec<MetricFamily> {
     let process = Process::read();
     let mut families = counters_and_gauges(&cores, answers.now_ns);
     families.extend(drops_and_overflows(&cores));
+    families.extend(refusals_and_shortages(&cores));
     families.extend(fills(&cores, &answers.fills));
     families.extend(histograms(&cores));
     families.extend(of_broker(node));
@@ -107,6 +109,32 @@ fn drops_and_overflows(cores: &[Numbered<'_>]) -> [MetricFamily; 2] {
             "Times a subscription's queue was full when messages came, by overflow policy.",
             MetricType::COUNTER,
             overflows.collect(),
+        ),
+    ]
+}
+
+fn refusals_and_shortages(cores: &[Numbered<'_>]) -> [MetricFamily; 2] {
+    let samples = |label, names: [&'static str; 4], read: fn(&Core) -> &[Counter; 4]| {
+        let samples = cores.iter().flat_map(|(number, core)| {
+            names.iter().zip(read(core)).map(move |(name, count)| {
+                let labels = [("core", number.as_str()), (label, *name)];
+                metric(MetricType::COUNTER, &labels, count.get() as f64)
+            })
+        });
+        samples.collect()
+    };
+    [
+        family(
+            "blipmq_connections_refused_total",
+            "Connections that were refused, or closed before their login for others, by reason.",
+            MetricType::COUNTER,
+            samples("reason", REFUSED, |core| &core.counters.refused_connections),
+        ),
+        family(
+            "blipmq_kernel_shortages_total",
+            "Times that the kernel was short of memory or descriptors, by operation; each is retried.",
+            MetricType::COUNTER,
+            samples("operation", SHORTAGES, |core| &core.turns.shortages),
         ),
     ]
 }

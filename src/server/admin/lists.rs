@@ -69,6 +69,7 @@ fn connection(row: &ConnectionRow) -> Value {
             Hold::Blocked(_) => "blocked",
             Hold::Fence => "fence",
             Hold::Memory => "memory",
+            Hold::Rate => "rate",
         }),
         "age_seconds": seconds(row.age_ns),
         "subscriptions": row.subscriptions,

@@ -17,7 +17,7 @@ use crate::server::reload::Snapshot;
 /// A counter: its name, and how it is read from a core.
 type NamedCounter = (&'static str, fn(&Core) -> u64);
 
-static COUNTERS: [NamedCounter; 31] = [
+static COUNTERS: [NamedCounter; 33] = [
     ("published_messages", |core| core.counters.published_messages.get()),
     ("published_bytes", |core| core.counters.published_bytes.get()),
     ("enqueued_messages", |core| core.counters.enqueued_messages.get()),
@@ -53,6 +53,8 @@ static COUNTERS: [NamedCounter; 31] = [
     ("enters", |core| core.turns.enters.get()),
     ("receive_buffer_shortages", |core| core.turns.buffer_shortages.get()),
     ("input_deferred", |core| core.counters.input_deferred.get()),
+    ("rate_limited", |core| core.counters.rate_limited.get()),
+    ("send_timeouts", |core| core.counters.send_timeouts.get()),
 ];
 
 /// `/api/v1/status`

@@ -12,6 +12,7 @@ pub(super) enum Operation {
     MoveTimeout,
     Wake,
     CancelEverything,
+    WatchEnd { slot: u32 },
 }
 
 impl Operation {
@@ -26,6 +27,7 @@ impl Operation {
             Operation::MoveTimeout => (6, 0),
             Operation::Wake => (7, 0),
             Operation::CancelEverything => (8, 0),
+            Operation::WatchEnd { slot } => (9, slot),
         };
         tag << 32 | u64::from(slot)
     }
@@ -42,6 +44,7 @@ impl Operation {
             6 => Operation::MoveTimeout,
             7 => Operation::Wake,
             8 => Operation::CancelEverything,
+            9 => Operation::WatchEnd { slot },
             tag => unreachable!("no request was made with tag {tag}"),
         }
     }

@@ -1,6 +1,6 @@
 //! What the ring keeps, and what it does when it is dropped.
 
-use std::io::Read;
+use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -116,4 +116,40 @@ fn the_bytes_of_a_send_are_not_replaced_while_the_kernel_has_them() {
 #[should_panic(expected = "a buffer is put back once")]
 fn a_buffer_that_is_the_kernels_is_not_put_back() {
     ring().put_back(Filled { buffer: 0, len: 1 });
+}
+
+/// Goal: a socket with more bytes than all buffers hold leaves most of them to the others, before
+/// anybody can stop its receive.
+#[test]
+fn one_receive_fills_about_a_quarter_of_the_buffers() {
+    let mut ring = ring();
+    if !ring.receives_are_limited {
+        eprintln!("SKIPPED: kernels before 6.17 do not limit a receive");
+        return;
+    }
+    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
+    let address = listener.local_addr().expect("bound");
+    let mut peer = std::net::TcpStream::connect(address).expect("it listens");
+    ring.open(0, listener.accept().expect("a connection").0.into());
+    ring.receive(0);
+    ring.enter().expect("submitted");
+    // More than 32 buffers, while the receive is under way and nobody lets the kernel go on with it.
+    peer.set_nonblocking(true).expect("it can be");
+    let chunk = vec![7; 64 << 10];
+    while peer.write(&chunk).is_ok() {}
+    let mut more = true;
+    let mut received = 0;
+    for _ in 0..100 {
+        ring.enter().expect("nothing to submit");
+        for _ in 0..ring.ready() {
+            let Some(Completion::Received { result, more: goes_on, .. }) = ring.reap() else {
+                continue;
+            };
+            received += result.expect("bytes").expect("not the end").len as usize;
+            more = goes_on;
+        }
+        while more && peer.write(&chunk).is_ok() {}
+    }
+    assert!(!more, "the receive has ended by itself after {received} bytes");
+    assert!((512 << 10..600 << 10).contains(&received), "{received} bytes");
 }

@@ -21,6 +21,8 @@ pub(in crate::ring) struct CoreState {
     pub(in crate::ring) buffer_len: usize,
     pub(in crate::ring) timeout_at_ns: Option<u64>,
     pub(in crate::ring) deferred: Option<Deferred>,
+    /// Enters that are to fail for want of memory.
+    pub(in crate::ring) enters_short: u32,
 }
 
 #[derive(Default)]
@@ -36,6 +38,8 @@ pub(in crate::ring) struct SocketState {
     pub(in crate::ring) at: Option<(usize, u32)>,
     pub(in crate::ring) peer: Option<SocketAddr>,
     pub(in crate::ring) receiving: bool,
+    pub(in crate::ring) watching: bool,
+    pub(in crate::ring) delivered: bool,
     pub(in crate::ring) send: Option<Sending>,
     pub(in crate::ring) cancels: VecDeque<Cancel>,
     pub(in crate::ring) write_shut: bool,
@@ -55,6 +59,7 @@ pub(in crate::ring) enum Posted {
     Accepted { listener: u32, result: Result<SocketId, i32>, more: bool },
     AcceptCancelled { listener: u32 },
     Received { slot: u32, result: Result<Option<Vec<u8>>, i32>, more: bool },
+    Watched { slot: u32, result: Result<(), i32> },
     Sent { socket: SocketId, slot: u32, result: Result<usize, i32> },
     Cancelled { slot: u32 },
     Timeout,
@@ -66,6 +71,7 @@ pub(in crate::ring) enum Request {
     Accept { listener: u32 },
     CancelAccept { listener: u32 },
     Receive { socket: SocketId },
+    WatchEnd { socket: SocketId },
     Send { socket: SocketId },
     Cancel { socket: SocketId, what: Cancel },
     Timeout { at_ns: u64 },
@@ -85,6 +91,11 @@ impl State {
                 let receiving = &mut self.sockets[socket.0].receiving;
                 assert!(!*receiving, "one receive at a time");
                 *receiving = true;
+            }
+            Request::WatchEnd { socket } => {
+                let watching = &mut self.sockets[socket.0].watching;
+                assert!(!*watching, "one watch at a time");
+                *watching = true;
             }
             Request::Send { socket } => {
                 let send = self.sockets[socket.0].send.as_mut().expect("a send was begun");

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | bytes become frames, each goes to what serves it | `serve` |
 //! | OPEN and MESSAGES | `publish` |
+//! | topics that are names for answers, and not retained | `ephemeral` |
 //! | SUBSCRIBE and UNSUBSCRIBE | `subscribe` |
 //! | slices go out as they are, behind the TOPIC and the GAPs they need | `put` |
 //!
@@ -12,6 +13,7 @@
 //!   is missing.
 //! - A refused frame was whole: the connection goes on behind it, unless the refusal is fatal.
 
+mod ephemeral;
 mod publish;
 mod put;
 mod serve;
@@ -22,7 +24,10 @@ use std::sync::Arc;
 
 use hashbrown::{HashMap, HashSet};
 
-use super::{Doors, Frontend, Protocol, Refusal, Send, Served};
+use ephemeral::EphemeralOpens;
+
+use super::{Admission, Doors, Frontend, Protocol, Refusal, Send, Served};
+use crate::broker::connections::Phase;
 use crate::broker::delivery::{Delivery, Pulled, SubscriptionIndex};
 use crate::broker::ids::Slot;
 use crate::broker::message::{Ack, Gap, TopicName};
@@ -34,7 +39,12 @@ use crate::protocol::{Reject, RequestId, Sequence, SubscriptionId, TopicId, enco
 #[derive(Debug, Clone)]
 enum Opened {
     /// The owner has not answered yet; frames go to it under the topic's name.
-    Pending(Arc<str>),
+    Pending {
+        /// The topic.
+        name: Arc<str>,
+        /// Frames have gone there.
+        is_used: bool,
+    },
     /// The topic's id.
     Topic(TopicId),
     /// Refused: frames are refused with it.
@@ -48,10 +58,14 @@ pub struct Client {
     opens: HashMap<RequestId, Opened>,
     /// Topics it was told the id of.
     announced: HashSet<TopicId>,
+    /// Topics that it opened and has not published to.
+    unused: HashSet<TopicId>,
     /// Those of them that it may not publish to. Boxed: most clients have none.
     only_receives: Option<Box<HashMap<TopicId, Arc<TopicName>>>>,
     /// The topic of its last frame, which is most often that of its next.
     last_published: Option<TopicId>,
+    /// Topics that it opened under an id of its own. Boxed: most clients answer nothing.
+    ephemeral: Option<Box<EphemeralOpens>>,
     /// The topic it was sent last, and the id it has been told for it.
     last_announced: Option<(Arc<TopicName>, TopicId)>,
     /// Its subscriptions by the number it gave them.
@@ -106,15 +120,21 @@ impl Frontend for Client {
         Client::default()
     }
 
-    fn begin(&mut self, _: &mut Shared, doors: &mut Doors<'_>, slot: Slot, admitted: bool) {
-        match doors.refusal_of_new(admitted) {
+    fn begin(&mut self, _: &mut Shared, doors: &mut Doors<'_>, slot: Slot, admission: Admission) {
+        match doors.refusal_of_new(admission) {
             Some(refusal) => self.reject(doors, slot, &refusal.to_reject()),
             None => doors.expect_login(slot),
         }
     }
 
-    fn serve(&mut self, _: &mut Shared, doors: &mut Doors<'_>, slot: Slot, bytes: &[u8]) -> Served {
-        self.serve_frame(doors, slot, bytes)
+    fn serve(
+        &mut self,
+        shared: &mut Shared,
+        doors: &mut Doors<'_>,
+        slot: Slot,
+        bytes: &[u8],
+    ) -> Served {
+        self.serve_frame(shared, doors, slot, bytes)
     }
 
     fn refuse(&mut self, _: &mut Shared, doors: &mut Doors<'_>, slot: Slot, why: &Refusal) {
@@ -133,24 +153,42 @@ impl Frontend for Client {
 
     fn opened(
         &mut self,
+        shared: &mut Shared,
         doors: &mut Doors<'_>,
         slot: Slot,
         request: RequestId,
         opened: Result<(Arc<TopicName>, Sequence), TopicsFull>,
     ) {
-        self.answer_open(doors, slot, request, opened);
+        self.answer_open(shared, doors, slot, request, opened);
     }
 
     fn acked(&mut self, doors: &mut Doors<'_>, slot: Slot, topic: TopicId, ack: &Ack) {
         doors.connections.end_pending(slot);
         match ack.first {
             Some(first) => {
+                let topic = self.opened_as(ack.topic).unwrap_or(topic);
                 doors.answer(slot, |out| {
                     encode::ack(out, topic, ack.publish_id, first, ack.messages);
                 });
             }
-            // A refused OPEN had the one ERROR.
-            None => doors.finish_if_empty(slot),
+            // A refused OPEN had the one ERROR. A topic that was removed accepts nothing: which frames
+            // that concerns, only their ACKs say.
+            None => {
+                if let Some(topic) = self.opened_as(ack.topic) {
+                    doors.answer(slot, |out| {
+                        encode::ack(out, topic, ack.publish_id, Sequence(0), 0);
+                    });
+                }
+                doors.finish_if_empty(slot);
+            }
+        }
+    }
+
+    fn removed(&mut self, doors: &mut Doors<'_>, slot: Slot, topic: TopicId) {
+        // Several batches may have been on their way: the client is told once.
+        if self.announced.remove(&topic) && doors.connections.at(slot).phase() == Phase::Open {
+            self.forget_id(topic);
+            self.reject(doors, slot, &Reject::RemovedTopic { topic: topic.0 });
         }
     }
 
@@ -191,6 +229,10 @@ impl Frontend for Client {
         if is_to_end {
             doors.answer(slot, |out| encode::unsubscribed(out, id));
         }
+    }
+
+    fn leave(&mut self, doors: &mut Doors<'_>, slot: Slot) {
+        self.stopping(doors, slot);
     }
 
     fn stopping(&mut self, doors: &mut Doors<'_>, slot: Slot) {

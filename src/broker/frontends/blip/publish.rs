@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::{Client, Doors, Opened};
+use super::ephemeral::is_ephemeral;
+use super::{Client, Doors, Opened, Shared};
 use crate::broker::connections::Hold;
 use crate::broker::ids::Slot;
 use crate::broker::mesh::Request;
@@ -17,12 +18,13 @@ impl Client {
     /// OPEN: the owner of the topic is asked for its id, and makes it if it is new.
     pub(super) fn open(
         &mut self,
+        shared: &mut Shared,
         doors: &mut Doors<'_>,
         slot: Slot,
         request: RequestId,
         topic: &str,
     ) -> Result<(), Reject> {
-        if let Some(Opened::Pending(_)) = self.opens.get(&request) {
+        if let Some(Opened::Pending { .. }) = self.opens.get(&request) {
             return Err(Reject::RequestInUse { request: request.0 });
         }
         if let Some(refusal) = self.refusal_to_open(doors, slot, request, topic) {
@@ -30,12 +32,12 @@ impl Client {
             return Err(refusal);
         }
         let topic: Arc<str> = topic.into();
-        self.opens.insert(request, Opened::Pending(topic.clone()));
+        self.opens.insert(request, Opened::Pending { name: topic.clone(), is_used: false });
         doors.connections.get(slot).add_pending();
         let owner = doors.cluster.core_of(doors.cluster.shard_of_name(&topic));
         if owner == doors.core {
-            let opened = doors.topics.open(&topic);
-            self.answer_open(doors, slot, request, opened);
+            let opened = doors.topics.open(doors.now, doors.timers, &topic);
+            self.answer_open(shared, doors, slot, request, opened);
         } else {
             // Frames gathered before go out before: the owner serves them in this order.
             doors.ingest.close_batches();
@@ -52,7 +54,7 @@ impl Client {
         request: RequestId,
         topic: &str,
     ) -> Option<Reject> {
-        if let Err(error) = name::check_topic(topic) {
+        if let Err(error) = name::check_topic(topic).and_then(|()| doors.check_depth(topic)) {
             Some(Reject::BadTopic { request: request.0, topic: topic.to_string(), error })
         } else if topic.starts_with(name::SYSTEM_PREFIX) {
             Some(Reject::SystemTopic { request: request.0, topic: topic.to_string() })
@@ -65,6 +67,14 @@ impl Client {
                 count_max: OPENS_PER_CONNECTION_MAX as u64,
                 remedy: "use request numbers again whose TOPIC has come",
             })
+        } else if self.unused.len() >= doors.settings().limits.max_topics_per_connection as usize {
+            Some(Reject::LimitReached {
+                about: request.0,
+                what: "topics that this connection opened and did not publish to",
+                count_max: u64::from(doors.settings().limits.max_topics_per_connection),
+                remedy: "open topics when you publish to them, or raise \
+                         `limits.max_topics_per_connection`",
+            })
         } else {
             None
         }
@@ -73,6 +83,7 @@ impl Client {
     /// The owner has answered an OPEN.
     pub(super) fn answer_open(
         &mut self,
+        shared: &mut Shared,
         doors: &mut Doors<'_>,
         slot: Slot,
         request: RequestId,
@@ -81,10 +92,23 @@ impl Client {
         doors.connections.end_pending(slot);
         match opened {
             Ok((topic, next_sequence)) => {
-                self.opens.insert(request, Opened::Topic(topic.id));
-                self.announced.insert(topic.id);
+                let id = if topic.is_retained() {
+                    let is_used = matches!(
+                        self.opens.get(&request),
+                        Some(Opened::Pending { is_used: true, .. })
+                    );
+                    // A topic that the client was told of before counts if it did not publish there.
+                    if self.announced.insert(topic.id) && !is_used {
+                        self.unused.insert(topic.id);
+                    }
+                    topic.id
+                } else {
+                    let opens = self.ephemeral.get_or_insert_default();
+                    opens.add(&mut shared.ephemeral_ids, topic.name.clone())
+                };
+                self.opens.insert(request, Opened::Topic(id));
                 doors.answer(slot, |out| {
-                    encode::topic(out, request, topic.id, next_sequence, topic.owner, &topic.name);
+                    encode::topic(out, request, id, next_sequence, topic.owner, &topic.name);
                 });
             }
             Err(full) => {
@@ -109,11 +133,7 @@ impl Client {
 
     /// Whether a frame's topic is held up by a subscriber; if so, its connection is not read.
     fn waits_for_subscriber(&self, doors: &mut Doors<'_>, slot: Slot, topic: u32) -> bool {
-        let topic = match self.opens.get(&RequestId(topic & !PROVISIONAL)) {
-            _ if topic & PROVISIONAL == 0 => TopicId(topic),
-            Some(Opened::Topic(topic)) => *topic,
-            _ => return false,
-        };
+        let Some(topic) = self.opened_as(topic) else { return false };
         let waits = doors.delivery.is_blocked(topic);
         if waits {
             doors.connections.hold(slot, Hold::Blocked(topic));
@@ -129,6 +149,9 @@ impl Client {
     ) -> Result<Option<Destination>, Reject> {
         if first.topic & PROVISIONAL == 0 {
             let topic = TopicId(first.topic);
+            if is_ephemeral(topic) {
+                return self.ephemeral_destination(topic).map(Some);
+            }
             if self.last_published != Some(topic) {
                 if !self.announced.contains(&topic) {
                     return Err(Reject::UnknownTopic { topic: first.topic });
@@ -140,20 +163,54 @@ impl Client {
                     doors.counters.refused_messages.add(u64::from(first.count));
                     return Err(not_allowed(0, &topic.name));
                 }
+                self.unused.remove(&topic);
                 self.last_published = Some(topic);
             }
             return Ok(Some(Destination::Topic(topic)));
         }
         let request = RequestId(first.topic & !PROVISIONAL);
-        match self.opens.get(&request) {
-            Some(Opened::Topic(topic)) => Ok(Some(Destination::Topic(*topic))),
-            Some(Opened::Pending(name)) => Ok(Some(Destination::Opened(name.clone()))),
+        match self.opens.get_mut(&request) {
+            Some(Opened::Topic(topic)) if is_ephemeral(*topic) => {
+                let topic = *topic;
+                self.ephemeral_destination(topic).map(Some)
+            }
+            Some(Opened::Topic(topic)) => {
+                self.unused.remove(topic);
+                Ok(Some(Destination::Topic(*topic)))
+            }
+            Some(Opened::Pending { name, is_used }) => {
+                *is_used = true;
+                Ok(Some(Destination::Opened(name.clone())))
+            }
             Some(Opened::Refused) => {
                 // The OPEN had the one ERROR.
                 doors.counters.refused_messages.add(u64::from(first.count));
                 Ok(None)
             }
             None => Err(Reject::UnknownRequest { request: request.0 }),
+        }
+    }
+
+    /// Forgets the id of a topic that was removed.
+    pub(super) fn forget_id(&mut self, topic: TopicId) {
+        self.last_published = self.last_published.filter(|last| *last != topic);
+        self.unused.remove(&topic);
+        if let Some(topics) = &mut self.only_receives {
+            topics.remove(&topic);
+        }
+    }
+
+    fn ephemeral_destination(&self, topic: TopicId) -> Result<Destination, Reject> {
+        let found = self.ephemeral.as_ref().and_then(|opens| opens.destination(topic));
+        found.ok_or(Reject::UnknownTopic { topic: topic.0 })
+    }
+
+    /// The id that a topic was opened as, of which the client wrote this.
+    pub(super) fn opened_as(&self, topic: u32) -> Option<TopicId> {
+        match self.opens.get(&RequestId(topic & !PROVISIONAL)) {
+            _ if topic & PROVISIONAL == 0 => Some(TopicId(topic)),
+            Some(Opened::Topic(topic)) => Some(*topic),
+            _ => None,
         }
     }
 
@@ -199,9 +256,11 @@ impl Client {
         let owner = doors.cluster.core_of(doors.cluster.shard_of(&destination));
         let ack = (first.flags & FLAG_ACK != 0).then(|| {
             doors.connections.get(slot).add_pending();
-            (doors.connections.id(slot), first.sequence)
+            (first.sequence, first.topic)
         });
-        doors.ingest.add(doors.now, destination, ttl_ms, messages, &bytes[..len], ack);
+        let (publisher, frames) = (doors.connections.id(slot), &bytes[..len]);
+        doors.ingest.add(doors.now, destination, ttl_ms, messages, frames, (publisher, ack));
+        Client::note_replies(doors, slot, &bytes[..len]);
         doors.connections.get(slot).add_published(messages, len);
         doors.hold_for_mesh(slot, owner);
         Ok(Some(len))

@@ -12,6 +12,9 @@ use crate::broker::memory::Memory;
 use crate::broker::message::{Gap, Slice, TopicName};
 use crate::protocol::{RequestId, Sequence, TopicId, encode, messages};
 
+/// Stands for a name that is not a legal topic.
+const ILLEGAL: &str = "$SYS.ILLEGAL";
+
 impl Client {
     pub(super) fn put_slice(
         &mut self,
@@ -88,7 +91,9 @@ impl Client {
             }
         }
         if is_new {
-            encode::topic(&mut send.between, RequestId(0), id, next, topic.owner, &topic.name);
+            // Messages of other topics do not come here, but a group may tell what was missed of them.
+            let name = if topic.is_legal() { &*topic.name } else { ILLEGAL };
+            encode::topic(&mut send.between, RequestId(0), id, next, topic.owner, name);
         }
         id
     }

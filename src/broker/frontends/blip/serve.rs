@@ -1,6 +1,6 @@
 //! Bytes of a connection to frames, and each frame to what serves it.
 
-use super::{Client, Doors, Served};
+use super::{Client, Doors, Served, Shared};
 use crate::broker::auth::Credentials;
 use crate::broker::connections::Phase;
 use crate::broker::frontends::SERVER_NAME;
@@ -13,6 +13,7 @@ impl Client {
     /// Serves the frame at the start of `bytes`, and for MESSAGES those that can go with it.
     pub(super) fn serve_frame(
         &mut self,
+        shared: &mut Shared,
         doors: &mut Doors<'_>,
         slot: Slot,
         bytes: &[u8],
@@ -29,7 +30,7 @@ impl Client {
             None => Ok(None),
             Some(frame) => {
                 let decoded = decode::client_frame(frame, message_len_max)?;
-                self.serve_decoded(doors, slot, bytes, frame.len(), decoded)
+                self.serve_decoded(shared, doors, slot, (bytes, frame.len()), decoded)
             }
         });
         match served {
@@ -51,10 +52,10 @@ impl Client {
     /// if the frame has to wait.
     fn serve_decoded(
         &mut self,
+        shared: &mut Shared,
         doors: &mut Doors<'_>,
         slot: Slot,
-        bytes: &[u8],
-        frame_len: usize,
+        (bytes, frame_len): (&[u8], usize),
         decoded: ClientFrame<'_>,
     ) -> Result<Option<usize>, Reject> {
         let asks = matches!(
@@ -68,7 +69,9 @@ impl Client {
         match decoded {
             ClientFrame::Messages(header) => return self.publish(doors, slot, bytes, &header),
             ClientFrame::Hello(hello) => self.hello(doors, slot, &hello)?,
-            ClientFrame::Open { request, topic } => self.open(doors, slot, request, topic)?,
+            ClientFrame::Open { request, topic } => {
+                self.open(shared, doors, slot, request, topic)?;
+            }
             ClientFrame::Subscribe(subscribe) => self.subscribe(doors, slot, subscribe)?,
             ClientFrame::Unsubscribe { subscription } => {
                 self.unsubscribe(doors, slot, subscription)?;

@@ -57,6 +57,7 @@ impl Client {
             filter,
             is_active_at_once: false,
             is_sent_each: false,
+            takes_any_name: false,
         });
         assert!(is_pending, "SUBSCRIBED follows when the subscription is known");
         self.subscriptions.insert(id, index);
@@ -142,7 +143,8 @@ fn options(
     subscribe: &Subscribe<'_>,
 ) -> Result<(OverflowPolicy, Bounds, Start), Reject> {
     let about = subscribe.subscription.0;
-    if let Err(error) = name::check_pattern(subscribe.pattern) {
+    let checked = name::check_pattern(subscribe.pattern);
+    if let Err(error) = checked.and_then(|()| doors.check_depth(subscribe.pattern)) {
         let pattern = subscribe.pattern.to_string();
         return Err(Reject::BadPattern { subscription: about, pattern, error });
     }

@@ -55,8 +55,12 @@ impl Client {
         why: &Refusal,
     ) {
         let offence = match why {
-            Refusal::TooManyConnections { .. } => Offence::MaximumConnectionsExceeded,
-            Refusal::LoginTimeout { .. } => Offence::AuthenticationTimeout,
+            Refusal::TooManyConnections { .. }
+            | Refusal::TooManyOfAddress { .. }
+            | Refusal::TooFastOfAddress { .. } => Offence::MaximumConnectionsExceeded,
+            Refusal::LoginTimeout { .. } | Refusal::LoginTooLate { .. } => {
+                Offence::AuthenticationTimeout
+            }
             // It was to be sent what is queued first; that has come to be too much.
             Refusal::TooSlow { .. } if doors.connections.at(slot).is_over() => {
                 return doors.close_with_answers(slot);

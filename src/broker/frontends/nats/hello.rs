@@ -2,7 +2,7 @@
 
 use super::{Client, Doors, Options, Shared};
 use crate::broker::auth::{self, Credentials};
-use crate::broker::frontends::{Refusal, SERVER_NAME};
+use crate::broker::frontends::{Admission, Refusal, SERVER_NAME};
 use crate::broker::ids::Slot;
 use crate::nats::connect::Connect;
 use crate::nats::error::Offence;
@@ -24,7 +24,7 @@ impl Client {
         shared: &mut Shared,
         doors: &mut Doors<'_>,
         slot: Slot,
-        admitted: bool,
+        admission: Admission,
     ) {
         match doors.auth.check(&Credentials::None) {
             Some(permissions) => {
@@ -39,7 +39,7 @@ impl Client {
             None => {}
         }
         self.send_info(doors, slot, false);
-        match doors.refusal_of_new(admitted) {
+        match doors.refusal_of_new(admission) {
             Some(Refusal::Stopping) => doors.close_with_answers(slot),
             Some(refusal) => self.say_refusal(shared, doors, slot, &refusal),
             None => {

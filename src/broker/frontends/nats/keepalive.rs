@@ -20,6 +20,11 @@ impl Client {
         if connection.phase() == Phase::Closing {
             return;
         }
+        // Nobody is silent whose bytes are not read.
+        if connection.is_held_back() || doors.connections.are_carried_over() {
+            doors.connections.get(slot).hear(doors.now.monotonic_ns);
+            return self.expect_sign_of_life(doors, slot);
+        }
         let interval_ns = doors.settings().silence_max_ns();
         if doors.now.monotonic_ns - connection.heard_ns() >= interval_ns {
             if self.pings_out >= doors.settings().nats.pings_max {

@@ -27,7 +27,7 @@ use std::collections::VecDeque;
 
 use hashbrown::HashMap;
 
-use super::{Audited, Clients, Doors, Frontend, Protocol, Refusal, Send, Served};
+use super::{Admission, Audited, Clients, Doors, Frontend, Protocol, Refusal, Send, Served};
 use crate::broker::cluster::CoreSet;
 use crate::broker::delivery::{Delivery, Pulled, SubscriptionIndex};
 use crate::broker::ids::Slot;
@@ -131,8 +131,14 @@ impl Frontend for Client {
         }
     }
 
-    fn begin(&mut self, shared: &mut Shared, doors: &mut Doors<'_>, slot: Slot, admitted: bool) {
-        self.welcome(shared, doors, slot, admitted);
+    fn begin(
+        &mut self,
+        shared: &mut Shared,
+        doors: &mut Doors<'_>,
+        slot: Slot,
+        admission: Admission,
+    ) {
+        self.welcome(shared, doors, slot, admission);
     }
 
     fn serve(
@@ -243,8 +249,14 @@ impl Frontend for Client {
         self.check_silence(shared, doors, slot);
     }
 
-    fn stopping(&mut self, doors: &mut Doors<'_>, slot: Slot) {
+    fn lame_duck(&mut self, doors: &mut Doors<'_>, slot: Slot) {
         self.send_info(doors, slot, true);
+    }
+
+    fn stopping(&mut self, doors: &mut Doors<'_>, slot: Slot) {
+        if !doors.drain.is_lame_duck {
+            self.send_info(doors, slot, true);
+        }
     }
 
     fn stop(&mut self) {

@@ -71,6 +71,10 @@ impl Client {
         if !permissions.is_unlimited() && !permissions.may_publish(subject) {
             return Err(Offence::publish_violation(publish.subject));
         }
+        // No subscription by name can match.
+        if doors.check_depth(subject).is_err() {
+            return Err(Offence::InvalidPublishSubject);
+        }
         if subject.starts_with(SYSTEM_PREFIX) {
             return self.refuse_system_subject(doors, slot, subject, publish);
         }
@@ -107,11 +111,12 @@ impl Client {
         let batch = doors.ingest.for_name(now, subject, ttl_ms, not_to, frame_len, place);
         message::append_frame(&mut batch.frames, publish)?;
         batch.messages += 1;
-        if self.options.no_responders
-            && let Some(Ok(reply)) = publish.reply.map(std::str::from_utf8)
-        {
-            let message = batch.messages - 1;
-            batch.requests.push(Requester { connection, reply: reply.into(), message });
+        if let Some(Ok(reply)) = publish.reply.map(std::str::from_utf8) {
+            if self.options.no_responders {
+                let message = batch.messages - 1;
+                batch.requests.push(Requester { connection, reply: reply.into(), message });
+            }
+            doors.note_reply(slot, reply);
         }
         doors.connections.get(slot).add_published(1, frame_len);
         self.note_owner(doors, slot, subject);
@@ -138,8 +143,8 @@ impl Client {
         while let Ok(Some((Command::Publish(publish), len))) =
             command::parse(&bytes[consumed..], bounds)
         {
-            let is_special = (publish.reply.is_some() && self.options.no_responders)
-                || (!publish.headers.is_empty() && !self.options.headers);
+            let is_special =
+                publish.reply.is_some() || (!publish.headers.is_empty() && !self.options.headers);
             let frame_len = message::frame_len(&publish);
             let (now, subject) = (doors.now, publish.subject);
             if is_special

@@ -43,6 +43,9 @@ impl Client {
         let (Some(pattern), Some(group)) = (pattern, group) else {
             return Err(Offence::InvalidSubject);
         };
+        if doors.check_depth(pattern).is_err() {
+            return Err(Offence::TooManyTokens { subject: subject.into() });
+        }
         let settings = doors.settings();
         let subscriptions_max = settings.limits.max_subscriptions_per_connection as usize;
         let has_room = doors.delivery.subscriptions_of(slot) < subscriptions_max;
@@ -68,6 +71,7 @@ impl Client {
             filter: permissions.has_to_filter(pattern, verdict).then_some(permissions),
             is_active_at_once: true,
             is_sent_each: true,
+            takes_any_name: true,
         });
         self.sids.insert(sid.into(), index);
         if is_pending {

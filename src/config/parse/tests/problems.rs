@@ -30,13 +30,16 @@ fn an_unknown_or_misplaced_name_is_one_line_with_the_known_ones() {
         (
             "[limits]\nwhatever = 5\n",
             "blipmq.toml:2: [limits] whatever is not a known key; known keys: memory_max, max_topics, \
-             max_subscriptions_per_connection",
+             max_topics_per_connection, max_subscriptions_per_connection, \
+             max_connections_per_address, max_new_connections_per_address, \
+             max_connections_before_login, max_publish_messages_per_second, \
+             max_publish_bytes_per_second, max_pattern_tokens",
         ),
         (
             "[server.tls]\nkey = 5\n",
             "blipmq.toml:1: [server] tls is not a known key; known keys: bind_addr, cores, \
              max_connections, max_message_size_bytes, auth_timeout_ms, drain_timeout_ms, \
-             drain_spread_ms, busy_poll_us",
+             drain_spread_ms, lame_duck_ms, write_timeout_ms, busy_poll_us",
         ),
         ("[sever]\n", "blipmq.toml:1: [sever] is not a known table; did you mean [server]?"),
         (

@@ -22,7 +22,7 @@ const fn gauge(name: &'static str, help: &'static str, read: fn(&Core) -> u64) -
     PerCore { name, help, kind: MetricType::GAUGE, read }
 }
 
-pub static PER_CORE: [PerCore; 26] = [
+pub static PER_CORE: [PerCore; 28] = [
     counter(
         "blipmq_published_messages_total",
         "Messages that topics of this core accepted.",
@@ -127,6 +127,16 @@ pub static PER_CORE: [PerCore; 26] = [
          share of the turn.",
         |core| core.counters.input_deferred.get(),
     ),
+    counter(
+        "blipmq_rate_limited_total",
+        "Times a connection was not read because it had published faster than it may.",
+        |core| core.counters.rate_limited.get(),
+    ),
+    counter(
+        "blipmq_send_timeouts_total",
+        "Connections closed because their peers took nothing for server.write_timeout_ms.",
+        |core| core.counters.send_timeouts.get(),
+    ),
 ];
 
 /// A reason why messages are dropped: the label `reason`, and the counter.
@@ -144,6 +154,12 @@ pub static REASONS: [Reason; 10] = [
     ("disconnected", |counters| counters.dropped_disconnected_messages.get()),
     ("refused", |counters| counters.refused_messages.get()),
 ];
+
+/// Why connections are refused, as the label `reason`, by the number of `Refused`.
+pub static REFUSED: [&str; 4] = ["limit", "address", "address_rate", "before_login"];
+
+/// What the kernel could not do, as the label `operation`, by the number of `Shortage`.
+pub static SHORTAGES: [&str; 4] = ["accept", "receive", "send", "enter"];
 
 /// A histogram of every core: its name, its help, how many counted units make one exported unit, and
 /// how the histogram is read from a core.

@@ -49,6 +49,16 @@ fn counted() -> Served {
         (33, &turns.enters),
         (34, &turns.buffer_shortages),
         (38, &counters.input_deferred),
+        (60, &counters.rate_limited),
+        (61, &counters.send_timeouts),
+        (46, &counters.refused_connections[0]),
+        (47, &counters.refused_connections[1]),
+        (48, &counters.refused_connections[2]),
+        (49, &counters.refused_connections[3]),
+        (40, &turns.shortages[0]),
+        (41, &turns.shortages[1]),
+        (42, &turns.shortages[2]),
+        (43, &turns.shortages[3]),
     ] {
         counter.add(number);
     }
@@ -56,13 +66,17 @@ fn counted() -> Served {
 }
 
 /// The samples of core 1, without buckets.
-const SAMPLES: [&str; 52] = [
+const SAMPLES: [&str; 62] = [
     "blipmq_accept_to_send_seconds_count{core=\"1\"} 0",
     "blipmq_accept_to_send_seconds_sum{core=\"1\"} 0",
     "blipmq_asleep_seconds_total{core=\"1\"} 0",
     "blipmq_blocked_topics{core=\"1\"} 31",
     "blipmq_connections_closed_total{core=\"1\"} 16",
     "blipmq_connections_opened_total{core=\"1\"} 100",
+    "blipmq_connections_refused_total{core=\"1\",reason=\"address\"} 47",
+    "blipmq_connections_refused_total{core=\"1\",reason=\"address_rate\"} 48",
+    "blipmq_connections_refused_total{core=\"1\",reason=\"before_login\"} 49",
+    "blipmq_connections_refused_total{core=\"1\",reason=\"limit\"} 46",
     "blipmq_connections{core=\"1\"} 84",
     "blipmq_delivered_messages_total{core=\"1\"} 4",
     "blipmq_dropped_messages_total{core=\"1\",reason=\"conflated\"} 21",
@@ -84,6 +98,10 @@ const SAMPLES: [&str; 52] = [
     "blipmq_flushes_total{core=\"1\"} 12",
     "blipmq_input_deferred_total{core=\"1\"} 38",
     "blipmq_kept_evictions_total{core=\"1\"} 24",
+    "blipmq_kernel_shortages_total{core=\"1\",operation=\"accept\"} 40",
+    "blipmq_kernel_shortages_total{core=\"1\",operation=\"enter\"} 43",
+    "blipmq_kernel_shortages_total{core=\"1\",operation=\"receive\"} 41",
+    "blipmq_kernel_shortages_total{core=\"1\",operation=\"send\"} 42",
     "blipmq_logins_refused_total{core=\"1\"} 30",
     "blipmq_mesh_full_total{core=\"1\"} 20",
     "blipmq_mesh_letters_sent_total{core=\"1\"} 19",
@@ -98,6 +116,7 @@ const SAMPLES: [&str; 52] = [
     "blipmq_queue_overflows_total{core=\"1\",policy=\"drop_new\"} 26",
     "blipmq_queue_overflows_total{core=\"1\",policy=\"drop_oldest\"} 11",
     "blipmq_queue_overflows_total{core=\"1\",policy=\"latest\"} 29",
+    "blipmq_rate_limited_total{core=\"1\"} 60",
     "blipmq_receive_buffer_shortages_total{core=\"1\"} 34",
     "blipmq_receive_buffers_free{core=\"1\"} 200",
     "blipmq_reclaimed_connections_total{core=\"1\"} 37",
@@ -105,6 +124,7 @@ const SAMPLES: [&str; 52] = [
     "blipmq_send_bytes_sum{core=\"1\"} 0",
     "blipmq_send_messages_count{core=\"1\"} 0",
     "blipmq_send_messages_sum{core=\"1\"} 0",
+    "blipmq_send_timeouts_total{core=\"1\"} 61",
     "blipmq_subscriptions{core=\"1\"} 17",
     "blipmq_topics{core=\"1\"} 18",
     "blipmq_ttl_drops_total{core=\"1\"} 15",
@@ -140,8 +160,9 @@ fn every_counter_shows_under_its_own_name_and_core_as_json() {
     let mut numbers: Vec<u64> = counted.values().map(|number| number.as_u64().unwrap()).collect();
     numbers.sort_unstable();
     let singles = (1..=25).filter(|number| ![11, 15, 17, 18].contains(number));
-    let mut expected: Vec<u64> =
-        singles.chain([11 + 26 + 27 + 28 + 29, 30, 32, 33, 34, 35, 36, 37, 38, 100]).collect();
+    let mut expected: Vec<u64> = singles
+        .chain([11 + 26 + 27 + 28 + 29, 30, 32, 33, 34, 35, 36, 37, 38, 60, 61, 100])
+        .collect();
     expected.sort_unstable();
     assert_eq!(numbers, expected);
     assert_eq!(counted["queue_overflows"], 121);

@@ -1,16 +1,18 @@
 //! A broker of one core over a port in memory: what it reports to operators, and how it stops.
 
+mod limits;
+mod shares;
+
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
-use blipmq::broker::counters::Counters;
 use blipmq::broker::port::InMemory;
 use blipmq::broker::turn::turn;
 use blipmq::broker::{Broker, Cluster, ConnectionId, Event, Notice, Now, Peer, Protocol, Slot};
 use blipmq::config::{OverflowPolicy, Settings};
-use blipmq::limits::{COMMANDS_PER_TURN, TURN_COMMANDS_MAX};
-use blipmq::protocol::CoreId;
+use blipmq::protocol::decode::{Hello, Subscribe};
+use blipmq::protocol::{CoreId, SubscriptionId, encode};
 
 const PEER: Peer =
     Peer { protocol: Protocol::Nats, address: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 1) };
@@ -150,84 +152,6 @@ fn a_full_queue_is_noticed_the_first_time_only() {
     assert_eq!(std::mem::take(&mut port.notices), [Notice { peer, event }]);
 }
 
-/// A broker with clients that are connected and have been sent what greets them.
-fn serving(clients: u32) -> (Broker, InMemory, Arc<Counters>) {
-    let counters = Arc::<Counters>::default();
-    let cluster = Cluster::new(1, 1, Arc::new(Settings::default()));
-    let mut broker = Broker::new(CoreId(0), cluster, counters.clone());
-    let mut port = InMemory::default();
-    for slot in 0..clients {
-        connect(&mut broker, &mut port, slot, b"CONNECT {\"verbose\":false}\r\n");
-        broker.sent(at(0), id(slot));
-        turn(&mut broker, at(0), &mut port);
-    }
-    port.sends.clear();
-    (broker, port, counters)
-}
-
-#[test]
-fn a_client_with_many_commands_has_a_share_of_each_turn_and_all_of_them_served() {
-    let (mut broker, mut port, counters) = serving(2);
-    let commands: String = (0..1_000).map(|sid| format!("SUB a {sid}\r\n")).collect();
-    broker.received(at(0), id(0), commands.as_bytes());
-    let mut served = vec![counters.subscriptions.get()];
-    broker.received(at(0), id(1), b"PUB b 2\r\nhi\r\n");
-    while turn(&mut broker, at(0), &mut port) {
-        assert_eq!(counters.published_messages.get(), 1, "others are served in the same turn");
-        broker.go_on(at(0));
-        served.push(counters.subscriptions.get());
-    }
-    let share = u64::from(COMMANDS_PER_TURN);
-    assert!(served.windows(2).all(|two| two[1] - two[0] <= share), "{served:?}");
-    assert_eq!((served[0], served.last()), (share, Some(&1_000)));
-    assert_eq!(counters.input_deferred.get(), 1_000 / share);
-}
-
-#[test]
-fn clients_that_have_many_commands_take_turns() {
-    const CLIENTS: u32 = 40;
-    let (mut broker, mut port, counters) = serving(CLIENTS);
-    let commands: String =
-        (0..2 * COMMANDS_PER_TURN).map(|sid| format!("SUB a {sid}\r\n")).collect();
-    let mut waiting = 0..CLIENTS;
-    let mut turns = 0;
-    let all = u64::from(2 * COMMANDS_PER_TURN * CLIENTS);
-    while counters.subscriptions.get() < all {
-        let before = counters.subscriptions.get();
-        broker.go_on(at(0));
-        while broker.wants_input()
-            && let Some(slot) = waiting.next()
-        {
-            broker.received(at(0), id(slot), commands.as_bytes());
-        }
-        turn(&mut broker, at(0), &mut port);
-        let served = counters.subscriptions.get() - before;
-        assert!(served <= u64::from(TURN_COMMANDS_MAX + COMMANDS_PER_TURN), "{served}");
-        turns += 1;
-        assert!(turns < 100, "every client gets on");
-    }
-}
-
-#[test]
-fn a_client_that_sends_more_than_its_share_is_not_read_until_that_is_served() {
-    let (mut broker, mut port, _) = serving(1);
-    let pings = b"PING\r\n".repeat(20_000);
-    broker.received(at(0), id(0), &pings);
-    turn(&mut broker, at(0), &mut port);
-    assert_eq!(port.paused, [id(0)]);
-    let mut turns = 0;
-    while !port.paused.is_empty() {
-        for (connection, _) in port.sends.drain(..).collect::<Vec<_>>() {
-            broker.sent(at(0), connection);
-        }
-        broker.go_on(at(0));
-        turn(&mut broker, at(0), &mut port);
-        turns += 1;
-        assert!(turns <= 20_000, "each turn serves some");
-    }
-    assert!(turns > 10_000, "a PING a turn: the answer stands behind what came before");
-}
-
 /// Completes every send but those of `stalled`, until nothing follows. Returns what each slot was sent.
 fn exchange(broker: &mut Broker, port: &mut InMemory, stalled: &[u32]) -> BTreeMap<u32, String> {
     let mut texts: BTreeMap<u32, String> = BTreeMap::new();
@@ -308,5 +232,80 @@ fn what_others_missed_is_told_only_to_those_who_may_subscribe_to_it() {
         for (connection, _) in port.closes.drain(..) {
             broker.closed(connection);
         }
+    }
+}
+
+/// Goal: a publisher that is held up by a subscriber is not taken for silent, however long that lasts; a
+/// client that is read and says nothing is.
+#[test]
+fn a_client_whose_bytes_are_not_read_is_not_stale() {
+    let config = "[nats]\nsubscriber_capacity = 4\nping_interval_ms = 1000\npings_max = 2\n\
+        [queues]\noverflow_policy = \"block\"\nblock_timeout_ms = 3_600_000\n";
+    let mut broker = broker(config);
+    let mut port = InMemory::default();
+    let login = "CONNECT {\"verbose\":false}\r\n";
+    connect(&mut broker, &mut port, 0, format!("{login}SUB a.b 1\r\n").as_bytes());
+    connect(&mut broker, &mut port, 1, login.as_bytes());
+    connect(&mut broker, &mut port, 2, login.as_bytes());
+    exchange(&mut broker, &mut port, &[0]);
+    for _ in 0..20 {
+        broker.received(at(0), id(1), b"PUB a.b 0\r\n\r\n");
+        turn(&mut broker, at(0), &mut port);
+    }
+    assert_eq!(port.paused, [id(1)], "the publisher is held up");
+    for second in 1..20 {
+        // The subscriber reads nothing, and says PONG.
+        broker.received(at(second * 1_000), id(0), b"PONG\r\n");
+        while turn(&mut broker, at(second * 1_000), &mut port) {}
+        let sent: Vec<_> = port.sends.drain(..).collect();
+        for (connection, _) in sent {
+            if connection != id(0) {
+                broker.sent(at(second * 1_000), connection);
+            }
+        }
+    }
+    let closed: Vec<ConnectionId> = port.closes.iter().map(|(id, _)| *id).collect();
+    assert_eq!(closed, [id(2)], "only the client that was silent is closed");
+}
+
+/// Goal: a client of BLIP/1 is told no name that is not a legal topic, whatever NATS clients publish to.
+#[test]
+fn subjects_that_are_no_topics_do_not_reach_clients_that_cannot_name_them() {
+    let mut broker = broker("");
+    let mut port = InMemory::default();
+    let blip = Peer { protocol: Protocol::Blip, ..PEER };
+    let mut hello = Vec::new();
+    let anonymous = Hello { auth_kind: 0, client_name: "", user: "", password: "" };
+    encode::hello(&mut hello, &anonymous);
+    for (subscription, group) in [(1, ""), (2, "team")] {
+        let subscribe = Subscribe {
+            subscription: SubscriptionId(subscription),
+            overflow: 0,
+            start: 0,
+            start_argument: 0,
+            capacity: 0,
+            pattern: ">",
+            group,
+        };
+        encode::subscribe(&mut hello, &subscribe);
+    }
+    broker.connected(at(0), id(0), blip, true);
+    broker.received(at(0), id(0), &hello);
+    connect(&mut broker, &mut port, 1, b"CONNECT {\"verbose\":false}\r\nSUB > 1\r\n");
+    exchange(&mut broker, &mut port, &[]);
+    let long = "x".repeat(1_025);
+    let illegal = ["a.*", "b.>", "c\u{1}", "d.\u{7f}e", &long];
+    let mut publishes = b"CONNECT {\"verbose\":false}\r\n".to_vec();
+    for subject in illegal.iter().chain(&["fine"]) {
+        publishes.extend_from_slice(format!("PUB {subject} 4\r\nbody\r\n").as_bytes());
+    }
+    connect(&mut broker, &mut port, 2, &publishes);
+    let texts = exchange(&mut broker, &mut port, &[]);
+    assert_eq!(texts[&1].matches("body").count(), illegal.len() + 1, "NATS clients get all");
+    // As a plain subscriber and as a member: one TOPIC, and twice the message.
+    assert_eq!(texts[&0].matches("body").count(), 2);
+    assert!(texts[&0].contains("fine"));
+    for subject in illegal {
+        assert!(!texts[&0].contains(subject), "{subject:?} is named");
     }
 }

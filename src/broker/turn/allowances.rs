@@ -1,0 +1,124 @@
+//! What a connection may take of the others' time: how fast it publishes, and how long it takes nothing of
+//! what it is sent.
+//!
+//! # Always true
+//! - A connection that publishes faster than it may is not read until it may again, and loses nothing.
+//! - A connection has one deadline for its sends at most: a send sets none of its own.
+
+use bytes::Bytes;
+
+use super::DEADLINES_PER_TURN;
+use crate::broker::clock::ms_to_ns;
+use crate::broker::connections::{Hold, Phase};
+use crate::broker::delivery::Slowness;
+use crate::broker::frontends::Refusal;
+use crate::broker::ids::{ConnectionId, Slot};
+use crate::broker::timers::Class;
+use crate::broker::{Broker, Now};
+use crate::config::Limits;
+use crate::protocol::SubscriptionId;
+
+const SECOND_NS: u64 = 1_000_000_000;
+
+/// How much of a second these use up at the rates that are configured.
+fn cost_ns(limits: &Limits, messages: u32, bytes: usize) -> u64 {
+    let share = |amount: u64, per_second: u64| {
+        amount.saturating_mul(SECOND_NS).checked_div(per_second).unwrap_or(0)
+    };
+    let messages = share(messages.into(), limits.max_publish_messages_per_second.into());
+    messages.max(share(bytes as u64, limits.max_publish_bytes_per_second))
+}
+
+impl Broker {
+    /// A connection has published: if that was more than it may, it is not read for a while. It may save
+    /// a second up.
+    pub(super) fn keep_rate(&mut self, now: Now, slot: Slot, messages: u32, bytes: usize) {
+        let cost_ns = cost_ns(&self.cluster.settings.limits, messages, bytes);
+        if cost_ns == 0 || self.connections.at(slot).is_over() {
+            return;
+        }
+        let now_ns = now.monotonic_ns;
+        let may_go_on_ns =
+            self.connections.get(slot).charge(now_ns.saturating_sub(SECOND_NS), cost_ns);
+        if may_go_on_ns > now_ns {
+            self.counters.rate_limited.add(1);
+            self.connections.hold(slot, Hold::Rate);
+            self.timers.set(Class::Rate, may_go_on_ns, self.connections.id(slot));
+        }
+    }
+
+    /// Lets connections go on that have waited for their rate.
+    pub(super) fn check_rates(&mut self, now: Now) {
+        for _ in 0..DEADLINES_PER_TURN {
+            let Some(connection) = self.timers.take_due(now, Class::Rate) else { return };
+            if self.connections.is_open(connection) {
+                self.connections.release(connection.slot, Hold::Rate);
+            }
+        }
+    }
+
+    /// A send of a connection begins: if it takes too long, that is seen.
+    pub(super) fn watch_send(&mut self, now: Now, connection: ConnectionId) {
+        let timeout_ns = ms_to_ns(self.cluster.settings.server.write_timeout_ms);
+        if self.connections.get(connection.slot).begins_watch(now.monotonic_ns) && timeout_ns > 0 {
+            self.timers.set(Class::Send, now.monotonic_ns + timeout_ns, connection);
+        }
+    }
+
+    /// Closes connections whose peers have taken nothing for too long.
+    pub(super) fn check_sends(&mut self, now: Now) {
+        let write_timeout_ms = self.cluster.settings.server.write_timeout_ms;
+        for _ in 0..DEADLINES_PER_TURN {
+            let Some(connection) = self.timers.take_due(now, Class::Send) else { return };
+            if !self.connections.is_open(connection) {
+                continue;
+            }
+            let slot = connection.slot;
+            let Some(began_ns) = self.connections.get(slot).end_watch() else { continue };
+            let due_ns = began_ns + ms_to_ns(write_timeout_ms);
+            if write_timeout_ms > 0 && due_ns > now.monotonic_ns {
+                self.connections.get(slot).begins_watch(began_ns);
+                self.timers.set(Class::Send, due_ns, connection);
+            } else if write_timeout_ms > 0 {
+                self.give_up_send(now, slot, write_timeout_ms);
+            }
+        }
+    }
+
+    fn give_up_send(&mut self, now: Now, slot: Slot, write_timeout_ms: u32) {
+        self.counters.send_timeouts.add(1);
+        let phase = self.connections.at(slot).phase();
+        let (frontends, mut doors) = self.open_doors(now);
+        match phase {
+            Phase::AwaitHello | Phase::Open => {
+                let why = Slowness::TakesNoBytes { write_timeout_ms };
+                let refusal = Refusal::TooSlow { subscription: SubscriptionId(0), why };
+                frontends.refuse(&mut doors, slot, &refusal);
+            }
+            Phase::Finishing => doors.close(slot, Bytes::new()),
+            Phase::Closing => {}
+        }
+        self.carry_out(now);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_rate_that_is_used_up_first_counts_and_none_costs_nothing() {
+        let of = |messages_max, bytes_max, messages, bytes| {
+            let limits = Limits {
+                max_publish_messages_per_second: messages_max,
+                max_publish_bytes_per_second: bytes_max,
+                ..Limits::default()
+            };
+            cost_ns(&limits, messages, bytes)
+        };
+        assert_eq!(of(0, 0, 1_000, 1 << 20), 0);
+        assert_eq!(of(1_000, 0, 10, 1 << 20), SECOND_NS / 100);
+        assert_eq!(of(1_000, 1_000, 10, 100), SECOND_NS / 10);
+        assert_eq!(of(1, 1, u32::MAX, usize::MAX), u64::MAX);
+    }
+}
