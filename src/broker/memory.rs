@@ -66,6 +66,8 @@ struct OfCore {
     holders: [Counter; CLASSES],
     /// Retained slices.
     retained: Counter,
+    /// 1 while subscriptions of connections that have gone are being freed.
+    leaving: Counter,
 }
 
 /// The bytes that so many entries of queues hold at most, if nobody else holds their slices.
@@ -131,6 +133,7 @@ impl Memory {
         let of_core = |_| OfCore {
             holders: std::array::from_fn(|_| Counter::default()),
             retained: Counter::default(),
+            leaving: Counter::default(),
         };
         let of_cores = (0..cores).map(of_core).collect();
         Memory { budget: Arc::new(Budget { held, max, of_cores }) }
@@ -152,6 +155,16 @@ impl Memory {
         self.budget.of_cores[usize::from(core.0)].retained.set(slices as u64);
     }
 
+    /// Notes whether a core frees what subscriptions hold that are over.
+    pub fn note_leaving(&self, core: CoreId, is_leaving: bool) {
+        self.budget.of_cores[usize::from(core.0)].leaving.set(u64::from(is_leaving));
+    }
+
+    /// Whether some core frees what subscriptions hold that are over.
+    fn is_leaving(&self) -> bool {
+        self.budget.of_cores.iter().any(|of_core| of_core.leaving.get() > 0)
+    }
+
     /// Whether some core has retained messages that can be evicted.
     pub fn has_retained(&self) -> bool {
         self.budget.of_cores.iter().any(|of_core| of_core.retained.get() > 0)
@@ -164,11 +177,13 @@ impl Memory {
         self.fair_share_and_largest().0
     }
 
-    /// Whether something can still be taken from those who hold it: retained messages, or what a
-    /// connection or group holds beyond its fair share.
+    /// Whether something can still be taken from those who hold it: retained messages, what a connection
+    /// or group holds beyond its fair share, or what subscriptions hold that are over.
     pub fn can_reclaim(&self) -> bool {
         let (share, largest) = self.fair_share_and_largest();
-        largest.is_some_and(|largest| largest.bytes_min() > share) || self.has_retained()
+        largest.is_some_and(|largest| largest.bytes_min() > share)
+            || self.has_retained()
+            || self.is_leaving()
     }
 
     fn fair_share_and_largest(&self) -> (u64, Option<Class>) {
@@ -276,6 +291,10 @@ mod tests {
         assert_eq!(of(&[MIB; 95]), (MIB / 2, true));
         let memory = Memory::new(64 * MIB);
         memory.note_retained(CoreId(0), 1);
+        assert!(memory.can_reclaim());
+        memory.note_retained(CoreId(0), 0);
+        assert!(!memory.can_reclaim());
+        memory.note_leaving(CoreId(0), true);
         assert!(memory.can_reclaim());
     }
 

@@ -8,10 +8,12 @@
 //! - Nodes without values are removed, so memory is proportional to the patterns in use.
 //! - A value is inserted and removed in the same time, however many are under the same pattern.
 
+mod cost;
 mod values;
 
 use hashbrown::HashMap;
 
+pub use self::cost::bytes_of;
 use self::values::Values;
 use crate::protocol::name::{SYSTEM_PREFIX, is_literal};
 
@@ -103,7 +105,8 @@ pub fn overlap(one: &str, other: &str) -> bool {
 /// The patterns that share a beginning.
 #[derive(Debug, Default)]
 struct Node {
-    literal: HashMap<String, Node>,
+    // Boxed, because most of these tables have few entries and places for more.
+    literal: HashMap<String, Box<Node>>,
     /// Under `*`.
     any: Option<Box<Node>>,
     /// Values of the pattern that ends here.
@@ -213,7 +216,7 @@ impl Node {
         }
         let next = match token {
             "*" => self.any.as_deref_mut(),
-            literal => self.literal.get_mut(literal),
+            literal => self.literal.get_mut(literal).map(|next| &mut **next),
         };
         let next = next.expect("the value was inserted before");
         match behind {
@@ -234,7 +237,8 @@ impl Node {
             Some((token, behind)) => (token, Some(behind)),
             None => (topic, None),
         };
-        for next in [self.literal.get(token), self.any.as_deref()].into_iter().flatten() {
+        let literal = self.literal.get(token).map(|next| &**next);
+        for next in [literal, self.any.as_deref()].into_iter().flatten() {
             match behind {
                 Some(behind) => next.matches(behind, found),
                 None => found.extend_from_slice(next.here.as_slice()),

@@ -219,4 +219,5 @@
 //! `queues.topic_bytes`, whichever is reached first, and at most one batch more.
 //!
 //! Over all cores: `limits.memory_max` for all queued and retained messages together, each counted once,
-//! and for the entries of queues that refer to them.
+//! for the entries of queues that refer to them, for what connections hold besides, and for what
+//! subscriptions and their patterns take (`delivery/cost.rs`).

@@ -166,7 +166,7 @@
 //! | `blipmq_ready` | 1, and 0 once the broker is stopping |
 //! | `blipmq_connections_limit` | `server.max_connections` |
 //! | `blipmq_topics_limit` | `limits.max_topics` |
-//! | `blipmq_memory_held_bytes` | bytes of queued and retained messages |
+//! | `blipmq_memory_held_bytes` | bytes of queued and retained messages, of what connections hold besides, and of subscriptions |
 //! | `blipmq_memory_limit_bytes` | `limits.memory_max` |
 //! | `blipmq_limit_used_ratio` | 0 to 1, by `limit`: `connections`, `memory`, `topics`, `open_files` |
 //! | `blipmq_worst_subscription_lag_seconds` | age of the oldest queued message, for the ten subscriptions furthest behind |

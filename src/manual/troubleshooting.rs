@@ -127,6 +127,9 @@
 //!   of that can be dropped, such as messages under the policy `block` or `disconnect`, messages that
 //!   have not come in full, and answers that the client does not read. So the connection was closed.
 //!   `blipmq_reclaimed_connections_total` counts these.
+//! - '`limits.memory_max` is nearly used up, and its connection holds ... bytes for ... subscriptions': a
+//!   client of NATS sees `maximum subscriptions exceeded`. Subscribe to patterns instead of many topics, or
+//!   raise `limits.memory_max`. The same counter has these.
 //! - `it took nothing for 10000 ms while publishers waited for it` (overflow block): the subscriber
 //!   stalled for `queues.block_timeout_ms`.
 //! - `it took 120 bytes while publishers waited 10000 ms for it, less than 1024 bytes a second` (overflow
@@ -182,7 +185,7 @@
 //!
 //! | look at | if | cause and remedy |
 //! |---|---|---|
-//! | `blipmq_memory_held_bytes` | near `blipmq_memory_limit_bytes` | messages: retained ones (`/api/v1/topics?sort=kept_bytes`) and queued ones (`/api/v1/subscriptions?sort=queued_bytes`). Retained messages may fill the budget, because they are evicted first. Lower `queues.topic_capacity` or `topic_bytes`, `subscriber_bytes`, or `limits.memory_max` |
+//! | `blipmq_memory_held_bytes` | near `blipmq_memory_limit_bytes` | subscriptions, if there are hundreds of thousands (`/api/v1/connections?sort=subscriptions`); else messages: retained ones (`/api/v1/topics?sort=kept_bytes`) and queued ones (`/api/v1/subscriptions?sort=queued_bytes`). Retained messages may fill the budget, because they are evicted first. Lower `queues.topic_capacity` or `topic_bytes`, `subscriber_bytes`, or `limits.memory_max` |
 //! | `blipmq_kept_evictions_total` | grows | the budget is used to seven eighths, and the oldest retained messages are evicted: replays reach less far back |
 //! | `blipmq_process_resident_memory_bytes` | far above held | connections, 2 KiB each; the names of topics; memory that the allocator holds after a peak |
 //! | `blipmq_topics` | grows without end | topic names with ids in them: `limits.max_topics`, or ephemeral subjects, such as `_INBOX.>` |

@@ -16,6 +16,7 @@ on_one_and_two_cores! {
     those_who_hold_most_lose_it_and_others_lose_nothing,
     under_the_policy_disconnect_those_who_hold_most_are_closed,
     unfinished_messages_hold_no_more_than_the_budget,
+    subscriptions_hold_no_more_than_the_budget,
 }
 
 const DROPPED: &str = "blipmq_dropped_messages_total";
@@ -180,4 +181,36 @@ fn unfinished_messages_hold_no_more_than_the_budget(cores: &str) {
     drop((unfinished, reads));
     let log = broker.stop();
     assert!(log.contains("unfinished messages"), "{log}");
+}
+
+/// Goal: subscriptions count, and the connection that holds most of the memory for them is closed and told
+/// why; nobody else notices.
+fn subscriptions_hold_no_more_than_the_budget(cores: &str) {
+    const CONNECTIONS: u64 = 5;
+    const SUBSCRIPTIONS: u64 = 40_000;
+    const MEMORY_MAX: u64 = 16 << 20;
+    let broker = Broker::start_with(cores, &format!("[limits]\nmemory_max = {MEMORY_MAX}\n"));
+    let before = broker.resident_bytes();
+    let mut reads = Nats::connect(nats(&broker));
+    reads.subscribe("ok", "1");
+    for connection in 1..=CONNECTIONS {
+        let mut greedy = Nats::connect(nats(&broker));
+        let mut asks = String::new();
+        for sid in 0..SUBSCRIPTIONS {
+            asks += &format!("SUB of.{connection}.{sid} {sid}\r\n");
+        }
+        // The broker may close the connection meanwhile.
+        drop(greedy.writer().write_all(asks.as_bytes()));
+        broker.wait_for_metric("blipmq_reclaimed_connections_total", "", |n| n == connection);
+        drop(greedy.try_next());
+        reads.publish("ok", b"still");
+        assert_eq!(reads.message().text(), "still");
+    }
+    broker.wait_for_metric("blipmq_subscriptions", "", |left| left == 1);
+    broker.wait_for_metric("blipmq_memory_held_bytes", "", |held| held < 1 << 20);
+    let grown = broker.resident_bytes().saturating_sub(before);
+    assert!(grown < MEMORY_MAX + (24 << 20), "{grown} bytes more than before");
+    drop(reads);
+    let log = broker.stop();
+    assert!(log.contains("subscriptions, more than a fair share"), "{log}");
 }

@@ -26,6 +26,8 @@ impl Delivery {
             // Those of a connection that is gone are not counted for it.
             let queued = outlet.subscriptions.iter().map(|index| self.get(*index).queue.bytes());
             assert!(queued.sum::<u64>() == outlet.queued_bytes, "a connection's queues add up");
+            let held = outlet.subscriptions.iter().map(|index| self.get(*index).held_bytes);
+            assert!(held.sum::<u64>() == outlet.subscription_bytes, "its subscriptions add up");
             for index in self.outlets.to_send(slot) {
                 assert!(listed.insert(index), "a subscription is listed once");
                 let subscription = self.get(index);

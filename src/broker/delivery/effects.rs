@@ -268,6 +268,15 @@ pub enum Slowness {
         /// The fair share.
         share: u64,
     },
+    /// Memory is short, and its connection holds more than a fair share, most of that for subscriptions.
+    SubscribesTooMuch {
+        /// Subscriptions of the connection.
+        subscriptions: usize,
+        /// Bytes that the connection holds.
+        held: u64,
+        /// The fair share.
+        share: u64,
+    },
     /// It has missed more than could be reported to it.
     GapsFull,
     /// It took nothing while publishers waited for it.
@@ -311,6 +320,12 @@ impl fmt::Display for Slowness {
                 "`limits.memory_max` is nearly used up, and its connection holds {held} bytes in queues, \
                  unfinished messages and unread answers, more than a fair share of {share}: read \
                  faster, or choose the overflow policy drop_oldest"
+            ),
+            Slowness::SubscribesTooMuch { subscriptions, held, share } => write!(
+                f,
+                "`limits.memory_max` is nearly used up, and its connection holds {held} bytes for \
+                 {subscriptions} subscriptions, more than a fair share of {share}: use patterns \
+                 instead of many subscriptions, or raise `limits.memory_max`"
             ),
             Slowness::GapsFull => write!(
                 f,

@@ -59,11 +59,7 @@ impl Delivery {
         let outlet = self.outlets.get(slot);
         outlet.queued_bytes = outlet.queued_bytes + after.bytes - before.bytes;
         outlet.queued_entries = outlet.queued_entries + after.entries - before.entries;
-        let class = self.holders.class_of(outlet.held_bytes());
-        if class != outlet.listed.class() {
-            let listed = outlet.listed;
-            self.move_holder(Holder::Connection(slot), listed, class);
-        }
+        self.list_by_bytes(slot);
         let outlet = self.outlets.get(slot);
         if listed.class().is_none() && after.bytes < LARGE_QUEUE_BYTES {
             return;
@@ -99,9 +95,28 @@ impl Delivery {
         }
         self.uncounted_bytes += bytes as i64 - outlet.other_bytes as i64;
         outlet.other_bytes = bytes;
+        self.list_by_bytes(connection.slot);
+    }
+
+    /// A subscription of a connection is there, and holds so many bytes beside its queue; or is gone,
+    /// if the number is negative.
+    pub(super) fn subscription_holds(&mut self, connection: ConnectionId, bytes: i64) {
+        // At once: many may come before this turn counts what has changed, or end after the last turn.
+        self.cluster.memory.count_entries(0, bytes);
+        let outlet = self.outlets.get(connection.slot);
+        if outlet.connection != Some(connection) {
+            return;
+        }
+        outlet.subscription_bytes = outlet.subscription_bytes.wrapping_add_signed(bytes);
+        self.list_by_bytes(connection.slot);
+    }
+
+    /// What a connection holds has changed.
+    fn list_by_bytes(&mut self, slot: Slot) {
+        let outlet = self.outlets.at(slot);
         let (listed, class) = (outlet.listed, self.holders.class_of(outlet.held_bytes()));
         if class != listed.class() {
-            self.move_holder(Holder::Connection(connection.slot), listed, class);
+            self.move_holder(Holder::Connection(slot), listed, class);
         }
     }
 

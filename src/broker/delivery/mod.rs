@@ -13,6 +13,7 @@
 mod announcements;
 mod audit;
 mod block;
+mod cost;
 mod deal;
 mod effects;
 mod fan_out;
@@ -256,6 +257,7 @@ impl Delivery {
         self.counters.dropped_disconnected_messages.add(lost);
         self.empty_queue(index);
         let subscription = self.subscriptions.remove(index);
+        self.subscription_holds(subscription.connection, -(subscription.held_bytes as i64));
         if !self.outlets.is_gone(&subscription) {
             let slot = subscription.connection.slot;
             if let Some(moved) = self.outlets.remove(slot, subscription.place) {

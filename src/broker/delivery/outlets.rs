@@ -51,8 +51,10 @@ pub(super) struct Outlet {
     pub queued_bytes: u64,
     /// Entries of its queues.
     pub queued_entries: usize,
-    /// Bytes that it holds beside its queues.
+    /// Bytes that it holds beside its queues and subscriptions.
     pub other_bytes: u64,
+    /// Bytes of its subscriptions themselves.
+    pub subscription_bytes: u64,
     /// Among the holders of the core.
     pub listed: Listed,
     /// When it was last named for what it lost because memory was short.
@@ -72,12 +74,19 @@ pub(super) struct Outlet {
 impl Outlet {
     /// Bytes that it holds in memory, if nobody else holds the same messages.
     pub fn held_bytes(&self) -> u64 {
-        bytes_of_entries(self.queued_entries, self.queued_bytes) + self.other_bytes
+        bytes_of_entries(self.queued_entries, self.queued_bytes)
+            + self.other_bytes
+            + self.subscription_bytes
     }
 
     /// Whether it holds more beside its queues than in them.
     pub fn holds_mostly_other_bytes(&self) -> bool {
-        self.other_bytes > self.held_bytes() / 2
+        self.other_bytes + self.subscription_bytes > self.held_bytes() / 2
+    }
+
+    /// Whether its subscriptions themselves hold most of what it holds.
+    pub fn holds_mostly_subscriptions(&self) -> bool {
+        self.subscription_bytes > self.held_bytes() / 2
     }
 }
 

@@ -56,7 +56,7 @@ impl Delivery {
     /// next slice can be taken at once.
     fn reclaim_from(&mut self, now: Now, slot: Slot, share: u64) -> bool {
         self.note_reclaimed(now, slot, share);
-        // Neither a message that has not come in full nor an answer can be dropped.
+        // Neither a message that has not come in full, nor an answer, nor a subscription can be dropped.
         let can_drop = !self.outlets.at(slot).holds_mostly_other_bytes();
         let Some(index) = self.largest_queue_of(slot).filter(|_| can_drop) else {
             self.disconnect_to_reclaim(slot, share);
@@ -84,9 +84,13 @@ impl Delivery {
     fn disconnect_to_reclaim(&mut self, slot: Slot, share: u64) {
         let first = self.outlets.at(slot).subscriptions.first();
         let subscription = first.map_or(SubscriptionId(0), |index| self.get(*index).id);
-        let held = self.outlets.at(slot).held_bytes();
+        let outlet = self.outlets.at(slot);
+        let (held, subscriptions) = (outlet.held_bytes(), outlet.subscriptions.len());
         self.counters.reclaimed_connections.add(1);
-        let why = Slowness::HoldsTooMuch { held, share };
+        let why = match outlet.holds_mostly_subscriptions() {
+            true => Slowness::SubscribesTooMuch { subscriptions, held, share },
+            false => Slowness::HoldsTooMuch { held, share },
+        };
         self.effects.push(Effect::TooSlow { slot, subscription, why });
     }
 

@@ -6,13 +6,13 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::Delivery;
 use super::announcements::{Announcement, Waiter};
 use super::effects::{Effect, Request, Work};
 use super::group::NewMember;
 use super::queue::Bounds;
 use super::subscription::State;
 use super::subscriptions::SubscriptionIndex;
+use super::{Delivery, cost};
 use crate::broker::ids::{ConnectionId, Slot};
 use crate::broker::permissions::Permissions;
 use crate::config::OverflowPolicy;
@@ -82,8 +82,10 @@ impl Delivery {
         let (policy, bounds, filter) = (new.policy, new.bounds, new.filter.clone());
         let (at_once, shares) = (new.is_active_at_once, new.is_sent_each);
         let takes_any_name = new.takes_any_name;
-        let index = self.subscriptions.insert(new);
+        let held_bytes = cost::bytes_of(&new, self.cores_to_ask(&pattern).len());
+        let index = self.subscriptions.insert(new, held_bytes);
         let place = self.outlets.add(connection.slot, index);
+        self.subscription_holds(connection, held_bytes as i64);
         let subscription = self.subscriptions.get(index);
         subscription.place = place;
         self.counters.subscriptions.add(1);

@@ -81,6 +81,8 @@ pub struct Subscription {
     pub name: Option<Box<[u8]>>,
     /// What it asks for.
     pub pattern: Arc<str>,
+    /// Bytes that it counts for, beside its queue.
+    pub(super) held_bytes: u64,
     /// Distinguishes it from others under the same index, now or earlier.
     pub number: u64,
     /// Lower if active earlier. Not by when it was asked for: a topic stays with the subscription

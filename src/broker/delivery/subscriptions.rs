@@ -36,8 +36,8 @@ pub struct Subscriptions {
 }
 
 impl Subscriptions {
-    /// Adds a subscription that is not active yet.
-    pub fn insert(&mut self, new: NewSubscription) -> SubscriptionIndex {
+    /// Adds a subscription that is not active yet, and holds so many bytes beside its queue.
+    pub fn insert(&mut self, new: NewSubscription, held_bytes: u64) -> SubscriptionIndex {
         self.last_number += 1;
         let pattern = new.pattern.clone();
         let group = new.group.map(|group| Box::new(GroupName { pattern, group }));
@@ -59,6 +59,7 @@ impl Subscriptions {
             deferred: None,
             name: new.name,
             pattern: new.pattern,
+            held_bytes,
             number: self.last_number,
             order: u64::MAX,
             ended: 0,

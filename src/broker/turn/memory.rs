@@ -16,6 +16,7 @@ impl Broker {
         }
         self.delivery.count_memory();
         let memory = self.cluster.memory.clone();
+        memory.note_leaving(self.core, self.delivery.is_sweeping());
         if self.timers.is_due(now, Single::Texts) || memory.is_nearly_full() {
             self.texts.clear(&mut self.timers);
         }

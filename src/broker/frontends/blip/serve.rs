@@ -62,7 +62,8 @@ impl Client {
             decoded,
             ClientFrame::Open { .. } | ClientFrame::Subscribe(_) | ClientFrame::Unsubscribe { .. }
         );
-        if asks && doors.hold_for_requests(slot) {
+        let subscribes = matches!(decoded, ClientFrame::Subscribe(_));
+        if (asks && doors.hold_for_requests(slot)) || (subscribes && doors.hold_for_memory(slot)) {
             return Ok(None);
         }
         match decoded {

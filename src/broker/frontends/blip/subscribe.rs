@@ -36,6 +36,14 @@ impl Client {
                 remedy: "use patterns, or raise `limits.max_subscriptions_per_connection`",
             });
         }
+        if !doors.has_memory() {
+            return Err(Reject::LimitReached {
+                about: id.0,
+                what: "bytes of messages and subscriptions, over all connections,",
+                count_max: doors.settings().limits.memory_max,
+                remedy: "subscribe later, or raise `limits.memory_max`",
+            });
+        }
         let is_member = !subscribe.group.is_empty();
         doors.connections.get(slot).add_pending();
         let (index, is_pending) = doors.delivery.subscribe(NewSubscription {

@@ -6,6 +6,7 @@ use bytes::BytesMut;
 
 use super::{Client, Doors, Protocol, Refusal, Shared};
 use crate::broker::connections::Phase;
+use crate::broker::delivery::Slowness;
 use crate::broker::ids::Slot;
 use crate::nats::error::Offence;
 
@@ -64,17 +65,19 @@ impl Client {
             Refusal::TooSlow { .. } if doors.connections.at(slot).is_over() => {
                 return doors.close_with_answers(slot);
             }
+            Refusal::TooSlow { why: Slowness::SubscribesTooMuch { .. }, .. } => {
+                return self.cut_off(doors, slot, &Offence::MaximumSubscriptionsExceeded);
+            }
             Refusal::TooSlow { .. } => Offence::SlowConsumer,
             Refusal::Stopping => return doors.close_with_answers(slot),
-            Refusal::Revoked => return self.revoke(doors, slot),
+            Refusal::Revoked => return self.cut_off(doors, slot, &Offence::AuthenticationRevoked),
         };
         self.offend(shared, doors, slot, &offence);
     }
 
     /// Ends a connection without what is queued for it.
-    fn revoke(&mut self, doors: &mut Doors<'_>, slot: Slot) {
+    fn cut_off(&mut self, doors: &mut Doors<'_>, slot: Slot, offence: &Offence) {
         doors.count_error(slot, Protocol::Nats, None);
-        let offence = Offence::AuthenticationRevoked;
         doors.connections.get(slot).set_why_closed(Cow::Owned(offence.text().into_owned()));
         doors.answer(slot, |out| offence.encode(out));
         doors.close_with_answers(slot);

@@ -78,6 +78,7 @@ impl Client {
             }
             Command::Subscribe { subject, queue, sid } => {
                 if doors.hold_for_requests(slot)
+                    || doors.hold_for_memory(slot)
                     || self.unsubscribe_waits(shared, doors, slot, sid)
                     || self.waits_for_publish(shared, doors, slot, subject)
                 {

@@ -48,9 +48,11 @@ impl Client {
         }
         let settings = doors.settings();
         let subscriptions_max = settings.limits.max_subscriptions_per_connection as usize;
-        if doors.delivery.subscriptions_of(slot) >= subscriptions_max {
+        let has_room = doors.delivery.subscriptions_of(slot) < subscriptions_max;
+        if !has_room || !doors.has_memory() {
             return Err(Offence::MaximumSubscriptionsExceeded);
         }
+        let settings = doors.settings();
         let bounds = Bounds {
             messages_max: settings.nats.subscriber_capacity,
             bytes_max: settings.queues.subscriber_bytes,
