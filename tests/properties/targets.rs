@@ -101,7 +101,7 @@ proptest! {
                         is_active_at_once: false,
                         is_sent_each: false,
                         takes_any_name: false,
-                    });
+                    }, 0);
                     prop_assert!(all.iter().all(|known| known.index != index));
                     let (state, order) = (State::Joining, 0);
                     all.push(Known { index, slot, pattern, grouped, state, order });
