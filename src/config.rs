@@ -25,6 +25,7 @@ pub mod change;
 pub mod conflict;
 pub mod cores;
 pub mod keys;
+mod logging;
 mod parse;
 mod print;
 pub mod problem;
@@ -37,6 +38,7 @@ pub use auth::{Auth, Login, Secret, User};
 pub use change::Change;
 pub use conflict::Conflict;
 pub use cores::{parse_cores, parse_cores_or_all};
+pub use logging::{LogFormat, LogLevel, Logging};
 pub use problem::ConfigError;
 
 /// The checked configuration. `Settings::default()` is the meaning of an empty file.
@@ -348,59 +350,5 @@ impl Default for Metrics {
     fn default() -> Metrics {
         let bind_addr = SocketAddr::from(([127, 0, 0, 1], 9090));
         Metrics { enabled: true, bind_addr, token: None }
-    }
-}
-
-/// How much is logged. Each level includes those before.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LogLevel {
-    /// Failures that keep the broker from working.
-    Error,
-    /// Conditions that an operator should look at.
-    Warn,
-    /// Changes of state.
-    Info,
-    /// Every connection.
-    Debug,
-    /// All other events.
-    Trace,
-}
-
-impl Choice for LogLevel {
-    const NAMES: &'static [(&'static str, LogLevel)] = &[
-        ("error", LogLevel::Error),
-        ("warn", LogLevel::Warn),
-        ("info", LogLevel::Info),
-        ("debug", LogLevel::Debug),
-        ("trace", LogLevel::Trace),
-    ];
-}
-
-/// The format of a line of the log.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LogFormat {
-    /// For people.
-    Pretty,
-    /// For programs: a JSON object.
-    Json,
-}
-
-impl Choice for LogFormat {
-    const NAMES: &'static [(&'static str, LogFormat)] =
-        &[("pretty", LogFormat::Pretty), ("json", LogFormat::Json)];
-}
-
-/// `[logging]`
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Logging {
-    /// The least severe level that is logged.
-    pub level: LogLevel,
-    /// The format of a line.
-    pub format: LogFormat,
-}
-
-impl Default for Logging {
-    fn default() -> Logging {
-        Logging { level: LogLevel::Info, format: LogFormat::Pretty }
     }
 }
