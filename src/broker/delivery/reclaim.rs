@@ -5,7 +5,7 @@
 //! by the policy of the subscription; groups the oldest messages of their queues.
 //!
 //! # Always true
-//! - A turn takes at most [`RECLAIMED_PER_TURN_MAX`] slices.
+//! - A turn takes at most [`RECLAIMED_PER_TURN_MAX`](crate::limits::RECLAIMED_PER_TURN_MAX) slices.
 //! - Nobody is left with less than its fair share, but for what one slice more or less makes.
 
 use super::Delivery;
@@ -15,18 +15,22 @@ use super::overflow::Cause;
 use crate::broker::clock::Now;
 use crate::broker::ids::Slot;
 use crate::config::OverflowPolicy;
-use crate::limits::{GAP_RUNS_MAX, RECLAIMED_PER_TURN_MAX};
+use crate::limits::GAP_RUNS_MAX;
 use crate::protocol::SubscriptionId;
+
+/// What the end of a connection counts for, in slices.
+const SLICES_PER_DISCONNECT: usize = 32;
 
 /// How often a connection is named for what it loses.
 const NOTICE_EVERY_NS: u64 = 10_000_000_000;
 
 impl Delivery {
-    /// Takes from the largest holders of this core until memory is not short any more. Returns whether
-    /// more can be taken in the next turn.
-    pub fn reclaim(&mut self, now: Now) -> bool {
+    /// Takes from the largest holders of this core until memory is not short any more, and no more than
+    /// is `left` of this turn. Returns whether more can be taken, now or in the next turn.
+    pub fn reclaim(&mut self, now: Now, left: &mut usize) -> bool {
         let share = self.cluster.memory.fair_share();
-        for _ in 0..RECLAIMED_PER_TURN_MAX {
+        while *left > 0 {
+            *left -= 1;
             self.count_memory();
             if !self.cluster.memory.is_nearly_full() {
                 return false;
@@ -38,6 +42,7 @@ impl Delivery {
             };
             if !goes_on {
                 // What was decided takes effect before the next look.
+                *left = left.saturating_sub(SLICES_PER_DISCONNECT);
                 return true;
             }
         }

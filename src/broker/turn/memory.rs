@@ -6,6 +6,7 @@
 use crate::broker::mesh::Request;
 use crate::broker::timers::Single;
 use crate::broker::{Broker, Now};
+use crate::limits::RECLAIMED_PER_TURN_MAX;
 
 impl Broker {
     /// Keeps the memory budget, and tends topics that were idle for too long. Once per turn. Returns
@@ -41,8 +42,13 @@ impl Broker {
         if !self.cluster.memory.is_nearly_full() || self.cluster.memory.has_retained() {
             return false;
         }
-        let has_more = self.delivery.reclaim(now);
-        self.carry_out(now);
-        has_more
+        let mut left = RECLAIMED_PER_TURN_MAX;
+        loop {
+            let has_more = self.delivery.reclaim(now, &mut left);
+            self.carry_out(now);
+            if !has_more || left == 0 {
+                return has_more;
+            }
+        }
     }
 }
