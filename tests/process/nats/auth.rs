@@ -303,7 +303,7 @@ fn block_by_default_is_for_those_who_may_block_and_drop_oldest_for_others(cores:
         assert!(refused.contains(words), "{refused}");
     }
     let list = broker.json("/api/v1/subscriptions");
-    let rows = list["subscriptions"].as_array().expect("a list").iter();
+    let rows = list["rows"].as_array().expect("a list").iter();
     let mut found: Vec<_> = rows
         .map(|row| (row["pattern"].as_str().unwrap(), row["overflow"].as_str().unwrap()))
         .collect();
