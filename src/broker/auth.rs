@@ -212,14 +212,11 @@ mod tests {
     fn without_users_block_is_allowed_on_loopback_or_with_the_token() {
         const OPEN: &str = "bind_addr = \"0.0.0.0:7000\"\n";
         let server = format!("[server]\n{OPEN}");
-        let nats = format!("[nats]\n{OPEN}");
         let token = format!("[auth]\ntoken = \"t0ken\"\n{server}");
         for (text, may_block) in [
             ("", true),
             ("[server]\nbind_addr = \"[::1]:7000\"\n", true),
             (&server, false),
-            (&format!("{nats}enabled = true\n"), false),
-            (&format!("{nats}enabled = false\n"), true),
             (&token, true),
         ] {
             let permissions = auth(text).check(&Credentials::Token("t0ken"));

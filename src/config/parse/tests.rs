@@ -213,6 +213,20 @@ fn a_long_value_is_cut_short_in_the_error_and_stays_on_one_line() {
     assert!(error.contains("bind_addr = \"\"\"a... must be"), "{error}");
 }
 
+#[test]
+fn settings_are_local_if_every_enabled_listener_for_clients_is_on_loopback() {
+    let open = "bind_addr = \"0.0.0.0:7000\"\n";
+    for (text, is_local) in [
+        (String::new(), true),
+        ("[server]\nbind_addr = \"[::1]:7000\"\n".to_owned(), true),
+        (format!("[server]\n{open}"), false),
+        (format!("[nats]\n{open}enabled = true\n"), false),
+        (format!("[nats]\n{open}enabled = false\n"), true),
+    ] {
+        assert_eq!(parsed(&text).is_local(), is_local, "{text}");
+    }
+}
+
 /// Goal: no text makes the parser panic, however broken.
 /// Method: every prefix of a full file, and the file with every byte replaced.
 #[test]
