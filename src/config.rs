@@ -250,7 +250,7 @@ pub struct Queues {
     pub subscriber_capacity: u32,
     /// Bytes one subscription may have queued.
     pub subscriber_bytes: u64,
-    /// Bytes all subscriptions of one connection may have queued together.
+    /// Bytes all subscriptions of one connection may have queued together, with 96 for each entry.
     pub connection_bytes: u64,
     /// The policy of subscriptions that choose none.
     pub overflow_policy: OverflowPolicy,

@@ -93,7 +93,8 @@ pub const SUBSCRIBER_BYTES_DEFAULT: u64 = 64 << 20;
 /// `queues.subscriber_bytes`
 pub const SUBSCRIBER_BYTES_RANGE: RangeInclusive<u64> = 4_096..=(64 << 30);
 
-/// `queues.connection_bytes`: bytes all subscriptions of one connection may have queued together, as
+/// `queues.connection_bytes`: bytes all subscriptions of one connection may have queued together, with 96 for
+/// each entry of a queue (what one batch brought a subscription), as
 /// `max_pending` of nats-server.
 pub const CONNECTION_BYTES_DEFAULT: u64 = 64 << 20;
 /// `queues.connection_bytes`

@@ -15,6 +15,7 @@
 //! | what is asked of the kernel, and by whom in-flight memory is kept | `ring`, `ring::data` |
 //! | how connections come in | [`listener`], `accept` |
 //! | how cores talk to each other | [`mesh`] |
+//! | how memory goes back to the operating system | `allocator` |
 //! | how to run all this without a kernel | [`simulated`] |
 //!
 //! This is the only crate of the workspace with `unsafe`, and the only one that names glommio,
@@ -24,6 +25,8 @@
 //! what a kernel does with memory, so those tests look for bytes that come back altered, a slot
 //! freed too early (an assertion), and descriptors left open.
 
+#[cfg(feature = "mimalloc")]
+pub mod allocator;
 pub mod clock;
 pub mod control;
 pub mod error;

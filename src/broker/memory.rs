@@ -75,6 +75,11 @@ pub(super) fn bytes_of_entries(entries: usize, frame_bytes: u64) -> u64 {
     entries as u64 * (SLICE_LEN + ENTRY_LEN) as u64 + frame_bytes
 }
 
+/// The bytes of so many entries of queues, without the slices that they refer to.
+pub(super) fn entry_bytes(entries: usize) -> u64 {
+    entries as u64 * ENTRY_LEN as u64
+}
+
 /// The bytes that all cores hold, and the most they may hold. Clones share the budget.
 #[derive(Debug, Clone)]
 pub struct Memory {

@@ -28,6 +28,7 @@ mod counter;
 pub mod counters;
 mod drain;
 mod frontends;
+mod give_back;
 pub mod histogram;
 mod holders;
 mod ids;
@@ -69,6 +70,7 @@ use drain::Drain;
 pub use frontends::notice::{Event, Notice, Peer};
 pub use frontends::{Admission, Protocol, SERVER_NAME};
 use frontends::{Doors, Frontends, Texts};
+use give_back::GiveBack;
 pub use ids::{ConnectionId, Slot};
 use mesh::Mesh;
 use shortage::Shortage;
@@ -100,6 +102,10 @@ pub struct Broker {
     drain: Drain,
     /// Publishes find no memory.
     shortage: Shortage,
+    /// What is held rises and falls.
+    give_back: GiveBack,
+    /// This turn gives memory back to the operating system.
+    gives_back: bool,
     /// Input was held back for a connection that had nothing to send after all.
     sent_nothing: bool,
     /// Empty between turns; kept for their room.
@@ -126,6 +132,8 @@ impl Broker {
             notices: Vec::new(),
             drain: Drain::default(),
             shortage: Shortage::default(),
+            give_back: GiveBack::default(),
+            gives_back: false,
             sent_nothing: false,
             spare_ranges: Vec::new(),
             spare_effects: Vec::new(),

@@ -17,6 +17,9 @@ pub use self::cost::bytes_of;
 use self::values::Values;
 use crate::protocol::name::{SYSTEM_PREFIX, is_literal};
 
+/// Tables of fewer places keep these.
+const SHRUNK_CAPACITY_MIN: usize = 64;
+
 /// Values by pattern. A value is under one pattern at most once.
 #[derive(Debug, Default)]
 pub struct Matcher {
@@ -163,6 +166,7 @@ impl Matcher {
             exact.version = self.version;
             if exact.values.is_empty() {
                 self.exact.remove(pattern);
+                shrink(&mut self.exact);
             }
         } else {
             self.wild_version = self.version;
@@ -182,6 +186,14 @@ impl Matcher {
                 system.inspect(|system| system.matches(behind, found));
             }
         }
+    }
+}
+
+/// Frees room of a table that lost most of its entries; so seldom that this costs each little.
+fn shrink<V>(table: &mut HashMap<String, V>) {
+    let len = table.len();
+    if table.capacity() > SHRUNK_CAPACITY_MIN && len < table.capacity() / 8 {
+        table.shrink_to(2 * len);
     }
 }
 
@@ -226,7 +238,10 @@ impl Node {
         if next.is_empty() {
             match token {
                 "*" => self.any = None,
-                literal => drop(self.literal.remove(literal)),
+                literal => {
+                    self.literal.remove(literal);
+                    shrink(&mut self.literal);
+                }
             }
         }
     }
@@ -300,6 +315,23 @@ mod tests {
             assert_ne!(matcher.version(), before);
         }
         assert!(matcher.wild.is_empty() && matcher.exact.is_empty());
+    }
+
+    #[test]
+    fn tables_shrink_again_when_most_of_their_patterns_are_gone() {
+        let mut matcher = Matcher::default();
+        let patterns: Vec<_> =
+            (0..10_000).map(|at| (format!("a{at}"), format!("{at}.*"))).collect();
+        for (literal, wild) in &patterns {
+            matcher.insert(literal, 1);
+            matcher.insert(wild, 2);
+        }
+        for (literal, wild) in &patterns {
+            matcher.remove(literal, 1);
+            matcher.remove(wild, 2);
+        }
+        let capacities = [matcher.exact.capacity(), matcher.wild.literal.capacity()];
+        assert!(capacities.iter().all(|capacity| *capacity <= SHRUNK_CAPACITY_MIN));
     }
 
     #[test]

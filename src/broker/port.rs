@@ -37,6 +37,10 @@ pub trait Port {
 
     /// Logs what an operator may want to hear of.
     fn notice(&mut self, notice: Notice);
+
+    /// Gives memory that nobody holds any more back to the operating system. Only a port that runs on an
+    /// allocator which keeps such memory has something to do.
+    fn give_back(&mut self) {}
 }
 
 /// A port without an outside: it keeps what a broker of one core hands out, for tests and for programs
@@ -51,6 +55,8 @@ pub struct InMemory {
     pub paused: Vec<ConnectionId>,
     /// What an operator may want to hear of.
     pub notices: Vec<Notice>,
+    /// How often memory was to be given back.
+    pub given_back: u32,
 }
 
 impl Port for InMemory {
@@ -81,5 +87,9 @@ impl Port for InMemory {
 
     fn notice(&mut self, notice: Notice) {
         self.notices.push(notice);
+    }
+
+    fn give_back(&mut self) {
+        self.given_back += 1;
     }
 }

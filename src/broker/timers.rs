@@ -43,11 +43,13 @@ pub enum Single {
     Memory,
     /// Clients may keep places without logging in.
     Strangers,
+    /// Memory may not have been needed for a while.
+    GiveBack,
 }
 
 impl Single {
     /// How many there are.
-    const ALL: usize = Single::Strangers as usize + 1;
+    const ALL: usize = Single::GiveBack as usize + 1;
 }
 
 /// All deadlines of a core.

@@ -75,6 +75,11 @@ impl Beside for Desk {
         log(notice);
     }
 
+    #[cfg(feature = "mimalloc")]
+    fn gives_back(&mut self) {
+        executors::allocator::give_back();
+    }
+
     fn observe(&mut self, observed: Observed) {
         if let Observed::Full { connections } = observed {
             tracing::warn!(

@@ -27,6 +27,9 @@ pub trait Beside {
     /// The executor did something.
     fn observe(&mut self, observed: Observed);
 
+    /// The broker has memory that nobody holds any more.
+    fn gives_back(&mut self) {}
+
     /// A connection begins.
     fn connected(&mut self, _connection: ConnectionId, _peer: Peer, _admitted: bool) {}
 
@@ -106,6 +109,10 @@ impl<B: Beside, R: Ring> Port for Outside<'_, B, R> {
 
     fn notice(&mut self, notice: Notice) {
         self.beside.notice(notice);
+    }
+
+    fn give_back(&mut self) {
+        self.beside.gives_back();
     }
 }
 

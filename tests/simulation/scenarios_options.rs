@@ -283,7 +283,9 @@ fn replays_do_not_change_the_held_memory() {
     let held = world.cluster.memory.held();
     let subscriber = world.connect(ZERO);
     for _ in 0..10 {
-        world.add(subscriber, "a", ALL_RETAINED);
+        let id = world.add(subscriber, "a", ALL_RETAINED);
+        world.run_until_idle();
+        world.unsubscribe(subscriber, id);
         world.run_until_idle();
     }
     assert_eq!(world.cluster.memory.held(), held);

@@ -3,8 +3,8 @@
 //! Called by everything in this room that changes a queue.
 //!
 //! # Always true
-//! - The queues of one connection together hold at most `queues.connection_bytes`, or one message
-//!   alone; those of subscriptions with `block` also what was under way when their publishers stopped.
+//! - The queues of one connection together hold at most `queues.connection_bytes`, entries included, or
+//!   one message alone; those of subscriptions with `block` also what was under way when their publishers stopped.
 
 use super::Delivery;
 use super::effects::{Effect, Slowness};
@@ -13,7 +13,7 @@ use super::queue::Size;
 use super::subscriptions::SubscriptionIndex;
 use crate::broker::holders::{Holders, Listed};
 use crate::broker::ids::{ConnectionId, Slot};
-use crate::broker::memory::Class;
+use crate::broker::memory::{Class, entry_bytes};
 use crate::broker::message::Slice;
 use crate::config::OverflowPolicy;
 
@@ -164,9 +164,11 @@ impl Delivery {
 
     /// Whether the queues of a connection have room for a slice.
     pub(super) fn room_of(&self, slot: Slot, slice: &Slice) -> ConnectionRoom {
-        let queued = self.outlets.at(slot).queued_bytes;
-        let left = self.connection_bytes_max().saturating_sub(queued);
-        match slice.frames.len() as u64 <= left || (queued == 0 && slice.is_one_frame()) {
+        let outlet = self.outlets.at(slot);
+        let bounded = outlet.bounded_bytes() + entry_bytes(1);
+        let left = self.connection_bytes_max().saturating_sub(bounded);
+        let has_none = outlet.queued_bytes == 0;
+        match slice.frames.len() as u64 <= left || (has_none && slice.is_one_frame()) {
             true => ConnectionRoom::Enough,
             false => ConnectionRoom::Left(left),
         }
@@ -175,7 +177,7 @@ impl Delivery {
     /// Whether the queues of a connection are so full that publishers have to wait, as far as one of
     /// its subscriptions has them wait.
     pub(super) fn is_connection_nearly_full(&self, slot: Slot) -> bool {
-        self.outlets.at(slot).queued_bytes >= self.connection_bytes_max() / 4 * 3
+        self.outlets.at(slot).bounded_bytes() >= self.connection_bytes_max() / 4 * 3
     }
 
     /// Whether publishers may go on again, as far as the connection's bound is concerned. If not, the
@@ -185,7 +187,7 @@ impl Delivery {
         let subscription = self.subscriptions.get(index);
         let (slot, of) = (subscription.connection.slot, subscription.reference(index));
         let outlet = self.outlets.get(slot);
-        let is_half_empty = outlet.queued_bytes <= bytes_max / 2;
+        let is_half_empty = outlet.bounded_bytes() <= bytes_max / 2;
         if let Some(blocking) = &mut subscription.blocking
             && !is_half_empty
             && !std::mem::replace(&mut blocking.awaits_connection, true)
@@ -199,7 +201,7 @@ impl Delivery {
     pub(super) fn unblock_connection(&mut self, slot: Slot) {
         let bytes_max = self.connection_bytes_max();
         let outlet = self.outlets.get(slot);
-        if outlet.blocking.is_empty() || outlet.queued_bytes > bytes_max / 2 {
+        if outlet.blocking.is_empty() || outlet.bounded_bytes() > bytes_max / 2 {
             return;
         }
         for of in std::mem::take(&mut outlet.blocking) {
@@ -219,7 +221,7 @@ impl Delivery {
     /// connection lose their oldest messages. What has to be dropped besides is returned.
     pub(super) fn keep_connection_bound(&mut self, slot: Slot, given: SubscriptionIndex) {
         for _ in 0..DROPPED_PER_SLICE_MAX {
-            if self.outlets.at(slot).queued_bytes <= self.connection_bytes_max() {
+            if self.outlets.at(slot).bounded_bytes() <= self.connection_bytes_max() {
                 return;
             }
             let Some(largest) = self.largest_queue_of(slot) else { return };

@@ -10,7 +10,7 @@ use super::subscription::{Subscription, SubscriptionRef};
 use super::subscriptions::SubscriptionIndex;
 use crate::broker::holders::{Holders, Listed};
 use crate::broker::ids::{ConnectionId, Slot};
-use crate::broker::memory::bytes_of_entries;
+use crate::broker::memory::{bytes_of_entries, entry_bytes};
 
 /// Where a connection sends a subscription: retained messages first, then subscriptions that end, one
 /// after the other, then the rest in turn.
@@ -77,6 +77,12 @@ impl Outlet {
         bytes_of_entries(self.queued_entries, self.queued_bytes)
             + self.other_bytes
             + self.subscription_bytes
+    }
+
+    /// Bytes of its queues, as the bound of a connection counts them: each queue has entries of its own,
+    /// also for messages that others hold as well.
+    pub fn bounded_bytes(&self) -> u64 {
+        self.queued_bytes + entry_bytes(self.queued_entries)
     }
 
     /// Whether it holds more beside its queues than in them.

@@ -46,6 +46,8 @@ pub enum Request {
     /// The broker holds too much: have a turn, which evicts what is retained and reclaims what those
     /// hold who hold most.
     Evict,
+    /// Give memory that nobody holds any more back to the operating system.
+    GiveBack,
     /// Answer when everything before was served, and have it pass through other cores.
     Fence {
         /// The connection whose next command waits for that, on the sender.
@@ -128,6 +130,7 @@ impl Request {
             Request::Delivery(request) => request.bytes(),
             Request::NoteReply(_)
             | Request::Evict
+            | Request::GiveBack
             | Request::Fence { .. }
             | Request::Heard { .. }
             | Request::Drained => 0,

@@ -21,6 +21,14 @@ impl Broker {
         if self.timers.is_due(now, Single::Texts) || memory.is_nearly_full() {
             self.texts.clear(&mut self.timers);
         }
+        // Before any is reclaimed, so that a shortage of one turn is seen.
+        if self.give_back.is_due(now, &mut self.timers, &memory) {
+            self.gives_back = true;
+            // Each core can only give back what its own thread's heap has.
+            for core in self.cluster.others(self.core) {
+                self.mesh.ask(core, Request::GiveBack);
+            }
+        }
         self.shortage.look(now, &mut self.timers, &memory);
         let has_more = memory.is_nearly_full() && self.reclaim(now);
         if memory.is_nearly_full() && memory.can_reclaim() && self.shortage.asks(now) {
@@ -30,6 +38,12 @@ impl Broker {
         }
         self.tend_topics(now);
         has_more
+    }
+
+    /// Another core gives back memory that nobody holds any more, and has this one do the same.
+    pub(super) fn give_back_as_asked(&mut self, now: Now) {
+        self.give_back.given(now, &self.cluster.memory);
+        self.gives_back = true;
     }
 
     /// Returns whether more can be reclaimed in the next turn.

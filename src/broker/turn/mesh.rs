@@ -70,6 +70,7 @@ impl Broker {
             Request::Delivery(request) => self.serve_delivery_request(now, from, request),
             // This turn keeps the budget anyway, once it is awake.
             Request::Evict => {}
+            Request::GiveBack => self.give_back_as_asked(now),
             Request::Fence { connection, through } => {
                 for core in through.iter().filter(|core| *core != self.core) {
                     self.mesh.deliver(core, Delivery::PassFence { core: from, connection });

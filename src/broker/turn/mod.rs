@@ -54,6 +54,9 @@ pub fn turn(broker: &mut Broker, now: Now, port: &mut impl Port) -> bool {
             Action::Close(connection, last) => port.close(connection, last),
         }
     }
+    if std::mem::take(&mut broker.gives_back) {
+        port.give_back();
+    }
     broker.connections.begin_turn();
     busy
 }
