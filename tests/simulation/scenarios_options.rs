@@ -280,15 +280,19 @@ fn replays_do_not_change_the_held_memory() {
         world.publish(publisher, "a", &payload, 0);
         world.run_until_idle();
     }
-    let held = world.cluster.memory.held();
     let subscriber = world.connect(ZERO);
-    for _ in 0..10 {
+    let replay = |world: &mut World| {
         let id = world.add(subscriber, "a", ALL_RETAINED);
         world.run_until_idle();
         world.unsubscribe(subscriber, id);
         world.run_until_idle();
+        world.cluster.memory.held()
+    };
+    let held = replay(&mut world);
+    for _ in 0..10 {
+        // The room for what the connection sends shrinks as that is served, and is made again.
+        assert!(replay(&mut world).abs_diff(held) < 100, "{held} bytes before");
     }
-    assert_eq!(world.cluster.memory.held(), held);
     world.end();
 }
 

@@ -87,9 +87,14 @@ impl Client {
         self.state == State::Open && self.fatal.is_none()
     }
 
-    /// Whether the server has disconnected the client as too slow.
+    /// Whether the server has disconnected the client as too slow, or because it holds too much.
     fn was_too_slow(&self) -> bool {
-        self.last_error_text.as_deref() == Some("Slow Consumer")
+        self.last_error_text.as_deref().is_some_and(says_too_slow)
+    }
+
+    /// Whether the server had no memory for a subscription of the client.
+    fn found_no_memory(&self) -> bool {
+        self.last_error_text.as_deref() == Some(NO_MEMORY)
     }
 
     pub fn has_offended(&self) -> bool {
@@ -98,7 +103,7 @@ impl Client {
 
     /// Whether the client stayed to the end of the world, or of the broker.
     pub fn stayed(&self) -> bool {
-        self.state == State::Open
+        (self.state == State::Open && !self.found_no_memory())
             || (self.state == State::Closed
                 && self.was_asked_to_leave
                 && self.last_error_text.is_none())
@@ -245,4 +250,12 @@ impl Client {
             }
         }
     }
+}
+
+/// Said when there is no memory for a subscription, or a client holds too much for its subscriptions.
+const NO_MEMORY: &str = "maximum subscriptions exceeded";
+
+/// Whether an error says that its client was disconnected as too slow, or because it holds too much.
+fn says_too_slow(text: &str) -> bool {
+    ["Slow Consumer", NO_MEMORY].contains(&text)
 }

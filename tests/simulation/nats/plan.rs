@@ -19,7 +19,8 @@ pub fn plan(random: &mut Random) -> Plan {
     ]);
     settings.queues.topic_capacity = random.pick(&[0, 5, 10_000]);
     if random.chance(10) {
-        settings.limits.memory_max = random.within(20_000..=60_000);
+        // Behind what the subscriptions of all clients count for.
+        settings.limits.memory_max = 100_000 + random.within(20_000..=60_000);
     }
     settings.delivery.max_batch = random.pick(&[1, 2, 4, 16]);
     settings.delivery.fanout_shards = random.pick(&[0, 0, 1, 3, 8]);
