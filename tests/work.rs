@@ -277,7 +277,11 @@ fn replays_that_nobody_reads_wait_as_positions_in_the_log() {
     let received = driven.take(asker);
     let arrived = count(&received, "message");
     assert!(arrived > (ASKS as usize - 1) * MESSAGES, "{arrived} messages");
-    assert_eq!(driven.memory.held(), before, "nothing is left of the replays");
+    let left = driven.memory.held() - before;
+    assert!(
+        left < u64::from(ASKS) * 1_024,
+        "{left}: more than the subscriptions themselves is left"
+    );
 }
 
 /// What the entries of a replay count for in the memory budget.

@@ -17,8 +17,9 @@ on_one_and_two_cores! {
 }
 
 const MEMORY_MAX: u64 = 16 << 20;
-/// Memory beside the budget: rounding of the allocator, and lists that grow by doubling.
-const SLACK: u64 = 24 << 20;
+/// Memory beside the budget: rounding of the allocator, lists that grow by doubling, and on two cores
+/// blocks that the other core has freed.
+const SLACK: u64 = 28 << 20;
 const PAYLOAD_LEN: usize = 4 * 1_024;
 const RECLAIMED: &str = "reason=\"reclaimed\"";
 const DROPPED: &str = "blipmq_dropped_messages_total";

@@ -208,8 +208,8 @@ fn subscriptions_hold_no_more_than_the_budget(cores: &str) {
     }
     broker.wait_for_metric("blipmq_subscriptions", "", |left| left == 1);
     broker.wait_for_metric("blipmq_memory_held_bytes", "", |held| held < 1 << 20);
-    let grown = broker.resident_bytes().saturating_sub(before);
-    assert!(grown < MEMORY_MAX + (24 << 20), "{grown} bytes more than before");
+    // What nobody needs goes back to the operating system, if not at once.
+    broker.wait_for_resident_bytes(before + MEMORY_MAX + (24 << 20));
     drop(reads);
     let log = broker.stop();
     assert!(log.contains("subscriptions, more than a fair share"), "{log}");

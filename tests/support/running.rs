@@ -263,4 +263,17 @@ impl Broker {
             std::thread::sleep(Duration::from_millis(5));
         }
     }
+
+    /// Waits until the process has at most so many bytes in memory.
+    pub fn wait_for_resident_bytes(&self, bytes_max: u64) {
+        let start_time = Instant::now();
+        loop {
+            let found = self.resident_bytes();
+            if found <= bytes_max {
+                return;
+            }
+            assert!(start_time.elapsed() < 3 * PATIENCE, "{found} bytes of {bytes_max} stay");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
 }
