@@ -176,8 +176,8 @@ fn unfinished_messages_hold_no_more_than_the_budget(cores: &str) {
     }
     let reclaimed = broker.wait_for_metric("blipmq_reclaimed_connections_total", "", |n| n > 30);
     assert!(reclaimed < CONNECTIONS as u64);
-    let grown = broker.resident_bytes().saturating_sub(before);
-    assert!(grown < MEMORY_MAX + (24 << 20), "{grown} bytes more than before");
+    // Buffers grow by doubling: what was given back of them need not be gone at once.
+    broker.wait_for_resident_bytes(before + MEMORY_MAX + (24 << 20));
     drop((unfinished, reads));
     let log = broker.stop();
     assert!(log.contains("unfinished messages"), "{log}");
