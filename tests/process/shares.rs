@@ -176,8 +176,10 @@ fn unfinished_messages_hold_no_more_than_the_budget(cores: &str) {
     }
     let reclaimed = broker.wait_for_metric("blipmq_reclaimed_connections_total", "", |n| n > 30);
     assert!(reclaimed < CONNECTIONS as u64);
-    // Buffers grow by doubling: what was given back of them need not be gone at once.
-    broker.wait_for_resident_bytes(before + MEMORY_MAX + (24 << 20));
+    let grown = broker.resident_bytes().saturating_sub(before);
+    // Limit: buffers grow by doubling, and two cores keep what each has freed: more than a quarter of a
+    // budget as small as this.
+    assert!(grown < MEMORY_MAX + (40 << 20), "{grown} bytes more than before");
     drop((unfinished, reads));
     let log = broker.stop();
     assert!(log.contains("unfinished messages"), "{log}");
