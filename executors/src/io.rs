@@ -9,7 +9,7 @@
 //! - Closing is: last bytes, shut the write side, wait for the peer, cancel, reap, free. What
 //!   arrives meanwhile is thrown away, so no reset overtakes the last bytes.
 //! - A connection that is not read is watched for the end of its peer.
-//! - A connection has at most [`ARRIVED_MAX`] receive buffers that were not handed on, or those
+//! - A connection has at most `ARRIVED_MAX` receive buffers that were not handed on, or those
 //!   that one receive fills before it can be stopped.
 
 mod waiting;
