@@ -160,7 +160,9 @@ fn closed_output_exits_with_status_0() {
     let mut command = blipmq(&["sub", "a", "--quiet", "--server", &server.addr]);
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().expect("blipmq starts");
-    drop(child.stdout.take());
+    let mut stdout = BufReader::new(child.stdout.take().expect("a pipe"));
+    stdout.read_line(&mut String::new()).expect("UTF-8 output");
+    drop(stdout);
     let output = child.wait_with_output().expect("blipmq exits");
     assert_status(&output, 0);
     assert_eq!(stderr(&output), "");
