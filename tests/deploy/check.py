@@ -28,7 +28,7 @@ except ImportError as error:
 
 def prepare():
     """Fetches what the checks would fetch one by one. What cannot be had is for the checks to report."""
-    for fetch in (tools.promtool, running.runc, written.docker_seccomp, written.docker_compose):
+    for fetch in (tools.promtool, containers.runc, written.docker_seccomp, written.docker_compose):
         try:
             fetch()
         except (tools.Skipped, tools.Failed) as reason:
