@@ -52,16 +52,21 @@ class Wire:
         poll.register(self.socket, select.POLLIN)
         return bool(poll.poll(max(patience_s, 0) * 1_000))
 
+    def read(self, call):
+        """What a call gets from the socket; raises `Ended` once there is no more."""
+        try:
+            got = call()
+        except ConnectionError as why:
+            raise Ended(str(why)) from why
+        if not got:
+            raise Ended("end of stream")
+        return got
+
     def receive(self, patience_s=PATIENCE_S):
         """Reads what has arrived, or waits for some; returns whether something came."""
         if not self.is_readable(patience_s):
             return False
-        try:
-            data = self.socket.recv(RECEIVE_BYTES)
-        except ConnectionError as why:
-            raise Ended(str(why)) from why
-        if not data:
-            raise Ended("end of stream")
+        data = self.read(lambda: self.socket.recv(RECEIVE_BYTES))
         self.received_bytes += len(data)
         self.unparsed += data
         return True
@@ -71,13 +76,7 @@ class Wire:
         length = len(self.unparsed)
         self.unparsed.clear()
         while self.is_readable(0):
-            try:
-                read = self.socket.recv_into(FORGOTTEN)
-            except ConnectionError as why:
-                raise Ended(str(why)) from why
-            if not read:
-                raise Ended("end of stream")
-            length += read
+            length += self.read(lambda: self.socket.recv_into(FORGOTTEN))
         return length
 
     def is_closed_within(self, patience_s):

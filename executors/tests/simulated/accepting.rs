@@ -2,10 +2,23 @@
 
 use std::time::Duration;
 
-use executors::Shortage;
-use executors::simulated::Plan;
+use executors::simulated::{Plan, SocketId};
+use executors::{ConnectionId, Shortage};
 
 use super::support::{EMFILE, ENFILE, ENOBUFS, ENOMEM, Order, PEER, World};
+
+/// Whether there was a place for the connection that came last.
+fn last_is_admitted(world: &World) -> Option<bool> {
+    world.seen().connected.last().map(|(_, admitted)| *admitted)
+}
+
+/// Both ends of a connection close.
+fn leave(world: &mut World, socket: SocketId, connection: ConnectionId) {
+    world.order(Order::Close(connection, Vec::new()));
+    world.run();
+    world.kernel.deliver_end(socket);
+    world.run();
+}
 
 #[test]
 fn accepting_rests_after_a_shortage_and_goes_on_by_itself() {
@@ -45,7 +58,7 @@ fn connections_over_the_limit_are_not_admitted_and_reported_once_a_second() {
     let mut world = World::new(Plan { connections_max: 2, ..Plan::default() });
     for number in 0..5 {
         world.connect();
-        assert_eq!(world.seen().connected.last().map(|(_, admitted)| *admitted), Some(number < 2));
+        assert_eq!(last_is_admitted(&world), Some(number < 2));
     }
     assert_eq!(world.seen().full, [2]);
     world.advance(Duration::from_secs(2));
@@ -62,12 +75,9 @@ fn a_connection_that_is_refused_holds_no_place() {
     world.run();
     let refused = refused.into_iter().filter(|socket| !world.kernel.is_closed(*socket)).count();
     assert_eq!(refused, 64, "more are closed unheard");
-    world.order(Order::Close(first, Vec::new()));
-    world.run();
-    world.kernel.deliver_end(socket);
-    world.run();
+    leave(&mut world, socket, first);
     world.connect();
-    assert_eq!(world.seen().connected.last().map(|(_, admitted)| *admitted), Some(true));
+    assert_eq!(last_is_admitted(&world), Some(true));
 }
 
 #[test]
@@ -97,11 +107,8 @@ fn an_address_has_no_more_connections_than_it_may() {
     world.machine.tuning().set_address_limits(1, 0);
     let (socket, first) = world.connect();
     world.connect();
-    assert_eq!(world.seen().connected.last().map(|(_, admitted)| *admitted), Some(false));
-    world.order(Order::Close(first, Vec::new()));
-    world.run();
-    world.kernel.deliver_end(socket);
-    world.run();
+    assert_eq!(last_is_admitted(&world), Some(false));
+    leave(&mut world, socket, first);
     world.connect();
-    assert_eq!(world.seen().connected.last().map(|(_, admitted)| *admitted), Some(true));
+    assert_eq!(last_is_admitted(&world), Some(true));
 }

@@ -212,12 +212,8 @@ impl Connections {
 
     /// The reason to hold a connection's input is over: what waits is served in its turn.
     pub fn end_hold(&mut self, slot: Slot) {
-        let connection = self.table.get(slot);
-        connection.hold = None;
-        if !connection.unparsed.is_empty() {
-            self.leave_for_later(slot);
-        }
-        self.decide_whether_to_read(slot);
+        self.table.get(slot).hold = None;
+        self.serve_in_turn(slot);
     }
 
     /// The fence that held a connection's input is over: what waits is served in its turn.
@@ -225,6 +221,13 @@ impl Connections {
         let connection = self.table.get(slot);
         connection.is_fenced = false;
         connection.hold.take_if(|hold| *hold == Hold::Fence);
+        self.serve_in_turn(slot);
+    }
+
+    /// What waits of a connection is served in its turn, unless something else holds it; and the
+    /// connection is read again, if that was why it was not.
+    fn serve_in_turn(&mut self, slot: Slot) {
+        let connection = self.table.get(slot);
         let goes_on = connection.phase != Phase::Finishing && connection.hold.is_none();
         if goes_on && !connection.unparsed.is_empty() {
             self.leave_for_later(slot);
@@ -276,18 +279,16 @@ impl Connections {
             !connection.in_backlog || input.backlog.contains(&id) || input.later.contains(&id);
         let waits = match connection.hold {
             None | Some(Hold::Fence | Hold::Rate) => true,
-            Some(Hold::Answers) => connection.is_full_of_answers() || input.released.contains(&id),
-            Some(Hold::Memory) => input.for_memory.contains(&id) || input.released.contains(&id),
+            Some(Hold::Answers) => connection.is_full_of_answers(),
+            Some(Hold::Memory) => input.for_memory.contains(&id),
             Some(Hold::Blocked(topic)) => {
-                let waiting = input.for_topic.get(&topic);
-                waiting.is_some_and(|all| all.contains(&id)) || input.released.contains(&id)
+                input.for_topic.get(&topic).is_some_and(|all| all.contains(&id))
             }
             Some(Hold::Mesh(core)) => {
-                let waiting = input.for_core.iter().find(|(of, _)| *of == core);
-                waiting.is_some_and(|(_, all)| all.contains(&id)) || input.released.contains(&id)
+                input.for_core.iter().any(|(of, all)| *of == core && all.contains(&id))
             }
         };
-        is_left && waits
+        is_left && (waits || input.released.contains(&id))
     }
 }
 

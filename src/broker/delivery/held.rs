@@ -114,22 +114,23 @@ impl Delivery {
     /// What a connection holds has changed.
     fn list_by_bytes(&mut self, slot: Slot) {
         let outlet = self.outlets.at(slot);
-        let (listed, class) = (outlet.listed, self.holders.class_of(outlet.held_bytes()));
+        self.list_holder(Holder::Connection(slot), outlet.listed, outlet.held_bytes());
+    }
+
+    /// Lists a holder by what it holds now.
+    fn list_holder(&mut self, holder: Holder, listed: Listed, held_bytes: u64) {
+        let class = self.holders.class_of(held_bytes);
         if class != listed.class() {
-            self.move_holder(Holder::Connection(slot), listed, class);
+            self.move_holder(holder, listed, class);
         }
     }
 
     /// The queue of a group has changed; `before` is what it held then.
     pub(super) fn group_resized(&mut self, index: u32, before: Size) {
         let group = self.groups.at(index);
-        let after = group.queue.size();
+        let (listed, after) = (group.listed, group.queue.size());
         self.uncounted_entries += after.entries as i64 - before.entries as i64;
-        let class = self.holders.class_of(after.held_bytes());
-        if class != group.listed.class() {
-            let listed = group.listed;
-            self.move_holder(Holder::Group(index), listed, class);
-        }
+        self.list_holder(Holder::Group(index), listed, after.held_bytes());
     }
 
     /// A group is gone; so is what its queue held.
