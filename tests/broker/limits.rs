@@ -63,3 +63,21 @@ fn a_client_that_takes_nothing_for_write_timeout_ms_is_closed_and_one_that_takes
     let (_, why) = broker.closed(id(1));
     assert!(why.contains("Slow Consumer"), "{why}");
 }
+
+#[test]
+fn a_write_timeout_that_a_reload_sets_holds_for_connections_that_were_sent_to_before() {
+    let (mut broker, mut port, counters) = with_limits("[server]\nwrite_timeout_ms = 0\n");
+    connect(&mut broker, &mut port, 0, b"CONNECT {\"verbose\":false}\r\nSUB a 1\r\n");
+    port.sends.clear();
+    broker.sent(at(0), id(0));
+    let text = "[server]\nwrite_timeout_ms = 1000\n";
+    let settings = Settings::parse("blipmq.toml", text).expect(text);
+    broker.reload(at(10), Arc::new(settings));
+    broker.received(at(10), id(0), b"PUB a 2\r\nhi\r\n");
+    while turn(&mut broker, at(10), &mut port) {}
+    assert_eq!(port.sends.len(), 1);
+    turn(&mut broker, at(1_009), &mut port);
+    assert_eq!((port.closes.len(), counters.send_timeouts.get()), (0, 0));
+    turn(&mut broker, at(1_010), &mut port);
+    assert_eq!((port.closes.len(), counters.send_timeouts.get()), (1, 1));
+}
