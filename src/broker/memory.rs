@@ -52,6 +52,12 @@ impl Class {
         u64::from((1 << STEPS_LOG2) + step) << shift
     }
 
+    /// More than any of this class holds, by the least that is more.
+    fn bytes_max(self) -> u64 {
+        let (shift, step) = (self.0 >> STEPS_LOG2, self.0 & ((1 << STEPS_LOG2) - 1));
+        u64::from((1 << STEPS_LOG2) + step + 1).saturating_mul(1 << shift)
+    }
+
     /// Its place among all classes.
     pub fn index(self) -> usize {
         usize::from(self.0)
@@ -175,9 +181,9 @@ impl Memory {
         self.budget.of_cores.iter().any(|of_core| of_core.retained.get() > 0)
     }
 
-    /// The bytes that every holder may hold, however short memory is: three quarters of the budget,
-    /// divided by the number of those that hold more than it, and one more that wants some. The last
-    /// quarter is for everything that no holder can give back at once.
+    /// The bytes that every holder may hold, however short memory is: three quarters of the budget
+    /// without what those hold that hold less, divided by the number of those that hold more, and one
+    /// more that wants some. The last quarter is for everything that no holder can give back at once.
     pub fn fair_share(&self) -> u64 {
         self.fair_share_and_largest().0
     }
@@ -192,22 +198,23 @@ impl Memory {
     }
 
     fn fair_share_and_largest(&self) -> (u64, Option<Class>) {
-        let shared = self.max() / 4 * 3;
-        let (mut holders, mut largest) = (0, None);
-        for class in (0..CLASSES).rev() {
-            let of_class = |of_core: &OfCore| of_core.holders[class].get();
-            let more: u64 = self.budget.of_cores.iter().map(of_class).sum();
-            let class = Class(class as u8);
-            holders += more;
-            if more > 0 && largest.is_none() {
-                largest = Some(class);
+        let of_class = |class: usize| -> u64 {
+            self.budget.of_cores.iter().map(|of_core| of_core.holders[class].get()).sum()
+        };
+        let holders: [u64; CLASSES] = std::array::from_fn(of_class);
+        let largest = holders.iter().rposition(|of_class| *of_class > 0);
+        let largest = largest.map(|class| Class(class as u8));
+        let mut shared = self.max() / 4 * 3;
+        let mut sharing = holders.iter().sum::<u64>() + 1;
+        for (class, of_class) in holders.into_iter().enumerate().filter(|(_, n)| *n > 0) {
+            let holds_at_most = Class(class as u8).bytes_max();
+            if holds_at_most > shared / sharing {
+                break;
             }
-            let share = shared / (holders + 1);
-            if holders > 0 && share >= class.bytes_min() {
-                return (share, largest);
-            }
+            shared -= of_class * holds_at_most;
+            sharing -= of_class;
         }
-        (shared / (holders + 1), largest)
+        (shared / sharing, largest)
     }
 
     /// Bytes held.
@@ -278,7 +285,7 @@ mod tests {
     }
 
     /// Goal: a fair share is what those that hold more can be cut down to, so that all together hold
-    /// three quarters; those that hold less are not counted.
+    /// three quarters.
     #[test]
     fn the_fair_share_is_divided_among_those_that_hold_more() {
         const MIB: u64 = 1 << 20;
@@ -291,9 +298,13 @@ mod tests {
         };
         assert_eq!(of(&[]), (48 * MIB, false));
         assert_eq!(of(&[60 * MIB]), (24 * MIB, true));
-        assert_eq!(of(&[20 * MIB, 2 * MIB, 2 * MIB]), (24 * MIB, false));
-        assert_eq!(of(&[60 * MIB, 2 * MIB, 2 * MIB]), (24 * MIB, true));
+        // Those of 2 MiB count as 2.5 MiB, which is what their class holds at most.
+        assert_eq!(of(&[20 * MIB, 2 * MIB, 2 * MIB]), (43 * MIB / 2, false));
+        assert_eq!(of(&[60 * MIB, 2 * MIB, 2 * MIB]), (43 * MIB / 2, true));
         assert_eq!(of(&[MIB; 95]), (MIB / 2, true));
+        let mut many = [4 * MIB; 16];
+        many[0] = 6 * MIB;
+        assert_eq!(of(&many), (48 * MIB / 17, true), "one that holds a little more hides nobody");
         let memory = Memory::new(64 * MIB);
         memory.note_retained(CoreId(0), 1);
         assert!(memory.can_reclaim());
