@@ -235,9 +235,11 @@ impl Delivery {
         let Some(subscription) = self.subscriptions.find(of) else { return };
         let connection = subscription.connection;
         let outlet = self.outlets.at(connection.slot);
-        match outlet.sweep.filter(|_| outlet.connection == Some(connection)) {
-            Some(sweep) => self.sweep_one(of.index, sweep.way),
-            None => self.leave_as_gone(of.index),
+        if outlet.connection != Some(connection) {
+            self.leave_as_gone(of.index);
+        } else if let Some(sweep) = outlet.sweep {
+            self.sweep_one(of.index, sweep.way);
         }
+        // Otherwise it was swept, and its client is still owed its end.
     }
 }
