@@ -38,6 +38,11 @@ impl Broker {
         self.delivery.blocks()
     }
 
+    /// How many messages the subscriptions of an open connection have lost.
+    pub fn lost_by(&self, connection: ConnectionId) -> u64 {
+        self.delivery.lost_of(connection.slot)
+    }
+
     /// How many slices the logs of this core retain, and what those count for in the memory budget
     /// at least.
     pub fn retained(&self) -> (u64, u64) {

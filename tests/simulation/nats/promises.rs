@@ -17,7 +17,7 @@ pub struct Circumstances<'a> {
     pub stopping: bool,
     /// The broker may have refused messages because the memory budget was used up.
     pub memory_is_tight: bool,
-    /// The monitor's queue has room for all gap reports.
+    /// The monitor was told of every gap: its own queue has lost nothing.
     pub monitor_gets_all: bool,
     /// Number of messages that all cores have dropped, expired or conflated.
     pub dropped: u64,

@@ -1,7 +1,6 @@
 //! A world with NATS clients, and how it moves on and ends.
 
 use blipmq::broker;
-use blipmq::config::OverflowPolicy;
 
 use super::blip::Blip;
 use super::client::{Client, State};
@@ -175,18 +174,13 @@ impl NatsWorld {
             let record = self.world.wires[wire].record.as_ref();
             &record.expect("the wire has a record").sent[..]
         };
-        // Gap reports of one turn. Under `latest`, with a TTL, or without sequences every message
-        // may have its own report.
-        let reports_max = match settings.queues.overflow_policy {
-            OverflowPolicy::Latest => 1_000,
-            _ if settings.limits.max_topics < 1_000 => 1_000,
-            _ if settings.delivery.default_ttl_ms > 0 => 1_000,
-            // The monitor is sent few messages at a time.
-            _ if settings.delivery.max_batch < 4 => 1_000,
-            _ => 64,
+        let monitors = self.clients.iter().filter(|client| client.is_monitor);
+        let mut monitors = monitors.filter(|client| client.state == State::Open);
+        let loses_none = |monitor: &Client| {
+            let wire = &self.world.wires[monitor.wire];
+            self.world.broker(wire.core).lost_by(wire.id) == 0
         };
-        let has_monitor =
-            self.clients.iter().any(|client| client.is_monitor && client.state == State::Open);
+        let monitor_gets_all = monitors.any(loses_none);
         let verdict = Circumstances {
             ledger: &self.ledger,
             clients: &self.clients,
@@ -194,11 +188,7 @@ impl NatsWorld {
             stopping: self.world.stopping,
             memory_is_tight: settings.limits.memory_max < 1 << 24,
             // At a stop a slow client may miss something after the monitor is gone.
-            monitor_gets_all: has_monitor
-                && !self.world.stopping
-                // Reports are reclaimed like everything else that is not read.
-                && self.world.cores.iter().all(|core| core.counters.reclaimed_messages.get() == 0)
-                && settings.nats.subscriber_capacity >= reports_max,
+            monitor_gets_all: monitor_gets_all && !self.world.stopping,
             dropped: self.dropped(),
         }
         .hold();

@@ -9,6 +9,10 @@ use crate::owed;
 use crate::promises;
 use crate::wire::{ClientEnd, Phase, Wire};
 
+/// How long publishers wait for memory at most, once nothing is delayed: much less than the time after
+/// which they are refused.
+const MEMORY_WAIT_MS: u64 = 20;
+
 impl World {
     /// Ends all faults: all clients read, nothing is delayed, and everything must come to rest.
     pub fn quiesce(&mut self) {
@@ -24,6 +28,13 @@ impl World {
             // A stop takes at most a millisecond per connection.
             self.advance_ms(self.wires.len() as u64);
             self.run_until_idle();
+        }
+        // A core whose publishers wait for memory asks the others for it once per millisecond.
+        for _ in 0..MEMORY_WAIT_MS {
+            if self.wires.iter().any(|wire| wire.paused && wire.client_end == ClientEnd::No) {
+                self.advance_ms(1);
+                self.run_until_idle();
+            }
         }
         // A client that vanished while it was paused is detected only after `block_timeout`.
         for _ in 0..self.wires.len() {
