@@ -16,6 +16,7 @@ use crate::name::NameError;
 /// | 4010 | authentication failed or timed out | yes |
 /// | 4030 | not allowed to publish or subscribe | no |
 /// | 4040 | unknown topic id or subscription | no |
+/// | 4080 | PINGs were not answered | yes |
 /// | 4090 | number already in use | no |
 /// | 4130 | message or frame too large | yes |
 /// | 4220 | bad topic, pattern or option | no |
@@ -291,6 +292,17 @@ pub enum Reject {
         what: &'static str,
         /// What to do instead.
         instead: &'static str,
+    },
+    /// The client has sent nothing for so long that it hangs or is cut off.
+    #[error(
+        "{pings} PINGs were not answered, and nothing else came for {silent_ms} ms: answer each PING with \
+         PONG, or raise `server.ping_interval_ms` or `server.pings_max`"
+    )]
+    Silent {
+        /// PINGs that it was sent.
+        pings: u32,
+        /// How long nothing came.
+        silent_ms: u64,
     },
     /// The subscriber is too far behind.
     #[error("slow subscriber: {detail}")]

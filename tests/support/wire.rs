@@ -108,13 +108,30 @@ impl Wire {
         self.stream.write_all(bytes).expect("the broker reads");
     }
 
-    /// The next frame; `None` when the broker has closed.
+    /// The next frame; `None` when the broker has closed. PINGs of the broker, which come when a machine is
+    /// so busy that nothing else does for long, are answered and not returned.
     pub fn next(&mut self) -> Option<Frame> {
         self.try_next().expect("a frame, or the end of the connection")
     }
 
     /// As `next`, for connections that the broker may cut off.
     pub fn try_next(&mut self) -> std::io::Result<Option<Frame>> {
+        loop {
+            let frame = self.next_of_all()?;
+            match frame.as_ref().map(Frame::decoded) {
+                Some(ServerFrame::Ping { opaque }) => {
+                    let mut pong = Vec::new();
+                    encode::pong(&mut pong, opaque);
+                    // A broker that has closed already is no failure of the client.
+                    let _ = self.stream.write_all(&pong);
+                }
+                _ => return Ok(frame),
+            }
+        }
+    }
+
+    /// As `try_next`, with the broker's PINGs, which are not answered.
+    pub fn next_of_all(&mut self) -> std::io::Result<Option<Frame>> {
         loop {
             let rest = &self.buffer[self.taken..];
             if let Some(frame) = decode::next_frame(rest, u32::MAX).expect("a legal length") {

@@ -16,6 +16,7 @@ impl Reject {
             SystemTopic { .. } | NotAllowed { .. } => 4030,
             UnknownTopic { .. } | RemovedTopic { .. } => 4040,
             UnknownRequest { .. } | UnknownSubscription { .. } => 4040,
+            Silent { .. } => 4080,
             SubscriptionInUse { .. } | RequestInUse { .. } => 4090,
             FrameTooLong { .. } | MessageTooLong { .. } => 4130,
             BadTopic { .. } | BadPattern { .. } | BadOption { .. } | NotServed { .. } => 4220,
