@@ -141,6 +141,8 @@ pub(crate) struct EventQueue {
     emptied: Condvar,
     events_max: usize,
     event_bytes_max: usize,
+    /// The time between two signs of life while the queue is full.
+    heard_interval: Duration,
 }
 
 #[derive(Default)]
@@ -159,13 +161,18 @@ struct Queue {
 }
 
 impl EventQueue {
-    pub(crate) fn new(events_max: usize, event_bytes_max: usize) -> EventQueue {
+    pub(crate) fn new(
+        events_max: usize,
+        event_bytes_max: usize,
+        heard_interval: Duration,
+    ) -> EventQueue {
         EventQueue {
             queue: Mutex::default(),
             filled: Condvar::new(),
             emptied: Condvar::new(),
             events_max,
             event_bytes_max,
+            heard_interval,
         }
     }
 
@@ -173,8 +180,9 @@ impl EventQueue {
         self.queue.lock().expect("nothing panics while it holds the queue")
     }
 
-    /// Moves `events` into the queue; waits while the queue is full.
-    pub(crate) fn push_all(&self, events: &mut Vec<Event>) {
+    /// Moves `events` into the queue; waits while the queue is full, and calls `be_heard` now and then
+    /// meanwhile.
+    pub(crate) fn push_all(&self, events: &mut Vec<Event>, be_heard: impl Fn()) {
         if events.is_empty() {
             return;
         }
@@ -191,7 +199,14 @@ impl EventQueue {
                 }
                 queue.reader_waits = true;
                 self.wake_receivers(&mut queue);
-                queue = self.emptied.wait(queue).expect("nothing panics while it holds the queue");
+                let waited = self.emptied.wait_timeout(queue, self.heard_interval);
+                let (waited, result) = waited.expect("nothing panics while it holds the queue");
+                queue = waited;
+                if result.timed_out() {
+                    drop(queue);
+                    be_heard();
+                    queue = self.lock();
+                }
                 queue.reader_waits = false;
             }
             let dropped_error =

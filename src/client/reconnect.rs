@@ -110,7 +110,7 @@ pub(crate) fn next_connection(
     let unconfirmed = conversation.disconnect();
     shared.answer(conversation);
     shared.shut_down();
-    shared.events.push_all(&mut vec![Event::Disconnected { cause: end, unconfirmed }]);
+    shared.push_events(&mut vec![Event::Disconnected { cause: end, unconfirmed }]);
     for attempt in 1.. {
         if !shared.sleep(plan.policy.delay(attempt, connect::random())) {
             shared.lock().give_up_unsent();
