@@ -61,8 +61,8 @@ pub const TIMEOUT_MS_RANGE: RangeInclusive<u64> = 1..=3_600_000;
 /// dropped; the queue is therefore as large as clients expect: `queues.subscriber_bytes` is the bound of
 /// nats-server.
 pub const NATS_SUBSCRIBER_CAPACITY_DEFAULT: u32 = 1_048_576;
-/// `server.ping_interval_ms`: with [`PINGS_DEFAULT`] a client that hangs is closed after a minute and a
-/// half, and one that stands still for a minute is not.
+/// `server.ping_interval_ms`: with [`PINGS_DEFAULT`] a client that hangs is closed within two minutes, and
+/// one that stands still for one minute is not.
 pub const PING_INTERVAL_MS_DEFAULT: u32 = 30_000;
 /// `server.ping_interval_ms`; 0 means that no PING is sent.
 pub const PING_INTERVAL_MS_RANGE: RangeInclusive<u64> = 0..=3_600_000;

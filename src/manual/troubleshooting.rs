@@ -144,7 +144,7 @@
 //! network is gone, or it does not read: PING waits behind the messages that it has not read. A library that
 //! answers from the thread that works on messages has to answer within `server.ping_interval_ms`, or the
 //! interval must be longer. Members of a group that hang get messages until they are closed, and what was
-//! sent to them is not sent again: with 30,000 ms and 2 PINGs that is a minute and a half.
+//! sent to them is not sent again: with 30,000 ms and 2 PINGs that is 90 to 120 seconds.
 //!
 //! # Publishes wait
 //!
