@@ -74,7 +74,9 @@ fn a_reader_that_waits_for_room_is_heard_again_and_again() {
     std::thread::scope(|scope| {
         scope.spawn(|| {
             // The test listens to some only.
-            queue.push_all(&mut vec![gap(1), gap(2)], || drop(heard.send(())));
+            queue.push_all(&mut vec![gap(1), gap(2)], || {
+                let _ = heard.send(());
+            });
         });
         for _ in 0..3 {
             signs.recv().expect("a sign of life");
