@@ -76,11 +76,6 @@ impl Settings {
         self.nats.bind_addr
     }
 
-    /// How long a client that is watched may be silent, in nanoseconds.
-    pub fn silence_max_ns(&self) -> u64 {
-        u64::from(self.nats.ping_interval_ms) * 1_000_000
-    }
-
     /// Parses and checks the text of a configuration file. `file_name` is for error texts only.
     ///
     /// ```
@@ -147,6 +142,10 @@ pub struct Server {
     pub lame_duck_ms: u32,
     /// How long a peer may take nothing of what it is sent; 0 means for ever.
     pub write_timeout_ms: u32,
+    /// Silence after which a BLIP/1 client is sent PING; 0 means never.
+    pub ping_interval_ms: u32,
+    /// Unanswered PINGs after which a BLIP/1 client is disconnected.
+    pub pings_max: u32,
     /// Time a core that expects an arrival polls for it before it sleeps; 0 means not at all.
     pub busy_poll_us: u32,
 }
@@ -163,6 +162,8 @@ impl Default for Server {
             drain_spread_ms: limits::DRAIN_SPREAD_MS_DEFAULT,
             lame_duck_ms: limits::LAME_DUCK_MS_DEFAULT,
             write_timeout_ms: limits::WRITE_TIMEOUT_MS_DEFAULT,
+            ping_interval_ms: limits::PING_INTERVAL_MS_DEFAULT,
+            pings_max: limits::PINGS_DEFAULT,
             busy_poll_us: limits::BUSY_POLL_US_DEFAULT,
         }
     }
@@ -189,8 +190,8 @@ impl Default for Nats {
             enabled: true,
             bind_addr: SocketAddr::from(([127, 0, 0, 1], 4222)),
             subscriber_capacity: limits::NATS_SUBSCRIBER_CAPACITY_DEFAULT,
-            ping_interval_ms: limits::PING_INTERVAL_MS_DEFAULT,
-            pings_max: limits::PINGS_DEFAULT,
+            ping_interval_ms: limits::NATS_PING_INTERVAL_MS_DEFAULT,
+            pings_max: limits::NATS_PINGS_DEFAULT,
         }
     }
 }

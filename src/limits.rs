@@ -61,11 +61,18 @@ pub const TIMEOUT_MS_RANGE: RangeInclusive<u64> = 1..=3_600_000;
 /// dropped; the queue is therefore as large as clients expect: `queues.subscriber_bytes` is the bound of
 /// nats-server.
 pub const NATS_SUBSCRIBER_CAPACITY_DEFAULT: u32 = 1_048_576;
-/// `nats.ping_interval_ms`, as in nats-server.
-pub const PING_INTERVAL_MS_DEFAULT: u32 = 120_000;
-/// `nats.pings_max`, as in nats-server.
+/// `server.ping_interval_ms`: with [`PINGS_DEFAULT`] a client that hangs is closed within two minutes, and
+/// one that stands still for one minute is not.
+pub const PING_INTERVAL_MS_DEFAULT: u32 = 30_000;
+/// `server.ping_interval_ms`; 0 means that no PING is sent.
+pub const PING_INTERVAL_MS_RANGE: RangeInclusive<u64> = 0..=3_600_000;
+/// `server.pings_max`
 pub const PINGS_DEFAULT: u32 = 2;
-/// `nats.pings_max`
+/// `nats.ping_interval_ms`, as in nats-server.
+pub const NATS_PING_INTERVAL_MS_DEFAULT: u32 = 120_000;
+/// `nats.pings_max`, as in nats-server.
+pub const NATS_PINGS_DEFAULT: u32 = 2;
+/// `server.pings_max` and `nats.pings_max`
 pub const PINGS_RANGE: RangeInclusive<u64> = 1..=1_000;
 
 /// `queues.topic_capacity`, in messages.

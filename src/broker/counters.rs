@@ -63,6 +63,8 @@ pub struct Counters {
     pub rate_limited: Counter,
     /// Connections that were closed because their peers took nothing for too long.
     pub send_timeouts: Counter,
+    /// Connections that were closed because their clients did not answer.
+    pub stale_connections: Counter,
     /// Errors sent to clients.
     pub errors_sent: Counter,
     /// Connections that failed to authenticate.

@@ -19,6 +19,9 @@ pub enum Class {
     Login,
     /// The client may have been silent for too long.
     Silence,
+    /// The client may have been silent for too long, and speaks the native protocol, which has a time of
+    /// its own for that.
+    NativeSilence,
     /// The stop may close the connection.
     Closing,
     /// The client may publish again.
@@ -94,6 +97,11 @@ impl Timers {
     /// Takes the earliest deadline of a class, if that is due.
     pub fn take_due(&mut self, now: Now, class: Class) -> Option<ConnectionId> {
         take_due(&mut self.connections[class as usize], now)
+    }
+
+    /// Drops all deadlines of a class.
+    pub fn clear(&mut self, class: Class) {
+        self.connections[class as usize].clear();
     }
 
     /// A class waits for another time from now on: its deadlines move with it and stay in order.

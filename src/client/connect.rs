@@ -32,6 +32,10 @@ const KEEPALIVE_IDLE: Duration = Duration::from_secs(30);
 /// Time between probes; the system's default number of them (9) then ends the connection.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
 
+/// Time between two PONGs that nobody asked for, while the client cannot read PINGs because its caller
+/// receives nothing.
+const HEARD_INTERVAL: Duration = Duration::from_secs(1);
+
 /// A connection on which the broker has sent WELCOME.
 pub(crate) struct Welcomed {
     pub(crate) stream: TcpStream,
@@ -49,7 +53,7 @@ pub(crate) fn connect(options: &ClientOptions, addr: &str) -> Result<Client, Cli
     let Welcomed { stream, buffer, server } = open(options, addr)?;
     let shared = Arc::new(Shared::new(
         Conversation::new(Arc::new(server), options, random()),
-        EventQueue::new(options.events_max, options.event_bytes_max),
+        EventQueue::new(options.events_max, options.event_bytes_max, HEARD_INTERVAL),
         stream,
         options.request_timeout,
     ));

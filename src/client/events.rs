@@ -141,6 +141,8 @@ pub(crate) struct EventQueue {
     emptied: Condvar,
     events_max: usize,
     event_bytes_max: usize,
+    /// The time between two signs of life while the queue is full.
+    heard_interval: Duration,
 }
 
 #[derive(Default)]
@@ -159,13 +161,18 @@ struct Queue {
 }
 
 impl EventQueue {
-    pub(crate) fn new(events_max: usize, event_bytes_max: usize) -> EventQueue {
+    pub(crate) fn new(
+        events_max: usize,
+        event_bytes_max: usize,
+        heard_interval: Duration,
+    ) -> EventQueue {
         EventQueue {
             queue: Mutex::default(),
             filled: Condvar::new(),
             emptied: Condvar::new(),
             events_max,
             event_bytes_max,
+            heard_interval,
         }
     }
 
@@ -173,8 +180,9 @@ impl EventQueue {
         self.queue.lock().expect("nothing panics while it holds the queue")
     }
 
-    /// Moves `events` into the queue; waits while the queue is full.
-    pub(crate) fn push_all(&self, events: &mut Vec<Event>) {
+    /// Moves `events` into the queue; waits while the queue is full, and calls `be_heard` now and then
+    /// meanwhile.
+    pub(crate) fn push_all(&self, events: &mut Vec<Event>, be_heard: impl Fn()) {
         if events.is_empty() {
             return;
         }
@@ -191,7 +199,14 @@ impl EventQueue {
                 }
                 queue.reader_waits = true;
                 self.wake_receivers(&mut queue);
-                queue = self.emptied.wait(queue).expect("nothing panics while it holds the queue");
+                let waited = self.emptied.wait_timeout(queue, self.heard_interval);
+                let (waited, result) = waited.expect("nothing panics while it holds the queue");
+                queue = waited;
+                if result.timed_out() {
+                    drop(queue);
+                    be_heard();
+                    queue = self.lock();
+                }
                 queue.reader_waits = false;
             }
             let dropped_error =
@@ -309,68 +324,4 @@ fn bytes_of(event: &Event) -> usize {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::atomic::{AtomicUsize, Ordering};
-
-    use super::*;
-
-    fn gap(first: u64) -> Event {
-        let reason = GapReason::Overflow;
-        Event::Gap(Gap { topic: "a".into(), first, messages: 1, reason, subscription: None })
-    }
-
-    fn error() -> Event {
-        Event::Error(ClientError::Closed)
-    }
-
-    #[test]
-    fn reader_never_gets_further_ahead_of_the_caller_than_the_bound() {
-        let queue = EventQueue::new(4, usize::MAX);
-        let pushed = AtomicUsize::new(0);
-        std::thread::scope(|scope| {
-            scope.spawn(|| {
-                for first in 0..1_000 {
-                    queue.push_all(&mut vec![gap(first)]);
-                    pushed.fetch_add(1, Ordering::SeqCst);
-                }
-            });
-            for taken in 0..1_000 {
-                assert!(pushed.load(Ordering::SeqCst) <= taken + 4);
-                let Ok(Some(Event::Gap(gap))) = queue.pop(None) else { panic!("a gap") };
-                assert_eq!(gap.first, taken as u64);
-            }
-        });
-    }
-
-    #[test]
-    fn end_comes_behind_the_last_event_and_stays() {
-        let queue = EventQueue::new(4, usize::MAX);
-        queue.push_all(&mut vec![gap(1)]);
-        queue.end(ClientError::Closed);
-        assert!(matches!(queue.pop(None), Ok(Some(Event::Gap(_)))));
-        assert!(matches!(queue.pop(None), Err(ClientError::Closed)));
-        assert!(matches!(queue.pop(Some(Instant::now())), Err(ClientError::Closed)));
-    }
-
-    #[test]
-    fn errors_that_nobody_receives_never_stop_the_reader() {
-        let queue = EventQueue::new(4, usize::MAX);
-        for _ in 0..100 {
-            queue.push_all(&mut vec![error()]);
-        }
-        assert_eq!(queue.lock().events.len(), 4);
-    }
-
-    #[test]
-    fn discarding_and_lifting_the_bounds_let_a_waiting_reader_go() {
-        for lift in [EventQueue::discard, EventQueue::lift_bounds] {
-            let queue = EventQueue::new(1, usize::MAX);
-            std::thread::scope(|scope| {
-                let reader =
-                    scope.spawn(|| queue.push_all(&mut (0..100).map(gap).collect::<Vec<_>>()));
-                lift(&queue);
-                reader.join().expect("the reader ends");
-            });
-        }
-    }
-}
+mod tests;

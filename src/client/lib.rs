@@ -37,7 +37,8 @@
 //! # Receiving
 //! A connection receives a message once, however many of its subscriptions match. So a client has one
 //! stream of [`Event`]s, in a bounded queue: while the queue is full the client does not read, and the
-//! broker sees a slow subscriber.
+//! broker sees a slow subscriber. It tells the broker meanwhile that it is there, so that the broker does
+//! not take it for one that hangs.
 //!
 //! **Answers of the broker come in the same stream.** While the queue is full and nobody receives, a
 //! thread that calls `flush`, `subscribe` or `unsubscribe` waits for an answer behind events that

@@ -33,7 +33,7 @@ pub(crate) fn run(shared: &Shared, mut buffer: ReadBuffer, plan: Option<&Plan>) 
     };
     loop {
         let end = reader.read_until_end(buffer);
-        shared.events.push_all(&mut reader.events);
+        shared.push_events(&mut reader.events);
         let welcomed = match reconnect::next_connection(shared, plan, end) {
             Ok(welcomed) => welcomed,
             Err(end) => return shared.end(end),
@@ -81,7 +81,7 @@ impl Reader<'_> {
                     Err(reject) => return ClientError::malformed(reject),
                 }
             }
-            self.shared.events.push_all(&mut self.events);
+            self.shared.push_events(&mut self.events);
             match buffer.fill(&mut &*stream) {
                 Ok(0) if buffer.is_within_frame() => {
                     return ClientError::ConnectionLost(Arc::new(io::Error::new(
@@ -163,7 +163,7 @@ impl Reader<'_> {
                         subscription,
                     }));
                 } else if let Some(slot) = inbox_slot {
-                    self.shared.events.push_all(&mut self.events);
+                    self.shared.push_events(&mut self.events);
                     let mut conversation = self.shared.lock();
                     conversation.on_replies(slot, &messages);
                     self.shared.answer(conversation);
@@ -185,7 +185,7 @@ impl Reader<'_> {
                 self.events.push(Event::Goodbye { reason });
             }
             answer => {
-                self.shared.events.push_all(&mut self.events);
+                self.shared.push_events(&mut self.events);
                 self.take_answer(answer)?;
             }
         }

@@ -9,9 +9,9 @@ use crate::events::Event;
 use crate::shared::Shared;
 use crate::{ClientError, ClientOptions};
 
-/// ERROR codes after which another connection can succeed: slow subscriber, too many connections at
+/// ERROR codes after which another connection can succeed: no answer to PING, slow subscriber, too many connections at
 /// once, server stopping.
-const TEMPORARY_CODES: [u16; 3] = [4290, 4291, 5030];
+const TEMPORARY_CODES: [u16; 4] = [4080, 4290, 4291, 5030];
 
 /// How a client reconnects: after delays that double, each shortened at random by up to half, so that
 /// the clients of a restarted broker do not all come at once.
@@ -110,7 +110,7 @@ pub(crate) fn next_connection(
     let unconfirmed = conversation.disconnect();
     shared.answer(conversation);
     shared.shut_down();
-    shared.events.push_all(&mut vec![Event::Disconnected { cause: end, unconfirmed }]);
+    shared.push_events(&mut vec![Event::Disconnected { cause: end, unconfirmed }]);
     for attempt in 1.. {
         if !shared.sleep(plan.policy.delay(attempt, connect::random())) {
             shared.lock().give_up_unsent();

@@ -16,8 +16,9 @@ use std::task::Waker;
 use std::time::{Duration, Instant};
 
 use crate::conversation::{Conversation, Seen};
-use crate::events::EventQueue;
+use crate::events::{Event, EventQueue};
 use crate::{ClientError, ServerInfo};
+use blipmq_protocol::encode;
 
 pub(crate) struct Shared {
     conversation: Mutex<Conversation>,
@@ -128,6 +129,18 @@ impl Shared {
     /// Notes that bytes were read or written.
     pub(crate) fn move_on(&self) {
         self.moved.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Hands events to the caller; waits while the caller has too many of them. A PING behind them is not
+    /// read then, so the broker is told meanwhile that the client is there.
+    pub(crate) fn push_events(&self, events: &mut Vec<Event>) {
+        self.events.push_all(events, || {
+            let mut conversation = self.lock();
+            if conversation.writable && !conversation.closing && conversation.out_has_room() {
+                encode::pong(conversation.out.control(), 0);
+                self.send(conversation);
+            }
+        });
     }
 
     /// Waits until `done` has a result.

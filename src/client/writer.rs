@@ -6,6 +6,7 @@ use std::io::{ErrorKind, Write};
 use std::net::{Shutdown, TcpStream};
 
 use crate::shared::Shared;
+use blipmq_protocol::Kind;
 
 /// The buffer of a batch with a very large message must not keep its memory for ever.
 const BATCH_KEPT_MAX: usize = 4 << 20;
@@ -25,15 +26,24 @@ pub(crate) fn run(shared: &Shared) {
 }
 
 fn write(shared: &Shared, mut stream: &TcpStream, mut batch: &[u8]) -> bool {
+    // No call waits for a PONG to be sent, and a client that only says that it is there is stuck.
+    let moves_on = !is_one_pong(batch);
     while !batch.is_empty() {
         match stream.write(batch) {
             Ok(written) if written > 0 => {
                 batch = &batch[written..];
-                shared.move_on();
+                if moves_on {
+                    shared.move_on();
+                }
             }
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
             Ok(_) | Err(_) => return false,
         }
     }
     true
+}
+
+fn is_one_pong(batch: &[u8]) -> bool {
+    let len = batch.first_chunk::<4>().map(|len| u32::from_le_bytes(*len) as usize);
+    len == Some(batch.len()) && batch.get(4) == Some(&(Kind::Pong as u8))
 }

@@ -138,6 +138,8 @@ mod tests {
                 drain_spread_ms: 4,
                 lame_duck_ms: 20,
                 write_timeout_ms: 24,
+                ping_interval_ms: 25,
+                pings_max: 26,
             },
             nats: Nats {
                 enabled: false,

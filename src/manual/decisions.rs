@@ -257,6 +257,16 @@
 //! between 0 and 30 % of its rate before, and leaves it all of it now; nothing is measured in time, so that
 //! the simulator repeats it.
 //!
+//! # Whatever a client sends is its sign of life
+//!
+//! A client that is asked and says something else than PONG is there. So the count of PINGs begins anew with
+//! every byte, for both protocols, and a client that cannot come to its PING, because messages that its
+//! caller has not taken stand before it, says PONG unasked, as the Rust client does. A socket that was full
+//! and takes a send shows that its peer reads, so a slow reader is not closed for a PONG that cannot be there
+//! yet; one send that finds room in the kernel's buffers shows nothing. Nobody is silent whose bytes are not
+//! read. BLIP/1 asks after 30 s and not after the two minutes of nats-server: a member of a group that hangs
+//! keeps its share of the jobs until it is out.
+//!
 //! # What many can wait for is a list by reason
 //!
 //! Connections that wait for a topic, a core, memory, their answers or their rate are not looked at in every

@@ -144,6 +144,7 @@
 //! | `blipmq_input_deferred_total` | times input of a connection waited because the connection had had its share of the turn |
 //! | `blipmq_rate_limited_total` | times a connection was not read because it had published faster than it may (`limits.max_publish_messages_per_second`, `limits.max_publish_bytes_per_second`) |
 //! | `blipmq_send_timeouts_total` | connections closed because their peers took nothing for `server.write_timeout_ms` |
+//! | `blipmq_stale_connections_total` | connections closed because their clients answered no PING and sent nothing else (`server.ping_interval_ms`, `nats.ping_interval_ms`) |
 //! | `blipmq_receive_buffers_free` | receive buffers the kernel may fill now, of 32 |
 //! | `blipmq_mesh_letters_sent_total` | mesh messages sent to other cores |
 //! | `blipmq_mesh_full_total` | times another core had no room for a mesh message |

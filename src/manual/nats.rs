@@ -104,6 +104,7 @@
 //! | a subscription to `a.*` in group `q` and one to `a.b` in group `q` share messages as with nats-server, unless BLIP/1 clients are members: then each pattern is a group of its own | a group of BLIP/1 is a name on one pattern, see [`protocol`](super::protocol) |
 //! | members of a group get messages in turn; nats-server chooses at random | fairness that can be tested |
 //! | the first PING comes after `nats.ping_interval_ms`, not after two seconds | the broker measures nothing with it |
+//! | whatever a client sends starts the count of its unanswered PINGs over, in nats-server only PONG does | a client that sends something is there |
 //! | `version` in INFO is 2.10.0-blipmq | clients and programs take this version for that of nats-server; `server_name` names the broker, as blipmq/0.1.0 |
 //! | `go` in INFO is `rust` | the field is the compiler of the server; the Python package `nats-core` cannot connect without the field |
 //! | one INFO, and another when the broker stops (`ldm`) | there are no accounts and no cluster to announce |

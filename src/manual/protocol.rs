@@ -99,7 +99,7 @@
 //!      string16         reason
 //! ```
 //!
-//! A PONG without a PING is ignored. A client answers PING with PONG, though this broker sends no PING.
+//! A PONG without a PING is ignored. A client answers each PING with PONG: see "The end of a connection".
 //!
 //! # HELLO and WELCOME
 //!
@@ -295,7 +295,8 @@
 //!   non-fatal 4220.
 //! - A member that unsubscribes, or whose connection ends, hands on what was not sent to it. What was
 //!   sent to a connection that ended may or may not have arrived and is not sent again: at most once.
-//!   After CLOSE a member still gets what it was dealt.
+//!   After CLOSE a member still gets what it was dealt. A member that hangs gets messages until the
+//!   broker closes its connection.
 //! - When the last member leaves, the rest of the group's queue is dropped and counted.
 //! - Each member gets the messages of a topic in order, except for messages that another member handed
 //!   on.
@@ -338,6 +339,11 @@
 //!   server closes. There is no UNSUBSCRIBED, and what a client sends after CLOSE is ignored.
 //! - A client that ends its side of the TCP connection (half-close) ends the connection: what the client
 //!   sent before is taken in; what is queued for it is lost and counted. Use CLOSE to get the rest.
+//! - A client that sends nothing for `server.ping_interval_ms` gets a PING, and another one each time
+//!   after that. When `server.pings_max` PINGs are not answered and nothing else came either, the connection
+//!   ends with ERROR 4080. Whatever a client sends starts this over, so one that cannot read for a while may
+//!   send PONGs unasked. The broker sends no PING before HELLO, after CLOSE, at a stop, or while it does not
+//!   read the connection, and does not close one that takes what was stuck in its full socket.
 //! - After a fatal ERROR the server shuts its write side and reads until the client closes, for two
 //!   seconds at most, so that no TCP reset overtakes the ERROR. The server ignores what it reads.
 //! - At a stop clients get GOODBYE, then everything that was accepted, then the end. The server no
@@ -352,6 +358,7 @@
 //! | 4010 | authentication failed, timed out, or was revoked by a reload | yes |
 //! | 4030 | not allowed to publish or subscribe here | no |
 //! | 4040 | unknown topic id, request or subscription | no |
+//! | 4080 | PINGs were not answered, and nothing else came | yes |
 //! | 4090 | subscription or request number already in use | no |
 //! | 4130 | message or frame too large | yes |
 //! | 4220 | bad topic, pattern or option | no |

@@ -26,6 +26,7 @@
 //! - Sends are taken in pieces, end early, complete late, or fail. Socket buffers have from one byte on.
 //! - Cancels are carried out late, before or after what they cancel, or race with an arrival.
 //! - Connections stall, are reset, vanish, shut one half, come back, and send what the broker must refuse.
+//! - Clients hang for longer than they may be silent, and are closed; the others answer PING.
 //! - Publishers with and without ACK, TTL and CRC, one or several messages per frame, under real and
 //!   provisional ids; subscribers with every overflow policy, every start, and groups.
 //! - NATS clients, in worlds of their own with a few BLIP/1 clients: queue groups, headers, replies,

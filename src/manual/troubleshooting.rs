@@ -137,6 +137,15 @@
 //! - `it is behind by more than 16384 runs of missed messages`: the broker could no longer report what
 //!   the subscriber lost. This happens to a connection with very many topics. Use more connections.
 //!
+//! # A silent client was closed
+//!
+//! The client sees ERROR 4080, `2 PINGs were not answered ...`, or `Stale Connection` with NATS, and
+//! `blipmq_stale_connections_total` counts the connection. The program was stopped or hangs, its machine or
+//! network is gone, or it does not read: PING waits behind the messages that it has not read. A library that
+//! answers from the thread that works on messages has to answer within `server.ping_interval_ms`, or the
+//! interval must be longer. Members of a group that hang get messages until they are closed, and what was
+//! sent to them is not sent again: with 30,000 ms and 2 PINGs that is 90 to 120 seconds.
+//!
 //! # Publishes wait
 //!
 //! The socket of a publisher fills up, and its `publish` blocks or times out. Find out what holds the

@@ -2,6 +2,8 @@
 //!
 //! Made by [`decode`](crate::decode) and the broker, written by [`error`](crate::encode::error).
 
+mod answer;
+
 use crate::limits::GROUP_LEN_MAX;
 use crate::name::NameError;
 
@@ -14,6 +16,7 @@ use crate::name::NameError;
 /// | 4010 | authentication failed or timed out | yes |
 /// | 4030 | not allowed to publish or subscribe | no |
 /// | 4040 | unknown topic id or subscription | no |
+/// | 4080 | PINGs were not answered | yes |
 /// | 4090 | number already in use | no |
 /// | 4130 | message or frame too large | yes |
 /// | 4220 | bad topic, pattern or option | no |
@@ -290,6 +293,17 @@ pub enum Reject {
         /// What to do instead.
         instead: &'static str,
     },
+    /// The client has sent nothing for so long that it hangs or is cut off.
+    #[error(
+        "{pings} PINGs were not answered, and nothing else came for {silent_ms} ms: answer each PING with \
+         PONG, or raise `server.ping_interval_ms` or `server.pings_max`"
+    )]
+    Silent {
+        /// PINGs that it was sent.
+        pings: u32,
+        /// How long nothing came.
+        silent_ms: u64,
+    },
     /// The subscriber is too far behind.
     #[error("slow subscriber: {detail}")]
     SlowSubscriber {
@@ -340,61 +354,4 @@ pub enum Reject {
     /// The server is stopping.
     #[error("the server is stopping: reconnect later or elsewhere")]
     Stopping,
-}
-
-impl Reject {
-    /// Returns the code of the ERROR frame.
-    pub fn code(&self) -> u16 {
-        use Reject::*;
-        match self {
-            FrameTooShort { .. } | UnknownKind { .. } | UnknownFlags { .. } => 4000,
-            UnexpectedCount { .. } | BodyMismatch { .. } | NotUtf8 { .. } => 4000,
-            BadField { .. } | NoMessages | BadRecord { .. } | SecondHello => 4000,
-            NotBlip { .. } | Version { .. } => 4001,
-            AuthTimeout { .. } | AuthTooLate { .. } | AuthNotConfigured { .. } => 4010,
-            AuthRequired | AuthFailed { .. } | AuthRevoked => 4010,
-            SystemTopic { .. } | NotAllowed { .. } => 4030,
-            UnknownTopic { .. } | RemovedTopic { .. } => 4040,
-            UnknownRequest { .. } | UnknownSubscription { .. } => 4040,
-            SubscriptionInUse { .. } | RequestInUse { .. } => 4090,
-            FrameTooLong { .. } | MessageTooLong { .. } => 4130,
-            BadTopic { .. } | BadPattern { .. } | BadOption { .. } | NotServed { .. } => 4220,
-            GroupTooLong { .. } => 4220,
-            SlowSubscriber { .. } => 4290,
-            TooManyConnections { .. } | TooManyOfAddress { .. } => 4291,
-            TooFastOfAddress { .. } | LimitReached { .. } => 4291,
-            Stopping => 5030,
-        }
-    }
-
-    /// Returns whether a login failed.
-    pub fn refuses_login(&self) -> bool {
-        self.code() == 4010 && *self != Reject::AuthRevoked
-    }
-
-    /// Returns whether the connection closes after the ERROR frame.
-    pub fn is_fatal(&self) -> bool {
-        match self.code() {
-            4030 | 4040 | 4090 | 4220 => false,
-            4291 => !matches!(self, Reject::LimitReached { .. }),
-            _ => true,
-        }
-    }
-
-    /// Returns the request or subscription that the ERROR frame names, 0 if it names none.
-    pub fn about(&self) -> u32 {
-        use Reject::*;
-        match *self {
-            SystemTopic { request, .. } | BadTopic { request, .. } => request,
-            UnknownRequest { request } | RequestInUse { request } => request,
-            UnknownSubscription { subscription }
-            | SubscriptionInUse { subscription }
-            | BadPattern { subscription, .. }
-            | GroupTooLong { subscription, .. }
-            | SlowSubscriber { subscription, .. } => subscription,
-            BadOption { about, .. } | NotServed { about, .. } => about,
-            LimitReached { about, .. } | NotAllowed { about, .. } => about,
-            _ => 0,
-        }
-    }
 }

@@ -157,6 +157,18 @@ fn memory_of_idle_connections_is_measured() {
     broker.stop();
 }
 
+/// Method: without an answer to its PINGs the broker closes each connection before the measurement is over.
+#[test]
+fn idle_connections_answer_the_pings_of_the_broker() {
+    let watched = "[server]\nping_interval_ms = 2000\npings_max = 3\n";
+    let broker = Broker::start_with(&cores(1).expect("one core"), watched);
+    let (url, pid) = (format!("blip://{}", broker.addr), broker.pid().to_string());
+    let output = bench(&["idle", &url, "--pid", &pid, "--idle-conns", "20", "--secs", "9"]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert_eq!(broker.metric("blipmq_stale_connections_total", ""), 0);
+    broker.stop();
+}
+
 // --- several targets ---
 
 #[test]

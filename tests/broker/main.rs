@@ -2,6 +2,7 @@
 
 mod limits;
 mod shares;
+mod silence;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use blipmq::protocol::decode::{ClientFrame, client_frame};
-use blipmq::protocol::{self, Sequence, TopicId, encode};
+use blipmq::protocol::{self, Kind, Sequence, TopicId, encode};
 use blipmq_client::{
     Client, ClientError, ClientOptions, Event, GapReason, Overflow, SubscribeOptions,
 };
@@ -123,6 +123,34 @@ fn bounded_event_queue_loses_nothing() {
     }
     client.close().unwrap();
     server.join();
+}
+
+/// Goal: a client whose caller receives nothing is there for the broker, and stuck for its caller.
+/// Method: a flush waits behind more events than the bound, for longer than it takes the client to say
+/// PONG.
+#[test]
+fn a_client_whose_event_queue_is_full_says_pong_and_its_calls_still_time_out() {
+    let server = Server::start(|mut connection| {
+        connection.accept_subscribe();
+        connection.name_topic(7, "a");
+        for sequence in 1..=10 {
+            connection.deliver(7, sequence, &[b"x"]);
+        }
+        connection.expect_ping();
+        let mut pongs = 0;
+        while let Some(frame) = connection.next().filter(|frame| frame[4] != Kind::Close as u8) {
+            assert_eq!(frame[4], Kind::Pong as u8);
+            pongs += 1;
+        }
+        pongs
+    });
+    let options = ClientOptions::new().events_max(2).request_timeout(Duration::from_millis(2_500));
+    let client = options.connect(&server.addr).unwrap();
+    client.subscribe("a", Default::default()).unwrap();
+    let failure = error(client.flush()).to_string();
+    assert!(failure.contains("events wait for this client to receive them"), "{failure}");
+    drop(client);
+    assert!(server.join() > 0, "it was heard");
 }
 
 /// Goal: a flush behind a full event queue fails with a remedy instead of hanging.

@@ -54,7 +54,7 @@ class Publisher:
             self.wire.receive(0)
         except BlockingIOError:
             pass
-        found = blip.frames(self.wire.unparsed)
+        found = self.wire.frames()
         refused = [body for kind, _, body in found if kind == blip.ERROR]
         assert not refused, f"a publisher was refused: {refused[0]!r}"
         return any(kind == blip.PONG for kind, _, _ in found)
@@ -78,7 +78,7 @@ class Reader:
             self.wire.receive(0)
         except Ended:
             self.error = self.error or "closed without a word"
-        for kind, count, body in blip.frames(self.wire.unparsed):
+        for kind, count, body in self.wire.frames():
             if kind == blip.MESSAGES:
                 self.received += count
             elif kind == blip.GAP:
@@ -207,7 +207,7 @@ class Crowd:
             for descriptor, _ in self.poll.poll(left, 1_000):
                 wire = self.by_fd[descriptor]
                 wire.receive(0)
-                for kind, count, _ in blip.frames(wire.unparsed):
+                for kind, count, _ in wire.frames():
                     if kind == blip.MESSAGES:
                         wire.received += count
 

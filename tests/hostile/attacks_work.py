@@ -197,7 +197,7 @@ class Replayer:
 
     def take(self):
         self.wire.receive(0)
-        for kind, count, body in blip.frames(self.wire.unparsed):
+        for kind, count, body in self.wire.frames():
             if kind != blip.MESSAGES:
                 continue
             subscription, first = struct.unpack_from("<IQ", body, 4)

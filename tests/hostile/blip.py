@@ -96,8 +96,19 @@ class Blip(Wire):
             if left <= 0:
                 return None
             self.receive(left)
-            self.unread = frames(self.unparsed)
+            self.unread = self.frames()
         return self.unread.pop(0)
+
+    def frames(self):
+        """The whole frames that arrived. PINGs of the broker are answered, and not among them."""
+        found = frames(self.unparsed)
+        for body in (body for kind, _, body in found if kind == PING):
+            try:
+                self.socket.send(frame(PONG, body))
+            except OSError:
+                # It is closed, or full: then the broker knows well that the client is there.
+                pass
+        return [each for each in found if each[0] != PING]
 
     def expect(self, *kinds):
         """The next frame of one of the kinds; others are skipped."""

@@ -1,5 +1,6 @@
 """Tests of the attacks' own code: python3 -m unittest discover --start-directory tests/hostile --pattern '*_test.py'"""
 
+import socket
 import struct
 import unittest
 import xml.etree.ElementTree
@@ -29,6 +30,14 @@ class Protocols(unittest.TestCase):
         self.assertEqual(messages[:2], (blip.MESSAGES, 2))
         self.assertTrue(messages[2].endswith(b"\x02\0\0\0ab\0\0\0\0"))
         self.assertEqual(bytes(buffer), blip.pong(1)[:9])
+
+    def test_a_ping_of_the_broker_is_answered_and_not_returned(self):
+        client = object.__new__(blip.Blip)
+        client.socket, broker = socket.socketpair()
+        with client.socket, broker:
+            client.unparsed = bytearray(blip.ping(7) + blip.pong(1))
+            self.assertEqual([kind for kind, _, _ in client.frames()], [blip.PONG])
+            self.assertEqual(broker.recv(64), blip.pong(7))
 
     def test_a_message_that_looks_like_lines_is_counted_once(self):
         client = object.__new__(nats.Nats)

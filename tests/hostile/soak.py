@@ -33,6 +33,8 @@ COLUMNS += ["lost"]
 LOAD_SUBSCRIBERS = 20
 FRAME_MESSAGES = 20
 PAYLOAD_BYTES = 2_048
+# Less than `server.ping_interval_ms`.
+HEARD_EVERY_S = 10.0
 # What the last quarter may have more than the second.
 RSS_DRIFT_MAX = 0.10
 RSS_DRIFT_MIB = 16
@@ -61,6 +63,7 @@ class Load:
     def run(self, pipe):
         answer(pipe)
         start, sent = time.monotonic(), 0
+        heard_at = start
         while True:
             due = int((time.monotonic() - start) * self.rate)
             while sent < due:
@@ -72,6 +75,9 @@ class Load:
             if self.dice.random() < 0.2:
                 self.churn()
             self.read_slowly()
+            if time.monotonic() - heard_at > HEARD_EVERY_S:
+                heard_at = time.monotonic()
+                self.be_heard()
             time.sleep(0.005)
 
     def churn(self):
@@ -87,6 +93,16 @@ class Load:
         while len(self.churned) > 50:
             left = self.churned.pop(self.dice.randrange(len(self.churned)))
             left.reset() if self.dice.random() < 0.5 else left.close()
+
+    def be_heard(self):
+        """Readers look at nothing they get, so not at PINGs: they say unasked that they are there."""
+        for wire in self.readers:
+            wire.send(blip.pong())
+        for number, wire in enumerate(self.slow):
+            try:
+                wire.send(blip.pong())
+            except Ended:
+                self.slow[number] = self.subscribed("soak.>")
 
     def read_slowly(self):
         """Some of what waits, now and then."""

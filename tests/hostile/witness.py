@@ -69,14 +69,12 @@ class BlipSubscriber(Subscriber):
         super().__init__(wire)
 
     def parse(self):
-        for kind, count, body in blip.frames(self.wire.unparsed):
+        for kind, count, body in self.wire.frames():
             if kind == blip.MESSAGES:
                 self.received += count
                 self.note(body, FIRST_RECORD_AT)
             elif kind == blip.GAP:
                 self.reported += blip.GAP_BODY.unpack_from(body)[3]
-            elif kind == blip.PING:
-                self.wire.socket.send(blip.frame(blip.PONG, body))
 
 
 class NatsSubscriber(Subscriber):

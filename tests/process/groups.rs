@@ -1,8 +1,12 @@
 //! Groups: each message goes to exactly one member, on any core, also when members leave.
 
 use std::collections::HashSet;
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, TcpStream};
-use std::sync::Mutex;
+use std::process::{ChildStderr, ChildStdout, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use blipmq::protocol::decode::{ServerFrame, Subscribe};
@@ -10,14 +14,20 @@ use blipmq::protocol::{SubscriptionId, encode};
 
 use super::on_one_and_two_cores;
 use crate::account::{Account, Window};
-use crate::support::running::Broker;
+use crate::support::running::{Broker, Running, blipmq};
 use crate::support::wire::{PATIENCE, Wire, encode_messages, wanting};
 
 on_one_and_two_cores! {
     each_message_goes_to_one_of_three_members_and_to_every_plain_subscriber,
     messages_queued_for_a_member_that_unsubscribes_go_to_another_member,
     a_member_whose_connection_dies_loses_only_what_its_socket_held,
+    a_member_that_hangs_loses_only_what_its_socket_held,
+    a_worker_that_is_stopped_is_out_after_pings_max_and_gets_no_more_jobs,
 }
+
+/// A client that says nothing is closed after three and a half seconds: longer than a busy machine keeps
+/// one that answers from its CPU.
+const WATCHED: &str = "[server]\nping_interval_ms = 500\npings_max = 6\n";
 
 fn member<'a>(pattern: &'a str, group: &'a str) -> Subscribe<'a> {
     Subscribe { group, ..wanting(9, pattern) }
@@ -200,8 +210,60 @@ fn messages_queued_for_a_member_that_unsubscribes_go_to_another_member(cores: &s
 /// Method: messages in the socket of the dead member, and its last send, may be lost; no others.
 fn a_member_whose_connection_dies_loses_only_what_its_socket_held(cores: &str) {
     let broker = Broker::start(cores);
-    let (stalled, mut reader, mut publisher, topic, got) = half_is_stuck(&broker);
+    let (stalled, reader, publisher, topic, got) = half_is_stuck(&broker);
     stalled.reset();
+    the_reader_gets_the_rest(broker, reader, publisher, topic, got);
+}
+
+/// Method: as above, for a member that neither reads nor says anything; the others answer PINGs.
+fn a_member_that_hangs_loses_only_what_its_socket_held(cores: &str) {
+    let broker = Broker::start_with(cores, WATCHED);
+    let (stalled, reader, publisher, topic, got) = half_is_stuck(&broker);
+    let speaker = Speaker::start(&[&reader, &publisher]);
+    broker.wait_for_metric("blipmq_stale_connections_total", "", |closed| closed == 1);
+    speaker.stop();
+    the_reader_gets_the_rest(broker, reader, publisher, topic, got);
+    drop(stalled);
+}
+
+/// A thread that lets clients be heard that wait for something else.
+struct Speaker {
+    is_over: Arc<AtomicBool>,
+    thread: JoinHandle<()>,
+}
+
+impl Speaker {
+    fn start(wires: &[&Wire]) -> Speaker {
+        let is_over = Arc::<AtomicBool>::default();
+        let mut streams: Vec<TcpStream> = wires.iter().map(|wire| wire.writer()).collect();
+        let over = is_over.clone();
+        let thread = std::thread::spawn(move || {
+            let mut pong = Vec::new();
+            encode::pong(&mut pong, 0);
+            while !over.load(Ordering::Relaxed) {
+                for stream in &mut streams {
+                    stream.write_all(&pong).expect("the broker reads");
+                }
+                std::thread::sleep(Duration::from_millis(50));
+            }
+        });
+        Speaker { is_over, thread }
+    }
+
+    fn stop(self) {
+        self.is_over.store(true, Ordering::Relaxed);
+        self.thread.join().expect("the thread succeeds");
+    }
+}
+
+/// After one of two members is gone: each message is handed on or lost with the socket.
+fn the_reader_gets_the_rest(
+    broker: Broker,
+    mut reader: Wire,
+    mut publisher: Wire,
+    topic: u32,
+    got: Got,
+) {
     // Each message is in a socket of a member, or lost with the last send: none is left in a queue.
     let start_time = Instant::now();
     while broker.metric("blipmq_delivered_messages_total", "")
@@ -225,5 +287,60 @@ fn a_member_whose_connection_dies_loses_only_what_its_socket_held(cores: &str) {
     assert!(lost * PAYLOAD_LEN < 5 << 20, "{lost} messages were in the socket of the dead one?");
     reader.stream.shutdown(Shutdown::Both).expect("it is connected");
     drop((reader, publisher));
+    broker.stop();
+}
+
+/// A `blipmq sub` in the group of workers, once its subscription is active; and the lines it prints.
+fn worker(broker: &Broker) -> (Running, BufReader<ChildStdout>, BufReader<ChildStderr>) {
+    let mut command = blipmq(&["sub", "jobs", "--group", "workers", "--server", &broker.server()]);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut running = Running::start(command);
+    let stdout = BufReader::new(running.child.stdout.take().expect("a piped stream"));
+    let mut stderr = BufReader::new(running.child.stderr.take().expect("a piped stream"));
+    let mut line = String::new();
+    stderr.read_line(&mut line).expect("UTF-8 output");
+    assert!(line.contains("subscribed to jobs"), "{line}");
+    (running, stdout, stderr)
+}
+
+/// Goal: a process that stands still keeps no jobs from those that run.
+/// Method: two workers have a job each in turn; one is stopped by SIGSTOP. When it is out, the other gets
+/// every job. The stopped one goes on, and is told why it was closed.
+fn a_worker_that_is_stopped_is_out_after_pings_max_and_gets_no_more_jobs(cores: &str) {
+    let broker = Broker::start_with(cores, WATCHED);
+    let (mut stopped, mut first_jobs, mut complaint) = worker(&broker);
+    let (running, mut jobs, _stderr) = worker(&broker);
+    let mut publisher = Wire::connect(broker.addr);
+    let (topic, ..) = publisher.open(1, "jobs");
+    let publish = |publisher: &mut Wire, first: usize| {
+        for number in first..first + 20 {
+            publisher.publish(topic, &[number.to_string().as_bytes()]);
+        }
+        publisher.ping();
+    };
+    fn next(jobs: &mut impl BufRead) -> usize {
+        let mut line = String::new();
+        jobs.read_line(&mut line).expect("UTF-8 output");
+        line.trim_end().parse().expect("a job")
+    }
+    publish(&mut publisher, 0);
+    let mut done: Vec<usize> =
+        (0..10).flat_map(|_| [next(&mut first_jobs), next(&mut jobs)]).collect();
+    done.sort_unstable();
+    assert_eq!(done, (0..20).collect::<Vec<_>>(), "both have a share");
+
+    stopped.signal("STOP");
+    let speaker = Speaker::start(&[&publisher]);
+    broker.wait_for_metric("blipmq_stale_connections_total", "", |closed| closed == 1);
+    speaker.stop();
+    publish(&mut publisher, 20);
+    let done: Vec<usize> = (0..20).map(|_| next(&mut jobs)).collect();
+    assert_eq!(done, (20..40).collect::<Vec<_>>(), "the other worker gets every job");
+    stopped.signal("CONT");
+    assert_eq!(stopped.wait().code(), Some(1));
+    let mut text = String::new();
+    complaint.read_to_string(&mut text).expect("UTF-8 output");
+    assert!(text.contains("PINGs were not answered"), "{text}");
+    drop((publisher, running));
     broker.stop();
 }

@@ -29,6 +29,7 @@ pub enum Sent {
     Subscribe(u32),
     Unsubscribe(u32),
     Ping(u64),
+    Pong,
     Publish(u32),
     Close,
     /// Refused with one ERROR of this code and number; the connection continues.
@@ -130,6 +131,12 @@ pub struct Conversation {
     /// By topic: the id that TOPIC announced.
     pub ids: BTreeMap<usize, u32>,
     pub pings: VecDeque<u64>,
+    /// When the broker received something, in each turn in which it did.
+    pub heard: Vec<Moment>,
+    /// The number of the broker's last PING.
+    pub asked: u64,
+    /// Numbers of its PINGs that the client has not answered yet.
+    pub pongs_due: Vec<u64>,
     /// By topic: the last frame that was acknowledged.
     pub acked: BTreeMap<usize, u32>,
     /// Number of ERRORs that refused a publish because the memory budget was used up.
@@ -316,6 +323,7 @@ impl Conversation {
     /// Notes that the broker has received bytes; the frames in them take effect now.
     pub fn hand_over(&mut self, truth: &mut Truth, len: usize, moment: Moment) {
         self.handed += len as u64;
+        self.heard.push(moment);
         while let Some(&(end, sent)) = self.on_the_way.front()
             && end <= self.handed
         {
@@ -344,6 +352,7 @@ impl Conversation {
                 truth.note_left(subscription);
             }
             Sent::Ping(opaque) => self.pings.push_back(opaque),
+            Sent::Pong => {}
             Sent::Publish(number) => truth.frame(number).handed = Some(moment),
             Sent::Close => {
                 self.close_handed = true;

@@ -14,7 +14,7 @@
 //! | what one step of a world does | `world`, `cores`, `mesh` |
 //! | what the kernel does | `wire` |
 //! | what clients do | `behaviour`, `conversation` |
-//! | what is checked when a client reads | `receive`, `addressed` |
+//! | what is checked when a client reads | `receive`, `addressed`, `silence` |
 //! | what is checked as the world moves on | `always` |
 //! | what is checked at the end | `promises`, `owed`, against `truth` |
 //! | how tight the bounds of a world are | `plan` |
@@ -39,6 +39,7 @@ mod scenarios_block;
 mod scenarios_ends;
 mod scenarios_options;
 mod scenarios_turns;
+mod silence;
 mod truth;
 mod watch;
 mod wire;
@@ -64,7 +65,7 @@ fn every_promise_holds_for_all_seeds() {
 /// Goal: the random worlds reach every bound of the broker and of the kernel.
 #[test]
 fn the_seeds_reach_every_bound() {
-    let mut reached = [0; 18];
+    let mut reached = [0; 19];
     for seed in 0..SEEDS {
         let world = behaviour::run_seed(seed);
         let wires = || world.wires.iter();
@@ -89,6 +90,7 @@ fn the_seeds_reach_every_bound() {
                 &counters.refused_for_memory_messages,
                 &counters.dropped_connection_full_messages,
                 &counters.reclaimed_messages,
+                &counters.stale_connections,
             ];
             for (sum, counter) in reached[4..].iter_mut().zip(counted) {
                 *sum += counter.get();

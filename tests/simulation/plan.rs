@@ -99,6 +99,7 @@ impl Plan {
         settings.limits.max_subscriptions_per_connection = random.pick(&[2, 1_000, 1_000]);
         settings.server.drain_spread_ms = random.pick(&[0, 2_000, 2_000]);
         settings.queues.connection_bytes = Plan::random_connection_bytes(random);
+        (settings.server.ping_interval_ms, settings.server.pings_max) = Plan::random_pings(random);
         Plan {
             cores: if heavy { 2 } else { random.pick(&[1, 2, 2, 3, 4]) },
             mesh_messages_max: random.pick(&[1, 1, 2, 8]),
@@ -138,6 +139,13 @@ impl Plan {
     pub fn random_connection_bytes(random: &Random) -> u64 {
         let mut own = Random::with_seed(random.next_of() ^ 0x10c4_90f1);
         own.pick(&[4_096, 20_000, 64 << 20, 64 << 20, 64 << 20, 64 << 20])
+    }
+
+    /// After how many milliseconds a silent client is asked and how often, by chance of its own. Not so
+    /// soon that PINGs and PONGs never leave a world at rest.
+    pub fn random_pings(random: &Random) -> (u32, u32) {
+        let mut own = Random::with_seed(random.next_of() ^ 0x50_4f4e_4721);
+        own.pick(&[(0, 2), (20, 1), (20, 2), (60, 3), (30_000, 2), (30_000, 2)])
     }
 
     /// The machine under this world.

@@ -7,6 +7,7 @@ use blipmq::protocol::messages::{self, Header};
 use blipmq::protocol::{CoreId, RequestId, Sequence, SubscriptionId, TopicId};
 
 use crate::conversation::{Conversation, Cover, Seen, Stream};
+use crate::silence::Patience;
 use crate::truth::{Moment, Truth, matches};
 
 type Verdict = Result<(), String>;
@@ -16,6 +17,7 @@ type Verdict = Result<(), String>;
 pub struct Circumstances {
     pub stopping: bool,
     pub admitted: bool,
+    pub patience: Patience,
     /// Collect what came, for scenarios.
     pub collects_seen: bool,
 }
@@ -73,8 +75,9 @@ impl Conversation {
                 Some(expected) if expected == opaque => Ok(()),
                 expected => Err(format!("PONG {opaque} where {expected:?} is due")),
             },
+            ServerFrame::Ping { opaque } => self.asked(circumstances.patience, sent, opaque),
             ServerFrame::Error { fatal, about, code, text } => {
-                self.error(circumstances, (fatal, code, about), text)
+                self.error(circumstances, sent, (fatal, code, about), text)
             }
             ServerFrame::Goodbye { .. } if circumstances.stopping && !self.goodbye => {
                 self.goodbye = true;
@@ -181,6 +184,7 @@ impl Conversation {
     fn error(
         &mut self,
         circumstances: Circumstances,
+        sent: Moment,
         (fatal, code, about): (bool, u16, u32),
         text: &str,
     ) -> Verdict {
@@ -189,6 +193,7 @@ impl Conversation {
             return match code {
                 5030 if circumstances.stopping => Ok(()),
                 4010 if !self.welcomed => Ok(()),
+                4080 => self.was_silent(circumstances.patience, sent),
                 4291 if !circumstances.admitted => Ok(()),
                 4290 if self.may_be_too_slow() => Ok(()),
                 // Nothing that it holds can be dropped: retained messages, or too many gaps.

@@ -2,6 +2,7 @@
 
 use blipmq::protocol::CoreId;
 
+use crate::conversation::Asks;
 use crate::scenarios::{ZERO, numbers, publish_numbers, stalled_subscriber};
 use crate::wire::{ClientEnd, Phase};
 use crate::world::World;
@@ -123,4 +124,42 @@ fn bad_input_ends_its_own_connection_and_no_other() {
     assert_eq!(world.wires[offender.0].phase, Phase::Gone);
     assert_eq!(world.received(bystander), ["on"]);
     world.end();
+}
+
+/// Goal: a member of a group that hangs keeps no jobs from the others, on whatever cores they are.
+/// Method: one member's socket is full when it stands still, with one job under way; the other answers PINGs.
+#[test]
+fn a_member_that_hangs_is_closed_and_the_other_gets_what_was_queued_for_it() {
+    for hung_core in 0..2 {
+        let world = World::with_seed(19).cores(2).mesh_delay_ticks(0..=3);
+        let mut world = world.settings(|settings| settings.delivery.max_batch = 1);
+        let members = [hung_core, 1 - hung_core].map(|core| {
+            let member = world.connect(CoreId(core));
+            world.add(member, "jobs", Asks { group: "workers", ..Asks::default() });
+            member
+        });
+        world.run_until_idle();
+        let [hung, other] = members;
+        world.stall(hung, 0);
+        let publisher =
+            world.publish_each(ZERO, "jobs", numbers(1..=40).iter().map(String::as_str));
+        world.run_until_idle();
+        let before = world.received(other).len();
+        assert!(before <= 20, "{before}: the hung member has jobs of its own");
+        // Clocks move on for two minutes, and after each second those that are there are heard.
+        for _ in 0..121 {
+            world.advance_ms(1_000);
+            world.run_until_idle();
+        }
+        assert_eq!(
+            world.conversations[other.0].asked, 1,
+            "it answers, and is asked anew each time"
+        );
+        assert_eq!(world.received(other).len(), 39, "all but the one under way to the hung one");
+        // Not even the reason got through to it.
+        world.conversations[hung.0].abandoned = true;
+        assert_eq!(world.wires[hung.0].phase, Phase::Gone);
+        assert_eq!(world.wires[publisher.0].phase, Phase::Open);
+        world.end();
+    }
 }

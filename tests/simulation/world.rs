@@ -25,6 +25,7 @@ use crate::plan::Plan;
 use crate::random::Random;
 use crate::receive::Circumstances;
 use crate::relay::Relay;
+use crate::silence::Patience;
 use crate::truth::Truth;
 use crate::watch::Watch;
 use crate::wire::{ClientEnd, Phase, Wire};
@@ -265,10 +266,12 @@ impl World {
             let circumstances = Circumstances {
                 stopping: self.stopping,
                 admitted: self.wires[wire].admitted,
+                patience: Patience::of(&self.plan.settings),
                 collects_seen: self.collects_seen,
             };
             let conversation = &mut self.conversations[wire];
             let verdict = conversation.receive(&mut self.truth, circumstances, &bytes);
+            conversation.answer(&mut self.wires[wire]);
             self.hold(verdict, wire);
         }
         let socket = &mut self.wires[wire];

@@ -7,6 +7,7 @@
 
 pub mod broker;
 pub mod nats;
+pub mod printer;
 pub mod running;
 pub mod wire;
 

@@ -1,15 +1,14 @@
-//! A raw BLIP/1 connection to a broker under test, and frames as lines of text.
+//! A raw BLIP/1 connection to a broker under test.
 //!
 //! Used by `vectors` and `process`, which must see every single frame: this connection neither
 //! reconnects nor batches nor hides an answer. A read that takes longer than [`PATIENCE`] fails the test.
 
-use std::collections::HashMap;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
 
 use blipmq::protocol::decode::{self, Hello, ServerFrame, Subscribe};
-use blipmq::protocol::frame::{FLAG_ACK, FLAG_CRC, PROVISIONAL};
+use blipmq::protocol::frame::{FLAG_ACK, PROVISIONAL};
 use blipmq::protocol::messages::{self, Header};
 use blipmq::protocol::{RequestId, SubscriptionId, encode};
 
@@ -109,13 +108,30 @@ impl Wire {
         self.stream.write_all(bytes).expect("the broker reads");
     }
 
-    /// The next frame; `None` when the broker has closed.
+    /// The next frame; `None` when the broker has closed. PINGs of the broker, which come when a machine is
+    /// so busy that nothing else does for long, are answered and not returned.
     pub fn next(&mut self) -> Option<Frame> {
         self.try_next().expect("a frame, or the end of the connection")
     }
 
     /// As `next`, for connections that the broker may cut off.
     pub fn try_next(&mut self) -> std::io::Result<Option<Frame>> {
+        loop {
+            let frame = self.next_of_all()?;
+            match frame.as_ref().map(Frame::decoded) {
+                Some(ServerFrame::Ping { opaque }) => {
+                    let mut pong = Vec::new();
+                    encode::pong(&mut pong, opaque);
+                    // A broker that has closed already is no failure of the client.
+                    let _ = self.stream.write_all(&pong);
+                }
+                _ => return Ok(frame),
+            }
+        }
+    }
+
+    /// As `try_next`, with the broker's PINGs, which are not answered.
+    pub fn next_of_all(&mut self) -> std::io::Result<Option<Frame>> {
         loop {
             let rest = &self.buffer[self.taken..];
             if let Some(frame) = decode::next_frame(rest, u32::MAX).expect("a legal length") {
@@ -292,100 +308,5 @@ pub fn encode_messages(out: &mut Vec<u8>, topic: u32, ttl_ms: u32, payloads: &[&
     for payload in payloads {
         out.extend_from_slice(&(payload.len() as u32).to_le_bytes());
         out.extend_from_slice(payload);
-    }
-}
-
-/// Prints frames of a server as lines: with names for topic ids, and without the fields that differ from
-/// one start of a broker to the next (ids, times, cores, texts), which are checked instead.
-#[derive(Debug, Default)]
-pub struct Printer {
-    topics: HashMap<u32, String>,
-}
-
-impl Printer {
-    /// The id of a topic that a TOPIC frame has named.
-    pub fn id_of(&self, topic: &str) -> Option<u32> {
-        self.topics.iter().find(|(_, name)| *name == topic).map(|(id, _)| *id)
-    }
-
-    /// Every topic that a TOPIC frame has named.
-    pub fn topics(&self) -> impl Iterator<Item = (u32, &str)> {
-        self.topics.iter().map(|(id, name)| (*id, name.as_str()))
-    }
-
-    fn name_of(&self, id: u32) -> &str {
-        self.topics.get(&id).unwrap_or_else(|| panic!("topic id {id} without a TOPIC before it"))
-    }
-
-    pub fn print(&mut self, frame: &Frame) -> String {
-        match frame.decoded() {
-            ServerFrame::Welcome(welcome) => {
-                assert!(welcome.core.0 < welcome.cores && welcome.shards > 0, "{welcome:?}");
-                assert!(!welcome.server.is_empty(), "a server has a name");
-                format!(
-                    "WELCOME version={} message_len_max={} frame_len_max={}",
-                    welcome.version, welcome.message_len_max, welcome.frame_len_max
-                )
-            }
-            ServerFrame::Topic { request, topic, next_sequence, owner: _, name } => {
-                assert!((1..PROVISIONAL).contains(&topic.0), "topic ids are 1 to 2^31 - 1");
-                let known = self.topics.insert(topic.0, name.to_owned());
-                assert!(known.is_none_or(|known| known == name), "ids are never used again");
-                format!("TOPIC request={request} next={next_sequence} topic={name}")
-            }
-            ServerFrame::Subscribed { subscription } => format!("SUBSCRIBED {subscription}"),
-            ServerFrame::Unsubscribed { subscription } => format!("UNSUBSCRIBED {subscription}"),
-            ServerFrame::Ack { topic, publish_id, sequence, messages } => {
-                let topic = self.name_of(topic.0);
-                format!("ACK topic={topic} id={publish_id} seq={sequence} count={messages}")
-            }
-            ServerFrame::Gap { topic, subscription: _, first, messages, reason } => {
-                let topic = self.name_of(topic.0);
-                format!("GAP topic={topic} first={first} count={messages} reason={}", reason as u8)
-            }
-            ServerFrame::Error { fatal, about, code, text } => {
-                assert!(!text.is_empty(), "an ERROR says what to do");
-                let fatal = if fatal { "fatal " } else { "" };
-                let about = if about == 0 { String::new() } else { format!(" about={about}") };
-                format!("ERROR {fatal}{code}{about}")
-            }
-            ServerFrame::Goodbye { .. } => "GOODBYE".to_owned(),
-            ServerFrame::Ping { opaque } => format!("PING {opaque}"),
-            ServerFrame::Pong { opaque } => format!("PONG {opaque}"),
-            ServerFrame::Messages(header) => self.print_messages(header, &frame.0),
-        }
-    }
-
-    fn print_messages(&self, header: Header, frame: &[u8]) -> String {
-        assert!(header.timestamp > 0, "the broker stamps its time");
-        let topic = self.name_of(header.topic);
-        let mut line = format!("MESSAGES topic={topic} seq={}", header.sequence);
-        line += &format!(" count={}", header.count);
-        if header.subscription != 0 {
-            line += &format!(" subscription={}", header.subscription);
-        }
-        if header.ttl_ms != 0 {
-            line += &format!(" ttl={}", header.ttl_ms);
-        }
-        if header.flags & FLAG_CRC != 0 {
-            line += &format!(" crc={:08x}", header.crc);
-        }
-        for record in messages::records(frame) {
-            for (name, value) in record.headers {
-                line += &format!(" {}={}", name.escape_ascii(), value.escape_ascii());
-            }
-            line += &format!(" {}", text_of(record.payload));
-        }
-        line
-    }
-}
-
-/// Bytes in quotes; a long run of one byte as `"a"*1000`.
-fn text_of(payload: &[u8]) -> String {
-    match payload {
-        [first, .., _] if payload.len() > 64 && payload.iter().all(|byte| byte == first) => {
-            format!("\"{}\"*{}", first.escape_ascii(), payload.len())
-        }
-        _ => format!("\"{}\"", payload.escape_ascii()),
     }
 }

@@ -18,8 +18,9 @@ use blipmq::broker::{Broker, Cluster, ConnectionId, Now, Peer, Slot};
 use blipmq::config::Settings;
 use blipmq::protocol::{CoreId, decode, encode};
 use rows::{Expected, Row, Send};
+use support::printer::Printer;
 use support::running;
-use support::wire::{Frame, Printer, Wire};
+use support::wire::{Frame, Wire};
 
 /// The rows do not depend on the peer.
 const PEER: Peer = Peer {

@@ -94,6 +94,10 @@ pub struct Connection {
     /// Until when what it has published uses its rate up.
     rate_used_until_ns: u64,
     heard_ns: u64,
+    /// How often its client was asked for a sign of life since then.
+    asked: u32,
+    /// If a send was with the kernel at the last look at its silence: the bytes taken before.
+    taken_at_look: Option<u64>,
     pub(super) hold: Option<Hold>,
     pub(super) phase: Phase,
     /// The peer sends no more.
@@ -138,6 +142,8 @@ impl Connection {
             is_send_watched: false,
             rate_used_until_ns: 0,
             heard_ns: now_ns,
+            asked: 0,
+            taken_at_look: None,
             hold: None,
             phase: Phase::AwaitHello,
             ended: false,
@@ -332,6 +338,22 @@ impl Connection {
     /// Its client has sent something.
     pub fn hear(&mut self, now_ns: u64) {
         self.heard_ns = now_ns;
+        self.asked = 0;
+    }
+
+    /// Its client is asked for a sign of life, unless it was so often; returns how often it was then.
+    pub fn ask(&mut self, times_max: u32) -> Option<u32> {
+        let may_ask = self.asked < times_max;
+        self.asked += u32::from(may_ask);
+        may_ask.then_some(self.asked)
+    }
+
+    /// Notes that its silence is looked at. Returns whether the kernel has taken a send since the last look
+    /// that was with it then: the socket was full, and its peer has made room.
+    pub fn look(&mut self) -> bool {
+        let taken = self.traffic.delivered_bytes;
+        let before = std::mem::replace(&mut self.taken_at_look, self.in_flight.then_some(taken));
+        before.is_some_and(|before| before < taken)
     }
 
     fn ending(&mut self) -> &mut Ending {

@@ -13,6 +13,7 @@ mod blip;
 mod clients;
 mod doors;
 mod frontend;
+mod keepalive;
 mod latencies;
 mod nats;
 pub mod notice;

@@ -165,8 +165,14 @@ impl Broker {
         self.close_strangers(now);
         self.delivery.disconnect_stalled(now, &mut self.timers, DEADLINES_PER_TURN);
         self.carry_out(now);
+        self.check_silences(now, Class::Silence);
+        self.check_silences(now, Class::NativeSilence);
+    }
+
+    /// Looks at clients that may have been silent for too long.
+    fn check_silences(&mut self, now: Now, class: Class) {
         for _ in 0..DEADLINES_PER_TURN {
-            let Some(connection) = self.timers.take_due(now, Class::Silence) else { break };
+            let Some(connection) = self.timers.take_due(now, class) else { return };
             if self.connections.is_open(connection) {
                 let (frontends, mut doors) = self.open_doors(now);
                 frontends.silent(&mut doors, connection.slot);

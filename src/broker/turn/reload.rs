@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use crate::broker::connections::Phase;
 use crate::broker::frontends::Refusal;
-use crate::broker::timers::{Class, Single};
+use crate::broker::timers::Single;
 use crate::broker::{Broker, Now};
 use crate::config::Settings;
 
@@ -19,8 +19,7 @@ impl Broker {
     /// policy and bounds they were made with; what topics retain beyond new bounds goes with their
     /// next message, or when they are idle.
     pub fn reload(&mut self, now: Now, settings: Arc<Settings>) {
-        let silence_max_ns = self.cluster.settings.silence_max_ns();
-        self.cluster.settings = settings.clone();
+        let old = std::mem::replace(&mut self.cluster.settings, settings.clone());
         self.topics.reload(&settings, &mut self.timers);
         self.delivery.reload(&settings);
         // All cores say the same.
@@ -30,8 +29,8 @@ impl Broker {
             // Subscribers are looked at again at once.
             self.timers.set_single(Single::Blocked, Some(0));
         }
-        let new_ns = settings.silence_max_ns();
-        self.timers.shift(Class::Silence, silence_max_ns, new_ns);
+        let (frontends, mut doors) = self.open_doors(now);
+        frontends.reload_watches(&mut doors, &old);
         self.reload_auth(now, &settings);
     }
 

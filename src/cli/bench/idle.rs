@@ -5,8 +5,9 @@
 //! # Always true
 //! - Memory is read before the first connection is opened and after the last one has subscribed.
 //! - A broker that closes an idle connection or sends a message to one is reported.
+//! - PINGs of the broker are answered, however long the measurement is.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clap::{Args, value_parser};
 use serde_json::{Value, json};
@@ -21,13 +22,15 @@ use super::setup::{pin, raise_open_files};
 use super::summary::{Unit, median};
 use super::table;
 use super::target::{Protocol, Target};
-use super::worker::Strays;
+use super::worker::{Strays, send_replies};
 use super::{print, round};
 
 /// The pause between the last connection and the measurement.
 const SETTLE: Duration = Duration::from_millis(300);
 /// Connections between two updates of the progress line.
 const PROGRESS_STEP: usize = 100;
+/// The time between two looks for PINGs: brokers close clients that do not answer for some times that.
+const ANSWER_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Open idle connections and report what they cost the broker.
 #[derive(Debug, Args)]
@@ -109,6 +112,7 @@ impl Idle {
         let resident_before = resident()?;
         let run = round::run_name();
         let mut connections = Vec::with_capacity(self.idle_conns as usize);
+        let mut answered = Instant::now();
         for number in 0..self.idle_conns {
             let topic = |at| format!("bench.{run}.idle.{number}.{at}");
             let topics: Vec<String> = (0..self.subs_per_conn).map(topic).collect();
@@ -118,13 +122,25 @@ impl Idle {
             if connections.len().is_multiple_of(PROGRESS_STEP) {
                 progress.show(format!("{target}: {number} connections"));
             }
+            if answered.elapsed() >= ANSWER_INTERVAL {
+                answer_pings(target, &mut connections)?;
+                answered = Instant::now();
+            }
         }
         std::thread::sleep(SETTLE);
         let before = Snapshot::of(pid)?;
-        progress.sleep(target, self.secs);
+        let mut left = self.secs;
+        while !left.is_zero() {
+            let pause = left.min(ANSWER_INTERVAL);
+            progress.sleep(target, pause);
+            left -= pause;
+            if !left.is_zero() {
+                answer_pings(target, &mut connections)?;
+            }
+        }
         let cpu = Snapshot::of(pid)?.since(&before);
         let resident_with = resident()?;
-        check_silent(target, &mut connections)?;
+        answer_pings(target, &mut connections)?;
         Ok(Cost { resident_before, resident_with, connections: self.idle_conns, cpu })
     }
 
@@ -201,8 +217,8 @@ fn medians(rounds: &[Cost]) -> Vec<f64> {
     (0..NUMBERS.len()).map(of).collect()
 }
 
-/// Checks that nothing but PINGs arrived and that no connection was closed.
-fn check_silent(target: &Target, connections: &mut [Connection]) -> Outcome {
+/// Checks that nothing but PINGs arrived and that no connection was closed, and answers the PINGs.
+fn answer_pings(target: &Target, connections: &mut [Connection]) -> Outcome {
     let mut buffer = vec![0; buffer_len(0)];
     for (number, connection) in connections.iter_mut().enumerate() {
         let describe_error = |error| format!("{target}: idle connection {number}: {error}");
@@ -210,6 +226,7 @@ fn check_silent(target: &Target, connections: &mut [Connection]) -> Outcome {
         if let Some(len) = connection.read(&mut buffer).map_err(describe_error)? {
             connection.decode(&buffer[..len], &mut strays).map_err(describe_error)?;
         }
+        send_replies(connection, &strays.replies).map_err(describe_error)?;
         if strays.messages > 0 {
             return Err(describe_error(format!(
                 "NOT CLEAN: received {} messages, none was published",

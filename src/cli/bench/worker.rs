@@ -293,7 +293,7 @@ fn rearm(epoll: &OwnedFd, publisher: &Publisher, token: u64) -> Result<(), Strin
 }
 
 /// Sends the answers to PINGs. Subscribers send nothing else, so the socket has room for them.
-fn send_replies(connection: &Connection, bytes: &[u8]) -> Result<(), String> {
+pub fn send_replies(connection: &Connection, bytes: &[u8]) -> Result<(), String> {
     use std::io::Write;
     let mut stream = &connection.stream;
     stream.write_all(bytes).map_err(|error| format!("cannot answer a PING: {error}"))

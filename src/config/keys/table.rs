@@ -60,7 +60,7 @@ macro_rules! other {
 }
 
 /// Every key, by table, in the order in which they are printed.
-pub static KEYS: [Key; 43] = [
+pub static KEYS: [Key; 45] = [
     other!(
         server.bind_addr,
         Address,
@@ -124,6 +124,20 @@ pub static KEYS: [Key; 43] = [
         Live,
         "Time a client may take nothing of what it is sent, in milliseconds; then its connection is\n\
          closed. 0 means for ever."
+    ),
+    number!(
+        server.ping_interval_ms: u32,
+        limits::PING_INTERVAL_MS_RANGE,
+        Live,
+        "Silence after which a BLIP/1 connection is sent PING, in milliseconds. 0 sends none, and keeps\n\
+         connections whose clients hang or are cut off."
+    ),
+    number!(
+        server.pings_max: u32,
+        limits::PINGS_RANGE,
+        Live,
+        "Unanswered PINGs after which a BLIP/1 connection is closed. A member of a group that hangs gets\n\
+         messages until then."
     ),
     number!(
         server.busy_poll_us: u32,

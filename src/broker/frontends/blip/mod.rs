@@ -26,6 +26,7 @@ use hashbrown::{HashMap, HashSet};
 
 use ephemeral::EphemeralOpens;
 
+use super::keepalive::Silence;
 use super::{Admission, Doors, Frontend, Protocol, Refusal, Send, Served};
 use crate::broker::connections::Phase;
 use crate::broker::delivery::{Delivery, Pulled, SubscriptionIndex};
@@ -228,6 +229,22 @@ impl Frontend for Client {
     ) {
         if is_to_end {
             doors.answer(slot, |out| encode::unsubscribed(out, id));
+        }
+    }
+
+    fn silent(&mut self, _: &mut Shared, doors: &mut Doors<'_>, slot: Slot) {
+        // Behind CLOSE the client says nothing more.
+        if doors.connections.at(slot).phase() != Phase::Open {
+            return;
+        }
+        match doors.check_silence(Protocol::Blip, slot) {
+            Silence::Short => {}
+            Silence::Asked(number) => {
+                doors.answer(slot, |out| encode::ping(out, u64::from(number)));
+            }
+            Silence::TooLong { pings, silent_ms } => {
+                self.reject(doors, slot, &Reject::Silent { pings, silent_ms });
+            }
         }
     }
 

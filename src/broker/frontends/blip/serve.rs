@@ -3,7 +3,7 @@
 use super::{Client, Doors, Served, Shared};
 use crate::broker::auth::Credentials;
 use crate::broker::connections::Phase;
-use crate::broker::frontends::SERVER_NAME;
+use crate::broker::frontends::{Protocol, SERVER_NAME};
 use crate::broker::ids::Slot;
 use crate::limits;
 use crate::protocol::decode::{self, ClientFrame, Hello, Welcome};
@@ -77,7 +77,7 @@ impl Client {
                 self.unsubscribe(doors, slot, subscription)?;
             }
             ClientFrame::Ping { opaque } => doors.answer(slot, |out| encode::pong(out, opaque)),
-            // The broker does not ask yet; an answer to no question does no harm.
+            // Whatever a client sends is its sign of life; an answer to no question does no harm.
             ClientFrame::Pong { .. } => {}
             ClientFrame::Close => {
                 doors.connections.get(slot).finish();
@@ -115,6 +115,7 @@ impl Client {
         connection.open();
         let welcome = welcome(doors);
         doors.answer(slot, |out| encode::welcome(out, &welcome));
+        doors.expect_sign_of_life(Protocol::Blip, slot);
         Ok(())
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{Client, Doors, Options, Shared};
 use crate::broker::auth::{self, Credentials};
-use crate::broker::frontends::{Admission, Refusal, SERVER_NAME};
+use crate::broker::frontends::{Admission, Protocol, Refusal, SERVER_NAME};
 use crate::broker::ids::Slot;
 use crate::nats::connect::Connect;
 use crate::nats::error::Offence;
@@ -43,7 +43,7 @@ impl Client {
             Some(Refusal::Stopping) => doors.close_with_answers(slot),
             Some(refusal) => self.say_refusal(shared, doors, slot, &refusal),
             None => {
-                self.expect_sign_of_life(doors, slot);
+                doors.expect_sign_of_life(Protocol::Nats, slot);
                 if doors.auth.is_required() {
                     doors.expect_login(slot);
                 }

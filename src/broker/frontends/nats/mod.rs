@@ -9,7 +9,7 @@
 //! | SUB and UNSUB | `subscribe` |
 //! | PING is answered when everything before it has taken effect on all cores | `fence` |
 //! | slices become MSG and HMSG; what a subscription missed is published on a subject | `put` |
-//! | silent connections are asked, and closed if they stay silent | `keepalive` |
+//! | silent connections are asked, and closed if they stay silent | `mod`, with `frontends::keepalive` |
 //!
 //! # Always true
 //! - A message is stored as a BLIP/1 frame, whoever published it; NATS text is made when it is sent.
@@ -17,7 +17,6 @@
 mod errors;
 mod fence;
 mod hello;
-mod keepalive;
 mod publish;
 mod put;
 mod serve;
@@ -27,12 +26,15 @@ use std::collections::VecDeque;
 
 use hashbrown::HashMap;
 
+use super::keepalive::Silence;
 use super::{Admission, Audited, Clients, Doors, Frontend, Protocol, Refusal, Send, Served};
 use crate::broker::cluster::CoreSet;
+use crate::broker::connections::Phase;
 use crate::broker::delivery::{Delivery, Pulled, SubscriptionIndex};
 use crate::broker::ids::Slot;
 use crate::broker::message::Unheard;
 use crate::broker::topics::ingest::Place;
+use crate::nats::error::Offence;
 use crate::protocol::SubscriptionId;
 use fence::{Fence, Pong};
 use put::Missed;
@@ -65,8 +67,6 @@ pub struct Client {
     pongs: VecDeque<Pong>,
     /// What it was given to sign.
     nonce: Option<Box<str>>,
-    /// PINGs it has not answered.
-    pings_out: u32,
 }
 
 /// What CONNECT says.
@@ -127,7 +127,6 @@ impl Frontend for Client {
             fence: None,
             pongs: VecDeque::new(),
             nonce: None,
-            pings_out: 0,
         }
     }
 
@@ -246,7 +245,14 @@ impl Frontend for Client {
     }
 
     fn silent(&mut self, shared: &mut Shared, doors: &mut Doors<'_>, slot: Slot) {
-        self.check_silence(shared, doors, slot);
+        if doors.connections.at(slot).phase() == Phase::Closing {
+            return;
+        }
+        match doors.check_silence(Protocol::Nats, slot) {
+            Silence::Short => {}
+            Silence::Asked(_) => doors.answer(slot, |out| out.extend_from_slice(b"PING\r\n")),
+            Silence::TooLong { .. } => self.offend(shared, doors, slot, &Offence::StaleConnection),
+        }
     }
 
     fn lame_duck(&mut self, doors: &mut Doors<'_>, slot: Slot) {
@@ -279,7 +285,6 @@ impl Frontend for Client {
 impl Client {
     /// Asserts that what the connection waits for will come.
     fn audit_client(&self, shared: &Shared, audited: &Audited<'_>, slot: Slot) {
-        use crate::broker::connections::Phase;
         use crate::broker::delivery::State;
 
         let connection = audited.connections.at(slot);

@@ -72,10 +72,6 @@ impl Client {
                 self.begin_fence(shared, doors, slot, true);
                 return Ok(true);
             }
-            Command::Pong => {
-                self.pings_out = 0;
-                return Ok(true);
-            }
             Command::Subscribe { subject, queue, sid } => {
                 if doors.hold_for_requests(slot)
                     || doors.hold_for_memory(slot)
@@ -103,6 +99,8 @@ impl Client {
             Command::Err => return Err(Offence::ErrorFromClient),
             // Clients have no reason to send these; nats-server reads over them as well.
             Command::Info | Command::Ok => return Ok(true),
+            // Whatever a client sends is its sign of life.
+            Command::Pong => return Ok(true),
         }
         if self.options.verbose {
             doors.answer(slot, |out| out.extend_from_slice(b"+OK\r\n"));

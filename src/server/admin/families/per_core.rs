@@ -22,7 +22,7 @@ const fn gauge(name: &'static str, help: &'static str, read: fn(&Core) -> u64) -
     PerCore { name, help, kind: MetricType::GAUGE, read }
 }
 
-pub static PER_CORE: [PerCore; 28] = [
+pub static PER_CORE: [PerCore; 29] = [
     counter(
         "blipmq_published_messages_total",
         "Messages that topics of this core accepted.",
@@ -136,6 +136,11 @@ pub static PER_CORE: [PerCore; 28] = [
         "blipmq_send_timeouts_total",
         "Connections closed because their peers took nothing for server.write_timeout_ms.",
         |core| core.counters.send_timeouts.get(),
+    ),
+    counter(
+        "blipmq_stale_connections_total",
+        "Connections closed because their clients answered no PING and sent nothing else.",
+        |core| core.counters.stale_connections.get(),
     ),
 ];
 

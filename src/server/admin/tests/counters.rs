@@ -51,6 +51,7 @@ fn counted() -> Served {
         (38, &counters.input_deferred),
         (60, &counters.rate_limited),
         (61, &counters.send_timeouts),
+        (62, &counters.stale_connections),
         (46, &counters.refused_connections[0]),
         (47, &counters.refused_connections[1]),
         (48, &counters.refused_connections[2]),
@@ -66,7 +67,7 @@ fn counted() -> Served {
 }
 
 /// The samples of core 1, without buckets.
-const SAMPLES: [&str; 62] = [
+const SAMPLES: [&str; 63] = [
     "blipmq_accept_to_send_seconds_count{core=\"1\"} 0",
     "blipmq_accept_to_send_seconds_sum{core=\"1\"} 0",
     "blipmq_asleep_seconds_total{core=\"1\"} 0",
@@ -125,6 +126,7 @@ const SAMPLES: [&str; 62] = [
     "blipmq_send_messages_count{core=\"1\"} 0",
     "blipmq_send_messages_sum{core=\"1\"} 0",
     "blipmq_send_timeouts_total{core=\"1\"} 61",
+    "blipmq_stale_connections_total{core=\"1\"} 62",
     "blipmq_subscriptions{core=\"1\"} 17",
     "blipmq_topics{core=\"1\"} 18",
     "blipmq_ttl_drops_total{core=\"1\"} 15",
@@ -161,7 +163,7 @@ fn every_counter_shows_under_its_own_name_and_core_as_json() {
     numbers.sort_unstable();
     let singles = (1..=25).filter(|number| ![11, 15, 17, 18].contains(number));
     let mut expected: Vec<u64> = singles
-        .chain([11 + 26 + 27 + 28 + 29, 30, 32, 33, 34, 35, 36, 37, 38, 60, 61, 100])
+        .chain([11 + 26 + 27 + 28 + 29, 30, 32, 33, 34, 35, 36, 37, 38, 60, 61, 62, 100])
         .collect();
     expected.sort_unstable();
     assert_eq!(numbers, expected);
