@@ -345,8 +345,11 @@ fn the_reload_command_signals_no_process_that_is_not_a_broker(cores: &str) {
 }
 
 fn the_reload_command_signals_a_broker_whose_program_has_another_name(cores: &str) {
-    let program = TempFile::new("message-broker", b"");
-    std::fs::copy(env!("CARGO_BIN_EXE_blipmq"), &program.0).expect("our own file");
+    // A further name, not a copy: what is being written while another test forks cannot be executed.
+    let original = std::path::Path::new(env!("CARGO_BIN_EXE_blipmq"));
+    let name = format!("message-broker-{}-{cores}", std::process::id());
+    let program = TempFile(original.with_file_name(name));
+    std::fs::hard_link(original, &program.0).expect("our own folder");
     let file = TempFile::new("renamed.toml", b"[delivery]\nmax_batch = 9\n");
     let mut command = std::process::Command::new(&program.0);
     command.args(["--bind", "127.0.0.1:0", "--nats-bind", "127.0.0.1:0"]);

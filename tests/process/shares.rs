@@ -149,7 +149,7 @@ fn under_the_policy_disconnect_those_who_hold_most_are_closed(cores: &str) {
     assert_eq!(broker.metric(DROPPED, REFUSED), 0);
     drop((greedy, modest, publisher));
     let log = broker.stop();
-    assert!(log.contains("more than a fair share of 6291456"), "{log}");
+    assert!(log.contains("more than a fair share of "), "{log}");
 }
 
 /// Goal: messages that have not come in full count, and who holds most of that is closed; nobody else
