@@ -7,7 +7,8 @@ use blipmq::protocol::{RequestId, encode};
 
 use super::{on_one_and_two_cores, topic_on_each_core};
 use crate::support::running::Broker;
-use crate::support::wire::{Wire, encode_messages, encode_with_ack};
+use crate::support::wire::Wire;
+use crate::support::written::{encode_messages, encode_with_ack};
 
 on_one_and_two_cores! {
     acks_have_the_sequences_that_subscribers_see,

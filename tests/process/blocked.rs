@@ -5,7 +5,8 @@ use std::io::Write;
 use super::{on_one_and_two_cores, topic_on_each_core};
 use crate::account::Account;
 use crate::support::running::Broker;
-use crate::support::wire::{Wire, encode_messages};
+use crate::support::wire::Wire;
+use crate::support::written::encode_messages;
 
 on_one_and_two_cores! {
     a_connection_that_blocks_itself_receives_everything,

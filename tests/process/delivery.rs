@@ -8,7 +8,8 @@ use blipmq::protocol::decode::ServerFrame;
 use super::on_one_and_two_cores;
 use crate::account::{Account, Window};
 use crate::support::running::Broker;
-use crate::support::wire::{Wire, encode_subscribe};
+use crate::support::wire::Wire;
+use crate::support::written::encode_subscribe;
 
 on_one_and_two_cores! {
     two_publishers_and_many_subscribers_share_one_order_of_every_topic,
@@ -239,7 +240,7 @@ fn messages_without_a_ttl_get_the_configured_one(cores: &str) {
     wire.subscribe(1, "a");
     let (topic, ..) = wire.open(1, "a");
     for (ttl_ms, stamped) in [(0, 3_600_000), (7_200_000, 7_200_000)] {
-        wire.send(|out| crate::support::wire::encode_messages(out, topic, ttl_ms, &[b"x"]));
+        wire.send(|out| crate::support::written::encode_messages(out, topic, ttl_ms, &[b"x"]));
         let frame = wire.expect();
         let (header, _) = frame.messages().expect("a message");
         assert_eq!(header.ttl_ms, stamped);

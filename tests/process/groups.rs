@@ -15,7 +15,8 @@ use blipmq::protocol::{SubscriptionId, encode};
 use super::on_one_and_two_cores;
 use crate::account::{Account, Window};
 use crate::support::running::{Broker, Running, blipmq};
-use crate::support::wire::{PATIENCE, Wire, encode_messages, wanting};
+use crate::support::wire::{PATIENCE, Wire};
+use crate::support::written::{encode_messages, wanting};
 
 on_one_and_two_cores! {
     each_message_goes_to_one_of_three_members_and_to_every_plain_subscriber,

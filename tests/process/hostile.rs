@@ -9,7 +9,8 @@ use blipmq::protocol::{RequestId, encode};
 use super::on_one_and_two_cores;
 use crate::account::Account;
 use crate::support::running::{Broker, Running, blipmq};
-use crate::support::wire::{HELLO, Wire, encode_messages, encode_subscribe};
+use crate::support::wire::{HELLO, Wire};
+use crate::support::written::{encode_messages, encode_subscribe};
 
 on_one_and_two_cores! {
     a_frame_may_be_split_at_any_byte,

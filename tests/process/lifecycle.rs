@@ -12,7 +12,8 @@ use blipmq::protocol::encode;
 use super::on_one_and_two_cores;
 use crate::account::{Account, Window};
 use crate::support::running::{Broker, Running, TempFile, allowed_cores, blipmq, cores};
-use crate::support::wire::{PATIENCE, Wire, encode_messages};
+use crate::support::wire::{PATIENCE, Wire};
+use crate::support::written::encode_messages;
 
 on_one_and_two_cores! {
     sigterm_while_publishing_delivers_confirmed_messages,

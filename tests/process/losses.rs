@@ -7,7 +7,8 @@ use blipmq::protocol::GapReason;
 use super::on_one_and_two_cores;
 use crate::account::Account;
 use crate::support::running::Broker;
-use crate::support::wire::{Wire, encode_messages};
+use crate::support::wire::Wire;
+use crate::support::written::encode_messages;
 
 on_one_and_two_cores! {
     drop_oldest_reports_the_losses_of_a_stalled_subscriber_and_costs_no_other,

@@ -7,7 +7,8 @@ use blipmq::protocol::decode::{ServerFrame, Subscribe};
 use super::on_one_and_two_cores;
 use crate::account::Account;
 use crate::support::running::Broker;
-use crate::support::wire::{Wire, encode_with_ack, wanting};
+use crate::support::wire::Wire;
+use crate::support::written::{encode_with_ack, wanting};
 
 on_one_and_two_cores! {
     stalled_subscribers_lose_messages_before_the_memory_budget_is_used_up,

@@ -8,7 +8,8 @@ use blipmq::protocol::decode::ServerFrame;
 use super::on_one_and_two_cores;
 use crate::account::{Account, Window};
 use crate::support::running::Broker;
-use crate::support::wire::{Wire, encode_messages};
+use crate::support::wire::Wire;
+use crate::support::written::encode_messages;
 
 on_one_and_two_cores! {
     one_with_drop_oldest_stalls_among_48,

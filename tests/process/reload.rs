@@ -100,7 +100,7 @@ fn a_file_with_an_error_changes_nothing(cores: &str) {
             wire.subscribe(subscription, &format!("a.{subscription}"));
         }
         wire.send(|out| {
-            crate::support::wire::encode_subscribe(out, subscriptions + 1, "one.more", 0, 0);
+            crate::support::written::encode_subscribe(out, subscriptions + 1, "one.more", 0, 0);
         });
         match wire.expect().decoded() {
             ServerFrame::Error { code, .. } => assert_eq!(code, 4291),

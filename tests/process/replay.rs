@@ -10,7 +10,8 @@ use blipmq::protocol::decode::{ServerFrame, Subscribe};
 use super::{on_one_and_two_cores, topic_on_each_core};
 use crate::account::Account;
 use crate::support::running::Broker;
-use crate::support::wire::{Frame, PATIENCE, Wire, encode_messages, encode_with_ack, wanting};
+use crate::support::wire::{Frame, PATIENCE, Wire};
+use crate::support::written::{encode_messages, encode_with_ack, wanting};
 
 on_one_and_two_cores! {
     the_last_messages_and_those_from_a_sequence_come_before_live_ones,

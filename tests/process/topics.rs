@@ -7,7 +7,8 @@ use blipmq_client::{Client, ClientError, Event, PublishOptions};
 use crate::on_one_and_two_cores;
 use crate::support::nats::{Nats, put};
 use crate::support::running::Broker;
-use crate::support::wire::{Wire, wanting};
+use crate::support::wire::Wire;
+use crate::support::written::wanting;
 
 on_one_and_two_cores! {
     topics_that_nobody_uses_are_removed_and_a_client_opens_them_again,

@@ -9,7 +9,8 @@ use blipmq::protocol::decode::Subscribe;
 use super::on_one_and_two_cores;
 use crate::hostile::Witness;
 use crate::support::running::{Broker, Running, TempFile, blipmq};
-use crate::support::wire::{Wire, encode_messages, wanting};
+use crate::support::wire::Wire;
+use crate::support::written::{encode_messages, wanting};
 
 on_one_and_two_cores! {
     connections_that_vanish_at_random_disturb_no_other_client,

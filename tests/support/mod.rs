@@ -10,6 +10,7 @@ pub mod nats;
 pub mod printer;
 pub mod running;
 pub mod wire;
+pub mod written;
 
 use std::collections::HashMap;
 use std::io::{Read, Write};

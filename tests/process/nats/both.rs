@@ -8,7 +8,8 @@ use blipmq::protocol::messages;
 use super::on_one_and_two_cores;
 use crate::support::nats::{Message, Nats};
 use crate::support::running::Broker;
-use crate::support::wire::{Frame, Wire, encode_messages};
+use crate::support::wire::{Frame, Wire};
+use crate::support::written::encode_messages;
 
 on_one_and_two_cores! {
     a_batch_of_blip_reaches_nats_subscribers_message_by_message,

@@ -7,7 +7,8 @@ use blipmq::protocol::decode::ServerFrame;
 use super::on_one_and_two_cores;
 use crate::support::nats::{CONNECT, Message, Nats, ServerLine, put};
 use crate::support::running::{Broker, cores};
-use crate::support::wire::{Wire, wanting};
+use crate::support::wire::Wire;
+use crate::support::written::wanting;
 
 on_one_and_two_cores! {
     reply_subjects_leave_no_state_behind,

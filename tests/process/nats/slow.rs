@@ -9,7 +9,8 @@ use super::on_one_and_two_cores;
 use crate::account::Account;
 use crate::support::nats::{CONNECT, Nats, ServerLine, put};
 use crate::support::running::Broker;
-use crate::support::wire::{Wire, encode_messages};
+use crate::support::wire::Wire;
+use crate::support::written::encode_messages;
 
 on_one_and_two_cores! {
     drop_oldest_drops_and_reports_the_oldest_messages_of_the_slow_subscriber,

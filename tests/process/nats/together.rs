@@ -12,7 +12,8 @@ use super::both::{Fields, records, take};
 use super::on_one_and_two_cores;
 use crate::support::nats::{CONNECT, Nats, put};
 use crate::support::running::Broker;
-use crate::support::wire::{PATIENCE, Wire, encode_messages, wanting};
+use crate::support::wire::{PATIENCE, Wire};
+use crate::support::written::{encode_messages, wanting};
 
 on_one_and_two_cores! {
     a_request_of_a_nats_client_is_answered_by_a_blip_client,
