@@ -1,5 +1,8 @@
 //! Bugs found by fuzzing, property tests, the simulator and comparison with nats-server, one test each.
 
+#[path = "support/written.rs"]
+mod written;
+
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
@@ -14,6 +17,8 @@ use blipmq::protocol::decode::{Hello, ServerFrame, Subscribe};
 use blipmq::protocol::frame::PROVISIONAL;
 use blipmq::protocol::messages::Header;
 use blipmq::protocol::{CoreId, RequestId, Sequence, SubscriptionId, TopicId, decode, encode};
+
+use written::{encode_messages, wanting};
 
 /// The tests do not depend on the peer.
 const PEER: Peer =
@@ -83,33 +88,16 @@ fn send(broker: &mut Broker, port: &mut InMemory) -> Vec<u8> {
 
 fn subscribe(id: u32, start: u8) -> Vec<u8> {
     let mut out = Vec::new();
-    let subscribe = Subscribe {
-        subscription: SubscriptionId(id),
-        overflow: 0,
-        start,
-        capacity: 0,
-        start_argument: 10,
-        pattern: "a",
-        group: "",
-    };
+    let subscribe = Subscribe { start, start_argument: 10, ..wanting(id, "a") };
     encode::subscribe(&mut out, &subscribe);
     out
 }
 
 /// One empty message to the topic of request 1.
 fn publish() -> Vec<u8> {
-    let header = Header {
-        frame_len: 44,
-        flags: 0,
-        count: 1,
-        topic: PROVISIONAL | 1,
-        subscription: 0,
-        sequence: 0,
-        timestamp: 0,
-        ttl_ms: 0,
-        crc: 0,
-    };
-    [&header.to_bytes()[..], &[0; 4]].concat()
+    let mut out = Vec::new();
+    encode_messages(&mut out, PROVISIONAL | 1, 0, &[b""]);
+    out
 }
 
 /// Fuzz target `session`: a subscription with a replay came before one that ended with queued messages, so

@@ -3,6 +3,8 @@
 mod limits;
 mod shares;
 mod silence;
+#[path = "../support/written.rs"]
+mod written;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -13,7 +15,7 @@ use blipmq::broker::turn::turn;
 use blipmq::broker::{Broker, Cluster, ConnectionId, Event, Notice, Now, Peer, Protocol, Slot};
 use blipmq::config::{OverflowPolicy, Settings};
 use blipmq::protocol::decode::{Hello, Subscribe};
-use blipmq::protocol::{CoreId, SubscriptionId, encode};
+use blipmq::protocol::{CoreId, encode};
 
 const PEER: Peer =
     Peer { protocol: Protocol::Nats, address: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 1) };
@@ -279,15 +281,7 @@ fn subjects_that_are_no_topics_do_not_reach_clients_that_cannot_name_them() {
     let anonymous = Hello { auth_kind: 0, client_name: "", user: "", password: "" };
     encode::hello(&mut hello, &anonymous);
     for (subscription, group) in [(1, ""), (2, "team")] {
-        let subscribe = Subscribe {
-            subscription: SubscriptionId(subscription),
-            overflow: 0,
-            start: 0,
-            start_argument: 0,
-            capacity: 0,
-            pattern: ">",
-            group,
-        };
+        let subscribe = Subscribe { group, ..written::wanting(subscription, ">") };
         encode::subscribe(&mut hello, &subscribe);
     }
     broker.connected(at(0), id(0), blip, true);

@@ -9,9 +9,9 @@ use blipmq::broker::{Broker, Cluster, Peer, Protocol};
 use blipmq::config::Settings;
 use blipmq::protocol::decode::{self, Hello, ServerFrame, Subscribe};
 use blipmq::protocol::frame::PROVISIONAL;
-use blipmq::protocol::messages::Header;
-use blipmq::protocol::{CoreId, RequestId, SubscriptionId, encode};
+use blipmq::protocol::{CoreId, RequestId, encode};
 
+use super::written::{encode_messages, wanting};
 use super::{PEER, at, id};
 
 /// With this a client is asked after 1 and 2 seconds, and closed after 3.
@@ -60,36 +60,14 @@ impl Scene {
     }
 
     fn subscribe(&mut self, slot: u32, pattern: &str, group: &str) {
-        let subscribe = Subscribe {
-            subscription: SubscriptionId(1),
-            overflow: 0,
-            start: 0,
-            start_argument: 0,
-            capacity: 0,
-            pattern,
-            group,
-        };
+        let subscribe = Subscribe { group, ..wanting(1, pattern) };
         self.say(0, slot, |out| encode::subscribe(out, &subscribe));
         self.take(0, &[]);
     }
 
     /// A message of one byte to a topic that the client opened as 1.
     fn publish(&mut self, ms: u64, slot: u32) {
-        let header = Header {
-            frame_len: 45,
-            flags: 0,
-            count: 1,
-            topic: PROVISIONAL | 1,
-            subscription: 0,
-            sequence: 0,
-            timestamp: 0,
-            ttl_ms: 0,
-            crc: 0,
-        };
-        self.say(ms, slot, |out| {
-            out.extend_from_slice(&header.to_bytes());
-            out.extend_from_slice(&[1, 0, 0, 0, b'x']);
-        });
+        self.say(ms, slot, |out| encode_messages(out, PROVISIONAL | 1, 0, &[b"x"]));
     }
 
     /// Turns at this time, until nothing follows: all but the `stalled` take what they are sent. Returns
