@@ -5,7 +5,7 @@
 //! topic to match.
 #![no_main]
 
-use blipmq::broker::pattern::{Matcher, matches};
+use blipmq::broker::pattern::{Matcher, selects};
 use blipmq::protocol::name;
 use libfuzzer_sys::fuzz_target;
 
@@ -29,7 +29,7 @@ fuzz_target!(|text: &str| {
             let mut found = Vec::new();
             matcher.matches(line, &mut found);
             found.sort_unstable();
-            let matching = list.iter().filter(|(pattern, _)| matches(pattern, line));
+            let matching = list.iter().filter(|(pattern, _)| selects(pattern, line));
             let mut expected: Vec<u32> = matching.map(|(_, value)| *value).collect();
             expected.sort_unstable();
             assert_eq!(found, expected, "{line}");
