@@ -23,6 +23,9 @@ const PIECE_LEN: u64 = 64 << 10;
 /// Estimated bytes of a topic beside its name: its places in three tables, and what its publisher's
 /// connection remembers of it. Measured with a million topics.
 const TOPIC_LEN: u64 = 700;
+/// So many topics there may be, however small the budget: the smallest that can be configured has room
+/// for more.
+const TOPICS_MIN: u32 = 200;
 /// Estimated bytes of an entry of a queue.
 const ENTRY_LEN: i64 = 96;
 
@@ -251,7 +254,7 @@ impl Memory {
     /// How many topics there may be: those that fill half of the budget. They go when they are idle for long,
     /// not when memory is short, so messages need the other half.
     pub fn topics_max(&self) -> u32 {
-        u32::try_from(self.max() / 2 / TOPIC_LEN).unwrap_or(u32::MAX)
+        u32::try_from(self.max() / 2 / TOPIC_LEN).unwrap_or(u32::MAX).max(TOPICS_MIN)
     }
 
     /// Counts a topic with a name of this length until what is returned is dropped.

@@ -76,6 +76,8 @@ pub struct Connection {
     in_flight_bytes: usize,
     /// Bytes of answers that the kernel was given and has not taken.
     pub(super) in_flight_answers: usize,
+    /// Bytes of what its frontend remembers for it, where its client decides how much that is.
+    pub(super) remembered: usize,
     /// What it holds is to be counted again.
     pub(super) is_touched: bool,
     /// When the send began that is with the kernel.
@@ -128,6 +130,7 @@ impl Connection {
             in_flight_messages: 0,
             in_flight_bytes: 0,
             in_flight_answers: 0,
+            remembered: 0,
             is_touched: false,
             send_began_ns: 0,
             is_send_watched: false,
@@ -279,10 +282,11 @@ impl Connection {
         (std::mem::take(&mut self.in_flight_messages), self.in_flight_bytes)
     }
 
-    /// Bytes that it holds beside what is queued for it: what it sent and is not served yet, and answers
-    /// that it has not taken.
+    /// Bytes that it holds beside what is queued for it: what it sent and is not served yet, answers that
+    /// it has not taken, and what is remembered for it.
     pub(super) fn held_bytes(&self) -> u64 {
-        (self.unserved.held_bytes() + self.answers.capacity() + self.in_flight_answers) as u64
+        let answers = self.answers.capacity() + self.in_flight_answers;
+        (self.unserved.held_bytes() + answers + self.remembered) as u64
     }
 
     /// Whether a send is with the kernel.

@@ -131,6 +131,14 @@ impl Connections {
         }
     }
 
+    /// The frontend of a connection remembers so many bytes for it.
+    pub fn remembers(&mut self, slot: Slot, bytes: usize) {
+        if self.table.get(slot).remembered != bytes {
+            self.table.get(slot).remembered = bytes;
+            self.touch(slot);
+        }
+    }
+
     /// Takes a connection that may hold more or less than before, with the bytes that it holds.
     pub fn next_touched(&mut self) -> Option<(ConnectionId, u64)> {
         while let Some(slot) = self.touched.pop() {

@@ -325,8 +325,8 @@ impl fmt::Display for Slowness {
             Slowness::HoldsTooMuch { held, share } => write!(
                 f,
                 "`limits.memory_max` is nearly used up, and its connection holds {held} bytes in queues, \
-                 unfinished messages and unread answers, more than a fair share of {share}: read \
-                 faster, or choose the overflow policy drop_oldest"
+                 unfinished messages, unread answers and opened topics, more than a fair share of \
+                 {share}: read faster, or choose the overflow policy drop_oldest"
             ),
             Slowness::SubscribesTooMuch { subscriptions, held, share } => write!(
                 f,

@@ -276,7 +276,8 @@ pub static KEYS: [Key; 45] = [
         limits.max_topics_per_connection: u32,
         limits::TOPICS_PER_CONNECTION_RANGE,
         Live,
-        "Topics one connection may have opened without publishing to them."
+        "Topics one connection may have opened without publishing to them, and no more than a tenth of\n\
+         those that memory_max has room for."
     ),
     number!(
         limits.max_subscriptions_per_connection: u32,
