@@ -182,6 +182,9 @@ pub const TOPICS_TENDED_PER_TURN: usize = 256;
 pub const REPLAY_UNSENT_SLICES_MAX: u64 = 16_384;
 /// Subscriptions that one turn ends when all of a connection end at once: about 300 us.
 pub const ENDS_PER_TURN: usize = 512;
+/// Times that one turn gives a connection a slice once more, for another of its subscriptions: about 1 ms.
+/// A connection with one subscription to a topic counts for none.
+pub const REPEATS_PER_TURN: usize = 8_192;
 /// Slices that one turn takes from those who hold most when memory is short: about 100 us.
 pub const RECLAIMED_PER_TURN_MAX: usize = 512;
 /// Retained slices that one turn evicts when memory is short.

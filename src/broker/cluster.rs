@@ -45,6 +45,9 @@ pub struct Cluster {
     /// Subscriptions that one turn ends when all of a connection end at once. The simulator chooses
     /// fewer, so that connections of few subscriptions end over several turns.
     pub ends_per_turn: usize,
+    /// Times that one turn gives a connection a slice once more, for another of its subscriptions, before
+    /// other slices wait for the next turn. The simulator chooses fewer.
+    pub repeats_per_turn: usize,
     /// The address that is advertised to clients, with the actual port if port 0 was configured.
     pub advertised_addr: SocketAddr,
 }
@@ -73,6 +76,7 @@ impl Cluster {
             removes_idle_topics: true,
             replay_unsent_max: limits::REPLAY_UNSENT_SLICES_MAX,
             ends_per_turn: limits::ENDS_PER_TURN,
+            repeats_per_turn: limits::REPEATS_PER_TURN,
             advertised_addr,
         }
     }

@@ -34,8 +34,9 @@ impl Delivery {
     /// Gives a slice to every subscription of this core that its topic reaches, but for members of
     /// groups; returns how many of its messages, the first of them, reached some subscription.
     pub fn fan_out(&mut self, now: Now, timers: &mut Timers, slice: &Slice) -> u32 {
-        let targets = self.subscriptions.take_targets(&slice.topic);
-        let joining = self.joining_targets(&slice.topic, &targets);
+        let reached = self.subscriptions.take_targets(&slice.topic);
+        let targets = &reached.targets;
+        let joining = self.joining_targets(&slice.topic, targets);
         let is_expired = slice.is_expired(now);
         let is_legal = slice.topic.is_legal();
         let mut aftermath = Aftermath::default();
@@ -50,14 +51,17 @@ impl Delivery {
         if !targets.is_empty() || !joining.is_empty() {
             self.turn_messages += slice.messages;
         }
-        self.subscriptions.put_targets(&slice.topic, targets);
+        let repeats = reached.of_one_connection_max.saturating_sub(1);
+        self.turn_repeats += repeats;
+        self.work.repeats += repeats;
+        self.subscriptions.put_targets(&slice.topic, reached);
         self.effects.append(&mut aftermath.overflowed);
         for index in aftermath.full {
             self.block(now, timers, index, slice.topic.id);
         }
         for index in aftermath.satisfied {
-            let satisfied = Effect::Satisfied(self.get(index).reference(index));
-            self.effects.push(satisfied);
+            let satisfied = self.get(index).reference(index);
+            self.satisfy(satisfied);
         }
         self.effects.append(&mut aftermath.too_slow);
         heard
@@ -86,6 +90,10 @@ impl Delivery {
         let mut cut;
         let mut slice = slice;
         let wants = subscription.taken_max - subscription.taken;
+        if wants == 0 {
+            // It had all it asked for, and is to be ended.
+            return 0;
+        }
         if !is_expired && wants <= u64::from(slice.messages) {
             cut = slice.clone();
             cut.keep_first(wants as u32);

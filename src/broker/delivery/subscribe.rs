@@ -264,7 +264,8 @@ impl Delivery {
     /// if it has had those.
     pub fn limit(&mut self, index: SubscriptionIndex, messages_max: u64) -> bool {
         let subscription = self.subscriptions.get(index);
-        if messages_max <= subscription.taken {
+        // One that was given all it asked for before ends, even if that was not done yet.
+        if messages_max <= subscription.taken || subscription.has_had_enough() {
             return false;
         }
         subscription.taken_max = messages_max;

@@ -277,6 +277,10 @@ impl Doors<'_> {
             Phase::Open => is_quiet && connection.close_at_ns() <= self.now.monotonic_ns,
             Phase::AwaitHello | Phase::Closing => false,
         };
+        if is_due && !is_quiet && self.ingest.has_left() {
+            // It may have published some of that.
+            return self.connections.note_finishing(slot);
+        }
         if is_due && !connection.is_sending() && !self.has_content(slot) {
             let last = self.connections.get(slot).take_last_words();
             self.close(slot, last);

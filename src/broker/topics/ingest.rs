@@ -8,6 +8,7 @@
 //! - Frames of one connection for one topic leave in the order of their arrival.
 //! - A batch has frames of one topic, one turn and one TTL, so its messages expire together.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::BytesMut;
@@ -50,6 +51,8 @@ struct Wants {
 /// The batches of this turn.
 pub struct Ingest {
     batches: Vec<Batch>,
+    /// Batches of an earlier turn that are still to be handed out, before any of this one.
+    left: VecDeque<Batch>,
     /// Number of the turn, from 1: a default `Place` belongs to no turn.
     turn: u64,
     /// The batch that each topic's next frame may join.
@@ -73,6 +76,7 @@ impl Ingest {
     pub fn new(settings: &Settings) -> Ingest {
         Ingest {
             batches: Vec::new(),
+            left: VecDeque::new(),
             turn: 1,
             open: HashMap::new(),
             open_names: HashMap::new(),
@@ -96,14 +100,19 @@ impl Ingest {
         self.messages_max
     }
 
-    /// Whether this turn accepts more frames.
+    /// Whether this turn accepts more frames. None while batches are left: whoever waits until those are
+    /// handed out waits for nothing that came later.
     pub fn has_room(&self) -> bool {
-        self.messages < self.messages_max && self.bytes < INGEST_BYTES_PER_TURN
+        self.left.is_empty()
+            && self.messages < self.messages_max
+            && self.bytes < INGEST_BYTES_PER_TURN
     }
 
     /// Whether more than half of that is left.
     pub fn is_half_empty(&self) -> bool {
-        self.messages < self.messages_max.div_ceil(2) && self.bytes < INGEST_BYTES_PER_TURN / 2
+        self.left.is_empty()
+            && self.messages < self.messages_max.div_ceil(2)
+            && self.bytes < INGEST_BYTES_PER_TURN / 2
     }
 
     /// Messages of this turn so far.
@@ -288,7 +297,7 @@ impl Ingest {
             true => pattern == name,
             false => pattern::selects(pattern, name),
         };
-        self.batches.iter().any(|batch| match &batch.destination {
+        self.left.iter().chain(&self.batches).any(|batch| match &batch.destination {
             Destination::Name(name) => {
                 matches(name) || batch.requests.iter().any(|request| matches(&request.reply))
             }
@@ -298,11 +307,28 @@ impl Ingest {
 
     /// Whether this turn has no batches.
     pub fn is_empty(&self) -> bool {
-        self.batches.is_empty()
+        self.batches.is_empty() && self.left.is_empty()
     }
 
-    /// Removes and returns the batches, in the order of their first frames.
-    pub fn take(&mut self) -> Vec<Batch> {
+    /// Begins to hand out the batches of this turn, in the order of their first frames, unless some of an
+    /// earlier turn are left.
+    pub fn begin_hand_out(&mut self) {
+        if self.left.is_empty() {
+            self.left = self.take().into();
+        }
+    }
+
+    /// Removes the next batch to hand out.
+    pub fn take_next(&mut self) -> Option<Batch> {
+        self.left.pop_front()
+    }
+
+    /// Whether batches are left that were not handed out.
+    pub fn has_left(&self) -> bool {
+        !self.left.is_empty()
+    }
+
+    fn take(&mut self) -> Vec<Batch> {
         self.close_batches();
         self.open_names.clear();
         self.turn += 1;
