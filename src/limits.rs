@@ -124,10 +124,14 @@ pub const MEMORY_RANGE: RangeInclusive<u64> = (1 << 20)..=(1 << 50);
 pub const TOPICS_DEFAULT: u32 = 1_000_000;
 /// `limits.max_topics`; the upper half of all ids is for ephemeral topics.
 pub const TOPICS_RANGE: RangeInclusive<u64> = 1..=TOPIC_ID_MAX as u64 / 2;
-/// `limits.max_subscriptions_per_connection`
+/// `limits.max_subscriptions_per_connection`, and `limits.max_fan_out_per_connection`: all of them.
 pub const SUBSCRIPTIONS_DEFAULT: u32 = 100_000;
-/// `limits.max_subscriptions_per_connection`
+/// `limits.max_subscriptions_per_connection` and `limits.max_fan_out_per_connection`
 pub const SUBSCRIPTIONS_RANGE: RangeInclusive<u64> = 1..=16_777_216;
+/// `limits.max_subscriptions`, over all cores: those of a hundred connections that have all they may.
+pub const SUBSCRIPTIONS_IN_ALL_DEFAULT: u32 = 10_000_000;
+/// `limits.max_subscriptions`
+pub const SUBSCRIPTIONS_IN_ALL_RANGE: RangeInclusive<u64> = 1..=u32::MAX as u64;
 /// `limits.max_connections_per_address`, `limits.max_new_connections_per_address` and
 /// `limits.max_connections_before_login`; 0 is described at each.
 pub const CONNECTIONS_OF_SOME_RANGE: RangeInclusive<u64> = 0..=1_000_000;

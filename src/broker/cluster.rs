@@ -30,6 +30,8 @@ pub struct Cluster {
     pub memory: Memory,
     /// Number of topics of all cores, for `limits.max_topics`.
     pub topics: Arc<AtomicU32>,
+    /// Number of subscriptions of all cores, for `limits.max_subscriptions`.
+    pub subscriptions: Arc<AtomicU32>,
     /// Number of subscriptions of all cores that may match a gap report: without any, none is
     /// published.
     pub gap_listeners: Arc<AtomicU32>,
@@ -71,6 +73,7 @@ impl Cluster {
             settings,
             memory,
             topics,
+            subscriptions: Arc::default(),
             gap_listeners: Arc::default(),
             replay_topics_per_turn: limits::REPLAY_TOPICS_PER_TURN,
             removes_idle_topics: true,

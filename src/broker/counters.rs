@@ -61,6 +61,10 @@ pub struct Counters {
     pub input_deferred: Counter,
     /// Times that a connection was not read because it had published faster than it may.
     pub rate_limited: Counter,
+    /// Subscriptions that were refused because there were too many, or no memory for them.
+    pub refused_subscriptions: Counter,
+    /// Connections that were closed because a message reached too many of their subscriptions.
+    pub fan_out_exceeded: Counter,
     /// Connections that were closed because their peers took nothing for too long.
     pub send_timeouts: Counter,
     /// Connections that were closed because their clients did not answer.

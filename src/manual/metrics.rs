@@ -143,6 +143,8 @@
 //! | `blipmq_receive_buffer_shortages_total` | times there were bytes to read and no buffer was free |
 //! | `blipmq_input_deferred_total` | times input of a connection waited because the connection had had its share of the turn |
 //! | `blipmq_rate_limited_total` | times a connection was not read because it had published faster than it may (`limits.max_publish_messages_per_second`, `limits.max_publish_bytes_per_second`) |
+//! | `blipmq_refused_subscriptions_total` | subscriptions refused because there were too many, of their connection or in all, or no memory for them (`limits.max_subscriptions_per_connection`, `limits.max_subscriptions`, `limits.memory_max`) |
+//! | `blipmq_fan_out_exceeded_total` | connections closed because a message reached more than `limits.max_fan_out_per_connection` of their subscriptions |
 //! | `blipmq_send_timeouts_total` | connections closed because their peers took nothing for `server.write_timeout_ms` |
 //! | `blipmq_stale_connections_total` | connections closed because their clients answered no PING and sent nothing else (`server.ping_interval_ms`, `nats.ping_interval_ms`) |
 //! | `blipmq_receive_buffers_free` | receive buffers the kernel may fill now, of 32 |

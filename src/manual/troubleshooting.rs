@@ -117,7 +117,7 @@
 //! # A slow consumer was closed
 //!
 //! The client sees ERROR 4290, `slow subscriber: ...`, or `Slow Consumer` with NATS. The log has a line
-//! with `disconnected:`, the address and the same text, which names one of six causes:
+//! with `disconnected:`, the address and the same text, which names one of seven causes:
 //!
 //! - `its queue of 2048 messages ... has no room` (overflow disconnect): the subscriber, or
 //!   `queues.overflow_policy`, asked for this. Read faster, or choose another policy.
@@ -136,6 +136,10 @@
 //!   block): the subscriber reads too slowly to hold others up, see `queues.block_min_rate`.
 //! - `it is behind by more than 16384 runs of missed messages`: the broker could no longer report what
 //!   the subscriber lost. This happens to a connection with very many topics. Use more connections.
+//! - `a message reaches 100001 subscriptions of its connection`: NATS sends a message once for each
+//!   subscription that matches. The client sees `maximum subscriptions exceeded`, and
+//!   `blipmq_fan_out_exceeded_total` counts the connection. Most often a program subscribes again and again
+//!   without UNSUB. `limits.max_fan_out_per_connection` is the bound.
 //!
 //! # A silent client was closed
 //!

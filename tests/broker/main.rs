@@ -3,6 +3,7 @@
 mod limits;
 mod shares;
 mod silence;
+mod subscriptions;
 #[path = "../support/written.rs"]
 mod written;
 

@@ -274,6 +274,7 @@ impl Delivery {
             }
         }
         self.counters.subscriptions.sub(1);
+        self.cluster.subscriptions.fetch_sub(1, Ordering::Relaxed);
         if subscription.hears_of_gaps() {
             self.cluster.gap_listeners.fetch_sub(1, Ordering::Relaxed);
         }

@@ -6,7 +6,7 @@ use bytes::{Bytes, BytesMut};
 
 use super::Protocol;
 use super::notice::{Event, NOTICES_MAX, Notice, Peer};
-use super::refusal::{Admission, Refusal};
+use super::refusal::{Admission, NoPlace, Refusal};
 use super::texts::Texts;
 use crate::broker::auth::Auth;
 use crate::broker::clock::{Now, ms_to_ns};
@@ -132,6 +132,28 @@ impl Doors<'_> {
             self.evict();
         }
         !self.cluster.memory.is_full()
+    }
+
+    /// Takes a place for one more subscription of a connection, to be added at once; counts if there is
+    /// none.
+    pub fn take_subscription_place(&mut self, slot: Slot) -> Result<(), NoPlace> {
+        let limits = &self.settings().limits;
+        let (of_connection, of_all) =
+            (limits.max_subscriptions_per_connection, limits.max_subscriptions);
+        let memory_max = limits.memory_max;
+        let place = if self.delivery.subscriptions_of(slot) >= of_connection as usize {
+            Err(NoPlace::Connection { subscriptions_max: of_connection })
+        } else if !self.has_memory() {
+            Err(NoPlace::Memory { memory_max })
+        } else if !self.delivery.take_place() {
+            Err(NoPlace::Broker { subscriptions_max: of_all })
+        } else {
+            Ok(())
+        };
+        if place.is_err() {
+            self.counters.refused_subscriptions.add(1);
+        }
+        place
     }
 
     /// Holds a connection that is about to publish while there is no memory, but some is being

@@ -46,10 +46,7 @@ impl Client {
         if doors.check_depth(pattern).is_err() {
             return Err(Offence::TooManyTokens { subject: subject.into() });
         }
-        let settings = doors.settings();
-        let subscriptions_max = settings.limits.max_subscriptions_per_connection as usize;
-        let has_room = doors.delivery.subscriptions_of(slot) < subscriptions_max;
-        if !has_room || !doors.has_memory() {
+        if doors.take_subscription_place(slot).is_err() {
             return Err(Offence::MaximumSubscriptionsExceeded);
         }
         let settings = doors.settings();

@@ -22,7 +22,7 @@ const fn gauge(name: &'static str, help: &'static str, read: fn(&Core) -> u64) -
     PerCore { name, help, kind: MetricType::GAUGE, read }
 }
 
-pub static PER_CORE: [PerCore; 29] = [
+pub static PER_CORE: [PerCore; 31] = [
     counter(
         "blipmq_published_messages_total",
         "Messages that topics of this core accepted.",
@@ -131,6 +131,16 @@ pub static PER_CORE: [PerCore; 29] = [
         "blipmq_rate_limited_total",
         "Times a connection was not read because it had published faster than it may.",
         |core| core.counters.rate_limited.get(),
+    ),
+    counter(
+        "blipmq_refused_subscriptions_total",
+        "Subscriptions refused because there were too many, or no memory for them.",
+        |core| core.counters.refused_subscriptions.get(),
+    ),
+    counter(
+        "blipmq_fan_out_exceeded_total",
+        "Connections closed because a message reached too many of their subscriptions.",
+        |core| core.counters.fan_out_exceeded.get(),
     ),
     counter(
         "blipmq_send_timeouts_total",

@@ -52,6 +52,8 @@ fn counted() -> Served {
         (60, &counters.rate_limited),
         (61, &counters.send_timeouts),
         (62, &counters.stale_connections),
+        (63, &counters.refused_subscriptions),
+        (64, &counters.fan_out_exceeded),
         (46, &counters.refused_connections[0]),
         (47, &counters.refused_connections[1]),
         (48, &counters.refused_connections[2]),
@@ -67,7 +69,7 @@ fn counted() -> Served {
 }
 
 /// The samples of core 1, without buckets.
-const SAMPLES: [&str; 63] = [
+const SAMPLES: [&str; 65] = [
     "blipmq_accept_to_send_seconds_count{core=\"1\"} 0",
     "blipmq_accept_to_send_seconds_sum{core=\"1\"} 0",
     "blipmq_asleep_seconds_total{core=\"1\"} 0",
@@ -95,6 +97,7 @@ const SAMPLES: [&str; 63] = [
     "blipmq_enter_sends_sum{core=\"1\"} 0",
     "blipmq_enters_total{core=\"1\"} 33",
     "blipmq_errors_sent_total{core=\"1\"} 14",
+    "blipmq_fan_out_exceeded_total{core=\"1\"} 64",
     "blipmq_flushed_bytes_total{core=\"1\"} 13",
     "blipmq_flushes_total{core=\"1\"} 12",
     "blipmq_input_deferred_total{core=\"1\"} 38",
@@ -121,6 +124,7 @@ const SAMPLES: [&str; 63] = [
     "blipmq_receive_buffer_shortages_total{core=\"1\"} 34",
     "blipmq_receive_buffers_free{core=\"1\"} 200",
     "blipmq_reclaimed_connections_total{core=\"1\"} 37",
+    "blipmq_refused_subscriptions_total{core=\"1\"} 63",
     "blipmq_send_bytes_count{core=\"1\"} 0",
     "blipmq_send_bytes_sum{core=\"1\"} 0",
     "blipmq_send_messages_count{core=\"1\"} 0",
