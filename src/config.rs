@@ -34,7 +34,7 @@ use std::net::SocketAddr;
 
 use crate::limits;
 
-pub use auth::{Auth, Login, Secret, User};
+pub use auth::{Auth, Login, Secret, User, UserLimits};
 pub use change::Change;
 pub use conflict::Conflict;
 pub use cores::{parse_cores, parse_cores_or_all};

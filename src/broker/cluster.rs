@@ -8,6 +8,7 @@ use std::sync::atomic::AtomicU32;
 
 use super::memory::Memory;
 use super::message::Destination;
+use super::quotas::Quotas;
 use crate::config::Settings;
 use crate::limits::{self, CORES_MAX};
 use crate::protocol::{CoreId, ShardId, TopicId};
@@ -28,6 +29,8 @@ pub struct Cluster {
     pub settings: Arc<Settings>,
     /// The memory budget of all cores, for `limits.memory_max`.
     pub memory: Memory,
+    /// What users with limits have taken on all cores.
+    pub quotas: Quotas,
     /// Number of topics of all cores, for `limits.max_topics`.
     pub topics: Arc<AtomicU32>,
     /// Number of subscriptions of all cores, for `limits.max_subscriptions`.
@@ -72,6 +75,7 @@ impl Cluster {
             nonce_key,
             settings,
             memory,
+            quotas: Quotas::default(),
             topics,
             subscriptions: Arc::default(),
             gap_listeners: Arc::default(),

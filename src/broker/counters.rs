@@ -83,7 +83,7 @@ pub struct Counters {
     /// Requests that nobody listened to, and whose clients were notified of that.
     pub no_responders: Counter,
     /// Connections that were refused, or closed before their login, by [`Refused`].
-    pub refused_connections: [Counter; 4],
+    pub refused_connections: [Counter; 5],
     /// Connections that this core was given.
     pub connections_opened: Counter,
     /// Connections that ended.
@@ -113,6 +113,8 @@ pub enum Refused {
     AddressTooFast,
     /// Its client did not log in, and others waited for its place.
     BeforeLogin,
+    /// `max_connections` of its user are.
+    UserFull,
 }
 
 /// The most protocols.

@@ -71,6 +71,10 @@ fn user_value(user: &User, form: &UserForm) -> Option<String> {
             let patterns: Vec<String> = patterns.iter().map(|pattern| quoted(pattern)).collect();
             Some(format!("[{}]", patterns.join(", ")))
         }
+        (UserForm::Number { get, .. }, _) => {
+            let number = get(&user.limits);
+            (number != 0).then(|| number.to_string())
+        }
         _ => None,
     }
 }

@@ -4,6 +4,7 @@ mod limits;
 mod shares;
 mod silence;
 mod subscriptions;
+mod users;
 #[path = "../support/written.rs"]
 mod written;
 

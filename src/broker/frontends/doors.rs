@@ -1,6 +1,7 @@
 //! The doors of the other rooms, as a frontend may use them.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 
@@ -17,6 +18,8 @@ use crate::broker::delivery::Delivery;
 use crate::broker::drain::Drain;
 use crate::broker::ids::Slot;
 use crate::broker::mesh::{Mesh, Request};
+use crate::broker::permissions::Permissions;
+use crate::broker::quotas::Quota;
 use crate::broker::shortage::Shortage;
 use crate::broker::timers::{Class, Timers};
 use crate::broker::topics::ingest::Ingest;
@@ -116,6 +119,21 @@ impl Doors<'_> {
         };
         self.counters.refused_connections[refused as usize].add(1);
         Some(refusal)
+    }
+
+    /// A client has authenticated and may do what these allow, if there is a place for it among the
+    /// connections of its user.
+    pub fn log_in(&mut self, slot: Slot, permissions: Arc<Permissions>) -> Result<(), Refusal> {
+        let connection = self.connections.get(slot);
+        connection.leave_place();
+        let place = permissions.quota().map(Quota::take_place).transpose();
+        let place = place.map_err(|connections_max| {
+            self.counters.refused_connections[Refused::UserFull as usize].add(1);
+            Refusal::TooManyOfUser { connections_max }
+        })?;
+        connection.authenticate(permissions, place);
+        connection.open();
+        Ok(())
     }
 
     /// A client that does not authenticate in time is refused.

@@ -82,6 +82,11 @@ pub enum Refusal {
         /// `limits.max_connections_per_address`
         connections_max: u32,
     },
+    /// There are too many connections of the client's user.
+    TooManyOfUser {
+        /// `max_connections` of the user.
+        connections_max: u32,
+    },
     /// The client's address connects too often.
     TooFastOfAddress {
         /// `limits.max_new_connections_per_address`
@@ -127,6 +132,7 @@ impl Refusal {
             Refusal::TooManyOfAddress { connections_max } => {
                 Reject::TooManyOfAddress { connections_max }
             }
+            Refusal::TooManyOfUser { connections_max } => Reject::TooManyOfUser { connections_max },
             Refusal::TooFastOfAddress { per_second_max } => {
                 Reject::TooFastOfAddress { per_second_max }
             }

@@ -57,6 +57,7 @@ impl Client {
         let offence = match why {
             Refusal::TooManyConnections { .. }
             | Refusal::TooManyOfAddress { .. }
+            | Refusal::TooManyOfUser { .. }
             | Refusal::TooFastOfAddress { .. } => Offence::MaximumConnectionsExceeded,
             Refusal::LoginTimeout { .. } | Refusal::LoginTooLate { .. } => {
                 Offence::AuthenticationTimeout

@@ -171,7 +171,7 @@ pub static REASONS: [Reason; 10] = [
 ];
 
 /// Why connections are refused, as the label `reason`, by the number of `Refused`.
-pub static REFUSED: [&str; 4] = ["limit", "address", "address_rate", "before_login"];
+pub static REFUSED: [&str; 5] = ["limit", "address", "address_rate", "before_login", "user"];
 
 /// What the kernel could not do, as the label `operation`, by the number of `Shortage`.
 pub static SHORTAGES: [&str; 4] = ["accept", "receive", "send", "enter"];

@@ -58,6 +58,7 @@ fn counted() -> Served {
         (47, &counters.refused_connections[1]),
         (48, &counters.refused_connections[2]),
         (49, &counters.refused_connections[3]),
+        (65, &counters.refused_connections[4]),
         (40, &turns.shortages[0]),
         (41, &turns.shortages[1]),
         (42, &turns.shortages[2]),
@@ -69,7 +70,7 @@ fn counted() -> Served {
 }
 
 /// The samples of core 1, without buckets.
-const SAMPLES: [&str; 65] = [
+const SAMPLES: [&str; 66] = [
     "blipmq_accept_to_send_seconds_count{core=\"1\"} 0",
     "blipmq_accept_to_send_seconds_sum{core=\"1\"} 0",
     "blipmq_asleep_seconds_total{core=\"1\"} 0",
@@ -80,6 +81,7 @@ const SAMPLES: [&str; 65] = [
     "blipmq_connections_refused_total{core=\"1\",reason=\"address_rate\"} 48",
     "blipmq_connections_refused_total{core=\"1\",reason=\"before_login\"} 49",
     "blipmq_connections_refused_total{core=\"1\",reason=\"limit\"} 46",
+    "blipmq_connections_refused_total{core=\"1\",reason=\"user\"} 65",
     "blipmq_connections{core=\"1\"} 84",
     "blipmq_delivered_messages_total{core=\"1\"} 4",
     "blipmq_dropped_messages_total{core=\"1\",reason=\"conflated\"} 21",
@@ -167,7 +169,7 @@ fn every_counter_shows_under_its_own_name_and_core_as_json() {
     numbers.sort_unstable();
     let singles = (1..=25).filter(|number| ![11, 15, 17, 18].contains(number));
     let mut expected: Vec<u64> = singles
-        .chain([11 + 26 + 27 + 28 + 29, 30, 32, 33, 34, 35, 36, 37, 38, 60, 61, 62, 100])
+        .chain([11 + 26 + 27 + 28 + 29, 30, 32, 33, 34, 35, 36, 37, 38, 60, 61, 62, 63, 64, 100])
         .collect();
     expected.sort_unstable();
     assert_eq!(numbers, expected);
