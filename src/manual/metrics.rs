@@ -39,7 +39,7 @@
 //!
 //! | list | `sort` |
 //! |---|---|
-//! | `connections` | `queued_bytes`, `queued_messages`, `lag`, `dropped`, `published`, `delivered`, `subscriptions`, `age` |
+//! | `connections` | `queued_bytes`, `queued_messages`, `lag`, `dropped`, `published`, `delivered`, `subscriptions`, `input_deferred`, `age` |
 //! | `subscriptions` | `dropped`, `lag`, `queued_bytes`, `queued_messages`, `delivered` |
 //! | `topics` | `rate`, `published`, `kept_bytes`, `name` |
 //!
@@ -50,7 +50,8 @@
 //! If a core does not answer within a second, `unanswered_cores` names it and its rows are missing. The
 //! field `paused` of a connection says why the broker does not read it: `answers` (the client does not
 //! read the answers to its requests), `mesh` (another core is behind), `blocked` (a subscription with
-//! `block` is full) or `fence` (a PING of NATS waits for other cores). The field `holds_up_topics` of a
+//! `block` is full) or `fence` (a PING of NATS waits for other cores). The field `input_deferred` counts how often its input waited
+//! for a later turn because it had had its share of one. The field `holds_up_topics` of a
 //! subscription says how many topics wait for that subscription. The queue of a group is a row without a
 //! connection. The rate of a topic is that of the last second or two: two seconds of silence make it 0.
 //!

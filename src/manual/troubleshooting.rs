@@ -162,7 +162,7 @@
 //! | | `mesh` | another core is behind: see latency |
 //! | | `memory` | `limits.memory_max` is used up, and memory is being reclaimed: see high memory |
 //! | `blipmq_receive_buffer_shortages_total` | grows | the core takes in less than arrives: it is overloaded |
-//! | `blipmq_input_deferred_total` | grows | some client sends commands faster than its share of 128 a turn: only that client waits |
+//! | `blipmq_input_deferred_total` | grows | some client sends commands faster than its share of 128 a turn: only that client waits. `/api/v1/connections?sort=input_deferred` finds it |
 //!
 //! # High CPU
 //!

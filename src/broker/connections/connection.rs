@@ -166,6 +166,11 @@ impl Connection {
         self.traffic
     }
 
+    /// Times that its input was left for a later turn because it had had its share.
+    pub fn input_deferred(&self) -> u64 {
+        self.share.deferred
+    }
+
     /// How far it is.
     pub fn phase(&self) -> Phase {
         self.phase
