@@ -25,9 +25,12 @@ struct Account {
     rate_used_until_ns: AtomicU64,
 }
 
+/// The accounts by the name of the user and its limits.
+type Accounts = HashMap<(String, UserLimits), Weak<Account>>;
+
 /// The accounts of all users that have a quota, shared by all cores.
 #[derive(Debug, Clone, Default)]
-pub struct Quotas(Arc<Mutex<HashMap<(String, UserLimits), Weak<Account>>>>);
+pub struct Quotas(Arc<Mutex<Accounts>>);
 
 impl Quotas {
     /// The quota of a user; nothing if the user is not limited. A user whose limits were changed begins
