@@ -6,7 +6,7 @@ use crate::broker::connections::{Hold, Phase};
 use crate::broker::delivery::WorkDone;
 use crate::broker::frontends::Audited;
 use crate::broker::message::TopicName;
-use crate::broker::{Broker, ConnectionId};
+use crate::broker::{Broker, ConnectionId, memory};
 use crate::protocol::{Sequence, TopicId};
 
 /// Steps that a client can make many of, but not in one turn.
@@ -50,6 +50,11 @@ impl Broker {
     /// at least.
     pub fn retained(&self) -> (u64, u64) {
         self.topics.retained()
+    }
+
+    /// The bytes that the topics of this core count for in the memory budget, without what they retain.
+    pub fn topics_hold(&self) -> u64 {
+        self.topics.iter().map(|topic| memory::bytes_of_topic(topic.name.name.len())).sum()
     }
 
     /// The steps of the last turn, and of what was reported since: none is to take many, whatever

@@ -270,7 +270,8 @@ pub static KEYS: [Key; 47] = [
          messages, down to a fair share. If that is not enough, publishes are refused."
     ),
     number!(limits.max_topics: u32, limits::TOPICS_RANGE,
-        Live, "Topics at once, over all cores."),
+        Live, "Topics at once, over all cores; and no more than half of memory_max has room for, at 700 bytes\n\
+               and the name each."),
     number!(
         limits.max_topics_per_connection: u32,
         limits::TOPICS_PER_CONNECTION_RANGE,

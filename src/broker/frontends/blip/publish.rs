@@ -117,7 +117,12 @@ impl Client {
                     about: request.0,
                     what: "topics",
                     count_max: u64::from(full.topics_max),
-                    remedy: "use fewer topics or raise `limits.max_topics`",
+                    remedy: match full.is_by_memory {
+                        true => {
+                            "use fewer topics or raise `limits.memory_max`, half of which is for topics"
+                        }
+                        false => "use fewer topics or raise `limits.max_topics`",
+                    },
                 };
                 self.reject_open(doors, slot, &reject);
             }
