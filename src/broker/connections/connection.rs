@@ -9,6 +9,7 @@ use super::Unserved;
 use super::ending::Ending;
 use super::input::Share;
 use crate::broker::permissions::Permissions;
+use crate::broker::quotas::Place;
 use crate::limits::{ANSWER_BYTES_MAX, PENDING_REQUESTS_MAX};
 use crate::protocol::{CoreId, TopicId};
 
@@ -62,6 +63,8 @@ pub struct Connection {
     traffic: Traffic,
     /// What its client may do; nothing before it has authenticated.
     permissions: Arc<Permissions>,
+    /// Its place among the connections of its user, if those are limited.
+    place: Option<Place>,
     /// The beginning of a frame, or frames left for later.
     pub(super) unserved: Unserved,
     /// Answers to send before any message.
@@ -122,6 +125,7 @@ impl Connection {
             connected_ns: now_ns,
             traffic: Traffic::default(),
             permissions,
+            place: None,
             unserved: Unserved::default(),
             answers: BytesMut::new(),
             share: Share::default(),
@@ -166,6 +170,11 @@ impl Connection {
         self.traffic
     }
 
+    /// Times that its input was left for a later turn because it had had its share.
+    pub fn input_deferred(&self) -> u64 {
+        self.share.deferred
+    }
+
     /// How far it is.
     pub fn phase(&self) -> Phase {
         self.phase
@@ -187,8 +196,14 @@ impl Connection {
     }
 
     /// Its client has authenticated.
-    pub fn authenticate(&mut self, permissions: Arc<Permissions>) {
+    pub fn authenticate(&mut self, permissions: Arc<Permissions>, place: Option<Place>) {
         self.permissions = permissions;
+        self.place = place;
+    }
+
+    /// Its client authenticates again: its place is given back.
+    pub fn leave_place(&mut self) {
+        self.place = None;
     }
 
     /// Its client may do what it may do.
@@ -325,6 +340,11 @@ impl Connection {
         let used_ns = self.rate_used_until_ns.max(saved_from_ns);
         self.rate_used_until_ns = used_ns.saturating_add(cost_ns);
         self.rate_used_until_ns
+    }
+
+    /// It may not go on before: its user has published too fast.
+    pub fn wait_until(&mut self, at_ns: u64) {
+        self.rate_used_until_ns = self.rate_used_until_ns.max(at_ns);
     }
 
     /// Until when what it has published uses its rate up.

@@ -80,6 +80,7 @@ impl Connections {
     pub fn leave_for_later(&mut self, slot: Slot) {
         let is_spent = self.is_spent(slot);
         let (id, connection) = self.table.find(slot).expect("the slot is in use");
+        connection.share.deferred += u64::from(is_spent);
         if !connection.in_backlog {
             connection.in_backlog = true;
             let list = if is_spent { &mut self.input.later } else { &mut self.input.backlog };
@@ -292,17 +293,20 @@ impl Connections {
     }
 }
 
-/// What one connection had served in the turn in which it was last served.
+/// What one connection had served in the turn in which it was last served, and how often that was all
+/// that it may.
 #[derive(Debug, Default, Clone, Copy)]
 pub(super) struct Share {
     turn: u64,
     commands: u32,
+    /// Times that what was left of its input had to wait.
+    pub(super) deferred: u64,
 }
 
 impl Share {
     fn count(&mut self, turn: u64) {
         if self.turn != turn {
-            *self = Share { turn, commands: 0 };
+            *self = Share { turn, commands: 0, ..*self };
         }
         self.commands += 1;
     }

@@ -277,6 +277,13 @@ pub enum Slowness {
         /// The fair share.
         share: u64,
     },
+    /// A message reaches too many subscriptions of its connection.
+    ReachedTooOften {
+        /// Subscriptions of the connection that the message reaches.
+        subscriptions: usize,
+        /// `limits.max_fan_out_per_connection`
+        subscriptions_max: u32,
+    },
     /// It has missed more than could be reported to it.
     GapsFull,
     /// It took nothing while publishers waited for it.
@@ -333,6 +340,12 @@ impl fmt::Display for Slowness {
                 "`limits.memory_max` is nearly used up, and its connection holds {held} bytes for \
                  {subscriptions} subscriptions, more than a fair share of {share}: use patterns \
                  instead of many subscriptions, or raise `limits.memory_max`"
+            ),
+            Slowness::ReachedTooOften { subscriptions, subscriptions_max } => write!(
+                f,
+                "a message reaches {subscriptions} subscriptions of its connection, more than \
+                 {subscriptions_max}: unsubscribe what is not used any more, or raise \
+                 `limits.max_fan_out_per_connection`"
             ),
             Slowness::GapsFull => write!(
                 f,

@@ -135,10 +135,12 @@ impl Broker {
         }
         self.connections.note_input_held(holds_input);
         self.hand_out(now);
-        let (frontends, mut doors) = self.open_doors(now);
-        frontends.ask_fences(&mut doors);
-        self.carry_out(now);
-        self.close_finishing(now);
+        if !self.ingest.has_left() {
+            let (frontends, mut doors) = self.open_doors(now);
+            frontends.ask_fences(&mut doors);
+            self.carry_out(now);
+            self.close_finishing(now);
+        }
         let reclaims = self.tend_memory(now);
         self.drain_on(now);
         self.delivery.settle_paces(now);

@@ -60,7 +60,7 @@ macro_rules! other {
 }
 
 /// Every key, by table, in the order in which they are printed.
-pub static KEYS: [Key; 45] = [
+pub static KEYS: [Key; 47] = [
     other!(
         server.bind_addr,
         Address,
@@ -284,6 +284,19 @@ pub static KEYS: [Key; 45] = [
         limits::SUBSCRIPTIONS_RANGE,
         Live,
         "Subscriptions one connection may have at once."
+    ),
+    number!(
+        limits.max_subscriptions: u32,
+        limits::SUBSCRIPTIONS_IN_ALL_RANGE,
+        Live,
+        "Subscriptions at once, over all cores."
+    ),
+    number!(
+        limits.max_fan_out_per_connection: u32,
+        limits::SUBSCRIPTIONS_RANGE,
+        Live,
+        "Subscriptions of one connection that one message may reach. A connection of which one reaches\n\
+         more is closed with an error. BLIP/1 connections get each message once."
     ),
     number!(
         limits.max_connections_per_address: u32,
