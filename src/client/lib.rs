@@ -75,7 +75,7 @@
 //!
 //! | to learn | read |
 //! |---|---|
-//! | how a connection begins | `connect` |
+//! | how a connection begins | `connect`, `link` |
 //! | how messages become frames and share them | `outgoing`, `writer` |
 //! | what was asked and answered | `client`, `topic`, `conversation` |
 //! | how a request finds its reply | `request`, `conversation::requests` |
@@ -94,6 +94,7 @@ mod connect;
 mod conversation;
 mod error;
 mod events;
+mod link;
 mod options;
 mod outgoing;
 mod read_buffer;
