@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use crate::client::Inner;
 use crate::conversation::Conversation;
+use crate::endpoint::Endpoint;
 use crate::events::EventQueue;
 use crate::link::Link;
 use crate::options::Credentials;
@@ -51,18 +52,16 @@ pub(crate) fn connect(options: &ClientOptions, addr: &str) -> Result<Client, Cli
     if options.name.len() > name_len_max {
         return Err(ClientError::NameTooLong { len: options.name.len(), len_max: name_len_max });
     }
-    let Welcomed { link, buffer, server } = open(options, addr)?;
+    let endpoint = Endpoint::new(options, addr)?;
+    let Welcomed { link, buffer, server } = open(options, &endpoint)?;
     let shared = Arc::new(Shared::new(
         Conversation::new(Arc::new(server), options, random()),
         EventQueue::new(options.events_max, options.event_bytes_max, HEARD_INTERVAL),
         link,
         options.request_timeout,
     ));
-    let plan = options.reconnect.clone().map(|policy| Plan {
-        options: options.clone(),
-        addr: addr.to_owned(),
-        policy,
-    });
+    let plan =
+        options.reconnect.clone().map(|policy| Plan { options: options.clone(), endpoint, policy });
     let inner = Inner { shared: shared.clone(), threads: Mutex::default() };
     let reading = shared.clone();
     inner.start("blipmq-read", move || reader::run(&reading, buffer, plan.as_ref()))?;
@@ -71,11 +70,16 @@ pub(crate) fn connect(options: &ClientOptions, addr: &str) -> Result<Client, Cli
 }
 
 /// Connects, and returns when the broker has sent WELCOME.
-pub(crate) fn open(options: &ClientOptions, addr: &str) -> Result<Welcomed, ClientError> {
-    let link = Link::plain(open_socket(options, addr)?);
+pub(crate) fn open(options: &ClientOptions, endpoint: &Endpoint) -> Result<Welcomed, ClientError> {
+    let link = endpoint.link(open_socket(options, endpoint)?, options)?;
     let mut buffer = ReadBuffer::new();
-    let server = say_hello(options, addr, &link, &mut buffer)?;
-    Ok(Welcomed { link, buffer, server })
+    match say_hello(options, &endpoint.addr, &link, &mut buffer) {
+        Ok(server) => Ok(Welcomed { link, buffer, server }),
+        Err(error) => {
+            link.shut_down();
+            Err(endpoint.explain(error))
+        }
+    }
 }
 
 impl Inner {
@@ -91,13 +95,14 @@ impl Inner {
     }
 }
 
-fn open_socket(options: &ClientOptions, addr: &str) -> Result<TcpStream, ClientError> {
+fn open_socket(options: &ClientOptions, endpoint: &Endpoint) -> Result<TcpStream, ClientError> {
+    let addr = &endpoint.addr;
     let bad_address =
         |cause| ClientError::BadAddress { addr: addr.to_owned(), cause: Arc::new(cause) };
     let cannot_connect =
         |cause| ClientError::CannotConnect { addr: addr.to_owned(), cause: Arc::new(cause) };
     let mut last = None;
-    for address in addr.to_socket_addrs().map_err(bad_address)? {
+    for address in endpoint.host_and_port.to_socket_addrs().map_err(bad_address)? {
         match TcpStream::connect_timeout(&address, options.connect_timeout) {
             Ok(stream) => {
                 set_up_socket(&stream).map_err(cannot_connect)?;

@@ -1,17 +1,32 @@
-//! What is below the frames of a connection: a socket.
+//! What is below the frames of a connection: a socket, and TLS if there is any.
 //!
 //! Created by `connect`. The reading thread reads and the writing thread writes, both at the same time.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
 
+#[cfg(feature = "tls")]
+use crate::tls::Session;
+
 pub(crate) struct Link {
     stream: TcpStream,
+    #[cfg(feature = "tls")]
+    session: Option<Session>,
 }
 
 impl Link {
     pub(crate) fn plain(stream: TcpStream) -> Link {
-        Link { stream }
+        Link {
+            stream,
+            #[cfg(feature = "tls")]
+            session: None,
+        }
+    }
+
+    /// The handshake of the session is over.
+    #[cfg(feature = "tls")]
+    pub(crate) fn secured(stream: TcpStream, session: Session) -> Link {
+        Link { stream, session: Some(session) }
     }
 
     pub(crate) fn socket(&self) -> &TcpStream {
@@ -20,11 +35,19 @@ impl Link {
 
     /// Sends all bytes, and calls `moved` whenever the socket has taken some.
     pub(crate) fn send(&self, bytes: &[u8], moved: &mut dyn FnMut()) -> io::Result<()> {
+        #[cfg(feature = "tls")]
+        if let Some(session) = &self.session {
+            return session.send(&self.stream, bytes, moved);
+        }
         write_all(&self.stream, bytes, moved)
     }
 
     /// Ends both directions.
     pub(crate) fn shut_down(&self) {
+        #[cfg(feature = "tls")]
+        if let Some(session) = &self.session {
+            session.close(&self.stream);
+        }
         // An error here means that the peer has closed first.
         let _ = self.stream.shutdown(Shutdown::Both);
     }
@@ -37,6 +60,10 @@ impl Link {
 
 impl Read for &Link {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        #[cfg(feature = "tls")]
+        if let Some(session) = &self.session {
+            return session.read(&self.stream, buffer);
+        }
         (&self.stream).read(buffer)
     }
 }
