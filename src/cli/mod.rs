@@ -20,6 +20,7 @@ mod reply;
 mod request;
 mod serve;
 mod subscribe;
+mod tls;
 mod top;
 mod units;
 
@@ -27,10 +28,11 @@ use std::io::Write;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use blipmq_client::{Client, ClientError, ClientOptions};
+use blipmq_client::{Client, ClientOptions};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::printable;
+use tls::{Scheme, TlsArgs};
 
 /// A thread-per-core publish/subscribe broker for Linux on io_uring.
 ///
@@ -96,7 +98,7 @@ enum Command {
 /// The address and the login of the broker that a client command connects to.
 #[derive(Debug, Args)]
 struct Server {
-    /// The broker's host:port.
+    /// The broker's host:port, or blips://host:port for TLS.
     #[arg(
         long = "server",
         value_name = "ADDR",
@@ -114,17 +116,27 @@ struct Server {
     /// variables.
     #[arg(long, env = "BLIPMQ_PASSWORD", hide_env_values = true, requires = "user")]
     password: Option<String>,
+    #[command(flatten)]
+    tls: TlsArgs,
 }
 
 impl Server {
-    fn connect(&self, mut options: ClientOptions) -> Result<Client, ClientError> {
+    fn connect(&self, mut options: ClientOptions) -> Result<Client, String> {
         if let Some(token) = &self.token {
             options = options.token(token);
         }
         if let (Some(user), Some(password)) = (&self.user, &self.password) {
             options = options.user(user, password);
         }
-        options.connect(&self.addr)
+        let scheme = match self.addr.split_once("://") {
+            None => Scheme::None,
+            Some(("blips", _)) => Scheme::Tls,
+            Some(_) => Scheme::Plain,
+        };
+        if self.tls.applies_to(scheme, &self.addr)? {
+            options = options.tls(self.tls.options());
+        }
+        options.connect(&self.addr).map_err(|error| error.to_string())
     }
 }
 
