@@ -6,6 +6,8 @@ me=pair.sh
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # shellcheck source=benches/brokers.sh
 source benches/brokers.sh
+# shellcheck source=benches/brokers-tls.sh
+source benches/brokers-tls.sh
 
 usage() {
     cat <<'END'

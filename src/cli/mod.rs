@@ -48,6 +48,8 @@ use tls::{Scheme, TlsArgs};
   blipmq sub 'orders.>'                      print messages as they arrive
   blipmq pub orders.eu 'one espresso'        publish a message
   blipmq request prices.get espresso         send a request and print its reply
+  blipmq sub 'orders.>' --server blips://broker.example.com:7878 --tls-ca ca.pem
+                                             the same over TLS, of an authority of your own
   blipmq bench blip://127.0.0.1:7878         measure a broker
   blipmq top                                 watch a broker in the terminal
   blipmq check-config /etc/blipmq.toml       check a file before a reload or a restart

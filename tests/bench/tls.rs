@@ -89,6 +89,23 @@ fn servers_that_are_not_trusted_or_have_no_tls_are_reported_in_one_line() {
 }
 
 #[test]
+fn server_that_requires_certificates_is_measured_with_one_and_refuses_without() {
+    let authority = Authority::new("Test CA");
+    let broker = broker();
+    let identity = authority.server(&["127.0.0.1"]);
+    let config = server_config(&identity, Some(&authority), &[b"blip/1"]);
+    let proxy = Proxy::start(config, &broker.server());
+    let (url, alice) = (format!("blips://{}", proxy.addr), authority.client("alice"));
+    let words = [url.as_str(), "--tls-ca", authority.file.path()];
+    let pair = ["--tls-cert", alice.certificate.path(), "--tls-key", alice.key.path()];
+    let document = measured(&[&words[..], &pair].concat());
+    assert_counts(&document["targets"][0]["rounds"][0], 1);
+    let text = stderr(&bench(&[&words[..], &SHORT].concat()));
+    assert!(text.contains("requires a certificate of the client"), "{text}");
+    broker.stop();
+}
+
+#[test]
 fn connects_are_full_handshakes_unless_sessions_are_resumed() {
     let authority = Authority::new("Test CA");
     let broker = broker();

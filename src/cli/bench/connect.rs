@@ -115,7 +115,7 @@ impl Connection {
             {
                 Ok(None)
             }
-            Err(error) => Err(format!("the connection is lost: {error}")),
+            Err(error) => Err(self.wire.describe(&error)),
         }
     }
 

@@ -37,6 +37,7 @@ pub struct Wire {
 #[derive(Debug)]
 struct Tls {
     connection: ClientConnection,
+    has_certificate: bool,
     /// Records that the socket has not taken yet.
     records: Vec<u8>,
     written: usize,
@@ -49,8 +50,8 @@ impl Wire {
 
     /// Shakes hands. The socket must block, with timeouts.
     pub fn shake_hands(&mut self, secure: &Secure) -> Result<(), String> {
-        let explain =
-            |error: &rustls::Error| TlsError::of(error, secure.has_certificate).to_string();
+        let has_certificate = secure.has_certificate;
+        let explain = |error: &rustls::Error| TlsError::of(error, has_certificate).to_string();
         let mut connection = ClientConnection::new(secure.config.clone(), secure.name.clone())
             .map_err(|error| explain(&error))?;
         while connection.is_handshaking() {
@@ -66,8 +67,18 @@ impl Wire {
             }
         }
         connection.set_buffer_limit(None);
-        self.tls = Some(Box::new(Tls { connection, records: Vec::new(), written: 0 }));
+        let (records, written) = (Vec::new(), 0);
+        self.tls = Some(Box::new(Tls { connection, has_certificate, records, written }));
         Ok(())
+    }
+
+    /// Describes an error of reading. Servers refuse certificates after the handshake.
+    pub fn describe(&self, error: &io::Error) -> String {
+        let cause = error.get_ref().and_then(|inner| inner.downcast_ref());
+        match (cause, &self.tls) {
+            (Some(cause), Some(tls)) => TlsError::of(cause, tls.has_certificate).to_string(),
+            _ => format!("the connection is lost: {error}"),
+        }
     }
 }
 
