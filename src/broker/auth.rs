@@ -15,6 +15,7 @@ use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
 use super::permissions::Permissions;
+use super::quotas::Quotas;
 use crate::config::{self, Login, Secret, Settings, User};
 use crate::nkey::UserNkey;
 use crate::protocol::CoreId;
@@ -48,6 +49,7 @@ pub enum Credentials<'a> {
 #[derive(Debug)]
 pub struct Auth {
     configured: config::Auth,
+    quotas: Quotas,
     /// The permissions of each configured user, in the order of the configuration.
     granted: Vec<Arc<Permissions>>,
     token: Option<Secret>,
@@ -61,10 +63,10 @@ pub struct Auth {
 
 impl Auth {
     /// Prepares the configured users and token.
-    pub fn new(settings: &Settings) -> Auth {
+    pub fn new(settings: &Settings, quotas: &Quotas) -> Auth {
         let users = settings.auth.users.iter();
-        let granted = users.map(|user| Arc::new(Permissions::new(&user.permissions))).collect();
-        Auth::build(&settings.auth, granted, Arc::new(unlimited(settings)))
+        let granted = users.map(|user| granted_to(user, quotas)).collect();
+        Auth::build(&settings.auth, quotas, granted, Arc::new(unlimited(settings)))
     }
 
     /// Prepares other settings; also returns the permissions that they revoke. A user that is
@@ -76,7 +78,7 @@ impl Auth {
         let before = || self.configured.users.iter().zip(&self.granted);
         let granted = |user: &User| match before().find(|(old, _)| *old == user) {
             Some((_, permissions)) => permissions.clone(),
-            None => Arc::new(Permissions::new(&user.permissions)),
+            None => granted_to(user, &self.quotas),
         };
         let granted: Vec<_> = auth.users.iter().map(granted).collect();
         let gone = before().filter(|(old, _)| !auth.users.contains(old));
@@ -91,11 +93,12 @@ impl Auth {
                 Arc::new(unlimited(settings))
             }
         };
-        (Auth::build(auth, granted, unlimited), revoked)
+        (Auth::build(auth, &self.quotas, granted, unlimited), revoked)
     }
 
     fn build(
         auth: &config::Auth,
+        quotas: &Quotas,
         granted: Vec<Arc<Permissions>>,
         unlimited: Arc<Permissions>,
     ) -> Auth {
@@ -113,6 +116,7 @@ impl Auth {
         }
         Auth {
             configured: auth.clone(),
+            quotas: quotas.clone(),
             granted,
             token: auth.token.clone(),
             by_name,
@@ -157,6 +161,11 @@ impl Auth {
     }
 }
 
+/// What a user may do, and how much of it.
+fn granted_to(user: &User, quotas: &Quotas) -> Arc<Permissions> {
+    Arc::new(Permissions::new(&user.permissions).with_quota(quotas.of(user)))
+}
+
 /// The permissions of clients without a user: of all that have the token, or of everybody.
 fn unlimited(settings: &Settings) -> Permissions {
     match settings.auth.token.is_some() || settings.is_local() {
@@ -188,7 +197,7 @@ mod tests {
     use super::*;
 
     fn auth(text: &str) -> Auth {
-        Auth::new(&Settings::parse("blipmq.toml", text).expect(text))
+        Auth::new(&Settings::parse("blipmq.toml", text).expect(text), &Quotas::default())
     }
 
     const USERS: &str = "[[auth.users]]\nuser = \"eu\"\npassword = \"pw-eu\"\npublish = [\"a.>\"]\n\

@@ -36,6 +36,7 @@ pub mod inspect;
 pub mod memory;
 mod permissions;
 pub mod port;
+mod quotas;
 mod shortage;
 mod timers;
 pub mod turn;
@@ -118,7 +119,7 @@ impl Broker {
     pub fn new(core: CoreId, cluster: Cluster, counters: Arc<Counters>) -> Broker {
         Broker {
             core,
-            auth: Auth::new(&cluster.settings),
+            auth: Auth::new(&cluster.settings, &cluster.quotas),
             timers: Timers::default(),
             connections: Connections::default(),
             frontends: Frontends::default(),

@@ -10,6 +10,7 @@
 //! - A check allocates nothing, because every topic that a client names is checked.
 
 use super::pattern::{is_within, matches, overlap};
+use super::quotas::Quota;
 use crate::config::OverflowPolicy;
 use crate::config::auth::PermissionLists;
 use crate::protocol::name::SYSTEM_PREFIX;
@@ -31,6 +32,7 @@ pub struct Permissions {
     publish: Rules,
     subscribe: Rules,
     block: Rules,
+    quota: Option<Quota>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -64,7 +66,18 @@ impl Permissions {
             publish: Rules::new(&lists.publish, &lists.publish_deny),
             subscribe: Rules::new(&lists.subscribe, &lists.subscribe_deny),
             block: Rules::new(&block, &None),
+            quota: None,
         }
+    }
+
+    /// These permissions for a user with a quota, if it has one.
+    pub fn with_quota(self, quota: Option<Quota>) -> Permissions {
+        Permissions { quota, ..self }
+    }
+
+    /// What all connections of the user may take together, if that is limited.
+    pub fn quota(&self) -> Option<&Quota> {
+        self.quota.as_ref()
     }
 
     /// Permissions that allow everything.

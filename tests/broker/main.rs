@@ -3,6 +3,8 @@
 mod limits;
 mod shares;
 mod silence;
+mod subscriptions;
+mod users;
 #[path = "../support/written.rs"]
 mod written;
 

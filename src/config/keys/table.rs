@@ -60,7 +60,7 @@ macro_rules! other {
 }
 
 /// Every key, by table, in the order in which they are printed.
-pub static KEYS: [Key; 45] = [
+pub static KEYS: [Key; 47] = [
     other!(
         server.bind_addr,
         Address,
@@ -270,18 +270,33 @@ pub static KEYS: [Key; 45] = [
          messages, down to a fair share. If that is not enough, publishes are refused."
     ),
     number!(limits.max_topics: u32, limits::TOPICS_RANGE,
-        Live, "Topics at once, over all cores."),
+        Live, "Topics at once, over all cores; and no more than half of memory_max has room for, at 700 bytes\n\
+               and the name each."),
     number!(
         limits.max_topics_per_connection: u32,
         limits::TOPICS_PER_CONNECTION_RANGE,
         Live,
-        "Topics one connection may have opened without publishing to them."
+        "Topics one connection may have opened without publishing to them, and no more than a tenth of\n\
+         those that memory_max has room for."
     ),
     number!(
         limits.max_subscriptions_per_connection: u32,
         limits::SUBSCRIPTIONS_RANGE,
         Live,
         "Subscriptions one connection may have at once."
+    ),
+    number!(
+        limits.max_subscriptions: u32,
+        limits::SUBSCRIPTIONS_IN_ALL_RANGE,
+        Live,
+        "Subscriptions at once, over all cores."
+    ),
+    number!(
+        limits.max_fan_out_per_connection: u32,
+        limits::SUBSCRIPTIONS_RANGE,
+        Live,
+        "Subscriptions of one connection that one message may reach. A connection of which one reaches\n\
+         more is closed with an error. BLIP/1 connections get each message once."
     ),
     number!(
         limits.max_connections_per_address: u32,

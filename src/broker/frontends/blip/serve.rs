@@ -110,9 +110,7 @@ impl Client {
             ),
         };
         let permissions = doors.auth.check(&credentials).ok_or(refusal)?;
-        let connection = doors.connections.get(slot);
-        connection.authenticate(permissions);
-        connection.open();
+        doors.log_in(slot, permissions).map_err(|refusal| refusal.to_reject())?;
         let welcome = welcome(doors);
         doors.answer(slot, |out| encode::welcome(out, &welcome));
         doors.expect_sign_of_life(Protocol::Blip, slot);

@@ -28,9 +28,7 @@ impl Client {
     ) {
         match doors.auth.check(&Credentials::None) {
             Some(permissions) => {
-                let connection = doors.connections.get(slot);
-                connection.authenticate(permissions);
-                connection.open();
+                doors.log_in(slot, permissions).expect("who has no user has no quota");
             }
             None if doors.auth.wants_nonce() => {
                 let nonce = auth::nonce(&doors.cluster.nonce_key, doors.core, shared.clients);
@@ -106,7 +104,8 @@ impl Client {
         if !(was_connected && matches!(credentials, Credentials::None)) {
             let permissions = doors.auth.check(&credentials);
             let permissions = permissions.ok_or(Offence::AuthorizationViolation)?;
-            doors.connections.get(slot).authenticate(permissions);
+            let logged_in = doors.log_in(slot, permissions);
+            logged_in.map_err(|_| Offence::MaximumConnectionsExceeded)?;
         }
         doors.connections.get(slot).open();
         self.options = Options {
