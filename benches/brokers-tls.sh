@@ -16,6 +16,8 @@ cert_file = "$work/certificates/server.pem"
 key_file = "$work/certificates/server.key"
 blip = "required"
 nats = "required"
+# As nats-server has it: INFO comes at once.
+nats_handshake_first = "never"
 END
         return
     }
