@@ -99,3 +99,24 @@ impl TlsOptions {
         parsed.map_err(|_| TlsError::BadName { name: name.to_owned() })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn name_to_look_for_is_the_host_unless_another_is_given() {
+        let name = |options: &TlsOptions, addr| {
+            options.name_of(addr).map(|name| name.to_str().into_owned()).map_err(|_| ())
+        };
+        let none = TlsOptions::new();
+        assert_eq!(name(&none, "broker.test:7878").as_deref(), Ok("broker.test"));
+        assert_eq!(name(&none, "127.0.0.1:7878").as_deref(), Ok("127.0.0.1"));
+        assert_eq!(name(&none, "[::1]:7878").as_deref(), Ok("::1"));
+        let other = TlsOptions::new().server_name("elsewhere.test");
+        assert_eq!(name(&other, "127.0.0.1:7878").as_deref(), Ok("elsewhere.test"));
+        for bad in ["", "two words", "a/b"] {
+            assert!(name(&TlsOptions::new().server_name(bad), "h:1").is_err(), "{bad}");
+        }
+    }
+}
