@@ -125,6 +125,8 @@ small_tools() {
     command -v curl >/dev/null || missing+=(curl)
     python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv)
     command -v redis-server >/dev/null || missing+=(redis-server)
+    # The certificates of deploy/make-test-ca.sh.
+    command -v openssl >/dev/null || missing+=(openssl)
     install_by_apt "${missing[@]}"
 }
 

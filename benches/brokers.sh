@@ -80,6 +80,8 @@ urls=()
 pids=()
 # The folder for logs and configurations.
 work=""
+# Options of blipmq bench for brokers over TLS, which brokers-tls.sh sets.
+tls_options=()
 
 begin() {
     if $dry_run; then
@@ -210,7 +212,10 @@ bench() {
     local file=$1 status=0 pid words=()
     shift
     for pid in "${pids[@]}"; do words+=(--pid "$pid"); done
-    words=("$blipmq" bench "$@" --secs "$secs" --cpu "$gen_cpus" --json "${words[@]}" "${urls[@]}")
+    # Connects are counted, not timed.
+    [ "$1" = connects ] || words+=(--secs "$secs")
+    # The scheme of each URL decides about TLS.
+    words=("$blipmq" bench "$@" --cpu "$gen_cpus" --json "${tls_options[@]}" "${words[@]}" "${urls[@]}")
     if $dry_run; then
         echo "would run: ${words[*]} >$file"
         return

@@ -6,6 +6,8 @@ me=compare.sh
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # shellcheck source=benches/brokers.sh
 source benches/brokers.sh
+# shellcheck source=benches/brokers-tls.sh
+source benches/brokers-tls.sh
 
 usage() {
     cat <<'EOF'
@@ -13,7 +15,7 @@ Usage: benches/compare.sh [OPTIONS]
 
 Measures blipmq, nats-server, redis-server and the floor (`blipmq bench mirror`, which only receives
 and sends) in the same shapes with the same generator, in turn A B C A B C, each pinned to one CPU
-and restarted for every shape. Builds blipmq, and installs nats-server (PyPI, below target/) and
+and restarted for every shape; blipmq and nats-server over TLS too, beside themselves without. Builds blipmq, and installs nats-server (PyPI, below target/) and
 redis-server (Debian, as root) if they are missing. Writes a table, plots, raw JSON and a description
 of the measurement into a folder.
 
@@ -24,7 +26,7 @@ of the measurement into a folder.
   --quick           1 round of 0.3 s, 200 idle connections: a test of the script, not of speed
   --broker-cpu N    CPU of the brokers (default: 0)
   --gen-cpu N       CPU of the generator (default: 1); the second executor of blipmq shares it
-  --port-base N     the first of 10 ports of 127.0.0.1 to use (default: 18200)
+  --port-base N     the first of 12 ports of 127.0.0.1 to use (default: 18200)
   --dry-run         print what would be done, change nothing
   --help            this text
 
@@ -37,6 +39,7 @@ rounds="" secs="" warmup=0.3 out="" only=""
 # The heap of blipmq grows by 2 MiB at a time, which is 400 bytes for each of 5,000 connections; 10,000 is
 # the default limit.
 idle_conns=9500
+connects=2000
 broker_cpus=0 gen_cpus=1 port_base=18200
 quick=false
 command="benches/$me $*"
@@ -46,7 +49,7 @@ declare -A options=(
 )
 parse_arguments "$@"
 if $quick; then
-    rounds=${rounds:-1} secs=${secs:-0.3} warmup=0.1 idle_conns=200
+    rounds=${rounds:-1} secs=${secs:-0.3} warmup=0.1 idle_conns=200 connects=50
 fi
 rounds=${rounds:-5} secs=${secs:-2}
 out=${out:-$(record_folder)}
@@ -59,6 +62,8 @@ with_nats=true with_redis=true
 install_nats || with_nats=false
 install_redis || with_redis=false
 begin
+with_tls=true
+{ make_certificates && has_tls "$blipmq"; } || with_tls=false
 unclean=0
 found=0
 $dry_run || : >"$out/runs.tsv"
@@ -161,6 +166,39 @@ executors() {
     measure "$name" "$title" "1 executor,2 executors" throughput "$@"
 }
 
+# start_over_tls: starts blipmq and nats-server without and with TLS, to be measured side by side.
+start_over_tls() {
+    targets="blip,blips,blip nats,blip tls"
+    start_blip "$broker_cpus"
+    start_blip_tls "$broker_cpus" blips
+    start_blip_for_nats "$broker_cpus"
+    start_blip_tls "$broker_cpus" tls
+    if $with_nats; then
+        start_nats "$broker_cpus"
+        start_nats_tls "$broker_cpus"
+        targets+=",nats,nats tls"
+    fi
+}
+
+# over_tls NAME TITLE MODE ARGUMENTS...: measures what TLS costs.
+over_tls() {
+    local name=$1 title=$2 targets
+    shift 2
+    $with_tls && begin_run "$name" || return 0
+    start_over_tls
+    measure "$name" "$title" "$targets" "$@"
+}
+
+# connecting NAME TITLE: measures what it costs that a client connects, with a full handshake over TLS.
+connecting() {
+    local name=$1 title=$2 targets
+    $with_tls && begin_run "$name" || return 0
+    start_over_tls
+    bench "$out/$name.json" connects --connects "$connects" --rounds "$rounds" || unclean=$((unclean + 1))
+    stop_all
+    note "$name" "$title" "$targets"
+}
+
 rivals fan48_64 "1:48, 64 B" throughput --subs 48 --size 64
 rivals fan48_256 "1:48, 256 B" throughput --subs 48 --size 256
 rivals fan8_64 "1:8, 64 B" throughput --subs 8 --size 64
@@ -176,6 +214,11 @@ over_nats nats_one_1024 "1:1, 1 KiB" throughput --size 1024
 over_nats nats_pairs8_64 "8:8 on 8 subjects, 64 B" throughput --pubs 8 --subs 8 --topics 8 --size 64
 over_nats nats_rate2000 "2,000/s to 48, 256 B" latency --rate 2000 --subs 48 --size 256
 over_nats nats_rtt "round trip of one message, 64 B" rtt --size 64
+over_tls tls_fan48_64 "1:48, 64 B" throughput --subs 48 --size 64
+over_tls tls_fan48_256 "1:48, 256 B" throughput --subs 48 --size 256
+over_tls tls_rate2000 "2,000/s to 48, 256 B" latency --rate 2000 --subs 48 --size 256
+over_tls tls_rtt "round trip of one message, 64 B" rtt --size 64
+connecting tls_connects "connects"
 idle
 batch batch_one_64 "1:1, 64 B, 4 messages a frame" --size 64
 batch batch_fan48_64 "1:48, 64 B, 4 messages a frame" --subs 48 --size 64

@@ -18,6 +18,7 @@ from xml.sax.saxutils import escape
 
 CPU = "broker_cpu_ns_per_delivery"
 RATE = "deliveries_per_s"
+CONNECT_CPU = "broker_cpu_us_per_connect"
 
 
 @dataclass
@@ -281,6 +282,48 @@ def nats_table(runs):
     return table(header, rows)
 
 
+# The brokers of the runs over TLS: without TLS, and with it.
+TLS_PAIRS = [("blip", "blips"), ("blip nats", "blip tls"), ("nats", "nats tls")]
+
+
+def tls_ratios(run, key):
+    """Returns the costs of TLS, and how many times as much nats-server needs over TLS."""
+    row = []
+    for plain, secured in TLS_PAIRS:
+        values = [run.values(name, key) for name in (plain, secured)]
+        row += [*map(spread, values), ratio(values[1], values[0])]
+    return [*row, ratio(run.values("nats tls", key), run.values("blip tls", key))]
+
+
+def tls_table(runs):
+    """Compares each broker without and with TLS."""
+    header = ["shape"]
+    for plain, secured in TLS_PAIRS:
+        header += [plain, secured, "ratio"]
+    header += ["nats tls / blip tls"]
+    header += [f"p50: {secured}" for _, secured in TLS_PAIRS] + ["clean", "limited by"]
+    rows = []
+    for run in runs:
+        row = [run.title, *tls_ratios(run, CPU)]
+        for _, secured in TLS_PAIRS:
+            # A throughput run fills queues by design, so its latency means nothing.
+            timed = run.values(secured, "latency_p50_us") if run.mode in ("latency", "rtt") else []
+            row.append(median(timed, micros))
+        rows.append([*row, clean(run), limited_by(run)])
+    return table(header, rows)
+
+
+def connects_table(runs):
+    """Shows what it costs that a client connects, and how many connects a second of a CPU serves."""
+    header = ["shape", "broker", "CPU-us per connect", "connects per CPU second", "clean"]
+    rows = []
+    for run in runs:
+        for name in run.targets:
+            values = [run.values(name, key) for key in (CONNECT_CPU, "connects_per_broker_cpu_s")]
+            rows.append([run.title, name, spread(values[0]), median(values[1], count), clean(run, [name])])
+    return table(header, rows)
+
+
 def executors_table(runs):
     one, two = "1 executor", "2 executors"
     header = ["shape", one, two, "ratio", f"deliveries/s: {one}", two, "clean", "limited by"]
@@ -299,7 +342,10 @@ def compare(runs):
     cores = [run for run in runs if run.name.startswith("cores_")]
     idle = [run for run in runs if run.name.startswith("idle")]
     nats = [run for run in runs if run.name.startswith("nats_")]
-    others = [run for run in runs if run not in [*batch, *cores, *idle, *nats]]
+    tls = [run for run in runs if run.name.startswith("tls_")]
+    connects = [run for run in tls if run.name == "tls_connects"]
+    tls = [run for run in tls if run not in connects]
+    others = [run for run in runs if run not in [*batch, *cores, *idle, *nats, *tls, *connects]]
     # The CPU time of a round trip is mostly that of sleeping and waking up.
     loads = [run for run in others if run.mode in ("throughput", "latency", "failed")]
     timed = [run for run in others if run.mode in ("latency", "rtt")]
@@ -315,6 +361,17 @@ def compare(runs):
         parts.append(
             "## Over the NATS protocol, CPU-ns per delivery\n\n"
             "The same generator measures both brokers.\n\n" + nats_table(nats)
+        )
+    if tls:
+        parts.append(
+            "## Over TLS 1.3, CPU-ns per delivery\n\n"
+            "`blips` and `blip tls` are blipmq over BLIP/1 and over the NATS protocol; all brokers of a row"
+            " took turns, and have ECDSA P-256 certificates.\n\n" + tls_table(tls)
+        )
+    if connects:
+        parts.append(
+            "## Connecting\n\nOne client at a time, up to the answer to its login; over TLS with a full"
+            " handshake.\n\n" + connects_table(connects)
         )
     if timed:
         parts.append("## Latency\n\nMedians of the rounds.\n\n" + latency_table(timed))
@@ -581,7 +638,9 @@ def pair(runs):
     for run in runs:
         cpu = [run.values(name, CPU) for name in ("before", "after")]
         each = ratios(cpu[1], cpu[0])
-        row = [run.title, "NATS" if run.name.startswith("nats_") else "BLIP/1", *map(spread, cpu)]
+        prefix = run.name.partition("_")[0]
+        protocol = {"nats": "NATS", "blips": "BLIP/1, TLS", "tls": "NATS, TLS"}.get(prefix, "BLIP/1")
+        row = [run.title, protocol, *map(spread, cpu)]
         row += [ratio(cpu[1], cpu[0]), f"{digits(min(each))}-{digits(max(each))}" if each else "-"]
         for key in ("latency_p50_us", "latency_p99_us"):
             for name in ("before", "after"):
@@ -609,7 +668,7 @@ def main(arguments):
     if arguments[0] == "compare":
         (folder / "table.md").write_text(compare(runs))
         of_cpu = [run for run in runs if "blip" in run.targets and run.mode in ("throughput", "latency")]
-        of_cpu = [run for run in of_cpu if not run.name.startswith(("batch_", "nats_"))]
+        of_cpu = [run for run in of_cpu if not run.name.startswith(("batch_", "nats_", "tls_"))]
         if of_cpu:
             picture = bars("Broker CPU per delivery; each shape has its own scale", of_cpu)
             (folder / "cpu.svg").write_text(picture)

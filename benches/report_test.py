@@ -124,6 +124,7 @@ class Compare(unittest.TestCase):
 
     def test_report_has_all_parts(self):
         timed = rounds(9, latency_p50_us=50.0, latency_p99_us=1500.0, latency_p999_us=None)
+        connect = {"broker_cpu_us_per_connect": 100.0, "connects_per_broker_cpu_s": 10_000.0}
         runs = [
             run("one", "blip,floor", document([rounds(8), rounds(4)]), floor_bytes=90, floor_sends=9),
             run("rate", "blip", document([timed], "latency")),
@@ -132,14 +133,21 @@ class Compare(unittest.TestCase):
             run("batch_one", "blip", document([rounds(2)])),
             run("nats_one", "blip,nats", document([rounds(100), rounds(300)])),
             run("nats_rtt", "blip", document([timed], "rtt")),
+            run("tls_one", "blip,blips", document([rounds(10, 20), rounds(20, 50)])),
+            run("tls_rate", "blips", document([timed], "latency")),
+            run("tls_connects", "blips,nats tls", document([[connect], []], "connects")),
             run("cores_one", "1 executor,2 executors", document([rounds(8), rounds(10)])),
         ]
         text = report.compare(runs)
-        self.assertEqual(text.count("## "), 7)
+        self.assertEqual(text.count("## "), 9)
         self.assertIn("| rtt | blip | 50.0 us | 1.50 ms | - |", text)
         self.assertIn("| batch_one | 2.00 | 8.00 |", text)
         self.assertIn("| nats_one | 100 | 300 | 3.00x |", text)
         self.assertIn("| nats_rtt | 9.00 | - | - | 1.00 M | - | 50.0 us | - | 1.50 ms | - |", text)
+        self.assertIn("| tls_one | 15.0 (10.0-20.0) | 35.0 (20.0-50.0) | 2.25x | - | - | - |", text)
+        self.assertIn("| tls_rate | - | 9.00 | - | - | - | - | - | - | - | - | 50.0 us | - | - |", text)
+        self.assertIn("| tls_connects | blips | 100 | 10.0 k | yes |", text)
+        self.assertIn("| tls_connects | nats tls | - | - | yes |", text)
         self.assertIn("| cores_one | 8.00 | 10.0 | 1.25x |", text)
         # A bar and its number for each measured target.
         svg = report.bars("<t>", runs[:2])
@@ -248,7 +256,8 @@ class Files(unittest.TestCase):
     def test_the_table_of_two_binaries_is_written_beside_its_documents(self):
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
-            (folder / "runs.tsv").write_text("nats_one\t1:1\tbefore,after\nlost\tgone\tbefore,after\n")
+            names = ["nats_one\t1:1", "lost\tgone", "blips_one\t1:1", "tls_one\t1:1"]
+            (folder / "runs.tsv").write_text("".join(f"{name}\tbefore,after\n" for name in names))
             (folder / "nats_one.json").write_text(json.dumps(document([rounds(4, 5), rounds(8, 5)])))
             self.assertEqual(report.main(["pair", name]), 0)
             text = (folder / "table.md").read_text()
@@ -257,6 +266,7 @@ class Files(unittest.TestCase):
             self.assertEqual(rows[0][4:6], ["1.50x", "1.00-2.00"])
             self.assertEqual(rows[1][2:6], ["-", "-", "-", "-"])
             self.assertEqual(rows[1][10], "FAILED")
+            self.assertEqual([row[1] for row in rows[1:]], ["BLIP/1", "BLIP/1, TLS", "NATS, TLS"])
 
     def test_an_invalid_command_line_prints_the_usage(self):
         with contextlib.redirect_stderr(io.StringIO()) as stderr:

@@ -9,7 +9,9 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use blipmq_client::{Client, PublishOptions};
+use support::authority::{Authority, server_config};
 use support::running::{Broker, Running, TempFile, blipmq};
+use support::tls_proxy::Proxy;
 
 /// An example, built from its present source: `cargo test --test examples` alone builds none.
 fn example(name: &str) -> Command {
@@ -92,6 +94,22 @@ fn subscribe_prints_each_message_or_the_gap_that_it_is_in() {
     for (line, number) in messages.iter().zip(missed + 1..) {
         assert_eq!(*line, format!("orders.it {number}: order {number}"));
     }
+}
+
+#[test]
+fn tls_sends_itself_a_message_and_says_why_an_untrusted_server_is_refused() {
+    let broker = broker();
+    let authority = Authority::new("Test CA");
+    let config = server_config(&authority.server(&["127.0.0.1"]), None, &[b"blip/1"]);
+    let proxy = Proxy::start(config, &broker.server());
+    let mut command = example("tls");
+    command.args([&proxy.addr, authority.file.path()]);
+    assert_eq!(output(command), "greetings.tls: nobody on the way can read this\n");
+    let mut command = example("tls");
+    let other = Authority::new("Other CA");
+    let refused = command.args([&proxy.addr, other.file.path()]).output().expect("it starts");
+    let text = String::from_utf8_lossy(&refused.stderr);
+    assert!(!refused.status.success() && text.contains("does not trust"), "{text}");
 }
 
 #[test]

@@ -8,7 +8,9 @@
 //! - An answer is limited to [`TIMEOUT`] and [`ANSWER_LEN_MAX`] bytes, whatever program sends it.
 //! - Text in answers is [`model::Printable`]: its control characters never reach a terminal.
 
+mod base;
 pub mod model;
+mod secure;
 
 use std::ffi::OsStr;
 use std::io;
@@ -22,8 +24,14 @@ use serde::de::DeserializeOwned;
 use thiserror::Error;
 use ureq::Agent;
 use ureq::http::header::AUTHORIZATION;
+use ureq::unversioned::resolver::DefaultResolver;
+use ureq::unversioned::transport::{Connector, TcpConnector};
 
+use super::tls::TlsArgs;
+use base::{Base, parse_base};
+use blipmq_client::{TlsError, TlsOptions};
 use model::{ConfigurationStatus, Connection, Cores, Page, Printable, Status, Subscription, Topic};
+use secure::{PROTOCOL, Secure};
 
 /// The time limit of a whole request. The broker itself waits a second for a core that does not
 /// answer.
@@ -38,19 +46,22 @@ const QUOTE_LEN_MAX: usize = 120;
 /// The address of the admin API and its token.
 #[derive(Debug, Args)]
 pub struct AdminArgs {
-    /// The address of the broker's metrics and admin API, `[metrics] bind_addr`: a URL or host:port.
+    /// The address of the broker's metrics and admin API, `[metrics] bind_addr`: host:port, or a URL
+    /// with http:// or https://.
     #[arg(
         long,
         value_name = "URL",
         env = "BLIPMQ_METRICS",
-        default_value = "http://127.0.0.1:9090",
+        default_value = "127.0.0.1:9090",
         value_parser = parse_base
     )]
-    metrics: String,
+    metrics: Base,
     /// The value of `[metrics] token`, if set. Other users of this machine can see command lines but
     /// not environment variables.
     #[arg(long, env = "BLIPMQ_METRICS_TOKEN", hide_env_values = true, value_parser = TokenParser)]
     token: Option<String>,
+    #[command(flatten)]
+    tls: TlsArgs,
 }
 
 /// Why a request to the admin API failed.
@@ -61,6 +72,8 @@ pub enum AdminError {
          this `bind_addr`? Give another address with --metrics"
     )]
     Unreachable { base: String, reason: String },
+    #[error("no TLS connection to {base}: {fault}")]
+    NoTls { base: String, fault: TlsError },
     #[error(
         "{base} requires a token (401: {reason}); give the value of `[metrics] token` in \
          BLIPMQ_METRICS_TOKEN or with --token"
@@ -88,11 +101,14 @@ pub struct Admin {
     base: String,
     /// The value of the Authorization header, such as `Bearer secret`.
     authorization: Option<String>,
+    has_certificate: bool,
 }
 
 impl Admin {
-    pub fn new(args: AdminArgs) -> Admin {
-        let agent = Agent::config_builder()
+    pub fn new(args: AdminArgs) -> Result<Admin, String> {
+        let with_tls = args.tls.applies_to(args.metrics.scheme, &args.metrics.to_string())?;
+        let base = args.metrics.url(with_tls);
+        let config = Agent::config_builder()
             .timeout_global(Some(TIMEOUT))
             .http_status_as_error(false)
             .max_redirects(0)
@@ -101,10 +117,21 @@ impl Admin {
             // The broker closes after each answer.
             .max_idle_connections(0)
             .user_agent(concat!("blipmq/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .new_agent();
+            .build();
+        let options = with_tls.then(|| args.tls.options());
+        let agent = match &options {
+            None => config.new_agent(),
+            Some(options) => {
+                let secure = secure(options, &args.metrics);
+                let secure = secure
+                    .map_err(|fault| AdminError::NoTls { base: base.clone(), fault }.to_string())?;
+                let connector = ().chain(TcpConnector::default()).chain(secure);
+                Agent::with_parts(config, connector, DefaultResolver::default())
+            }
+        };
         let authorization = args.token.map(|token| format!("Bearer {token}"));
-        Admin { agent, base: args.metrics, authorization }
+        let has_certificate = options.is_some_and(|options| options.has_certificate());
+        Ok(Admin { agent, base, authorization, has_certificate })
     }
 
     pub fn base(&self) -> &str {
@@ -176,6 +203,14 @@ impl Admin {
     }
 
     fn request_error(&self, path: &str, error: ureq::Error) -> AdminError {
+        let cause = match &error {
+            ureq::Error::Io(error) => error.get_ref().and_then(|inner| inner.downcast_ref()),
+            _ => None,
+        };
+        if let Some(cause) = cause {
+            let fault = TlsError::of(cause, self.has_certificate);
+            return AdminError::NoTls { base: self.base.clone(), fault };
+        }
         let reason = match error {
             // Something listens there that does not speak HTTP.
             ureq::Error::Io(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
@@ -235,30 +270,12 @@ fn quote(body: &[u8]) -> String {
     Printable::new(&short).into()
 }
 
-/// Parses `host:port`, or a URL as in the broker's first line of output, into a base for paths.
-fn parse_base(text: &str) -> Result<String, String> {
-    let with_scheme = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
-    let rest = match with_scheme.split_once("://") {
-        Some(("http", rest)) => rest,
-        Some((scheme, _)) => {
-            return Err(format!(
-                "`{scheme}` is not supported, only http: use a tunnel or a proxy on this machine"
-            ));
-        }
-        None => unreachable!("a scheme was prepended"),
-    };
-    let rest = rest.trim_end_matches('/');
-    let rest = rest.strip_suffix("/metrics").unwrap_or(rest).trim_end_matches('/');
-    let base = format!("http://{rest}");
-    let uri: ureq::http::Uri =
-        base.parse().map_err(|error| format!("{error}: use http://127.0.0.1:9090"))?;
-    let authority = uri.authority().map_or("", |authority| authority.as_str());
-    let host = uri.host().unwrap_or("");
-    let has_bad_port = authority != host && uri.port_u16().is_none();
-    if host.is_empty() || has_bad_port || uri.query().is_some() || authority.contains('@') {
-        return Err("use host:port or a URL such as http://127.0.0.1:9090".to_owned());
-    }
-    Ok(base)
+/// Reads the files of the options once: admin pages are asked for as long as a command runs.
+fn secure(options: &TlsOptions, base: &Base) -> Result<Secure, TlsError> {
+    Ok(Secure {
+        config: options.client_config(&[PROTOCOL])?,
+        name: options.name_of(&base.host_and_port())?,
+    })
 }
 
 /// Parses a token. The errors of other parsers quote the value, which is a secret here.
@@ -287,34 +304,6 @@ impl TypedValueParser for TokenParser {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn addresses_are_accepted_in_every_usual_form() {
-        for text in [
-            "http://127.0.0.1:9090",
-            "127.0.0.1:9090",
-            "http://127.0.0.1:9090/",
-            "http://127.0.0.1:9090/metrics",
-        ] {
-            assert_eq!(parse_base(text).as_deref(), Ok("http://127.0.0.1:9090"), "{text}");
-        }
-        assert_eq!(parse_base("[::1]:9090").as_deref(), Ok("http://[::1]:9090"));
-        let below = parse_base("http://proxy/brokers/3/metrics/");
-        assert_eq!(below.as_deref(), Ok("http://proxy/brokers/3"));
-        for bad in [
-            "",
-            "http://",
-            "a b",
-            "http://u:p@h:1",
-            "h:1/?x=1",
-            "ftp://h",
-            "unix:/run/x",
-            "h:70000",
-        ] {
-            assert!(parse_base(bad).is_err(), "{bad}");
-        }
-        assert!(parse_base("https://h").unwrap_err().contains("only http"));
-    }
 
     #[test]
     fn tokens_that_no_header_can_carry_are_refused() {

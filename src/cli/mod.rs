@@ -20,6 +20,7 @@ mod reply;
 mod request;
 mod serve;
 mod subscribe;
+mod tls;
 mod top;
 mod units;
 
@@ -27,10 +28,11 @@ use std::io::Write;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use blipmq_client::{Client, ClientError, ClientOptions};
+use blipmq_client::{Client, ClientOptions};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::printable;
+use tls::{Scheme, TlsArgs};
 
 /// A thread-per-core publish/subscribe broker for Linux on io_uring.
 ///
@@ -46,6 +48,8 @@ use crate::printable;
   blipmq sub 'orders.>'                      print messages as they arrive
   blipmq pub orders.eu 'one espresso'        publish a message
   blipmq request prices.get espresso         send a request and print its reply
+  blipmq sub 'orders.>' --server blips://broker.example.com:7878 --tls-ca ca.pem
+                                             the same over TLS, of an authority of your own
   blipmq bench blip://127.0.0.1:7878         measure a broker
   blipmq top                                 watch a broker in the terminal
   blipmq check-config /etc/blipmq.toml       check a file before a reload or a restart
@@ -96,7 +100,7 @@ enum Command {
 /// The address and the login of the broker that a client command connects to.
 #[derive(Debug, Args)]
 struct Server {
-    /// The broker's host:port.
+    /// The broker's host:port, or blips://host:port for TLS.
     #[arg(
         long = "server",
         value_name = "ADDR",
@@ -114,17 +118,27 @@ struct Server {
     /// variables.
     #[arg(long, env = "BLIPMQ_PASSWORD", hide_env_values = true, requires = "user")]
     password: Option<String>,
+    #[command(flatten)]
+    tls: TlsArgs,
 }
 
 impl Server {
-    fn connect(&self, mut options: ClientOptions) -> Result<Client, ClientError> {
+    fn connect(&self, mut options: ClientOptions) -> Result<Client, String> {
         if let Some(token) = &self.token {
             options = options.token(token);
         }
         if let (Some(user), Some(password)) = (&self.user, &self.password) {
             options = options.user(user, password);
         }
-        options.connect(&self.addr)
+        let scheme = match self.addr.split_once("://") {
+            None => Scheme::None,
+            Some(("blips", _)) => Scheme::Tls,
+            Some(_) => Scheme::Plain,
+        };
+        if self.tls.applies_to(scheme, &self.addr)? {
+            options = options.tls(self.tls.options());
+        }
+        options.connect(&self.addr).map_err(|error| error.to_string())
     }
 }
 

@@ -99,7 +99,7 @@ impl Publish {
         };
         let client_options =
             ClientOptions::new().name("blipmq pub").publish_window(WINDOW).crc(self.crc);
-        let client = self.server.connect(client_options).map_err(error_text)?;
+        let client = self.server.connect(client_options)?;
         let topic = client.topic(&self.topic).map_err(error_text)?;
         match whole {
             Some(message) => topic.publish_with(message, &options).map_err(error_text)?,

@@ -42,7 +42,7 @@ pub struct Reload {
 
 impl Reload {
     pub fn run(self) -> Outcome {
-        let admin = Admin::new(self.admin);
+        let admin = Admin::new(self.admin)?;
         let before = admin.configuration().map_err(|error| error.to_string())?;
         let pid = self.pid.unwrap_or(before.pid);
         send_sighup(pid)?;

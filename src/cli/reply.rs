@@ -67,11 +67,11 @@ struct Answer {
 
 impl Reply {
     pub fn run(self) -> Outcome {
-        self.serve().map_err(|error| error.to_string())
+        let client = self.server.connect(ClientOptions::new().name("blipmq reply"))?;
+        self.serve(&client).map_err(|error| error.to_string())
     }
 
-    fn serve(&self) -> Result<(), ClientError> {
-        let client = self.server.connect(ClientOptions::new().name("blipmq reply"))?;
+    fn serve(&self, client: &Client) -> Result<(), ClientError> {
         let mut options = SubscribeOptions::new();
         if let Some(group) = &self.group {
             options = options.group(group.as_str());
@@ -85,7 +85,7 @@ impl Reply {
             match client.recv()? {
                 Event::Messages(messages) => {
                     for message in messages.iter() {
-                        self.reply(&client, &message)?;
+                        self.reply(client, &message)?;
                         left -= 1;
                         if left == 0 {
                             return client.close();

@@ -45,7 +45,7 @@ impl Request {
             }
         };
         let options = ClientOptions::new().name("blipmq request");
-        let client = self.server.connect(options).map_err(|error| error.to_string())?;
+        let client = self.server.connect(options)?;
         let reply = client
             .request(&self.topic, payload, self.timeout)
             .map_err(|error| error.to_string())?;

@@ -121,7 +121,7 @@ impl From<ClientError> for Stop {
 impl Subscribe {
     pub fn run(self) -> Outcome {
         let options = ClientOptions::new().name("blipmq sub");
-        let client = self.server.connect(options).map_err(|error| error.to_string())?;
+        let client = self.server.connect(options)?;
         thread::spawn(exit_once_stdout_is_closed);
         let mut out = BufWriter::with_capacity(OUTPUT_BUFFER_BYTES, io::stdout().lock());
         let printed = self.print(&client, &mut out);

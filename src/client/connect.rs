@@ -4,7 +4,7 @@
 //! `reader` and `writer`.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
-use std::io::{self, Write};
+use std::io;
 use std::net::{TcpStream, ToSocketAddrs};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -12,7 +12,9 @@ use std::time::{Duration, Instant};
 
 use crate::client::Inner;
 use crate::conversation::Conversation;
+use crate::endpoint::Endpoint;
 use crate::events::EventQueue;
+use crate::link::Link;
 use crate::options::Credentials;
 use crate::read_buffer::ReadBuffer;
 use crate::reconnect::Plan;
@@ -38,7 +40,7 @@ const HEARD_INTERVAL: Duration = Duration::from_secs(1);
 
 /// A connection on which the broker has sent WELCOME.
 pub(crate) struct Welcomed {
-    pub(crate) stream: TcpStream,
+    pub(crate) link: Link,
     /// The bytes that were read behind WELCOME.
     pub(crate) buffer: ReadBuffer,
     pub(crate) server: ServerInfo,
@@ -50,18 +52,16 @@ pub(crate) fn connect(options: &ClientOptions, addr: &str) -> Result<Client, Cli
     if options.name.len() > name_len_max {
         return Err(ClientError::NameTooLong { len: options.name.len(), len_max: name_len_max });
     }
-    let Welcomed { stream, buffer, server } = open(options, addr)?;
+    let endpoint = Endpoint::new(options, addr)?;
+    let Welcomed { link, buffer, server } = open(options, &endpoint)?;
     let shared = Arc::new(Shared::new(
         Conversation::new(Arc::new(server), options, random()),
         EventQueue::new(options.events_max, options.event_bytes_max, HEARD_INTERVAL),
-        stream,
+        link,
         options.request_timeout,
     ));
-    let plan = options.reconnect.clone().map(|policy| Plan {
-        options: options.clone(),
-        addr: addr.to_owned(),
-        policy,
-    });
+    let plan =
+        options.reconnect.clone().map(|policy| Plan { options: options.clone(), endpoint, policy });
     let inner = Inner { shared: shared.clone(), threads: Mutex::default() };
     let reading = shared.clone();
     inner.start("blipmq-read", move || reader::run(&reading, buffer, plan.as_ref()))?;
@@ -70,11 +70,16 @@ pub(crate) fn connect(options: &ClientOptions, addr: &str) -> Result<Client, Cli
 }
 
 /// Connects, and returns when the broker has sent WELCOME.
-pub(crate) fn open(options: &ClientOptions, addr: &str) -> Result<Welcomed, ClientError> {
-    let stream = open_socket(options, addr)?;
+pub(crate) fn open(options: &ClientOptions, endpoint: &Endpoint) -> Result<Welcomed, ClientError> {
+    let link = endpoint.link(open_socket(options, endpoint)?, options)?;
     let mut buffer = ReadBuffer::new();
-    let server = say_hello(options, addr, &stream, &mut buffer)?;
-    Ok(Welcomed { stream, buffer, server })
+    match say_hello(options, &endpoint.addr, &link, &mut buffer) {
+        Ok(server) => Ok(Welcomed { link, buffer, server }),
+        Err(error) => {
+            link.shut_down();
+            Err(endpoint.explain(error))
+        }
+    }
 }
 
 impl Inner {
@@ -90,13 +95,14 @@ impl Inner {
     }
 }
 
-fn open_socket(options: &ClientOptions, addr: &str) -> Result<TcpStream, ClientError> {
+fn open_socket(options: &ClientOptions, endpoint: &Endpoint) -> Result<TcpStream, ClientError> {
+    let addr = &endpoint.addr;
     let bad_address =
         |cause| ClientError::BadAddress { addr: addr.to_owned(), cause: Arc::new(cause) };
     let cannot_connect =
         |cause| ClientError::CannotConnect { addr: addr.to_owned(), cause: Arc::new(cause) };
     let mut last = None;
-    for address in addr.to_socket_addrs().map_err(bad_address)? {
+    for address in endpoint.host_and_port.to_socket_addrs().map_err(bad_address)? {
         match TcpStream::connect_timeout(&address, options.connect_timeout) {
             Ok(stream) => {
                 set_up_socket(&stream).map_err(cannot_connect)?;
@@ -122,7 +128,7 @@ fn set_up_socket(stream: &TcpStream) -> io::Result<()> {
 fn say_hello(
     options: &ClientOptions,
     addr: &str,
-    mut stream: &TcpStream,
+    link: &Link,
     buffer: &mut ReadBuffer,
 ) -> Result<ServerInfo, ClientError> {
     let lost = |error| ClientError::ConnectionLost(Arc::new(error));
@@ -134,7 +140,7 @@ fn say_hello(
         Credentials::Password { user, password } => (2, user.as_str(), password.as_str()),
     };
     encode::hello(&mut hello, &Hello { auth_kind, client_name: name, user, password });
-    stream.write_all(&hello).map_err(lost)?;
+    link.send(&hello, &mut || ()).map_err(lost)?;
     let started = Instant::now();
     let frame = loop {
         if let Some(frame) =
@@ -148,8 +154,8 @@ fn say_hello(
         if left.is_zero() {
             return Err(no_welcome());
         }
-        stream.set_read_timeout(Some(left)).map_err(lost)?;
-        match buffer.fill(&mut stream) {
+        link.socket().set_read_timeout(Some(left)).map_err(lost)?;
+        match buffer.fill(&mut &*link) {
             Ok(0) => return Err(ClientError::ClosedByServer { goodbye: None }),
             Ok(_) => {}
             Err(error)
@@ -160,7 +166,7 @@ fn say_hello(
             Err(error) => return Err(lost(error)),
         }
     };
-    stream.set_read_timeout(None).map_err(lost)?;
+    link.socket().set_read_timeout(None).map_err(lost)?;
     match server_frame(&frame).map_err(ClientError::malformed)? {
         ServerFrame::Welcome(welcome) => Ok(ServerInfo {
             server: welcome.server.into(),

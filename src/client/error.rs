@@ -54,6 +54,15 @@ pub enum ClientError {
         /// `ClientOptions::connect_timeout`
         waited: Duration,
     },
+    /// No TLS connection to the address was possible.
+    #[cfg(feature = "tls")]
+    #[error("no TLS connection to {addr}: {fault}")]
+    Tls {
+        /// The address as the caller gave it.
+        addr: String,
+        /// What is wrong, and what to do.
+        fault: crate::TlsError,
+    },
     /// The broker ended the connection with an ERROR.
     #[error("the broker ended the connection: {0}")]
     EndedByServer(ServerError),

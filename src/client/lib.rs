@@ -71,29 +71,39 @@
 //! # `async`
 //! With the feature `tokio`, the module `tokio` has the same client with `async` functions.
 //!
+//! # TLS
+//! With the feature `tls`, `blips://host:port` connects over TLS 1.3, and `ClientOptions::tls` says
+//! which authorities to trust and which certificate to present. A client that was asked to use TLS never
+//! connects without it. When the connection is made again, so is the handshake, with what the files of
+//! the options contain by then. The client with `async` functions is the same there too.
+//!
 //! # The code
 //!
 //! | to learn | read |
 //! |---|---|
-//! | how a connection begins | `connect` |
+//! | how a connection begins | `endpoint`, `connect`, `link` |
 //! | how messages become frames and share them | `outgoing`, `writer` |
 //! | what was asked and answered | `client`, `topic`, `conversation` |
 //! | how a request finds its reply | `request`, `conversation::requests` |
 //! | how bytes become events | `read_buffer`, `reader`, `received`, `events` |
 //! | what survives the end of a connection | `reconnect`, `conversation::renewal` |
 //! | how threads wait for each other | `shared` |
+//! | how TLS is between frames and socket | `tls` |
 //!
 //! # Always true
 //! - Messages of one thread to one topic keep their order, also while other threads publish to the
 //!   topic.
 //! - Every call that waits when the client ends, and every later call, returns the reason of the end.
-//! - Memory is bounded: twice `outgoing_bytes_max`, `event_bytes_max`, and one message above each.
+//! - Memory is bounded: twice `outgoing_bytes_max`, `event_bytes_max`, one message above each, and
+//!   about 200 KiB of TLS.
 
 mod client;
 mod connect;
 mod conversation;
+mod endpoint;
 mod error;
 mod events;
+mod link;
 mod options;
 mod outgoing;
 mod read_buffer;
@@ -104,6 +114,8 @@ mod request;
 mod server_info;
 mod shared;
 mod subscription;
+#[cfg(feature = "tls")]
+mod tls;
 #[cfg(feature = "tokio")]
 pub mod tokio;
 mod topic;
@@ -117,6 +129,8 @@ pub use received::{Headers, Message, Messages, OwnedMessage};
 pub use reconnect::ReconnectPolicy;
 pub use server_info::ServerInfo;
 pub use subscription::Subscription;
+#[cfg(feature = "tls")]
+pub use tls::{TlsError, TlsOptions};
 pub use topic::{PublishTicket, Published, Topic};
 
 // What the public types above mention of other crates.

@@ -36,6 +36,8 @@ pub struct ClientOptions {
     pub(crate) crc: bool,
     pub(crate) reconnect: Option<ReconnectPolicy>,
     pub(crate) credentials: Credentials,
+    #[cfg(feature = "tls")]
+    pub(crate) tls: Option<crate::TlsOptions>,
 }
 
 /// The credentials that HELLO carries.
@@ -69,6 +71,8 @@ impl Default for ClientOptions {
             crc: false,
             reconnect: None,
             credentials: Credentials::None,
+            #[cfg(feature = "tls")]
+            tls: None,
         }
     }
 }
@@ -85,15 +89,15 @@ impl ClientOptions {
         self
     }
 
-    /// Sets the token that the broker requires (`[auth] token`); default none. The token is sent in
-    /// clear text. The broker refuses wrong or missing credentials with error 4010.
+    /// Sets the token that the broker requires (`[auth] token`); default none. Without TLS the token is
+    /// sent in clear text. The broker refuses wrong or missing credentials with error 4010.
     pub fn token(mut self, token: impl Into<String>) -> Self {
         self.credentials = Credentials::Token(token.into());
         self
     }
 
-    /// Sets the user to connect as (`[[auth.users]]`), instead of a token. The password is sent in clear
-    /// text too.
+    /// Sets the user to connect as (`[[auth.users]]`), instead of a token. Without TLS the password is
+    /// sent in clear text too.
     pub fn user(mut self, user: impl Into<String>, password: impl Into<String>) -> Self {
         self.credentials = Credentials::Password { user: user.into(), password: password.into() };
         self
@@ -161,7 +165,22 @@ impl ClientOptions {
         self
     }
 
-    /// Connects to `host:port` and returns when the broker has welcomed the client.
+    /// Connects over TLS, also to an address without `blips://`; default no, unless the address has it.
+    #[cfg(feature = "tls")]
+    pub fn tls(mut self, tls: crate::TlsOptions) -> Self {
+        self.tls = Some(tls);
+        self
+    }
+
+    pub(crate) fn has_tls(&self) -> bool {
+        #[cfg(feature = "tls")]
+        return self.tls.is_some();
+        #[cfg(not(feature = "tls"))]
+        false
+    }
+
+    /// Connects to `host:port` and returns when the broker has welcomed the client. The address may have
+    /// the scheme `blip://`, or `blips://` for TLS (feature `tls`).
     pub fn connect(&self, addr: &str) -> Result<Client, ClientError> {
         connect::connect(self, addr)
     }

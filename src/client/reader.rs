@@ -7,13 +7,13 @@
 //! - The reason for the end of a connection is found here, and only here.
 
 use std::io;
-use std::net::TcpStream;
 use std::sync::Arc;
 
 use std::collections::HashMap;
 
 use crate::conversation::{Seen, Taken};
 use crate::events::{Event, Gap, GapReason};
+use crate::link::Link;
 use crate::read_buffer::ReadBuffer;
 use crate::received::Messages;
 use crate::reconnect::{self, Plan};
@@ -38,7 +38,7 @@ pub(crate) fn run(shared: &Shared, mut buffer: ReadBuffer, plan: Option<&Plan>) 
             Ok(welcomed) => welcomed,
             Err(end) => return shared.end(end),
         };
-        reader.renew(welcomed.stream, welcomed.server);
+        reader.renew(welcomed.link, welcomed.server);
         buffer = welcomed.buffer;
     }
 }
@@ -68,7 +68,7 @@ struct Known {
 impl Reader<'_> {
     fn read_until_end(&mut self, mut buffer: ReadBuffer) -> ClientError {
         let frame_len_max = self.shared.lock().server.frame_len_max;
-        let stream = self.shared.stream();
+        let link = self.shared.link();
         loop {
             loop {
                 match buffer.take_frame(frame_len_max) {
@@ -82,7 +82,7 @@ impl Reader<'_> {
                 }
             }
             self.shared.push_events(&mut self.events);
-            match buffer.fill(&mut &*stream) {
+            match buffer.fill(&mut &*link) {
                 Ok(0) if buffer.is_within_frame() => {
                     return ClientError::ConnectionLost(Arc::new(io::Error::new(
                         io::ErrorKind::UnexpectedEof,
@@ -98,7 +98,7 @@ impl Reader<'_> {
     }
 
     /// Continues over a new connection.
-    fn renew(&mut self, stream: TcpStream, server: ServerInfo) {
+    fn renew(&mut self, link: Link, server: ServerInfo) {
         let same_server = self.shared.lock().server.server_id == server.server_id;
         let topics = std::mem::take(&mut self.topics);
         let mut seen = HashMap::new();
@@ -109,7 +109,7 @@ impl Reader<'_> {
             seen.insert(known.name, known.seen);
         }
         self.goodbye = None;
-        self.shared.renew(stream, Arc::new(server), |name| seen.get(name).copied());
+        self.shared.renew(link, Arc::new(server), |name| seen.get(name).copied());
         let conversation = self.shared.lock();
         self.before.retain(|name, _| same_server && conversation.receives(name));
         drop(conversation);

@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use crate::connect::{self, Welcomed};
+use crate::endpoint::Endpoint;
 use crate::events::Event;
 use crate::shared::Shared;
 use crate::{ClientError, ClientOptions};
@@ -91,7 +92,7 @@ impl ReconnectPolicy {
 /// Everything that reconnecting takes.
 pub(crate) struct Plan {
     pub(crate) options: ClientOptions,
-    pub(crate) addr: String,
+    pub(crate) endpoint: Endpoint,
     pub(crate) policy: ReconnectPolicy,
 }
 
@@ -116,7 +117,7 @@ pub(crate) fn next_connection(
             shared.lock().give_up_unsent();
             return Err(ClientError::Closed);
         }
-        match connect::open(&plan.options, &plan.addr) {
+        match connect::open(&plan.options, &plan.endpoint) {
             Ok(welcomed) => return Ok(welcomed),
             Err(failure)
                 if !is_temporary(&failure) || plan.policy.attempts_max == Some(attempt) =>
@@ -137,6 +138,8 @@ fn is_temporary(end: &ClientError) -> bool {
         | ClientError::CannotConnect { .. }
         | ClientError::NoWelcome { .. }
         | ClientError::BadAddress { .. } => true,
+        #[cfg(feature = "tls")]
+        ClientError::Tls { fault, .. } => fault.is_temporary(),
         ClientError::EndedByServer(error) => TEMPORARY_CODES.contains(&error.code),
         _ => false,
     }

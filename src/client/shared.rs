@@ -9,7 +9,6 @@
 //!   `request_timeout`.
 //! - The writer is woken only if it sleeps: while it writes, publishing costs no system call.
 
-use std::net::{Shutdown, TcpStream};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::task::Waker;
@@ -17,6 +16,7 @@ use std::time::{Duration, Instant};
 
 use crate::conversation::{Conversation, Seen};
 use crate::events::{Event, EventQueue};
+use crate::link::Link;
 use crate::{ClientError, ServerInfo};
 use blipmq_protocol::encode;
 
@@ -28,7 +28,7 @@ pub(crate) struct Shared {
     writer_wakes: Condvar,
     pub(crate) events: EventQueue,
     /// Changes together with the conversation's epoch, under its lock.
-    stream: Mutex<Arc<TcpStream>>,
+    link: Mutex<Arc<Link>>,
     pub(crate) request_timeout: Duration,
     /// Counts reads and writes, so that a wait can distinguish slow from stuck.
     moved: AtomicU64,
@@ -60,7 +60,7 @@ impl Shared {
     pub(crate) fn new(
         conversation: Conversation,
         events: EventQueue,
-        stream: TcpStream,
+        link: Link,
         request_timeout: Duration,
     ) -> Shared {
         Shared {
@@ -68,7 +68,7 @@ impl Shared {
             changed: Condvar::new(),
             writer_wakes: Condvar::new(),
             events,
-            stream: Mutex::new(Arc::new(stream)),
+            link: Mutex::new(Arc::new(link)),
             request_timeout,
             moved: AtomicU64::new(0),
         }
@@ -204,7 +204,7 @@ impl Shared {
 
     /// Takes the next batch for the writer, and returns where to write it; sleeps until there is one.
     /// Returns `None` when there will never be another.
-    pub(crate) fn take_outgoing(&self, batch: &mut Vec<u8>) -> Option<(Arc<TcpStream>, u64)> {
+    pub(crate) fn take_outgoing(&self, batch: &mut Vec<u8>) -> Option<(Arc<Link>, u64)> {
         let mut conversation = self.lock();
         loop {
             if conversation.ended.is_some() {
@@ -212,9 +212,9 @@ impl Shared {
             }
             if conversation.writable && !conversation.out.is_empty() {
                 conversation.take_outgoing(batch);
-                let (stream, epoch) = (self.stream(), conversation.epoch);
+                let (link, epoch) = (self.link(), conversation.epoch);
                 self.answer(conversation);
-                return Some((stream, epoch));
+                return Some((link, epoch));
             }
             conversation.writer_sleeps = true;
             let woken = self.writer_wakes.wait(conversation);
@@ -232,25 +232,24 @@ impl Shared {
         }
     }
 
-    pub(crate) fn stream(&self) -> Arc<TcpStream> {
-        self.stream.lock().expect("nothing panics while it holds the stream").clone()
+    pub(crate) fn link(&self) -> Arc<Link> {
+        self.link.lock().expect("nothing panics while it holds the link").clone()
     }
 
     /// Ends the current connection, but not the client.
     pub(crate) fn shut_down(&self) {
-        // An error here means that the peer has closed first.
-        let _ = self.stream().shutdown(Shutdown::Both);
+        self.link().shut_down();
     }
 
     /// Continues over a new connection.
     pub(crate) fn renew(
         &self,
-        stream: TcpStream,
+        link: Link,
         server: Arc<ServerInfo>,
         seen: impl Fn(&str) -> Option<Seen>,
     ) {
         let mut conversation = self.lock();
-        *self.stream.lock().expect("nothing panics while it holds the stream") = Arc::new(stream);
+        *self.link.lock().expect("nothing panics while it holds the link") = Arc::new(link);
         conversation.renew(server, seen);
         self.events.restore_bounds();
         self.move_on();

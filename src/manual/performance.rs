@@ -7,8 +7,9 @@
 //!
 //! | command | question |
 //! |---|---|
-//! | `blipmq bench` | what does this broker do, here, with this load? Also for `nats://` and `redis://` |
-//! | `benches/compare.sh` | what does a message cost beside nats-server, redis and the floor, in the same shapes? |
+//! | `blipmq bench` | what does this broker do, here, with this load? Also for `nats://` and `redis://`, and over TLS for `blips://`, `tls://` and `rediss://` |
+//! | `blipmq bench connects` | what does it cost the broker that a client connects, with or without TLS? |
+//! | `benches/compare.sh` | what does a message cost beside nats-server, redis and the floor, in the same shapes, and what does TLS add? |
 //! | `benches/growth.sh` | how does the cost grow with subscribers, bytes, topics, patterns, connections? |
 //! | `benches/pair.sh --before BINARY` | did a change make a delivery cheaper or dearer than the binary before it? |
 //! | `cargo bench` | what does one step cost: decoding, matching, queueing, a hop between cores? |
@@ -16,7 +17,8 @@
 //! The figure to compare is the broker's CPU time per delivered message. Rates depend on what else uses
 //! the machine and on the generator; the CPU time of the process depends on them much less. Brokers run
 //! in turn, A B C A B C. Medians are over five rounds or more, and each message is checked: a run that
-//! lost, duplicated or reordered a message is not a result. Latency counts from the instant when a
+//! lost, duplicated or reordered a message is not a result; over TLS every subscriber decrypts and checks
+//! each message too. Latency counts from the instant when a
 //! message was due, not from when the generator sent it.
 //!
 //! The *floor* is `blipmq bench mirror`: a loop that receives bytes and sends them to each subscriber

@@ -7,6 +7,7 @@ mod faults;
 mod mirror;
 #[path = "../support/mod.rs"]
 mod support;
+mod tls;
 
 use std::process::Output;
 

@@ -5,6 +5,7 @@ mod request;
 mod subscribe;
 #[path = "../support/mod.rs"]
 mod support;
+mod tls;
 
 use std::io::Write;
 use std::process::{Output, Stdio};

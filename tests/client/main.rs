@@ -8,6 +8,8 @@
 //! | headers, checksums, ACKs, starts, groups | `options` |
 //! | requests and replies | `requests` |
 //! | what survives the end of a connection | `reconnect` |
+//! | TLS: who is trusted, refusals | `tls` |
+//! | TLS: its end, and what it does by itself | `tls_ends` |
 //! | the client with `async` functions | `with_tokio` |
 //!
 //! No test sleeps or reads a clock: one side sends a frame only after it has seen that of the other, and
@@ -22,6 +24,8 @@ mod publish;
 mod receive;
 mod reconnect;
 mod requests;
+mod tls;
+mod tls_ends;
 mod with_tokio;
 
 use blipmq::protocol::Reject;

@@ -8,6 +8,7 @@ mod hugepages;
 mod isolate;
 mod numa;
 mod sysctl;
+mod test_ca;
 
 use std::collections::BTreeMap;
 use std::fs;

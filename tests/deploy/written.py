@@ -128,6 +128,11 @@ def compose_is_understood_and_hardened():
     for name, secret in secrets.items():
         expect(secret == {"file": f"./secrets/{name}"}, f"secret {name} is not a file of its name")
         expect(name in made, f"compose-secrets.sh does not make {name}")
+    files = ["--file", DEPLOY / "compose.yaml", "--file", DEPLOY / "compose.tls.yaml"]
+    secured = yaml.safe_load(must([compose, *files, "config"]))["services"]
+    mounted = {secret["source"] for secret in secured["blipmq"]["secrets"]}
+    expect(mounted == {"blipmq.toml", "server.pem", "server.key"}, f"with TLS it mounts {mounted}")
+    expect(secured["grafana"] == services["grafana"], "TLS of the broker changes other services")
 
 
 def kubernetes_accepts_it():

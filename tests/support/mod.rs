@@ -5,10 +5,12 @@
 
 #![allow(dead_code, reason = "each test binary uses its part")]
 
+pub mod authority;
 pub mod broker;
 pub mod nats;
 pub mod printer;
 pub mod running;
+pub mod tls_proxy;
 pub mod wire;
 pub mod written;
 

@@ -57,12 +57,10 @@ impl Drop for TempFile {
 
 pub fn blipmq(words: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_blipmq"));
-    command
-        .args(words)
-        .env_remove("BLIPMQ_SERVER")
-        .env_remove("BLIPMQ_TOKEN")
-        .env_remove("BLIPMQ_USER")
-        .stdin(Stdio::null());
+    command.args(words).stdin(Stdio::null()).env_remove("SSLKEYLOGFILE");
+    for name in ["SERVER", "TOKEN", "USER", "TLS", "TLS_CA", "TLS_CERT", "TLS_KEY", "TLS_NAME"] {
+        command.env_remove(format!("BLIPMQ_{name}"));
+    }
     command
 }
 

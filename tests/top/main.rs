@@ -195,7 +195,7 @@ fn invalid_command_lines_have_status_2() {
     for words in [
         &["--interval", "0"][..],
         &["--interval", "2h"],
-        &["--metrics", "https://127.0.0.1:9090"],
+        &["--metrics", "ftp://127.0.0.1:9090"],
         &["--metrics", "unix:/run/x"],
         &["--token", "two words"],
         &["--metrics"],

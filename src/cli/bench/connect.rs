@@ -15,7 +15,8 @@ use blipmq::protocol::decode::{Hello, Subscribe};
 use blipmq::protocol::{RequestId, SubscriptionId, encode};
 
 use super::codec::{Answer, Codec, Sink};
-use super::target::{Login, Protocol, Target};
+use super::target::{Login, Protocol, Security, Target};
+use super::wire::Wire;
 use super::{nats, redis};
 
 /// The time limit for each answer while a connection is opened.
@@ -36,7 +37,7 @@ pub enum Role<'a> {
 /// An open connection.
 #[derive(Debug)]
 pub struct Connection {
-    pub stream: TcpStream,
+    pub wire: Wire,
     codec: Codec,
     /// The start of a unit whose end has not been received yet.
     carry: Vec<u8>,
@@ -61,13 +62,16 @@ impl Connection {
     /// Connects, logs in and subscribes. Returns the connection and the ids of the topics to publish
     /// to; the ids are 0 in protocols without topic ids.
     pub fn open(target: &Target, role: Role<'_>) -> Result<(Connection, Vec<u32>), String> {
-        let stream = connect(target)?;
+        let wire = Wire::new(connect(target)?);
         let codec = Codec::new(target.protocol);
         let mut handshake = Handshake {
             target,
-            connection: Connection { stream, codec, carry: Vec::new() },
+            connection: Connection { wire, codec, carry: Vec::new() },
             answers: Answers::default(),
         };
+        if target.security == Security::First {
+            handshake.secure()?;
+        }
         match target.protocol {
             Protocol::Blip => handshake.blip(role)?,
             Protocol::Nats => handshake.nats(role)?,
@@ -76,10 +80,11 @@ impl Connection {
         }
         let Handshake { connection, answers, .. } = handshake;
         let nonblocking = connection
-            .stream
+            .wire
+            .socket
             .set_read_timeout(None)
-            .and_then(|()| connection.stream.set_write_timeout(None))
-            .and_then(|()| connection.stream.set_nonblocking(true));
+            .and_then(|()| connection.wire.socket.set_write_timeout(None))
+            .and_then(|()| connection.wire.socket.set_nonblocking(true));
         nonblocking.map_err(|error| format!("{target}: cannot set up a socket: {error}"))?;
         let topics = match role {
             Role::Publish(topics) => topics.len(),
@@ -102,7 +107,7 @@ impl Connection {
             return Err(format!("received more than {carried} bytes that do not form a message"));
         }
         buffer[..carried].copy_from_slice(&self.carry);
-        match self.stream.read(&mut buffer[carried..]) {
+        match self.wire.read(&mut buffer[carried..]) {
             Ok(0) => Err("the broker closed the connection".to_owned()),
             Ok(len) => Ok(Some(carried + len)),
             Err(error)
@@ -110,7 +115,7 @@ impl Connection {
             {
                 Ok(None)
             }
-            Err(error) => Err(format!("the connection is lost: {error}")),
+            Err(error) => Err(self.wire.describe(&error)),
         }
     }
 
@@ -185,8 +190,18 @@ impl Sink for Answers {
 }
 
 impl Handshake<'_> {
+    fn secure(&mut self) -> Result<(), String> {
+        let target = self.target;
+        let secure = target.secure.as_ref().expect("targets over TLS are secured");
+        let wire = &mut self.connection.wire;
+        let timeout = wire.socket.set_read_timeout(Some(ANSWER_TIMEOUT));
+        timeout.map_err(|error| format!("{target}: cannot set up a socket: {error}"))?;
+        wire.shake_hands(secure).map_err(|error| format!("{target}: {error}"))
+    }
+
     fn send(&mut self, bytes: &[u8]) -> Result<(), String> {
-        let sent = self.connection.stream.write_all(bytes);
+        let wire = &mut self.connection.wire;
+        let sent = wire.write_all(bytes).and_then(|()| wire.flush());
         sent.map_err(|error| format!("{}: the connection is lost: {error}", self.target))
     }
 
@@ -198,13 +213,13 @@ impl Handshake<'_> {
             let left = ANSWER_TIMEOUT.saturating_sub(begun.elapsed());
             let target = self.target;
             if left.is_zero() {
-                let (seconds, scheme) = (ANSWER_TIMEOUT.as_secs(), target.protocol.scheme());
+                let (seconds, scheme) = (ANSWER_TIMEOUT.as_secs(), target.scheme());
                 return Err(format!(
                     "{target}: no {what} within {seconds} s; does the server speak {scheme}?"
                 ));
             }
             let describe_error = |error| format!("{target}: {error}, while waiting for {what}");
-            let timeout = self.connection.stream.set_read_timeout(Some(left));
+            let timeout = self.connection.wire.socket.set_read_timeout(Some(left));
             timeout.map_err(|error| format!("{target}: cannot set up a socket: {error}"))?;
             if let Some(len) = self.connection.read(&mut buffer).map_err(describe_error)? {
                 self.connection
@@ -264,6 +279,13 @@ impl Handshake<'_> {
 
     fn nats(&mut self, role: Role<'_>) -> Result<(), String> {
         self.wait_for("INFO", |answers| answers.greetings > 0)?;
+        if self.target.security == Security::AfterInfo {
+            if !self.connection.carry.is_empty() {
+                let target = self.target;
+                return Err(format!("{target}: the server sent bytes behind INFO, before TLS"));
+            }
+            self.secure()?;
+        }
         let connect = nats::connect(self.target.login.as_ref());
         self.send(format!("{connect}PING\r\n").as_bytes())?;
         self.wait_for("PONG", |answers| answers.pongs > 0)?;
@@ -312,8 +334,9 @@ impl Handshake<'_> {
             format!("{target}: the greeting did not come back: {error}; is it a mirror?")
         };
         let mut answer = [0; RAW_GREETING_LEN];
-        let timeout = self.connection.stream.set_read_timeout(Some(ANSWER_TIMEOUT));
-        timeout.and_then(|()| self.connection.stream.read_exact(&mut answer)).map_err(failed)?;
+        let wire = &mut self.connection.wire;
+        let timeout = wire.socket.set_read_timeout(Some(ANSWER_TIMEOUT));
+        timeout.and_then(|()| wire.read_exact(&mut answer)).map_err(failed)?;
         if answer != greeting {
             return Err(failed(std::io::Error::other(format!("{}", answer.escape_ascii()))));
         }

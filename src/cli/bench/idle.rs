@@ -13,6 +13,7 @@ use clap::{Args, value_parser};
 use serde_json::{Value, json};
 
 use super::super::Outcome;
+use super::super::tls::TlsArgs;
 use super::connect::{Connection, Role, buffer_len};
 use super::json;
 use super::options::{Cpus, assign_pids, parse_cpus, parse_secs};
@@ -21,7 +22,7 @@ use super::progress::Progress;
 use super::setup::{pin, raise_open_files};
 use super::summary::{Unit, median};
 use super::table;
-use super::target::{Protocol, Target};
+use super::target::{self, Protocol, Target};
 use super::worker::{Strays, send_replies};
 use super::{print, round};
 
@@ -59,6 +60,8 @@ pub struct Idle {
     /// Print one JSON document instead of a table.
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    tls: TlsArgs,
 }
 
 /// The measurements of one round.
@@ -94,9 +97,10 @@ impl Idle {
         raise_open_files();
         let pids = assign_pids(&self.pids, self.urls.len())?;
         let pids: Vec<u32> = pids.into_iter().flatten().collect();
-        let mut costs = vec![Vec::new(); self.urls.len()];
+        let targets = target::secured(&self.urls, &self.tls, false)?;
+        let mut costs = vec![Vec::new(); targets.len()];
         for number in 1..=self.rounds as usize {
-            for ((target, pid), costs) in self.urls.iter().zip(&pids).zip(&mut costs) {
+            for ((target, pid), costs) in targets.iter().zip(&pids).zip(&mut costs) {
                 let progress = Progress::new(number, self.rounds as usize);
                 costs.push(self.round(target, *pid, &progress)?);
             }

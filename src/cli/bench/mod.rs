@@ -9,8 +9,10 @@
 //! | how a round is run | `round` and `watch`, then `worker` and `publisher` |
 //! | how a message is checked | `tracker` |
 //! | how each protocol is spoken | `connect`, `codec`, and `blip`, `nats`, `redis` |
+//! | how TLS is spoken below them | `wire` |
 //! | what the kernel's part of the cost is | `mirror` |
 //! | what idle connections cost | `idle` |
+//! | what connecting costs | `connects` |
 //! | how results are reported | `summary`, then `table`, `json`, `hgrm`, `plot` |
 //!
 //! # Always true
@@ -21,6 +23,7 @@ mod blip;
 mod codec;
 mod connect;
 mod connections;
+mod connects;
 mod hgrm;
 mod idle;
 mod json;
@@ -41,12 +44,14 @@ mod table;
 mod target;
 mod tracker;
 mod watch;
+mod wire;
 mod worker;
 
 use std::io::Write;
 
 use clap::{Args, Subcommand};
 
+use self::connects::Connects;
 use self::idle::Idle;
 use self::mirror::Mirror;
 use self::options::{Common, Latency, Rtt, Throughput};
@@ -65,8 +70,11 @@ pub const EXAMPLES: &str = "Examples:
   blipmq bench latency --rate 50000 blip://127.0.0.1:7878    latency at 50,000 messages/s
   blipmq bench rtt nats://127.0.0.1:4222                     one message at a time
   blipmq bench idle --idle-conns 5000 --pid $(pidof blipmq) blip://127.0.0.1:7878
+  blipmq bench connects --pid $(pidof blipmq) --tls-ca ca.pem blips://localhost:7878
   blipmq bench --subs 48 blip://127.0.0.1:7878 nats://127.0.0.1:4222 redis://127.0.0.1:6379
                                                              compare: five rounds each, in turn
+  blipmq bench --subs 48 --tls-ca ca.pem blips://localhost:7878 tls://localhost:4222
+                                                             the same over TLS
   blipmq bench mirror --bind 127.0.0.1:7900                  run a mirror for raw://127.0.0.1:7900, as the floor
 
 The default mode is `throughput`; `blipmq bench MODE --help` lists the options of each mode.
@@ -93,6 +101,8 @@ enum Mode {
     Rtt(Rtt),
     /// Open idle connections, and measure what they cost in memory and CPU.
     Idle(Idle),
+    /// Open connections, one after the other, and measure what each costs in CPU.
+    Connects(Connects),
     /// Run a mirror for raw:// URLs: the lowest possible cost of receiving and sending.
     Mirror(Mirror),
 }
@@ -104,6 +114,7 @@ impl Bench {
             Mode::Latency(options) => measure("latency", options.load()?, options.common),
             Mode::Rtt(options) => measure("rtt", options.load()?, options.common),
             Mode::Idle(idle) => idle.run(),
+            Mode::Connects(connects) => connects.run(),
             Mode::Mirror(mirror) => mirror.run(),
         }
     }
@@ -113,10 +124,9 @@ fn measure(mode: &str, load: Load, common: Common) -> Outcome {
     pin(&load.cpus)?;
     raise_open_files();
     let pids = common.pids()?;
-    let targets = common.urls.iter().zip(pids);
-    let mut all: Vec<Measured> = targets
-        .map(|(target, pid)| Measured { target: target.clone(), pid, rounds: Vec::new() })
-        .collect();
+    let targets = common.targets()?.into_iter().zip(pids);
+    let mut all: Vec<Measured> =
+        targets.map(|(target, pid)| Measured { target, pid, rounds: Vec::new() }).collect();
     let rounds = common.rounds();
     for number in 1..=rounds {
         for measured in &mut all {
@@ -181,8 +191,8 @@ fn unique_name(all: &[Measured], at: usize) -> Option<String> {
     if all.len() == 1 {
         return None;
     }
-    let scheme = all[at].target.protocol.scheme();
-    let before = all[..at].iter().filter(|other| other.target.protocol.scheme() == scheme);
+    let scheme = all[at].target.scheme();
+    let before = all[..at].iter().filter(|other| other.target.scheme() == scheme);
     Some(match before.count() {
         0 => scheme.to_owned(),
         others => format!("{scheme}{}", others + 1),

@@ -8,9 +8,10 @@ use std::time::Duration;
 use blipmq::config;
 use clap::{Args, value_parser};
 
+use super::super::tls::TlsArgs;
 use super::round::Load;
 use super::shared::Pace;
-use super::target::Target;
+use super::target::{self, Target};
 use super::tracker::HEADER_LEN;
 
 /// The default number of rounds when several targets are compared.
@@ -20,7 +21,9 @@ const ROUNDS_COMPARING: usize = 5;
 #[derive(Debug, Clone, Args)]
 pub struct Common {
     /// Brokers to measure: blip://host:port, nats://[user:password@|token@]host:port,
-    /// redis://[user:password@]host:port, or raw://host:port for `blipmq bench mirror`.
+    /// redis://[user:password@]host:port, or raw://host:port for `blipmq bench mirror`. Over TLS:
+    /// blips://, tls:// for NATS, tls+first:// for NATS with TLS before INFO, rediss://. All subscribers
+    /// decrypt and check every message then too.
     #[arg(required = true, value_name = "URL")]
     pub urls: Vec<Target>,
     /// Length of the measurement in seconds, 0.1 to 3600.
@@ -57,6 +60,8 @@ pub struct Common {
     /// Plot latency by percentile, and deliveries over time.
     #[arg(long, value_name = "FILE.svg")]
     pub plot: Option<PathBuf>,
+    #[command(flatten)]
+    tls: TlsArgs,
 }
 
 /// The shape of the load.
@@ -153,6 +158,11 @@ pub fn assign_pids(pids: &[u32], targets: usize) -> Result<Vec<Option<u32>>, Str
 }
 
 impl Common {
+    /// Returns the targets. Over TLS each connection has a full handshake.
+    pub fn targets(&self) -> Result<Vec<Target>, String> {
+        target::secured(&self.urls, &self.tls, false)
+    }
+
     pub fn pids(&self) -> Result<Vec<Option<u32>>, String> {
         assign_pids(&self.pids, self.urls.len())
     }

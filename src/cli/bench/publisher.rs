@@ -204,7 +204,7 @@ impl Publisher {
     pub fn flush(&mut self) -> Result<(), String> {
         self.blocked = false;
         while self.written < self.out.len() {
-            match self.connection.stream.write(&self.out[self.written..]) {
+            match self.connection.wire.write(&self.out[self.written..]) {
                 Ok(len) => self.written += len,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
                     self.blocked = true;
@@ -220,7 +220,14 @@ impl Publisher {
         }
         self.out.clear();
         self.written = 0;
-        Ok(())
+        match self.connection.wire.flush() {
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                self.blocked = true;
+                Ok(())
+            }
+            Err(error) => Err(format!("the connection is lost: {error}")),
+            Ok(()) => Ok(()),
+        }
     }
 
     /// Reads once from the connection. Returns the number of messages received, which should be 0.

@@ -134,7 +134,7 @@ impl Running {
         let subscribers = subscribers.iter().map(|subscriber| &subscriber.connection);
         let all = publishers.chain(subscribers).chain(bystanders.iter());
         for (token, connection) in (0..).zip(all) {
-            epoll::add(epoll, &connection.stream, data(token), epoll::EventFlags::IN)?;
+            epoll::add(epoll, &connection.wire.socket, data(token), epoll::EventFlags::IN)?;
         }
         Ok(())
     }
@@ -288,15 +288,20 @@ fn rearm(epoll: &OwnedFd, publisher: &Publisher, token: u64) -> Result<(), Strin
     let mut flags = epoll::EventFlags::IN;
     flags.set(epoll::EventFlags::OUT, publisher.is_blocked());
     let data = epoll::EventData::new_u64(token);
-    epoll::modify(epoll, publisher.connection.stream.as_fd(), data, flags)
+    epoll::modify(epoll, publisher.connection.wire.socket.as_fd(), data, flags)
         .map_err(|error| format!("cannot watch sockets: {error}"))
 }
 
 /// Sends the answers to PINGs. Subscribers send nothing else, so the socket has room for them.
-pub fn send_replies(connection: &Connection, bytes: &[u8]) -> Result<(), String> {
+pub fn send_replies(connection: &mut Connection, bytes: &[u8]) -> Result<(), String> {
     use std::io::Write;
-    let mut stream = &connection.stream;
-    stream.write_all(bytes).map_err(|error| format!("cannot answer a PING: {error}"))
+    if bytes.is_empty() {
+        return Ok(());
+    }
+    let wire = &mut connection.wire;
+    wire.write_all(bytes)
+        .and_then(|()| wire.flush())
+        .map_err(|error| format!("cannot answer a PING: {error}"))
 }
 
 /// Records the deliveries to one subscriber.

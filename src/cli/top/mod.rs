@@ -92,7 +92,7 @@ enum Event {
 impl Top {
     pub fn run(self) -> Outcome {
         let is_dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
-        let admin = Admin::new(self.admin);
+        let admin = Admin::new(self.admin)?;
         match self.once || !std::io::stdout().is_terminal() || is_dumb {
             true => once::run(&admin, self.interval),
             false => watch(admin, self.interval),

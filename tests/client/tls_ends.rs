@@ -1,0 +1,150 @@
+//! How TLS ends, and what it does by itself: scripts over rustls, for states that a proxy does not cause.
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use blipmq::protocol::decode::{self, Welcome};
+use blipmq::protocol::{CoreId, Kind, encode};
+use blipmq_client::{Client, ClientError, ClientOptions, Event, TlsOptions};
+use rustls::{ServerConnection, StreamOwned};
+
+use crate::error;
+use crate::support::authority::{Authority, server_config};
+use crate::support::{FRAME_LEN_MAX, MESSAGE_LEN_MAX};
+
+const LONG: Duration = Duration::from_secs(600);
+
+/// A server that shook hands and answered HELLO, for a script.
+struct Peer {
+    stream: StreamOwned<ServerConnection, TcpStream>,
+}
+
+impl Peer {
+    /// The address, and the thread of the script.
+    fn start<T: Send + 'static>(
+        authority: &Authority,
+        script: impl FnOnce(Peer) -> T + Send + 'static,
+    ) -> (String, JoinHandle<T>) {
+        let config = server_config(&authority.server(&["127.0.0.1"]), None, &[b"blip/1"]);
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let addr = listener.local_addr().unwrap().to_string();
+        let thread = std::thread::spawn(move || {
+            let (stream, _) = listener.accept().unwrap();
+            stream.set_nodelay(true).unwrap();
+            let tls = ServerConnection::new(config).unwrap();
+            let mut peer = Peer { stream: StreamOwned::new(tls, stream) };
+            assert_eq!(peer.next()[4], Kind::Hello as u8);
+            let welcome = Welcome {
+                version: 1,
+                core: CoreId(0),
+                cores: 1,
+                shards: 2,
+                message_len_max: MESSAGE_LEN_MAX,
+                frame_len_max: FRAME_LEN_MAX,
+                server_id: 1,
+                server: "scripted/1",
+            };
+            peer.send(|out| encode::welcome(out, &welcome));
+            script(peer)
+        });
+        (addr, thread)
+    }
+
+    fn send(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+        let mut out = Vec::new();
+        write(&mut out);
+        self.stream.write_all(&out).unwrap();
+    }
+
+    fn next(&mut self) -> Vec<u8> {
+        let mut frame = vec![0; 4];
+        self.stream.read_exact(&mut frame).unwrap();
+        frame.resize(u32::from_le_bytes(frame[..].try_into().unwrap()) as usize, 0);
+        self.stream.read_exact(&mut frame[4..]).unwrap();
+        decode::client_frame(&frame, MESSAGE_LEN_MAX).expect("a legal frame");
+        frame
+    }
+}
+
+fn connect_to(addr: &str, authority: &Authority) -> Client {
+    let tls = TlsOptions::new().ca(&authority.file.0);
+    ClientOptions::new().tls(tls).request_timeout(LONG).connect(addr).unwrap()
+}
+
+/// Goal: an end that anybody on the network can forge is not taken for the end that the broker meant.
+/// Method: the connection ends behind CLOSE, once as TLS ends and once without that.
+#[test]
+fn end_without_the_end_of_tls_is_a_lost_connection_even_for_a_client_that_closes() {
+    let authority = Authority::new("Test CA");
+    for ends_tls in [true, false] {
+        let (addr, thread) = Peer::start(&authority, move |mut peer| {
+            while peer.next()[4] != Kind::Close as u8 {}
+            if ends_tls {
+                peer.stream.conn.send_close_notify();
+                peer.stream.flush().unwrap();
+            }
+            peer.stream.sock.shutdown(Shutdown::Write).unwrap();
+            // The client answers the end, then closes.
+            let mut rest = Vec::new();
+            let end = peer.stream.read_to_end(&mut rest);
+            (rest, end.map_err(|error| error.kind()))
+        });
+        let client = connect_to(&addr, &authority);
+        match (client.close(), ends_tls) {
+            (Ok(()), true) => {}
+            (Err(ClientError::ConnectionLost(_)), false) => {}
+            (other, _) => panic!("ends_tls {ends_tls}: {other:?}"),
+        }
+        drop(client);
+        let (rest, end) = thread.join().unwrap();
+        assert!(rest.is_empty());
+        assert_eq!(end, Ok(0), "the client ends TLS too");
+    }
+}
+
+/// Goal: a connection outlives its keys, in both directions and more than once.
+/// Method: the server asks for new keys before each PING. Its rustls refuses data under the old keys.
+#[test]
+fn connection_goes_on_after_each_renewal_of_its_keys() {
+    const RENEWALS: u64 = 40;
+    let authority = Authority::new("Test CA");
+    let (addr, thread) = Peer::start(&authority, |mut peer| {
+        for number in 0..RENEWALS {
+            peer.stream.conn.refresh_traffic_keys().unwrap();
+            peer.stream.flush().unwrap();
+            peer.send(|out| encode::ping(out, number));
+            assert_eq!(peer.next()[4], Kind::Pong as u8);
+        }
+        peer.send(|out| encode::goodbye(out, "answered"));
+        peer.stream.conn.send_close_notify();
+        peer.stream.flush().unwrap();
+    });
+    let client = connect_to(&addr, &authority);
+    match client.recv() {
+        Ok(Event::Goodbye { reason }) => assert_eq!(&*reason, "answered"),
+        other => panic!("{other:?}"),
+    }
+    assert!(matches!(client.recv(), Err(ClientError::ClosedByServer { .. })));
+    thread.join().unwrap();
+}
+
+/// Goal: bytes that are not TLS end the connection with an alert, whoever put them there.
+#[test]
+fn record_that_was_changed_on_the_way_ends_the_connection_with_an_alert() {
+    let authority = Authority::new("Test CA");
+    let (addr, thread) = Peer::start(&authority, |mut peer| {
+        let mut forged = vec![0x17, 0x03, 0x03, 0x00, 0x20];
+        forged.extend([0xab; 0x20]);
+        peer.stream.sock.write_all(&forged).unwrap();
+        let mut rest = Vec::new();
+        peer.stream.read_to_end(&mut rest).map_err(|error| error.to_string())
+    });
+    let client = connect_to(&addr, &authority);
+    let end = error(client.recv());
+    assert!(matches!(end, ClientError::ConnectionLost(_)), "{end}");
+    assert!(end.to_string().contains("decrypt"), "{end}");
+    let alert = thread.join().unwrap().expect_err("an alert");
+    assert!(alert.contains("BadRecordMac"), "{alert}");
+}
