@@ -11,6 +11,7 @@
 //! | which keys conflict with each other | [`conflict`] |
 //! | which clients may connect, and how secrets are kept out of texts | [`auth`], `parse/users` |
 //! | how a list of cores is written | [`cores`] |
+//! | which hashes a password or a token may be | [`hash`] |
 //! | what a reload changes, and what only a restart changes | [`change`] |
 //! | how settings become text again | `print` |
 //!
@@ -24,6 +25,7 @@ pub mod auth;
 pub mod change;
 pub mod conflict;
 pub mod cores;
+pub mod hash;
 pub mod keys;
 mod logging;
 mod parse;

@@ -48,7 +48,7 @@ impl Form {
             Form::Address { get, set } => set(to, get(from)),
             Form::Cores { get, set } => set(to, get(from).clone()),
             Form::Choice { get, set, .. } => set(to, get(from)),
-            Form::Secret { get, set } => set(to, get(from).clone()),
+            Form::Secret { get, set, .. } => set(to, get(from).clone()),
         }
     }
 }
