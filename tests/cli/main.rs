@@ -1,5 +1,6 @@
 //! The command line: its options, its output and its exit status.
 
+mod hash_password;
 mod publish;
 mod request;
 mod subscribe;

@@ -23,7 +23,7 @@ impl Reject {
             GroupTooLong { .. } => 4220,
             SlowSubscriber { .. } => 4290,
             TooManyConnections { .. } | TooManyOfAddress { .. } => 4291,
-            TooFastOfAddress { .. } | LimitReached { .. } => 4291,
+            TooFastOfAddress { .. } | LoginNotChecked { .. } | LimitReached { .. } => 4291,
             Stopping => 5030,
         }
     }

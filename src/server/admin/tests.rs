@@ -50,7 +50,7 @@ fn play_core(commands: Receiver<Command>) {
         while let Ok(command) = commands.recv() {
             match command {
                 Command::Ping(reply) | Command::Reload(_, reply) => reply(()),
-                Command::LameDuck(_) => {}
+                Command::LameDuck(_) | Command::PasswordChecked(..) => {}
                 Command::Fill(reply) => {
                     reply(Fill { mesh_waiting_messages: 3, receive_buffers_free: 200 });
                 }
