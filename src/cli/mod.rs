@@ -19,6 +19,7 @@ mod publish;
 mod reload;
 mod reply;
 mod request;
+mod secrets;
 mod serve;
 mod subscribe;
 mod top;

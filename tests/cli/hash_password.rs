@@ -80,9 +80,9 @@ fn a_terminal_does_not_show_the_password() {
         let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a terminal");
         grantpt(&master).and_then(|()| unlockpt(&master)).expect("a terminal");
         let path = ptsname(&master, Vec::new()).expect("a terminal has a path");
-        let terminal = std::fs::OpenOptions::new().read(true).write(true);
-        let terminal =
-            terminal.clone().open(path.to_str().expect("a plain path")).expect("a terminal");
+        let path = path.to_str().expect("a plain path");
+        let opened = std::fs::OpenOptions::new().read(true).write(true).open(path);
+        let terminal = opened.expect("a terminal");
         let of_child: OwnedFd = terminal.try_clone().expect("a terminal").into();
         let mut command = blipmq(&["hash-password"]);
         command.stdin(Stdio::from(of_child)).stdout(Stdio::piped()).stderr(Stdio::piped());

@@ -3,6 +3,7 @@
 mod hash_password;
 mod publish;
 mod request;
+mod secrets;
 mod subscribe;
 #[path = "../support/mod.rs"]
 mod support;

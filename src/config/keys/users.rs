@@ -22,6 +22,8 @@ pub enum UserForm {
     Name,
     /// A password, as a string.
     Password,
+    /// The path of a file that has the password, as a string.
+    PasswordFile,
     /// A public nkey, as a string.
     Nkey,
     /// A list of patterns.
@@ -38,7 +40,8 @@ impl UserKey {
     pub fn allowed(&self) -> &'static str {
         match self.form {
             UserForm::Name => "a name in quotes, like \"eu\"",
-            UserForm::Password => "a password or its hash in quotes",
+            UserForm::Password => "a password or its hash in quotes, or { env = \"NAME\" }",
+            UserForm::PasswordFile => "the path of a file in quotes",
             UserForm::Nkey => "a user's public nkey in quotes, which begins with U",
             UserForm::Patterns { .. } => "a list of patterns in quotes, like [\"orders.>\"]",
         }
@@ -61,7 +64,7 @@ macro_rules! patterns {
 }
 
 /// Every key of `[[auth.users]]`, in the order in which they are printed.
-pub static USER_KEYS: [UserKey; 8] = [
+pub static USER_KEYS: [UserKey; 9] = [
     UserKey {
         name: "user",
         doc: "The name of the user, for clients that log in with a password.",
@@ -73,6 +76,12 @@ pub static USER_KEYS: [UserKey; 8] = [
         doc: "The password of the user, or better its hash, which `blipmq hash-password` makes.",
         example: "\"...\"",
         form: UserForm::Password,
+    },
+    UserKey {
+        name: "password_file",
+        doc: "Or a file that has the password or its hash, as token_file above.",
+        example: "\"...\"",
+        form: UserForm::PasswordFile,
     },
     UserKey {
         name: "nkey",

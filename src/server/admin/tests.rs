@@ -152,9 +152,9 @@ fn every_family_has_its_type_and_help_and_only_counters_end_in_total() {
         assert!(text.contains(&format!("# HELP {name} ")), "{line}");
         families += 1;
     }
-    // Asleep, dropped, overflows, refused and shortages, two from the answers of the cores, seventeen of
+    // Asleep, dropped, overflows, refused, logins and shortages, two from the answers of the cores, seventeen of
     // the whole broker.
-    assert_eq!(families, families::PER_CORE.len() + families::HISTOGRAMS.len() + 7 + 16);
+    assert_eq!(families, families::PER_CORE.len() + families::HISTOGRAMS.len() + 8 + 16);
     served.handle.stop();
 }
 
