@@ -193,6 +193,8 @@ pub struct Nats {
     pub ping_interval_ms: u32,
     /// Unanswered PINGs after which a client is disconnected.
     pub pings_max: u32,
+    /// The user that clients without credentials are.
+    pub no_auth_user: Option<String>,
 }
 
 impl Default for Nats {
@@ -203,6 +205,7 @@ impl Default for Nats {
             subscriber_capacity: limits::NATS_SUBSCRIBER_CAPACITY_DEFAULT,
             ping_interval_ms: limits::NATS_PING_INTERVAL_MS_DEFAULT,
             pings_max: limits::NATS_PINGS_DEFAULT,
+            no_auth_user: None,
         }
     }
 }

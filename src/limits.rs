@@ -142,6 +142,12 @@ pub const BEFORE_LOGIN_LOOK_MS: u64 = 250;
 pub const BEFORE_LOGIN_CLOSED_MAX: usize = 256;
 /// Bytes of a password or a token that is read from a file, from the environment or to be hashed.
 pub const SECRET_BYTES_MAX: usize = 1_024;
+/// Answers that `allow_responses` of a user may allow for one request.
+pub const RESPONSES_MAX: u32 = 1_000_000;
+/// How long after a request they may be allowed, in milliseconds.
+pub const RESPONSES_EXPIRE_MS_MAX: u32 = 3_600_000;
+/// Requests of one connection that may be answered because of that; the oldest make room.
+pub const RESPONSES_TRACKED_MAX: usize = 4_096;
 /// Memory that a hash of argon2id in the configuration may fill, in KiB.
 pub const ARGON2_MEMORY_KIB_MAX: u32 = 64 * 1_024;
 /// How often such a hash may go through its memory.

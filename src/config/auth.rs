@@ -139,10 +139,37 @@ pub struct PermissionLists {
     pub publish: Option<Vec<String>>,
     /// Topics the user may not publish to.
     pub publish_deny: Option<Vec<String>>,
-    /// Patterns the user may subscribe to, and all narrower ones.
+    /// Patterns the user may subscribe to, and all narrower ones. A group behind a pattern, after a space,
+    /// is one whose member the user may be there.
     pub subscribe: Option<Vec<String>>,
-    /// Topics whose messages the user is never sent.
+    /// Topics whose messages the user is never sent, or not as a member of the group behind them.
     pub subscribe_deny: Option<Vec<String>>,
     /// Patterns the user may subscribe to with the overflow policy `block`; if absent, none.
     pub block: Option<Vec<String>>,
+    /// How the user may answer requests on topics that it may not publish to.
+    pub allow_responses: Option<Responses>,
+}
+
+/// The right to answer what came with a topic for the answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Responses {
+    /// Answers to one request.
+    pub max: u32,
+    /// How long after the request.
+    pub expires_ms: u32,
+}
+
+impl Default for Responses {
+    /// As nats-server has it.
+    fn default() -> Responses {
+        Responses { max: 1, expires_ms: 120_000 }
+    }
+}
+
+/// Splits an entry of `subscribe` or `subscribe_deny` into its pattern and its group.
+pub fn pattern_and_group(entry: &str) -> (&str, Option<&str>) {
+    match entry.split_once(' ') {
+        Some((pattern, group)) => (pattern, Some(group)),
+        None => (entry, None),
+    }
 }

@@ -38,6 +38,7 @@ impl Form {
             Form::Cores { get, .. } => get(one) == get(other),
             Form::Choice { get, .. } => get(one) == get(other),
             Form::Secret { get, .. } => get(one) == get(other),
+            Form::Name { get, .. } => get(one) == get(other),
             Form::SecretFile { get, .. } => {
                 let files = [one, other].map(|all| get(all).as_ref().and_then(Secret::file));
                 files[0] == files[1]
@@ -52,6 +53,7 @@ impl Form {
             Form::Address { get, set } => set(to, get(from)),
             Form::Cores { get, set } => set(to, get(from).clone()),
             Form::Choice { get, set, .. } => set(to, get(from)),
+            Form::Name { get, set } => set(to, get(from).clone()),
             Form::Secret { get, set, .. } | Form::SecretFile { get, set, .. } => {
                 set(to, get(from).clone());
             }
@@ -122,6 +124,7 @@ mod tests {
                     set(&mut settings, other.expect("there are two choices at least"));
                 }
                 Form::Secret { set, .. } => set(&mut settings, Some(Secret::new("s"))),
+                Form::Name { set, .. } => set(&mut settings, Some("u".to_owned())),
                 Form::SecretFile { set, .. } => {
                     let secret = Secret::from(Origin::File("f".to_owned()), "s");
                     set(&mut settings, Some(secret));

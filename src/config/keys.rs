@@ -112,6 +112,13 @@ pub enum Form {
         /// Sets the field.
         set: fn(&mut Settings, Option<Secret>),
     },
+    /// A name, as a string. Absent by default.
+    Name {
+        /// Reads the field.
+        get: fn(&Settings) -> &Option<String>,
+        /// Sets the field.
+        set: fn(&mut Settings, Option<String>),
+    },
     /// The path of a file that has a secret, which another key may have instead.
     SecretFile {
         /// The key of the same table that may have the secret itself.
@@ -153,6 +160,7 @@ impl Key {
             Form::Secret { .. } => {
                 "a string in quotes that is not empty, or { env = \"NAME\" }".to_owned()
             }
+            Form::Name { .. } => "a name in quotes that is not empty".to_owned(),
             Form::SecretFile { .. } => "the path of a file in quotes".to_owned(),
             Form::Choice { names, .. } => {
                 let quoted = names().into_iter().map(|name| format!("\"{name}\""));

@@ -277,6 +277,12 @@ fn set(
             }
             set(settings, Some(secret));
         }
+        (Form::Name { set, .. }, DeValue::String(name)) => {
+            if name.is_empty() {
+                return Err(Refusal::BadValue { reason: None });
+            }
+            set(settings, Some(name.to_string()));
+        }
         (Form::SecretFile { instead_of, takes_hash, get, set }, DeValue::String(path)) => {
             let secret = read_secret_file(path, *takes_hash, secrets).map_err(bad_value)?;
             if get(settings).is_some() {

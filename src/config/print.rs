@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use super::auth::{Login, Origin, SECRET_PRINTED, Secret, User};
+use super::auth::{Login, Origin, Responses, SECRET_PRINTED, Secret, User};
 use super::keys::{Form, KEYS, TABLES, USER_KEYS, UserForm};
 use super::{Settings, cores};
 
@@ -68,6 +68,10 @@ fn user_value(user: &User, form: &UserForm) -> Option<String> {
         (UserForm::Password, Login::Password { password, .. }) => secret_value(password),
         (UserForm::PasswordFile, Login::Password { password, .. }) => password.file().map(quoted),
         (UserForm::Nkey, Login::Nkey(nkey)) => Some(quoted(nkey.as_str())),
+        (UserForm::Responses, _) => {
+            let Responses { max, expires_ms } = user.permissions.allow_responses?;
+            Some(format!("{{ max = {max}, expires_ms = {expires_ms} }}"))
+        }
         (UserForm::Patterns { get, .. }, _) => {
             let patterns = get(&user.permissions).as_ref()?;
             let patterns: Vec<String> = patterns.iter().map(|pattern| quoted(pattern)).collect();
@@ -108,6 +112,7 @@ fn quoted(text: &str) -> String {
 fn value(settings: &Settings, form: &Form) -> Option<String> {
     Some(match form {
         Form::Secret { get, .. } => secret_value(get(settings).as_ref()?)?,
+        Form::Name { get, .. } => quoted(get(settings).as_ref()?),
         Form::SecretFile { get, .. } => quoted(get(settings).as_ref()?.file()?),
         Form::Number { get, .. } => get(settings).to_string(),
         Form::Flag { get, .. } => get(settings).to_string(),
@@ -157,6 +162,7 @@ mod tests {
                 subscriber_capacity: 17,
                 ping_interval_ms: 18,
                 pings_max: 19,
+                no_auth_user: None,
             },
             auth: Auth::default(),
             queues: Queues {

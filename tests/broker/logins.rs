@@ -12,17 +12,17 @@ const USERS: &str = "[[auth.users]]\nuser = \"eu\"\n\
     password = \"$2a$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW\"\n\
     [[auth.users]]\nuser = \"us\"\npassword = \"plain\"\n";
 
-struct World {
-    broker: Broker,
+pub struct World {
+    pub broker: Broker,
     port: InMemory,
     counters: Arc<Counters>,
     /// What each slot was sent, the last bytes included.
-    read: BTreeMap<u32, Vec<u8>>,
-    closed: Vec<u32>,
+    pub read: BTreeMap<u32, Vec<u8>>,
+    pub closed: Vec<u32>,
 }
 
 impl World {
-    fn new(config: &str) -> World {
+    pub fn new(config: &str) -> World {
         let settings = Settings::parse("blipmq.toml", config).expect(config);
         let counters: Arc<Counters> = Arc::default();
         let cluster = Cluster::new(1, 1, Arc::new(settings));
@@ -31,14 +31,14 @@ impl World {
         World { broker, port, counters, read: BTreeMap::new(), closed: Vec::new() }
     }
 
-    fn connect(&mut self, ms: u64, slot: u32, protocol: Protocol, bytes: &[u8]) {
+    pub fn connect(&mut self, ms: u64, slot: u32, protocol: Protocol, bytes: &[u8]) {
         self.broker.connected(at(ms), id(slot), Peer { protocol, ..PEER }, true);
         self.broker.received(at(ms), id(slot), bytes);
         self.run(ms);
     }
 
     /// Takes turns until nothing follows; every send is complete at once.
-    fn run(&mut self, ms: u64) {
+    pub fn run(&mut self, ms: u64) {
         loop {
             let busy = turn(&mut self.broker, at(ms), &mut self.port);
             self.broker.audit();
@@ -59,7 +59,7 @@ impl World {
         }
     }
 
-    fn text(&self, slot: u32) -> String {
+    pub fn text(&self, slot: u32) -> String {
         String::from_utf8_lossy(self.read.get(&slot).map_or(&[][..], Vec::as_slice)).into_owned()
     }
 
@@ -84,18 +84,18 @@ impl World {
         self.counters.login_failures[failure as usize].get()
     }
 
-    fn reload(&mut self, ms: u64, config: &str) {
+    pub fn reload(&mut self, ms: u64, config: &str) {
         let settings = Settings::parse("blipmq.toml", config).expect(config);
         self.broker.reload(at(ms), Arc::new(settings));
         self.run(ms);
     }
 }
 
-fn nats(user: &str, password: &str) -> Vec<u8> {
+pub fn nats(user: &str, password: &str) -> Vec<u8> {
     format!("CONNECT {{\"user\":\"{user}\",\"pass\":\"{password}\"}}\r\n").into_bytes()
 }
 
-fn blip(user: &str, password: &str) -> Vec<u8> {
+pub fn blip(user: &str, password: &str) -> Vec<u8> {
     let mut bytes = Vec::new();
     encode::hello(&mut bytes, &Hello { auth_kind: 2, client_name: "", user, password });
     bytes

@@ -2,6 +2,7 @@
 
 mod limits;
 mod logins;
+mod permissions;
 mod shares;
 mod silence;
 #[path = "../support/written.rs"]

@@ -54,6 +54,15 @@ pub enum Credentials<'a> {
     },
 }
 
+/// What a reload changes for connections that there are.
+#[derive(Debug, Default)]
+pub struct Changes {
+    /// Permissions of clients that have to authenticate again.
+    pub revoked: Vec<Arc<Permissions>>,
+    /// Permissions that others take the place of.
+    pub replaced: Vec<(Arc<Permissions>, Arc<Permissions>)>,
+}
+
 /// Who a client says it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Identity {
@@ -95,6 +104,8 @@ pub struct Auth {
     token: Option<Expected>,
     by_name: HashMap<Arc<str>, (Expected, Arc<Permissions>)>,
     by_nkey: HashMap<String, (UserNkey, Arc<Permissions>)>,
+    /// Of the user that clients of some protocols are without credentials.
+    no_auth_user: Option<Arc<Permissions>>,
     unlimited: Arc<Permissions>,
     decoys: Decoys,
 }
@@ -104,14 +115,15 @@ impl Auth {
     pub fn new(settings: &Settings) -> Auth {
         let users = settings.auth.users.iter();
         let granted = users.map(|user| Arc::new(Permissions::new(&user.permissions))).collect();
-        Auth::build(&settings.auth, granted, Arc::new(unlimited(settings)))
+        Auth::build(settings, granted, Arc::new(unlimited(settings)))
     }
 
-    /// Prepares other settings; also returns the permissions that they revoke. A user that is
-    /// unchanged keeps the same `Arc`, so its connections stay. Revoked are users that were removed
-    /// or changed in any way, and all clients that connected with a token, or without credentials,
+    /// Prepares other settings; also returns what becomes of the permissions that connections have. A
+    /// user that is unchanged keeps the same `Arc`. Replaced are those of users that have the same
+    /// credentials and other permissions. Revoked are users that were removed or have other credentials,
+    /// and all clients that connected with a token, or without credentials,
     /// if the token or the need for credentials has changed.
-    pub fn reloaded(&self, settings: &Settings) -> (Auth, Vec<Arc<Permissions>>) {
+    pub fn reloaded(&self, settings: &Settings) -> (Auth, Changes) {
         let auth = &settings.auth;
         let before = || self.configured.users.iter().zip(&self.granted);
         let granted = |user: &User| match before().find(|(old, _)| *old == user) {
@@ -119,8 +131,13 @@ impl Auth {
             None => Arc::new(Permissions::new(&user.permissions)),
         };
         let granted: Vec<_> = auth.users.iter().map(granted).collect();
-        let gone = before().filter(|(old, _)| !auth.users.contains(old));
-        let mut revoked: Vec<_> = gone.map(|(_, permissions)| permissions.clone()).collect();
+        let (mut revoked, mut replaced) = (Vec::new(), Vec::new());
+        for (old, permissions) in before().filter(|(old, _)| !auth.users.contains(old)) {
+            match auth.users.iter().position(|user| user.login == old.login) {
+                Some(at) => replaced.push((permissions.clone(), granted[at].clone())),
+                None => revoked.push(permissions.clone()),
+            }
+        }
         let stays_open = |auth: &config::Auth| auth.token.is_none() && auth.users.is_empty();
         let same_way_in =
             self.configured.token == auth.token && stays_open(&self.configured) == stays_open(auth);
@@ -131,14 +148,15 @@ impl Auth {
                 Arc::new(unlimited(settings))
             }
         };
-        (Auth::build(auth, granted, unlimited), revoked)
+        (Auth::build(settings, granted, unlimited), Changes { revoked, replaced })
     }
 
     fn build(
-        auth: &config::Auth,
+        settings: &Settings,
         granted: Vec<Arc<Permissions>>,
         unlimited: Arc<Permissions>,
     ) -> Auth {
+        let auth = &settings.auth;
         let (mut by_name, mut by_nkey) = (HashMap::new(), HashMap::new());
         for (user, permissions) in auth.users.iter().zip(&granted) {
             let permissions = permissions.clone();
@@ -155,7 +173,12 @@ impl Auth {
             Login::Password { password, .. } => Some(password),
             Login::Nkey(_) => None,
         });
+        let no_auth_user = settings.nats.no_auth_user.as_deref().and_then(|name| {
+            let by_name = by_name.get(name).map(|(_, permissions)| permissions);
+            by_name.or(by_nkey.get(name).map(|(_, permissions)| permissions)).cloned()
+        });
         Auth {
+            no_auth_user,
             configured: auth.clone(),
             granted,
             decoys: Decoys::new(passwords),
@@ -233,6 +256,12 @@ impl Auth {
             }
         }
         expected(self, identity).is_some_and(|now| expected(before, identity) == Some(now))
+    }
+
+    /// What a client without credentials may do, in a protocol that serves such clients though others have
+    /// to authenticate.
+    pub fn no_auth_user(&self) -> Option<&Arc<Permissions>> {
+        self.no_auth_user.as_ref()
     }
 
     /// The name of a user, if there is one of that name.

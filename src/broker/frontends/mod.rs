@@ -18,6 +18,7 @@ mod latencies;
 mod login;
 mod nats;
 pub mod notice;
+mod prune;
 mod refusal;
 mod send;
 mod texts;
@@ -211,6 +212,13 @@ impl Frontends {
             _ => {}
         }
         client!(self, slot, |client, shared| client.refuse(shared, doors, slot, why));
+    }
+
+    /// The user of an open connection has other permissions.
+    pub fn permissions_changed(&mut self, doors: &mut Doors<'_>, slot: Slot, otherwise: bool) {
+        client!(self, slot, |client, shared| {
+            client.permissions_changed(shared, doors, slot, otherwise)
+        });
     }
 
     /// The login that waits of a client is over.

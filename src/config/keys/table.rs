@@ -60,7 +60,7 @@ macro_rules! other {
 }
 
 /// Every key, by table, in the order in which they are printed.
-pub static KEYS: [Key; 47] = [
+pub static KEYS: [Key; 48] = [
     other!(
         server.bind_addr,
         Address,
@@ -172,6 +172,16 @@ pub static KEYS: [Key; 47] = [
         Live,
         "Unanswered PINGs after which a NATS connection is closed as stale."
     ),
+    Key {
+        table: "nats",
+        name: "no_auth_user",
+        doc: "The user, by name or nkey, that NATS clients without credentials are. BLIP/1 has none.",
+        applies: Applies::Live,
+        form: Form::Name {
+            get: |settings| &settings.nats.no_auth_user,
+            set: |settings, user| settings.nats.no_auth_user = user,
+        },
+    },
     Key {
         table: "auth",
         name: "token",

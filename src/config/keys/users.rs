@@ -26,8 +26,12 @@ pub enum UserForm {
     PasswordFile,
     /// A public nkey, as a string.
     Nkey,
+    /// `true`, `false`, or a table with bounds.
+    Responses,
     /// A list of patterns.
     Patterns {
+        /// Whether a group may follow a pattern.
+        takes_group: bool,
         /// Reads the list.
         get: fn(&PermissionLists) -> &Option<Vec<String>>,
         /// Sets the list.
@@ -43,6 +47,7 @@ impl UserKey {
             UserForm::Password => "a password or its hash in quotes, or { env = \"NAME\" }",
             UserForm::PasswordFile => "the path of a file in quotes",
             UserForm::Nkey => "a user's public nkey in quotes, which begins with U",
+            UserForm::Responses => "true, false, or { max = 1, expires_ms = 120000 }",
             UserForm::Patterns { .. } => "a list of patterns in quotes, like [\"orders.>\"]",
         }
     }
@@ -50,12 +55,13 @@ impl UserKey {
 
 /// A list of patterns: its field name is its name.
 macro_rules! patterns {
-    ($name:ident, $example:expr, $doc:expr) => {
+    ($name:ident, takes_group: $takes_group:expr, $example:expr, $doc:expr) => {
         UserKey {
             name: stringify!($name),
             doc: $doc,
             example: $example,
             form: UserForm::Patterns {
+                takes_group: $takes_group,
                 get: |lists| &lists.$name,
                 set: |lists, patterns| lists.$name = Some(patterns),
             },
@@ -64,7 +70,7 @@ macro_rules! patterns {
 }
 
 /// Every key of `[[auth.users]]`, in the order in which they are printed.
-pub static USER_KEYS: [UserKey; 9] = [
+pub static USER_KEYS: [UserKey; 10] = [
     UserKey {
         name: "user",
         doc: "The name of the user, for clients that log in with a password.",
@@ -91,29 +97,43 @@ pub static USER_KEYS: [UserKey; 9] = [
     },
     patterns!(
         publish,
+        takes_group: false,
         "[\"orders.eu.>\", \"_INBOX.>\"]",
         "Topics the user may publish to; without this list all, with an empty one none."
     ),
     patterns!(
         publish_deny,
+        takes_group: false,
         "[\"orders.eu.secret\"]",
         "Topics the user may not publish to, although the list above allows them."
     ),
     patterns!(
         subscribe,
+        takes_group: true,
         "[\"orders.>\", \"_INBOX.>\"]",
         "Patterns the user may subscribe to, and narrower ones; without this list all, with an empty\n\
-         one none."
+         one none. A group may follow a pattern, as in \"orders.> workers\": there the user may only be\n\
+         a member of that group."
     ),
     patterns!(
         subscribe_deny,
+        takes_group: true,
         "[\"orders.*.secret\"]",
         "Topics whose messages the user is never sent, although a subscription matches them."
     ),
     patterns!(
         block,
+        takes_group: false,
         "[\"orders.eu.>\"]",
         "Patterns the user may subscribe to with \"block\", by which a subscriber that reads slowly holds\n\
          up all who publish there, and narrower ones; without this list none."
     ),
+    UserKey {
+        name: "allow_responses",
+        doc: "Whether the user may answer requests on topics that the lists do not allow: once within two\n\
+              minutes, or as the keys max and expires_ms of a table here say. Then a user without the\n\
+              list publish may publish nothing else. For NATS clients.",
+        example: "false",
+        form: UserForm::Responses,
+    },
 ];

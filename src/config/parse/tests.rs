@@ -39,6 +39,11 @@ fn only_error(text: &str) -> String {
 /// A file that sets one key, and another key if the first would otherwise conflict with its default.
 fn file_with(key: &Key, value: &str) -> String {
     let companion = match key.name {
+        // Users of the names that it is given.
+        "no_auth_user" => {
+            "[[auth.users]]\nuser = \"eu\"\npassword = \"p\"\n\
+             [[auth.users]]\nuser = \"...\"\npassword = \"p\"\n"
+        }
         "max_message_size_bytes" => "[queues]\nsubscriber_bytes = 68719476736\n",
         "subscriber_bytes" => "[server]\nmax_message_size_bytes = 1\n",
         _ => "",
@@ -62,6 +67,7 @@ fn another_value(key: &Key) -> String {
             format!("\"{}\"", other.expect("there is a choice"))
         }
         Form::Secret { .. } => "\"s3cret\"".to_owned(),
+        Form::Name { .. } => "\"eu\"".to_owned(),
         Form::SecretFile { .. } => "\"a/file\"".to_owned(),
     }
 }
@@ -139,7 +145,8 @@ fn every_key_refuses_every_type_it_does_not_take() {
             Form::Number { .. } => "integer",
             Form::Flag { .. } => "boolean",
             Form::Address { .. } | Form::Cores { .. } => "string",
-            Form::Choice { .. } | Form::Secret { .. } | Form::SecretFile { .. } => "string",
+            Form::Choice { .. } | Form::Name { .. } => "string",
+            Form::Secret { .. } | Form::SecretFile { .. } => "string",
         };
         for (type_name, value) in [
             ("string", "\"3\""),

@@ -9,9 +9,11 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::{Offence, Reader, UserOffence, read_secret, read_secret_file};
-use crate::config::auth::{Login, PermissionLists, Secret, User};
+use crate::config::auth::{Login, PermissionLists, Responses, Secret, User, pattern_and_group};
 use crate::config::keys::{USER_KEYS, UserForm, UserKey};
+use crate::limits::{RESPONSES_EXPIRE_MS_MAX, RESPONSES_MAX};
 use crate::nkey::UserNkey;
+use crate::protocol::limits::GROUP_LEN_MAX;
 use crate::protocol::name;
 
 /// A user whose table is being read.
@@ -124,9 +126,19 @@ impl Reader<'_> {
             (UserForm::Nkey, DeValue::String(text)) => {
                 draft.nkey = Some(UserNkey::parse(text).map_err(|why| bad_value(why.into()))?);
             }
-            (UserForm::Patterns { set, .. }, DeValue::Array(values)) => {
+            (UserForm::Responses, value) => {
+                let responses = read_responses(value).ok_or_else(|| wrong_type(value))?;
+                draft.permissions.allow_responses = responses.map_err(bad_value)?;
+            }
+            (UserForm::Patterns { takes_group, set, .. }, DeValue::Array(values)) => {
+                let check = |entry: &str| match pattern_and_group(entry) {
+                    (pattern, Some(group)) if *takes_group && is_group(group) => {
+                        name::check_pattern(pattern)
+                    }
+                    _ => name::check_pattern(entry),
+                };
                 let patterns = values.iter().map(|value| match value.get_ref() {
-                    DeValue::String(pattern) => match name::check_pattern(pattern) {
+                    DeValue::String(pattern) => match check(pattern) {
                         Ok(()) => Ok(pattern.to_string()),
                         Err(error) => {
                             let pattern = self.value(pattern);
@@ -141,6 +153,37 @@ impl Reader<'_> {
         }
         Ok(())
     }
+}
+
+/// Whether an entry of a list may have this behind its pattern.
+fn is_group(group: &str) -> bool {
+    !group.is_empty() && group.len() <= GROUP_LEN_MAX && !group.contains(char::is_whitespace)
+}
+
+/// Reads `allow_responses`; `None` for a value of a wrong type.
+fn read_responses(value: &DeValue<'_>) -> Option<Result<Option<Responses>, Cow<'static, str>>> {
+    let entries = match value {
+        DeValue::Boolean(allows) => return Some(Ok(allows.then(Responses::default))),
+        DeValue::Table(entries) => entries,
+        _ => return None,
+    };
+    let mut responses = Responses::default();
+    for (name, value) in entries {
+        let DeValue::Integer(integer) = value.get_ref() else { return None };
+        let (field, bound) = match name.get_ref().as_ref() {
+            "max" => (&mut responses.max, RESPONSES_MAX),
+            "expires_ms" => (&mut responses.expires_ms, RESPONSES_EXPIRE_MS_MAX),
+            _ => return None,
+        };
+        let number = u32::from_str_radix(integer.as_str(), integer.radix()).unwrap_or(0);
+        if !(1..=bound).contains(&number) {
+            let name = name.get_ref();
+            let what = format!("{name} is out of range, must be a whole number from 1 to {bound}");
+            return Some(Err(what.into()));
+        }
+        *field = number;
+    }
+    Some(Ok(Some(responses)))
 }
 
 impl Draft {

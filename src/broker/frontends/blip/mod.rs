@@ -65,6 +65,9 @@ pub struct Client {
     auth_kind: u16,
     /// Topics it was told the id of.
     announced: HashSet<TopicId>,
+    /// Topics that it has to open again before it publishes there: its user's permissions were changed.
+    /// Boxed: that happens to few.
+    to_open_again: Option<Box<HashSet<TopicId>>>,
     /// Topics that it opened and has not published to.
     unused: HashSet<TopicId>,
     /// Those of them that it may not publish to. Boxed: most clients have none.
@@ -165,6 +168,19 @@ impl Frontend for Client {
         match answer {
             Ok(permissions) => self.welcome(doors, slot, permissions),
             Err(failed) => self.refuse_login(doors, slot, failed),
+        }
+    }
+
+    fn permissions_changed(
+        &mut self,
+        _: &mut Shared,
+        doors: &mut Doors<'_>,
+        slot: Slot,
+        publishes_otherwise: bool,
+    ) {
+        self.end_lost_subscriptions(doors, slot);
+        if publishes_otherwise {
+            self.forget_opens();
         }
     }
 

@@ -65,7 +65,7 @@ impl Client {
             max_payload: doors.settings().server.max_message_size_bytes,
             client_id: self.client_id,
             client_ip: &client_ip,
-            auth_required: doors.auth.is_required(),
+            auth_required: doors.auth.is_required() && doors.auth.no_auth_user().is_none(),
             // TLS will be offered here, for an upgrade behind this line; where the handshake comes
             // first, the line is sent inside of it.
             tls_required: false,
@@ -111,7 +111,12 @@ impl Client {
         };
         // A client that has authenticated before and gives nothing new stays the user it was.
         if !(was_connected && matches!(credentials, Credentials::None)) {
-            match doors.log_in(slot, &credentials) {
+            let anonymous = doors.auth.no_auth_user().filter(|_| connect.gives_no_credentials());
+            let login = match anonymous {
+                Some(permissions) => Login::Granted(permissions.clone()),
+                None => doors.log_in(slot, &credentials),
+            };
+            match login {
                 Login::Granted(permissions) => {
                     doors.connections.get(slot).authenticate(permissions)
                 }
@@ -128,6 +133,16 @@ impl Client {
         doors.connections.get(slot).open();
         self.options = options;
         Ok(true)
+    }
+
+    /// A client says something else before CONNECT. Returns whether that is served: a broker may have a
+    /// user for clients that give no credentials.
+    pub(super) fn begins_without_connect(&mut self, doors: &mut Doors<'_>, slot: Slot) -> bool {
+        let Some(permissions) = doors.auth.no_auth_user().cloned() else { return false };
+        let connection = doors.connections.get(slot);
+        connection.authenticate(permissions);
+        connection.open();
+        true
     }
 
     /// The login that waited is over.

@@ -8,6 +8,7 @@
 //! | PUB and HPUB: a MESSAGES frame joins its subject's batch of this turn | `publish` |
 //! | SUB and UNSUB | `subscribe` |
 //! | PING is answered when everything before it has taken effect on all cores | `fence` |
+//! | requests that a client may answer though it may not publish there | `responses` |
 //! | slices become MSG and HMSG; what a subscription missed is published on a subject | `put` |
 //! | silent connections are asked, and closed if they stay silent | `mod`, with `frontends::keepalive` |
 //!
@@ -19,6 +20,7 @@ mod fence;
 mod hello;
 mod publish;
 mod put;
+mod responses;
 mod serve;
 mod subscribe;
 
@@ -41,6 +43,7 @@ use crate::nats::error::Offence;
 use crate::protocol::SubscriptionId;
 use fence::{Fence, Pong};
 use put::Missed;
+use responses::Answerable;
 
 /// A client.
 pub struct Client {
@@ -68,6 +71,8 @@ pub struct Client {
     fence: Option<Fence>,
     /// PONGs that wait for messages queued before them, oldest first.
     pongs: VecDeque<Pong>,
+    /// Requests that it may answer though it may not publish there. Boxed: most clients have no such right.
+    answerable: Option<Box<Answerable>>,
     /// What its CONNECT said, while its login waits.
     connecting: Option<Box<Options>>,
     /// What it was given to sign.
@@ -131,6 +136,7 @@ impl Frontend for Client {
             starts_over: false,
             fence: None,
             pongs: VecDeque::new(),
+            answerable: None,
             connecting: None,
             nonce: None,
         }
@@ -168,6 +174,16 @@ impl Frontend for Client {
         answer: Result<Arc<Permissions>, Failed>,
     ) {
         self.answer_login(shared, doors, slot, answer);
+    }
+
+    fn permissions_changed(
+        &mut self,
+        shared: &mut Shared,
+        doors: &mut Doors<'_>,
+        slot: Slot,
+        _: bool,
+    ) {
+        self.end_lost_subscriptions(shared, doors, slot);
     }
 
     fn known(
@@ -226,12 +242,14 @@ impl Frontend for Client {
         &mut self,
         shared: &mut Shared,
         doors: &mut Doors<'_>,
-        _: Slot,
+        slot: Slot,
         send: &mut Send<'_>,
         piece: Pulled,
     ) {
         match piece {
-            Pulled::Slice { index, slice, .. } => self.put_slice(doors, send, index, &slice),
+            Pulled::Slice { index, slice, .. } => {
+                self.put_slice(doors, send, (slot, index), &slice);
+            }
             Pulled::Gap { index, gap } => {
                 Missed::note(&mut shared.missed, doors.delivery.get(index), gap);
             }

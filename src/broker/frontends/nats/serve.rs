@@ -23,7 +23,10 @@ impl Client {
             return Served::Waits;
         }
         // A client that has to authenticate and begins otherwise is not waited for.
-        if connection.phase() == Phase::AwaitHello && !command::begins_connect(bytes) {
+        if connection.phase() == Phase::AwaitHello
+            && !command::begins_connect(bytes)
+            && !self.begins_without_connect(doors, slot)
+        {
             self.refuse_login(shared, doors, slot, LoginFailure::Missing.into());
             return Served::Discards;
         }

@@ -135,7 +135,8 @@ fn a_key_of_a_user_that_is_not_allowed_is_one_line_with_the_allowed_ones() {
         (
             format!("{USER}roles = [\"s3cret\"]\n"),
             "blipmq.toml:4: [[auth.users]] roles is not a known key; known keys: user, password, \
-             password_file, nkey, publish, publish_deny, subscribe, subscribe_deny, block",
+             password_file, nkey, publish, publish_deny, subscribe, subscribe_deny, block, \
+             allow_responses",
         ),
         (
             "[[auth.users]]\nuser = \"eu\"\npassword = 123456\n".to_owned(),
