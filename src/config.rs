@@ -11,6 +11,7 @@
 //! | which keys conflict with each other | [`conflict`] |
 //! | which clients may connect, and how secrets are kept out of texts | [`auth`], `parse/users` |
 //! | how a list of cores is written | [`cores`] |
+//! | which hashes a password or a token may be | [`hash`] |
 //! | what a reload changes, and what only a restart changes | [`change`] |
 //! | how settings become text again | `print` |
 //!
@@ -24,6 +25,7 @@ pub mod auth;
 pub mod change;
 pub mod conflict;
 pub mod cores;
+pub mod hash;
 pub mod keys;
 mod logging;
 mod parse;
@@ -34,7 +36,7 @@ use std::net::SocketAddr;
 
 use crate::limits;
 
-pub use auth::{Auth, Login, Secret, User, UserLimits};
+pub use auth::{Auth, Login, Secret, SecretSource, User, UserLimits};
 pub use change::Change;
 pub use conflict::Conflict;
 pub use cores::{parse_cores, parse_cores_or_all};
@@ -91,7 +93,16 @@ impl Settings {
     /// );
     /// ```
     pub fn parse(file_name: &str, text: &str) -> Result<Settings, ConfigError> {
-        parse::parse(file_name, text)
+        parse::parse(file_name, text, &auth::NoSecretSource)
+    }
+
+    /// The same for a text that may name files and variables which have its secrets.
+    pub fn parse_with(
+        file_name: &str,
+        text: &str,
+        secrets: &dyn SecretSource,
+    ) -> Result<Settings, ConfigError> {
+        parse::parse(file_name, text, secrets)
     }
 
     /// The addresses to listen on, each with its key as `table.key`; those of disabled listeners are
@@ -182,6 +193,8 @@ pub struct Nats {
     pub ping_interval_ms: u32,
     /// Unanswered PINGs after which a client is disconnected.
     pub pings_max: u32,
+    /// The user that clients without credentials are.
+    pub no_auth_user: Option<String>,
 }
 
 impl Default for Nats {
@@ -192,6 +205,7 @@ impl Default for Nats {
             subscriber_capacity: limits::NATS_SUBSCRIBER_CAPACITY_DEFAULT,
             ping_interval_ms: limits::NATS_PING_INTERVAL_MS_DEFAULT,
             pings_max: limits::NATS_PINGS_DEFAULT,
+            no_auth_user: None,
         }
     }
 }

@@ -9,10 +9,12 @@
 //!   over other clients.
 //! - A check allocates nothing, because every topic that a client names is checked.
 
+use std::sync::Arc;
+
 use super::pattern::{is_within, matches, overlap};
 use super::quotas::Quota;
 use crate::config::OverflowPolicy;
-use crate::config::auth::PermissionLists;
+use crate::config::auth::{PermissionLists, Responses, pattern_and_group};
 use crate::protocol::name::SYSTEM_PREFIX;
 
 /// Whether a pattern may be subscribed to.
@@ -31,8 +33,39 @@ pub enum Verdict {
 pub struct Permissions {
     publish: Rules,
     subscribe: Rules,
+    /// What holds for members of some groups. Boxed: most users have none of that.
+    groups: Option<Box<GroupRules>>,
     block: Rules,
     quota: Option<Quota>,
+    responses: Option<Responses>,
+}
+
+/// Patterns that a user may or may not subscribe to as a member of a group, each with the group, which may
+/// be a pattern as well.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+struct GroupRules {
+    allow: Vec<(String, String)>,
+    deny: Vec<(String, String)>,
+}
+
+/// Whether what is said of a group holds for this one.
+fn is_meant(said: &str, group: &str) -> bool {
+    said == group || matches(said, group)
+}
+
+/// Takes the entries with a group out of a list.
+fn take_groups(list: &mut Option<Vec<String>>) -> Vec<(String, String)> {
+    let mut groups = Vec::new();
+    for entries in list.iter_mut() {
+        entries.retain(|entry| match pattern_and_group(entry) {
+            (pattern, Some(group)) => {
+                groups.push((pattern.to_owned(), group.to_owned()));
+                false
+            }
+            (_, None) => true,
+        });
+    }
+    groups
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -62,10 +95,18 @@ impl Permissions {
     /// The permissions that are configured for a user.
     pub fn new(lists: &PermissionLists) -> Permissions {
         let block = Some(lists.block.clone().unwrap_or_default());
+        let (mut subscribe, mut deny) = (lists.subscribe.clone(), lists.subscribe_deny.clone());
+        let groups =
+            GroupRules { allow: take_groups(&mut subscribe), deny: take_groups(&mut deny) };
+        let responses = lists.allow_responses;
+        // Who may answer requests, and is given no list, may publish nothing else, as in nats-server.
+        let publish = lists.publish.clone().or(responses.map(|_| Vec::new()));
         Permissions {
-            publish: Rules::new(&lists.publish, &lists.publish_deny),
-            subscribe: Rules::new(&lists.subscribe, &lists.subscribe_deny),
+            publish: Rules::new(&publish, &lists.publish_deny),
+            subscribe: Rules::new(&subscribe, &deny),
+            groups: (groups != GroupRules::default()).then(|| Box::new(groups)),
             block: Rules::new(&block, &None),
+            responses,
             quota: None,
         }
     }
@@ -78,6 +119,16 @@ impl Permissions {
     /// What all connections of the user may take together, if that is limited.
     pub fn quota(&self) -> Option<&Quota> {
         self.quota.as_ref()
+    }
+
+    /// How the client may answer requests on topics that it may not publish to.
+    pub fn responses(&self) -> Option<Responses> {
+        self.responses
+    }
+
+    /// Whether the same may be published.
+    pub fn publishes_as(&self, other: &Permissions) -> bool {
+        self.publish == other.publish
     }
 
     /// Permissions that allow everything.
@@ -120,6 +171,52 @@ impl Permissions {
             true => Verdict::AllowedExcept,
             false => Verdict::Allowed,
         }
+    }
+
+    /// Whether a pattern may be subscribed to by a member of a group, if it is one. As in nats-server, where
+    /// the list names groups for a pattern, only members of those may have it.
+    pub fn may_join(&self, pattern: &str, group: Option<&str>) -> Verdict {
+        let (Some(groups), Some(group)) = (&self.groups, group) else {
+            return self.may_subscribe(pattern);
+        };
+        let Rules { allow, deny, .. } = &self.subscribe;
+        let mut named = groups.allow.iter().filter(|(of, _)| is_within(pattern, of)).peekable();
+        let is_allowed = match named.peek() {
+            Some(_) => named.any(|(_, said)| is_meant(said, group)),
+            None => allow.iter().any(|allowed| is_within(pattern, allowed)),
+        };
+        let denied = groups.deny.iter().filter(|(_, said)| is_meant(said, group));
+        let denied = || deny.iter().chain(denied.clone().map(|(of, _)| of));
+        if !is_allowed || denied().any(|denied| is_within(pattern, denied)) {
+            return Verdict::Denied;
+        }
+        match denied().any(|denied| overlap(pattern, denied)) {
+            true => Verdict::AllowedExcept,
+            false => Verdict::Allowed,
+        }
+    }
+
+    /// What a subscription may be sent, if that has to be looked at message by message.
+    pub fn filter_for(
+        self: &Arc<Self>,
+        pattern: &str,
+        group: Option<&str>,
+        verdict: Verdict,
+    ) -> Option<Arc<Permissions>> {
+        if !self.has_to_filter(pattern, verdict) {
+            return None;
+        }
+        let (Some(groups), Some(group)) = (&self.groups, group) else { return Some(self.clone()) };
+        let mut of_member = Permissions { groups: None, ..(**self).clone() };
+        let subscribe = &mut of_member.subscribe;
+        let meant = |rules: &[(String, String)]| {
+            let meant = rules.iter().filter(|(_, said)| is_meant(said, group));
+            meant.map(|(of, _)| of.clone()).collect::<Vec<_>>()
+        };
+        subscribe.allow.extend(meant(&groups.allow));
+        subscribe.deny.extend(meant(&groups.deny));
+        subscribe.is_unlimited = false;
+        Some(Arc::new(of_member))
     }
 
     /// Whether the client may hold up publishers of all topics that match a legal pattern: whether a
@@ -234,6 +331,52 @@ mod tests {
         assert_eq!(permissions.default_policy(Block, "a.b"), Block);
         assert_eq!(permissions.default_policy(Block, "a.>"), DropOldest);
         assert_eq!(permissions.default_policy(DropNew, "a.>"), DropNew);
+    }
+
+    /// Goal: entries with a group mean what they mean in nats-server.
+    #[test]
+    fn a_group_behind_a_pattern_allows_or_denies_its_members_there() {
+        let permissions = Arc::new(Permissions::new(&PermissionLists {
+            subscribe: list(&["a.*", "a.b team", "c.> v1.*", "d"]),
+            subscribe_deny: list(&["d bad", "c.x bad.>", "c.secret v1.two"]),
+            ..PermissionLists::default()
+        }));
+        for (pattern, group, verdict) in [
+            ("a.b", None, Verdict::Allowed),
+            ("a.b", Some("team"), Verdict::Allowed),
+            // Groups are named there, and this one is none of them.
+            ("a.b", Some("other"), Verdict::Denied),
+            ("a.c", Some("other"), Verdict::Allowed),
+            ("a.*", Some("other"), Verdict::Allowed),
+            ("c.x", None, Verdict::Denied),
+            ("c.x", Some("v1.one"), Verdict::Allowed),
+            ("c.x", Some("v1"), Verdict::Denied),
+            ("c.x", Some("v2.one"), Verdict::Denied),
+            ("c.>", Some("v1.one"), Verdict::Allowed),
+            ("c.>", Some("v1.two"), Verdict::AllowedExcept),
+            ("c.secret", Some("v1.two"), Verdict::Denied),
+            ("d", None, Verdict::Allowed),
+            ("d", Some("good"), Verdict::Allowed),
+            ("d", Some("bad"), Verdict::Denied),
+        ] {
+            assert_eq!(permissions.may_join(pattern, group), verdict, "{pattern} {group:?}");
+        }
+        let verdict = permissions.may_join("c.>", Some("v1.two"));
+        let filter =
+            permissions.filter_for("c.>", Some("v1.two"), verdict).expect("some are denied");
+        assert!(filter.may_receive("c.y") && !filter.may_receive("c.secret"));
+        assert_eq!(permissions.filter_for("a.b", Some("team"), Verdict::Allowed), None);
+    }
+
+    #[test]
+    fn who_may_answer_may_publish_nothing_else_without_a_list() {
+        let allow_responses = Some(Responses::default());
+        let lists = PermissionLists { allow_responses, ..PermissionLists::default() };
+        let permissions = Permissions::new(&lists);
+        assert!(!permissions.may_publish("a") && permissions.responses().is_some());
+        let permissions = Permissions::new(&PermissionLists { publish: list(&["a"]), ..lists });
+        assert!(permissions.may_publish("a") && !permissions.may_publish("b"));
+        assert_eq!(Permissions::unlimited().responses(), None);
     }
 
     #[test]

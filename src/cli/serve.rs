@@ -8,6 +8,7 @@ use std::path::{self, Path, PathBuf};
 use blipmq::config::{self, Settings};
 use clap::Args;
 
+use super::secrets::Secrets;
 use crate::server::reload::Source;
 
 /// Run a broker. Flags override the configuration file.
@@ -78,5 +79,6 @@ pub fn read_settings(file: &Path) -> Result<Settings, String> {
     let text = std::fs::read_to_string(file).map_err(|error| {
         format!("cannot read configuration {name}: {error}; check the path and its permissions")
     })?;
-    Settings::parse(&name, &text).map_err(|error| error.to_string())
+    let secrets = Secrets::beside(file);
+    Settings::parse_with(&name, &text, &secrets).map_err(|error| error.to_string())
 }

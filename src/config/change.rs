@@ -8,8 +8,8 @@
 
 use std::fmt;
 
-use super::Settings;
 use super::keys::{Applies, Form, KEYS};
+use super::{Secret, Settings};
 
 /// A key whose value differs. All of `[[auth.users]]` are one key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,6 +38,11 @@ impl Form {
             Form::Cores { get, .. } => get(one) == get(other),
             Form::Choice { get, .. } => get(one) == get(other),
             Form::Secret { get, .. } => get(one) == get(other),
+            Form::Name { get, .. } => get(one) == get(other),
+            Form::SecretFile { get, .. } => {
+                let files = [one, other].map(|all| get(all).as_ref().and_then(Secret::file));
+                files[0] == files[1]
+            }
         }
     }
 
@@ -48,7 +53,10 @@ impl Form {
             Form::Address { get, set } => set(to, get(from)),
             Form::Cores { get, set } => set(to, get(from).clone()),
             Form::Choice { get, set, .. } => set(to, get(from)),
-            Form::Secret { get, set } => set(to, get(from).clone()),
+            Form::Name { get, set } => set(to, get(from).clone()),
+            Form::Secret { get, set, .. } | Form::SecretFile { get, set, .. } => {
+                set(to, get(from).clone());
+            }
         }
     }
 }
@@ -92,7 +100,8 @@ impl Settings {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Login, Secret, User};
+    use crate::config::auth::Origin;
+    use crate::config::{Login, User};
 
     /// Settings in which every key differs from its default.
     fn all_changed() -> Settings {
@@ -115,6 +124,11 @@ mod tests {
                     set(&mut settings, other.expect("there are two choices at least"));
                 }
                 Form::Secret { set, .. } => set(&mut settings, Some(Secret::new("s"))),
+                Form::Name { set, .. } => set(&mut settings, Some("u".to_owned())),
+                Form::SecretFile { set, .. } => {
+                    let secret = Secret::from(Origin::File("f".to_owned()), "s");
+                    set(&mut settings, Some(secret));
+                }
             }
         }
         let login = Login::Password { user: "u".to_owned(), password: Secret::new("p") };

@@ -5,7 +5,7 @@
 use std::fmt;
 use std::net::SocketAddr;
 
-use super::Settings;
+use super::{Login, Settings, User};
 use crate::limits::{MESSAGES_HEADER_LEN, RECORD_HEADER_LEN};
 
 /// Two keys, each in range, that exclude each other.
@@ -27,6 +27,7 @@ impl fmt::Display for Conflict {
 pub(super) fn conflicts(settings: &Settings) -> Vec<Conflict> {
     let mut conflicts = of_addresses(settings);
     conflicts.extend(of_token_and_users(settings));
+    conflicts.extend(of_no_auth_user(settings));
     conflicts.extend(of_open_metrics(settings));
     conflicts.extend(of_message_size_and_queue(settings));
     conflicts
@@ -64,6 +65,22 @@ fn of_token_and_users(settings: &Settings) -> Option<Conflict> {
                permissions; give these clients a user with a password instead of the token, or \
                remove the users"
             .to_owned(),
+    })
+}
+
+/// A user for clients without credentials who does not exist.
+fn of_no_auth_user(settings: &Settings) -> Option<Conflict> {
+    let name = settings.nats.no_auth_user.as_ref()?;
+    let is_user = |user: &User| match &user.login {
+        Login::Password { user, .. } => user == name,
+        Login::Nkey(nkey) => nkey.as_str() == name,
+    };
+    (!settings.auth.users.iter().any(is_user)).then(|| Conflict {
+        keys: [("nats", "no_auth_user"), ("auth", "users")],
+        text: format!(
+            "[nats] no_auth_user = \"{name}\" is no user; add a table [[auth.users]] with that user or \
+             nkey, or remove the line"
+        ),
     })
 }
 

@@ -105,9 +105,29 @@ pub enum Form {
     },
     /// A secret, as a string. Absent by default, and never printed.
     Secret {
+        /// Whether a hash may stand for the secret.
+        takes_hash: bool,
         /// Reads the field.
         get: fn(&Settings) -> &Option<Secret>,
         /// Sets the field.
+        set: fn(&mut Settings, Option<Secret>),
+    },
+    /// A name, as a string. Absent by default.
+    Name {
+        /// Reads the field.
+        get: fn(&Settings) -> &Option<String>,
+        /// Sets the field.
+        set: fn(&mut Settings, Option<String>),
+    },
+    /// The path of a file that has a secret, which another key may have instead.
+    SecretFile {
+        /// The key of the same table that may have the secret itself.
+        instead_of: &'static str,
+        /// Whether a hash may stand for the secret.
+        takes_hash: bool,
+        /// Reads the field of the secret.
+        get: fn(&Settings) -> &Option<Secret>,
+        /// Sets the field of the secret.
         set: fn(&mut Settings, Option<Secret>),
     },
 }
@@ -137,7 +157,11 @@ impl Key {
                 "CPU numbers from 0 to {} in quotes, like \"0,2-3\", or \"all\"",
                 limits::CPU_NUMBER_MAX
             ),
-            Form::Secret { .. } => "a string in quotes that is not empty".to_owned(),
+            Form::Secret { .. } => {
+                "a string in quotes that is not empty, or { env = \"NAME\" }".to_owned()
+            }
+            Form::Name { .. } => "a name in quotes that is not empty".to_owned(),
+            Form::SecretFile { .. } => "the path of a file in quotes".to_owned(),
             Form::Choice { names, .. } => {
                 let quoted = names().into_iter().map(|name| format!("\"{name}\""));
                 quoted.collect::<Vec<_>>().join(" or ")

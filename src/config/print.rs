@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use super::auth::{Login, SECRET_PRINTED, User};
+use super::auth::{Login, Origin, Responses, SECRET_PRINTED, Secret, User};
 use super::keys::{Form, KEYS, TABLES, USER_KEYS, UserForm};
 use super::{Settings, cores};
 
@@ -24,6 +24,7 @@ impl fmt::Display for Settings {
                 }
                 match value(self, &key.form) {
                     Some(value) => writeln!(f, "{} = {value}", key.name)?,
+                    // Absent, or another key has the value.
                     None => writeln!(f, "# {} = \"...\"", key.name)?,
                 }
             }
@@ -64,8 +65,13 @@ fn write_users(f: &mut fmt::Formatter<'_>, users: &[User]) -> fmt::Result {
 fn user_value(user: &User, form: &UserForm) -> Option<String> {
     match (form, &user.login) {
         (UserForm::Name, Login::Password { user, .. }) => Some(quoted(user)),
-        (UserForm::Password, Login::Password { .. }) => Some(quoted(SECRET_PRINTED)),
+        (UserForm::Password, Login::Password { password, .. }) => secret_value(password),
+        (UserForm::PasswordFile, Login::Password { password, .. }) => password.file().map(quoted),
         (UserForm::Nkey, Login::Nkey(nkey)) => Some(quoted(nkey.as_str())),
+        (UserForm::Responses, _) => {
+            let Responses { max, expires_ms } = user.permissions.allow_responses?;
+            Some(format!("{{ max = {max}, expires_ms = {expires_ms} }}"))
+        }
         (UserForm::Patterns { get, .. }, _) => {
             let patterns = get(&user.permissions).as_ref()?;
             let patterns: Vec<String> = patterns.iter().map(|pattern| quoted(pattern)).collect();
@@ -76,6 +82,16 @@ fn user_value(user: &User, form: &UserForm) -> Option<String> {
             (number != 0).then(|| number.to_string())
         }
         _ => None,
+    }
+}
+
+/// A secret as far as it is printed: where it is, or a placeholder. `None` if it is in a file, which has a
+/// key of its own.
+fn secret_value(secret: &Secret) -> Option<String> {
+    match secret.origin() {
+        Origin::Configuration => Some(quoted(SECRET_PRINTED)),
+        Origin::Environment(name) => Some(format!("{{ env = {} }}", quoted(name))),
+        Origin::File(_) => None,
     }
 }
 
@@ -99,10 +115,9 @@ fn quoted(text: &str) -> String {
 /// escaping.
 fn value(settings: &Settings, form: &Form) -> Option<String> {
     Some(match form {
-        Form::Secret { get, .. } => {
-            get(settings).as_ref()?;
-            quoted(SECRET_PRINTED)
-        }
+        Form::Secret { get, .. } => secret_value(get(settings).as_ref()?)?,
+        Form::Name { get, .. } => quoted(get(settings).as_ref()?),
+        Form::SecretFile { get, .. } => quoted(get(settings).as_ref()?.file()?),
         Form::Number { get, .. } => get(settings).to_string(),
         Form::Flag { get, .. } => get(settings).to_string(),
         Form::Address { get, .. } => format!("\"{}\"", get(settings)),
@@ -151,6 +166,7 @@ mod tests {
                 subscriber_capacity: 17,
                 ping_interval_ms: 18,
                 pings_max: 19,
+                no_auth_user: None,
             },
             auth: Auth::default(),
             queues: Queues {

@@ -84,6 +84,12 @@ pub fn parse(json: &[u8]) -> Result<Connect, Offence> {
 }
 
 impl Connect {
+    /// Whether the client gives nothing to authenticate with.
+    pub fn gives_no_credentials(&self) -> bool {
+        let given = [&self.user, &self.pass, &self.auth_token, &self.nkey];
+        given.into_iter().all(|given| given.is_empty())
+    }
+
     /// Applies another CONNECT of the same connection: options that it leaves out keep their values. After
     /// an error the connection closes, and the options are undefined.
     pub fn update(&mut self, json: &[u8]) -> Result<(), Offence> {

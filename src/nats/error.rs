@@ -61,6 +61,15 @@ pub enum Offence {
         /// The queue group of the subscription.
         queue: Option<Box<[u8]>>,
     },
+    /// A reload has taken the right to a subscription, which ends.
+    SubscriptionRevoked {
+        /// The subject of the subscription.
+        subject: Box<[u8]>,
+        /// The queue group of the subscription.
+        queue: Option<Box<[u8]>>,
+        /// What the client calls the subscription.
+        sid: Box<[u8]>,
+    },
     /// The client reads too slowly. nats-server 2.15 closes silently, because the line would wait behind
     /// the bytes that the client does not read; clients know the text nevertheless.
     SlowConsumer,
@@ -123,6 +132,11 @@ impl Offence {
                 )
                 .into();
             }
+            Offence::SubscriptionRevoked { subject, queue, sid } => {
+                let (subject, queue) = (subject.clone(), queue.clone());
+                let violation = Offence::SubscriptionViolation { subject, queue };
+                return format!("{} (sid {})", violation.text(), Quoted(sid)).into();
+            }
             Offence::SubscriptionViolation { subject, queue: None } => {
                 return format!("Permissions Violation for Subscription to {}", Quoted(subject))
                     .into();
@@ -160,6 +174,7 @@ impl Offence {
                 | Offence::PublishViolation { .. }
                 | Offence::ReplyViolation { .. }
                 | Offence::SubscriptionViolation { .. }
+                | Offence::SubscriptionRevoked { .. }
         )
     }
 
@@ -245,6 +260,20 @@ mod tests {
         assert_eq!(
             line(&Offence::subscription_violation(b"a", Some(b"q"))),
             "-ERR 'Permissions Violation for Subscription to \"a\" using queue \"q\"'\r\n"
+        );
+        let subject: Box<[u8]> = (*b"a").into();
+        let revoked = |queue| Offence::SubscriptionRevoked {
+            subject: subject.clone(),
+            queue,
+            sid: (*b"7").into(),
+        };
+        assert_eq!(
+            line(&revoked(None)),
+            "-ERR 'Permissions Violation for Subscription to \"a\" (sid \"7\")'\r\n"
+        );
+        assert_eq!(
+            line(&revoked(Some((*b"q").into()))),
+            "-ERR 'Permissions Violation for Subscription to \"a\" using queue \"q\" (sid \"7\")'\r\n"
         );
         assert_eq!(
             line(&Offence::ReplyViolation { reply: (*b"_R_.x").into() }),

@@ -141,6 +141,25 @@ impl Delivery {
         Some(ended)
     }
 
+    /// The permissions of a subscription's client are others: what it may have of its pattern from now on.
+    /// Returns false if that cannot be changed: what a group deals is filtered where the group is, and what
+    /// topics retain not at all.
+    pub fn change_filter(
+        &mut self,
+        index: SubscriptionIndex,
+        filter: Option<Arc<Permissions>>,
+    ) -> bool {
+        let subscription = self.subscriptions.get(index);
+        if subscription.filter == filter {
+            return true;
+        }
+        if subscription.group.is_some() || subscription.joining.is_some() {
+            return false;
+        }
+        self.subscriptions.set_filter(index, filter);
+        true
+    }
+
     /// Whether an active subscription is to end at once, because its client asked for that before.
     pub fn take_wish_to_end(&mut self, index: SubscriptionIndex) -> bool {
         std::mem::take(&mut self.subscriptions.get(index).ends)

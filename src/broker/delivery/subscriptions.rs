@@ -3,6 +3,8 @@
 //! Changed by `subscribe` and what follows from it; read by `fan_out` for every slice and by `pull`
 //! for every send. Which of them a topic reaches is in `reach`.
 
+use std::sync::Arc;
+
 use super::group::GroupName;
 use super::overflow::Lost;
 use super::queue::Queue;
@@ -15,6 +17,7 @@ use crate::broker::holders::Listed;
 use crate::broker::ids::ConnectionId;
 use crate::broker::message::TopicName;
 
+use crate::broker::permissions::Permissions;
 use crate::broker::topics::replay::Progress;
 use crate::protocol::CoreId;
 
@@ -233,6 +236,18 @@ impl Subscriptions {
         // A member gets what its group deals it, and nothing else.
         if subscription.group.is_none() {
             let pattern = subscription.pattern.clone();
+            self.reach.insert(&pattern, index);
+        }
+    }
+
+    /// From now on a subscription is not sent what these do not allow.
+    pub fn set_filter(&mut self, index: SubscriptionIndex, filter: Option<Arc<Permissions>>) {
+        let subscription = in_use(&mut self.slots, index);
+        subscription.filter = filter;
+        if subscription.state == State::Active && subscription.group.is_none() {
+            // What topics reach is looked up again.
+            let pattern = subscription.pattern.clone();
+            self.reach.remove(&pattern, index);
             self.reach.insert(&pattern, index);
         }
     }

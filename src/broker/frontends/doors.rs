@@ -9,7 +9,7 @@ use super::Protocol;
 use super::notice::{Event, NOTICES_MAX, Notice, Peer};
 use super::refusal::{Admission, NoPlace, Refusal};
 use super::texts::Texts;
-use crate::broker::auth::Auth;
+use crate::broker::auth::{Auth, Failed};
 use crate::broker::clock::{Now, ms_to_ns};
 use crate::broker::cluster::Cluster;
 use crate::broker::connections::{Connections, Hold, Phase};
@@ -17,6 +17,7 @@ use crate::broker::counters::{Counters, Refused};
 use crate::broker::delivery::Delivery;
 use crate::broker::drain::Drain;
 use crate::broker::ids::Slot;
+use crate::broker::logins::Logins;
 use crate::broker::mesh::{Mesh, Request};
 use crate::broker::permissions::Permissions;
 use crate::broker::quotas::Quota;
@@ -41,6 +42,8 @@ pub struct Doors<'a> {
     pub counters: &'a Counters,
     /// Who may connect.
     pub auth: &'a Auth,
+    /// Logins that are not over.
+    pub logins: &'a mut Logins,
     /// The deadlines of this core.
     pub timers: &'a mut Timers,
     /// Its connections.
@@ -89,13 +92,19 @@ impl Doors<'_> {
         }
     }
 
-    /// Counts an error that a client is sent, and notes a refused login.
-    pub fn count_error(&mut self, slot: Slot, protocol: Protocol, login_refused: Option<String>) {
-        self.counters.errors_sent.add(1);
-        if let Some(why) = login_refused {
+    /// Counts and notes a login that failed, and `why` as its client is told.
+    pub fn count_failed_login(
+        &mut self,
+        slot: Slot,
+        protocol: Protocol,
+        why: String,
+        failed: Failed,
+    ) {
+        self.counters.login_failures[failed.failure as usize].add(1);
+        if !failed.failure.is_unchecked() {
             self.counters.logins_refused.add(1);
-            self.notice(slot, protocol, Event::LoginRefused { why });
         }
+        self.notice(slot, protocol, Event::LoginRefused { why, failed });
     }
 
     /// Why a new connection is refused at once, if it is.
@@ -123,7 +132,7 @@ impl Doors<'_> {
 
     /// A client has authenticated and may do what these allow, if there is a place for it among the
     /// connections of its user.
-    pub fn log_in(&mut self, slot: Slot, permissions: Arc<Permissions>) -> Result<(), Refusal> {
+    pub fn let_in(&mut self, slot: Slot, permissions: Arc<Permissions>) -> Result<(), Refusal> {
         let connection = self.connections.get(slot);
         connection.leave_place();
         let place = permissions.quota().map(Quota::take_place).transpose();
@@ -271,6 +280,7 @@ impl Doors<'_> {
         if !why.is_empty() {
             connection.set_why_closed(Cow::Borrowed(why));
         }
+        self.stop_waiting_for_login(slot);
         self.connections.close(slot, last);
         self.delivery.drop_connection(slot);
     }

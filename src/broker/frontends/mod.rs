@@ -15,8 +15,10 @@ mod doors;
 mod frontend;
 mod keepalive;
 mod latencies;
+mod login;
 mod nats;
 pub mod notice;
+mod prune;
 mod refusal;
 mod send;
 mod texts;
@@ -25,11 +27,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::broker::auth::Failed;
 use crate::broker::connections::Phase;
 use crate::broker::counters::{Counters, PROTOCOLS_MAX};
 use crate::broker::delivery::{Delivery, Pull, Pulled, SubscriptionIndex};
 use crate::broker::ids::{ConnectionId, Slot};
 use crate::broker::message::{Ack, TopicName, Unheard};
+use crate::broker::permissions::Permissions;
 use crate::broker::topics::{Removed, TopicsFull};
 use crate::protocol::{RequestId, Sequence, SubscriptionId, TopicId};
 
@@ -37,6 +41,7 @@ pub use clients::Clients;
 pub use doors::Doors;
 pub use frontend::{Audited, Frontend, SERVER_NAME, Served};
 use latencies::Latencies;
+use login::Login;
 pub use refusal::{Admission, Refusal};
 pub use send::Send;
 pub use texts::Texts;
@@ -209,6 +214,23 @@ impl Frontends {
             _ => {}
         }
         client!(self, slot, |client, shared| client.refuse(shared, doors, slot, why));
+    }
+
+    /// The user of an open connection has other permissions.
+    pub fn permissions_changed(&mut self, doors: &mut Doors<'_>, slot: Slot, otherwise: bool) {
+        client!(self, slot, |client, shared| {
+            client.permissions_changed(shared, doors, slot, otherwise)
+        });
+    }
+
+    /// The login that waits of a client is over.
+    pub fn login_answered(
+        &mut self,
+        doors: &mut Doors<'_>,
+        slot: Slot,
+        answer: Result<Arc<Permissions>, Failed>,
+    ) {
+        client!(self, slot, |client, shared| client.login_answered(shared, doors, slot, answer));
     }
 
     /// A subscription is active on all cores that have to know it.

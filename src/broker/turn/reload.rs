@@ -1,12 +1,13 @@
 //! Other settings for a broker that runs.
 //!
 //! # Always true
-//! - A connection whose user's credentials or permissions have changed is closed: its client has to
-//!   authenticate again.
+//! - A connection whose user's credentials have changed is closed: its client has to authenticate again.
+//!   Where only its permissions have, the connection stays, and what these do not allow any more ends.
 //! - Nothing that is queued is lost, but for those connections.
 
 use std::sync::Arc;
 
+use crate::broker::auth::Changes;
 use crate::broker::connections::Phase;
 use crate::broker::frontends::Refusal;
 use crate::broker::timers::Single;
@@ -35,14 +36,28 @@ impl Broker {
     }
 
     fn reload_auth(&mut self, now: Now, settings: &Settings) {
-        let (auth, revoked) = self.auth.reloaded(settings);
+        let (auth, Changes { revoked, replaced }) = self.auth.reloaded(settings);
+        self.logins.forget(|identity| !auth.has_same_secret(identity, &self.auth));
         self.auth = auth;
-        if revoked.is_empty() {
+        if revoked.is_empty() && replaced.is_empty() {
             return;
         }
         for slot in self.connections.table().slots_in_use() {
             let connection = self.connections.at(slot);
             let permissions = connection.permissions();
+            let new = replaced.iter().find(|(old, _)| Arc::ptr_eq(old, permissions));
+            if let Some((old, new)) = new
+                && connection.phase() == Phase::Open
+            {
+                let otherwise = !old.publishes_as(new);
+                // Who is there stays, though there may be fewer from now on.
+                let place = new.quota().and_then(|quota| quota.take_place().ok());
+                self.connections.get(slot).authenticate(new.clone(), place);
+                let (frontends, mut doors) = self.open_doors(now);
+                frontends.permissions_changed(&mut doors, slot, otherwise);
+                self.carry_out(now);
+                continue;
+            }
             let is_revoked = revoked.iter().any(|gone| Arc::ptr_eq(gone, permissions));
             if is_revoked && connection.phase() != Phase::Closing {
                 let (frontends, mut doors) = self.open_doors(now);

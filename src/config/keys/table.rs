@@ -60,7 +60,7 @@ macro_rules! other {
 }
 
 /// Every key, by table, in the order in which they are printed.
-pub static KEYS: [Key; 47] = [
+pub static KEYS: [Key; 50] = [
     other!(
         server.bind_addr,
         Address,
@@ -173,12 +173,37 @@ pub static KEYS: [Key; 47] = [
         "Unanswered PINGs after which a NATS connection is closed as stale."
     ),
     Key {
+        table: "nats",
+        name: "no_auth_user",
+        doc: "The user, by name or nkey, that NATS clients without credentials are. BLIP/1 has none.",
+        applies: Applies::Live,
+        form: Form::Name {
+            get: |settings| &settings.nats.no_auth_user,
+            set: |settings, user| settings.nats.no_auth_user = user,
+        },
+    },
+    Key {
         table: "auth",
         name: "token",
-        doc: "Token that every client must bring, for all permissions. Without a token and without users\n\
-              every client may connect and do everything.",
+        doc: "Token that every client must bring, for all permissions, or its hash from\n\
+              `blipmq hash-password`. Without a token and without users every client may connect and do\n\
+              everything.",
         applies: Applies::Live,
         form: Form::Secret {
+            takes_hash: true,
+            get: |settings| &settings.auth.token,
+            set: |settings, token| settings.auth.token = token,
+        },
+    },
+    Key {
+        table: "auth",
+        name: "token_file",
+        doc: "Or a file that has the token: its path, at first in $CREDENTIALS_DIRECTORY and then beside this\n\
+              file if it is not absolute.",
+        applies: Applies::Live,
+        form: Form::SecretFile {
+            instead_of: "token",
+            takes_hash: true,
             get: |settings| &settings.auth.token,
             set: |settings, token| settings.auth.token = token,
         },
@@ -358,6 +383,19 @@ pub static KEYS: [Key; 47] = [
         doc: "Token that requests must carry, as `Authorization: Bearer TOKEN`; health checks need none.",
         applies: Applies::Live,
         form: Form::Secret {
+            takes_hash: false,
+            get: |settings| &settings.metrics.token,
+            set: |settings, token| settings.metrics.token = token,
+        },
+    },
+    Key {
+        table: "metrics",
+        name: "token_file",
+        doc: "Or a file that has the token, as auth.token_file.",
+        applies: Applies::Live,
+        form: Form::SecretFile {
+            instead_of: "token",
+            takes_hash: false,
             get: |settings| &settings.metrics.token,
             set: |settings, token| settings.metrics.token = token,
         },

@@ -25,10 +25,16 @@ pub enum UserForm {
     Name,
     /// A password, as a string.
     Password,
+    /// The path of a file that has the password, as a string.
+    PasswordFile,
     /// A public nkey, as a string.
     Nkey,
+    /// `true`, `false`, or a table with bounds.
+    Responses,
     /// A list of patterns.
     Patterns {
+        /// Whether a group may follow a pattern.
+        takes_group: bool,
         /// Reads the list.
         get: fn(&PermissionLists) -> &Option<Vec<String>>,
         /// Sets the list.
@@ -52,9 +58,11 @@ impl UserKey {
     pub fn allowed(&self) -> &'static str {
         match self.form {
             UserForm::Name => "a name in quotes, like \"eu\"",
-            UserForm::Password => "a password in quotes",
+            UserForm::Password => "a password or its hash in quotes, or { env = \"NAME\" }",
+            UserForm::PasswordFile => "the path of a file in quotes",
             UserForm::Nkey => "a user's public nkey in quotes, which begins with U",
             UserForm::Number { allowed, .. } => allowed,
+            UserForm::Responses => "true, false, or { max = 1, expires_ms = 120000 }",
             UserForm::Patterns { .. } => "a list of patterns in quotes, like [\"orders.>\"]",
         }
     }
@@ -62,12 +70,13 @@ impl UserKey {
 
 /// A list of patterns: its field name is its name.
 macro_rules! patterns {
-    ($name:ident, $example:expr, $doc:expr) => {
+    ($name:ident, takes_group: $takes_group:expr, $example:expr, $doc:expr) => {
         UserKey {
             name: stringify!($name),
             doc: $doc,
             example: $example,
             form: UserForm::Patterns {
+                takes_group: $takes_group,
                 get: |lists| &lists.$name,
                 set: |lists, patterns| lists.$name = Some(patterns),
             },
@@ -95,7 +104,7 @@ macro_rules! number {
 }
 
 /// Every key of `[[auth.users]]`, in the order in which they are printed.
-pub static USER_KEYS: [UserKey; 11] = [
+pub static USER_KEYS: [UserKey; 13] = [
     UserKey {
         name: "user",
         doc: "The name of the user, for clients that log in with a password.",
@@ -104,9 +113,15 @@ pub static USER_KEYS: [UserKey; 11] = [
     },
     UserKey {
         name: "password",
-        doc: "The password of the user.",
+        doc: "The password of the user, or better its hash, which `blipmq hash-password` makes.",
         example: "\"...\"",
         form: UserForm::Password,
+    },
+    UserKey {
+        name: "password_file",
+        doc: "Or a file that has the password or its hash, as token_file above.",
+        example: "\"...\"",
+        form: UserForm::PasswordFile,
     },
     UserKey {
         name: "nkey",
@@ -116,27 +131,33 @@ pub static USER_KEYS: [UserKey; 11] = [
     },
     patterns!(
         publish,
+        takes_group: false,
         "[\"orders.eu.>\", \"_INBOX.>\"]",
         "Topics the user may publish to; without this list all, with an empty one none."
     ),
     patterns!(
         publish_deny,
+        takes_group: false,
         "[\"orders.eu.secret\"]",
         "Topics the user may not publish to, although the list above allows them."
     ),
     patterns!(
         subscribe,
+        takes_group: true,
         "[\"orders.>\", \"_INBOX.>\"]",
         "Patterns the user may subscribe to, and narrower ones; without this list all, with an empty\n\
-         one none."
+         one none. A group may follow a pattern, as in \"orders.> workers\": there the user may only be\n\
+         a member of that group."
     ),
     patterns!(
         subscribe_deny,
+        takes_group: true,
         "[\"orders.*.secret\"]",
         "Topics whose messages the user is never sent, although a subscription matches them."
     ),
     patterns!(
         block,
+        takes_group: false,
         "[\"orders.eu.>\"]",
         "Patterns the user may subscribe to with \"block\", by which a subscriber that reads slowly holds\n\
          up all who publish there, and narrower ones; without this list none."
@@ -164,4 +185,12 @@ pub static USER_KEYS: [UserKey; 11] = [
         "10000000",
         "Bytes they may publish a second, likewise. 0 means no limit."
     ),
+    UserKey {
+        name: "allow_responses",
+        doc: "Whether the user may answer requests on topics that the lists do not allow: once within two\n\
+              minutes, or as the keys max and expires_ms of a table here say. Then a user without the\n\
+              list publish may publish nothing else. For NATS clients.",
+        example: "false",
+        form: UserForm::Responses,
+    },
 ];

@@ -5,12 +5,26 @@ mod problems;
 use super::*;
 use crate::config::OverflowPolicy;
 
+/// Each file and each variable has a secret of its own.
+struct Elsewhere;
+
+impl SecretSource for Elsewhere {
+    fn of_file(&self, path: &str) -> Result<String, String> {
+        Ok(format!("s3cret of {path}"))
+    }
+
+    fn of_environment(&self, name: &str) -> Result<String, String> {
+        Ok(format!("s3cret of {name}"))
+    }
+}
+
 fn parsed(text: &str) -> Settings {
-    Settings::parse("blipmq.toml", text).unwrap_or_else(|error| panic!("{text}\n{error}"))
+    Settings::parse_with("blipmq.toml", text, &Elsewhere)
+        .unwrap_or_else(|error| panic!("{text}\n{error}"))
 }
 
 fn error_lines(text: &str) -> Vec<String> {
-    match Settings::parse("blipmq.toml", text) {
+    match Settings::parse_with("blipmq.toml", text, &Elsewhere) {
         Ok(_) => panic!("was accepted: {text}"),
         Err(error) => error.to_string().lines().map(str::to_owned).collect(),
     }
@@ -25,6 +39,11 @@ fn only_error(text: &str) -> String {
 /// A file that sets one key, and another key if the first would otherwise conflict with its default.
 fn file_with(key: &Key, value: &str) -> String {
     let companion = match key.name {
+        // Users of the names that it is given.
+        "no_auth_user" => {
+            "[[auth.users]]\nuser = \"eu\"\npassword = \"p\"\n\
+             [[auth.users]]\nuser = \"...\"\npassword = \"p\"\n"
+        }
         "max_message_size_bytes" => "[queues]\nsubscriber_bytes = 68719476736\n",
         "subscriber_bytes" => "[server]\nmax_message_size_bytes = 1\n",
         _ => "",
@@ -48,6 +67,8 @@ fn another_value(key: &Key) -> String {
             format!("\"{}\"", other.expect("there is a choice"))
         }
         Form::Secret { .. } => "\"s3cret\"".to_owned(),
+        Form::Name { .. } => "\"eu\"".to_owned(),
+        Form::SecretFile { .. } => "\"a/file\"".to_owned(),
     }
 }
 
@@ -124,7 +145,8 @@ fn every_key_refuses_every_type_it_does_not_take() {
             Form::Number { .. } => "integer",
             Form::Flag { .. } => "boolean",
             Form::Address { .. } | Form::Cores { .. } => "string",
-            Form::Choice { .. } | Form::Secret { .. } => "string",
+            Form::Choice { .. } | Form::Name { .. } => "string",
+            Form::Secret { .. } | Form::SecretFile { .. } => "string",
         };
         for (type_name, value) in [
             ("string", "\"3\""),
@@ -140,7 +162,7 @@ fn every_key_refuses_every_type_it_does_not_take() {
             }
             let error = only_error(&file_with(key, value));
             let shown = match key.form {
-                Form::Secret { .. } => SECRET_PRINTED,
+                Form::Secret { .. } | Form::SecretFile { .. } => SECRET_PRINTED,
                 // Their insides may be anything.
                 _ if type_name == "array" => "[...]",
                 _ if type_name == "table" => "{...}",

@@ -8,10 +8,14 @@ use std::borrow::Cow;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::{Offence, Reader, UserOffence, parse_secret};
-use crate::config::auth::{Login, PermissionLists, Secret, User, UserLimits};
+use super::{Offence, Reader, UserOffence, read_secret, read_secret_file};
+use crate::config::auth::{
+    Login, PermissionLists, Responses, Secret, User, UserLimits, pattern_and_group,
+};
 use crate::config::keys::{USER_KEYS, UserForm, UserKey};
+use crate::limits::{RESPONSES_EXPIRE_MS_MAX, RESPONSES_MAX};
 use crate::nkey::UserNkey;
+use crate::protocol::limits::GROUP_LEN_MAX;
 use crate::protocol::name;
 
 /// A user whose table is being read.
@@ -105,21 +109,37 @@ impl Reader<'_> {
             let type_name = value.type_str();
             UserOffence::WrongType { key: key.name, type_name, allowed: key.allowed() }
         };
-        let bad_value = |reason| UserOffence::BadValue { key: key.name, reason };
+        let bad_value = |reason: Cow<'static, str>| UserOffence::BadValue { key: key.name, reason };
         match (&key.form, value) {
             (UserForm::Name, DeValue::String(text)) if text.is_empty() => {
-                return Err(bad_value("the name is empty; give the user a name"));
+                return Err(bad_value("the name is empty; give the user a name".into()));
             }
             (UserForm::Name, DeValue::String(text)) => draft.user = Some(text.to_string()),
-            (UserForm::Password, DeValue::String(text)) => {
-                draft.password = Some(parse_secret(text).map_err(bad_value)?);
+            (UserForm::Password, value) => {
+                let password = read_secret(value, true, self.secrets);
+                let password = password.ok_or_else(|| wrong_type(value))?.map_err(bad_value)?;
+                draft.set_password(password).map_err(bad_value)?;
+            }
+            (UserForm::PasswordFile, DeValue::String(path)) => {
+                let password = read_secret_file(path, true, self.secrets).map_err(bad_value)?;
+                draft.set_password(password).map_err(bad_value)?;
             }
             (UserForm::Nkey, DeValue::String(text)) => {
-                draft.nkey = Some(UserNkey::parse(text).map_err(bad_value)?);
+                draft.nkey = Some(UserNkey::parse(text).map_err(|why| bad_value(why.into()))?);
             }
-            (UserForm::Patterns { set, .. }, DeValue::Array(values)) => {
+            (UserForm::Responses, value) => {
+                let responses = read_responses(value).ok_or_else(|| wrong_type(value))?;
+                draft.permissions.allow_responses = responses.map_err(bad_value)?;
+            }
+            (UserForm::Patterns { takes_group, set, .. }, DeValue::Array(values)) => {
+                let check = |entry: &str| match pattern_and_group(entry) {
+                    (pattern, Some(group)) if *takes_group && is_group(group) => {
+                        name::check_pattern(pattern)
+                    }
+                    _ => name::check_pattern(entry),
+                };
                 let patterns = values.iter().map(|value| match value.get_ref() {
-                    DeValue::String(pattern) => match name::check_pattern(pattern) {
+                    DeValue::String(pattern) => match check(pattern) {
                         Ok(()) => Ok(pattern.to_string()),
                         Err(error) => {
                             let pattern = self.value(pattern);
@@ -142,7 +162,45 @@ impl Reader<'_> {
     }
 }
 
+/// Whether an entry of a list may have this behind its pattern.
+fn is_group(group: &str) -> bool {
+    !group.is_empty() && group.len() <= GROUP_LEN_MAX && !group.contains(char::is_whitespace)
+}
+
+/// Reads `allow_responses`; `None` for a value of a wrong type.
+fn read_responses(value: &DeValue<'_>) -> Option<Result<Option<Responses>, Cow<'static, str>>> {
+    let entries = match value {
+        DeValue::Boolean(allows) => return Some(Ok(allows.then(Responses::default))),
+        DeValue::Table(entries) => entries,
+        _ => return None,
+    };
+    let mut responses = Responses::default();
+    for (name, value) in entries {
+        let DeValue::Integer(integer) = value.get_ref() else { return None };
+        let (field, bound) = match name.get_ref().as_ref() {
+            "max" => (&mut responses.max, RESPONSES_MAX),
+            "expires_ms" => (&mut responses.expires_ms, RESPONSES_EXPIRE_MS_MAX),
+            _ => return None,
+        };
+        let number = u32::from_str_radix(integer.as_str(), integer.radix()).unwrap_or(0);
+        if !(1..=bound).contains(&number) {
+            let name = name.get_ref();
+            let what = format!("{name} is out of range, must be a whole number from 1 to {bound}");
+            return Some(Err(what.into()));
+        }
+        *field = number;
+    }
+    Some(Ok(Some(responses)))
+}
+
 impl Draft {
+    fn set_password(&mut self, password: Secret) -> Result<(), Cow<'static, str>> {
+        match self.password.replace(password) {
+            None => Ok(()),
+            Some(_) => Err("there are password and password_file; keep one of the two".into()),
+        }
+    }
+
     fn login(&mut self) -> Result<Login, UserOffence> {
         let incomplete = |has, remedy| Err(UserOffence::IncompleteLogin { has, remedy });
         match (self.user.take(), self.password.take(), self.nkey.take()) {

@@ -9,6 +9,7 @@
 
 use std::sync::atomic::Ordering;
 
+use blipmq::broker::LoginFailure;
 use blipmq::broker::counters::Counter;
 use blipmq::broker::inspect::{Key, Ranked};
 use blipmq::config::{Choice, OverflowPolicy};
@@ -113,13 +114,21 @@ fn drops_and_overflows(cores: &[Numbered<'_>]) -> [MetricFamily; 2] {
     ]
 }
 
-fn refusals_and_shortages(cores: &[Numbered<'_>]) -> [MetricFamily; 2] {
+fn refusals_and_shortages(cores: &[Numbered<'_>]) -> [MetricFamily; 3] {
     [
         family(
             "blipmq_connections_refused_total",
             "Connections that were refused, or closed before their login for others, by reason.",
             MetricType::COUNTER,
             by_label(cores, ("reason", REFUSED), |core| &core.counters.refused_connections),
+        ),
+        family(
+            "blipmq_login_failures_total",
+            "Logins that failed or were not checked, by the reason, which their clients are not told.",
+            MetricType::COUNTER,
+            by_label(cores, ("reason", LoginFailure::ALL.map(LoginFailure::name)), |core| {
+                &core.counters.login_failures
+            }),
         ),
         family(
             "blipmq_kernel_shortages_total",

@@ -117,13 +117,22 @@ impl Client {
         opened: Result<(Arc<TopicName>, Sequence), TopicsFull>,
     ) {
         doors.connections.end_pending(slot);
+        let permissions = doors.connections.at(slot).permissions();
         match opened {
+            // A reload has come between.
+            Ok((topic, _)) if !permissions.may_publish(&topic.name) => {
+                self.opens.insert(request, Opened::Refused);
+                self.reject_open(doors, slot, &not_allowed(request.0, &topic.name));
+            }
             Ok((topic, next_sequence)) => {
                 let id = if topic.is_retained() {
                     let is_used = matches!(
                         self.opens.get(&request),
                         Some(Opened::Pending { is_used: true, .. })
                     );
+                    if let Some(topics) = &mut self.to_open_again {
+                        topics.remove(&topic.id);
+                    }
                     // A topic that the client was told of before counts if it did not publish there.
                     if self.announced.insert(topic.id) && !is_used {
                         self.unused.insert(topic.id);
@@ -178,6 +187,7 @@ impl Client {
     fn destination(
         &mut self,
         doors: &Doors<'_>,
+        slot: Slot,
         first: &Header,
     ) -> Result<Option<Destination>, Reject> {
         if first.topic & PROVISIONAL == 0 {
@@ -187,6 +197,10 @@ impl Client {
             }
             if self.last_published != Some(topic) {
                 if !self.announced.contains(&topic) {
+                    return Err(Reject::UnknownTopic { topic: first.topic });
+                }
+                if self.to_open_again.as_ref().is_some_and(|topics| topics.contains(&topic)) {
+                    doors.counters.refused_messages.add(u64::from(first.count));
                     return Err(Reject::UnknownTopic { topic: first.topic });
                 }
                 // Its OPEN was allowed, but the client may have been told the id as a subscriber.
@@ -211,6 +225,13 @@ impl Client {
                 self.unused.remove(topic);
                 Ok(Some(Destination::Topic(*topic)))
             }
+            // A reload has come behind the OPEN, whose answer will be the one ERROR.
+            Some(Opened::Pending { name, .. })
+                if !doors.connections.at(slot).permissions().may_publish(name) =>
+            {
+                doors.counters.refused_messages.add(u64::from(first.count));
+                Ok(None)
+            }
             Some(Opened::Pending { name, is_used }) => {
                 *is_used = true;
                 Ok(Some(Destination::Opened(name.clone())))
@@ -222,6 +243,16 @@ impl Client {
             }
             None => Err(Reject::UnknownRequest { request: request.0 }),
         }
+    }
+
+    /// The client's user may publish otherwise than before: the client has to open topics again, and what
+    /// is not allowed is refused then.
+    pub(super) fn forget_opens(&mut self) {
+        self.last_published = None;
+        self.ephemeral = None;
+        self.only_receives = None;
+        self.to_open_again.get_or_insert_default().extend(&self.announced);
+        self.opens.retain(|_, opened| !matches!(opened, Opened::Topic(_)));
     }
 
     /// Forgets the id of a topic that was removed.
@@ -260,7 +291,7 @@ impl Client {
         if self.waits_for_subscriber(doors, slot, first.topic) {
             return Ok(None);
         }
-        let Some(destination) = self.destination(doors, first)? else {
+        let Some(destination) = self.destination(doors, slot, first)? else {
             return Ok(Some(first.frame_len as usize));
         };
         if doors.hold_for_memory(slot) {

@@ -92,6 +92,29 @@ impl Client {
     }
 }
 
+impl Client {
+    /// Ends the subscriptions that a reload took from the client's user: ERROR, then what is queued, then
+    /// UNSUBSCRIBED.
+    pub(super) fn end_lost_subscriptions(&mut self, doors: &mut Doors<'_>, slot: Slot) {
+        for index in doors.lost_subscriptions(slot) {
+            let subscription = doors.delivery.get(index);
+            let (id, name) = (subscription.id, subscription.pattern.to_string());
+            self.reject(
+                doors,
+                slot,
+                &Reject::NotAllowed {
+                    about: id.0,
+                    what: "stay subscribed to",
+                    name,
+                    remedy: "a reload has changed what your user may subscribe to in `[[auth.users]]`",
+                },
+            );
+            // One that has not begun ends when it has.
+            let _ = self.unsubscribe(doors, slot, id);
+        }
+    }
+}
+
 /// Whether a connection may subscribe to this; if not to all of it, what is to be left out.
 fn permit(
     doors: &Doors<'_>,
@@ -100,13 +123,14 @@ fn permit(
     start: Start,
 ) -> Result<Option<Arc<Permissions>>, Reject> {
     let permissions = doors.connections.at(slot).permissions();
-    let verdict = permissions.may_subscribe(subscribe.pattern);
-    let filters = permissions.has_to_filter(subscribe.pattern, verdict);
+    let group = Some(subscribe.group).filter(|group| !group.is_empty());
+    let verdict = permissions.may_join(subscribe.pattern, group);
+    let filter = permissions.filter_for(subscribe.pattern, group, verdict);
     let remedy = match verdict {
-        Verdict::Allowed => return Ok(filters.then(|| permissions.clone())),
+        Verdict::Allowed => return Ok(filter),
         // Limit: what a group deals out and what topics retain is not filtered by topic.
         Verdict::AllowedExcept if subscribe.group.is_empty() && start == Start::Live => {
-            return Ok(Some(permissions.clone()));
+            return Ok(filter);
         }
         Verdict::AllowedExcept => {
             "it matches topics that your user may not be sent, which can be left out of plain \

@@ -1,9 +1,12 @@
 //! INFO and CONNECT: how a client and the broker get to know each other.
 
+use std::sync::Arc;
+
 use super::{Client, Doors, Options, Shared};
-use crate::broker::auth::{self, Credentials};
-use crate::broker::frontends::{Admission, Protocol, Refusal, SERVER_NAME};
+use crate::broker::auth::{self, Checked, Credentials, Failed, LoginFailure};
+use crate::broker::frontends::{Admission, Login, Protocol, Refusal, SERVER_NAME};
 use crate::broker::ids::Slot;
+use crate::broker::permissions::Permissions;
 use crate::nats::connect::Connect;
 use crate::nats::error::Offence;
 use crate::nats::info::{self, Info};
@@ -26,15 +29,11 @@ impl Client {
         slot: Slot,
         admission: Admission,
     ) {
-        match doors.auth.check(&Credentials::None) {
-            Some(permissions) => {
-                doors.log_in(slot, permissions).expect("who has no user has no quota");
-            }
-            None if doors.auth.wants_nonce() => {
-                let nonce = auth::nonce(&doors.cluster.nonce_key, doors.core, shared.clients);
-                self.nonce = Some(nonce.into());
-            }
-            None => {}
+        if let Checked::Granted(permissions) = doors.auth.check(&Credentials::None) {
+            doors.let_in(slot, permissions).expect("who has no user has no quota");
+        } else if doors.auth.wants_nonce() {
+            let nonce = auth::nonce(&doors.cluster.nonce_key, doors.core, shared.clients);
+            self.nonce = Some(nonce.into());
         }
         self.send_info(doors, slot, false);
         match doors.refusal_of_new(admission) {
@@ -64,7 +63,7 @@ impl Client {
             max_payload: doors.settings().server.max_message_size_bytes,
             client_id: self.client_id,
             client_ip: &client_ip,
-            auth_required: doors.auth.is_required(),
+            auth_required: doors.auth.is_required() && doors.auth.no_auth_user().is_none(),
             // TLS will be offered here, for an upgrade behind this line; where the handshake comes
             // first, the line is sent inside of it.
             tls_required: false,
@@ -75,14 +74,14 @@ impl Client {
         doors.answer(slot, |out| info::encode(out, &info));
     }
 
-    /// CONNECT.
+    /// CONNECT. Returns whether that is over, so that the client is answered.
     pub(super) fn connect(
         &mut self,
         shared: &mut Shared,
         doors: &mut Doors<'_>,
         slot: Slot,
         json: &[u8],
-    ) -> Result<(), Offence> {
+    ) -> Result<bool, Offence> {
         // What a second CONNECT leaves out stays.
         let mut connect = Connect {
             verbose: self.options.verbose,
@@ -100,15 +99,7 @@ impl Client {
         }
         let nonce = self.nonce.as_deref().unwrap_or_default().as_bytes();
         let credentials = credentials(&connect, nonce);
-        // A client that has authenticated before and gives nothing new stays the user it was.
-        if !(was_connected && matches!(credentials, Credentials::None)) {
-            let permissions = doors.auth.check(&credentials);
-            let permissions = permissions.ok_or(Offence::AuthorizationViolation)?;
-            let logged_in = doors.log_in(slot, permissions);
-            logged_in.map_err(|_| Offence::MaximumConnectionsExceeded)?;
-        }
-        doors.connections.get(slot).open();
-        self.options = Options {
+        let options = Options {
             is_connected: true,
             verbose: connect.verbose,
             pedantic: connect.pedantic,
@@ -116,7 +107,95 @@ impl Client {
             headers: connect.headers,
             no_responders: connect.no_responders,
         };
-        Ok(())
+        // A client that has authenticated before and gives nothing new stays the user it was.
+        if !(was_connected && matches!(credentials, Credentials::None)) {
+            let anonymous = doors.auth.no_auth_user().filter(|_| connect.gives_no_credentials());
+            let login = match anonymous {
+                Some(permissions) => Login::Granted(permissions.clone()),
+                None => doors.log_in(slot, &credentials),
+            };
+            match login {
+                Login::Granted(permissions) => {
+                    let let_in = doors.let_in(slot, permissions);
+                    let_in.map_err(|_| Offence::MaximumConnectionsExceeded)?;
+                }
+                Login::Refused(failed) => {
+                    self.refuse_login(shared, doors, slot, failed);
+                    return Ok(false);
+                }
+                Login::Waits => {
+                    self.connecting = Some(Box::new(options));
+                    return Ok(false);
+                }
+            }
+        }
+        doors.connections.get(slot).open();
+        self.options = options;
+        Ok(true)
+    }
+
+    /// A client says something else before CONNECT. Returns whether that is served: a broker may have a
+    /// user for clients that give no credentials.
+    pub(super) fn begins_without_connect(
+        &mut self,
+        shared: &mut Shared,
+        doors: &mut Doors<'_>,
+        slot: Slot,
+    ) -> bool {
+        let Some(permissions) = doors.auth.no_auth_user().cloned() else {
+            self.refuse_login(shared, doors, slot, LoginFailure::Missing.into());
+            return false;
+        };
+        let is_in = doors.let_in(slot, permissions).is_ok();
+        if !is_in {
+            self.offend(shared, doors, slot, &Offence::MaximumConnectionsExceeded);
+        }
+        is_in
+    }
+
+    /// The login that waited is over.
+    pub(super) fn answer_login(
+        &mut self,
+        shared: &mut Shared,
+        doors: &mut Doors<'_>,
+        slot: Slot,
+        answer: Result<Arc<Permissions>, Failed>,
+    ) {
+        let connecting = self.connecting.take();
+        match answer {
+            Ok(permissions) => {
+                if doors.let_in(slot, permissions).is_err() {
+                    return self.offend(shared, doors, slot, &Offence::MaximumConnectionsExceeded);
+                }
+                self.options = *connecting.expect("CONNECT said what the client wants");
+                self.confirm(doors, slot);
+            }
+            Err(failed) => self.refuse_login(shared, doors, slot, failed),
+        }
+    }
+
+    /// The client's login failed.
+    pub(super) fn refuse_login(
+        &mut self,
+        shared: &mut Shared,
+        doors: &mut Doors<'_>,
+        slot: Slot,
+        failed: Failed,
+    ) {
+        let offence = match failed.failure.is_unchecked() {
+            // Clients try again behind this one, and do not give up as behind a violation.
+            true => Offence::MaximumConnectionsExceeded,
+            false => Offence::AuthorizationViolation,
+        };
+        doors.count_failed_login(slot, Protocol::Nats, offence.text().into_owned(), failed);
+        self.offend(shared, doors, slot, &offence);
+    }
+
+    /// Answers a command with +OK, if the client wants that.
+    pub(super) fn confirm(&self, doors: &mut Doors<'_>, slot: Slot) {
+        if self.options.verbose {
+            doors.answer(slot, |out| out.extend_from_slice(b"+OK\r\n"));
+        }
     }
 }
 

@@ -8,6 +8,7 @@
 //! | PUB and HPUB: a MESSAGES frame joins its subject's batch of this turn | `publish` |
 //! | SUB and UNSUB | `subscribe` |
 //! | PING is answered when everything before it has taken effect on all cores | `fence` |
+//! | requests that a client may answer though it may not publish there | `responses` |
 //! | slices become MSG and HMSG; what a subscription missed is published on a subject | `put` |
 //! | silent connections are asked, and closed if they stay silent | `mod`, with `frontends::keepalive` |
 //!
@@ -19,26 +20,31 @@ mod fence;
 mod hello;
 mod publish;
 mod put;
+mod responses;
 mod serve;
 mod subscribe;
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use hashbrown::HashMap;
 
 use super::keepalive::Silence;
 use super::{Admission, Audited, Clients, Doors, Frontend, Protocol, Refusal, Send, Served};
+use crate::broker::auth::Failed;
 use crate::broker::cluster::CoreSet;
 use crate::broker::connections::Phase;
 use crate::broker::delivery::{Delivery, Pulled, SubscriptionIndex};
 use crate::broker::ids::Slot;
 use crate::broker::message::Unheard;
+use crate::broker::permissions::Permissions;
 use crate::broker::topics::ingest::Place;
 use crate::nats::command;
 use crate::nats::error::Offence;
 use crate::protocol::SubscriptionId;
 use fence::{Fence, Pong};
 use put::Missed;
+use responses::Answerable;
 
 /// A client.
 pub struct Client {
@@ -66,6 +72,10 @@ pub struct Client {
     fence: Option<Fence>,
     /// PONGs that wait for messages queued before them, oldest first.
     pongs: VecDeque<Pong>,
+    /// Requests that it may answer though it may not publish there. Boxed: most clients have no such right.
+    answerable: Option<Box<Answerable>>,
+    /// What its CONNECT said, while its login waits.
+    connecting: Option<Box<Options>>,
     /// What it was given to sign.
     nonce: Option<Box<str>>,
 }
@@ -127,6 +137,8 @@ impl Frontend for Client {
             starts_over: false,
             fence: None,
             pongs: VecDeque::new(),
+            answerable: None,
+            connecting: None,
             nonce: None,
         }
     }
@@ -157,6 +169,26 @@ impl Frontend for Client {
 
     fn refuse(&mut self, shared: &mut Shared, doors: &mut Doors<'_>, slot: Slot, why: &Refusal) {
         self.say_refusal(shared, doors, slot, why);
+    }
+
+    fn login_answered(
+        &mut self,
+        shared: &mut Shared,
+        doors: &mut Doors<'_>,
+        slot: Slot,
+        answer: Result<Arc<Permissions>, Failed>,
+    ) {
+        self.answer_login(shared, doors, slot, answer);
+    }
+
+    fn permissions_changed(
+        &mut self,
+        shared: &mut Shared,
+        doors: &mut Doors<'_>,
+        slot: Slot,
+        _: bool,
+    ) {
+        self.end_lost_subscriptions(shared, doors, slot);
     }
 
     fn known(
@@ -215,12 +247,14 @@ impl Frontend for Client {
         &mut self,
         shared: &mut Shared,
         doors: &mut Doors<'_>,
-        _: Slot,
+        slot: Slot,
         send: &mut Send<'_>,
         piece: Pulled,
     ) {
         match piece {
-            Pulled::Slice { index, slice, .. } => self.put_slice(doors, send, index, &slice),
+            Pulled::Slice { index, slice, .. } => {
+                self.put_slice(doors, send, (slot, index), &slice);
+            }
             Pulled::Gap { index, gap } => {
                 Missed::note(&mut shared.missed, doors.delivery.get(index), gap);
             }
@@ -272,6 +306,7 @@ impl Frontend for Client {
 
     fn stop(&mut self) {
         self.fence = None;
+        self.connecting = None;
     }
 
     fn subscriptions(&self, _: &Delivery, _: Slot) -> usize {

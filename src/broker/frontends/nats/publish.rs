@@ -68,7 +68,8 @@ impl Client {
             self.offend(shared, doors, slot, &Offence::InvalidPublishSubject);
         }
         let permissions = doors.connections.at(slot).permissions();
-        if !permissions.is_unlimited() && !permissions.may_publish(subject) {
+        let is_allowed = permissions.is_unlimited() || permissions.may_publish(subject);
+        if !is_allowed && !self.may_respond(doors, slot, subject) {
             return Err(Offence::publish_violation(publish.subject));
         }
         // No subscription by name can match.
@@ -133,7 +134,10 @@ impl Client {
         bounds: Bounds,
     ) -> usize {
         let connection = doors.connections.at(slot);
-        let goes_on = connection.phase() == Phase::Open && connection.held_for().is_none();
+        let goes_on = connection.phase() == Phase::Open
+            && connection.held_for().is_none()
+            // Each answer to a request is counted.
+            && connection.permissions().responses().is_none();
         let is_answered = self.options.verbose || self.options.pedantic;
         let must_look = doors.delivery.blocks_any() || doors.cluster.memory.is_full();
         if !goes_on || is_answered || must_look {

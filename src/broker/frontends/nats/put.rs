@@ -83,9 +83,10 @@ impl Client {
         &mut self,
         doors: &mut Doors<'_>,
         send: &mut Send<'_>,
-        index: SubscriptionIndex,
+        (slot, index): (Slot, SubscriptionIndex),
         slice: &Slice,
     ) {
+        self.note_requests(doors, slot, slice);
         let subscription = doors.delivery.get(index);
         let sid = subscription.name.as_deref().expect("its client named it");
         let headers = self.options.headers;

@@ -22,8 +22,10 @@ impl Client {
             return Served::Waits;
         }
         // A client that has to authenticate and begins otherwise is not waited for.
-        if connection.phase() == Phase::AwaitHello && !command::begins_connect(bytes) {
-            self.offend(shared, doors, slot, &Offence::AuthorizationViolation);
+        if connection.phase() == Phase::AwaitHello
+            && !command::begins_connect(bytes)
+            && !self.begins_without_connect(shared, doors, slot)
+        {
             return Served::Discards;
         }
         let payload_max = doors.settings().server.max_message_size_bytes;
@@ -94,7 +96,9 @@ impl Client {
                 if again && self.waits_for_publish(shared, doors, slot, b">") {
                     return Ok(false);
                 }
-                self.connect(shared, doors, slot, json)?;
+                if !self.connect(shared, doors, slot, json)? {
+                    return Ok(true);
+                }
             }
             Command::Err => return Err(Offence::ErrorFromClient),
             // Clients have no reason to send these; nats-server reads over them as well.
@@ -102,9 +106,7 @@ impl Client {
             // Whatever a client sends is its sign of life.
             Command::Pong => return Ok(true),
         }
-        if self.options.verbose {
-            doors.answer(slot, |out| out.extend_from_slice(b"+OK\r\n"));
-        }
+        self.confirm(doors, slot);
         Ok(true)
     }
 }

@@ -27,8 +27,9 @@ impl Client {
         let pattern = std::str::from_utf8(subject).ok();
         // As in nats-server, what the client may not have comes before what nobody can.
         let permissions = doors.connections.at(slot).permissions().clone();
+        let named = queue.and_then(|queue| std::str::from_utf8(queue).ok());
         let verdict =
-            pattern.map_or(Verdict::Allowed, |pattern| permissions.may_subscribe(pattern));
+            pattern.map_or(Verdict::Allowed, |pattern| permissions.may_join(pattern, named));
         if verdict == Verdict::Denied {
             return Err(Offence::subscription_violation(subject, queue));
         }
@@ -66,7 +67,7 @@ impl Client {
             start: Start::Live,
             policy,
             bounds,
-            filter: permissions.has_to_filter(pattern, verdict).then_some(permissions),
+            filter: permissions.filter_for(pattern, group, verdict),
             is_active_at_once: true,
             is_sent_each: true,
             takes_any_name: true,
@@ -164,6 +165,25 @@ impl Client {
             doors.connections.end_pending(slot);
         }
         self.pass_fence(shared, doors, slot);
+    }
+
+    /// Ends the subscriptions that a reload took from the client's user, in the words of nats-server.
+    pub(super) fn end_lost_subscriptions(
+        &mut self,
+        shared: &mut Shared,
+        doors: &mut Doors<'_>,
+        slot: Slot,
+    ) {
+        for index in doors.lost_subscriptions(slot) {
+            let subscription = doors.delivery.get(index);
+            let offence = Offence::SubscriptionRevoked {
+                subject: subscription.pattern.as_bytes().into(),
+                queue: subscription.group().map(|group| group.group.as_bytes().into()),
+                sid: subscription.name.clone().expect("its client named it"),
+            };
+            self.end_subscription(shared, doors, slot, index);
+            self.offend(shared, doors, slot, &offence);
+        }
     }
 
     /// The client starts over: its subscriptions end, and members hand back what they were not sent.

@@ -64,7 +64,7 @@ fn a_mistake_in_the_auth_table_is_one_line_that_says_what_to_do() {
         (
             "[auth]\ntoken = 5\n".to_owned(),
             "blipmq.toml:2: [auth] token = <not printed> is an integer, must be a string in \
-             quotes that is not empty",
+             quotes that is not empty, or { env = \"NAME\" }",
         ),
         (
             "[auth]\ntoken = \"<not printed>\"\n".to_owned(),
@@ -77,7 +77,7 @@ fn a_mistake_in_the_auth_table_is_one_line_that_says_what_to_do() {
         ),
         (
             "[auth]\nuser_list = 5\n".to_owned(),
-            "blipmq.toml:2: [auth] user_list is not a known key; known keys: token, users",
+            "blipmq.toml:2: [auth] user_list is not a known key; known keys: token, token_file, users",
         ),
         (
             "[auth.users]\nuser = \"eu\"\n".to_owned(),
@@ -137,12 +137,14 @@ fn a_key_of_a_user_that_is_not_allowed_is_one_line_with_the_allowed_ones() {
         (
             format!("{USER}roles = [\"s3cret\"]\n"),
             "blipmq.toml:4: [[auth.users]] roles is not a known key; known keys: user, password, \
-             nkey, publish, publish_deny, subscribe, subscribe_deny, block, max_connections, \
-             max_publish_messages_per_second, max_publish_bytes_per_second",
+             password_file, nkey, publish, publish_deny, subscribe, subscribe_deny, block, \
+             max_connections, max_publish_messages_per_second, max_publish_bytes_per_second, \
+             allow_responses",
         ),
         (
             "[[auth.users]]\nuser = \"eu\"\npassword = 123456\n".to_owned(),
-            "blipmq.toml:3: [[auth.users]] password is an integer, must be a password in quotes",
+            "blipmq.toml:3: [[auth.users]] password is an integer, must be a password or its hash in \
+             quotes, or { env = \"NAME\" }",
         ),
         (
             "[[auth.users]]\nuser = \"\"\npassword = \"s3cret\"\n".to_owned(),
@@ -150,8 +152,8 @@ fn a_key_of_a_user_that_is_not_allowed_is_one_line_with_the_allowed_ones() {
         ),
         (
             "[[auth.users]]\nuser = \"eu\"\npassword = \"$2a$11$s3cret\"\n".to_owned(),
-            "blipmq.toml:3: [[auth.users]] password: bcrypt hashes are not supported; write the secret \
-             itself, in a file that only the broker may read",
+            "blipmq.toml:3: [[auth.users]] password: this begins like a bcrypt hash, but is not a whole one \
+             of 60 characters; copy all of it",
         ),
         (
             "[[auth.users]]\nnkey = \"s3cret\"\n".to_owned(),
@@ -248,7 +250,7 @@ fn the_printed_example_of_a_user_parses_once_it_is_uncommented() {
         .take_while(|line| line.starts_with("# "))
         .map(|line| format!("{}\n", line.trim_start_matches("# ")))
         .filter(|line| line.starts_with('[') || line.contains(" = "))
-        .filter(|line| !line.starts_with("nkey"))
+        .filter(|line| !line.starts_with("nkey") && !line.starts_with("password_file"))
         .collect();
     let users = auth_of(&example).users;
     assert_eq!(users.len(), 1, "{example}");
