@@ -10,6 +10,7 @@
 //! | which problems a file can have, and their error texts | [`problem`] |
 //! | which keys conflict with each other | [`conflict`] |
 //! | which clients may connect, and how secrets are kept out of texts | [`auth`], `parse/users` |
+//! | which certificates there are, and who has to use TLS | [`tls`], `parse/certificates` |
 //! | how a list of cores is written | [`cores`] |
 //! | what a reload changes, and what only a restart changes | [`change`] |
 //! | how settings become text again | `print` |
@@ -29,6 +30,7 @@ mod logging;
 mod parse;
 mod print;
 pub mod problem;
+pub mod tls;
 
 use std::net::SocketAddr;
 
@@ -40,6 +42,7 @@ pub use conflict::Conflict;
 pub use cores::{parse_cores, parse_cores_or_all};
 pub use logging::{LogFormat, LogLevel, Logging};
 pub use problem::ConfigError;
+pub use tls::{ClientCerts, NatsHandshakeFirst, Tls, TlsMode, TlsVersion};
 
 /// The checked configuration. `Settings::default()` is the meaning of an empty file.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -48,6 +51,8 @@ pub struct Settings {
     pub server: Server,
     /// `[nats]`
     pub nats: Nats,
+    /// `[tls]`
+    pub tls: Tls,
     /// `[auth]`
     pub auth: Auth,
     /// `[queues]`

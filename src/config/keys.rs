@@ -16,9 +16,11 @@ use crate::limits;
 #[macro_use]
 mod forms;
 mod table;
+mod tls;
 mod users;
 
 pub use table::KEYS;
+pub use tls::{CERTIFICATE_KEYS, CertificateKey};
 pub use users::{USER_KEYS, UserForm, UserKey};
 
 /// One key of the configuration file.
@@ -105,6 +107,13 @@ pub enum Form {
         /// Sets the field to one of the names.
         set: fn(&mut Settings, &str),
     },
+    /// The path of a file, as a string. Absent by default.
+    File {
+        /// Reads the field.
+        get: fn(&Settings) -> &Option<String>,
+        /// Sets the field.
+        set: fn(&mut Settings, Option<String>),
+    },
     /// A secret, as a string. Absent by default, and never printed.
     Secret {
         /// Reads the field.
@@ -115,8 +124,11 @@ pub enum Form {
 }
 
 /// The tables, in the order they are printed.
-pub const TABLES: [&str; 8] =
-    ["server", "nats", "auth", "queues", "delivery", "limits", "metrics", "logging"];
+pub const TABLES: [&str; 9] =
+    ["server", "nats", "tls", "auth", "queues", "delivery", "limits", "metrics", "logging"];
+
+/// Tables that a file may have more than once, each with the table it belongs to.
+pub const TABLES_IN_TABLES: [(&str, &str); 2] = [("auth", "users"), ("tls", "certificates")];
 
 impl Key {
     /// Finds a key by its table and name.
@@ -139,6 +151,7 @@ impl Key {
                 "CPU numbers from 0 to {} in quotes, like \"0,2-3\", or \"all\"",
                 limits::CPU_NUMBER_MAX
             ),
+            Form::File { .. } => "the path of a file in quotes".to_owned(),
             Form::Secret { .. } => "a string in quotes that is not empty".to_owned(),
             Form::Choice { names, .. } => {
                 let quoted = names().into_iter().map(|name| format!("\"{name}\""));

@@ -6,7 +6,8 @@
 use std::fmt;
 
 use super::auth::{Login, SECRET_PRINTED, User};
-use super::keys::{Form, KEYS, TABLES, USER_KEYS, UserForm};
+use super::keys::{CERTIFICATE_KEYS, Form, KEYS, TABLES, USER_KEYS, UserForm};
+use super::tls::CertificateFiles;
 use super::{Settings, cores};
 
 impl fmt::Display for Settings {
@@ -22,17 +23,47 @@ impl fmt::Display for Settings {
                 if let Form::Number { range, .. } = &key.form {
                     writeln!(f, "# From {} to {}.", range.start(), range.end())?;
                 }
+                // A key of TLS without a certificate has no effect, and a file may not set it.
+                let is_off = *table == "tls" && !self.tls.is_configured();
                 match value(self, &key.form) {
-                    Some(value) => writeln!(f, "{} = {value}", key.name)?,
+                    Some(value) if !is_off => writeln!(f, "{} = {value}", key.name)?,
+                    Some(value) => writeln!(f, "# {} = {value}", key.name)?,
                     None => writeln!(f, "# {} = \"...\"", key.name)?,
                 }
             }
-            if *table == "auth" {
-                write_users(f, &self.auth.users)?;
+            match *table {
+                "auth" => write_users(f, &self.auth.users)?,
+                "tls" => write_certificates(f, &self.tls.certificates)?,
+                _ => {}
             }
         }
         Ok(())
     }
+}
+
+/// Prints the further certificates, or an example of one.
+fn write_certificates(
+    f: &mut fmt::Formatter<'_>,
+    certificates: &[CertificateFiles],
+) -> fmt::Result {
+    writeln!(
+        f,
+        "# Further certificates, for clients that ask for a name in them: a table like this one for \
+         each,\n# without the \"# \". All other clients get the certificate above."
+    )?;
+    if certificates.is_empty() {
+        writeln!(f, "# [[tls.certificates]]")?;
+        for key in &CERTIFICATE_KEYS {
+            writeln!(f, "# # {}\n# {} = {}", key.doc, key.name, key.example)?;
+        }
+    }
+    for files in certificates {
+        writeln!(f, "\n[[tls.certificates]]")?;
+        for key in &CERTIFICATE_KEYS {
+            writeln!(f, "{} = {}", key.name, quoted((key.get)(files)))?;
+        }
+    }
+    Ok(())
 }
 
 /// Prints the users, or an example of one.
@@ -95,6 +126,7 @@ fn quoted(text: &str) -> String {
 /// escaping.
 fn value(settings: &Settings, form: &Form) -> Option<String> {
     Some(match form {
+        Form::File { get, .. } => quoted(get(settings).as_ref()?),
         Form::Secret { get, .. } => {
             get(settings).as_ref()?;
             quoted(SECRET_PRINTED)
@@ -114,7 +146,7 @@ fn value(settings: &Settings, form: &Form) -> Option<String> {
 mod tests {
     use super::super::{
         Auth, Delivery, Limits, LogFormat, LogLevel, Logging, Metrics, Nats, OverflowPolicy,
-        Queues, Server,
+        Queues, Server, Tls,
     };
     use super::*;
 
@@ -148,6 +180,7 @@ mod tests {
                 ping_interval_ms: 18,
                 pings_max: 19,
             },
+            tls: Tls::default(),
             auth: Auth::default(),
             queues: Queues {
                 topic_bytes: 13 << 20,

@@ -1,11 +1,11 @@
 //! The table of all keys.
 
-use super::{Applies, Form, Key};
+use super::{Applies, Form, Key, tls};
 use crate::config::{Choice, LogFormat, LogLevel, OverflowPolicy};
 use crate::limits;
 
 /// Every key, by table, in the order in which they are printed.
-pub static KEYS: [Key; 45] = [
+pub static KEYS: [Key; 56] = [
     other!(
         server.bind_addr,
         Address,
@@ -117,6 +117,17 @@ pub static KEYS: [Key; 45] = [
         Live,
         "Unanswered PINGs after which a NATS connection is closed as stale."
     ),
+    tls::CERT_FILE,
+    tls::KEY_FILE,
+    tls::CLIENT_CA_FILE,
+    tls::CLIENT_CERTS,
+    tls::CRL_FILE,
+    tls::MIN_VERSION,
+    tls::BLIP,
+    tls::NATS,
+    tls::NATS_HANDSHAKE_FIRST,
+    tls::HANDSHAKE_TIMEOUT_MS,
+    tls::RECORD_BYTES,
     Key {
         table: "auth",
         name: "token",

@@ -46,7 +46,7 @@ fn an_unknown_or_misplaced_name_is_one_line_with_the_known_ones() {
         (
             "[storage]\n",
             "blipmq.toml:1: [storage] is not a known table; known tables: [server], [nats], \
-             [auth], [queues], [delivery], [limits], [metrics], [logging]",
+             [tls], [auth], [queues], [delivery], [limits], [metrics], [logging]",
         ),
         (
             "metrics = true\n",
@@ -75,7 +75,7 @@ fn an_unknown_or_misplaced_name_is_one_line_with_the_known_ones() {
         (
             "zzz = 5\n",
             "blipmq.toml:1: zzz is not a known key; keys belong below their table: [server], \
-             [nats], [auth], [queues], [delivery], [limits], [metrics], [logging]",
+             [nats], [tls], [auth], [queues], [delivery], [limits], [metrics], [logging]",
         ),
     ]);
 }
