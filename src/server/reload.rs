@@ -11,16 +11,20 @@
 //! - Neither the log nor a page shows a secret.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, mpsc};
 use std::time::{Duration, Instant, SystemTime};
 
+use blipmq::broker::Protocol;
 use blipmq::config::Settings;
 use executors::control::Tuning;
 use executors::preflight;
 
 use super::control::{Command, Control};
 use super::refusal;
+use super::tls::expiry;
+use super::tls::fault::WrongFile;
+use super::tls::listeners::Active;
 
 /// How long a core may take to answer, before and during its reload.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
@@ -38,6 +42,21 @@ pub struct Source {
     pub read: ReadSettings,
 }
 
+impl Source {
+    /// Reads the files that settings name, for listeners of these protocols. What tickets skip is
+    /// compared with the terms before.
+    pub fn read_tls(
+        &self,
+        settings: &Settings,
+        protocols: &[Protocol],
+        before: Option<&Active>,
+    ) -> Result<Active, Vec<String>> {
+        let folder = self.file.as_deref().and_then(Path::parent).unwrap_or(Path::new(""));
+        let texts = |wrong: Vec<WrongFile>| wrong.iter().map(ToString::to_string).collect();
+        Active::read(settings, folder, protocols, before).map_err(texts)
+    }
+}
+
 /// The active settings, and the reloads so far.
 pub struct Configuration {
     file: Option<PathBuf>,
@@ -46,6 +65,7 @@ pub struct Configuration {
 
 struct State {
     settings: Arc<Settings>,
+    tls: Arc<Active>,
     loaded: SystemTime,
     applied: u64,
     refused: u64,
@@ -106,9 +126,10 @@ impl fmt::Display for Reload {
 
 impl Configuration {
     /// The configuration of a broker that starts.
-    pub fn new(file: Option<PathBuf>, settings: Settings) -> Configuration {
+    pub fn new(file: Option<PathBuf>, settings: Settings, tls: Active) -> Configuration {
         let state = State {
             settings: Arc::new(settings),
+            tls: Arc::new(tls),
             loaded: SystemTime::now(),
             applied: 0,
             refused: 0,
@@ -124,6 +145,11 @@ impl Configuration {
     /// The active settings.
     pub fn settings(&self) -> Arc<Settings> {
         self.state().settings.clone()
+    }
+
+    /// The active certificates, and what they make of each listener.
+    pub fn tls(&self) -> Arc<Active> {
+        self.state().tls.clone()
     }
 
     pub fn snapshot(&self) -> Snapshot {
@@ -152,6 +178,7 @@ impl Configuration {
                 state.applied += 1;
                 state.loaded = reload.at;
                 state.settings = accepted.settings;
+                state.tls = accepted.tls;
                 reload.applied = accepted.applied;
                 reload.needs_restart = accepted.needs_restart;
             }
@@ -170,12 +197,20 @@ impl Configuration {
 struct Accepted {
     /// The active settings with the changes that need no restart.
     settings: Arc<Settings>,
+    /// The certificates of these settings.
+    tls: Arc<Active>,
     applied: Vec<String>,
     needs_restart: Vec<String>,
 }
 
-/// Takes from new settings what a broker with `old` ones can change without a restart.
-fn accept(old: &Settings, new: &Settings) -> Result<Accepted, Vec<String>> {
+/// Takes from new settings what a broker with `old` ones can change without a restart. `read_tls` reads
+/// the files of these settings.
+fn accept(
+    old: &Settings,
+    new: &Settings,
+    old_tls: &Active,
+    read_tls: impl FnOnce(&Settings) -> Result<Active, Vec<String>>,
+) -> Result<Accepted, Vec<String>> {
     let settings = old.reloaded(new);
     // Two keys may agree in the file and conflict as long as one of them waits for a restart.
     let conflicts = settings.conflicts();
@@ -188,8 +223,12 @@ fn accept(old: &Settings, new: &Settings) -> Result<Accepted, Vec<String>> {
         let changes = changes.filter(|change| change.applies.by_reload() == by_reload);
         changes.map(|change| change.to_string()).collect()
     };
-    let (applied, needs_restart) = (names(true), names(false));
-    Ok(Accepted { settings: Arc::new(settings), applied, needs_restart })
+    let (mut applied, needs_restart) = (names(true), names(false));
+    let tls = read_tls(&settings)?;
+    if tls.has_other_files(old_tls) {
+        applied.push("the files of tls".to_owned());
+    }
+    Ok(Accepted { settings: Arc::new(settings), tls: Arc::new(tls), applied, needs_restart })
 }
 
 /// Reloads a running broker.
@@ -197,6 +236,8 @@ pub struct Reloader {
     pub source: Source,
     pub configuration: Arc<Configuration>,
     pub control: Control,
+    /// The protocols of the listeners, by their index.
+    pub protocols: Arc<[Protocol]>,
     /// The settings that the executors use themselves.
     pub tuning: Arc<Tuning>,
 }
@@ -205,7 +246,11 @@ impl Reloader {
     /// Reads the file again, applies what needs no restart, and returns the outcome.
     pub fn reload(&self) -> Reload {
         let outcome = self.prepare().inspect(|accepted| self.apply(&accepted.settings));
-        self.configuration.record(outcome)
+        let reload = self.configuration.record(outcome);
+        if reload.errors.is_empty() {
+            expiry::log(&self.configuration.tls().dated);
+        }
+        reload
     }
 
     /// Carries out every step of a reload that can fail.
@@ -218,7 +263,10 @@ impl Reloader {
         let lines = |text: String| text.lines().map(str::to_owned).collect::<Vec<_>>();
         let new = (self.source.read)().map_err(lines)?;
         let old = self.configuration.settings();
-        let accepted = accept(&old, &new)?;
+        let old_tls = self.configuration.tls();
+        let read_tls =
+            |settings: &Settings| self.source.read_tls(settings, &self.protocols, Some(&old_tls));
+        let accepted = accept(&old, &new, &old_tls, read_tls)?;
         let max_connections = accepted.settings.server.max_connections;
         if max_connections != old.server.max_connections {
             preflight::open_files(self.control.cores(), max_connections)

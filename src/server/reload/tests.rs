@@ -9,10 +9,15 @@ fn settings(text: &str) -> Settings {
     Settings::parse("blipmq.toml", text).expect(text)
 }
 
+/// What a broker without TLS accepts.
+fn accept_plain(old: &Settings, new: &Settings) -> Result<Accepted, Vec<String>> {
+    accept(old, new, &Active::default(), |_| Ok(Active::default()))
+}
+
 #[test]
 fn keys_that_need_a_restart_are_named_and_keep_their_values() {
     let new = settings("[delivery]\nmax_batch = 7\nfanout_shards = 4\n");
-    let accepted = accept(&Settings::default(), &new).expect("the new settings are valid");
+    let accepted = accept_plain(&Settings::default(), &new).expect("the new settings are valid");
     assert_eq!(accepted.applied, ["delivery.max_batch"]);
     assert_eq!(accepted.needs_restart, ["delivery.fanout_shards"]);
     assert_eq!(*accepted.settings, settings("[delivery]\nmax_batch = 7\n"));
@@ -22,15 +27,16 @@ fn keys_that_need_a_restart_are_named_and_keep_their_values() {
 fn keys_that_conflict_until_a_restart_are_refused() {
     let old = settings("[metrics]\nbind_addr = \"0.0.0.0:9090\"\ntoken = \"t\"\n");
     let new = settings("[metrics]\nbind_addr = \"127.0.0.1:9090\"\n");
-    let errors = accept(&old, &new).expect_err("metrics would be open to everybody until then");
+    let errors =
+        accept_plain(&old, &new).expect_err("metrics would be open to everybody until then");
     assert!(errors.len() == 1 && errors[0].contains("[metrics] token"), "{errors:?}");
 }
 
 #[test]
 fn reloads_are_counted_and_the_last_one_is_remembered() {
-    let configuration = Configuration::new(None, Settings::default());
+    let configuration = Configuration::new(None, Settings::default(), Active::default());
     assert_eq!(configuration.snapshot().last, None);
-    let accepted = accept(&Settings::default(), &settings("[delivery]\nmax_batch = 7\n"));
+    let accepted = accept_plain(&Settings::default(), &settings("[delivery]\nmax_batch = 7\n"));
     let first = configuration.record(accepted);
     assert_eq!((first.number, first.outcome()), (1, "applied"));
     let second = configuration.record(Err(vec!["a".to_owned(), "b".to_owned()]));

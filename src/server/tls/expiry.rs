@@ -2,8 +2,12 @@
 //!
 //! Made by `certificates`. Read by the log, by the metrics, by `blipmq check-config` and by
 //! `blipmq doctor`.
+//!
+//! # Always true
+//! - What has expired is used all the same: a clock that is wrong must not keep a broker from starting.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use x509_cert::Certificate;
@@ -11,6 +15,7 @@ use x509_cert::crl::CertificateList;
 use x509_cert::time::Time;
 
 use super::pem::PemFile;
+use crate::server::reload::Configuration;
 
 const DAY: Duration = Duration::from_secs(86_400);
 /// Days before the end from which an operator is told.
@@ -49,6 +54,31 @@ pub enum Urgency {
     Soon,
     /// Clients are refused, or will be in some days.
     Urgent,
+}
+
+/// Logs what an operator has to know.
+pub fn log(dated: &[Dated]) {
+    let now = SystemTime::now();
+    for (urgency, text) in dated.iter().filter_map(|dated| dated.warning(now)) {
+        match urgency {
+            Urgency::Urgent => tracing::error!("{text}"),
+            Urgency::Soon => tracing::warn!("{text}"),
+        }
+    }
+}
+
+/// Starts the thread that logs this once a day, of the certificates of that day. The thread ends with
+/// the process.
+pub fn log_daily(configuration: Arc<Configuration>) {
+    let watch = move || {
+        loop {
+            std::thread::sleep(DAY);
+            log(&configuration.tls().dated);
+        }
+    };
+    if let Err(error) = std::thread::Builder::new().name("expiry".to_owned()).spawn(watch) {
+        tracing::error!("cannot start the thread that watches certificates: {error}");
+    }
 }
 
 impl Dated {

@@ -31,7 +31,8 @@ const SILENCE_BEFORE_INFO: Duration = Duration::from_millis(50);
 /// What TLS adds to the bytes of a record, as far as rustls counts them.
 const RECORD_HEADER_LEN: usize = 5;
 
-/// The active terms of all listeners.
+/// The active terms of all listeners; by default those of a broker without TLS.
+#[derive(Debug, Default)]
 pub struct Active {
     pub listeners: Listeners,
     /// What ends on some day.
@@ -43,7 +44,7 @@ pub struct Active {
 }
 
 /// The tickets of a listener.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 struct Tickets {
     /// What they must not outlive.
     policy: [u8; 32],

@@ -2,7 +2,7 @@
 
 pub mod certificates;
 pub mod expiry;
-mod fault;
+pub mod fault;
 mod identity;
 pub mod listeners;
 mod pem;

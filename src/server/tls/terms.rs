@@ -7,6 +7,7 @@ use std::time::Duration;
 pub type Listeners = Arc<[Option<Arc<Terms>>]>;
 
 /// The terms of one listener.
+#[derive(Debug)]
 pub struct Terms {
     pub config: Arc<rustls::ServerConfig>,
     pub need: Need,
