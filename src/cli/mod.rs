@@ -83,7 +83,7 @@ enum Command {
     /// Watch a broker: rates, latency, cores, slowest subscribers, topics, limits.
     #[command(after_help = top::EXAMPLES)]
     Top(top::Top),
-    /// Check a configuration file and print the resulting settings.
+    /// Check a configuration file with its certificates, and print the resulting settings.
     CheckConfig(check_config::CheckConfig),
     /// Make a broker reread its configuration, and report what changed.
     #[command(after_help = reload::EXAMPLES)]

@@ -44,7 +44,8 @@ impl Serve {
         // Absolute, because operators who see the path may be in another folder.
         let absolute = |file: &PathBuf| path::absolute(file).unwrap_or_else(|_| file.clone());
         let file = self.config.as_ref().map(absolute);
-        Source { file, read: Box::new(move || self.settings()) }
+        let folder = folder_of(file.as_deref()).to_owned();
+        Source { file, folder, read: Box::new(move || self.settings()) }
     }
 
     pub fn settings(&self) -> Result<Settings, String> {
@@ -70,6 +71,11 @@ impl Serve {
             None => Ok(settings),
         }
     }
+}
+
+/// The folder at which relative paths of a configuration begin.
+pub fn folder_of(config: Option<&Path>) -> &Path {
+    config.and_then(Path::parent).unwrap_or(Path::new(""))
 }
 
 /// Reads and checks a configuration file. The library half only parses text and does no I/O.

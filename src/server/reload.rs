@@ -11,7 +11,7 @@
 //! - Neither the log nor a page shows a secret.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, mpsc};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -38,6 +38,8 @@ type ReadSettings = Box<dyn Fn() -> Result<Settings, String> + Send + Sync>;
 pub struct Source {
     /// The file, if there is one.
     pub file: Option<PathBuf>,
+    /// The folder at which relative paths in the file begin.
+    pub folder: PathBuf,
     /// The file and the flags of the command line, which win over it.
     pub read: ReadSettings,
 }
@@ -51,9 +53,8 @@ impl Source {
         protocols: &[Protocol],
         before: Option<&Active>,
     ) -> Result<Active, Vec<String>> {
-        let folder = self.file.as_deref().and_then(Path::parent).unwrap_or(Path::new(""));
         let texts = |wrong: Vec<WrongFile>| wrong.iter().map(ToString::to_string).collect();
-        Active::read(settings, folder, protocols, before).map_err(texts)
+        Active::read(settings, &self.folder, protocols, before).map_err(texts)
     }
 }
 

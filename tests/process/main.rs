@@ -16,6 +16,7 @@
 //! | clients that misbehave, and their effect on others | `hostile` |
 //! | clients that vanish | `vanishing` |
 //! | the configuration, read again | `reload` |
+//! | files of certificates that cannot be used, renewals | `certificates` |
 //! | supervisors, the log, and a stdout or stderr that accepts no data | `operations` |
 //! | starting, refusing to start, stopping | `lifecycle` |
 //! | signals that ask for nothing, a log that cannot be written | `signals` |
@@ -35,6 +36,7 @@ mod acks;
 mod admin;
 mod auth;
 mod blocked;
+mod certificates;
 mod delivery;
 mod groups;
 mod hostile;
