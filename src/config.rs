@@ -12,6 +12,7 @@
 //! | which clients may connect, and how secrets are kept out of texts | [`auth`], `parse/users` |
 //! | which certificates there are, and who has to use TLS | [`tls`], `parse/certificates` |
 //! | how a list of cores is written | [`cores`] |
+//! | which hashes a password or a token may be | [`hash`] |
 //! | what a reload changes, and what only a restart changes | [`change`] |
 //! | how settings become text again | `print` |
 //!
@@ -25,6 +26,7 @@ pub mod auth;
 pub mod change;
 pub mod conflict;
 pub mod cores;
+pub mod hash;
 pub mod keys;
 mod logging;
 mod parse;

@@ -146,6 +146,31 @@ pub const BEFORE_LOGIN_MS: u64 = 1_000;
 pub const BEFORE_LOGIN_LOOK_MS: u64 = 250;
 /// Clients that are closed for that at a look.
 pub const BEFORE_LOGIN_CLOSED_MAX: usize = 256;
+/// Memory that a hash of argon2id in the configuration may fill, in KiB.
+pub const ARGON2_MEMORY_KIB_MAX: u32 = 64 * 1_024;
+/// How often such a hash may go through its memory.
+pub const ARGON2_PASSES_MAX: u32 = 10;
+/// Lanes that such a hash may have.
+pub const ARGON2_LANES_MAX: u32 = 4;
+/// The least cost of a bcrypt hash.
+pub const BCRYPT_COST_MIN: u32 = 4;
+/// The cost that a bcrypt hash in the configuration may have.
+pub const BCRYPT_COST_MAX: u32 = 13;
+/// Passwords over all cores that wait to be compared with a hash. A login beyond is refused for now.
+pub const PASSWORD_CHECKS_MAX: usize = 64;
+/// Of those the ones that one address may have on one core, so that the others are left for others.
+pub const PASSWORD_CHECKS_OF_ADDRESS_MAX: usize = PASSWORD_CHECKS_MAX / 2;
+/// Right passwords that a core remembers, by a keyed hash, so that each is compared once.
+pub const PASSWORDS_REMEMBERED_MAX: usize = 4_096;
+/// How long the refusal of a wrong login is held back the first time; each time twice as long.
+pub const LOGIN_DELAY_MS: u64 = 100;
+/// How long it is held back at most.
+pub const LOGIN_DELAY_MS_MAX: u64 = 5_000;
+/// What wrong logins of one user from one address may add up to, each with its delay, before further
+/// logins of that user from there are not checked for a while.
+pub const LOGIN_DELAYS_MS_MAX: u64 = 20_000;
+/// Users and addresses whose wrong logins a core remembers.
+pub const LOGIN_FAILURES_MAX: usize = 8_192;
 /// `limits.max_publish_messages_per_second`; 0 means no limit.
 pub const PUBLISH_MESSAGES_RANGE: RangeInclusive<u64> = 0..=u32::MAX as u64;
 /// `limits.max_publish_bytes_per_second`; 0 means no limit.

@@ -50,7 +50,7 @@ impl Form {
             Form::Cores { get, set } => set(to, get(from).clone()),
             Form::Choice { get, set, .. } => set(to, get(from)),
             Form::File { get, set } => set(to, get(from).clone()),
-            Form::Secret { get, set } => set(to, get(from).clone()),
+            Form::Secret { get, set, .. } => set(to, get(from).clone()),
         }
     }
 }

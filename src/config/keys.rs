@@ -116,6 +116,8 @@ pub enum Form {
     },
     /// A secret, as a string. Absent by default, and never printed.
     Secret {
+        /// Whether a hash may stand for the secret.
+        takes_hash: bool,
         /// Reads the field.
         get: fn(&Settings) -> &Option<Secret>,
         /// Sets the field.

@@ -8,12 +8,14 @@
 //! - Pieces of the text reach an error text only as [`Written`], which shows none of a file whose quotes
 //!   may be broken.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::auth::{SECRET_PRINTED, Secret};
+use super::hash::Hash;
 use super::keys::{Form, KEYS, Key, TABLES, TABLES_IN_TABLES};
 use super::problem::{CertificatesOffence, ConfigError, Offence, Problem, UserOffence, Written};
 use super::{Conflict, Settings, conflict, cores};
@@ -106,7 +108,7 @@ impl Reader<'_> {
 
     fn read_table(
         &mut self,
-        name: &Spanned<std::borrow::Cow<'_, str>>,
+        name: &Spanned<Cow<'_, str>>,
         value: &Spanned<DeValue<'_>>,
         settings: &mut Settings,
         lines_of_keys: &mut LinesOfKeys,
@@ -130,7 +132,7 @@ impl Reader<'_> {
     fn read_key(
         &mut self,
         table: &'static str,
-        name: &Spanned<std::borrow::Cow<'_, str>>,
+        name: &Spanned<Cow<'_, str>>,
         value: &Spanned<DeValue<'_>>,
         settings: &mut Settings,
         lines_of_keys: &mut LinesOfKeys,
@@ -267,9 +269,9 @@ fn set(settings: &mut Settings, key: &Key, value: &DeValue<'_>) -> Result<(), Re
                 parse_path(text).map_err(|why| Refusal::BadValue { reason: Some(why.into()) })?;
             set(settings, Some(path));
         }
-        (Form::Secret { set, .. }, DeValue::String(text)) => {
-            let secret =
-                parse_secret(text).map_err(|why| Refusal::BadValue { reason: Some(why.into()) })?;
+        (Form::Secret { takes_hash, set, .. }, DeValue::String(text)) => {
+            let secret = parse_secret(text, *takes_hash)
+                .map_err(|why| Refusal::BadValue { reason: Some(why.into_owned()) })?;
             set(settings, Some(secret));
         }
         _ => return Err(Refusal::WrongType),
@@ -286,17 +288,24 @@ fn parse_path(text: &str) -> Result<String, &'static str> {
     }
 }
 
-/// Checks a token or password.
-fn parse_secret(text: &str) -> Result<Secret, &'static str> {
+/// Checks a token or password. `takes_hash` says whether a hash stands for it.
+fn parse_secret(text: &str, takes_hash: bool) -> Result<Secret, Cow<'static, str>> {
     match text {
-        "" => Err("the secret is empty; write the secret, or remove the line"),
-        SECRET_PRINTED => Err("this is the printed placeholder of a secret; write the secret"),
-        // Secrets are compared as they are, so a hash would never match.
-        _ if ["$2a$", "$2b$", "$2x$", "$2y$"].iter().any(|mark| text.starts_with(mark)) => Err(
-            "bcrypt hashes are not supported; write the secret itself, in a file that only the \
-             broker may read",
-        ),
-        _ => Ok(Secret::new(text)),
+        "" => return Err("the secret is empty; write the secret, or remove the line".into()),
+        SECRET_PRINTED => {
+            return Err("this is the printed placeholder of a secret; write the secret".into());
+        }
+        _ => {}
+    }
+    match Hash::parse(text) {
+        None => Ok(Secret::new(text)),
+        Some(Ok(_)) if takes_hash => Ok(Secret::new(text)),
+        Some(Ok(_)) => {
+            Err("a hash cannot stand for this secret; write the secret itself, in a file \
+                            that only the broker may read"
+                .into())
+        }
+        Some(Err(why)) => Err(why.into()),
     }
 }
 

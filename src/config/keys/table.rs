@@ -131,10 +131,12 @@ pub static KEYS: [Key; 56] = [
     Key {
         table: "auth",
         name: "token",
-        doc: "Token that every client must bring, for all permissions. Without a token and without users\n\
-              every client may connect and do everything.",
+        doc: "Token that every client must bring, for all permissions, or its hash from\n\
+              `blipmq hash-password`. Without a token and without users every client may connect and do\n\
+              everything.",
         applies: Applies::Live,
         form: Form::Secret {
+            takes_hash: true,
             get: |settings| &settings.auth.token,
             set: |settings, token| settings.auth.token = token,
         },
@@ -299,6 +301,7 @@ pub static KEYS: [Key; 56] = [
         doc: "Token that requests must carry, as `Authorization: Bearer TOKEN`; health checks need none.",
         applies: Applies::Live,
         form: Form::Secret {
+            takes_hash: false,
             get: |settings| &settings.metrics.token,
             set: |settings, token| settings.metrics.token = token,
         },

@@ -38,7 +38,7 @@ impl UserKey {
     pub fn allowed(&self) -> &'static str {
         match self.form {
             UserForm::Name => "a name in quotes, like \"eu\"",
-            UserForm::Password => "a password in quotes",
+            UserForm::Password => "a password or its hash in quotes",
             UserForm::Nkey => "a user's public nkey in quotes, which begins with U",
             UserForm::Patterns { .. } => "a list of patterns in quotes, like [\"orders.>\"]",
         }
@@ -70,7 +70,7 @@ pub static USER_KEYS: [UserKey; 8] = [
     },
     UserKey {
         name: "password",
-        doc: "The password of the user.",
+        doc: "The password of the user, or better its hash, which `blipmq hash-password` makes.",
         example: "\"...\"",
         form: UserForm::Password,
     },

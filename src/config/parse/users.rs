@@ -106,17 +106,17 @@ impl Reader<'_> {
             let type_name = value.type_str();
             UserOffence::WrongType { key: key.name, type_name, allowed: key.allowed() }
         };
-        let bad_value = |reason| UserOffence::BadValue { key: key.name, reason };
+        let bad_value = |reason: Cow<'static, str>| UserOffence::BadValue { key: key.name, reason };
         match (&key.form, value) {
             (UserForm::Name, DeValue::String(text)) if text.is_empty() => {
-                return Err(bad_value("the name is empty; give the user a name"));
+                return Err(bad_value("the name is empty; give the user a name".into()));
             }
             (UserForm::Name, DeValue::String(text)) => draft.user = Some(text.to_string()),
             (UserForm::Password, DeValue::String(text)) => {
-                draft.password = Some(parse_secret(text).map_err(bad_value)?);
+                draft.password = Some(parse_secret(text, true).map_err(bad_value)?);
             }
             (UserForm::Nkey, DeValue::String(text)) => {
-                draft.nkey = Some(UserNkey::parse(text).map_err(bad_value)?);
+                draft.nkey = Some(UserNkey::parse(text).map_err(|why| bad_value(why.into()))?);
             }
             (UserForm::Patterns { set, .. }, DeValue::Array(values)) => {
                 let patterns = values.iter().map(|value| match value.get_ref() {

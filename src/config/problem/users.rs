@@ -1,5 +1,6 @@
 //! The mistakes that `[auth] users` can have, and their error texts.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use super::{Written, nearest, with_article};
@@ -30,7 +31,7 @@ pub enum UserOffence {
         /// The key.
         key: &'static str,
         /// The mistake, and what to do.
-        reason: &'static str,
+        reason: Cow<'static, str>,
     },
     /// An illegal pattern.
     BadPattern {

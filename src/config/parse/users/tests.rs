@@ -139,7 +139,8 @@ fn a_key_of_a_user_that_is_not_allowed_is_one_line_with_the_allowed_ones() {
         ),
         (
             "[[auth.users]]\nuser = \"eu\"\npassword = 123456\n".to_owned(),
-            "blipmq.toml:3: [[auth.users]] password is an integer, must be a password in quotes",
+            "blipmq.toml:3: [[auth.users]] password is an integer, must be a password or its hash in \
+             quotes",
         ),
         (
             "[[auth.users]]\nuser = \"\"\npassword = \"s3cret\"\n".to_owned(),
@@ -147,8 +148,8 @@ fn a_key_of_a_user_that_is_not_allowed_is_one_line_with_the_allowed_ones() {
         ),
         (
             "[[auth.users]]\nuser = \"eu\"\npassword = \"$2a$11$s3cret\"\n".to_owned(),
-            "blipmq.toml:3: [[auth.users]] password: bcrypt hashes are not supported; write the secret \
-             itself, in a file that only the broker may read",
+            "blipmq.toml:3: [[auth.users]] password: this begins like a bcrypt hash, but is not a whole one \
+             of 60 characters; copy all of it",
         ),
         (
             "[[auth.users]]\nnkey = \"s3cret\"\n".to_owned(),
