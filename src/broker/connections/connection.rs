@@ -1,11 +1,11 @@
 //! One connection: how far it is, and what it was sent and sends.
 
-use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 
+use super::ending::Ending;
 use super::input::Share;
 use crate::broker::permissions::Permissions;
 use crate::limits::{ANSWER_BYTES_MAX, PENDING_REQUESTS_MAX};
@@ -54,16 +54,6 @@ pub struct Traffic {
     pub delivered_bytes: u64,
 }
 
-/// How a connection ends.
-#[derive(Default)]
-struct Ending {
-    /// Sent behind everything else, before the connection is closed.
-    last_words: Bytes,
-    why: Cow<'static, str>,
-    /// When the broker stops: not to be closed before, though it was sent everything.
-    close_at_ns: u64,
-}
-
 /// One connection.
 pub struct Connection {
     address: SocketAddr,
@@ -78,7 +68,7 @@ pub struct Connection {
     /// What it had served in a turn.
     pub(super) share: Share,
     /// Boxed: a connection lives long and ends once.
-    ending: Option<Box<Ending>>,
+    pub(super) ending: Option<Box<Ending>>,
     /// Requests that wait for another core.
     pending: u32,
     in_flight_messages: u32,
@@ -354,47 +344,5 @@ impl Connection {
         let taken = self.traffic.delivered_bytes;
         let before = std::mem::replace(&mut self.taken_at_look, self.in_flight.then_some(taken));
         before.is_some_and(|before| before < taken)
-    }
-
-    fn ending(&mut self) -> &mut Ending {
-        self.ending.get_or_insert_default()
-    }
-
-    /// Notes what is sent behind everything else, before the connection is closed.
-    pub fn set_last_words(&mut self, last_words: Bytes) {
-        self.ending().last_words = last_words;
-    }
-
-    /// Takes what is sent behind everything else.
-    pub fn take_last_words(&mut self) -> Bytes {
-        self.ending
-            .as_mut()
-            .map(|ending| std::mem::take(&mut ending.last_words))
-            .unwrap_or_default()
-    }
-
-    /// Why it is being closed, once it is.
-    pub fn why_closed(&self) -> &str {
-        self.ending.as_ref().map_or("", |ending| &ending.why)
-    }
-
-    /// Notes why it is being closed.
-    pub fn set_why_closed(&mut self, why: Cow<'static, str>) {
-        self.ending().why = why;
-    }
-
-    /// When the stop may close it.
-    pub fn close_at_ns(&self) -> u64 {
-        self.ending.as_ref().map_or(0, |ending| ending.close_at_ns)
-    }
-
-    /// Sets when the stop may close it.
-    pub fn set_close_at_ns(&mut self, at_ns: u64) {
-        self.ending().close_at_ns = at_ns;
-    }
-
-    /// Takes why it was closed.
-    pub fn into_why_closed(self) -> Cow<'static, str> {
-        self.ending.map(|ending| ending.why).unwrap_or_default()
     }
 }

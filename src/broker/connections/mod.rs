@@ -8,6 +8,7 @@
 //! - This room knows no protocol, no topic and no subscription.
 
 mod connection;
+mod ending;
 mod input;
 mod strangers;
 mod table;
