@@ -21,6 +21,7 @@
 //! - Nothing iterates over a hash map, so the same calls give the same result.
 
 mod auth;
+mod certified;
 mod clock;
 mod cluster;
 mod connections;
@@ -60,6 +61,7 @@ use bytes::Bytes;
 use crate::protocol::CoreId;
 use auth::Auth;
 pub use auth::is_same;
+pub use certified::CertifiedNames;
 pub use clock::Now;
 pub use cluster::Cluster;
 use connections::Connections;
@@ -180,6 +182,12 @@ impl Broker {
         frontends.connected(&mut doors, peer.protocol, connection.slot, admission.into());
         self.carry_out(now);
         self.note_stranger(now, connection);
+    }
+
+    /// The client of a connection has shown a certificate with these names, which was checked. It logs in
+    /// after that.
+    pub fn certify(&mut self, connection: ConnectionId, names: CertifiedNames) {
+        self.connections.get(connection.slot).certify(names);
     }
 
     /// Bytes arrived.

@@ -5,7 +5,7 @@
 use std::fmt;
 use std::net::SocketAddr;
 
-use super::{Choice, ClientCerts, Settings};
+use super::{Choice, ClientCerts, Login, Settings, User};
 use crate::limits::{MESSAGES_HEADER_LEN, RECORD_HEADER_LEN};
 
 /// Two keys, each in range, that exclude each other.
@@ -29,6 +29,7 @@ pub(super) fn conflicts(settings: &Settings) -> Vec<Conflict> {
     conflicts.extend(of_token_and_users(settings));
     conflicts.extend(of_open_metrics(settings));
     conflicts.extend(of_tls(settings));
+    conflicts.extend(of_certified_users(settings));
     conflicts.extend(of_message_size_and_queue(settings));
     conflicts
 }
@@ -126,6 +127,19 @@ fn of_tls(settings: &Settings) -> Vec<Conflict> {
         text,
     };
     found.map(conflict).collect()
+}
+
+/// Users with certificates that nobody is asked for.
+fn of_certified_users(settings: &Settings) -> Option<Conflict> {
+    let has_certificate = |user: &User| matches!(user.login, Login::Certificate { .. });
+    let conflicts = settings.tls.client_certs == ClientCerts::None
+        && settings.auth.users.iter().any(has_certificate);
+    conflicts.then(|| Conflict {
+        keys: [("auth", "users"), ("tls", "client_certs")],
+        text: "[[auth.users]] certificate has no effect, because clients are not asked for certificates; \
+               set [tls] client_certs = \"required\" or \"optional\""
+            .to_owned(),
+    })
 }
 
 /// A key of `[tls]` in a file without a certificate: its author expects TLS.

@@ -97,6 +97,13 @@ fn user_value(user: &User, form: &UserForm) -> Option<String> {
         (UserForm::Name, Login::Password { user, .. }) => Some(quoted(user)),
         (UserForm::Password, Login::Password { .. }) => Some(quoted(SECRET_PRINTED)),
         (UserForm::Nkey, Login::Nkey(nkey)) => Some(quoted(nkey.as_str())),
+        (UserForm::Certificate, Login::Certificate { certificate, .. }) => {
+            Some(quoted(certificate.text()))
+        }
+        (UserForm::Name, Login::Certificate { user, .. }) => user.as_deref().map(quoted),
+        (UserForm::Password, Login::Certificate { password: Some(_), .. }) => {
+            Some(quoted(SECRET_PRINTED))
+        }
         (UserForm::Patterns { get, .. }, _) => {
             let patterns = get(&user.permissions).as_ref()?;
             let patterns: Vec<String> = patterns.iter().map(|pattern| quoted(pattern)).collect();

@@ -14,10 +14,15 @@ use hashbrown::HashMap;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
+use super::certified::CertifiedNames;
 use super::permissions::Permissions;
 use crate::config::{self, Login, Secret, Settings, User};
 use crate::nkey::UserNkey;
 use crate::protocol::CoreId;
+
+mod certificates;
+
+use certificates::{Certificates, Decision};
 
 /// What a client authenticates with.
 #[derive(Debug, Clone, Copy)]
@@ -53,6 +58,7 @@ pub struct Auth {
     token: Option<Secret>,
     by_name: HashMap<String, (Secret, Arc<Permissions>)>,
     by_nkey: HashMap<String, (UserNkey, Arc<Permissions>)>,
+    by_certificate: Certificates,
     unlimited: Arc<Permissions>,
     /// Compared with the given password when the user does not exist, so that both cases take
     /// equally long.
@@ -109,14 +115,17 @@ impl Auth {
                 Login::Nkey(nkey) => {
                     by_nkey.insert(nkey.as_str().to_owned(), (nkey.clone(), permissions));
                 }
+                Login::Certificate { .. } => {}
             }
         }
+        let by_certificate = Certificates::new(auth.users.iter().zip(&granted));
         Auth {
             configured: auth.clone(),
             granted,
             token: auth.token.clone(),
             by_name,
             by_nkey,
+            by_certificate,
             unlimited,
             decoy: Secret::new("decoy password"),
         }
@@ -124,7 +133,10 @@ impl Auth {
 
     /// Whether clients have to authenticate.
     pub fn is_required(&self) -> bool {
-        self.token.is_some() || !self.by_name.is_empty() || !self.by_nkey.is_empty()
+        self.token.is_some()
+            || !self.by_name.is_empty()
+            || !self.by_nkey.is_empty()
+            || !self.by_certificate.is_empty()
     }
 
     /// Whether some user authenticates by signing a nonce.
@@ -132,11 +144,22 @@ impl Auth {
         !self.by_nkey.is_empty()
     }
 
-    /// The permissions of a client with these credentials; `None` if the client may not connect.
-    pub fn check(&self, credentials: &Credentials<'_>) -> Option<Arc<Permissions>> {
+    /// The permissions of a client with these credentials, and perhaps a certificate that was checked in
+    /// its handshake; `None` if the client may not connect.
+    pub fn check(
+        &self,
+        credentials: &Credentials<'_>,
+        certified: Option<&CertifiedNames>,
+    ) -> Option<Arc<Permissions>> {
         if !self.is_required() {
             return Some(self.unlimited.clone());
         }
+        let certified = match self.by_certificate.decide(credentials, certified) {
+            Decision::Granted(permissions) => return Some(permissions.clone()),
+            Decision::Refused => return None,
+            Decision::Password(found) => Some(found),
+            Decision::Credentials => None,
+        };
         match *credentials {
             Credentials::None => None,
             Credentials::Token(token) => {
@@ -144,7 +167,7 @@ impl Auth {
                 is_right.then(|| self.unlimited.clone())
             }
             Credentials::Password { user, password } => {
-                let found = self.by_name.get(user);
+                let found = certified.or_else(|| self.by_name.get(user));
                 let expected = found.map_or(&self.decoy, |(expected, _)| expected);
                 let is_right = is_same(password, expected);
                 found.filter(|_| is_right).map(|(_, permissions)| permissions.clone())

@@ -22,7 +22,7 @@ fn without_configuration_every_client_may_do_everything() {
         Credentials::Password { user: "u", password: "p" },
         Credentials::Nkey { public: "U", signature: "s", nonce: b"n" },
     ] {
-        assert!(auth.check(&credentials).expect("every client may connect").is_unlimited());
+        assert!(auth.check(&credentials, None).expect("every client may connect").is_unlimited());
     }
 }
 
@@ -37,7 +37,7 @@ fn without_users_block_is_allowed_on_loopback_or_with_the_token() {
         (&server, false),
         (&token, true),
     ] {
-        let permissions = auth(text).check(&Credentials::Token("t0ken"));
+        let permissions = auth(text).check(&Credentials::Token("t0ken"), None);
         let permissions = permissions.expect("the token is right, or none is needed");
         assert_eq!(permissions.may_block(">"), may_block, "{text}");
         assert!(permissions.is_unlimited(), "{text}");
@@ -48,20 +48,20 @@ fn without_users_block_is_allowed_on_loopback_or_with_the_token() {
 fn only_clients_with_the_token_may_connect() {
     let auth = auth("[auth]\ntoken = \"t0ken\"\n");
     assert!(auth.is_required() && !auth.wants_nonce());
-    let permissions = auth.check(&Credentials::Token("t0ken")).expect("the token is right");
+    let permissions = auth.check(&Credentials::Token("t0ken"), None).expect("the token is right");
     assert!(permissions.is_unlimited());
     for wrong in ["", "t0ke", "t0ken2", "T0ken"] {
-        assert_eq!(auth.check(&Credentials::Token(wrong)), None, "{wrong}");
+        assert_eq!(auth.check(&Credentials::Token(wrong), None), None, "{wrong}");
     }
-    assert_eq!(auth.check(&Credentials::None), None);
+    assert_eq!(auth.check(&Credentials::None, None), None);
     let as_password = Credentials::Password { user: "", password: "t0ken" };
-    assert_eq!(auth.check(&as_password), None);
+    assert_eq!(auth.check(&as_password, None), None);
 }
 
 #[test]
 fn each_password_gives_the_permissions_of_its_own_user() {
     let auth = auth(USERS);
-    let check = |user, password| auth.check(&Credentials::Password { user, password });
+    let check = |user, password| auth.check(&Credentials::Password { user, password }, None);
     let permissions = check("eu", "pw-eu").expect("the password is right");
     assert!(permissions.may_publish("a.b") && !permissions.may_publish("b"));
     assert!(check("us", "pw-us").expect("the password is right").is_unlimited());
@@ -70,8 +70,8 @@ fn each_password_gives_the_permissions_of_its_own_user() {
     {
         assert_eq!(check(user, password), None, "{user} {password}");
     }
-    assert_eq!(auth.check(&Credentials::None), None);
-    assert_eq!(auth.check(&Credentials::Token("pw-eu")), None);
+    assert_eq!(auth.check(&Credentials::None, None), None);
+    assert_eq!(auth.check(&Credentials::Token("pw-eu"), None), None);
 }
 
 fn revoked(before: &str, after: &str) -> Vec<bool> {
@@ -131,7 +131,7 @@ fn an_nkey_user_has_to_sign_the_nonce_of_its_own_connection() {
     let signature = BASE64URL_NOPAD.encode(&signer.sign(nonce.as_bytes()).to_bytes());
     let check = |public: &str, nonce: &str| {
         let nonce = nonce.as_bytes();
-        auth.check(&Credentials::Nkey { public, signature: &signature, nonce })
+        auth.check(&Credentials::Nkey { public, signature: &signature, nonce }, None)
     };
     assert!(check(&public, &nonce).expect("the signature is right").is_unlimited());
     assert_eq!(check(&public, &super::nonce(&[1; 32], CoreId(0), 2)), None, "a replay");

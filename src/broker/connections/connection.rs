@@ -7,6 +7,7 @@ use bytes::BytesMut;
 
 use super::ending::Ending;
 use super::input::Share;
+use crate::broker::certified::CertifiedNames;
 use crate::broker::permissions::Permissions;
 use crate::limits::{ANSWER_BYTES_MAX, PENDING_REQUESTS_MAX};
 use crate::protocol::{CoreId, TopicId};
@@ -61,6 +62,8 @@ pub struct Connection {
     traffic: Traffic,
     /// What its client may do; nothing before it has authenticated.
     permissions: Arc<Permissions>,
+    /// Boxed: most clients have no certificate.
+    certified: Option<Box<CertifiedNames>>,
     /// The beginning of a frame, or frames left for later.
     pub(super) unparsed: BytesMut,
     /// Answers to send before any message.
@@ -119,6 +122,7 @@ impl Connection {
             connected_ns: now_ns,
             traffic: Traffic::default(),
             permissions,
+            certified: None,
             unparsed: BytesMut::new(),
             answers: BytesMut::new(),
             share: Share::default(),
@@ -180,6 +184,16 @@ impl Connection {
     /// What its client may do.
     pub fn permissions(&self) -> &Arc<Permissions> {
         &self.permissions
+    }
+
+    /// Its client has shown a certificate with these names, which was checked.
+    pub fn certify(&mut self, names: CertifiedNames) {
+        self.certified = Some(Box::new(names));
+    }
+
+    /// The names in the certificate of its client, if that has shown one.
+    pub fn certified(&self) -> Option<&CertifiedNames> {
+        self.certified.as_deref()
     }
 
     /// Its client has authenticated.

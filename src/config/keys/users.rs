@@ -24,6 +24,8 @@ pub enum UserForm {
     Password,
     /// A public nkey, as a string.
     Nkey,
+    /// A name of a certificate, as a string.
+    Certificate,
     /// A list of patterns.
     Patterns {
         /// Reads the list.
@@ -40,6 +42,7 @@ impl UserKey {
             UserForm::Name => "a name in quotes, like \"eu\"",
             UserForm::Password => "a password or its hash in quotes",
             UserForm::Nkey => "a user's public nkey in quotes, which begins with U",
+            UserForm::Certificate => "a name of the user's certificate in quotes",
             UserForm::Patterns { .. } => "a list of patterns in quotes, like [\"orders.>\"]",
         }
     }
@@ -61,7 +64,7 @@ macro_rules! patterns {
 }
 
 /// Every key of `[[auth.users]]`, in the order in which they are printed.
-pub static USER_KEYS: [UserKey; 8] = [
+pub static USER_KEYS: [UserKey; 9] = [
     UserKey {
         name: "user",
         doc: "The name of the user, for clients that log in with a password.",
@@ -79,6 +82,14 @@ pub static USER_KEYS: [UserKey; 8] = [
         doc: "Or, instead of both, a public nkey: NATS clients prove that they have the seed.",
         example: "\"U...\"",
         form: UserForm::Nkey,
+    },
+    UserKey {
+        name: "certificate",
+        doc: "Or a name in the certificate that clients of this user show: an email address, a DNS name or a\n\
+              URI, else the whole subject, in any order; or \"sha256:...\" of its public key. With a\n\
+              password, clients need both.",
+        example: "\"alice@example.com\"",
+        form: UserForm::Certificate,
     },
     patterns!(
         publish,

@@ -9,7 +9,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::{Offence, Reader, UserOffence, parse_secret};
-use crate::config::auth::{Login, PermissionLists, Secret, User};
+use crate::config::auth::{CertificateName, Login, PermissionLists, Secret, User};
 use crate::config::keys::{USER_KEYS, UserForm, UserKey};
 use crate::nkey::UserNkey;
 use crate::protocol::name;
@@ -20,6 +20,7 @@ struct Draft {
     user: Option<String>,
     password: Option<Secret>,
     nkey: Option<UserNkey>,
+    certificate: Option<CertificateName>,
     permissions: PermissionLists,
 }
 
@@ -37,18 +38,16 @@ impl Reader<'_> {
                 continue;
             };
             let Some(login) = self.read_user(table.span(), entries, users) else { continue };
-            let name = match &login {
-                Login::Password { user, .. } => user.clone(),
-                Login::Nkey(nkey) => nkey.as_str().to_owned(),
-            };
             let line = self.line(table.span().start);
-            match names.iter().find(|(known, _)| *known == name) {
-                Some(&(_, first_line)) => {
-                    let name = self.value(&name);
-                    let offence = UserOffence::Duplicate { name, first_line };
-                    self.report(table.span(), Offence::User(offence));
+            for name in names_of(&login) {
+                match names.iter().find(|(known, _)| *known == name) {
+                    Some(&(_, first_line)) => {
+                        let name = self.value(&name);
+                        let offence = UserOffence::Duplicate { name, first_line };
+                        self.report(table.span(), Offence::User(offence));
+                    }
+                    None => names.push((name, line)),
                 }
-                None => names.push((name, line)),
             }
         }
     }
@@ -118,6 +117,10 @@ impl Reader<'_> {
             (UserForm::Nkey, DeValue::String(text)) => {
                 draft.nkey = Some(UserNkey::parse(text).map_err(|why| bad_value(why.into()))?);
             }
+            (UserForm::Certificate, DeValue::String(text)) => {
+                let name = CertificateName::parse(text).map_err(|why| bad_value(why.into()))?;
+                draft.certificate = Some(name);
+            }
             (UserForm::Patterns { set, .. }, DeValue::Array(values)) => {
                 let patterns = values.iter().map(|value| match value.get_ref() {
                     DeValue::String(pattern) => match name::check_pattern(pattern) {
@@ -137,19 +140,44 @@ impl Reader<'_> {
     }
 }
 
+/// What no two users may share.
+fn names_of(login: &Login) -> Vec<String> {
+    match login {
+        Login::Password { user, .. } => vec![user.clone()],
+        Login::Nkey(nkey) => vec![nkey.as_str().to_owned()],
+        Login::Certificate { certificate, user, .. } => {
+            let certificate = certificate.text().to_owned();
+            user.iter().cloned().chain([certificate]).collect()
+        }
+    }
+}
+
 impl Draft {
     fn login(&mut self) -> Result<Login, UserOffence> {
         let incomplete = |has, remedy| Err(UserOffence::IncompleteLogin { has, remedy });
+        if let Some(certificate) = self.certificate.take() {
+            return match (self.user.take(), self.password.take(), self.nkey.take()) {
+                (_, _, Some(_)) => incomplete(
+                    "an nkey beside a certificate",
+                    "an nkey excludes the others: remove it, or make two users of this one",
+                ),
+                (None, Some(_), None) => incomplete(
+                    "certificate and password and no user",
+                    "add user = \"...\", because clients give a password with a name",
+                ),
+                (user, password, None) => Ok(Login::Certificate { certificate, user, password }),
+            };
+        }
         match (self.user.take(), self.password.take(), self.nkey.take()) {
             (Some(user), Some(password), None) => Ok(Login::Password { user, password }),
             (None, None, Some(nkey)) => Ok(Login::Nkey(nkey)),
             (Some(_), None, None) => incomplete(
                 "user and no password",
-                "add password = \"...\", or give an nkey instead of the name",
+                "add password = \"...\" or certificate = \"...\", or give an nkey instead of the name",
             ),
             (None, Some(_), None) => incomplete("password and no user", "add user = \"...\""),
             (None, None, None) => incomplete(
-                "neither user and password nor nkey",
+                "neither user and password nor nkey nor certificate",
                 "add the credentials of its clients",
             ),
             (_, _, Some(_)) => incomplete(

@@ -12,7 +12,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use blipmq::broker::Protocol;
-use blipmq::config::{Choice, ClientCerts, NatsHandshakeFirst, Settings, Tls, TlsMode, TlsVersion};
+use blipmq::config::{
+    Choice, ClientCerts, Login, NatsHandshakeFirst, Settings, Tls, TlsMode, TlsVersion,
+};
 use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs::Ticketer;
 use rustls::server::{NoServerSessionStorage, ProducesTickets};
@@ -117,6 +119,14 @@ fn policy(settings: &Settings, certificates: &Certificates, mode: TlsMode) -> [u
     policy.update(certificates.policy);
     policy.update(mode.name());
     policy.update(settings.tls.min_version.name());
+    for user in &settings.auth.users {
+        if let Login::Certificate { certificate, user, .. } = &user.login {
+            for text in [certificate.text(), user.as_deref().unwrap_or_default()] {
+                policy.update((text.len() as u64).to_le_bytes());
+                policy.update(text);
+            }
+        }
+    }
     policy.finalize().into()
 }
 

@@ -3,7 +3,7 @@
 pub mod certificates;
 pub mod expiry;
 pub mod fault;
-mod identity;
+pub mod identity;
 pub mod listeners;
 mod pem;
 mod sni;

@@ -101,7 +101,11 @@ impl Client {
         if kind != 0 && !doors.auth.is_required() {
             return Err(Reject::AuthNotConfigured { kind });
         }
+        let certified = doors.connections.at(slot).certified();
         let (credentials, refusal) = match kind {
+            0 if certified.is_some() => {
+                (Credentials::None, Reject::AuthFailed { kind, what: "a certificate" })
+            }
             0 => (Credentials::None, Reject::AuthRequired),
             1 => (Credentials::Token(hello.user), Reject::AuthFailed { kind, what: "a token" }),
             _ => (
@@ -109,7 +113,7 @@ impl Client {
                 Reject::AuthFailed { kind, what: "user and password" },
             ),
         };
-        let permissions = doors.auth.check(&credentials).ok_or(refusal)?;
+        let permissions = doors.auth.check(&credentials, certified).ok_or(refusal)?;
         let connection = doors.connections.get(slot);
         connection.authenticate(permissions);
         connection.open();

@@ -26,7 +26,7 @@ impl Client {
         slot: Slot,
         admission: Admission,
     ) {
-        match doors.auth.check(&Credentials::None) {
+        match doors.auth.check(&Credentials::None, None) {
             Some(permissions) => {
                 let connection = doors.connections.get(slot);
                 connection.authenticate(permissions);
@@ -104,7 +104,8 @@ impl Client {
         let credentials = credentials(&connect, nonce);
         // A client that has authenticated before and gives nothing new stays the user it was.
         if !(was_connected && matches!(credentials, Credentials::None)) {
-            let permissions = doors.auth.check(&credentials);
+            let certified = doors.connections.at(slot).certified();
+            let permissions = doors.auth.check(&credentials, certified);
             let permissions = permissions.ok_or(Offence::AuthorizationViolation)?;
             doors.connections.get(slot).authenticate(permissions);
         }

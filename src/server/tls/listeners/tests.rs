@@ -288,6 +288,30 @@ fn a_reload_that_changes_who_may_come_in_ends_all_tickets() {
 }
 
 #[test]
+fn a_reload_that_changes_who_is_whom_ends_all_tickets() {
+    let (folder, authority) = folder();
+    let alice = authority.client("alice", vec![]);
+    let user = |name: &str| {
+        format!("{REQUIRED}[[auth.users]]\ncertificate = \"CN={name}\"\npublish = []\n")
+    };
+    let before = read(&folder, &user("alice"), None);
+    let changed = user("alice").replace("[]", "[\"a\"]");
+    for (text, kind) in [
+        (user("alice"), HandshakeKind::Resumed),
+        // What a user may do is looked up at each login.
+        (changed, HandshakeKind::Resumed),
+        (user("bob"), HandshakeKind::Full),
+        (REQUIRED.to_owned(), HandshakeKind::Full),
+    ] {
+        let after = read(&folder, &text, Some(&before));
+        for version in VERSIONS {
+            let config = client(&authority, version, Some(&alice));
+            assert_eq!(kind_with_ticket(&config, (&before, 0), (&after, 0)), Ok(kind), "{text}");
+        }
+    }
+}
+
+#[test]
 fn no_record_is_longer_than_configured() {
     let (folder, authority) = folder();
     for record_bytes in [512, 4_096, 16_384] {
