@@ -84,7 +84,8 @@ pub fn start(
     });
     let admin = admin.map(|server| server.serve(node.clone())).transpose()?;
     tls::expiry::log(&configuration.tls().dated);
-    tls::expiry::log_daily(configuration.clone());
+    let watched = configuration.clone();
+    tls::expiry::log_daily(move || watched.tls());
     report_ready(&node, &cpu_list);
     let reloader =
         Reloader { source, configuration, control, protocols, tuning: executors.tuning() };

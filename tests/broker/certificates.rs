@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use blipmq::broker::port::InMemory;
-use blipmq::broker::{Broker, CertifiedNames, Peer, Protocol};
+use blipmq::broker::security::{CertifiedNames, Handshake, Secured, TlsOffer};
+use blipmq::broker::{Broker, Peer, Protocol};
 use blipmq::config::Settings;
 use blipmq::protocol::decode::Hello;
 use blipmq::protocol::encode;
@@ -39,10 +40,15 @@ fn answer(
     bytes: &[u8],
 ) -> String {
     let mut port = InMemory::default();
-    broker.connected(at(0), id(slot), Peer { protocol, ..PEER }, true);
-    if let Some(email) = email {
-        broker.certify(id(slot), names(email));
-    }
+    let offer = TlsOffer { required: true, ..TlsOffer::default() };
+    let secured = Secured {
+        version: "1.3",
+        suite: "TLS13_AES_128_GCM_SHA256",
+        resumed: false,
+        names: email.map(names),
+    };
+    let security = (offer, Handshake::Done(Box::new(secured)));
+    broker.connected_with(at(0), id(slot), Peer { protocol, ..PEER }, true, security);
     broker.received(at(0), id(slot), bytes);
     let mut texts = exchange(broker, &mut port, &[]);
     let last = port.closes.drain(..).map(|(_, bytes)| String::from_utf8_lossy(&bytes).into_owned());

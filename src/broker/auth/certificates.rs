@@ -1,9 +1,9 @@
 //! From the certificate of a client to its user.
 //!
-//! Called by `auth`. Users are found as nats-server finds them: by each email address, DNS name and URI as
-//! it is, then by the whole subject, then by the subject as Go prints it, with its domain components and
-//! without. A digest of the public key, which nats-server does not have, comes before all of them. The
-//! common name alone names nobody.
+//! Called by `auth`. A user is found by the digest of the public key, then by each email address, DNS name
+//! and URI as it is, then by the whole subject, then by the subject as Go prints it, with its domain
+//! components and without: in this order brokers written in Go map certificates. The common name alone
+//! names nobody.
 //!
 //! # Always true
 //! - Where some user has a certificate, a client that shows one is that user or nobody: its other
@@ -13,7 +13,7 @@
 use std::sync::Arc;
 
 use super::{Credentials, Permissions};
-use crate::broker::certified::CertifiedNames;
+use crate::broker::security::CertifiedNames;
 use crate::config::Secret;
 use crate::config::auth::{CertificateName, Login, User};
 use crate::distinguished_name::DistinguishedName;

@@ -14,8 +14,8 @@ use hashbrown::HashMap;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-use super::certified::CertifiedNames;
 use super::permissions::Permissions;
+use super::security::CertifiedNames;
 use crate::config::{self, Login, Secret, Settings, User};
 use crate::nkey::UserNkey;
 use crate::protocol::CoreId;

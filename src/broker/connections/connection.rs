@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use bytes::BytesMut;
 
+use super::Unserved;
 use super::ending::Ending;
 use super::input::Share;
-use crate::broker::certified::CertifiedNames;
+use super::secure::Security;
 use crate::broker::permissions::Permissions;
 use crate::limits::{ANSWER_BYTES_MAX, PENDING_REQUESTS_MAX};
 use crate::protocol::{CoreId, TopicId};
@@ -62,14 +63,14 @@ pub struct Connection {
     traffic: Traffic,
     /// What its client may do; nothing before it has authenticated.
     permissions: Arc<Permissions>,
-    /// Boxed: most clients have no certificate.
-    certified: Option<Box<CertifiedNames>>,
     /// The beginning of a frame, or frames left for later.
-    pub(super) unparsed: BytesMut,
+    pub(super) unserved: Unserved,
     /// Answers to send before any message.
     pub(super) answers: BytesMut,
     /// What it had served in a turn.
     pub(super) share: Share,
+    /// Boxed: most listeners speak plain text.
+    pub(super) security: Option<Box<Security>>,
     /// Boxed: a connection lives long and ends once.
     pub(super) ending: Option<Box<Ending>>,
     /// Requests that wait for another core.
@@ -99,7 +100,7 @@ pub struct Connection {
     pub(super) broken: bool,
     /// What it sent has still to take effect on other cores.
     pub(super) is_fenced: bool,
-    /// `unparsed` is on the backlog.
+    /// `unserved` is on the backlog.
     pub(super) in_backlog: bool,
     /// On the list of held connections whose reason may be over.
     pub(super) is_released: bool,
@@ -122,10 +123,10 @@ impl Connection {
             connected_ns: now_ns,
             traffic: Traffic::default(),
             permissions,
-            certified: None,
-            unparsed: BytesMut::new(),
+            unserved: Unserved::default(),
             answers: BytesMut::new(),
             share: Share::default(),
+            security: None,
             ending: None,
             pending: 0,
             in_flight_messages: 0,
@@ -184,16 +185,6 @@ impl Connection {
     /// What its client may do.
     pub fn permissions(&self) -> &Arc<Permissions> {
         &self.permissions
-    }
-
-    /// Its client has shown a certificate with these names, which was checked.
-    pub fn certify(&mut self, names: CertifiedNames) {
-        self.certified = Some(Box::new(names));
-    }
-
-    /// The names in the certificate of its client, if that has shown one.
-    pub fn certified(&self) -> Option<&CertifiedNames> {
-        self.certified.as_deref()
     }
 
     /// Its client has authenticated.
@@ -266,8 +257,8 @@ impl Connection {
     }
 
     /// Bytes that were not served.
-    pub fn unparsed(&mut self) -> &mut BytesMut {
-        &mut self.unparsed
+    pub fn unserved(&mut self) -> &mut Unserved {
+        &mut self.unserved
     }
 
     /// Its client published messages.
@@ -295,7 +286,7 @@ impl Connection {
     /// Bytes that it holds beside what is queued for it: what it sent and is not served yet, and answers
     /// that it has not taken.
     pub(super) fn held_bytes(&self) -> u64 {
-        (self.unparsed.capacity() + self.answers.capacity() + self.in_flight_answers) as u64
+        (self.unserved.held_bytes() + self.answers.capacity() + self.in_flight_answers) as u64
     }
 
     /// Whether a send is with the kernel.
@@ -303,22 +294,29 @@ impl Connection {
         self.in_flight
     }
 
+    /// When the send began that is with the kernel, if one is.
+    pub fn sending_since_ns(&self) -> Option<u64> {
+        self.in_flight.then_some(self.send_began_ns)
+    }
+
     /// Messages of the send that is with the kernel.
     pub fn in_flight_messages(&self) -> u32 {
         self.in_flight_messages
     }
 
-    /// A send begins. Returns whether a deadline has to be set for it.
-    pub fn begins_watch(&mut self, began_ns: u64) -> bool {
-        self.send_began_ns = began_ns;
+    /// The time at which a send begins.
+    pub fn note_send_began(&mut self, now_ns: u64) {
+        self.send_began_ns = now_ns;
+    }
+
+    /// Its sends are watched. Returns whether a deadline has to be set for that.
+    pub fn begins_watch(&mut self) -> bool {
         !std::mem::replace(&mut self.is_send_watched, true)
     }
 
-    /// The deadline has come that was set for its sends. Returns when the send began that is with the
-    /// kernel, if one is.
-    pub fn end_watch(&mut self) -> Option<u64> {
+    /// The deadline has come that was set for its sends.
+    pub fn end_watch(&mut self) {
         self.is_send_watched = false;
-        self.in_flight.then_some(self.send_began_ns)
     }
 
     /// It has published what uses up so much time, of which none before `saved_from_ns` was saved up.

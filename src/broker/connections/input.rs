@@ -229,7 +229,7 @@ impl Connections {
     fn serve_in_turn(&mut self, slot: Slot) {
         let connection = self.table.get(slot);
         let goes_on = connection.phase != Phase::Finishing && connection.hold.is_none();
-        if goes_on && !connection.unparsed.is_empty() {
+        if goes_on && !connection.unserved.is_empty() {
             self.leave_for_later(slot);
         }
         self.decide_whether_to_read(slot);
@@ -242,7 +242,7 @@ impl Connections {
         if connection.phase == Phase::Closing {
             return;
         }
-        let unserved = connection.unparsed.len();
+        let unserved = connection.unserved.len();
         let bytes_max = match connection.is_read {
             true => UNSERVED_BYTES_MAX,
             false => UNSERVED_BYTES_MAX / 2,
@@ -267,7 +267,7 @@ impl Connections {
             connection.hold = None;
             connection.is_released = false;
             connection.is_fenced = false;
-            connection.unparsed.clear();
+            connection.unserved.clear();
             self.decide_whether_to_read(slot);
         }
     }

@@ -10,8 +10,10 @@
 mod connection;
 mod ending;
 mod input;
+mod secure;
 mod strangers;
 mod table;
+mod unserved;
 
 use std::collections::VecDeque;
 
@@ -22,6 +24,7 @@ pub use connection::{Connection, Hold, Phase, Traffic};
 use input::Input;
 use strangers::Strangers;
 pub use table::Table;
+use unserved::Unserved;
 
 /// Turns in a row in which input may be held for connections that have more than a send takes. A
 /// subscriber that reads as fast as its core writes is then sent five batches for each that comes in.
@@ -36,6 +39,8 @@ pub enum Action {
     Resume(ConnectionId),
     /// Send the send in flight, then these bytes, then close.
     Close(ConnectionId, Bytes),
+    /// Give up what a closed connection still sends.
+    Abort(ConnectionId),
 }
 
 /// The connections of one core.
@@ -229,9 +234,18 @@ impl Connections {
         let (id, connection) = self.table.find(slot).expect("the slot is in use");
         assert!(connection.phase != Phase::Closing, "a connection is closed once");
         connection.phase = Phase::Closing;
-        connection.unparsed = BytesMut::new();
+        connection.unserved.clear();
         connection.answers = BytesMut::new();
         self.actions.push(Action::Close(id, last));
+    }
+
+    /// Gives up what a connection still sends, if it is closed.
+    pub fn abort_closed(&mut self, slot: Slot) {
+        if let Some((id, connection)) = self.table.find(slot)
+            && connection.phase == Phase::Closing
+        {
+            self.actions.push(Action::Abort(id));
+        }
     }
 
     /// What the port is to do with connections; in order.

@@ -300,6 +300,13 @@ pub enum Slowness {
     },
 }
 
+impl Slowness {
+    /// Whether the subscriber is disconnected for the memory that it holds.
+    pub fn frees_memory(&self) -> bool {
+        matches!(self, Slowness::HoldsTooMuch { .. } | Slowness::SubscribesTooMuch { .. })
+    }
+}
+
 impl fmt::Display for Slowness {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

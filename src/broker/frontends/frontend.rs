@@ -12,6 +12,9 @@ use crate::broker::message::{Ack, TopicName, Unheard};
 use crate::broker::topics::TopicsFull;
 use crate::protocol::{RequestId, Sequence, SubscriptionId, TopicId};
 
+/// What this server calls itself.
+pub const SERVER_NAME: &str = concat!("blipmq/", env!("CARGO_PKG_VERSION"));
+
 /// How far the serving of a connection's bytes went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Served {
@@ -55,6 +58,9 @@ pub trait Frontend: Sized {
         slot: Slot,
         bytes: &[u8],
     ) -> Served;
+
+    /// The length of the frame at the start of `bytes`, which is not whole, if they say so.
+    fn frame_len(&self, bytes: &[u8]) -> Option<usize>;
 
     /// Refuses the client, and ends its connection.
     fn refuse(

@@ -35,14 +35,11 @@ use crate::protocol::{RequestId, Sequence, SubscriptionId, TopicId};
 
 pub use clients::Clients;
 pub use doors::Doors;
-pub use frontend::{Audited, Frontend, Served};
+pub use frontend::{Audited, Frontend, SERVER_NAME, Served};
 use latencies::Latencies;
 pub use refusal::{Admission, Refusal};
 pub use send::Send;
 pub use texts::Texts;
-
-/// What this server calls itself.
-pub const SERVER_NAME: &str = concat!("blipmq/", env!("CARGO_PKG_VERSION"));
 
 /// Makes the enums of protocols and of their clients, and what calls the right one.
 macro_rules! protocols {
@@ -193,6 +190,11 @@ impl Frontends {
         client!(self, slot, |client, shared| client.serve(shared, doors, slot, bytes))
     }
 
+    /// The length of the frame at the start of a connection's bytes, which is not whole, if they say so.
+    pub fn frame_len(&self, slot: Slot, bytes: &[u8]) -> Option<usize> {
+        client_at!(self, slot, |client, _shared| client.frame_len(bytes))
+    }
+
     /// Refuses a client; nothing if its connection closes already.
     pub fn refuse(&mut self, doors: &mut Doors<'_>, slot: Slot, why: &Refusal) {
         if doors.connections.at(slot).phase() == Phase::Closing {
@@ -341,7 +343,6 @@ impl Frontends {
 
     /// All subscriptions that a connection had when it started over have ended.
     pub fn swept(&mut self, doors: &mut Doors<'_>, connection: ConnectionId) {
-        // The connection may be gone by now.
         if doors.connections.is_open(connection) {
             let slot = connection.slot;
             client!(self, slot, |client, shared| client.swept(shared, doors, slot));

@@ -8,6 +8,7 @@ use crate::broker::connections::{Connection, Hold, Phase, Traffic};
 use crate::broker::delivery::overflow::Lost;
 use crate::broker::delivery::queue::{Bounds, Queue};
 use crate::broker::delivery::{self, GroupQueue, Subscription, SubscriptionIndex};
+use crate::broker::security::Secured;
 use crate::broker::topics::Topic;
 use crate::broker::{Broker, ConnectionId, Now, Protocol, Slot};
 use crate::config::OverflowPolicy;
@@ -51,6 +52,8 @@ pub struct ConnectionRow {
     pub traffic: Traffic,
     /// Messages that the subscriptions of the connection missed.
     pub dropped_messages: u64,
+    /// The outcome of the TLS handshake, on a connection that is encrypted.
+    pub secured: Option<Secured>,
 }
 
 /// State of a subscription, or of a group.
@@ -258,6 +261,7 @@ impl Broker {
             queued: self.queued_for(id.slot, now),
             traffic: of.traffic(),
             dropped_messages: self.delivery.lost_of(id.slot),
+            secured: of.secured().cloned(),
         }
     }
 

@@ -60,8 +60,10 @@ impl Broker {
     /// A send of a connection begins: if it takes too long, that is seen.
     pub(super) fn watch_send(&mut self, now: Now, connection: ConnectionId) {
         let timeout_ns = ms_to_ns(self.cluster.settings.server.write_timeout_ms);
-        // Without a timeout nothing is noted either: a reload may set one.
-        if timeout_ns > 0 && self.connections.get(connection.slot).begins_watch(now.monotonic_ns) {
+        let of = self.connections.get(connection.slot);
+        of.note_send_began(now.monotonic_ns);
+        // Without a timeout there is no deadline either: a reload may set one.
+        if timeout_ns > 0 && of.begins_watch() {
             self.timers.set(Class::Send, now.monotonic_ns + timeout_ns, connection);
         }
     }
@@ -75,14 +77,16 @@ impl Broker {
                 continue;
             }
             let slot = connection.slot;
-            let Some(began_ns) = self.connections.get(slot).end_watch() else { continue };
+            let of = self.connections.get(slot);
+            of.end_watch();
+            let Some(began_ns) = of.sending_since_ns() else { continue };
             if write_timeout_ms == 0 {
                 continue;
             }
             let due_ns = began_ns + ms_to_ns(write_timeout_ms);
             if due_ns <= now.monotonic_ns {
                 self.give_up_send(now, slot, write_timeout_ms);
-            } else if self.connections.get(slot).begins_watch(began_ns) {
+            } else if self.connections.get(slot).begins_watch() {
                 self.timers.set(Class::Send, due_ns, connection);
             }
         }

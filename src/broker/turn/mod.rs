@@ -52,6 +52,7 @@ pub fn turn(broker: &mut Broker, now: Now, port: &mut impl Port) -> bool {
             Action::Pause(connection) => port.pause(connection),
             Action::Resume(connection) => port.resume(connection),
             Action::Close(connection, last) => port.close(connection, last),
+            Action::Abort(connection) => port.abort(connection),
         }
     }
     if std::mem::take(&mut broker.gives_back) {

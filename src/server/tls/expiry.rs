@@ -14,8 +14,8 @@ use x509_cert::Certificate;
 use x509_cert::crl::CertificateList;
 use x509_cert::time::Time;
 
+use super::listeners::Active;
 use super::pem::PemFile;
-use crate::server::reload::Configuration;
 
 const DAY: Duration = Duration::from_secs(86_400);
 /// Days before the end from which an operator is told.
@@ -67,13 +67,13 @@ pub fn log(dated: &[Dated]) {
     }
 }
 
-/// Starts the thread that logs this once a day, of the certificates of that day. The thread ends with
-/// the process.
-pub fn log_daily(configuration: Arc<Configuration>) {
+/// Starts the thread that logs this once a day, of the certificates that are active on that day. The thread
+/// ends with the process.
+pub fn log_daily(active: impl Fn() -> Arc<Active> + Send + 'static) {
     let watch = move || {
         loop {
             std::thread::sleep(DAY);
-            log(&configuration.tls().dated);
+            log(&active().dated);
         }
     };
     if let Err(error) = std::thread::Builder::new().name("expiry".to_owned()).spawn(watch) {

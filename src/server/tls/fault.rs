@@ -104,10 +104,9 @@ impl fmt::Display for WrongFile {
         let path = self.path.display();
         write!(f, "{} = \"{path}\": ", self.key)?;
         match &self.fault {
-            Fault::Unreadable(error) if error.kind() == io::ErrorKind::NotFound => {
-                f.write_str("there is no such file; a relative path begins at the folder of the \
-                             configuration file")
-            }
+            Fault::Unreadable(error) if error.kind() == io::ErrorKind::NotFound => f.write_str(
+                "there is no such file; a relative path begins at the folder of the configuration file",
+            ),
             Fault::Unreadable(error) => write!(
                 f,
                 "cannot be read: {error}; let the broker's user or group read it, and enter its folders"
@@ -137,60 +136,74 @@ impl fmt::Display for WrongFile {
                      -nodes -out NEW`"
                 )
             }
-            Fault::BrokenPem(reason) => write!(f, "is not valid PEM: {reason}; copy the file again"),
+            Fault::BrokenPem(reason) => {
+                write!(f, "is not valid PEM: {reason}; copy the file again")
+            }
             Fault::Lacks { wanted, labels } => write_lacks(f, *wanted, labels),
-            Fault::EncryptedKey => write!(
-                f,
-                "the private key is encrypted, and nobody is there to type its passphrase when the \
-                 broker starts; decrypt it with `openssl pkey -in {path} -out NEW`, then `chmod 0640 NEW`"
-            ),
-            Fault::UnusableKey { kind } => {
-                match kind {
-                    Some(kind) => write!(f, "the private key is {kind}, which is not supported")?,
-                    None => f.write_str("the private key is damaged, or of a kind that is not supported")?,
-                }
-                f.write_str(
-                    "; use ECDSA P-256, which every client takes, P-384, P-521, Ed25519, or RSA of 2048 \
-                     to 8192 bits",
-                )
-            }
-            Fault::OpenKey { mode } => write!(
-                f,
-                "every user of this machine can reach the private key (mode {mode:04o}); \
-                 `chmod 0640 {path}`, with the broker's group"
-            ),
-            Fault::KeyMismatch { certificates } => write!(
-                f,
-                "the private key does not belong to the certificate in {certs}: `openssl x509 -noout \
-                 -pubkey -in {certs}` and `openssl pkey -pubout -in {path}` have to print the same; take \
-                 both files from the same renewal",
-                certs = certificates.display()
-            ),
-            Fault::NotFirst { certificates, number } => write!(
-                f,
-                "the private key belongs to certificate {number} of {}, but has to belong to the first \
-                 one; write the broker's own certificate first, then the one that signed it",
-                certificates.display()
-            ),
-            Fault::BrokenCertificate { number } => {
-                write!(f, "certificate {number} of the file cannot be parsed; copy the file again")
-            }
-            Fault::OldCertificate { number } => write!(
-                f,
-                "certificate {number} of the file is X.509 version 1, which clients refuse; make one of \
-                 version 3, with the names of this server: `openssl req -x509 -addext subjectAltName=...` \
-                 or `openssl x509 -req -extfile ...`"
-            ),
-            Fault::NoNames => f.write_str(
-                "the certificate has no DNS name as subjectAltName, so no client could ask for it; make \
-                 one with its names, or remove the table",
-            ),
-            Fault::BrokenList { number, reason } => {
-                write!(f, "revocation list {number} of the file cannot be used: {reason}; fetch it again")
-            }
-            Fault::Other(reason) => write!(f, "cannot be used: {reason}"),
+            fault => write_fault_of_content(f, &path, fault),
         }
     }
+}
+
+/// Tells what is wrong inside of a PEM file.
+fn write_fault_of_content(
+    f: &mut fmt::Formatter<'_>,
+    path: &std::path::Display<'_>,
+    fault: &Fault,
+) -> fmt::Result {
+    match fault {
+        Fault::EncryptedKey => write!(
+            f,
+            "the private key is encrypted, and nobody is there to type its passphrase when the \
+             broker starts; decrypt it with `openssl pkey -in {path} -out NEW`, then `chmod 0640 NEW`"
+        ),
+        Fault::UnusableKey { kind } => {
+            match kind {
+                Some(kind) => write!(f, "the private key is {kind}, which is not supported")?,
+                None => f.write_str("the private key is damaged, or of a kind that is not supported")?,
+            }
+            f.write_str(
+                "; use ECDSA P-256, which every client takes, P-384, P-521, Ed25519, or RSA of 2048 \
+                 to 8192 bits",
+            )
+        }
+        Fault::OpenKey { mode } => write!(
+            f,
+            "every user of this machine can reach the private key (mode {mode:04o}); \
+             `chmod 0640 {path}`, with the broker's group"
+        ),
+        Fault::KeyMismatch { certificates } => write!(
+            f,
+            "the private key does not belong to the certificate in {certs}: `openssl x509 -noout \
+             -pubkey -in {certs}` and `openssl pkey -pubout -in {path}` have to print the same; take \
+             both files from the same renewal",
+            certs = certificates.display()
+        ),
+        Fault::NotFirst { certificates, number } => write!(
+            f,
+            "the private key belongs to certificate {number} of {}, but has to belong to the first \
+             one; write the broker's own certificate first, then the one that signed it",
+            certificates.display()
+        ),
+        Fault::BrokenCertificate { number } => {
+            write!(f, "certificate {number} of the file cannot be parsed; copy the file again")
+        }
+        Fault::OldCertificate { number } => write!(
+            f,
+            "certificate {number} of the file is X.509 version 1, which clients refuse; make one of \
+             version 3, with the names of this server: `openssl req -x509 -addext subjectAltName=...` \
+             or `openssl x509 -req -extfile ...`"
+        ),
+        Fault::NoNames => f.write_str(
+            "the certificate has no DNS name as subjectAltName, so no client could ask for it; make \
+             one with its names, or remove the table",
+        ),
+        Fault::BrokenList { number, reason } => {
+            write!(f, "revocation list {number} of the file cannot be used: {reason}; fetch it again")
+        }
+        Fault::Other(reason) => write!(f, "cannot be used: {reason}"),
+        fault => unreachable!("{fault:?} has its text above"),
+        }
 }
 
 /// Tells what a PEM file has instead of what is wanted.

@@ -3,7 +3,7 @@
 //! Called by `certificates` for the broker's own files, and after a handshake for certificates that
 //! rustls has checked. Nothing here decides whether a certificate is to be trusted.
 
-use blipmq::broker::CertifiedNames;
+use blipmq::broker::security::CertifiedNames;
 use rustls::pki_types::CertificateDer;
 use sha2::{Digest, Sha256};
 use x509_cert::Certificate;

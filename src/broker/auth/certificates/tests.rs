@@ -1,4 +1,4 @@
-//! Which user a certificate names, with the certificates and names that nats-server was tried with.
+//! Which user a certificate names.
 
 use super::super::Auth;
 use super::*;
@@ -36,7 +36,7 @@ fn strings(texts: &[&str]) -> Vec<String> {
 }
 
 #[test]
-fn a_certificate_names_the_users_that_nats_server_finds() {
+fn a_certificate_names_a_user_by_its_alternative_names_and_by_its_whole_subject() {
     let alice = CertifiedNames { emails: strings(&["alice@example.com"]), ..names("CN=alice") };
     let dns = CertifiedNames { dns: strings(&["app.example.com"]), ..names("CN=x") };
     let uri = CertifiedNames { uris: strings(&["spiffe://example.com/app"]), ..names("CN=x") };

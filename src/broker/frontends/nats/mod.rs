@@ -34,6 +34,7 @@ use crate::broker::delivery::{Delivery, Pulled, SubscriptionIndex};
 use crate::broker::ids::Slot;
 use crate::broker::message::Unheard;
 use crate::broker::topics::ingest::Place;
+use crate::nats::command;
 use crate::nats::error::Offence;
 use crate::protocol::SubscriptionId;
 use fence::{Fence, Pong};
@@ -148,6 +149,10 @@ impl Frontend for Client {
         bytes: &[u8],
     ) -> Served {
         self.serve_command(shared, doors, slot, bytes)
+    }
+
+    fn frame_len(&self, bytes: &[u8]) -> Option<usize> {
+        command::len_of_publish(bytes)
     }
 
     fn refuse(&mut self, shared: &mut Shared, doors: &mut Doors<'_>, slot: Slot, why: &Refusal) {

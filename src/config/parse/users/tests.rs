@@ -132,12 +132,7 @@ const ASKS_CLIENTS: &str = "[tls]\ncert_file = \"a.pem\"\nkey_file = \"a.key\"\n
 #[test]
 fn users_are_known_by_names_or_keys_of_certificates() {
     let digest = "ab".repeat(32);
-    let colons = digest
-        .to_uppercase()
-        .as_bytes()
-        .chunks(2)
-        .map(|two| std::str::from_utf8(two).unwrap().to_owned());
-    let colons = colons.collect::<Vec<_>>().join(":");
+    let colons = ["AB"; 32].join(":");
     let text = format!(
         "{ASKS_CLIENTS}[[auth.users]]\ncertificate = \"alice@example.com\"\n[[auth.users]]\nuser = \
          \"bob\"\ncertificate = \"CN=bob,O=Acme\"\npassword = \"s3cret\"\n[[auth.users]]\ncertificate = \
