@@ -34,6 +34,7 @@
 
 pub mod broker;
 pub mod config;
+pub mod distinguished_name;
 pub mod limits;
 pub mod manual;
 pub mod nats;

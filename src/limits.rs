@@ -56,6 +56,12 @@ pub const BUSY_POLL_US_DEFAULT: u32 = 40;
 pub const BUSY_POLL_US_RANGE: RangeInclusive<u64> = 0..=1_000;
 /// Range of every timeout.
 pub const TIMEOUT_MS_RANGE: RangeInclusive<u64> = 1..=3_600_000;
+/// `tls.handshake_timeout_ms`
+pub const HANDSHAKE_TIMEOUT_MS_DEFAULT: u32 = 5_000;
+/// `tls.record_bytes`: as many as the protocol allows.
+pub const RECORD_BYTES_DEFAULT: u32 = 16_384;
+/// `tls.record_bytes`; the lower end is the least that a client can ask for in TLS itself.
+pub const RECORD_BYTES_RANGE: RangeInclusive<u64> = 512..=16_384;
 
 /// `nats.subscriber_capacity`, in messages. NATS has no GAP, so a client cannot know which messages were
 /// dropped; the queue is therefore as large as clients expect: `queues.subscriber_bytes` is the bound of

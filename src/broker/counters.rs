@@ -120,7 +120,7 @@ pub enum Refused {
 }
 
 /// The kinds of `auth::LoginFailure`.
-pub(super) const LOGIN_FAILURES: usize = 9;
+pub(super) const LOGIN_FAILURES: usize = 10;
 
 /// The most protocols.
 pub(super) const PROTOCOLS_MAX: usize = 8;

@@ -38,6 +38,7 @@ pub mod memory;
 mod permissions;
 pub mod port;
 mod quotas;
+pub mod security;
 mod shortage;
 mod timers;
 pub mod turn;
@@ -64,7 +65,7 @@ use auth::Auth;
 pub use auth::{Failed, LoginFailure, is_same};
 pub use clock::Now;
 pub use cluster::Cluster;
-use connections::Connections;
+use connections::{Connections, Phase};
 use counters::Counters;
 use delivery::{Delivery, Effect, SubscriptionRef};
 use drain::Drain;
@@ -77,6 +78,7 @@ pub use ids::{CheckId, ConnectionId, Slot};
 use logins::Logins;
 pub use logins::PasswordCheck;
 use mesh::Mesh;
+use security::{Handshake, Secured, TlsOffer};
 use shortage::Shortage;
 use timers::Timers;
 use topics::Topics;
@@ -180,13 +182,58 @@ impl Broker {
         peer: Peer,
         admission: impl Into<Admission>,
     ) {
+        let plain = (TlsOffer::default(), Handshake::None);
+        self.connected_with(now, connection, peer, admission, plain);
+    }
+
+    /// A client has connected to a listener that may offer TLS.
+    pub fn connected_with(
+        &mut self,
+        now: Now,
+        connection: ConnectionId,
+        peer: Peer,
+        admission: impl Into<Admission>,
+        (offer, handshake): (TlsOffer, Handshake),
+    ) {
         self.counters.connections_opened.add(1);
         self.connections.table_mut().insert(connection, peer.address, now.monotonic_ns);
+        self.connections.get(connection.slot).begin_security(offer, handshake);
         self.delivery.connected(connection);
         let (frontends, mut doors) = self.open_doors(now);
         frontends.connected(&mut doors, peer.protocol, connection.slot, admission.into());
         self.carry_out(now);
         self.note_stranger(now, connection);
+    }
+
+    /// The handshake that was to come is over, or with `None` there will be none. From now on the client
+    /// has its time to log in.
+    pub fn secured(&mut self, now: Now, connection: ConnectionId, secured: Option<Box<Secured>>) {
+        let slot = connection.slot;
+        self.connections.get(slot).end_handshake(secured);
+        let (frontends, mut doors) = self.open_doors(now);
+        if !doors.connections.at(slot).is_over() {
+            doors.expect_sign_of_life(frontends.protocol(slot), slot);
+            if doors.auth.is_required() {
+                doors.expect_login(slot);
+            }
+        }
+    }
+
+    /// The handshake that was to come has failed: the connection is closed without a word.
+    pub fn handshake_failed(
+        &mut self,
+        now: Now,
+        connection: ConnectionId,
+        why: impl Into<Cow<'static, str>>,
+    ) {
+        let slot = connection.slot;
+        let (_, mut doors) = self.open_doors(now);
+        let connection = doors.connections.get(slot);
+        if connection.phase() != Phase::Closing {
+            connection.set_why_closed(why.into());
+            doors.close(slot, Bytes::new());
+            self.carry_out(now);
+        }
     }
 
     /// Bytes arrived.

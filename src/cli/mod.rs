@@ -46,7 +46,7 @@ use tls::{Scheme, TlsArgs};
     args_conflicts_with_subcommands = true,
     after_help = help::after_help("Examples:
   blipmq                                     run a broker with the defaults
-  blipmq --bind 0.0.0.0:7878 --cores 2-5     accept remote clients, on four CPUs
+  blipmq --config /etc/blipmq.toml           run a broker with a file: remote clients, TLS, users
   blipmq sub 'orders.>'                      print messages as they arrive
   blipmq pub orders.eu 'one espresso'        publish a message
   blipmq request prices.get espresso         send a request and print its reply
@@ -93,7 +93,7 @@ enum Command {
     /// Print the hash of a password or token, for the configuration.
     #[command(after_help = hash_password::EXAMPLES)]
     HashPassword(hash_password::HashPassword),
-    /// Check a configuration file and print the resulting settings.
+    /// Check a configuration file with its certificates, and print the resulting settings.
     CheckConfig(check_config::CheckConfig),
     /// Make a broker reread its configuration, and report what changed.
     #[command(after_help = reload::EXAMPLES)]

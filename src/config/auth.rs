@@ -7,6 +7,7 @@
 
 use std::fmt;
 
+use crate::distinguished_name::DistinguishedName;
 use crate::nkey::UserNkey;
 
 /// The placeholder that is printed instead of a secret. `parse` refuses it, so that a printed
@@ -142,14 +143,77 @@ pub enum Login {
     },
     /// A key pair: the client signs the server's nonce. Only NATS clients can do so.
     Nkey(UserNkey),
+    /// A certificate that the broker has checked, and perhaps a password besides.
+    Certificate {
+        /// The name or the key that the certificate has.
+        certificate: CertificateName,
+        /// The name of the user, which a client may give too.
+        user: Option<String>,
+        /// The password that the client has to give too.
+        password: Option<Secret>,
+    },
+}
+
+/// What tells one certificate of a client from others.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CertificateName {
+    text: String,
+    /// The text as the subject of a certificate, if it is one.
+    subject: Option<DistinguishedName>,
+    /// The digest of a public key, if the text is one.
+    key: Option<[u8; 32]>,
+}
+
+/// What a digest of a public key begins with.
+const KEY_PREFIX: &str = "sha256:";
+
+impl CertificateName {
+    /// Parses the name of a certificate. The error says what is wrong and what to do.
+    pub fn parse(text: &str) -> Result<CertificateName, &'static str> {
+        if text.is_empty() {
+            return Err("the name is empty; write a name that the certificate has");
+        }
+        let key = match text.strip_prefix(KEY_PREFIX) {
+            None => None,
+            Some(digits) => Some(parse_digest(digits).ok_or(
+                "the digest of a public key has 64 hexadecimal digits; `openssl x509 -in FILE -noout \
+                 -pubkey | openssl pkey -pubin -outform DER | sha256sum` prints it",
+            )?),
+        };
+        let subject = DistinguishedName::parse(text);
+        Ok(CertificateName { text: text.to_owned(), subject, key })
+    }
+
+    /// The text as it was written.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// The subject of the certificate, if the text is one.
+    pub fn subject(&self) -> Option<&DistinguishedName> {
+        self.subject.as_ref()
+    }
+
+    /// The digest of the public key, if the text is one.
+    pub fn key(&self) -> Option<&[u8; 32]> {
+        self.key.as_ref()
+    }
+}
+
+/// Parses 32 bytes in hexadecimal digits, with or without colons between them.
+fn parse_digest(text: &str) -> Option<[u8; 32]> {
+    let digits = text.replace(':', "").to_ascii_lowercase();
+    let bytes = data_encoding::HEXLOWER.decode(digits.as_bytes()).ok()?;
+    bytes.try_into().ok()
 }
 
 impl Login {
-    /// The name of the user, or its public nkey.
+    /// The name of the user, or its public nkey, or what its certificate has.
     pub fn name(&self) -> &str {
         match self {
             Login::Password { user, .. } => user,
             Login::Nkey(nkey) => nkey.as_str(),
+            Login::Certificate { certificate, .. } => certificate.text(),
         }
     }
 }

@@ -11,7 +11,7 @@ use std::fmt;
 use super::keys::{Applies, Form, KEYS};
 use super::{Secret, Settings};
 
-/// A key whose value differs. All of `[[auth.users]]` are one key.
+/// A key whose value differs. All of `[[auth.users]]` are one key, and all of `[[tls.certificates]]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Change {
     /// The table of the key.
@@ -37,6 +37,8 @@ impl Form {
             Form::Address { get, .. } => get(one) == get(other),
             Form::Cores { get, .. } => get(one) == get(other),
             Form::Choice { get, .. } => get(one) == get(other),
+            Form::Text { get, .. } => get(one) == get(other),
+            Form::File { get, .. } => get(one) == get(other),
             Form::Secret { get, .. } => get(one) == get(other),
             Form::Name { get, .. } => get(one) == get(other),
             Form::SecretFile { get, .. } => {
@@ -53,6 +55,8 @@ impl Form {
             Form::Address { get, set } => set(to, get(from)),
             Form::Cores { get, set } => set(to, get(from).clone()),
             Form::Choice { get, set, .. } => set(to, get(from)),
+            Form::Text { get, set } => set(to, get(from).clone()),
+            Form::File { get, set } => set(to, get(from).clone()),
             Form::Name { get, set } => set(to, get(from).clone()),
             Form::Secret { get, set, .. } | Form::SecretFile { get, set, .. } => {
                 set(to, get(from).clone());
@@ -80,9 +84,14 @@ impl Settings {
             if !key.form.is_same(self, new) {
                 changes.push(Change { table: key.table, name: key.name, applies: key.applies });
             }
-            if (key.table, key.name) == ("auth", "token") && self.auth.users != new.auth.users {
-                changes.push(Change { table: "auth", name: "users", applies: Applies::Live });
-            }
+            let tables = match (key.table, key.name) {
+                ("auth", "token") if self.auth.users != new.auth.users => "users",
+                ("tls", "record_bytes") if self.tls.certificates != new.tls.certificates => {
+                    "certificates"
+                }
+                _ => continue,
+            };
+            changes.push(Change { table: key.table, name: tables, applies: Applies::Live });
         }
         changes
     }
@@ -101,6 +110,7 @@ impl Settings {
 mod tests {
     use super::*;
     use crate::config::auth::Origin;
+    use crate::config::tls::CertificateFiles;
     use crate::config::{Login, User};
 
     /// Settings in which every key differs from its default.
@@ -123,6 +133,8 @@ mod tests {
                     let other = names().into_iter().find(|name| *name != get(&settings));
                     set(&mut settings, other.expect("there are two choices at least"));
                 }
+                Form::Text { set, .. } => set(&mut settings, Some("a lab".to_owned())),
+                Form::File { set, .. } => set(&mut settings, Some("a.pem".to_owned())),
                 Form::Secret { set, .. } => set(&mut settings, Some(Secret::new("s"))),
                 Form::Name { set, .. } => set(&mut settings, Some("u".to_owned())),
                 Form::SecretFile { set, .. } => {
@@ -137,6 +149,8 @@ mod tests {
             permissions: Default::default(),
             limits: Default::default(),
         });
+        let (cert_file, key_file) = ("b.pem".to_owned(), "b.key".to_owned());
+        settings.tls.certificates.push(CertificateFiles { cert_file, key_file });
         settings
     }
 
@@ -147,8 +161,12 @@ mod tests {
         let names: Vec<String> = old.diff(&new).iter().map(ToString::to_string).collect();
         let mut all: Vec<String> =
             KEYS.iter().map(|key| format!("{}.{}", key.table, key.name)).collect();
-        let after_token = all.iter().position(|name| name == "auth.token").unwrap() + 1;
-        all.insert(after_token, "auth.users".to_owned());
+        for (key, tables) in
+            [("auth.token", "auth.users"), ("tls.record_bytes", "tls.certificates")]
+        {
+            let after = all.iter().position(|name| name == key).unwrap() + 1;
+            all.insert(after, tables.to_owned());
+        }
         assert_eq!(names, all);
     }
 
@@ -160,7 +178,7 @@ mod tests {
         assert!(taken.iter().all(|change| change.applies.by_reload()));
         let left = reloaded.diff(&new);
         assert!(left.iter().all(|change| !change.applies.by_reload()));
-        assert_eq!(taken.len() + left.len(), KEYS.len() + 1);
+        assert_eq!(taken.len() + left.len(), KEYS.len() + 2);
         assert!(!taken.is_empty() && !left.is_empty());
         // And back: a reload can remove secrets and users too.
         assert_eq!(reloaded.reloaded(&old), old);

@@ -5,7 +5,7 @@
 use std::fmt;
 use std::net::SocketAddr;
 
-use super::{Login, Settings, User};
+use super::{Choice, ClientCerts, Login, Settings, User};
 use crate::limits::{MESSAGES_HEADER_LEN, RECORD_HEADER_LEN};
 
 /// Two keys, each in range, that exclude each other.
@@ -29,6 +29,8 @@ pub(super) fn conflicts(settings: &Settings) -> Vec<Conflict> {
     conflicts.extend(of_token_and_users(settings));
     conflicts.extend(of_no_auth_user(settings));
     conflicts.extend(of_open_metrics(settings));
+    conflicts.extend(of_tls(settings));
+    conflicts.extend(of_certified_users(settings));
     conflicts.extend(of_message_size_and_queue(settings));
     conflicts
 }
@@ -74,6 +76,8 @@ fn of_no_auth_user(settings: &Settings) -> Option<Conflict> {
     let is_user = |user: &User| match &user.login {
         Login::Password { user, .. } => user == name,
         Login::Nkey(nkey) => nkey.as_str() == name,
+        // Nobody is that one without the certificate.
+        Login::Certificate { .. } => false,
     };
     (!settings.auth.users.iter().any(is_user)).then(|| Conflict {
         keys: [("nats", "no_auth_user"), ("auth", "users")],
@@ -97,6 +101,76 @@ fn of_open_metrics(settings: &Settings) -> Option<Conflict> {
             metrics.bind_addr
         ),
     })
+}
+
+/// Keys of `[tls]` that need each other.
+fn of_tls(settings: &Settings) -> Vec<Conflict> {
+    let tls = &settings.tls;
+    let (has_key, has_authorities) = (tls.key_file.is_some(), tls.client_ca_file.is_some());
+    let asks_clients = tls.client_certs != ClientCerts::None;
+    let name = tls.client_certs.name();
+    let rows = [
+        (
+            !has_key,
+            ["cert_file", "key_file"],
+            "[tls] cert_file has no key_file; add key_file = \"...\" with the private key of the \
+             certificate: it may be the same file"
+                .to_owned(),
+        ),
+        (
+            asks_clients && !has_authorities,
+            ["client_certs", "client_ca_file"],
+            format!(
+                "[tls] client_certs = \"{name}\" has no client_ca_file, so no certificate of a client \
+                 could be checked; add client_ca_file = \"...\" with the authorities that sign them"
+            ),
+        ),
+        (
+            has_authorities && !asks_clients,
+            ["client_ca_file", "client_certs"],
+            "[tls] client_ca_file has no effect, because clients are not asked for certificates; set \
+             client_certs = \"required\" or \"optional\", or remove client_ca_file"
+                .to_owned(),
+        ),
+        (
+            tls.crl_file.is_some() && !asks_clients,
+            ["crl_file", "client_certs"],
+            "[tls] crl_file has no effect, because clients are not asked for certificates; set \
+             client_certs = \"required\" or \"optional\", or remove crl_file"
+                .to_owned(),
+        ),
+    ];
+    let found = rows.into_iter().filter(|(conflicts, ..)| *conflicts && tls.is_configured());
+    let conflict = |(_, names, text): (bool, [&'static str; 2], String)| Conflict {
+        keys: names.map(|name| ("tls", name)),
+        text,
+    };
+    found.map(conflict).collect()
+}
+
+/// Users with certificates that nobody is asked for.
+fn of_certified_users(settings: &Settings) -> Option<Conflict> {
+    let has_certificate = |user: &User| matches!(user.login, Login::Certificate { .. });
+    let conflicts = settings.tls.client_certs == ClientCerts::None
+        && settings.auth.users.iter().any(has_certificate);
+    conflicts.then(|| Conflict {
+        keys: [("auth", "users"), ("tls", "client_certs")],
+        text: "[[auth.users]] certificate has no effect, because clients are not asked for certificates; \
+               set [tls] client_certs = \"required\" or \"optional\""
+            .to_owned(),
+    })
+}
+
+/// A key of `[tls]` in a file without a certificate: its author expects TLS.
+pub(super) fn of_key_without_certificate(key: (&'static str, &'static str)) -> Conflict {
+    Conflict {
+        keys: [key, ("tls", "cert_file")],
+        text: format!(
+            "[tls] {} has no effect without cert_file, and clients would talk in plain text; add \
+             cert_file = \"...\" and key_file = \"...\", or remove the table",
+            key.1
+        ),
+    }
 }
 
 /// A longest message that is accepted and then fits into no queue.

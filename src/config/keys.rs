@@ -13,10 +13,14 @@ use super::Settings;
 use super::auth::Secret;
 use crate::limits;
 
+#[macro_use]
+mod forms;
 mod table;
+mod tls;
 mod users;
 
 pub use table::KEYS;
+pub use tls::{CERTIFICATE_KEYS, CertificateKey};
 pub use users::{USER_KEYS, UserForm, UserKey};
 
 /// One key of the configuration file.
@@ -103,6 +107,20 @@ pub enum Form {
         /// Sets the field to one of the names.
         set: fn(&mut Settings, &str),
     },
+    /// Words of the operator, as a string. Absent by default.
+    Text {
+        /// Reads the field.
+        get: fn(&Settings) -> &Option<String>,
+        /// Sets the field.
+        set: fn(&mut Settings, Option<String>),
+    },
+    /// The path of a file, as a string. Absent by default.
+    File {
+        /// Reads the field.
+        get: fn(&Settings) -> &Option<String>,
+        /// Sets the field.
+        set: fn(&mut Settings, Option<String>),
+    },
     /// A secret, as a string. Absent by default, and never printed.
     Secret {
         /// Whether a hash may stand for the secret.
@@ -133,8 +151,11 @@ pub enum Form {
 }
 
 /// The tables, in the order they are printed.
-pub const TABLES: [&str; 8] =
-    ["server", "nats", "auth", "queues", "delivery", "limits", "metrics", "logging"];
+pub const TABLES: [&str; 9] =
+    ["server", "nats", "tls", "auth", "queues", "delivery", "limits", "metrics", "logging"];
+
+/// Tables that a file may have more than once, each with the table it belongs to.
+pub const TABLES_IN_TABLES: [(&str, &str); 2] = [("auth", "users"), ("tls", "certificates")];
 
 impl Key {
     /// Finds a key by its table and name.
@@ -157,11 +178,14 @@ impl Key {
                 "CPU numbers from 0 to {} in quotes, like \"0,2-3\", or \"all\"",
                 limits::CPU_NUMBER_MAX
             ),
+            Form::Text { .. } => "words in quotes".to_owned(),
+            Form::File { .. } | Form::SecretFile { .. } => {
+                "the path of a file in quotes".to_owned()
+            }
             Form::Secret { .. } => {
                 "a string in quotes that is not empty, or { env = \"NAME\" }".to_owned()
             }
             Form::Name { .. } => "a name in quotes that is not empty".to_owned(),
-            Form::SecretFile { .. } => "the path of a file in quotes".to_owned(),
             Form::Choice { names, .. } => {
                 let quoted = names().into_iter().map(|name| format!("\"{name}\""));
                 quoted.collect::<Vec<_>>().join(" or ")

@@ -16,10 +16,11 @@ use toml::de::{DeTable, DeValue};
 
 use super::auth::{Origin, SECRET_PRINTED, Secret, SecretSource};
 use super::hash::Hash;
-use super::keys::{Form, KEYS, Key, TABLES};
-use super::problem::{ConfigError, Offence, Problem, UserOffence, Written};
-use super::{Settings, cores};
+use super::keys::{Form, KEYS, Key, TABLES, TABLES_IN_TABLES};
+use super::problem::{CertificatesOffence, ConfigError, Offence, Problem, UserOffence, Written};
+use super::{Conflict, Settings, conflict, cores};
 
+mod certificates;
 mod users;
 
 /// Longest excerpt of the file in an error text, in characters.
@@ -49,22 +50,29 @@ pub(super) fn parse(
     }
     // A conflict with a key that has a problem itself would only repeat that problem.
     if reader.problems.is_empty() {
-        for conflict in settings.conflicts() {
-            let line = lines_of_keys
-                .iter()
-                .filter(|((table, name), _)| conflict.keys.contains(&(*table, *name)))
-                .map(|(_, line)| *line)
-                .max();
-            let line =
-                line.expect("the defaults have no conflict, so the file set one of the keys");
-            reader.problems.push(Problem { line, offence: Offence::Conflict(conflict) });
-        }
+        reader.problems = conflicts(&settings, &lines_of_keys);
     }
     if reader.problems.is_empty() {
         return Ok(settings);
     }
     reader.problems.sort_by_key(|problem| problem.line);
     Err(ConfigError { file_name: file_name.to_owned(), problems: reader.problems })
+}
+
+/// The conflicts of the settings, each at the last line that takes part.
+fn conflicts(settings: &Settings, lines_of_keys: &LinesOfKeys) -> Vec<Problem> {
+    let mut conflicts = settings.conflicts();
+    let of_tls = lines_of_keys.iter().filter(|((table, _), _)| *table == "tls");
+    if let (false, Some((key, _))) = (settings.tls.is_configured(), of_tls.min_by_key(|at| at.1)) {
+        conflicts.push(conflict::of_key_without_certificate(*key));
+    }
+    let problem = |conflict: Conflict| {
+        let lines = lines_of_keys.iter().filter(|(key, _)| conflict.keys.contains(key));
+        let line = lines.map(|(_, line)| *line).max();
+        let line = line.expect("the defaults have no conflict, so the file set one of the keys");
+        Problem { line, offence: Offence::Conflict(conflict) }
+    };
+    conflicts.into_iter().map(problem).collect()
 }
 
 /// The table, name and line of each key that the file sets.
@@ -136,15 +144,19 @@ impl Reader<'_> {
         settings: &mut Settings,
         lines_of_keys: &mut LinesOfKeys,
     ) {
-        if (table, name.get_ref().as_ref()) == ("auth", "users") {
-            lines_of_keys.push((("auth", "users"), self.line(name.span().start)));
-            return self.read_users(value, &mut settings.auth.users);
+        let line = self.line(name.span().start);
+        if let Some(tables) = TABLES_IN_TABLES.iter().find(|one| **one == (table, name.get_ref())) {
+            lines_of_keys.push((*tables, line));
+            return match tables.1 {
+                "users" => self.read_users(value, &mut settings.auth.users),
+                _ => self.read_certificates(value, &mut settings.tls.certificates),
+            };
         }
         let Some(key) = KEYS.iter().find(|k| k.table == table && k.name == name.get_ref()) else {
             let key = self.name(name.span());
             return self.report(name.span(), Offence::UnknownKey { table, key });
         };
-        lines_of_keys.push(((key.table, key.name), self.line(name.span().start)));
+        lines_of_keys.push(((key.table, key.name), line));
         if let Err(refusal) = set(settings, key, value.get_ref(), self.secrets) {
             let written = match (&key.form, value.get_ref()) {
                 (Form::SecretFile { .. }, DeValue::String(path)) => {
@@ -269,6 +281,17 @@ fn set(
             }
             set(settings, text);
         }
+        (Form::Text { set, .. }, DeValue::String(text)) => {
+            if text.trim().is_empty() {
+                let reason = "there are no words; write them, or remove the line";
+                return Err(bad_value(reason.into()));
+            }
+            set(settings, Some(text.to_string()));
+        }
+        (Form::File { set, .. }, DeValue::String(text)) => {
+            let path = parse_path(text).map_err(|why| bad_value(why.into()))?;
+            set(settings, Some(path));
+        }
         (Form::Secret { takes_hash, get, set }, value) => {
             let secret = read_secret(value, *takes_hash, secrets).ok_or(Refusal::WrongType)?;
             let secret = secret.map_err(bad_value)?;
@@ -294,6 +317,15 @@ fn set(
         _ => return Err(Refusal::WrongType),
     }
     Ok(())
+}
+
+/// Checks the path of a file.
+fn parse_path(text: &str) -> Result<String, &'static str> {
+    match text {
+        "" => Err("the path is empty; write the path of a file, or remove the line"),
+        _ if text.contains('\0') => Err("a path has no NUL; write the path of a file"),
+        _ => Ok(text.to_owned()),
+    }
 }
 
 /// Reads a token or password that is a string, or in a variable of the environment; `None` for anything

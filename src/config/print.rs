@@ -6,7 +6,8 @@
 use std::fmt;
 
 use super::auth::{Login, Origin, Responses, SECRET_PRINTED, Secret, User};
-use super::keys::{Form, KEYS, TABLES, USER_KEYS, UserForm};
+use super::keys::{CERTIFICATE_KEYS, Form, KEYS, TABLES, USER_KEYS, UserForm};
+use super::tls::CertificateFiles;
 use super::{Settings, cores};
 
 impl fmt::Display for Settings {
@@ -22,18 +23,48 @@ impl fmt::Display for Settings {
                 if let Form::Number { range, .. } = &key.form {
                     writeln!(f, "# From {} to {}.", range.start(), range.end())?;
                 }
+                // A key of TLS without a certificate has no effect, and a file may not set it.
+                let is_off = *table == "tls" && !self.tls.is_configured();
                 match value(self, &key.form) {
-                    Some(value) => writeln!(f, "{} = {value}", key.name)?,
+                    Some(value) if !is_off => writeln!(f, "{} = {value}", key.name)?,
+                    Some(value) => writeln!(f, "# {} = {value}", key.name)?,
                     // Absent, or another key has the value.
                     None => writeln!(f, "# {} = \"...\"", key.name)?,
                 }
             }
-            if *table == "auth" {
-                write_users(f, &self.auth.users)?;
+            match *table {
+                "auth" => write_users(f, &self.auth.users)?,
+                "tls" => write_certificates(f, &self.tls.certificates)?,
+                _ => {}
             }
         }
         Ok(())
     }
+}
+
+/// Prints the further certificates, or an example of one.
+fn write_certificates(
+    f: &mut fmt::Formatter<'_>,
+    certificates: &[CertificateFiles],
+) -> fmt::Result {
+    writeln!(
+        f,
+        "# Further certificates, for clients that ask for a name in them: a table like this one for \
+         each,\n# without the \"# \". All other clients get the certificate above."
+    )?;
+    if certificates.is_empty() {
+        writeln!(f, "# [[tls.certificates]]")?;
+        for key in &CERTIFICATE_KEYS {
+            writeln!(f, "# # {}\n# {} = {}", key.doc, key.name, key.example)?;
+        }
+    }
+    for files in certificates {
+        writeln!(f, "\n[[tls.certificates]]")?;
+        for key in &CERTIFICATE_KEYS {
+            writeln!(f, "{} = {}", key.name, quoted((key.get)(files)))?;
+        }
+    }
+    Ok(())
 }
 
 /// Prints the users, or an example of one.
@@ -71,6 +102,16 @@ fn user_value(user: &User, form: &UserForm) -> Option<String> {
         (UserForm::Responses, _) => {
             let Responses { max, expires_ms } = user.permissions.allow_responses?;
             Some(format!("{{ max = {max}, expires_ms = {expires_ms} }}"))
+        }
+        (UserForm::Certificate, Login::Certificate { certificate, .. }) => {
+            Some(quoted(certificate.text()))
+        }
+        (UserForm::Name, Login::Certificate { user, .. }) => user.as_deref().map(quoted),
+        (UserForm::Password, Login::Certificate { password: Some(password), .. }) => {
+            secret_value(password)
+        }
+        (UserForm::PasswordFile, Login::Certificate { password: Some(password), .. }) => {
+            password.file().map(quoted)
         }
         (UserForm::Patterns { get, .. }, _) => {
             let patterns = get(&user.permissions).as_ref()?;
@@ -115,8 +156,10 @@ fn quoted(text: &str) -> String {
 /// escaping.
 fn value(settings: &Settings, form: &Form) -> Option<String> {
     Some(match form {
+        Form::Text { get, .. } | Form::File { get, .. } | Form::Name { get, .. } => {
+            quoted(get(settings).as_ref()?)
+        }
         Form::Secret { get, .. } => secret_value(get(settings).as_ref()?)?,
-        Form::Name { get, .. } => quoted(get(settings).as_ref()?),
         Form::SecretFile { get, .. } => quoted(get(settings).as_ref()?.file()?),
         Form::Number { get, .. } => get(settings).to_string(),
         Form::Flag { get, .. } => get(settings).to_string(),
@@ -133,7 +176,7 @@ fn value(settings: &Settings, form: &Form) -> Option<String> {
 mod tests {
     use super::super::{
         Auth, Delivery, Limits, LogFormat, LogLevel, Logging, Metrics, Nats, OverflowPolicy,
-        Queues, Server,
+        Queues, Server, Tls,
     };
     use super::*;
 
@@ -148,6 +191,7 @@ mod tests {
         let settings = Settings {
             server: Server {
                 bind_addr: "[::1]:1".parse().unwrap(),
+                insecure: Some("a \"lab\"".to_owned()),
                 cores: Some(vec![0, 2, 3, 9]),
                 max_connections: 2,
                 max_message_size_bytes: 3,
@@ -168,6 +212,7 @@ mod tests {
                 pings_max: 19,
                 no_auth_user: None,
             },
+            tls: Tls::default(),
             auth: Auth::default(),
             queues: Queues {
                 topic_bytes: 13 << 20,

@@ -6,11 +6,13 @@
 use std::fmt;
 
 use super::conflict::Conflict;
-use super::keys::{KEYS, Key, TABLES, USER_KEYS};
+use super::keys::{KEYS, Key, TABLES, TABLES_IN_TABLES, USER_KEYS};
 
+mod certificates;
 mod users;
 mod written;
 
+pub use certificates::CertificatesOffence;
 pub use users::UserOffence;
 pub use written::Written;
 
@@ -110,6 +112,8 @@ pub enum Offence {
     },
     /// A mistake in `[auth] users`.
     User(UserOffence),
+    /// A mistake in `[tls] certificates`.
+    Certificates(CertificatesOffence),
     /// Two keys that exclude each other.
     Conflict(Conflict),
 }
@@ -174,6 +178,7 @@ impl fmt::Display for Offence {
                 write!(f, "[{table}] {key} = {value} must be {}", allowed(table, key))
             }
             Self::User(offence) => offence.fmt(f),
+            Self::Certificates(offence) => offence.fmt(f),
             Self::Conflict(conflict) => conflict.fmt(f),
         }
     }
@@ -225,13 +230,13 @@ fn write_unknown_key(f: &mut fmt::Formatter<'_>, table: &str, key: &Written) -> 
     if table == "auth" && USER_KEYS.iter().any(|known| known.name == name) {
         return write!(f, "{key} belongs below [[auth.users]]");
     }
-    // The only name in a table that is not a key with a value.
-    let users = (table == "auth").then_some("users");
+    // The only names in tables that are not keys with a value.
+    let tables = TABLES_IN_TABLES.iter().find(|(of, _)| *of == table).map(|(_, tables)| *tables);
     let in_table = || KEYS.iter().filter(|known| known.table == table);
     if let Some(known) = KEYS.iter().find(|known| known.name == name) {
         return write!(f, "{key} belongs below [{}]", known.table);
     }
-    if let Some(name) = nearest(name, in_table().map(|known| known.name).chain(users)) {
+    if let Some(name) = nearest(name, in_table().map(|known| known.name).chain(tables)) {
         return write!(f, "did you mean {name}?");
     }
     if let Some(name) = nearest(name, KEYS.iter().map(|known| known.name)) {
@@ -239,7 +244,7 @@ fn write_unknown_key(f: &mut fmt::Formatter<'_>, table: &str, key: &Written) -> 
             KEYS.iter().find(|known| known.name == name).expect("the name is one of theirs");
         return write!(f, "did you mean [{}] {name}?", known.table);
     }
-    let names: Vec<&str> = in_table().map(|known| known.name).chain(users).collect();
+    let names: Vec<&str> = in_table().map(|known| known.name).chain(tables).collect();
     write!(f, "known keys: {}", names.join(", "))
 }
 

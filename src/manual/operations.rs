@@ -30,6 +30,9 @@
 //!   token when the file now requires one. No other connection is affected. nats-server keeps a user
 //!   connected whose permissions changed. This broker checks permissions at SUBSCRIBE, so such a client
 //!   has to subscribe again.
+//! - `tls`: a reload reads every file of certificates again, also if no key of `[tls]` changed. Handshakes
+//!   that begin after the reload use the new files; connections stay. If one of the files cannot be used,
+//!   nothing changes.
 //! - `server.max_connections`: open connections stay, however many there are. A value above the limit of
 //!   open files is refused.
 //! - `limits.memory_max`, `limits.max_topics`, `limits.max_topics_per_connection`,

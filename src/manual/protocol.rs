@@ -363,6 +363,7 @@
 //! | 4090 | subscription or request number already in use | no |
 //! | 4130 | message or frame too large | yes |
 //! | 4220 | bad topic, pattern or option | no |
+//! | 4260 | TLS is required: the client spoke plain text | yes |
 //! | 4290 | slow subscriber | yes |
 //! | 4291 | a limit is reached: connections, also of one address or user (fatal), or topics, subscriptions, memory | both |
 //! | 5030 | the server is stopping | yes |

@@ -29,6 +29,8 @@ pub struct Info<'a> {
     pub auth_required: bool,
     /// The client must start TLS.
     pub tls_required: bool,
+    /// The client must show a certificate.
+    pub tls_verify: bool,
     /// The client may start TLS.
     pub tls_available: bool,
     /// The text that a client with an nkey signs.
@@ -53,6 +55,7 @@ pub fn encode(out: &mut BytesMut, info: &Info<'_>) {
     for (name, flag) in [
         ("auth_required", info.auth_required),
         ("tls_required", info.tls_required),
+        ("tls_verify", info.tls_verify),
         ("tls_available", info.tls_available),
     ] {
         if flag {
@@ -96,6 +99,7 @@ mod tests {
         client_ip: "127.0.0.1",
         auth_required: false,
         tls_required: false,
+        tls_verify: false,
         tls_available: false,
         nonce: None,
         ldm: false,
@@ -118,6 +122,7 @@ mod tests {
         let all = Info {
             auth_required: true,
             tls_required: true,
+            tls_verify: true,
             tls_available: true,
             nonce: Some("n"),
             ldm: true,
@@ -125,7 +130,8 @@ mod tests {
         };
         let line = line(&all);
         assert!(line.contains(
-            ",\"auth_required\":true,\"tls_required\":true,\"tls_available\":true,\"max_payload\":"
+            ",\"auth_required\":true,\"tls_required\":true,\"tls_verify\":true,\
+             \"tls_available\":true,\"max_payload\":"
         ));
         assert!(line.ends_with(",\"nonce\":\"n\",\"ldm\":true}\r\n"));
     }

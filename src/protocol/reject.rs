@@ -20,6 +20,7 @@ use crate::name::NameError;
 /// | 4090 | number already in use | no |
 /// | 4130 | message or frame too large | yes |
 /// | 4220 | bad topic, pattern or option | no |
+/// | 4260 | TLS is required | yes |
 /// | 4290 | slow subscriber | yes |
 /// | 4291 | a limit is reached | only those of connections and logins |
 /// | 5030 | the server is stopping | yes |
@@ -132,6 +133,9 @@ pub enum Reject {
         /// The version in HELLO.
         version: u16,
     },
+    /// Plain text where TLS is required.
+    #[error("TLS is required: use blips://")]
+    TlsRequired,
     /// A second HELLO on one connection.
     #[error("a second HELLO: send HELLO once per connection")]
     SecondHello,

@@ -28,6 +28,7 @@ mod refusal;
 mod relay;
 pub mod reload;
 mod start;
+pub mod tls;
 mod turns;
 
 use std::fmt::Display;

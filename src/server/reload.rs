@@ -15,12 +15,16 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, mpsc};
 use std::time::{Duration, Instant, SystemTime};
 
+use blipmq::broker::Protocol;
 use blipmq::config::Settings;
 use executors::control::Tuning;
 use executors::preflight;
 
 use super::control::{Command, Control};
 use super::refusal;
+use super::tls::expiry;
+use super::tls::fault::WrongFile;
+use super::tls::listeners::Active;
 
 /// How long a core may take to answer, before and during its reload.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
@@ -34,8 +38,24 @@ type ReadSettings = Box<dyn Fn() -> Result<Settings, String> + Send + Sync>;
 pub struct Source {
     /// The file, if there is one.
     pub file: Option<PathBuf>,
+    /// The folder at which relative paths in the file begin.
+    pub folder: PathBuf,
     /// The file and the flags of the command line, which win over it.
     pub read: ReadSettings,
+}
+
+impl Source {
+    /// Reads the files that settings name, for listeners of these protocols. What tickets skip is
+    /// compared with the terms before.
+    pub fn read_tls(
+        &self,
+        settings: &Settings,
+        protocols: &[Protocol],
+        before: Option<&Active>,
+    ) -> Result<Active, Vec<String>> {
+        let texts = |wrong: Vec<WrongFile>| wrong.iter().map(ToString::to_string).collect();
+        Active::read(settings, &self.folder, protocols, before).map_err(texts)
+    }
 }
 
 /// The active settings, and the reloads so far.
@@ -46,6 +66,7 @@ pub struct Configuration {
 
 struct State {
     settings: Arc<Settings>,
+    tls: Arc<Active>,
     loaded: SystemTime,
     applied: u64,
     refused: u64,
@@ -106,9 +127,10 @@ impl fmt::Display for Reload {
 
 impl Configuration {
     /// The configuration of a broker that starts.
-    pub fn new(file: Option<PathBuf>, settings: Settings) -> Configuration {
+    pub fn new(file: Option<PathBuf>, settings: Settings, tls: Active) -> Configuration {
         let state = State {
             settings: Arc::new(settings),
+            tls: Arc::new(tls),
             loaded: SystemTime::now(),
             applied: 0,
             refused: 0,
@@ -124,6 +146,11 @@ impl Configuration {
     /// The active settings.
     pub fn settings(&self) -> Arc<Settings> {
         self.state().settings.clone()
+    }
+
+    /// The active certificates, and what they make of each listener.
+    pub fn tls(&self) -> Arc<Active> {
+        self.state().tls.clone()
     }
 
     pub fn snapshot(&self) -> Snapshot {
@@ -152,6 +179,7 @@ impl Configuration {
                 state.applied += 1;
                 state.loaded = reload.at;
                 state.settings = accepted.settings;
+                state.tls = accepted.tls;
                 reload.applied = accepted.applied;
                 reload.needs_restart = accepted.needs_restart;
             }
@@ -170,12 +198,20 @@ impl Configuration {
 struct Accepted {
     /// The active settings with the changes that need no restart.
     settings: Arc<Settings>,
+    /// The certificates of these settings.
+    tls: Arc<Active>,
     applied: Vec<String>,
     needs_restart: Vec<String>,
 }
 
-/// Takes from new settings what a broker with `old` ones can change without a restart.
-fn accept(old: &Settings, new: &Settings) -> Result<Accepted, Vec<String>> {
+/// Takes from new settings what a broker with `old` ones can change without a restart. `read_tls` reads
+/// the files of these settings.
+fn accept(
+    old: &Settings,
+    new: &Settings,
+    old_tls: &Active,
+    read_tls: impl FnOnce(&Settings) -> Result<Active, Vec<String>>,
+) -> Result<Accepted, Vec<String>> {
     let settings = old.reloaded(new);
     // Two keys may agree in the file and conflict as long as one of them waits for a restart.
     let conflicts = settings.conflicts();
@@ -188,8 +224,12 @@ fn accept(old: &Settings, new: &Settings) -> Result<Accepted, Vec<String>> {
         let changes = changes.filter(|change| change.applies.by_reload() == by_reload);
         changes.map(|change| change.to_string()).collect()
     };
-    let (applied, needs_restart) = (names(true), names(false));
-    Ok(Accepted { settings: Arc::new(settings), applied, needs_restart })
+    let (mut applied, needs_restart) = (names(true), names(false));
+    let tls = read_tls(&settings)?;
+    if tls.has_other_files(old_tls) {
+        applied.push("the files of tls".to_owned());
+    }
+    Ok(Accepted { settings: Arc::new(settings), tls: Arc::new(tls), applied, needs_restart })
 }
 
 /// Reloads a running broker.
@@ -197,6 +237,8 @@ pub struct Reloader {
     pub source: Source,
     pub configuration: Arc<Configuration>,
     pub control: Control,
+    /// The protocols of the listeners, by their index.
+    pub protocols: Arc<[Protocol]>,
     /// The settings that the executors use themselves.
     pub tuning: Arc<Tuning>,
 }
@@ -205,7 +247,11 @@ impl Reloader {
     /// Reads the file again, applies what needs no restart, and returns the outcome.
     pub fn reload(&self) -> Reload {
         let outcome = self.prepare().inspect(|accepted| self.apply(&accepted.settings));
-        self.configuration.record(outcome)
+        let reload = self.configuration.record(outcome);
+        if reload.errors.is_empty() {
+            expiry::log(&self.configuration.tls().dated);
+        }
+        reload
     }
 
     /// Carries out every step of a reload that can fail.
@@ -218,7 +264,10 @@ impl Reloader {
         let lines = |text: String| text.lines().map(str::to_owned).collect::<Vec<_>>();
         let new = (self.source.read)().map_err(lines)?;
         let old = self.configuration.settings();
-        let accepted = accept(&old, &new)?;
+        let old_tls = self.configuration.tls();
+        let read_tls =
+            |settings: &Settings| self.source.read_tls(settings, &self.protocols, Some(&old_tls));
+        let accepted = accept(&old, &new, &old_tls, read_tls)?;
         let max_connections = accepted.settings.server.max_connections;
         if max_connections != old.server.max_connections {
             preflight::open_files(self.control.cores(), max_connections)
@@ -293,85 +342,4 @@ pub fn command_all_cores(
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::mpsc::Receiver;
-
-    use super::*;
-    use crate::server::control;
-
-    fn settings(text: &str) -> Settings {
-        Settings::parse("blipmq.toml", text).expect(text)
-    }
-
-    #[test]
-    fn keys_that_need_a_restart_are_named_and_keep_their_values() {
-        let new = settings("[delivery]\nmax_batch = 7\nfanout_shards = 4\n");
-        let accepted = accept(&Settings::default(), &new).expect("the new settings are valid");
-        assert_eq!(accepted.applied, ["delivery.max_batch"]);
-        assert_eq!(accepted.needs_restart, ["delivery.fanout_shards"]);
-        assert_eq!(*accepted.settings, settings("[delivery]\nmax_batch = 7\n"));
-    }
-
-    #[test]
-    fn keys_that_conflict_until_a_restart_are_refused() {
-        let old = settings("[metrics]\nbind_addr = \"0.0.0.0:9090\"\ntoken = \"t\"\n");
-        let new = settings("[metrics]\nbind_addr = \"127.0.0.1:9090\"\n");
-        let errors = accept(&old, &new).expect_err("metrics would be open to everybody until then");
-        assert!(errors.len() == 1 && errors[0].contains("[metrics] token"), "{errors:?}");
-    }
-
-    #[test]
-    fn reloads_are_counted_and_the_last_one_is_remembered() {
-        let configuration = Configuration::new(None, Settings::default());
-        assert_eq!(configuration.snapshot().last, None);
-        let accepted = accept(&Settings::default(), &settings("[delivery]\nmax_batch = 7\n"));
-        let first = configuration.record(accepted);
-        assert_eq!((first.number, first.outcome()), (1, "applied"));
-        let second = configuration.record(Err(vec!["a".to_owned(), "b".to_owned()]));
-        assert_eq!((second.number, second.outcome()), (2, "refused"));
-        assert_eq!(second.to_string(), "nothing was changed: a; b");
-        let snapshot = configuration.snapshot();
-        assert_eq!((snapshot.applied, snapshot.refused), (1, 1));
-        assert_eq!((snapshot.loaded, snapshot.last), (first.at, Some(second)));
-        assert_eq!(configuration.settings().delivery.max_batch, 7);
-    }
-
-    /// The control of cores; a thread plays each core that is to answer.
-    fn cores(answering: &[bool]) -> (Control, Vec<Receiver<Command>>) {
-        let (senders, receivers) = control::channels(answering.len());
-        let mut stuck = Vec::new();
-        for (answers, receiver) in answering.iter().zip(receivers) {
-            if !answers {
-                stuck.push(receiver);
-                continue;
-            }
-            std::thread::spawn(move || {
-                for command in receiver {
-                    if let Command::Ping(reply) = command {
-                        reply(());
-                    }
-                }
-            });
-        }
-        (Control::new(senders, |_| {}), stuck)
-    }
-
-    #[test]
-    fn cores_that_do_not_answer_are_named() {
-        let (control, _stuck) = cores(&[true, false, true]);
-        let timeout = Duration::from_millis(100);
-        assert_eq!(command_all_cores(&control, timeout, Command::Ping), [1]);
-        let (control, _) = cores(&[true, true]);
-        assert_eq!(command_all_cores(&control, ANSWER_TIMEOUT, Command::Ping), [0; 0]);
-    }
-
-    #[test]
-    fn a_command_to_a_core_that_has_ended_is_tried_until_the_timeout() {
-        let (control, stuck) = cores(&[true, false]);
-        drop(stuck);
-        let start = Instant::now();
-        let timeout = Duration::from_millis(20);
-        assert_eq!(command_all_cores(&control, timeout, Command::Ping), [1]);
-        assert!(start.elapsed() >= timeout, "the command is sent again until then");
-    }
-}
+mod tests;

@@ -27,6 +27,7 @@ use super::node::{Core, Node};
 use super::passwords;
 use super::relay::Relay;
 use super::reload::{Configuration, Reloader, Source};
+use super::tls;
 
 /// How long the start waits for stdout to accept the ready line.
 const READY_LINE_TIMEOUT: Duration = Duration::from_secs(1);
@@ -45,6 +46,7 @@ pub fn start(
     source: Source,
     log_lines_lost: Arc<AtomicU64>,
 ) -> Result<RunningBroker, Box<dyn Error>> {
+    log_exposure(&settings);
     let cpus = placement::choose(settings.server.cores.as_deref())?;
     preflight::check(cpus.len(), settings.server.max_connections)?;
     let Bound { sockets, rows: listeners } = Bound::bind(ENDPOINTS, &settings)?;
@@ -52,14 +54,16 @@ pub fn start(
         true => Some(AdminServer::bind(settings.metrics.bind_addr)?),
         false => None,
     };
-    let configuration = Arc::new(Configuration::new(source.file.clone(), settings));
+    let protocols: Arc<[Protocol]> = listeners.iter().map(|listener| listener.frontend).collect();
+    let tls = source.read_tls(&settings, &protocols, None).map_err(|wrong| wrong.join("\n"))?;
+    let configuration = Arc::new(Configuration::new(source.file.clone(), settings, tls));
     let cluster = new_cluster(cpus.len(), &listeners, configuration.settings())?;
     let cpu_list = placement::print(&cpus);
     let new_core =
         |cpu: &usize| Core { cpu: *cpu, counters: Arc::default(), turns: Arc::default() };
     let cores: Vec<Core> = cpus.iter().map(new_core).collect();
     let plan = new_plan(cpus, sockets, &cluster.settings);
-    let (executors, control) = launch_cores(plan, &cluster, &cores, &listeners)?;
+    let (executors, control) = launch_cores(plan, &cluster, &cores, &protocols)?;
     let limits = &cluster.settings.limits;
     executors.tuning().set_address_limits(
         limits.max_connections_per_address,
@@ -81,8 +85,12 @@ pub fn start(
         log_lines_lost,
     });
     let admin = admin.map(|server| server.serve(node.clone())).transpose()?;
+    tls::expiry::log(&configuration.tls().dated);
+    let watched = configuration.clone();
+    tls::expiry::log_daily(move || watched.tls());
     report_ready(&node, &cpu_list);
-    let reloader = Reloader { source, configuration, control, tuning: executors.tuning() };
+    let reloader =
+        Reloader { source, configuration, control, protocols, tuning: executors.tuning() };
     Ok(RunningBroker { executors, node, reloader, admin })
 }
 
@@ -119,14 +127,14 @@ fn launch_cores(
     plan: Plan,
     cluster: &Cluster,
     cores: &[Core],
-    listeners: &Arc<[Listener]>,
+    protocols: &Arc<[Protocol]>,
 ) -> Result<(Running, Control), Box<dyn Error>> {
     let (senders, receivers) = control::channels(cores.len());
     let passwords = passwords::Queue::new();
     let of_cores = passwords.of_cores(cores.len());
     // Each core takes its own receiver, on its own thread.
     let receivers: Arc<[_]> = receivers.into_iter().map(|end| Mutex::new(Some(end))).collect();
-    let protocols: Arc<[Protocol]> = listeners.iter().map(|listener| listener.frontend).collect();
+    let protocols = protocols.clone();
     let (cluster, cores) = (cluster.clone(), cores.to_vec());
     let executors = launch(plan, move |core| {
         let Core { counters, turns, .. } = cores[core].clone();
@@ -142,6 +150,14 @@ fn launch_cores(
         .serve(control.clone())
         .map_err(|error| format!("cannot start the thread that checks passwords: {error}"))?;
     Ok((executors, control))
+}
+
+/// Logs what is open to other machines, and why the operator says that it may be.
+fn log_exposure(settings: &Settings) {
+    let Some(reason) = &settings.server.insecure else { return };
+    for exposure in settings.exposures() {
+        tracing::warn!(reason, "{}", exposure.what());
+    }
 }
 
 /// Reports that clients can connect, on stdout and, unless that is the same terminal or journal, in the

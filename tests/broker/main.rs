@@ -1,5 +1,6 @@
 //! A broker of one core over a port in memory: what it reports to operators, and how it stops.
 
+mod certificates;
 mod limits;
 mod logins;
 mod permissions;

@@ -132,12 +132,27 @@ def prometheus_answers_every_query():
         server.shutdown()
 
 
+def with_certificate(folder, keys):
+    """A configuration file whose [tls] has a certificate of today, and these keys."""
+    if not shutil.which("openssl"):
+        raise Skipped("there is no openssl to make a certificate with")
+    new_key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
+    names = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
+    files = ["-keyout", folder / "a.key", "-out", folder / "a.pem"]
+    must(["openssl", "req", "-x509", *new_key, *names, *files])
+    config = folder / "blipmq.toml"
+    config.write_text(f'[tls]\ncert_file = "a.pem"\nkey_file = "a.key"\n{keys}')
+    return config
+
+
 def broker_serves_what_is_shown():
     """The metrics of the broker are those of metrics.txt, against which all queries are checked."""
     with tempfile.TemporaryDirectory() as name:
         log, blip, port = pathlib.Path(name) / "log", free_port(), free_port()
         addresses = ["--bind", f"127.0.0.1:{blip}", "--nats-bind", "127.0.0.1:0"]
-        command = [broker(), *addresses, "--metrics-bind", f"127.0.0.1:{port}"]
+        # The metrics of certificates need one; the subscriber below talks in plain text.
+        config = with_certificate(pathlib.Path(name), 'blip = "off"\n')
+        command = [broker(), "--config", config, *addresses, "--metrics-bind", f"127.0.0.1:{port}"]
         with process(command, log) as child:
             until(lambda: get(port, "/metrics")[1], child, log, "the broker served no metrics")
             # The metrics of single subscriptions need one.

@@ -49,7 +49,7 @@ fn configuration(broker: &Broker) -> Value {
 }
 
 /// Sends SIGHUP, waits for the reload, and returns its outcome.
-fn reloaded(broker: &Broker) -> Value {
+pub fn reloaded(broker: &Broker) -> Value {
     let number = |configuration: &Value| configuration["reloads"].as_u64().expect("a number");
     let before = number(&configuration(broker));
     broker.signal("HUP");

@@ -20,6 +20,8 @@ pub enum LoginFailure {
     WrongToken,
     /// No user has the nkey, or the signature is not by it.
     WrongSignature,
+    /// No user has the certificate of the client, or another one than the client names.
+    WrongCertificate,
     /// The client did not log in in time.
     TooLate,
     /// The login was not checked: too many wait.
@@ -37,6 +39,7 @@ impl LoginFailure {
         LoginFailure::WrongPassword,
         LoginFailure::WrongToken,
         LoginFailure::WrongSignature,
+        LoginFailure::WrongCertificate,
         LoginFailure::TooLate,
         LoginFailure::Busy,
         LoginFailure::Throttled,
@@ -51,6 +54,7 @@ impl LoginFailure {
             LoginFailure::WrongPassword => "wrong_password",
             LoginFailure::WrongToken => "wrong_token",
             LoginFailure::WrongSignature => "wrong_signature",
+            LoginFailure::WrongCertificate => "wrong_certificate",
             LoginFailure::TooLate => "too_late",
             LoginFailure::Busy => "busy",
             LoginFailure::Throttled => "throttled",

@@ -11,6 +11,7 @@
 //! - Without `[auth]` in the configuration every client may do everything, except that `block` is
 //!   allowed only where no other machine can connect.
 
+mod certificates;
 mod expected;
 mod failure;
 
@@ -23,12 +24,15 @@ use subtle::ConstantTimeEq;
 
 use super::permissions::Permissions;
 use super::quotas::Quotas;
+use super::security::CertifiedNames;
 use crate::config::hash::Hash;
 use crate::config::{self, Login, Secret, Settings, User};
 use crate::nkey::UserNkey;
 use crate::protocol::CoreId;
 use expected::{Decoys, Expected};
 pub use failure::{Failed, LoginFailure};
+
+use certificates::{Certificates, Decision};
 
 /// What a client authenticates with.
 #[derive(Debug, Clone, Copy)]
@@ -108,6 +112,7 @@ pub struct Auth {
     by_nkey: HashMap<String, (UserNkey, Arc<Permissions>)>,
     /// Of the user that clients of some protocols are without credentials.
     no_auth_user: Option<Arc<Permissions>>,
+    by_certificate: Certificates,
     unlimited: Arc<Permissions>,
     decoys: Decoys,
 }
@@ -170,12 +175,15 @@ impl Auth {
                 Login::Nkey(nkey) => {
                     by_nkey.insert(nkey.as_str().to_owned(), (nkey.clone(), permissions));
                 }
+                Login::Certificate { .. } => {}
             }
         }
         let passwords = auth.users.iter().filter_map(|user| match &user.login {
             Login::Password { password, .. } => Some(password),
+            Login::Certificate { password, .. } => password.as_ref(),
             Login::Nkey(_) => None,
         });
+        let by_certificate = Certificates::new(auth.users.iter().zip(&granted));
         let no_auth_user = settings.nats.no_auth_user.as_deref().and_then(|name| {
             let by_name = by_name.get(name).map(|(_, permissions)| permissions);
             by_name.or(by_nkey.get(name).map(|(_, permissions)| permissions)).cloned()
@@ -189,13 +197,17 @@ impl Auth {
             token: auth.token.as_ref().map(Expected::of),
             by_name,
             by_nkey,
+            by_certificate,
             unlimited,
         }
     }
 
     /// Whether clients have to authenticate.
     pub fn is_required(&self) -> bool {
-        self.token.is_some() || !self.by_name.is_empty() || !self.by_nkey.is_empty()
+        self.token.is_some()
+            || !self.by_name.is_empty()
+            || !self.by_nkey.is_empty()
+            || !self.by_certificate.is_empty()
     }
 
     /// Whether some user authenticates by signing a nonce.
@@ -203,11 +215,22 @@ impl Auth {
         !self.by_nkey.is_empty()
     }
 
-    /// What a client with these credentials may do.
-    pub fn check(&self, credentials: &Credentials<'_>) -> Checked {
+    /// What a client with these credentials may do, and perhaps a certificate that was checked in its
+    /// handshake.
+    pub fn check(
+        &self,
+        credentials: &Credentials<'_>,
+        certified: Option<&CertifiedNames>,
+    ) -> Checked {
         if !self.is_required() {
             return Checked::Granted(self.unlimited.clone());
         }
+        let certified = match self.by_certificate.decide(credentials, certified) {
+            Decision::Granted(permissions) => return Checked::Granted(permissions.clone()),
+            Decision::Refused => return Checked::Refused(LoginFailure::WrongCertificate),
+            Decision::Password(found) => Some(found),
+            Decision::Credentials => None,
+        };
         match *credentials {
             Credentials::None => Checked::Refused(LoginFailure::Missing),
             Credentials::Token(given) => match &self.token {
@@ -220,7 +243,8 @@ impl Auth {
                 }
             },
             Credentials::Password { user, password } => {
-                let (expected, permissions, failure) = match self.by_name.get(user) {
+                let found = certified.or_else(|| self.by_name.get(user));
+                let (expected, permissions, failure) = match found {
                     Some((expected, permissions)) => {
                         (expected, Some(permissions.clone()), LoginFailure::WrongPassword)
                     }
@@ -243,7 +267,7 @@ impl Auth {
         let (expected, permissions) = match identity {
             Identity::Token => (self.token.as_ref()?, &self.unlimited),
             Identity::User(user) => {
-                let (expected, permissions) = self.by_name.get(user)?;
+                let (expected, permissions) = self.password_of(user)?;
                 (expected, permissions)
             }
         };
@@ -251,12 +275,17 @@ impl Auth {
         is_same.then(|| permissions.clone())
     }
 
+    /// What the password of a user is compared with, whatever else the user needs.
+    fn password_of(&self, user: &str) -> Option<&(Expected, Arc<Permissions>)> {
+        self.by_name.get(user).or_else(|| self.by_certificate.password_of(user))
+    }
+
     /// Whether an identity has the same secret as before a reload.
     pub fn has_same_secret(&self, identity: &Identity, before: &Auth) -> bool {
         fn expected<'a>(auth: &'a Auth, identity: &Identity) -> Option<&'a Expected> {
             match identity {
                 Identity::Token => auth.token.as_ref(),
-                Identity::User(user) => auth.by_name.get(user).map(|(expected, _)| expected),
+                Identity::User(user) => auth.password_of(user).map(|(expected, _)| expected),
             }
         }
         expected(self, identity).is_some_and(|now| expected(before, identity) == Some(now))

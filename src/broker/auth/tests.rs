@@ -11,7 +11,7 @@ fn auth(text: &str) -> Auth {
 
 /// What credentials are good for at once.
 fn granted(auth: &Auth, credentials: &Credentials<'_>) -> Option<Arc<Permissions>> {
-    match auth.check(credentials) {
+    match auth.check(credentials, None) {
         Checked::Granted(permissions) => Some(permissions),
         Checked::Refused(_) => None,
         Checked::Compare(comparison) => panic!("{comparison:?} has to be compared"),
@@ -175,7 +175,8 @@ fn users(users: &[(&str, &str)]) -> Auth {
 /// Method: with one kind of hash, each name costs that; with several, each name always costs the same one.
 #[test]
 fn a_name_that_no_user_has_costs_the_work_of_one_that_a_user_has() {
-    let work = |auth: &Auth, user| match auth.check(&Credentials::Password { user, password: "p" })
+    let work = |auth: &Auth, user| match auth
+        .check(&Credentials::Password { user, password: "p" }, None)
     {
         Checked::Compare(comparison) => {
             assert_eq!(comparison.permissions.is_some(), ["eu", "us", "as"].contains(&user));

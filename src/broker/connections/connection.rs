@@ -8,6 +8,7 @@ use bytes::BytesMut;
 use super::Unserved;
 use super::ending::Ending;
 use super::input::Share;
+use super::secure::Security;
 use crate::broker::auth::Failed;
 use crate::broker::ids::CheckId;
 use crate::broker::permissions::Permissions;
@@ -85,6 +86,8 @@ pub struct Connection {
     pub(super) answers: BytesMut,
     /// What it had served in a turn.
     pub(super) share: Share,
+    /// Boxed: most listeners speak plain text.
+    pub(super) security: Option<Box<Security>>,
     /// Boxed: a connection lives long and ends once.
     pub(super) ending: Option<Box<Ending>>,
     /// Requests that wait for another core.
@@ -144,6 +147,7 @@ impl Connection {
             unserved: Unserved::default(),
             answers: BytesMut::new(),
             share: Share::default(),
+            security: None,
             ending: None,
             pending: 0,
             in_flight_messages: 0,

@@ -10,6 +10,7 @@
 mod connection;
 mod ending;
 mod input;
+mod secure;
 mod strangers;
 mod table;
 mod unserved;

@@ -113,6 +113,8 @@ impl Doors<'_> {
         let (refused, refusal) = match admission {
             _ if self.drain.begun || self.drain.is_lame_duck => return Some(Refusal::Stopping),
             Admission::Admitted => return None,
+            // The layer that encrypts counts those.
+            Admission::PlainText => return Some(Refusal::PlainText),
             Admission::Full => {
                 let connections_max = server.max_connections;
                 (Refused::Full, Refusal::TooManyConnections { connections_max })

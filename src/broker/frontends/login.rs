@@ -40,7 +40,7 @@ impl Doors<'_> {
         {
             return Login::Refused(LoginFailure::Throttled.into());
         }
-        match self.auth.check(credentials) {
+        match self.auth.check(credentials, self.connections.at(slot).certified()) {
             Checked::Granted(permissions) => {
                 if let Some(user) = user {
                     self.logins.succeeded(address, user);

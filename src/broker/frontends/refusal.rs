@@ -17,6 +17,8 @@ pub enum Admission {
     AddressFull,
     /// Its address connects too often.
     AddressTooFast,
+    /// The client speaks plain text where TLS is required.
+    PlainText,
 }
 
 impl From<bool> for Admission {
@@ -92,6 +94,8 @@ pub enum Refusal {
         /// `limits.max_new_connections_per_address`
         per_second_max: u32,
     },
+    /// The client speaks plain text where TLS is required.
+    PlainText,
     /// The client did not log in, and others wait for its place.
     LoginTooLate {
         /// Connections of this core before their login.
@@ -136,6 +140,7 @@ impl Refusal {
             Refusal::TooFastOfAddress { per_second_max } => {
                 Reject::TooFastOfAddress { per_second_max }
             }
+            Refusal::PlainText => Reject::TlsRequired,
             Refusal::LoginTooLate { waiting } => {
                 Reject::AuthTooLate { within_ms: BEFORE_LOGIN_MS, waiting }
             }

@@ -8,6 +8,7 @@ use crate::broker::connections::{Connection, Hold, Phase, Traffic};
 use crate::broker::delivery::overflow::Lost;
 use crate::broker::delivery::queue::{Bounds, Queue};
 use crate::broker::delivery::{self, GroupQueue, Subscription, SubscriptionIndex};
+use crate::broker::security::Secured;
 use crate::broker::topics::Topic;
 use crate::broker::{Broker, ConnectionId, Now, Protocol, Slot};
 use crate::config::OverflowPolicy;
@@ -53,6 +54,8 @@ pub struct ConnectionRow {
     pub input_deferred: u64,
     /// Messages that the subscriptions of the connection missed.
     pub dropped_messages: u64,
+    /// The outcome of the TLS handshake, on a connection that is encrypted.
+    pub secured: Option<Secured>,
 }
 
 /// State of a subscription, or of a group.
@@ -262,6 +265,7 @@ impl Broker {
             traffic: of.traffic(),
             input_deferred: of.input_deferred(),
             dropped_messages: self.delivery.lost_of(id.slot),
+            secured: of.secured().cloned(),
         }
     }
 

@@ -5,17 +5,18 @@
 //! | to learn | read |
 //! |---|---|
 //! | what is read, and where | `facts`, `holders` |
-//! | checks of the needs of a start | `start` |
+//! | checks of the needs of a start | `start`, `certificates` |
 //! | checks of sysctls, as in `deploy/sysctl.d/60-blipmq.conf` | `sysctls` |
 //! | checks of cores, nodes and clocks | `cpu` |
 //! | checks of huge pages, swap and memory | `memory` |
 //! | how the report is printed | `report` |
 //!
 //! # Always true
-//! - Checks that a start makes too use the same code, `executors::preflight`.
+//! - Checks that a start makes too use the same code, `executors::preflight` and `server::tls`.
 //! - Nothing on the machine is changed, except the limits of this process.
 //! - A fact that cannot be read is UNKNOWN, which is never a failure.
 
+mod certificates;
 mod cpu;
 mod facts;
 mod holders;
@@ -27,6 +28,7 @@ mod sysctls;
 use std::ffi::OsString;
 use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
+use std::time::SystemTime;
 
 use blipmq::config::Settings;
 use clap::Args;
@@ -77,7 +79,9 @@ impl Doctor {
             Some(file) => serve::read_settings(file)?,
             None => Settings::default(),
         };
-        let report = run_checks(&Facts::read(&Tree(self.root), &settings), &settings);
+        let mut report = run_checks(&Facts::read(&Tree(self.root), &settings), &settings);
+        let folder = serve::folder_of(self.config.as_deref());
+        report.0.extend(certificates::checks(&settings, folder, SystemTime::now()));
         let terminal = io::stdout().is_terminal();
         let mut out = io::stdout().lock();
         let written = match self.json {

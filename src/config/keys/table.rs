@@ -1,72 +1,29 @@
 //! The table of all keys.
 
-use super::{Applies, Form, Key};
+use super::{Applies, Form, Key, tls};
 use crate::config::{Choice, LogFormat, LogLevel, OverflowPolicy};
 use crate::limits;
 
-/// A number; the table and name are also the names of the fields.
-macro_rules! number {
-    ($table:ident . $name:ident: $int:ty, $range:expr, $applies:ident, $doc:expr) => {
-        Key {
-            table: stringify!($table),
-            name: stringify!($name),
-            doc: $doc,
-            applies: Applies::$applies,
-            form: Form::Number {
-                range: $range,
-                get: |settings| u64::from(settings.$table.$name),
-                set: |settings, number| {
-                    settings.$table.$name =
-                        <$int>::try_from(number).expect("a key's range fits its field");
-                },
-            },
-        }
-    };
-}
-
-/// One of a few words; the table and name are also the names of the fields.
-macro_rules! choice {
-    ($table:ident . $name:ident: $choice:ty, $applies:ident, $doc:expr) => {
-        Key {
-            table: stringify!($table),
-            name: stringify!($name),
-            doc: $doc,
-            applies: Applies::$applies,
-            form: Form::Choice {
-                names: || <$choice>::NAMES.iter().map(|(name, _)| *name).collect(),
-                get: |settings| settings.$table.$name.name(),
-                set: |settings, name| {
-                    settings.$table.$name = <$choice>::named(name).expect("only names are set");
-                },
-            },
-        }
-    };
-}
-
-/// A flag or an address; the table and name are also the names of the fields.
-macro_rules! other {
-    ($table:ident . $name:ident, $form:ident, $applies:ident, $doc:expr) => {
-        Key {
-            table: stringify!($table),
-            name: stringify!($name),
-            doc: $doc,
-            applies: Applies::$applies,
-            form: Form::$form {
-                get: |settings| settings.$table.$name,
-                set: |settings, value| settings.$table.$name = value,
-            },
-        }
-    };
-}
-
 /// Every key, by table, in the order in which they are printed.
-pub static KEYS: [Key; 50] = [
+pub static KEYS: [Key; 62] = [
     other!(
         server.bind_addr,
         Address,
         Restart,
         "Address for BLIP/1 clients. Port 0 takes any free port."
     ),
+    Key {
+        table: "server",
+        name: "insecure",
+        doc: "Why other machines may reach a listener without a login, or without encryption although there\n\
+              is a login. Without a reason the broker does not start then; the reason is logged at every\n\
+              start.",
+        applies: Applies::Live,
+        form: Form::Text {
+            get: |settings| &settings.server.insecure,
+            set: |settings, reason| settings.server.insecure = reason,
+        },
+    },
     Key {
         table: "server",
         name: "cores",
@@ -172,6 +129,17 @@ pub static KEYS: [Key; 50] = [
         Live,
         "Unanswered PINGs after which a NATS connection is closed as stale."
     ),
+    tls::CERT_FILE,
+    tls::KEY_FILE,
+    tls::CLIENT_CA_FILE,
+    tls::CLIENT_CERTS,
+    tls::CRL_FILE,
+    tls::MIN_VERSION,
+    tls::BLIP,
+    tls::NATS,
+    tls::NATS_HANDSHAKE_FIRST,
+    tls::HANDSHAKE_TIMEOUT_MS,
+    tls::RECORD_BYTES,
     Key {
         table: "nats",
         name: "no_auth_user",

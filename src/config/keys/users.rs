@@ -31,6 +31,8 @@ pub enum UserForm {
     Nkey,
     /// `true`, `false`, or a table with bounds.
     Responses,
+    /// A name of a certificate, as a string.
+    Certificate,
     /// A list of patterns.
     Patterns {
         /// Whether a group may follow a pattern.
@@ -63,6 +65,7 @@ impl UserKey {
             UserForm::Nkey => "a user's public nkey in quotes, which begins with U",
             UserForm::Number { allowed, .. } => allowed,
             UserForm::Responses => "true, false, or { max = 1, expires_ms = 120000 }",
+            UserForm::Certificate => "a name of the user's certificate in quotes",
             UserForm::Patterns { .. } => "a list of patterns in quotes, like [\"orders.>\"]",
         }
     }
@@ -104,7 +107,7 @@ macro_rules! number {
 }
 
 /// Every key of `[[auth.users]]`, in the order in which they are printed.
-pub static USER_KEYS: [UserKey; 13] = [
+pub static USER_KEYS: [UserKey; 14] = [
     UserKey {
         name: "user",
         doc: "The name of the user, for clients that log in with a password.",
@@ -128,6 +131,14 @@ pub static USER_KEYS: [UserKey; 13] = [
         doc: "Or, instead of both, a public nkey: NATS clients prove that they have the seed.",
         example: "\"U...\"",
         form: UserForm::Nkey,
+    },
+    UserKey {
+        name: "certificate",
+        doc: "Or a name in the certificate that clients of this user show: an email address, a DNS name or a\n\
+              URI, else the whole subject, in any order; or \"sha256:...\" of its public key. With a\n\
+              password, clients need both.",
+        example: "\"alice@example.com\"",
+        form: UserForm::Certificate,
     },
     patterns!(
         publish,

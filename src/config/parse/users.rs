@@ -10,7 +10,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::{Offence, Reader, UserOffence, read_secret, read_secret_file};
 use crate::config::auth::{
-    Login, PermissionLists, Responses, Secret, User, UserLimits, pattern_and_group,
+    CertificateName, Login, PermissionLists, Responses, Secret, User, UserLimits, pattern_and_group,
 };
 use crate::config::keys::{USER_KEYS, UserForm, UserKey};
 use crate::limits::{RESPONSES_EXPIRE_MS_MAX, RESPONSES_MAX};
@@ -24,6 +24,7 @@ struct Draft {
     user: Option<String>,
     password: Option<Secret>,
     nkey: Option<UserNkey>,
+    certificate: Option<CertificateName>,
     permissions: PermissionLists,
     limits: UserLimits,
 }
@@ -42,15 +43,16 @@ impl Reader<'_> {
                 continue;
             };
             let Some(login) = self.read_user(table.span(), entries, users) else { continue };
-            let name = login.name().to_owned();
             let line = self.line(table.span().start);
-            match names.iter().find(|(known, _)| *known == name) {
-                Some(&(_, first_line)) => {
-                    let name = self.value(&name);
-                    let offence = UserOffence::Duplicate { name, first_line };
-                    self.report(table.span(), Offence::User(offence));
+            for name in names_of(&login) {
+                match names.iter().find(|(known, _)| *known == name) {
+                    Some(&(_, first_line)) => {
+                        let name = self.value(&name);
+                        let offence = UserOffence::Duplicate { name, first_line };
+                        self.report(table.span(), Offence::User(offence));
+                    }
+                    None => names.push((name, line)),
                 }
-                None => names.push((name, line)),
             }
         }
     }
@@ -127,6 +129,10 @@ impl Reader<'_> {
             (UserForm::Nkey, DeValue::String(text)) => {
                 draft.nkey = Some(UserNkey::parse(text).map_err(|why| bad_value(why.into()))?);
             }
+            (UserForm::Certificate, DeValue::String(text)) => {
+                let name = CertificateName::parse(text).map_err(|why| bad_value(why.into()))?;
+                draft.certificate = Some(name);
+            }
             (UserForm::Responses, value) => {
                 let responses = read_responses(value).ok_or_else(|| wrong_type(value))?;
                 draft.permissions.allow_responses = responses.map_err(bad_value)?;
@@ -193,6 +199,18 @@ fn read_responses(value: &DeValue<'_>) -> Option<Result<Option<Responses>, Cow<'
     Some(Ok(Some(responses)))
 }
 
+/// What no two users may share.
+fn names_of(login: &Login) -> Vec<String> {
+    match login {
+        Login::Password { user, .. } => vec![user.clone()],
+        Login::Nkey(nkey) => vec![nkey.as_str().to_owned()],
+        Login::Certificate { certificate, user, .. } => {
+            let certificate = certificate.text().to_owned();
+            user.iter().cloned().chain([certificate]).collect()
+        }
+    }
+}
+
 impl Draft {
     fn set_password(&mut self, password: Secret) -> Result<(), Cow<'static, str>> {
         match self.password.replace(password) {
@@ -203,16 +221,29 @@ impl Draft {
 
     fn login(&mut self) -> Result<Login, UserOffence> {
         let incomplete = |has, remedy| Err(UserOffence::IncompleteLogin { has, remedy });
+        if let Some(certificate) = self.certificate.take() {
+            return match (self.user.take(), self.password.take(), self.nkey.take()) {
+                (_, _, Some(_)) => incomplete(
+                    "an nkey beside a certificate",
+                    "an nkey excludes the others: remove it, or make two users of this one",
+                ),
+                (None, Some(_), None) => incomplete(
+                    "certificate and password and no user",
+                    "add user = \"...\", because clients give a password with a name",
+                ),
+                (user, password, None) => Ok(Login::Certificate { certificate, user, password }),
+            };
+        }
         match (self.user.take(), self.password.take(), self.nkey.take()) {
             (Some(user), Some(password), None) => Ok(Login::Password { user, password }),
             (None, None, Some(nkey)) => Ok(Login::Nkey(nkey)),
             (Some(_), None, None) => incomplete(
                 "user and no password",
-                "add password = \"...\", or give an nkey instead of the name",
+                "add password = \"...\" or certificate = \"...\", or give an nkey instead of the name",
             ),
             (None, Some(_), None) => incomplete("password and no user", "add user = \"...\""),
             (None, None, None) => incomplete(
-                "neither user and password nor nkey",
+                "neither user and password nor nkey nor certificate",
                 "add the credentials of its clients",
             ),
             (_, _, Some(_)) => incomplete(

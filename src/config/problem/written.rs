@@ -9,7 +9,7 @@
 use std::fmt;
 
 use crate::config::auth::SECRET_PRINTED;
-use crate::config::keys::{KEYS, TABLES, USER_KEYS};
+use crate::config::keys::{KEYS, TABLES, TABLES_IN_TABLES, USER_KEYS};
 
 /// A name or a value as the file has it, printed as a placeholder if it may be a piece of a secret.
 #[derive(Clone, PartialEq, Eq)]
@@ -38,6 +38,7 @@ impl Written {
 
 fn is_known(name: &str) -> bool {
     TABLES.contains(&name)
+        || TABLES_IN_TABLES.iter().any(|(_, tables)| *tables == name)
         || KEYS.iter().any(|key| key.name == name)
         || USER_KEYS.iter().any(|key| key.name == name)
 }

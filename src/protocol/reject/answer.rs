@@ -21,6 +21,7 @@ impl Reject {
             FrameTooLong { .. } | MessageTooLong { .. } => 4130,
             BadTopic { .. } | BadPattern { .. } | BadOption { .. } | NotServed { .. } => 4220,
             GroupTooLong { .. } => 4220,
+            TlsRequired => 4260,
             SlowSubscriber { .. } => 4290,
             TooManyConnections { .. } | TooManyOfAddress { .. } => 4291,
             TooManyOfUser { .. } | TooFastOfAddress { .. } => 4291,

@@ -19,6 +19,7 @@ use crate::server::control::Fill;
 use crate::server::node::{Core, Node};
 use crate::server::process::Process;
 
+mod certificates;
 mod per_core;
 mod samples;
 
@@ -57,6 +58,7 @@ pub fn all(node: &Node, answers: &Answers) -> Vec<MetricFamily> {
     families.extend(fills(&cores, &answers.fills));
     families.extend(histograms(&cores));
     families.extend(of_broker(node));
+    families.extend([certificates::not_after(&node.configuration.tls().dated)]);
     families.extend(limits(node, &process));
     families.extend(of_process(node, &process));
     families.extend(worst_subscriptions(answers));

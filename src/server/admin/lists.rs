@@ -3,6 +3,7 @@
 use blipmq::broker::ConnectionId;
 use blipmq::broker::inspect::{Answer, ConnectionRow, Row, State, SubscriptionRow, TopicRow};
 use blipmq::broker::inspect::{Hold, Phase};
+use blipmq::broker::security::Secured;
 use blipmq::config::Choice;
 use blipmq::protocol::CoreId;
 use serde_json::{Value, json};
@@ -82,7 +83,17 @@ fn connection(row: &ConnectionRow) -> Value {
         "delivered_bytes": row.traffic.delivered_bytes,
         "dropped_messages": row.dropped_messages,
         "input_deferred": row.input_deferred,
+        "tls": row.secured.as_ref().map(tls),
     })
+}
+
+/// The outcome of a handshake. The identity is the name that users would be mapped by first.
+fn tls(Secured { version, suite, resumed, names }: &Secured) -> Value {
+    let identity = names.as_ref().map(|names| {
+        let alternative = names.emails.iter().chain(&names.dns).chain(&names.uris).next();
+        alternative.unwrap_or(&names.subject).as_str()
+    });
+    json!({ "version": version, "suite": suite, "resumed": resumed, "identity": identity })
 }
 
 fn subscription(row: &SubscriptionRow) -> Value {

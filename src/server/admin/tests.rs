@@ -19,6 +19,7 @@ use crate::server::control::{self, Command, Control, Fill};
 use crate::server::listeners::{Addresses, Listener};
 use crate::server::node::Core;
 use crate::server::reload::Configuration;
+use crate::server::tls::listeners::Active;
 
 /// A node of two cores, and the receiving ends of their commands.
 fn node_of(settings: Settings) -> (Arc<Node>, Vec<Receiver<Command>>) {
@@ -37,7 +38,7 @@ fn node_of(settings: Settings) -> (Arc<Node>, Vec<Receiver<Command>>) {
         control: Control::new(senders, |_| {}),
         memory: Memory::new(1 << 20),
         topics: Arc::default(),
-        configuration: Arc::new(Configuration::new(None, settings)),
+        configuration: Arc::new(Configuration::new(None, settings, Active::default())),
         draining: AtomicBool::new(false),
         log_lines_lost: Arc::default(),
     };

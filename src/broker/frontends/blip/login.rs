@@ -71,9 +71,14 @@ impl Client {
             | LoginFailure::UnknownUser
             | LoginFailure::WrongPassword
             | LoginFailure::WrongToken
-            | LoginFailure::WrongSignature => {
+            | LoginFailure::WrongSignature
+            | LoginFailure::WrongCertificate => {
                 let kind = self.auth_kind;
-                let what = if kind == 1 { "a token" } else { "user and password" };
+                let what = match kind {
+                    0 => "a certificate",
+                    1 => "a token",
+                    _ => "user and password",
+                };
                 Reject::AuthFailed { kind, what }
             }
         };

@@ -75,7 +75,7 @@ impl Client {
                 return self.cut_off(doors, slot, &Offence::MaximumSubscriptionsExceeded);
             }
             Refusal::TooSlow { .. } => Offence::SlowConsumer,
-            Refusal::Stopping => return doors.close_with_answers(slot),
+            Refusal::Stopping | Refusal::PlainText => return doors.close_with_answers(slot),
             Refusal::Revoked => return self.cut_off(doors, slot, &Offence::AuthenticationRevoked),
         };
         self.offend(shared, doors, slot, &offence);

@@ -29,7 +29,7 @@ impl Client {
         slot: Slot,
         admission: Admission,
     ) {
-        if let Checked::Granted(permissions) = doors.auth.check(&Credentials::None) {
+        if let Checked::Granted(permissions) = doors.auth.check(&Credentials::None, None) {
             doors.let_in(slot, permissions).expect("who has no user has no quota");
         } else if doors.auth.wants_nonce() {
             let nonce = auth::nonce(&doors.cluster.nonce_key, doors.core, shared.clients);
@@ -39,6 +39,8 @@ impl Client {
         match doors.refusal_of_new(admission) {
             Some(Refusal::Stopping) => doors.close_with_answers(slot),
             Some(refusal) => self.say_refusal(shared, doors, slot, &refusal),
+            // The time to log in begins behind the handshake.
+            None if doors.connections.at(slot).awaits_handshake() => {}
             None => {
                 doors.expect_sign_of_life(Protocol::Nats, slot);
                 if doors.auth.is_required() {
@@ -50,7 +52,9 @@ impl Client {
 
     /// INFO, on connecting and again when the broker stops.
     pub(super) fn send_info(&mut self, doors: &mut Doors<'_>, slot: Slot, stops: bool) {
-        let client_ip = doors.connections.at(slot).address().ip().to_string();
+        let connection = doors.connections.at(slot);
+        let client_ip = connection.address().ip().to_string();
+        let offer = connection.tls_offer();
         let server_id = format!("{:016X}", doors.cluster.server_id);
         let address = doors.cluster.advertised_addr;
         let info = Info {
@@ -64,10 +68,9 @@ impl Client {
             client_id: self.client_id,
             client_ip: &client_ip,
             auth_required: doors.auth.is_required() && doors.auth.no_auth_user().is_none(),
-            // TLS will be offered here, for an upgrade behind this line; where the handshake comes
-            // first, the line is sent inside of it.
-            tls_required: false,
-            tls_available: false,
+            tls_required: offer.required,
+            tls_verify: offer.verify,
+            tls_available: offer.available,
             nonce: self.nonce.as_deref(),
             ldm: stops,
         };

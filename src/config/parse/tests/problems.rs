@@ -38,7 +38,7 @@ fn an_unknown_or_misplaced_name_is_one_line_with_the_known_ones() {
         ),
         (
             "[server.tls]\nkey = 5\n",
-            "blipmq.toml:1: [server] tls is not a known key; known keys: bind_addr, cores, \
+            "blipmq.toml:1: [server] tls is not a known key; known keys: bind_addr, insecure, cores, \
              max_connections, max_message_size_bytes, auth_timeout_ms, drain_timeout_ms, \
              drain_spread_ms, lame_duck_ms, write_timeout_ms, ping_interval_ms, pings_max, \
              busy_poll_us",
@@ -47,7 +47,7 @@ fn an_unknown_or_misplaced_name_is_one_line_with_the_known_ones() {
         (
             "[storage]\n",
             "blipmq.toml:1: [storage] is not a known table; known tables: [server], [nats], \
-             [auth], [queues], [delivery], [limits], [metrics], [logging]",
+             [tls], [auth], [queues], [delivery], [limits], [metrics], [logging]",
         ),
         (
             "metrics = true\n",
@@ -76,7 +76,7 @@ fn an_unknown_or_misplaced_name_is_one_line_with_the_known_ones() {
         (
             "zzz = 5\n",
             "blipmq.toml:1: zzz is not a known key; keys belong below their table: [server], \
-             [nats], [auth], [queues], [delivery], [limits], [metrics], [logging]",
+             [nats], [tls], [auth], [queues], [delivery], [limits], [metrics], [logging]",
         ),
     ]);
 }

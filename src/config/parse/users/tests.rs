@@ -107,8 +107,8 @@ fn incomplete_or_mixed_credentials_are_one_line_that_says_what_to_add_or_remove(
     assert_texts(&[
         (
             "[[auth.users]]\nuser = \"eu\"\n".to_owned(),
-            "blipmq.toml:1: [[auth.users]] has user and no password; add password = \"...\", or \
-             give an nkey instead of the name",
+            "blipmq.toml:1: [[auth.users]] has user and no password; add password = \"...\" or \
+             certificate = \"...\", or give an nkey instead of the name",
         ),
         (
             "[[auth.users]]\npassword = \"s3cret\"\n".to_owned(),
@@ -116,13 +116,89 @@ fn incomplete_or_mixed_credentials_are_one_line_that_says_what_to_add_or_remove(
         ),
         (
             "[[auth.users]]\npublish = []\n".to_owned(),
-            "blipmq.toml:1: [[auth.users]] has neither user and password nor nkey; add the credentials \
-             of its clients",
+            "blipmq.toml:1: [[auth.users]] has neither user and password nor nkey nor \
+             certificate; add the credentials of its clients",
         ),
         (
             format!("{USER}nkey = \"{NKEY}\"\n"),
             "blipmq.toml:1: [[auth.users]] has an nkey beside user or password; an nkey excludes the \
              others: remove them, or make two users of this one",
+        ),
+    ]);
+}
+
+/// What a certificate of a user needs besides.
+const ASKS_CLIENTS: &str = "[tls]\ncert_file = \"a.pem\"\nkey_file = \"a.key\"\nclient_ca_file = \
+                            \"ca.pem\"\nclient_certs = \"optional\"\n";
+
+#[test]
+fn users_are_known_by_names_or_keys_of_certificates() {
+    let digest = "ab".repeat(32);
+    let colons = ["AB"; 32].join(":");
+    let text = format!(
+        "{ASKS_CLIENTS}[[auth.users]]\ncertificate = \"alice@example.com\"\n[[auth.users]]\nuser = \
+         \"bob\"\ncertificate = \"CN=bob,O=Acme\"\npassword = \"s3cret\"\n[[auth.users]]\ncertificate = \
+         \"sha256:{digest}\"\n[[auth.users]]\ncertificate = \"sha256:{colons}\"\nuser = \"carol\"\n"
+    );
+    let settings = Settings::parse("blipmq.toml", &text).unwrap_or_else(|error| panic!("{error}"));
+    let certificates = settings.auth.users.iter().map(|user| match &user.login {
+        Login::Certificate { certificate, user, password } => {
+            (certificate.clone(), user.as_deref(), password.as_ref().map(|secret| secret.reveal()))
+        }
+        other => panic!("{other:?}"),
+    });
+    let certificates: Vec<_> = certificates.collect();
+    let users = certificates.iter().map(|(_, user, password)| (*user, *password));
+    let expected =
+        [(None, None), (Some("bob"), Some("s3cret")), (None, None), (Some("carol"), None)];
+    assert_eq!(users.collect::<Vec<_>>(), expected);
+    assert_eq!(certificates[0].0.text(), "alice@example.com");
+    assert!(certificates[0].0.subject().is_none() && certificates[0].0.key().is_none());
+    assert!(certificates[1].0.subject().is_some());
+    assert_eq!(certificates[2].0.key(), Some(&[0xab; 32]));
+    assert_eq!(certificates[3].0.key(), Some(&[0xab; 32]));
+    let printed = settings.to_string().replace(SECRET_PRINTED, "s3cret");
+    assert_eq!(Settings::parse("printed", &printed), Ok(settings));
+}
+
+#[test]
+fn a_certificate_of_a_user_that_cannot_be_one_is_one_line_that_says_what_to_do() {
+    let user = |keys: &str| format!("{ASKS_CLIENTS}[[auth.users]]\n{keys}");
+    assert_texts(&[
+        (
+            user("certificate = \"\"\n"),
+            "blipmq.toml:7: [[auth.users]] certificate: the name is empty; write a name that the \
+             certificate has",
+        ),
+        (
+            user("certificate = \"sha256:abc\"\n"),
+            "blipmq.toml:7: [[auth.users]] certificate: the digest of a public key has 64 hexadecimal \
+             digits; `openssl x509 -in FILE -noout -pubkey | openssl pkey -pubin -outform DER | \
+             sha256sum` prints it",
+        ),
+        (
+            user("certificate = 5\n"),
+            "blipmq.toml:7: [[auth.users]] certificate is an integer, must be a name of the user's \
+             certificate in quotes",
+        ),
+        (
+            user("certificate = \"a\"\npassword = \"s3cret\"\n"),
+            "blipmq.toml:6: [[auth.users]] has certificate and password and no user; add user = \"...\", \
+             because clients give a password with a name",
+        ),
+        (
+            user(&format!("certificate = \"a\"\nnkey = \"{NKEY}\"\n")),
+            "blipmq.toml:6: [[auth.users]] has an nkey beside a certificate; an nkey excludes the others: \
+             remove it, or make two users of this one",
+        ),
+        (
+            user("certificate = \"a\"\n[[auth.users]]\ncertificate = \"a\"\n"),
+            "blipmq.toml:8: [[auth.users]] \"a\" has a table in line 6 already; remove one of the two",
+        ),
+        (
+            "[[auth.users]]\ncertificate = \"a\"\n".to_owned(),
+            "blipmq.toml:1: [[auth.users]] certificate has no effect, because clients are not asked for \
+             certificates; set [tls] client_certs = \"required\" or \"optional\"",
         ),
     ]);
 }
@@ -137,8 +213,8 @@ fn a_key_of_a_user_that_is_not_allowed_is_one_line_with_the_allowed_ones() {
         (
             format!("{USER}roles = [\"s3cret\"]\n"),
             "blipmq.toml:4: [[auth.users]] roles is not a known key; known keys: user, password, \
-             password_file, nkey, publish, publish_deny, subscribe, subscribe_deny, block, \
-             max_connections, max_publish_messages_per_second, max_publish_bytes_per_second, \
+             password_file, nkey, certificate, publish, publish_deny, subscribe, subscribe_deny, \
+             block, max_connections, max_publish_messages_per_second, max_publish_bytes_per_second, \
              allow_responses",
         ),
         (
@@ -251,6 +327,7 @@ fn the_printed_example_of_a_user_parses_once_it_is_uncommented() {
         .map(|line| format!("{}\n", line.trim_start_matches("# ")))
         .filter(|line| line.starts_with('[') || line.contains(" = "))
         .filter(|line| !line.starts_with("nkey") && !line.starts_with("password_file"))
+        .filter(|line| !line.starts_with("certificate"))
         .collect();
     let users = auth_of(&example).users;
     assert_eq!(users.len(), 1, "{example}");

@@ -1,0 +1,193 @@
+//! The terms of each listener, made from settings and files.
+//!
+//! Called at the start, and by a reload with the terms before it. Next on the path: the cores, which
+//! begin each handshake with the terms of that moment.
+//!
+//! # Always true
+//! - A ticket is good at the listener that issued it, and only as long as nothing changes that a full
+//!   handshake would check: a client that resumes shows no certificate.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use blipmq::broker::Protocol;
+use blipmq::config::{
+    Choice, ClientCerts, Login, NatsHandshakeFirst, Settings, Tls, TlsMode, TlsVersion,
+};
+use rustls::ServerConfig;
+use rustls::crypto::aws_lc_rs::Ticketer;
+use rustls::server::{NoServerSessionStorage, ProducesTickets};
+use rustls::version::{TLS12, TLS13};
+use sha2::{Digest, Sha256};
+
+use super::certificates::{Certificates, provider};
+use super::expiry::Dated;
+use super::fault::{Fault, WrongFile};
+use super::terms::{ClientCertificates, HandshakeFirst, Listeners, Need, Terms};
+
+/// The protocol that a BLIP/1 client names in its hello.
+const BLIP_ALPN: &[u8] = b"blip/1";
+/// How long a NATS client may be silent before it gets INFO in plain text, as in nats-server.
+const SILENCE_BEFORE_INFO: Duration = Duration::from_millis(50);
+/// What TLS adds to the bytes of a record, as far as rustls counts them.
+const RECORD_HEADER_LEN: usize = 5;
+
+/// The active terms of all listeners; by default those of a broker without TLS.
+#[derive(Debug, Default)]
+pub struct Active {
+    pub listeners: Listeners,
+    /// What ends on some day.
+    pub dated: Vec<Dated>,
+    /// A digest of all files, to tell whether a reload changed any.
+    digest: [u8; 32],
+    /// The tickets of each listener.
+    tickets: Vec<Option<Tickets>>,
+}
+
+/// The tickets of a listener.
+#[derive(Debug, Clone)]
+struct Tickets {
+    /// What they must not outlive.
+    policy: [u8; 32],
+    ticketer: Arc<dyn ProducesTickets>,
+}
+
+impl Active {
+    /// Reads all files and makes the terms. Relative paths begin at `folder`. Tickets of `before` stay
+    /// good where nothing changed that they would skip.
+    pub fn read(
+        settings: &Settings,
+        folder: &Path,
+        protocols: &[Protocol],
+        before: Option<&Active>,
+    ) -> Result<Active, Vec<WrongFile>> {
+        let Some(certificates) = Certificates::read(settings, folder)? else {
+            let listeners = protocols.iter().map(|_| None).collect();
+            let tickets = vec![None; protocols.len()];
+            return Ok(Active { listeners, dated: vec![], digest: [0; 32], tickets });
+        };
+        let (mut listeners, mut tickets) = (Vec::new(), Vec::new());
+        for (index, protocol) in protocols.iter().enumerate() {
+            let mode = mode(&settings.tls, *protocol);
+            let before = before.and_then(|before| before.tickets.get(index)?.as_ref());
+            let of_listener = match mode {
+                TlsMode::Off => None,
+                _ => Some(Tickets::renewed(before, policy(settings, &certificates, mode))?),
+            };
+            let terms = of_listener.as_ref().map(|tickets: &Tickets| {
+                Arc::new(terms(settings, &certificates, *protocol, tickets.ticketer.clone()))
+            });
+            listeners.push(terms);
+            tickets.push(of_listener);
+        }
+        let Certificates { dated, digest, .. } = certificates;
+        Ok(Active { listeners: listeners.into(), dated, digest, tickets })
+    }
+
+    /// Whether other files, or files with another content, were read for `other`.
+    pub fn has_other_files(&self, other: &Active) -> bool {
+        self.digest != other.digest
+    }
+}
+
+impl Tickets {
+    /// The tickets before, or new ones where those would let clients in that a handshake would not.
+    fn renewed(before: Option<&Tickets>, policy: [u8; 32]) -> Result<Tickets, Vec<WrongFile>> {
+        if let Some(before) = before.filter(|before| before.policy == policy) {
+            return Ok(before.clone());
+        }
+        let ticketer = Ticketer::new().map_err(|error| {
+            let fault = Fault::Other(format!("no key for tickets: {error}"));
+            vec![WrongFile { key: "[tls] cert_file", path: Default::default(), fault }]
+        })?;
+        Ok(Tickets { policy, ticketer })
+    }
+}
+
+/// What clients of a protocol have to do.
+fn mode(tls: &Tls, protocol: Protocol) -> TlsMode {
+    match protocol {
+        Protocol::Blip => tls.blip_mode(),
+        Protocol::Nats => tls.nats_mode(),
+    }
+}
+
+/// A digest of all that decides which clients a full handshake lets in.
+fn policy(settings: &Settings, certificates: &Certificates, mode: TlsMode) -> [u8; 32] {
+    let mut policy = Sha256::new();
+    policy.update(certificates.policy);
+    policy.update(mode.name());
+    policy.update(settings.tls.min_version.name());
+    for user in &settings.auth.users {
+        if let Login::Certificate { certificate, user, .. } = &user.login {
+            for text in [certificate.text(), user.as_deref().unwrap_or_default()] {
+                policy.update((text.len() as u64).to_le_bytes());
+                policy.update(text);
+            }
+        }
+    }
+    policy.finalize().into()
+}
+
+fn terms(
+    settings: &Settings,
+    certificates: &Certificates,
+    protocol: Protocol,
+    ticketer: Arc<dyn ProducesTickets>,
+) -> Terms {
+    let tls = &settings.tls;
+    let record_bytes = tls.record_bytes as usize;
+    let mut config = new_config(tls, certificates);
+    config.max_fragment_size = Some(record_bytes + RECORD_HEADER_LEN);
+    config.ticketer = ticketer;
+    if protocol == Protocol::Blip {
+        config.alpn_protocols = vec![BLIP_ALPN.to_vec()];
+    }
+    Terms {
+        config: Arc::new(config),
+        need: match mode(tls, protocol) {
+            TlsMode::Optional => Need::Optional,
+            TlsMode::Required | TlsMode::Off => Need::Required,
+        },
+        first: match (protocol, tls.nats_handshake_first) {
+            (Protocol::Blip, _) | (Protocol::Nats, NatsHandshakeFirst::Always) => {
+                HandshakeFirst::Always
+            }
+            (Protocol::Nats, NatsHandshakeFirst::Auto) => HandshakeFirst::Auto(SILENCE_BEFORE_INFO),
+            (Protocol::Nats, NatsHandshakeFirst::Never) => HandshakeFirst::Never,
+        },
+        client_certificates: match tls.client_certs {
+            ClientCerts::None => ClientCertificates::None,
+            ClientCerts::Optional => ClientCertificates::Optional,
+            ClientCerts::Required => ClientCertificates::Required,
+        },
+        handshake_timeout_ns: u64::from(tls.handshake_timeout_ms) * 1_000_000,
+        record_bytes,
+    }
+}
+
+/// A configuration for rustls, without what differs by listener.
+fn new_config(tls: &Tls, certificates: &Certificates) -> ServerConfig {
+    let versions = match tls.min_version {
+        TlsVersion::V1_2 => &[&TLS13, &TLS12][..],
+        TlsVersion::V1_3 => &[&TLS13],
+    };
+    let config = ServerConfig::builder_with_provider(provider().into())
+        .with_protocol_versions(versions)
+        .expect("the provider has suites of both versions");
+    let config = match &certificates.clients {
+        Some(verifier) => config.with_client_cert_verifier(verifier.clone()),
+        None => config.with_no_client_auth(),
+    };
+    let mut config = config.with_cert_resolver(certificates.chooser.clone());
+    config.ignore_client_order = true;
+    // Sessions are in tickets alone: what rustls would store is behind a lock of all cores.
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    config.send_tls13_tickets = 1;
+    config.max_early_data_size = 0;
+    config
+}
+
+#[cfg(test)]
+mod tests;
