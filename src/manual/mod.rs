@@ -10,6 +10,7 @@
 //! | [`simulator`] | how are the promises tested, what is real and what is simulated, and how do I replay a seed |
 //! | [`tuning`] | which profile, keys, cores and limits do I choose |
 //! | [`operations`] | how do I start, reload and stop a broker; what does the log say |
+//! | [`identity`] | who may connect, where are secrets kept, what happens at wrong logins |
 //! | [`capacity`] | how much memory and how many cores does my load need |
 //! | [`numa`] | which cores do I use, and how do I keep other work off them |
 //! | [`metrics`] | what does each number mean |
@@ -29,6 +30,7 @@ pub mod architecture;
 pub mod capacity;
 pub mod decisions;
 pub mod fuzzing;
+pub mod identity;
 pub mod metrics;
 pub mod nats;
 pub mod numa;

@@ -15,6 +15,7 @@ on_one_and_two_cores! {
     nobody_is_shown_a_secret_of_a_broken_file,
     existing_subscriptions_keep_their_policy_and_later_ones_get_the_new_policy,
     connections_of_removed_or_changed_users_are_closed_and_others_stay,
+    a_password_in_a_file_is_read_anew_by_a_reload,
     connections_without_a_login_are_closed_when_a_login_becomes_required,
     the_limit_of_connections_can_be_raised_and_lowered,
     a_reload_without_a_file_changes_nothing,
@@ -211,11 +212,22 @@ fn connections_of_removed_or_changed_users_are_closed_and_others_stay(cores: &st
     let mut stays_nats = connect_nats("stays", "1");
     let eu = connect("eu", "3").expect("valid credentials");
     let mut eu_nats = connect_nats("eu", "3");
-    let changed = format!("{}publish = [\"eu.>\"]\n", user("eu", "3"));
-    let outcome = reloadable.reload(&users(&changed));
+    let changed = |password| format!("{}publish = [\"eu.>\"]\n", user("eu", password));
+    // Other permissions: the connections stay, and may do less.
+    let outcome = reloadable.reload(&users(&changed("3")));
     assert_eq!(outcome["applied"], json!(["auth.users"]));
+    eu_nats.ping();
+    eu.flush().expect("it is still the same user");
+    let us = eu.topic("us.a").expect("refusals come later");
+    let published = us.publish(b"x").and_then(|()| eu.flush());
+    published.expect_err("it may not publish that any more");
+    reloadable.reload(&users(&changed("4")));
     eu_nats.expect_last_error("User Authentication Revoked");
-    match eu.flush().expect_err("it has to prove itself again") {
+    let ended = std::iter::repeat_with(|| eu.flush()).find_map(|flushed| match flushed {
+        Err(ClientError::RequestRefused(_) | ClientError::TopicRefused { .. }) | Ok(()) => None,
+        Err(other) => Some(other),
+    });
+    match ended.expect("it has to prove itself again") {
         ClientError::EndedByServer(error) => {
             assert_eq!(error.code, 4010);
             assert!(error.text.contains("connect again"), "{}", error.text);
@@ -223,14 +235,47 @@ fn connections_of_removed_or_changed_users_are_closed_and_others_stay(cores: &st
         other => panic!("{other}"),
     }
     // The user may connect again, with its new permissions.
-    let eu = connect("eu", "3").expect("valid credentials");
+    connect("eu", "3").expect_err("that was the password before");
+    let eu = connect("eu", "4").expect("valid credentials");
     let us = eu.topic("us.a").expect("refusals come later");
     let published = us.publish(b"x").and_then(|()| eu.flush());
     published.expect_err("it may not publish that any more");
     reloadable.reload(&users(""));
-    connect("eu", "3").expect_err("there is no such user any more");
+    connect("eu", "4").expect_err("there is no such user any more");
     stays.flush().expect("it was not touched");
     stays_nats.ping();
+}
+
+/// Goal: a password in a file is changed by a reload, and neither the log nor a page shows it.
+fn a_password_in_a_file_is_read_anew_by_a_reload(cores: &str) {
+    use std::os::unix::fs::PermissionsExt;
+
+    use blipmq_client::ClientOptions;
+    let secret = TempFile::new("eu.password", b"s3cret-one\n");
+    let set_mode = |mode| {
+        let mode = std::fs::Permissions::from_mode(mode);
+        std::fs::set_permissions(&secret.0, mode).expect("our own file");
+    };
+    set_mode(0o600);
+    let config = format!("[[auth.users]]\nuser = \"eu\"\npassword_file = \"{}\"\n", secret.path());
+    let reloadable = Reloadable::start(cores, &config);
+    let addr = reloadable.broker.server();
+    let connect = |password: &str| ClientOptions::new().user("eu", password).connect(&addr);
+    let before = connect("s3cret-one").expect("valid credentials");
+    assert_eq!(reloadable.reload(&config)["applied"], json!([]));
+    before.flush().expect("nothing has changed");
+    std::fs::write(&secret.0, "s3cret-two").expect("our own file");
+    assert_eq!(reloadable.reload(&config)["applied"], json!(["auth.users"]));
+    before.flush().expect_err("its password has changed");
+    connect("s3cret-two").expect("valid credentials");
+    set_mode(0o644);
+    let refused = reloadable.reload(&config);
+    assert!(refused["errors"].to_string().contains("chmod o-rwx"), "{refused}");
+    connect("s3cret-two").expect("a refused reload changes nothing");
+    connect("s3cret-one").expect_err("not that one");
+    assert!(!reloadable.broker.json("/api/v1/status").to_string().contains("s3cret"));
+    let stderr = reloadable.broker.stop();
+    assert!(!stderr.contains("s3cret") && stderr.contains("reason=\"wrong_password\""), "{stderr}");
 }
 
 fn connections_without_a_login_are_closed_when_a_login_becomes_required(cores: &str) {

@@ -253,6 +253,8 @@ impl Connections {
         }
         let unserved = connection.unparsed.len();
         let bytes_max = match connection.is_read {
+            // Before its login a client is not given memory for more.
+            _ if connection.is_logging_in() => 0,
             true => UNSERVED_BYTES_MAX,
             false => UNSERVED_BYTES_MAX / 2,
         };
