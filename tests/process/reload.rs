@@ -15,7 +15,6 @@ on_one_and_two_cores! {
     nobody_is_shown_a_secret_of_a_broken_file,
     existing_subscriptions_keep_their_policy_and_later_ones_get_the_new_policy,
     connections_of_removed_or_changed_users_are_closed_and_others_stay,
-    a_password_in_a_file_is_read_anew_by_a_reload,
     connections_without_a_login_are_closed_when_a_login_becomes_required,
     the_limit_of_connections_can_be_raised_and_lowered,
     a_reload_without_a_file_changes_nothing,
@@ -26,20 +25,20 @@ on_one_and_two_cores! {
 }
 
 /// A broker and its configuration file, which a test can rewrite.
-struct Reloadable {
-    broker: Broker,
+pub struct Reloadable {
+    pub broker: Broker,
     file: TempFile,
 }
 
 impl Reloadable {
-    fn start(cores: &str, config: &str) -> Reloadable {
+    pub fn start(cores: &str, config: &str) -> Reloadable {
         let file = TempFile::new("reload.toml", config.as_bytes());
         let mut command = blipmq(&["--bind", "127.0.0.1:0", "--nats-bind", "127.0.0.1:0"]);
         command.args(["--metrics-bind", "127.0.0.1:0", "--cores", cores, "--config", file.path()]);
         Reloadable { broker: Broker::from_command(command), file }
     }
 
-    fn reload(&self, config: &str) -> Value {
+    pub fn reload(&self, config: &str) -> Value {
         std::fs::write(&self.file.0, config).expect("our own file");
         reloaded(&self.broker)
     }
@@ -244,38 +243,6 @@ fn connections_of_removed_or_changed_users_are_closed_and_others_stay(cores: &st
     connect("eu", "4").expect_err("there is no such user any more");
     stays.flush().expect("it was not touched");
     stays_nats.ping();
-}
-
-/// Goal: a password in a file is changed by a reload, and neither the log nor a page shows it.
-fn a_password_in_a_file_is_read_anew_by_a_reload(cores: &str) {
-    use std::os::unix::fs::PermissionsExt;
-
-    use blipmq_client::ClientOptions;
-    let secret = TempFile::new("eu.password", b"s3cret-one\n");
-    let set_mode = |mode| {
-        let mode = std::fs::Permissions::from_mode(mode);
-        std::fs::set_permissions(&secret.0, mode).expect("our own file");
-    };
-    set_mode(0o600);
-    let config = format!("[[auth.users]]\nuser = \"eu\"\npassword_file = \"{}\"\n", secret.path());
-    let reloadable = Reloadable::start(cores, &config);
-    let addr = reloadable.broker.server();
-    let connect = |password: &str| ClientOptions::new().user("eu", password).connect(&addr);
-    let before = connect("s3cret-one").expect("valid credentials");
-    assert_eq!(reloadable.reload(&config)["applied"], json!([]));
-    before.flush().expect("nothing has changed");
-    std::fs::write(&secret.0, "s3cret-two").expect("our own file");
-    assert_eq!(reloadable.reload(&config)["applied"], json!(["auth.users"]));
-    before.flush().expect_err("its password has changed");
-    connect("s3cret-two").expect("valid credentials");
-    set_mode(0o644);
-    let refused = reloadable.reload(&config);
-    assert!(refused["errors"].to_string().contains("chmod o-rwx"), "{refused}");
-    connect("s3cret-two").expect("a refused reload changes nothing");
-    connect("s3cret-one").expect_err("not that one");
-    assert!(!reloadable.broker.json("/api/v1/status").to_string().contains("s3cret"));
-    let stderr = reloadable.broker.stop();
-    assert!(!stderr.contains("s3cret") && stderr.contains("reason=\"wrong_password\""), "{stderr}");
 }
 
 fn connections_without_a_login_are_closed_when_a_login_becomes_required(cores: &str) {

@@ -7,8 +7,7 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 
 use super::input::Share;
-use crate::broker::auth::Failed;
-use crate::broker::ids::CheckId;
+use super::login::LoginWait;
 use crate::broker::permissions::Permissions;
 use crate::limits::{ANSWER_BYTES_MAX, PENDING_REQUESTS_MAX};
 use crate::protocol::{CoreId, TopicId};
@@ -43,18 +42,6 @@ pub enum Hold {
     Rate,
 }
 
-/// What the login of a connection waits for: until then nothing else of it is served.
-#[derive(Debug, Default, Clone, PartialEq, Eq)]
-pub enum LoginWait {
-    /// Nothing.
-    #[default]
-    Nothing,
-    /// Its secret is compared with a hash.
-    Check(CheckId),
-    /// Its refusal is held back.
-    Refusal(Box<Failed>),
-}
-
 /// What has come from a connection and gone to it.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct Traffic {
@@ -84,7 +71,7 @@ pub struct Connection {
     connected_ns: u64,
     traffic: Traffic,
     /// What its client may do; nothing before it has authenticated.
-    permissions: Arc<Permissions>,
+    pub(super) permissions: Arc<Permissions>,
     /// The beginning of a frame, or frames left for later.
     pub(super) unparsed: BytesMut,
     /// Answers to send before any message.
@@ -208,11 +195,6 @@ impl Connection {
         &self.permissions
     }
 
-    /// Its client has authenticated.
-    pub fn authenticate(&mut self, permissions: Arc<Permissions>) {
-        self.permissions = permissions;
-    }
-
     /// Its client may do what it may do.
     pub fn open(&mut self) {
         self.phase = Phase::Open;
@@ -241,21 +223,6 @@ impl Connection {
     /// Whether frames that it sent wait to be served.
     pub fn is_held_back(&self) -> bool {
         self.in_backlog || self.hold.is_some() || self.is_fenced || self.is_logging_in()
-    }
-
-    /// What its login waits for.
-    pub fn login_wait(&self) -> &LoginWait {
-        &self.login
-    }
-
-    /// Whether its login has begun and is not over.
-    pub fn is_logging_in(&self) -> bool {
-        self.login != LoginWait::Nothing
-    }
-
-    /// Its login waits for something.
-    pub fn wait_for_login(&mut self, login: LoginWait) {
-        self.login = login;
     }
 
     /// What it sent has to take effect on other cores before its next frame is served.

@@ -14,7 +14,8 @@ use std::collections::VecDeque;
 
 use hashbrown::HashMap;
 
-use super::connection::{Hold, LoginWait, Phase};
+use super::connection::{Hold, Phase};
+use super::login::LoginWait;
 use super::{Action, Connections};
 use crate::broker::ids::{ConnectionId, Slot};
 use crate::limits::{self, TURN_COMMANDS_MAX, UNSERVED_BYTES_MAX};

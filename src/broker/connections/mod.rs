@@ -9,6 +9,7 @@
 
 mod connection;
 mod input;
+mod login;
 mod strangers;
 mod table;
 
@@ -17,8 +18,9 @@ use std::collections::VecDeque;
 use bytes::{Bytes, BytesMut};
 
 use super::ids::{ConnectionId, Slot};
-pub use connection::{Connection, Hold, LoginWait, Phase, Traffic};
+pub use connection::{Connection, Hold, Phase, Traffic};
 use input::Input;
+pub use login::LoginWait;
 use strangers::Strangers;
 pub use table::Table;
 
