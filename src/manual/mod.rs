@@ -11,6 +11,7 @@
 //! | [`tuning`] | which profile, keys, cores and limits do I choose |
 //! | [`operations`] | how do I start, reload and stop a broker; what does the log say |
 //! | [`certificates`] | which files does TLS need, who is a client, how do I renew and revoke |
+//! | [`identity`] | who may connect, where are secrets kept, what happens at wrong logins |
 //! | [`capacity`] | how much memory and how many cores does my load need |
 //! | [`numa`] | which cores do I use, and how do I keep other work off them |
 //! | [`metrics`] | what does each number mean |
@@ -31,6 +32,7 @@ pub mod capacity;
 pub mod certificates;
 pub mod decisions;
 pub mod fuzzing;
+pub mod identity;
 pub mod metrics;
 pub mod nats;
 pub mod numa;

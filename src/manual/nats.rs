@@ -103,6 +103,7 @@
 //! | headers of a message have at most 65,535 bytes, with 3 bytes counted for each header | a record of BLIP/1 has a 16-bit length for headers |
 //! | a subscription to `a.*` in group `q` and one to `a.b` in group `q` share messages as with nats-server, unless BLIP/1 clients are members: then each pattern is a group of its own | a group of BLIP/1 is a name on one pattern, see [`protocol`](super::protocol) |
 //! | members of a group get messages in turn; nats-server chooses at random | fairness that can be tested |
+//! | `-ERR` for a wrong login comes after 100 ms, then later each time | who guesses is slowed down, see [`identity`](super::identity) |
 //! | the first PING comes after `nats.ping_interval_ms`, not after two seconds | the broker measures nothing with it |
 //! | whatever a client sends starts the count of its unanswered PINGs over, in nats-server only PONG does | a client that sends something is there |
 //! | `version` in INFO is 2.10.0-blipmq | clients and programs take this version for that of nats-server; `server_name` names the broker, as blipmq/0.1.0 |
@@ -110,6 +111,9 @@
 //! | one INFO, and another when the broker stops (`ldm`) | there are no accounts and no cluster to announce |
 //! | HMSG from a client is `Unknown Protocol Operation` | only servers send HMSG |
 //!
-//! Not supported: permissions for a subject in one queue group only, `allow_responses`, message tracing,
-//! JetStream, accounts and JWT, clustering, leaf nodes, the monitoring port, and TLS so far. Requests to
-//! `$JS.API.` get "no responders", so that clients fail at once and say why.
+//! `no_auth_user`, `allow_responses` and permissions for a subject in a queue group are as in nats-server, see
+//! [`identity`](super::identity); a reload that changes permissions ends the subscriptions that these do not
+//! allow any more, and keeps the connection.
+//!
+//! Not supported: message tracing, JetStream, accounts and JWT, clustering, leaf nodes, the monitoring
+//! port, and TLS so far. Requests to `$JS.API.` get "no responders", so that clients fail at once and say why.

@@ -24,12 +24,12 @@
 //! If keys of the first row differ in the file, the broker names them and keeps their old values. Some
 //! of the other keys need an explanation:
 //!
-//! - `auth`: connections of a user that was removed or changed are closed (ERROR 4010, `-ERR 'User
-//!   Authentication Revoked'`), and the clients may connect again with credentials that are valid now.
+//! - `auth`: connections of a user that was removed or has other credentials are closed (ERROR 4010, `-ERR
+//!   'User Authentication Revoked'`), and the clients may connect again with credentials that are valid now.
 //!   The same happens to connections that used a token that has changed, and to connections without a
-//!   token when the file now requires one. No other connection is affected. nats-server keeps a user
-//!   connected whose permissions changed. This broker checks permissions at SUBSCRIBE, so such a client
-//!   has to subscribe again.
+//!   token when the file now requires one. Where only the permissions of a user have changed, its
+//!   connections stay, and what these do not allow any more ends, see [`identity`](super::identity). No
+//!   other connection is affected. Files with secrets are read anew.
 //! - `tls`: a reload reads every file of certificates again, also if no key of `[tls]` changed. Handshakes
 //!   that begin after the reload use the new files; connections stay. If one of the files cannot be used,
 //!   nothing changes.

@@ -318,6 +318,9 @@
 //! - If only a part of a pattern is denied, the subscription is active without that part: no message,
 //!   TOPIC or GAP of it is sent. That holds for plain live subscriptions. With a group, or with start 1
 //!   or 2, such a pattern is 4030.
+//! - A reload can take a permission from a user that is connected. An ERROR 4030 about an active subscription
+//!   ends it: what is queued follows, then UNSUBSCRIBED. If the user may publish otherwise than before, ids of
+//!   topics that were opened are 4040 until the topic is opened again.
 //! - A bad topic or pattern (4220) is reported before a missing permission. OPEN of a topic under
 //!   `$SYS.` is 4030 for every user.
 //!
@@ -365,5 +368,5 @@
 //! | 4220 | bad topic, pattern or option | no |
 //! | 4260 | TLS is required: the client spoke plain text | yes |
 //! | 4290 | slow subscriber | yes |
-//! | 4291 | a limit is reached: connections, also of one address or user (fatal), or topics, subscriptions, memory | both |
+//! | 4291 | a limit is reached: connections, also of one address or user, or logins (fatal), or topics, subscriptions, memory | both |
 //! | 5030 | the server is stopping | yes |

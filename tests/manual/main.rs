@@ -26,6 +26,7 @@ const CHAPTERS: [&str; 8] = [
     "tuning",
     "operations",
     "certificates",
+    "identity",
     "capacity",
     "numa",
     "metrics",

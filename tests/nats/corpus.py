@@ -362,5 +362,39 @@ for user, password in (("bob", "builder"), ("carol", "c"), ("dave", "d"), ("erin
                 sent(0, pub(subject, b"x"), pub(subject, b"y", b"open.one"), pub(b"open.one", b"z", subject)),
                 auth="users",
             )
+for subject, queue in ((b"open.a", b"team"), (b"open.a", b"other"), (b"open.a", b""), (b"open.one", b"bad"), (b"open.one", b"good"), (b"open.*", b"bad"), (b"open.*", b"team"), (b"jobs", b"workers"), (b"jobs", b"v1.x"), (b"jobs", b"v1.*"), (b"jobs", b"v2.x"), (b"jobs", b"")):
+    add(
+        f"permissions in a queue group: {subject.decode()} {queue.decode()}",
+        opened(0),
+        opened(1),
+        sent(0, login("frank", "f"), b"SUB " + subject + (b" " + queue if queue else b"") + b" 1\r\n"),
+        sent(1, login("alice", "wonderland"), pub(b"open.a", b"x"), pub(b"open.one", b"y"), pub(b"jobs", b"z")),
+        auth="users",
+    )
+for user, password in (("grace", "g"), ("heidi", "h")):
+    add(
+        f"answers to requests, of {user}",
+        opened(0),
+        opened(1),
+        sent(0, login(user, password), b"SUB service 1\r\n", pub(b"_INBOX.a", b"before"), pub(b"open.one", b"own")),
+        sent(1, login("alice", "wonderland"), b"SUB _INBOX.> 1\r\n", b"SUB open.> 2\r\n"),
+        sent(1, pub(b"service", b"?", b"_INBOX.a"), pub(b"service", b"?", b"_INBOX.b"), pub(b"service", b"?")),
+        sent(0, *(pub(b"_INBOX.a", b"%d" % number) for number in range(4)), pub(b"_INBOX.b", b"b"), pub(b"_INBOX.c", b"c"), pub(b"open.one", b"own")),
+        sent(1, pub(b"service", b"again", b"_INBOX.a")),
+        sent(0, pub(b"_INBOX.a", b"again")),
+        auth="users",
+    )
+for what, line in {
+    "nothing": b'CONNECT {"verbose":false}\r\n',
+    "nothing, and wants answers": b'CONNECT {"verbose":true}\r\n',
+    "a password only": b'CONNECT {"verbose":false,"pass":"d"}\r\n',
+    "a token": TOKEN_SENT,
+    "a wrong password": login("alice", "x"),
+    "the right password of another": login("alice", "wonderland"),
+    "ping first": b"PING\r\n",
+    "pub first": pub(b"open.one", b"first"),
+    "a pub that is not allowed first": pub(b"other", b"first"),
+}.items():
+    add(f"a user for those without credentials: {what}", opened(0), sent(0, line), sent(0, b"SUB open.> 1\r\n", pub(b"open.one", b"x"), pub(b"other", b"y")), auth="guest")
 add("no responders where the publish was not allowed", opened(0), sent(0, login("bob", "builder")), sent(0, b"SUB _INBOX.r 1\r\n", pub(b"closed.a", b"x", b"_INBOX.r"), pub(b"open.a", b"x", b"_INBOX.r")), auth="users")
 add("no responders where the only subscription may not have it", opened(0), opened(1), sent(0, login("alice", "wonderland"), b"SUB r 1\r\n"), sent(1, login("bob", "builder"), b"SUB open.> 1\r\n"), sent(0, pub(b"open.secret", b"x", b"r")), auth="users")

@@ -30,8 +30,18 @@ USERS = [
     {"user": "carol", "password": "c", "publish_deny": ["closed.>"], "subscribe_deny": ["closed.>"]},
     {"user": "dave", "password": "d", "publish": ["open.one"]},
     {"user": "erin", "password": "e", "subscribe": ["open.one"]},
+    {
+        "user": "frank",
+        "password": "f",
+        "subscribe": ["open.*", "open.a team", "jobs workers", "jobs v1.*"],
+        "subscribe_deny": ["open.one bad"],
+    },
+    {"user": "grace", "password": "g", "publish": ["open.one"], "allow_responses": 2},
+    {"user": "heidi", "password": "h", "allow_responses": True},
 ]
-AUTHS = ("none", "token", "users")
+# As "users", and clients without credentials are this one.
+GUEST = "dave"
+AUTHS = ("none", "token", "users", "guest")
 # The cores of blipmq, of those that are allowed.
 CORES = ("one", "all")
 
@@ -40,12 +50,26 @@ def quoted(texts):
     return "[" + ", ".join(f'"{text}"' for text in texts) + "]"
 
 
+def toml(value):
+    match value:
+        case True:
+            return "true"
+        case int():
+            return f"{{ max = {value}, expires_ms = 60000 }}"
+        case str():
+            return f'"{value}"'
+        case _:
+            return quoted(value)
+
+
 def nats_server_config(auth, _):
     lines = ['host: "127.0.0.1"', "port: -1"]
     # A long time to authenticate, so that a busy machine does not end a session.
     if auth == "token":
         lines += ["authorization {", "  timeout: 30", f'  token: "{TOKEN}"', "}"]
-    elif auth == "users":
+    elif auth in ("users", "guest"):
+        if auth == "guest":
+            lines.append(f"no_auth_user: {GUEST}")
         lines += ["authorization {", "  timeout: 30", "  users: ["]
         for user in USERS:
             lines.append(f'    {{ user: "{user["user"]}", password: "{user["password"]}", permissions: {{')
@@ -57,6 +81,11 @@ def nats_server_config(auth, _):
                 ]
                 if rules:
                     lines.append(f"      {verb}: {{ {', '.join(rules)} }}")
+            match user.get("allow_responses"):
+                case True:
+                    lines.append("      allow_responses: true")
+                case int(most):
+                    lines.append(f'      allow_responses: {{ max: {most}, expires: "1m" }}')
             lines.append("    } }")
         lines += ["  ]", "}"]
     return "\n".join(lines) + "\n"
@@ -66,14 +95,15 @@ def blipmq_config(auth, cores):
     cores = "all" if cores == "all" else min(os.sched_getaffinity(0))
     lines = ["[server]", 'bind_addr = "127.0.0.1:0"', f'cores = "{cores}"']
     lines += ["[nats]", 'bind_addr = "127.0.0.1:0"']
+    if auth == "guest":
+        lines.append(f'no_auth_user = "{GUEST}"')
     lines += ["[metrics]", "enabled = false"]
     if auth == "token":
         lines += ["[auth]", f'token = "{TOKEN}"']
-    elif auth == "users":
+    elif auth in ("users", "guest"):
         for user in USERS:
             lines.append("[[auth.users]]")
-            for key, value in user.items():
-                lines.append(f'{key} = "{value}"' if isinstance(value, str) else f"{key} = {quoted(value)}")
+            lines += [f"{key} = {toml(value)}" for key, value in user.items()]
     return "\n".join(lines) + "\n"
 
 

@@ -53,6 +53,7 @@ mod places;
 mod policies;
 mod reload;
 mod replay;
+mod secrets;
 mod shares;
 mod signals;
 mod topics;

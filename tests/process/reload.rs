@@ -25,20 +25,20 @@ on_one_and_two_cores! {
 }
 
 /// A broker and its configuration file, which a test can rewrite.
-struct Reloadable {
-    broker: Broker,
+pub struct Reloadable {
+    pub broker: Broker,
     file: TempFile,
 }
 
 impl Reloadable {
-    fn start(cores: &str, config: &str) -> Reloadable {
+    pub fn start(cores: &str, config: &str) -> Reloadable {
         let file = TempFile::new("reload.toml", config.as_bytes());
         let mut command = blipmq(&["--bind", "127.0.0.1:0", "--nats-bind", "127.0.0.1:0"]);
         command.args(["--metrics-bind", "127.0.0.1:0", "--cores", cores, "--config", file.path()]);
         Reloadable { broker: Broker::from_command(command), file }
     }
 
-    fn reload(&self, config: &str) -> Value {
+    pub fn reload(&self, config: &str) -> Value {
         std::fs::write(&self.file.0, config).expect("our own file");
         reloaded(&self.broker)
     }
@@ -211,11 +211,22 @@ fn connections_of_removed_or_changed_users_are_closed_and_others_stay(cores: &st
     let mut stays_nats = connect_nats("stays", "1");
     let eu = connect("eu", "3").expect("valid credentials");
     let mut eu_nats = connect_nats("eu", "3");
-    let changed = format!("{}publish = [\"eu.>\"]\n", user("eu", "3"));
-    let outcome = reloadable.reload(&users(&changed));
+    let changed = |password| format!("{}publish = [\"eu.>\"]\n", user("eu", password));
+    // Other permissions: the connections stay, and may do less.
+    let outcome = reloadable.reload(&users(&changed("3")));
     assert_eq!(outcome["applied"], json!(["auth.users"]));
+    eu_nats.ping();
+    eu.flush().expect("it is still the same user");
+    let us = eu.topic("us.a").expect("refusals come later");
+    let published = us.publish(b"x").and_then(|()| eu.flush());
+    published.expect_err("it may not publish that any more");
+    reloadable.reload(&users(&changed("4")));
     eu_nats.expect_last_error("User Authentication Revoked");
-    match eu.flush().expect_err("it has to prove itself again") {
+    let ended = std::iter::repeat_with(|| eu.flush()).find_map(|flushed| match flushed {
+        Err(ClientError::RequestRefused(_) | ClientError::TopicRefused { .. }) | Ok(()) => None,
+        Err(other) => Some(other),
+    });
+    match ended.expect("it has to prove itself again") {
         ClientError::EndedByServer(error) => {
             assert_eq!(error.code, 4010);
             assert!(error.text.contains("connect again"), "{}", error.text);
@@ -223,12 +234,13 @@ fn connections_of_removed_or_changed_users_are_closed_and_others_stay(cores: &st
         other => panic!("{other}"),
     }
     // The user may connect again, with its new permissions.
-    let eu = connect("eu", "3").expect("valid credentials");
+    connect("eu", "3").expect_err("that was the password before");
+    let eu = connect("eu", "4").expect("valid credentials");
     let us = eu.topic("us.a").expect("refusals come later");
     let published = us.publish(b"x").and_then(|()| eu.flush());
     published.expect_err("it may not publish that any more");
     reloadable.reload(&users(""));
-    connect("eu", "3").expect_err("there is no such user any more");
+    connect("eu", "4").expect_err("there is no such user any more");
     stays.flush().expect("it was not touched");
     stays_nats.ping();
 }

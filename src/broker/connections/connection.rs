@@ -8,9 +8,8 @@ use bytes::BytesMut;
 use super::Unserved;
 use super::ending::Ending;
 use super::input::Share;
+use super::login::LoginWait;
 use super::secure::Security;
-use crate::broker::auth::Failed;
-use crate::broker::ids::CheckId;
 use crate::broker::permissions::Permissions;
 use crate::broker::quotas::Place;
 use crate::limits::{ANSWER_BYTES_MAX, PENDING_REQUESTS_MAX};
@@ -46,18 +45,6 @@ pub enum Hold {
     Rate,
 }
 
-/// What the login of a connection waits for: until then nothing else of it is served.
-#[derive(Debug, Default, Clone, PartialEq, Eq)]
-pub enum LoginWait {
-    /// Nothing.
-    #[default]
-    Nothing,
-    /// Its secret is compared with a hash.
-    Check(CheckId),
-    /// Its refusal is held back.
-    Refusal(Box<Failed>),
-}
-
 /// What has come from a connection and gone to it.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct Traffic {
@@ -77,9 +64,9 @@ pub struct Connection {
     connected_ns: u64,
     traffic: Traffic,
     /// What its client may do; nothing before it has authenticated.
-    permissions: Arc<Permissions>,
+    pub(super) permissions: Arc<Permissions>,
     /// Its place among the connections of its user, if those are limited.
-    place: Option<Place>,
+    pub(super) place: Option<Place>,
     /// The beginning of a frame, or frames left for later.
     pub(super) unserved: Unserved,
     /// Answers to send before any message.
@@ -215,17 +202,6 @@ impl Connection {
         &self.permissions
     }
 
-    /// Its client has authenticated.
-    pub fn authenticate(&mut self, permissions: Arc<Permissions>, place: Option<Place>) {
-        self.permissions = permissions;
-        self.place = place;
-    }
-
-    /// Its client authenticates again: its place is given back.
-    pub fn leave_place(&mut self) {
-        self.place = None;
-    }
-
     /// Its client may do what it may do.
     pub fn open(&mut self) {
         self.phase = Phase::Open;
@@ -254,21 +230,6 @@ impl Connection {
     /// Whether frames that it sent wait to be served.
     pub fn is_held_back(&self) -> bool {
         self.in_backlog || self.hold.is_some() || self.is_fenced || self.is_logging_in()
-    }
-
-    /// What its login waits for.
-    pub fn login_wait(&self) -> &LoginWait {
-        &self.login
-    }
-
-    /// Whether its login has begun and is not over.
-    pub fn is_logging_in(&self) -> bool {
-        self.login != LoginWait::Nothing
-    }
-
-    /// Its login waits for something.
-    pub fn wait_for_login(&mut self, login: LoginWait) {
-        self.login = login;
     }
 
     /// What it sent has to take effect on other cores before its next frame is served.

@@ -14,7 +14,8 @@ use std::collections::VecDeque;
 
 use hashbrown::HashMap;
 
-use super::connection::{Hold, LoginWait, Phase};
+use super::connection::{Hold, Phase};
+use super::login::LoginWait;
 use super::{Action, Connections};
 use crate::broker::ids::{ConnectionId, Slot};
 use crate::limits::{self, TURN_COMMANDS_MAX, UNSERVED_BYTES_MAX};
@@ -254,6 +255,8 @@ impl Connections {
         }
         let unserved = connection.unserved.len();
         let bytes_max = match connection.is_read {
+            // Before its login a client is not given memory for more.
+            _ if connection.is_logging_in() => 0,
             true => UNSERVED_BYTES_MAX,
             false => UNSERVED_BYTES_MAX / 2,
         };

@@ -10,6 +10,7 @@
 mod connection;
 mod ending;
 mod input;
+mod login;
 mod secure;
 mod strangers;
 mod table;
@@ -20,8 +21,9 @@ use std::collections::VecDeque;
 use bytes::{Bytes, BytesMut};
 
 use super::ids::{ConnectionId, Slot};
-pub use connection::{Connection, Hold, LoginWait, Phase, Traffic};
+pub use connection::{Connection, Hold, Phase, Traffic};
 use input::Input;
+pub use login::LoginWait;
 use strangers::Strangers;
 pub use table::Table;
 use unserved::Unserved;

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
 
 use super::Table;
-use super::connection::{Connection, LoginWait, Phase};
+use super::connection::{Connection, Phase};
+use super::login::LoginWait;
 use crate::broker::ids::{ConnectionId, Slot};
 
 /// Connections that were before their login when they were last looked at, the oldest first.

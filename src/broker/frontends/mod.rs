@@ -27,13 +27,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::broker::auth::Failed;
 use crate::broker::connections::Phase;
 use crate::broker::counters::{Counters, PROTOCOLS_MAX};
 use crate::broker::delivery::{Delivery, Pull, Pulled, SubscriptionIndex};
 use crate::broker::ids::{ConnectionId, Slot};
 use crate::broker::message::{Ack, TopicName, Unheard};
-use crate::broker::permissions::Permissions;
 use crate::broker::topics::{Removed, TopicsFull};
 use crate::protocol::{RequestId, Sequence, SubscriptionId, TopicId};
 
@@ -149,6 +147,9 @@ protocols! { $
     Nats => nats;
 }
 
+// Below the macros that it uses.
+mod users;
+
 // Each protocol has counters of its connections.
 const _: () = assert!(Protocol::ALL.len() <= PROTOCOLS_MAX);
 
@@ -198,39 +199,6 @@ impl Frontends {
     /// The length of the frame at the start of a connection's bytes, which is not whole, if they say so.
     pub fn frame_len(&self, slot: Slot, bytes: &[u8]) -> Option<usize> {
         client_at!(self, slot, |client, _shared| client.frame_len(bytes))
-    }
-
-    /// Refuses a client; nothing if its connection closes already.
-    pub fn refuse(&mut self, doors: &mut Doors<'_>, slot: Slot, why: &Refusal) {
-        if doors.connections.at(slot).phase() == Phase::Closing {
-            return;
-        }
-        match why {
-            Refusal::TooSlow { .. } => {
-                let event = notice::Event::TooSlow { why: why.to_string() };
-                doors.notice(slot, self.protocol(slot), event);
-            }
-            Refusal::Revoked => doors.notice(slot, self.protocol(slot), notice::Event::Revoked),
-            _ => {}
-        }
-        client!(self, slot, |client, shared| client.refuse(shared, doors, slot, why));
-    }
-
-    /// The user of an open connection has other permissions.
-    pub fn permissions_changed(&mut self, doors: &mut Doors<'_>, slot: Slot, otherwise: bool) {
-        client!(self, slot, |client, shared| {
-            client.permissions_changed(shared, doors, slot, otherwise)
-        });
-    }
-
-    /// The login that waits of a client is over.
-    pub fn login_answered(
-        &mut self,
-        doors: &mut Doors<'_>,
-        slot: Slot,
-        answer: Result<Arc<Permissions>, Failed>,
-    ) {
-        client!(self, slot, |client, shared| client.login_answered(shared, doors, slot, answer));
     }
 
     /// A subscription is active on all cores that have to know it.
