@@ -27,6 +27,7 @@ mod conversation;
 mod cores;
 mod mesh;
 mod nats;
+mod no_layer;
 mod owed;
 mod plan;
 mod promises;

@@ -7,6 +7,7 @@ use blipmq::broker::{Broker, ConnectionId, Now, Peer};
 use bytes::Bytes;
 use executors::{Io, Observed, Ring};
 
+use crate::no_layer::NoLayer;
 use crate::relay::Beside;
 
 /// An event of a turn.
@@ -71,7 +72,15 @@ pub struct Watch {
 }
 
 impl Beside for Watch {
-    fn turn<R: Ring>(&mut self, _: &mut Broker, _: Now, _: &Io<Message, R>) -> bool {
+    type Between = NoLayer;
+
+    fn turn<R: Ring>(
+        &mut self,
+        _: &mut Broker,
+        _: &mut NoLayer,
+        _: Now,
+        _: &Io<Message, R>,
+    ) -> bool {
         false
     }
 

@@ -1,11 +1,16 @@
 //! TLS.
 
 pub mod certificates;
+pub mod counters;
 pub mod expiry;
 pub mod fault;
-pub mod identity;
+pub mod handshakes;
+mod identity;
+mod layer;
 pub mod listeners;
 mod pem;
+mod session;
+pub mod sessions;
 mod sni;
 pub mod terms;
 #[cfg(test)]
