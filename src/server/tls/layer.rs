@@ -1,32 +1,28 @@
 //! TLS of one connection, without I/O: bytes of the wire go in and come out, and so do bytes of the
 //! protocol inside.
 //!
-//! Called by `session`. The fuzz target `tls` includes this file alone.
+//! Called by `session`. The fuzz target `tls` includes this file and `wire`.
 //!
 //! # Always true
 //! - After each call of [`Layer::advance`] no plaintext is left in rustls, which keeps little of it.
 //! - What the layer itself has to say comes in front of the next sealed bytes.
 
-use std::io::{self, BufRead, IoSlice, Read, Write};
+use std::io::{BufRead, IoSlice, Write};
 use std::sync::Arc;
 
 use bytes::{Buf, Bytes, BytesMut};
 use rustls::pki_types::CertificateDer;
-use rustls::server::{Accepted, AcceptedAlert, Acceptor};
+use rustls::server::{Accepted, Acceptor};
 use rustls::{
-    Error, HandshakeKind, PeerIncompatible, ProtocolVersion, ServerConfig, ServerConnection,
-    SupportedCipherSuite,
+    HandshakeKind, ProtocolVersion, ServerConfig, ServerConnection, SupportedCipherSuite,
 };
+
+use super::wire::{self, Append, Nothing};
 
 /// Bytes that a record, with its header and its tag, has beside its content, at most.
 const RECORD_OVERHEAD: usize = 32;
 /// Keys of TLS 1.2 cannot be changed: a connection is closed so many records before they are used up.
 const RECORDS_SPARED: u64 = 1_000;
-/// The alert that a version of TLS is not spoken, in a record of TLS 1.0.
-const PROTOCOL_VERSION: [u8; 7] = [0x15, 3, 1, 0, 2, 2, 70];
-/// The alert that a certificate is missing, in plain text: so TLS 1.3 never sends it.
-const CERTIFICATE_REQUIRED: [u8; 7] = [0x15, 3, 3, 0, 2, 2, 116];
-const HANDSHAKE_FAILURE: u8 = 40;
 /// What rustls reads at a time; its buffer grows beyond for longer records.
 const READ_BYTES: usize = 4_096;
 
@@ -77,34 +73,6 @@ pub struct Layer {
     record_bytes: usize,
     /// Records that may still be sealed.
     records_left: u64,
-}
-
-/// A reader that has nothing now.
-struct Nothing;
-
-impl Read for Nothing {
-    fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
-        Err(io::ErrorKind::WouldBlock.into())
-    }
-}
-
-/// A writer that takes everything.
-struct Append<'a>(&'a mut BytesMut);
-
-impl Write for Append<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn write_vectored(&mut self, all: &[IoSlice<'_>]) -> io::Result<usize> {
-        all.iter().for_each(|bytes| self.0.extend_from_slice(bytes));
-        Ok(all.iter().map(|bytes| bytes.len()).sum())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
 }
 
 /// Whether a client begins with a hello, once its bytes tell: a record of the handshake, version 3.1 to
@@ -199,7 +167,7 @@ impl Layer {
                     return Step::Hello;
                 }
                 Err((error, alert)) => {
-                    return self.fail(error.to_string(), alert_of(&error, alert));
+                    return self.fail(error.to_string(), wire::alert_of(&error, alert));
                 }
             }
         }
@@ -222,7 +190,7 @@ impl Layer {
                 Step::Idle
             }
             Err((error, alert)) => {
-                let alert = alert_of(&error, alert);
+                let alert = wire::alert_of(&error, alert);
                 self.fail(error.to_string(), alert)
             }
         }
@@ -273,10 +241,7 @@ impl Layer {
             Err(error) => {
                 let mut alert = BytesMut::new();
                 while tls.wants_write() && tls.write_tls(&mut Append(&mut alert)).is_ok() {}
-                if alert[..] == CERTIFICATE_REQUIRED {
-                    // TLS 1.2 has no such alert.
-                    alert[6] = HANDSHAKE_FAILURE;
-                }
+                wire::translate(&mut alert);
                 // What came whole in front of the fault counts.
                 self.has_plaintext = tls.reader().fill_buf().is_ok_and(|plain| !plain.is_empty());
                 self.failure = Some(Box::new((error, alert.to_vec())));
@@ -428,24 +393,6 @@ impl Layer {
     /// The certificate that the client has shown.
     pub fn certificate(&self) -> Option<&CertificateDer<'static>> {
         self.tls()?.peer_certificates()?.first()
-    }
-}
-
-/// The alert for a client that cannot be answered. A client of a version before 1.2 may not understand a
-/// record of 1.2, and before it comes to versions rustls misses what such clients do not know.
-fn alert_of(error: &Error, mut alert: AcceptedAlert) -> Vec<u8> {
-    use PeerIncompatible::{
-        SignatureAlgorithmsExtensionRequired, Tls12NotOffered, Tls12NotOfferedOrEnabled,
-    };
-    match error {
-        Error::PeerIncompatible(
-            SignatureAlgorithmsExtensionRequired | Tls12NotOffered | Tls12NotOfferedOrEnabled,
-        ) => PROTOCOL_VERSION.to_vec(),
-        _ => {
-            let mut out = Vec::new();
-            alert.write_all(&mut out).expect("a vector takes everything");
-            out
-        }
     }
 }
 

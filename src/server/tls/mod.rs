@@ -11,7 +11,9 @@ pub mod listeners;
 mod pem;
 mod session;
 pub mod sessions;
+mod shaking;
 mod sni;
 pub mod terms;
 #[cfg(test)]
 pub mod testing;
+mod wire;

@@ -1,3 +1,5 @@
+use std::io::Read;
+
 use rustls::ClientConnection;
 use rustls::pki_types::{PrivateKeyDer, ServerName};
 use rustls::version::{TLS12, TLS13};
