@@ -10,6 +10,7 @@
 //! | [`simulator`] | how are the promises tested, what is real and what is simulated, and how do I replay a seed |
 //! | [`tuning`] | which profile, keys, cores and limits do I choose |
 //! | [`operations`] | how do I start, reload and stop a broker; what does the log say |
+//! | [`tls`] | who has to encrypt, and what is on the wire |
 //! | [`capacity`] | how much memory and how many cores does my load need |
 //! | [`numa`] | which cores do I use, and how do I keep other work off them |
 //! | [`metrics`] | what does each number mean |
@@ -38,5 +39,6 @@ pub mod profiling;
 pub mod protocol;
 pub mod protocol_session;
 pub mod simulator;
+pub mod tls;
 pub mod troubleshooting;
 pub mod tuning;

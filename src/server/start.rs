@@ -82,6 +82,7 @@ pub fn start(
         log_lines_lost,
     });
     let admin = admin.map(|server| server.serve(node.clone())).transpose()?;
+    tls::listeners::log(&configuration.tls().listeners, &node.addresses.clients);
     tls::expiry::log(&configuration.tls().dated);
     let watched = configuration.clone();
     tls::expiry::log_daily(move || watched.tls());

@@ -217,6 +217,12 @@ impl Session {
             }
             Stage::Sniffing { .. } | Stage::Shaking | Stage::Over => self.layer.close(&mut out),
         }
+        if self.is_shaking() {
+            self.stage = Stage::Over;
+        }
         memory.count(out)
     }
 }
+
+#[cfg(test)]
+mod tests;
