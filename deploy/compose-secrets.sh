@@ -12,7 +12,8 @@ Usage: compose-secrets.sh [--dry-run] [--undo]
 Makes the secrets that deploy/compose.yaml mounts into its containers, in the folder secrets/ beside it:
 
   metrics-token            the token of Prometheus for the broker: 256 random bits
-  blipmq.toml              deploy/container.toml with that token, and metrics for all of the network
+  blipmq.toml              deploy/container.toml with that token, metrics for all of the network, and the
+                           reason why clients on this machine need no login
   grafana-admin-password   of the user "admin": 128 random bits
 
 Existing files stay: a second run changes nothing, so you can bring your own token and edit blipmq.toml.
@@ -79,9 +80,14 @@ make() {
 
 random_hex() { head -c "$1" /dev/urandom | od -An -v -tx1 | tr -d ' \n'; }
 
-# Prints container.toml with the token, and with an address of metrics that Prometheus can reach.
+# Prints container.toml with the token, with an address of metrics that Prometheus can reach, and with the
+# reason why clients need neither a login nor TLS.
 configuration() {
-    sed -e '/^\[metrics\]$/,$ {
+    sed -e '/^# other machines can reach. The broker/,/^# on 127.0.0.1 only/d' \
+        -e '/^# 0.0.0.0 is/c# Compose publishes the ports on 127.0.0.1 alone. Add [auth] and [tls], and remove `insecure`, before\
+# other machines can reach them.' \
+        -e 's/^\[server\]$/&\ninsecure = "compose.yaml publishes the ports on 127.0.0.1 alone"/' \
+        -e '/^\[metrics\]$/,$ {
         /^# Access from other machines/d
         s/^bind_addr = .*/bind_addr = "0.0.0.0:9090"\ntoken = "'"$1"'"/
     }' "$here/container.toml"

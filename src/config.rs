@@ -11,6 +11,7 @@
 //! | which keys conflict with each other | [`conflict`] |
 //! | which clients may connect, and how secrets are kept out of texts | [`auth`], `parse/users` |
 //! | which certificates there are, and who has to use TLS | [`tls`], `parse/certificates` |
+//! | which listeners other machines can reach without a login or encryption | [`exposure`] |
 //! | how a list of cores is written | [`cores`] |
 //! | which hashes a password or a token may be | [`hash`] |
 //! | what a reload changes, and what only a restart changes | [`change`] |
@@ -26,6 +27,7 @@ pub mod auth;
 pub mod change;
 pub mod conflict;
 pub mod cores;
+pub mod exposure;
 pub mod hash;
 pub mod keys;
 mod logging;
@@ -42,6 +44,7 @@ pub use auth::{Auth, Login, Secret, User};
 pub use change::Change;
 pub use conflict::Conflict;
 pub use cores::{parse_cores, parse_cores_or_all};
+pub use exposure::Exposure;
 pub use logging::{LogFormat, LogLevel, Logging};
 pub use problem::ConfigError;
 pub use tls::{ClientCerts, NatsHandshakeFirst, Tls, TlsMode, TlsVersion};
@@ -133,6 +136,8 @@ impl Settings {
 pub struct Server {
     /// The address at which BLIP/1 clients connect.
     pub bind_addr: SocketAddr,
+    /// Why other machines may reach the broker without a login or encryption.
+    pub insecure: Option<String>,
     /// CPU numbers to run on, ascending; `None` means every CPU that this process may use.
     pub cores: Option<Vec<usize>>,
     /// Connections at once, over all cores.
@@ -161,6 +166,7 @@ impl Default for Server {
     fn default() -> Server {
         Server {
             bind_addr: SocketAddr::from(([127, 0, 0, 1], 7878)),
+            insecure: None,
             cores: None,
             max_connections: limits::CONNECTIONS_DEFAULT,
             max_message_size_bytes: limits::MESSAGE_LEN_DEFAULT,

@@ -23,6 +23,8 @@ pub struct CheckConfig {
 impl CheckConfig {
     pub fn run(self) -> Outcome {
         let settings = serve::read_settings(&self.file)?;
+        let name = self.file.display();
+        serve::check_exposure(&settings).map_err(|refusal| format!("{name}: {refusal}"))?;
         self.check_certificates(&settings)?;
         let text = format!("{} is valid\n\n{settings}", self.file.display());
         match io::stdout().lock().write_all(text.as_bytes()) {

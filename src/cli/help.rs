@@ -46,6 +46,7 @@ const TOPICS: &[Topic] = &[
     Topic { name: "capacity", sources: &[include_str!("../manual/capacity.rs")] },
     Topic { name: "numa", sources: &[include_str!("../manual/numa.rs")] },
     Topic { name: "metrics", sources: &[include_str!("../manual/metrics.rs")] },
+    Topic { name: "certificates", sources: &[include_str!("../manual/certificates.rs")] },
     Topic { name: "troubleshooting", sources: &[include_str!("../manual/troubleshooting.rs")] },
     Topic { name: "profiling", sources: &[include_str!("../manual/profiling.rs")] },
     Topic { name: "performance", sources: &[include_str!("../manual/performance.rs")] },

@@ -42,7 +42,7 @@ use crate::printable;
     args_conflicts_with_subcommands = true,
     after_help = help::after_help("Examples:
   blipmq                                     run a broker with the defaults
-  blipmq --bind 0.0.0.0:7878 --cores 2-5     accept remote clients, on four CPUs
+  blipmq --config /etc/blipmq.toml           run a broker with a file: remote clients, TLS, users
   blipmq sub 'orders.>'                      print messages as they arrive
   blipmq pub orders.eu 'one espresso'        publish a message
   blipmq request prices.get espresso         send a request and print its reply

@@ -5,8 +5,9 @@
 use std::net::SocketAddr;
 use std::path::{self, Path, PathBuf};
 
-use blipmq::config::{self, Settings};
+use blipmq::config::{self, Exposure, Settings};
 use clap::Args;
+use clap::builder::NonEmptyStringValueParser;
 
 use crate::server::reload::Source;
 
@@ -25,6 +26,9 @@ pub struct Serve {
     /// The address for metrics and the admin API (`metrics.bind_addr`).
     #[arg(long, value_name = "ADDR")]
     metrics_bind: Option<SocketAddr>,
+    /// Why other machines may reach the broker without a login or encryption (`server.insecure`).
+    #[arg(long, value_name = "REASON", value_parser = NonEmptyStringValueParser::new())]
+    insecure: Option<String>,
     /// The CPUs to run on (`server.cores`), such as 0-3,6 or all.
     #[arg(long, value_name = "LIST", value_parser = parse_cores)]
     cores: Option<Cores>,
@@ -65,11 +69,23 @@ impl Serve {
         if let Some(Cores(cores)) = &self.cores {
             settings.server.cores = cores.clone();
         }
+        if let Some(reason) = &self.insecure {
+            settings.server.insecure = Some(reason.clone());
+        }
         // The file was checked on its own; together with flags its settings may conflict.
         match settings.conflicts().first() {
             Some(conflict) => Err(conflict.to_string()),
-            None => Ok(settings),
+            None => check_exposure(&settings).map(|()| settings),
         }
+    }
+}
+
+/// Refuses settings with which other machines could reach the broker by accident.
+pub fn check_exposure(settings: &Settings) -> Result<(), String> {
+    let refused = settings.refused_exposures();
+    match refused.is_empty() {
+        true => Ok(()),
+        false => Err(refused.iter().map(Exposure::refusal).collect::<Vec<_>>().join("\n")),
     }
 }
 

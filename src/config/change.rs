@@ -37,6 +37,7 @@ impl Form {
             Form::Address { get, .. } => get(one) == get(other),
             Form::Cores { get, .. } => get(one) == get(other),
             Form::Choice { get, .. } => get(one) == get(other),
+            Form::Text { get, .. } => get(one) == get(other),
             Form::File { get, .. } => get(one) == get(other),
             Form::Secret { get, .. } => get(one) == get(other),
         }
@@ -49,6 +50,7 @@ impl Form {
             Form::Address { get, set } => set(to, get(from)),
             Form::Cores { get, set } => set(to, get(from).clone()),
             Form::Choice { get, set, .. } => set(to, get(from)),
+            Form::Text { get, set } => set(to, get(from).clone()),
             Form::File { get, set } => set(to, get(from).clone()),
             Form::Secret { get, set, .. } => set(to, get(from).clone()),
         }
@@ -122,6 +124,7 @@ mod tests {
                     let other = names().into_iter().find(|name| *name != get(&settings));
                     set(&mut settings, other.expect("there are two choices at least"));
                 }
+                Form::Text { set, .. } => set(&mut settings, Some("a lab".to_owned())),
                 Form::File { set, .. } => set(&mut settings, Some("a.pem".to_owned())),
                 Form::Secret { set, .. } => set(&mut settings, Some(Secret::new("s"))),
             }

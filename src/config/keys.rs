@@ -107,6 +107,13 @@ pub enum Form {
         /// Sets the field to one of the names.
         set: fn(&mut Settings, &str),
     },
+    /// Words of the operator, as a string. Absent by default.
+    Text {
+        /// Reads the field.
+        get: fn(&Settings) -> &Option<String>,
+        /// Sets the field.
+        set: fn(&mut Settings, Option<String>),
+    },
     /// The path of a file, as a string. Absent by default.
     File {
         /// Reads the field.
@@ -153,6 +160,7 @@ impl Key {
                 "CPU numbers from 0 to {} in quotes, like \"0,2-3\", or \"all\"",
                 limits::CPU_NUMBER_MAX
             ),
+            Form::Text { .. } => "words in quotes".to_owned(),
             Form::File { .. } => "the path of a file in quotes".to_owned(),
             Form::Secret { .. } => "a string in quotes that is not empty".to_owned(),
             Form::Choice { names, .. } => {

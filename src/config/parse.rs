@@ -264,6 +264,13 @@ fn set(settings: &mut Settings, key: &Key, value: &DeValue<'_>) -> Result<(), Re
             }
             set(settings, text);
         }
+        (Form::Text { set, .. }, DeValue::String(text)) => {
+            if text.trim().is_empty() {
+                let reason = "there are no words; write them, or remove the line".to_owned();
+                return Err(Refusal::BadValue { reason: Some(reason) });
+            }
+            set(settings, Some(text.to_string()));
+        }
         (Form::File { set, .. }, DeValue::String(text)) => {
             let path =
                 parse_path(text).map_err(|why| Refusal::BadValue { reason: Some(why.into()) })?;

@@ -133,7 +133,7 @@ fn quoted(text: &str) -> String {
 /// escaping.
 fn value(settings: &Settings, form: &Form) -> Option<String> {
     Some(match form {
-        Form::File { get, .. } => quoted(get(settings).as_ref()?),
+        Form::Text { get, .. } | Form::File { get, .. } => quoted(get(settings).as_ref()?),
         Form::Secret { get, .. } => {
             get(settings).as_ref()?;
             quoted(SECRET_PRINTED)
@@ -168,6 +168,7 @@ mod tests {
         let settings = Settings {
             server: Server {
                 bind_addr: "[::1]:1".parse().unwrap(),
+                insecure: Some("a \"lab\"".to_owned()),
                 cores: Some(vec![0, 2, 3, 9]),
                 max_connections: 2,
                 max_message_size_bytes: 3,

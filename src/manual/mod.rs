@@ -11,6 +11,7 @@
 //! | [`tuning`] | which profile, keys, cores and limits do I choose |
 //! | [`operations`] | how do I start, reload and stop a broker; what does the log say |
 //! | [`tls`] | who has to encrypt, and what is on the wire |
+//! | [`certificates`] | which files does TLS need, who is a client, how do I renew and revoke |
 //! | [`capacity`] | how much memory and how many cores does my load need |
 //! | [`numa`] | which cores do I use, and how do I keep other work off them |
 //! | [`metrics`] | what does each number mean |
@@ -28,6 +29,7 @@
 
 pub mod architecture;
 pub mod capacity;
+pub mod certificates;
 pub mod decisions;
 pub mod fuzzing;
 pub mod metrics;

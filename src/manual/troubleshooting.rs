@@ -57,7 +57,8 @@
 //! also has limits of its own:
 //!
 //! ```sh docker
-//! docker run --security-opt seccomp=deploy/seccomp.json --ulimit memlock=-1 --ulimit nofile=65536 blipmq
+//! docker run --security-opt seccomp=deploy/seccomp.json --ulimit memlock=-1 --ulimit nofile=65536 \
+//!     blipmq --config /etc/blipmq/blipmq.toml --insecure 'no port is published'
 //! ```
 //!
 //! On Kubernetes the profile is a file on the node; `deploy/kubernetes/blipmq.yaml` says which. With
@@ -68,7 +69,9 @@
 //!
 //! | the client sees | cause | remedy |
 //! |---|---|---|
-//! | connection refused | nothing listens there: the default address is 127.0.0.1, which other machines cannot reach | `server.bind_addr = "0.0.0.0:7878"` for IPv4, or `"[::]:7878"` for both families, with `[auth]`; `nats.bind_addr` for NATS clients |
+//! | connection refused | nothing listens there: the default address is 127.0.0.1, which other machines cannot reach | `server.bind_addr = "0.0.0.0:7878"` for IPv4, or `"[::]:7878"` for both families, with `[auth]` and `[tls]`; `nats.bind_addr` for NATS clients |
+//! | `certificate has expired`, or unknown, or not valid for the name | the broker's certificate, or what the client trusts | `blipmq doctor --config FILE` says which certificates have expired; [`certificates`](super::certificates) |
+//! | an alert that names its certificate | the broker refuses the certificate of the client: `client_ca_file`, `crl_file`, or it has expired | [`certificates`](super::certificates) |
 //! | a timeout | a firewall; or the queue of connections waiting to be accepted was full | `net.core.somaxconn`, `deploy/sysctl.d/60-blipmq.conf` |
 //! | ERROR 4001, `expected HELLO as the first frame` | the client speaks another protocol: NATS to the port of BLIP/1, HTTP, or TLS | NATS clients to port 4222; there is no TLS, see below; [`protocol`](super::protocol) for authors of clients |
 //! | ERROR 4010, or `Authorization Violation` | wrong credentials, none, or credentials for a broker without `[auth]`; or HELLO came too late | the text says which; `blipmq_logins_refused_total` counts these connections |

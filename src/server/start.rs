@@ -46,6 +46,7 @@ pub fn start(
     source: Source,
     log_lines_lost: Arc<AtomicU64>,
 ) -> Result<RunningBroker, Box<dyn Error>> {
+    log_exposure(&settings);
     let cpus = placement::choose(settings.server.cores.as_deref())?;
     preflight::check(cpus.len(), settings.server.max_connections)?;
     let Bound { sockets, rows: listeners } = Bound::bind(ENDPOINTS, &settings)?;
@@ -145,6 +146,14 @@ fn launch_cores(
     let wake = executors.wake_handle();
     let control = Control::new(senders, move |core| wake.wake(core));
     Ok((executors, control))
+}
+
+/// Logs what is open to other machines, and why the operator says that it may be.
+fn log_exposure(settings: &Settings) {
+    let Some(reason) = &settings.server.insecure else { return };
+    for exposure in settings.exposures() {
+        tracing::warn!(reason, "{}", exposure.what());
+    }
 }
 
 /// Reports that clients can connect, on stdout and, unless that is the same terminal or journal, in the

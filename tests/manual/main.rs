@@ -22,8 +22,16 @@ mod protocol;
 use std::path::Path;
 
 /// The chapters for operators.
-const CHAPTERS: [&str; 7] =
-    ["tuning", "operations", "capacity", "numa", "metrics", "troubleshooting", "profiling"];
+const CHAPTERS: [&str; 8] = [
+    "tuning",
+    "operations",
+    "certificates",
+    "capacity",
+    "numa",
+    "metrics",
+    "troubleshooting",
+    "profiling",
+];
 
 /// Reads a file of the repository.
 fn read(path: &str) -> String {

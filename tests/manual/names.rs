@@ -23,8 +23,9 @@ fn metric_names(text: &str) -> BTreeSet<String> {
 
 /// The metrics of the broker.
 fn families() -> BTreeSet<String> {
-    let files = ["src/server/admin/families.rs", "src/server/admin/families/per_core.rs"];
-    files.iter().flat_map(|file| metric_names(&read(file))).collect()
+    let files = ["families.rs", "families/certificates.rs", "families/per_core.rs"];
+    let text = |file: &str| read(&format!("src/server/admin/{file}"));
+    files.iter().flat_map(|file| metric_names(&text(file))).collect()
 }
 
 #[test]

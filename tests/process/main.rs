@@ -19,6 +19,7 @@
 //! | files of certificates that cannot be used, renewals | `certificates` |
 //! | supervisors, the log, and a stdout or stderr that accepts no data | `operations` |
 //! | starting, refusing to start, stopping | `lifecycle` |
+//! | refusing to be open to other machines by accident | `exposure` |
 //! | signals that ask for nothing, a log that cannot be written | `signals` |
 //! | clients that leave before a stop | `lame_duck` |
 //! | places for connections, and what keeps none | `places` |
@@ -38,6 +39,7 @@ mod auth;
 mod blocked;
 mod certificates;
 mod delivery;
+mod exposure;
 mod groups;
 mod hostile;
 mod lame_duck;

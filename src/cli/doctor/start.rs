@@ -5,7 +5,7 @@
 
 use std::io;
 
-use blipmq::config::Settings;
+use blipmq::config::{Exposure, Settings};
 use executors::preflight::{self, KERNEL_MIN, Limit};
 use executors::{StartError, listener, placement};
 
@@ -22,6 +22,7 @@ pub fn checks(facts: &Facts, settings: &Settings) -> Vec<Check> {
         open_files(facts, settings),
     ];
     checks.extend(facts.ports.iter().map(port));
+    checks.push(exposure(settings));
     checks
 }
 
@@ -180,6 +181,23 @@ fn port(port: &Port) -> Check {
     }
 }
 
+fn exposure(settings: &Settings) -> Check {
+    let about = About {
+        name: "exposure",
+        wanted: "a login and encryption for other machines".to_owned(),
+        why: "whoever reaches a listener may do what its clients may, and without encryption others read \
+              along; without a reason the broker refuses to start",
+    };
+    let exposures = settings.exposures();
+    let what: Vec<String> = exposures.iter().map(Exposure::what).collect();
+    match (exposures.first(), &settings.server.insecure) {
+        (None, _) => about.ok("both, or only this machine reaches the listeners"),
+        (Some(_), Some(reason)) => about
+            .warn(format!("{}; the reason is: {reason}", what.join("; ")), "add [auth] and [tls]"),
+        (Some(first), None) => about.fail(what.join("; "), first.refusal()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::holders::Holder;
@@ -264,6 +282,20 @@ mod tests {
         let fix = check.fix.expect("a fix");
         assert!(fix.contains(&format!("LimitNOFILE={needed} ")), "{fix}");
         assert!(fix.ends_with(&format!("server.max_connections = {fitting}")), "{fix}");
+    }
+
+    #[test]
+    fn a_listener_that_is_open_without_a_reason_fails_and_with_one_is_a_warning() {
+        let mut settings = Settings::default();
+        assert_eq!(exposure(&settings).status, Status::Ok);
+        settings.server.bind_addr = ([0, 0, 0, 0], 7878).into();
+        let check = exposure(&settings);
+        assert_eq!(check.status, Status::Fail);
+        assert!(check.fix.expect("a fix").contains("--insecure REASON"));
+        settings.server.insecure = Some("a lab".to_owned());
+        let check = exposure(&settings);
+        assert_eq!(check.status, Status::Warn);
+        assert!(check.found.ends_with("the reason is: a lab"), "{}", check.found);
     }
 
     #[test]

@@ -5,13 +5,25 @@ use crate::config::{Choice, LogFormat, LogLevel, OverflowPolicy};
 use crate::limits;
 
 /// Every key, by table, in the order in which they are printed.
-pub static KEYS: [Key; 56] = [
+pub static KEYS: [Key; 57] = [
     other!(
         server.bind_addr,
         Address,
         Restart,
         "Address for BLIP/1 clients. Port 0 takes any free port."
     ),
+    Key {
+        table: "server",
+        name: "insecure",
+        doc: "Why other machines may reach a listener without a login, or without encryption although there\n\
+              is a login. Without a reason the broker does not start then; the reason is logged at every\n\
+              start.",
+        applies: Applies::Live,
+        form: Form::Text {
+            get: |settings| &settings.server.insecure,
+            set: |settings, reason| settings.server.insecure = reason,
+        },
+    },
     Key {
         table: "server",
         name: "cores",

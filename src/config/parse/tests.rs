@@ -59,6 +59,7 @@ fn another_value(key: &Key) -> String {
             let other = names().into_iter().find(|name| *name != get(&defaults));
             format!("\"{}\"", other.expect("there is a choice"))
         }
+        Form::Text { .. } => "\"a lab\"".to_owned(),
         Form::File { .. } => "\"b.pem\"".to_owned(),
         Form::Secret { .. } => "\"s3cret\"".to_owned(),
     }
@@ -142,7 +143,8 @@ fn every_key_refuses_every_type_it_does_not_take() {
             Form::Number { .. } => "integer",
             Form::Flag { .. } => "boolean",
             Form::Address { .. } | Form::Cores { .. } => "string",
-            Form::Choice { .. } | Form::File { .. } | Form::Secret { .. } => "string",
+            Form::Choice { .. } | Form::Text { .. } => "string",
+            Form::File { .. } | Form::Secret { .. } => "string",
         };
         for (type_name, value) in [
             ("string", "\"3\""),

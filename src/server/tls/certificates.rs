@@ -137,6 +137,10 @@ impl Reader<'_> {
         let parsed = self.keep(parsed(&cert_file, &chain))?;
         self.date(&cert_file, &parsed, Kind::Own);
         let names = super::identity::names_of_server(&parsed[0]);
+        if !super::identity::has_names(&parsed[0]) {
+            let at = self.dated.len() - parsed.len();
+            self.dated[at] = self.dated[at].clone().without_names();
+        }
         if needs_names && names.is_empty() {
             self.wrong.push(cert_file.wrong(Fault::NoNames));
         }

@@ -45,6 +45,8 @@ pub struct Dated {
     pub subject: String,
     not_before: Time,
     not_after: Time,
+    /// The certificate of a server whose names no client finds.
+    is_nameless: bool,
 }
 
 /// How much an operator has to care.
@@ -93,7 +95,13 @@ impl Dated {
             subject: certificate.subject().to_string(),
             not_before: validity.not_before,
             not_after: validity.not_after,
+            is_nameless: false,
         }
+    }
+
+    /// Notes that the certificate of a server has no name as clients look for one.
+    pub fn without_names(self) -> Dated {
+        Dated { is_nameless: true, ..self }
     }
 
     /// The dates of a revocation list, `None` if it does not say when the next one is due.
@@ -106,6 +114,7 @@ impl Dated {
             subject: list.issuer.to_string(),
             not_before: list.this_update,
             not_after: list.next_update?,
+            is_nameless: false,
         })
     }
 
@@ -135,6 +144,16 @@ impl Dated {
         } else {
             // A revocation list lives for days; only one that is overdue is worth a word.
             let left = (ends - now).as_secs() / DAY.as_secs();
+            if self.is_nameless && left >= URGENT_DAYS {
+                let path = self.path.display();
+                let text = format!(
+                    "{} = \"{path}\": the certificate of {} has no subjectAltName, so clients refuse it \
+                     whatever its common name is; make one with the names that clients connect to, then \
+                     `blipmq reload`",
+                    self.key, self.subject
+                );
+                return Some((Urgency::Urgent, text));
+            }
             if left >= SOON_DAYS || self.kind == Kind::List {
                 return None;
             }

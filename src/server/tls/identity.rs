@@ -20,6 +20,13 @@ pub fn names_of_server(certificate: &Certificate) -> Vec<String> {
     alternative_names(certificate).into_iter().filter_map(dns_name).collect()
 }
 
+/// Whether a server's certificate has any name that clients look for: a DNS name or an IP address.
+pub fn has_names(certificate: &Certificate) -> bool {
+    let is_name =
+        |name: &GeneralName| matches!(name, GeneralName::DnsName(_) | GeneralName::IpAddress(_));
+    alternative_names(certificate).iter().any(is_name)
+}
+
 /// Why a client is nobody, although its certificate was once checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NoIdentity {

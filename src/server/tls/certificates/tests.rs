@@ -266,6 +266,24 @@ fn a_further_certificate_without_names_could_never_be_asked_for() {
     accepted(&folder, keys);
 }
 
+/// A certificate by hand has often a common name alone, which no client of today looks at.
+#[test]
+fn a_certificate_without_names_is_called_out() {
+    let (folder, authority) = folder();
+    let warnings = |names: &[&str]| {
+        folder.write_pair("a", &authority.server(names));
+        let certificates = accepted(&folder, "");
+        let warnings = certificates.dated.iter();
+        let warnings = warnings.filter_map(|dated| dated.warning(std::time::SystemTime::now()));
+        warnings.map(|(_, text)| text).collect::<Vec<_>>()
+    };
+    assert_eq!(warnings(&["localhost"]), [""; 0]);
+    assert_eq!(warnings(&["127.0.0.1"]), [""; 0]);
+    let nameless = warnings(&[]);
+    assert_eq!(nameless.len(), 1);
+    assert!(nameless[0].contains("CN=server has no subjectAltName"), "{nameless:?}");
+}
+
 #[test]
 fn authorities_and_lists_that_cannot_be_used_are_named() {
     let (folder, authority) = folder();

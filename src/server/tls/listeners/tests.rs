@@ -351,7 +351,7 @@ fn what_expires_is_told_in_time_and_by_its_file() {
     assert_eq!(dated.not_after_unix_s(), 1_898_553_600);
     let day = 86_400;
     let at = |days: u64| SystemTime::UNIX_EPOCH + Duration::from_secs(1_898_553_600 - days * day);
-    let warning = |now| dated.warning(now).map(|(urgency, text)| (urgency, text));
+    let warning = |now| dated.warning(now);
     use crate::server::tls::expiry::Urgency::{Soon, Urgent};
     assert_eq!(warning(at(31)), None);
     for (days, urgency, claim) in [
