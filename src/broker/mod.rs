@@ -219,8 +219,9 @@ impl Broker {
         }
     }
 
-    /// The handshake that was to come has failed: the connection is closed without a word.
-    pub fn handshake_failed(
+    /// What carries the connection cannot go on, as after a failed handshake: the connection is closed
+    /// without a word.
+    pub fn give_up(
         &mut self,
         now: Now,
         connection: ConnectionId,

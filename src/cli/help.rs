@@ -43,6 +43,7 @@ const TOPICS: &[Topic] = &[
     Topic { name: "tuning", sources: &[include_str!("../manual/tuning.rs")] },
     Topic { name: "operations", sources: &[include_str!("../manual/operations.rs")] },
     Topic { name: "identity", sources: &[include_str!("../manual/identity.rs")] },
+    Topic { name: "tls", sources: &[include_str!("../manual/tls.rs")] },
     Topic { name: "capacity", sources: &[include_str!("../manual/capacity.rs")] },
     Topic { name: "numa", sources: &[include_str!("../manual/numa.rs")] },
     Topic { name: "metrics", sources: &[include_str!("../manual/metrics.rs")] },

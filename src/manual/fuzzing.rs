@@ -40,6 +40,7 @@
 //!
 //! | target | input | what must hold |
 //! |---|---|---|
+//! | `tls` | any bytes at any moment of a connection with TLS, in any pieces | no panic; a correct client is served whatever the pieces; the layer still closes |
 //! | `decode` | bytes as frames of clients and of servers | no panic; what decodes is written as the same bytes; splits change nothing; frames that pass `messages::check` can be read, stamped and cut |
 //! | `session` | bytes and frames of one or two connections, into brokers of one or two cores with generous or tight bounds | no panic, and the audit of the broker after every turn; whole frames out, WELCOME first, nothing after a fatal ERROR, TOPIC before its messages, a GAP before every skipped sequence; when peers read again everything drains, and a stop ends |
 //! | `config` | text as a configuration | no panic; an accepted text prints to a text that parses equal |

@@ -96,6 +96,8 @@
 //! | `blipmq_blocked_topics` | topics whose publishers wait for a subscriber now |
 //! | `blipmq_mesh_full_total`, `blipmq_receive_buffer_shortages_total` | a core that cannot keep up |
 //! | `blipmq_logins_refused_total` | wrong credentials, or an attack |
+//! | `blipmq_tls_handshakes_total` with `result="failed"` or `"timeout"` | clients that do not trust the certificate or speak plain text; the log at level debug says which and why |
+//! | `blipmq_tls_waiting_hellos` | many clients connect at once; deliveries go on meanwhile |
 //! | `blipmq_tls_certificate_not_after_seconds` | a certificate that ends soon; alert at 14 days |
 //! | `blipmq_process_start_time_seconds` | the broker has restarted |
 //!
@@ -180,6 +182,10 @@
 //! | `blipmq_worst_subscription_dropped_messages` | messages lost, for the ten subscriptions that lost the most |
 //! | `blipmq_config_reloads_total` | reloads of the configuration, by `outcome`: `applied` or `refused` |
 //! | `blipmq_config_last_reload_successful` | 0 if the last reload was refused |
+//! | `blipmq_tls_handshakes_total` | TLS handshakes that ended, by `listener` and `result`: `full`, `resumed`, `failed`, `timeout` |
+//! | `blipmq_tls_connections` | encrypted connections open now, by `version` |
+//! | `blipmq_tls_waiting_hellos` | clients whose handshake waits for its turn, per core |
+//! | `blipmq_tls_handshake_seconds` | time from a whole hello to the end of the handshake |
 //! | `blipmq_tls_certificate_not_after_seconds` | when a certificate ends, in seconds since 1970, by `file` and `subject` |
 //! | `blipmq_log_lines_lost_total` | lines of the log that could not be written |
 //! | `blipmq_process_cpu_seconds_total` | CPU time of all threads |

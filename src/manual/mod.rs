@@ -10,6 +10,7 @@
 //! | [`simulator`] | how are the promises tested, what is real and what is simulated, and how do I replay a seed |
 //! | [`tuning`] | which profile, keys, cores and limits do I choose |
 //! | [`operations`] | how do I start, reload and stop a broker; what does the log say |
+//! | [`tls`] | who has to encrypt, and what is on the wire |
 //! | [`certificates`] | which files does TLS need, who is a client, how do I renew and revoke |
 //! | [`identity`] | who may connect, where are secrets kept, what happens at wrong logins |
 //! | [`capacity`] | how much memory and how many cores does my load need |
@@ -42,5 +43,6 @@ pub mod profiling;
 pub mod protocol;
 pub mod protocol_session;
 pub mod simulator;
+pub mod tls;
 pub mod troubleshooting;
 pub mod tuning;

@@ -15,6 +15,8 @@ use blipmq::broker::CheckId;
 use blipmq::broker::inspect::{Answer, Question};
 use blipmq::config::Settings;
 
+use super::tls::terms::Listeners;
+
 /// Commands that may wait for a core. A core with so many waiting commands does not run.
 const COMMANDS_MAX: usize = 256;
 
@@ -25,8 +27,8 @@ pub type Reply<T> = Box<dyn FnOnce(T) + Send>;
 pub enum Command {
     /// Answer: the core does its turns.
     Ping(Reply<()>),
-    /// Apply these settings.
-    Reload(Arc<Settings>, Reply<()>),
+    /// Apply these settings, and begin handshakes with these terms.
+    Reload(Arc<Settings>, Listeners, Reply<()>),
     /// Let clients leave, over so many milliseconds.
     LameDuck(u32),
     /// Report how full its queues and buffers are.

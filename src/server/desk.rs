@@ -16,6 +16,7 @@ use executors::{Io, Observed, Ring};
 use super::control::{Command, Fill, Reply};
 use super::passwords::Passwords;
 use super::relay::Beside;
+use super::tls::sessions::Sessions;
 use super::turns::Turns;
 
 pub struct Desk {
@@ -34,14 +35,15 @@ impl Desk {
     fn carry_out<R: Ring>(
         &mut self,
         broker: &mut Broker,
-        now: Now,
-        io: &Io<Message, R>,
+        sessions: &mut Sessions,
+        (now, io): (Now, &Io<Message, R>),
         command: Command,
     ) {
         match command {
             Command::Ping(reply) => reply(()),
-            Command::Reload(settings, reply) => {
+            Command::Reload(settings, listeners, reply) => {
                 broker.reload(now, settings);
+                sessions.set_listeners(listeners);
                 reply(());
             }
             Command::LameDuck(time_ms) => broker.begin_lame_duck(now, time_ms),
@@ -58,11 +60,19 @@ impl Desk {
 }
 
 impl Beside for Desk {
+    type Between = Sessions;
+
     /// Carries out what came from other threads, and a slice of the oldest question.
-    fn turn<R: Ring>(&mut self, broker: &mut Broker, now: Now, io: &Io<Message, R>) -> bool {
+    fn turn<R: Ring>(
+        &mut self,
+        broker: &mut Broker,
+        sessions: &mut Sessions,
+        now: Now,
+        io: &Io<Message, R>,
+    ) -> bool {
         self.turns.turns.add(1);
         while let Ok(command) = self.commands.try_recv() {
-            self.carry_out(broker, now, io, command);
+            self.carry_out(broker, sessions, (now, io), command);
         }
         if let Some((inspection, _)) = self.inspections.front_mut()
             && broker.inspect(now, inspection)

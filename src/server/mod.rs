@@ -8,6 +8,7 @@
 //! | in which order the broker starts | `start` |
 //! | which protocol is served at which address | `listeners` |
 //! | how a core and its executor work together | `relay` |
+//! | what stands between sockets and broker, if clients use TLS | `tls` |
 //! | how other threads reach a core | `control` |
 //! | where passwords are compared with hashes | `passwords` |
 //! | what a reload changes | `reload` |

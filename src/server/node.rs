@@ -15,6 +15,7 @@ use super::control::Control;
 use super::listeners::Addresses;
 use super::process::Process;
 use super::reload::Configuration;
+use super::tls;
 use super::turns::Turns;
 
 /// What one core counts.
@@ -26,6 +27,15 @@ pub struct Core {
     pub counters: Arc<Counters>,
     /// The counters of its executor.
     pub turns: Arc<Turns>,
+    /// The counters of its TLS.
+    pub tls: Arc<tls::counters::Counters>,
+}
+
+impl Core {
+    /// A core that has counted nothing.
+    pub fn new(cpu: usize) -> Core {
+        Core { cpu, counters: Arc::default(), turns: Arc::default(), tls: Arc::default() }
+    }
 }
 
 /// The broker process.

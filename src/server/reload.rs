@@ -246,7 +246,7 @@ pub struct Reloader {
 impl Reloader {
     /// Reads the file again, applies what needs no restart, and returns the outcome.
     pub fn reload(&self) -> Reload {
-        let outcome = self.prepare().inspect(|accepted| self.apply(&accepted.settings));
+        let outcome = self.prepare().inspect(|accepted| self.apply(accepted));
         let reload = self.configuration.record(outcome);
         if reload.errors.is_empty() {
             expiry::log(&self.configuration.tls().dated);
@@ -284,8 +284,8 @@ impl Reloader {
         }
     }
 
-    fn apply(&self, settings: &Arc<Settings>) {
-        let reload = |reply| Command::Reload(settings.clone(), reply);
+    fn apply(&self, Accepted { settings, tls, .. }: &Accepted) {
+        let reload = |reply| Command::Reload(settings.clone(), tls.listeners.clone(), reply);
         let stuck = command_all_cores(&self.control, ANSWER_TIMEOUT, reload);
         if !stuck.is_empty() {
             tracing::error!(

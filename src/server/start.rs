@@ -28,6 +28,7 @@ use super::passwords;
 use super::relay::Relay;
 use super::reload::{Configuration, Reloader, Source};
 use super::tls;
+use super::tls::sessions::Sessions;
 
 /// How long the start waits for stdout to accept the ready line.
 const READY_LINE_TIMEOUT: Duration = Duration::from_secs(1);
@@ -59,11 +60,9 @@ pub fn start(
     let configuration = Arc::new(Configuration::new(source.file.clone(), settings, tls));
     let cluster = new_cluster(cpus.len(), &listeners, configuration.settings())?;
     let cpu_list = placement::print(&cpus);
-    let new_core =
-        |cpu: &usize| Core { cpu: *cpu, counters: Arc::default(), turns: Arc::default() };
-    let cores: Vec<Core> = cpus.iter().map(new_core).collect();
+    let cores: Vec<Core> = cpus.iter().map(|cpu| Core::new(*cpu)).collect();
     let plan = new_plan(cpus, sockets, &cluster.settings);
-    let (executors, control) = launch_cores(plan, &cluster, &cores, &protocols)?;
+    let (executors, control) = launch_cores(plan, &cluster, &cores, &protocols, &configuration)?;
     let limits = &cluster.settings.limits;
     executors.tuning().set_address_limits(
         limits.max_connections_per_address,
@@ -85,6 +84,7 @@ pub fn start(
         log_lines_lost,
     });
     let admin = admin.map(|server| server.serve(node.clone())).transpose()?;
+    tls::listeners::log(&configuration.tls().listeners, &node.addresses.clients);
     tls::expiry::log(&configuration.tls().dated);
     let watched = configuration.clone();
     tls::expiry::log_daily(move || watched.tls());
@@ -128,21 +128,23 @@ fn launch_cores(
     cluster: &Cluster,
     cores: &[Core],
     protocols: &Arc<[Protocol]>,
+    configuration: &Configuration,
 ) -> Result<(Running, Control), Box<dyn Error>> {
     let (senders, receivers) = control::channels(cores.len());
     let passwords = passwords::Queue::new();
     let of_cores = passwords.of_cores(cores.len());
     // Each core takes its own receiver, on its own thread.
     let receivers: Arc<[_]> = receivers.into_iter().map(|end| Mutex::new(Some(end))).collect();
-    let protocols = protocols.clone();
+    let (protocols, terms) = (protocols.clone(), configuration.tls().listeners.clone());
     let (cluster, cores) = (cluster.clone(), cores.to_vec());
     let executors = launch(plan, move |core| {
-        let Core { counters, turns, .. } = cores[core].clone();
+        let Core { counters, turns, tls, .. } = cores[core].clone();
+        let between = Sessions::new(terms.clone(), tls, cluster.memory.clone());
         let broker = Broker::new(CoreId(core as u16), cluster.clone(), counters);
         let commands = receivers[core].lock().expect("taking one does not panic").take();
         let commands = commands.expect("a core is made once");
         let beside = Desk::new(commands, turns, of_cores[core].clone());
-        Relay { broker, protocols: protocols.clone(), beside }
+        Relay { broker, protocols: protocols.clone(), between, beside }
     })?;
     let wake = executors.wake_handle();
     let control = Control::new(senders, move |core| wake.wake(core));

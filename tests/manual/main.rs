@@ -22,7 +22,7 @@ mod protocol;
 use std::path::Path;
 
 /// The chapters for operators.
-const CHAPTERS: [&str; 8] = [
+const CHAPTERS: [&str; 9] = [
     "tuning",
     "operations",
     "certificates",

@@ -30,6 +30,7 @@ mod conversation;
 mod cores;
 mod mesh;
 mod nats;
+mod no_layer;
 mod owed;
 mod passwords;
 mod plan;

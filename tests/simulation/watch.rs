@@ -6,6 +6,7 @@ use blipmq::broker::{Broker, CheckId, ConnectionId, Notice, Now, PasswordCheck, 
 use bytes::Bytes;
 use executors::{Io, Observed, Ring};
 
+use crate::no_layer::NoLayer;
 use crate::relay::Beside;
 
 /// An event of a turn.
@@ -74,7 +75,15 @@ pub struct Watch {
 }
 
 impl Beside for Watch {
-    fn turn<R: Ring>(&mut self, broker: &mut Broker, now: Now, _: &Io<Message, R>) -> bool {
+    type Between = NoLayer;
+
+    fn turn<R: Ring>(
+        &mut self,
+        broker: &mut Broker,
+        _: &mut NoLayer,
+        now: Now,
+        _: &Io<Message, R>,
+    ) -> bool {
         for (id, is_right) in self.checked.drain(..) {
             broker.password_checked(now, id, is_right);
         }

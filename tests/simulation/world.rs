@@ -21,6 +21,7 @@ use executors::simulated::Machine;
 use crate::conversation::Conversation;
 use crate::cores::Core;
 use crate::mesh::Mesh;
+use crate::no_layer::NoLayer;
 use crate::passwords::{Passwords, TOKEN_HASH};
 use crate::plan::Plan;
 use crate::random::Random;
@@ -355,6 +356,7 @@ fn machine(plan: &Plan, cluster: &Cluster, cores: &[Core]) -> Machine<Relay<Watc
     Machine::new(plan.machine(), |core| {
         let counters = cores[core].counters.clone();
         let broker = Broker::new(CoreId(core as u16), cluster.clone(), counters);
-        Relay { broker, protocols: Protocol::ALL.into(), beside: Watch::default() }
+        let (protocols, beside) = (Protocol::ALL.into(), Watch::default());
+        Relay { broker, protocols, between: NoLayer, beside }
     })
 }

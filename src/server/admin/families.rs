@@ -22,6 +22,7 @@ use crate::server::process::Process;
 mod certificates;
 mod per_core;
 mod samples;
+mod tls;
 
 pub use per_core::{HISTOGRAMS, PER_CORE};
 use per_core::{PerCore, REASONS, REFUSED, SHORTAGES};
@@ -58,6 +59,8 @@ pub fn all(node: &Node, answers: &Answers) -> Vec<MetricFamily> {
     families.extend(fills(&cores, &answers.fills));
     families.extend(histograms(&cores));
     families.extend(of_broker(node));
+    let listeners = &node.addresses.clients;
+    families.extend([tls::handshakes(&cores, listeners), tls::connections(&cores)]);
     families.extend([certificates::not_after(&node.configuration.tls().dated)]);
     families.extend(limits(node, &process));
     families.extend(of_process(node, &process));

@@ -24,7 +24,7 @@ use crate::server::tls::listeners::Active;
 /// A node of two cores, and the receiving ends of their commands.
 fn node_of(settings: Settings) -> (Arc<Node>, Vec<Receiver<Command>>) {
     let (senders, receivers) = control::channels(2);
-    let cores = [5, 7].map(|cpu| Core { cpu, counters: Arc::default(), turns: Arc::default() });
+    let cores = [5, 7].map(Core::new);
     let address = SocketAddr::from(([127, 0, 0, 1], 7));
     let blip = Listener { name: "blip", title: "BLIP", address, frontend: Protocol::Blip };
     let node = Node {
@@ -50,7 +50,7 @@ fn play_core(commands: Receiver<Command>) {
     std::thread::spawn(move || {
         while let Ok(command) = commands.recv() {
             match command {
-                Command::Ping(reply) | Command::Reload(_, reply) => reply(()),
+                Command::Ping(reply) | Command::Reload(.., reply) => reply(()),
                 Command::LameDuck(_) | Command::PasswordChecked(..) => {}
                 Command::Fill(reply) => {
                     reply(Fill { mesh_waiting_messages: 3, receive_buffers_free: 200 });
@@ -155,7 +155,7 @@ fn every_family_has_its_type_and_help_and_only_counters_end_in_total() {
     }
     // Asleep, dropped, overflows, refused, logins and shortages, two from the answers of the cores, seventeen of
     // the whole broker.
-    assert_eq!(families, families::PER_CORE.len() + families::HISTOGRAMS.len() + 8 + 16);
+    assert_eq!(families, families::PER_CORE.len() + families::HISTOGRAMS.len() + 10 + 16);
     served.handle.stop();
 }
 

@@ -25,6 +25,7 @@ use super::certificates::{Certificates, provider};
 use super::expiry::Dated;
 use super::fault::{Fault, WrongFile};
 use super::terms::{ClientCertificates, HandshakeFirst, Listeners, Need, Terms};
+use crate::server::listeners::Listener;
 
 /// The protocol that a BLIP/1 client names in its hello.
 const BLIP_ALPN: &[u8] = b"blip/1";
@@ -88,6 +89,29 @@ impl Active {
     /// Whether other files, or files with another content, were read for `other`.
     pub fn has_other_files(&self, other: &Active) -> bool {
         self.digest != other.digest
+    }
+}
+
+/// Logs which listeners have TLS, and what their clients have to do.
+pub fn log(listeners: &Listeners, rows: &[Listener]) {
+    for (terms, Listener { title, address, frontend, .. }) in listeners.iter().zip(rows) {
+        let Some(terms) = terms else { continue };
+        let need = match terms.need {
+            Need::Optional => "optional",
+            Need::Required => "required",
+        };
+        let client_certificates = match terms.client_certificates {
+            ClientCertificates::None => "none",
+            ClientCertificates::Optional => "optional",
+            ClientCertificates::Required => "required",
+        };
+        tracing::info!(client_certificates, "{title} on {address}: TLS is {need}");
+        if terms.need == Need::Optional && *frontend == Protocol::Nats {
+            tracing::warn!(
+                "tls.nats = \"optional\": some clients, nats-py among them, speak plain text without a \
+                 warning although they could use TLS"
+            );
+        }
     }
 }
 

@@ -22,7 +22,7 @@ const fn gauge(name: &'static str, help: &'static str, read: fn(&Core) -> u64) -
     PerCore { name, help, kind: MetricType::GAUGE, read }
 }
 
-pub static PER_CORE: [PerCore; 31] = [
+pub static PER_CORE: [PerCore; 32] = [
     counter(
         "blipmq_published_messages_total",
         "Messages that topics of this core accepted.",
@@ -92,6 +92,9 @@ pub static PER_CORE: [PerCore; 31] = [
     gauge("blipmq_connections", "Connections open now.", |core| connections(&core.counters)),
     gauge("blipmq_nats_connections", "Of those, connections of NATS clients.", |core| {
         nats_connections(&core.counters)
+    }),
+    gauge("blipmq_tls_waiting_hellos", "Clients whose TLS handshake waits for its turn.", |core| {
+        core.tls.waiting.get()
     }),
     counter(
         "blipmq_nats_no_responders_total",
@@ -180,13 +183,19 @@ pub static SHORTAGES: [&str; 4] = ["accept", "receive", "send", "enter"];
 /// how the histogram is read from a core.
 pub type PerCoreHistogram = (&'static str, &'static str, f64, fn(&Core) -> &Histogram);
 
-pub static HISTOGRAMS: [PerCoreHistogram; 4] = [
+pub static HISTOGRAMS: [PerCoreHistogram; 5] = [
     (
         "blipmq_accept_to_send_seconds",
         "Time from a message's arrival to the end of the turn that handed it to the kernel, once per \
          connection.",
         1e6,
         |core| &core.counters.accept_to_send_us,
+    ),
+    (
+        "blipmq_tls_handshake_seconds",
+        "Time from a whole hello to the end of the TLS handshake.",
+        1e6,
+        |core| &core.tls.handshake_us,
     ),
     ("blipmq_send_messages", "Messages of each vectored send.", 1.0, |core| {
         &core.counters.send_messages

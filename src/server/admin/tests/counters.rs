@@ -7,7 +7,7 @@ use super::*;
 /// A node whose core 1 has counted a number of its own in every counter, and whose core 0 nothing.
 fn counted() -> Served {
     let served = Served::new(Settings::default(), 2);
-    let Core { counters, turns, .. } = &served.node.cores[1];
+    let Core { counters, turns, tls, .. } = &served.node.cores[1];
     for (number, counter) in [
         (1, &counters.published_messages),
         (2, &counters.published_bytes),
@@ -72,6 +72,7 @@ fn counted() -> Served {
         (41, &turns.shortages[1]),
         (42, &turns.shortages[2]),
         (43, &turns.shortages[3]),
+        (63, &tls.waiting),
     ] {
         counter.add(number);
     }
@@ -79,7 +80,7 @@ fn counted() -> Served {
 }
 
 /// The samples of core 1, without buckets.
-const SAMPLES: [&str; 75] = [
+const SAMPLES: [&str; 78] = [
     "blipmq_accept_to_send_seconds_count{core=\"1\"} 0",
     "blipmq_accept_to_send_seconds_sum{core=\"1\"} 0",
     "blipmq_asleep_seconds_total{core=\"1\"} 0",
@@ -152,6 +153,9 @@ const SAMPLES: [&str; 75] = [
     "blipmq_send_timeouts_total{core=\"1\"} 61",
     "blipmq_stale_connections_total{core=\"1\"} 62",
     "blipmq_subscriptions{core=\"1\"} 17",
+    "blipmq_tls_handshake_seconds_count{core=\"1\"} 0",
+    "blipmq_tls_handshake_seconds_sum{core=\"1\"} 0",
+    "blipmq_tls_waiting_hellos{core=\"1\"} 63",
     "blipmq_topics{core=\"1\"} 18",
     "blipmq_ttl_drops_total{core=\"1\"} 15",
     "blipmq_turns_total{core=\"1\"} 32",
