@@ -36,7 +36,7 @@ use std::net::SocketAddr;
 
 use crate::limits;
 
-pub use auth::{Auth, Login, Secret, SecretSource, User};
+pub use auth::{Auth, Login, Secret, SecretSource, User, UserLimits};
 pub use change::Change;
 pub use conflict::Conflict;
 pub use cores::{parse_cores, parse_cores_or_all};
@@ -319,6 +319,10 @@ pub struct Limits {
     pub max_topics_per_connection: u32,
     /// Subscriptions of one connection.
     pub max_subscriptions_per_connection: u32,
+    /// Subscriptions at once, over all cores.
+    pub max_subscriptions: u32,
+    /// Subscriptions of one connection that one message may reach.
+    pub max_fan_out_per_connection: u32,
     /// Connections of one address at once; 0 means no limit.
     pub max_connections_per_address: u32,
     /// New connections of one address a second; 0 means no limit.
@@ -340,6 +344,8 @@ impl Default for Limits {
             max_topics: limits::TOPICS_DEFAULT,
             max_topics_per_connection: limits::TOPICS_PER_CONNECTION_DEFAULT,
             max_subscriptions_per_connection: limits::SUBSCRIPTIONS_DEFAULT,
+            max_subscriptions: limits::SUBSCRIPTIONS_IN_ALL_DEFAULT,
+            max_fan_out_per_connection: limits::SUBSCRIPTIONS_DEFAULT,
             max_connections_per_address: 0,
             max_new_connections_per_address: 0,
             max_connections_before_login: 0,

@@ -124,10 +124,14 @@ pub const MEMORY_RANGE: RangeInclusive<u64> = (1 << 20)..=(1 << 50);
 pub const TOPICS_DEFAULT: u32 = 1_000_000;
 /// `limits.max_topics`; the upper half of all ids is for ephemeral topics.
 pub const TOPICS_RANGE: RangeInclusive<u64> = 1..=TOPIC_ID_MAX as u64 / 2;
-/// `limits.max_subscriptions_per_connection`
+/// `limits.max_subscriptions_per_connection`, and `limits.max_fan_out_per_connection`: all of them.
 pub const SUBSCRIPTIONS_DEFAULT: u32 = 100_000;
-/// `limits.max_subscriptions_per_connection`
+/// `limits.max_subscriptions_per_connection` and `limits.max_fan_out_per_connection`
 pub const SUBSCRIPTIONS_RANGE: RangeInclusive<u64> = 1..=16_777_216;
+/// `limits.max_subscriptions`, over all cores: those of a hundred connections that have all they may.
+pub const SUBSCRIPTIONS_IN_ALL_DEFAULT: u32 = 10_000_000;
+/// `limits.max_subscriptions`
+pub const SUBSCRIPTIONS_IN_ALL_RANGE: RangeInclusive<u64> = 1..=u32::MAX as u64;
 /// `limits.max_connections_per_address`, `limits.max_new_connections_per_address` and
 /// `limits.max_connections_before_login`; 0 is described at each.
 pub const CONNECTIONS_OF_SOME_RANGE: RangeInclusive<u64> = 0..=1_000_000;
@@ -215,6 +219,9 @@ pub const TOPICS_TENDED_PER_TURN: usize = 256;
 pub const REPLAY_UNSENT_SLICES_MAX: u64 = 16_384;
 /// Subscriptions that one turn ends when all of a connection end at once: about 300 us.
 pub const ENDS_PER_TURN: usize = 512;
+/// Times that one turn gives a connection a slice once more, for another of its subscriptions: about 1 ms.
+/// A connection with one subscription to a topic counts for none.
+pub const REPEATS_PER_TURN: usize = 8_192;
 /// Slices that one turn takes from those who hold most when memory is short: about 100 us.
 pub const RECLAIMED_PER_TURN_MAX: usize = 512;
 /// Retained slices that one turn evicts when memory is short.

@@ -9,7 +9,7 @@ use blipmq::broker::port::InMemory;
 use blipmq::broker::turn::turn;
 use blipmq::broker::{Broker, Cluster, ConnectionId, Now, Peer, Protocol, Slot};
 use blipmq::config::Settings;
-use blipmq::limits::{ENDS_PER_TURN, REPLAY_TOPICS_PER_TURN};
+use blipmq::limits::{ENDS_PER_TURN, REPEATS_PER_TURN, REPLAY_TOPICS_PER_TURN};
 use blipmq::protocol::decode::{Hello, Subscribe};
 use blipmq::protocol::{CoreId, RequestId, SubscriptionId, encode};
 
@@ -89,6 +89,8 @@ impl Driven {
         let work = self.broker.work();
         assert!(work.ends <= ENDS_PER_TURN, "{work:?}");
         assert!(work.replay_topics <= REPLAY_TOPICS_PER_TURN, "{work:?}");
+        // The slice that passes the bound is given to all.
+        assert!(work.repeats < REPEATS_PER_TURN + MANY, "{work:?}");
         for (connection, ranges) in std::mem::take(&mut self.port.sends) {
             if self.stalled == Some(connection) {
                 continue;
@@ -197,7 +199,8 @@ fn a_client_that_starts_over_is_served_when_its_subscriptions_have_ended() {
 }
 
 /// Goal: a client that ends each of very many subscriptions by their maximum, at one message, is sent each
-/// message once, in a time that grows with their number and not with its square.
+/// message once, in a time that grows with their number and not with its square, and over many turns. For
+/// the client a subscription ends with its message: it may use the name again at once.
 #[test]
 fn a_message_that_ends_very_many_subscriptions_is_sent_to_each_once() {
     let mut driven = Driven::new();
@@ -207,14 +210,51 @@ fn a_message_that_ends_very_many_subscriptions_is_sent_to_each_once() {
     driven.say(client, &text.concat());
     driven.run();
     driven.say(publisher, "PUB a.b 1\r\nx\r\nPUB a.b 1\r\ny\r\n");
-    driven.run();
+    driven.turn();
+    assert_eq!(driven.broker.work().ends, ENDS_PER_TURN, "the others are left for later turns");
+    // Three that are still to be ended, as far as the broker is.
+    let again = format!("SUB c {MANY}\r\nUNSUB {0} 9\r\nUNSUB {1}\r\n", MANY - 1, MANY - 2);
+    driven.say(client, &again);
+    driven.say(publisher, "PUB a.b 1\r\ny\r\n");
+    assert!(driven.run() >= MANY / ENDS_PER_TURN - 2, "it was done over many turns");
     let received = driven.take(client);
     assert_eq!((count(&received, "\r\nx\r\n"), count(&received, "\r\ny\r\n")), (MANY, 0));
-    driven.say(publisher, "PUB a.b 1\r\nz\r\n");
+    driven.say(publisher, "PUB a.b 1\r\nz\r\nPUB c 1\r\nz\r\n");
     driven.run();
-    assert_eq!(driven.take(client), "");
+    assert_eq!(driven.take(client), format!("MSG c {MANY} 1\r\nz\r\n"));
     driven.broker.ended(NOW, client);
     assert_eq!(driven.run(), 1, "nothing is left to end");
+}
+
+/// Goal: a client that subscribes very often to the same costs a turn a bounded number of deliveries, and
+/// is sent all messages, each subscription in the order of their publisher.
+/// Method: the publisher subscribes as well, and its PONG comes behind its own messages.
+#[test]
+fn messages_that_one_client_gets_very_many_times_are_handed_out_over_many_turns_in_order() {
+    const SUBSCRIPTIONS: usize = 500;
+    const MESSAGES: usize = 100;
+    let mut driven = Driven::new();
+    let (client, publisher) = (driven.nats(0), driven.nats(1));
+    driven.subscribe(client, |_| "t.*".into(), SUBSCRIPTIONS);
+    driven.subscribe(publisher, |_| "t.*".into(), 1);
+    // Each to a topic of its own, so that none joins the batch of another.
+    let publishes: Vec<String> =
+        (0..MESSAGES).map(|number| format!("PUB t.{number} 0\r\n\r\n")).collect();
+    driven.say(publisher, &(publishes.concat() + "PING\r\nPUB t.last 0\r\n\r\n"));
+    let turns = driven.run();
+    assert!(turns >= MESSAGES * SUBSCRIPTIONS / REPEATS_PER_TURN, "{turns} turns");
+    let own: Vec<String> = (0..MESSAGES).map(|n| format!("MSG t.{n} 1 0\r\n\r\n")).collect();
+    let last = "PONG\r\nMSG t.last 1 0\r\n\r\n";
+    assert_eq!(driven.take(publisher), own.concat() + last);
+    let received = driven.take(client);
+    for sid in 1..=SUBSCRIPTIONS {
+        let of_sid = format!(" {sid} 0");
+        let lines = received.lines().filter(|line| line.ends_with(&of_sid));
+        let topics: Vec<&str> = lines.filter_map(|line| line.split(' ').nth(1)).collect();
+        assert_eq!(topics.len(), MESSAGES + 1, "subscription {sid}");
+        let is_in_order = |(at, topic): (usize, &&str)| *topic == format!("t.{at}");
+        assert!(topics[..MESSAGES].iter().enumerate().all(is_in_order), "{topics:?}");
+    }
 }
 
 /// Goal: very many subscriptions that ask for what topics retain delay nobody.

@@ -22,7 +22,6 @@ use crossbeam_channel::Receiver;
 
 use crate::accept::{Accepted, Accepting, Balance};
 use crate::clock::Now;
-use crate::connection::ConnectionId;
 use crate::control::{Stop, Tuning};
 use crate::io::Io;
 use crate::ring::{Completion, Ring, Tally, is_shortage};
@@ -60,8 +59,8 @@ pub(crate) struct Driver<S: Service, R: Ring> {
     ending: Option<bool>,
     /// Slots of connections that something arrived on, in turn.
     waiting: VecDeque<u32>,
-    /// Connections whose receive ended for want of a buffer.
-    starved: VecDeque<ConnectionId>,
+    /// Receive buffers that are left to connections which did not have to wait for one.
+    buffers_kept: usize,
     /// When the timeout under way comes.
     timeout_at_ns: Option<u64>,
     /// The last enter had nothing to submit and brought no completion.
@@ -72,6 +71,7 @@ pub(crate) struct Driver<S: Service, R: Ring> {
 impl<S: Service, R: Ring> Driver<S, R> {
     /// A driver that accepts connections if its seat is to. The ring has the listeners.
     pub(crate) fn new(service: S, ring: R, seat: Seat<S::Message, R::Socket>) -> Driver<S, R> {
+        let buffers_kept = ring.buffers_free() / 4;
         let mut driver = Driver {
             service,
             io: Io::new(ring, seat.mesh, seat.linger_ns),
@@ -86,7 +86,7 @@ impl<S: Service, R: Ring> Driver<S, R> {
             drain_deadline_ns: None,
             ending: None,
             waiting: VecDeque::new(),
-            starved: VecDeque::new(),
+            buffers_kept,
             timeout_at_ns: None,
             entered_in_vain: false,
             tuning: seat.tuning,

@@ -14,6 +14,8 @@
 
 mod waiting;
 
+use std::collections::VecDeque;
+
 use bytes::Bytes;
 
 use crate::clock::Now;
@@ -29,6 +31,8 @@ pub struct Io<M, R: Ring> {
     pub(crate) ring: R,
     pub(crate) sockets: Sockets,
     pub(crate) mesh: MeshEnd<M>,
+    /// Connections that wait for a receive buffer, in turn.
+    pub(crate) starved: VecDeque<ConnectionId>,
     /// What is done later, unless something makes it needless.
     waiting: Waiting,
     /// Released connections whose last completion came.
@@ -41,6 +45,7 @@ impl<M, R: Ring> Io<M, R> {
             ring,
             sockets: Sockets::default(),
             mesh,
+            starved: VecDeque::new(),
             waiting: Waiting::new(linger_ns),
             released: Vec::new(),
         }
@@ -99,6 +104,14 @@ impl<M, R: Ring> Io<M, R> {
         self.advance_closing(connection.slot);
     }
 
+    /// Gives up what a closed connection still sends: the peer reads a reset, or an end before the last
+    /// bytes.
+    pub fn abort(&mut self, connection: ConnectionId) {
+        let socket = self.sockets.get(connection);
+        assert!(socket.phase != Phase::Open, "a connection is closed before it is given up");
+        self.release(connection.slot);
+    }
+
     /// Takes an accepted socket, and reads it.
     pub(crate) fn open(&mut self, socket: R::Socket, place: Option<Place>) -> ConnectionId {
         let connection = self.sockets.insert(place);
@@ -120,7 +133,11 @@ impl<M, R: Ring> Io<M, R> {
         let asks = wanted && socket.receive == Receive::Idle;
         if asks {
             socket.receive = Receive::Armed;
-            self.ring.receive(slot);
+            // While some wait for a buffer each takes one at a time.
+            match self.starved.is_empty() {
+                true => self.ring.receive(slot),
+                false => self.ring.receive_once(slot),
+            }
         }
         asks
     }

@@ -94,6 +94,9 @@ pub trait Ring: Sized {
     /// Receives until a completion says that no more follow.
     fn receive(&mut self, slot: u32);
 
+    /// Receives into one buffer, which ends the receive.
+    fn receive_once(&mut self, slot: u32);
+
     /// Stops a receive, which ends with a completion of its own.
     fn cancel_receive(&mut self, slot: u32);
 
@@ -198,6 +201,14 @@ pub(crate) fn is_shortage(error: i32) -> bool {
 pub struct Filled {
     buffer: u16,
     len: u32,
+    is_full: bool,
+}
+
+impl Filled {
+    /// Whether the receive filled the whole buffer: the socket may well have more.
+    pub(crate) fn is_full(&self) -> bool {
+        self.is_full
+    }
 }
 
 /// What went to the kernel.

@@ -8,6 +8,7 @@ use std::sync::atomic::AtomicU32;
 
 use super::memory::Memory;
 use super::message::Destination;
+use super::quotas::Quotas;
 use crate::config::Settings;
 use crate::limits::{self, CORES_MAX};
 use crate::protocol::{CoreId, ShardId, TopicId};
@@ -28,8 +29,12 @@ pub struct Cluster {
     pub settings: Arc<Settings>,
     /// The memory budget of all cores, for `limits.memory_max`.
     pub memory: Memory,
+    /// What users with limits have taken on all cores.
+    pub quotas: Quotas,
     /// Number of topics of all cores, for `limits.max_topics`.
     pub topics: Arc<AtomicU32>,
+    /// Number of subscriptions of all cores, for `limits.max_subscriptions`.
+    pub subscriptions: Arc<AtomicU32>,
     /// Number of subscriptions of all cores that may match a gap report: without any, none is
     /// published.
     pub gap_listeners: Arc<AtomicU32>,
@@ -45,6 +50,9 @@ pub struct Cluster {
     /// Subscriptions that one turn ends when all of a connection end at once. The simulator chooses
     /// fewer, so that connections of few subscriptions end over several turns.
     pub ends_per_turn: usize,
+    /// Times that one turn gives a connection a slice once more, for another of its subscriptions, before
+    /// other slices wait for the next turn. The simulator chooses fewer.
+    pub repeats_per_turn: usize,
     /// The address that is advertised to clients, with the actual port if port 0 was configured.
     pub advertised_addr: SocketAddr,
 }
@@ -67,12 +75,15 @@ impl Cluster {
             nonce_key,
             settings,
             memory,
+            quotas: Quotas::default(),
             topics,
+            subscriptions: Arc::default(),
             gap_listeners: Arc::default(),
             replay_topics_per_turn: limits::REPLAY_TOPICS_PER_TURN,
             removes_idle_topics: true,
             replay_unsent_max: limits::REPLAY_UNSENT_SLICES_MAX,
             ends_per_turn: limits::ENDS_PER_TURN,
+            repeats_per_turn: limits::REPEATS_PER_TURN,
             advertised_addr,
         }
     }

@@ -61,6 +61,10 @@ pub struct Counters {
     pub input_deferred: Counter,
     /// Times that a connection was not read because it had published faster than it may.
     pub rate_limited: Counter,
+    /// Subscriptions that were refused because there were too many, or no memory for them.
+    pub refused_subscriptions: Counter,
+    /// Connections that were closed because a message reached too many of their subscriptions.
+    pub fan_out_exceeded: Counter,
     /// Connections that were closed because their peers took nothing for too long.
     pub send_timeouts: Counter,
     /// Connections that were closed because their clients did not answer.
@@ -81,7 +85,7 @@ pub struct Counters {
     /// Requests that nobody listened to, and whose clients were notified of that.
     pub no_responders: Counter,
     /// Connections that were refused, or closed before their login, by [`Refused`].
-    pub refused_connections: [Counter; 4],
+    pub refused_connections: [Counter; 5],
     /// Connections that this core was given.
     pub connections_opened: Counter,
     /// Connections that ended.
@@ -111,6 +115,8 @@ pub enum Refused {
     AddressTooFast,
     /// Its client did not log in, and others waited for its place.
     BeforeLogin,
+    /// `max_connections` of its user are.
+    UserFull,
 }
 
 /// The kinds of `auth::LoginFailure`.

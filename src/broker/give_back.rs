@@ -40,13 +40,15 @@ impl GiveBack {
         let mut gives = memory.is_nearly_full() && has_waited;
         if timers.is_due(now, Single::GiveBack) {
             timers.set_single(Single::GiveBack, None);
-            gives |= self.most >= self.recent + WORTH_BYTES;
+            gives |= self.was_short || self.most >= self.recent + WORTH_BYTES;
         }
         self.most = self.most.max(self.recent);
         if gives {
             self.given(now, memory);
         }
-        if timers.single(Single::GiveBack).is_none() && self.most >= held + WORTH_BYTES {
+        // While memory was short some holders may have gone and others have taken as much.
+        let is_worth_it = self.was_short || self.most >= held + WORTH_BYTES;
+        if timers.single(Single::GiveBack).is_none() && is_worth_it {
             let wait_ns = if self.was_short { SHORT_NS } else { CALM_NS };
             timers.set_single(Single::GiveBack, Some(now.monotonic_ns + wait_ns));
             self.recent = held;
@@ -56,7 +58,7 @@ impl GiveBack {
 
     /// Memory is given back now.
     pub fn given(&mut self, now: Now, memory: &Memory) {
-        self.most = self.recent.max(memory.held());
+        self.most = memory.held();
         self.was_short = memory.is_nearly_full();
         self.given_ns = now.monotonic_ns;
     }

@@ -52,6 +52,8 @@ pub enum ConnectionsBy {
     Delivered,
     /// Number of subscriptions.
     Subscriptions,
+    /// Times that input of the connection waited for a later turn.
+    InputDeferred,
     /// Time since the connection was opened.
     Age,
 }
@@ -65,6 +67,7 @@ impl Choice for ConnectionsBy {
         ("published", ConnectionsBy::Published),
         ("delivered", ConnectionsBy::Delivered),
         ("subscriptions", ConnectionsBy::Subscriptions),
+        ("input_deferred", ConnectionsBy::InputDeferred),
         ("age", ConnectionsBy::Age),
     ];
 }

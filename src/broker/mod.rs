@@ -37,6 +37,7 @@ mod logins;
 pub mod memory;
 mod permissions;
 pub mod port;
+mod quotas;
 mod shortage;
 mod timers;
 pub mod turn;
@@ -122,7 +123,7 @@ impl Broker {
     pub fn new(core: CoreId, cluster: Cluster, counters: Arc<Counters>) -> Broker {
         Broker {
             core,
-            auth: Auth::new(&cluster.settings),
+            auth: Auth::new(&cluster.settings, &cluster.quotas),
             logins: Logins::new(cluster.nonce_key),
             timers: Timers::default(),
             connections: Connections::default(),

@@ -31,6 +31,10 @@ pub trait Port {
     /// Completes the send under way, sends these bytes, then closes.
     fn close(&mut self, connection: ConnectionId, last: Bytes);
 
+    /// Gives up what a closed connection still sends: its peer takes nothing, and the memory is needed. A
+    /// port that sends at once has something to do only in `close`.
+    fn abort(&mut self, _connection: ConnectionId) {}
+
     /// Hands a message to a lane to another core, or returns it if the lane is full.
     fn try_send(&mut self, to: CoreId, lane: usize, message: Message) -> Result<(), Message>;
 

@@ -115,6 +115,19 @@ pub struct User {
     pub login: Login,
     /// The topics and patterns that the user may use.
     pub permissions: PermissionLists,
+    /// What its connections may take together.
+    pub limits: UserLimits,
+}
+
+/// What the connections of a user may take together, on whatever cores; 0 means no limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct UserLimits {
+    /// Connections at once.
+    pub max_connections: u32,
+    /// Messages they may publish a second.
+    pub max_publish_messages_per_second: u32,
+    /// Bytes they may publish a second.
+    pub max_publish_bytes_per_second: u64,
 }
 
 /// The credentials of a user.
@@ -129,6 +142,16 @@ pub enum Login {
     },
     /// A key pair: the client signs the server's nonce. Only NATS clients can do so.
     Nkey(UserNkey),
+}
+
+impl Login {
+    /// The name of the user, or its public nkey.
+    pub fn name(&self) -> &str {
+        match self {
+            Login::Password { user, .. } => user,
+            Login::Nkey(nkey) => nkey.as_str(),
+        }
+    }
 }
 
 /// The patterns a user is restricted to. An absent list restricts nothing, except that of `block`; an

@@ -132,7 +132,11 @@ mod tests {
             }
         }
         let login = Login::Password { user: "u".to_owned(), password: Secret::new("p") };
-        settings.auth.users.push(User { login, permissions: Default::default() });
+        settings.auth.users.push(User {
+            login,
+            permissions: Default::default(),
+            limits: Default::default(),
+        });
         settings
     }
 

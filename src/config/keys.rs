@@ -13,6 +13,8 @@ use super::Settings;
 use super::auth::Secret;
 use crate::limits;
 
+#[macro_use]
+mod macros;
 mod table;
 mod users;
 

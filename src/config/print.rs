@@ -77,6 +77,10 @@ fn user_value(user: &User, form: &UserForm) -> Option<String> {
             let patterns: Vec<String> = patterns.iter().map(|pattern| quoted(pattern)).collect();
             Some(format!("[{}]", patterns.join(", ")))
         }
+        (UserForm::Number { get, .. }, _) => {
+            let number = get(&user.limits);
+            (number != 0).then(|| number.to_string())
+        }
         _ => None,
     }
 }
@@ -182,6 +186,8 @@ mod tests {
                 max_topics: 11,
                 max_topics_per_connection: 13,
                 max_subscriptions_per_connection: 12,
+                max_subscriptions: 27,
+                max_fan_out_per_connection: 28,
                 max_connections_per_address: 21,
                 max_new_connections_per_address: 22,
                 max_connections_before_login: 23,

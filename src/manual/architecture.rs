@@ -22,7 +22,7 @@
 //! | `topics/` | shards, topics, logs, interest, the batches of a turn, replays under way | connections, protocols |
 //! | `delivery/` | subscriptions, queues, gaps, overflow, groups, blocks | protocols, sockets |
 //! | `mesh/` | what this core has for each other core, and what arrived and waits | what its messages mean |
-//! | `connections/` | slots, phases, unparsed bytes, answers, holds, the ready list | protocols, subscriptions |
+//! | `connections/` | slots, phases, unserved bytes, answers, holds, the ready list | protocols, subscriptions |
 //! | `frontends/` | one client per connection, and what clients of one protocol share on a core | each other |
 //! | `turn/` | nothing: it has the order of a turn, effects, the stop, reloads, the audit | sockets |
 //!

@@ -39,7 +39,7 @@
 //!
 //! | list | `sort` |
 //! |---|---|
-//! | `connections` | `queued_bytes`, `queued_messages`, `lag`, `dropped`, `published`, `delivered`, `subscriptions`, `age` |
+//! | `connections` | `queued_bytes`, `queued_messages`, `lag`, `dropped`, `published`, `delivered`, `subscriptions`, `input_deferred`, `age` |
 //! | `subscriptions` | `dropped`, `lag`, `queued_bytes`, `queued_messages`, `delivered` |
 //! | `topics` | `rate`, `published`, `kept_bytes`, `name` |
 //!
@@ -50,7 +50,8 @@
 //! If a core does not answer within a second, `unanswered_cores` names it and its rows are missing. The
 //! field `paused` of a connection says why the broker does not read it: `answers` (the client does not
 //! read the answers to its requests), `mesh` (another core is behind), `blocked` (a subscription with
-//! `block` is full) or `fence` (a PING of NATS waits for other cores). The field `holds_up_topics` of a
+//! `block` is full) or `fence` (a PING of NATS waits for other cores). The field `input_deferred` counts how often its input waited
+//! for a later turn because it had had its share of one. The field `holds_up_topics` of a
 //! subscription says how many topics wait for that subscription. The queue of a group is a row without a
 //! connection. The rate of a topic is that of the last second or two: two seconds of silence make it 0.
 //!
@@ -142,7 +143,9 @@
 //! | `blipmq_asleep_seconds_total` | time that the core slept because there was no work |
 //! | `blipmq_receive_buffer_shortages_total` | times there were bytes to read and no buffer was free |
 //! | `blipmq_input_deferred_total` | times input of a connection waited because the connection had had its share of the turn |
-//! | `blipmq_rate_limited_total` | times a connection was not read because it had published faster than it may (`limits.max_publish_messages_per_second`, `limits.max_publish_bytes_per_second`) |
+//! | `blipmq_rate_limited_total` | times a connection was not read because it had published faster than it may or its user may (`max_publish_messages_per_second`, `max_publish_bytes_per_second`, of `limits` and of `[[auth.users]]`) |
+//! | `blipmq_refused_subscriptions_total` | subscriptions refused because there were too many, of their connection or in all, or no memory for them (`limits.max_subscriptions_per_connection`, `limits.max_subscriptions`, `limits.memory_max`) |
+//! | `blipmq_fan_out_exceeded_total` | connections closed because a message reached more than `limits.max_fan_out_per_connection` of their subscriptions |
 //! | `blipmq_send_timeouts_total` | connections closed because their peers took nothing for `server.write_timeout_ms` |
 //! | `blipmq_stale_connections_total` | connections closed because their clients answered no PING and sent nothing else (`server.ping_interval_ms`, `nats.ping_interval_ms`) |
 //! | `blipmq_receive_buffers_free` | receive buffers the kernel may fill now, of 32 |
@@ -153,7 +156,7 @@
 //! | `blipmq_nats_connections` | of these, NATS clients |
 //! | `blipmq_connections_opened_total` | connections handed to this core |
 //! | `blipmq_connections_closed_total` | connections of this core that ended |
-//! | `blipmq_connections_refused_total` | connections refused, by `reason`: `limit` (`server.max_connections`), `address`, `address_rate`; or closed to make room, `before_login` |
+//! | `blipmq_connections_refused_total` | connections refused, by `reason`: `limit` (`server.max_connections`), `address`, `address_rate`, `user` (`max_connections` of the user); or closed to make room, `before_login` |
 //! | `blipmq_kernel_shortages_total` | times the kernel was short of memory or descriptors, by `operation`: `accept`, `receive`, `send`, `enter`; each is tried again |
 //! | `blipmq_subscriptions` | active subscriptions |
 //! | `blipmq_topics` | topics that this core owns |

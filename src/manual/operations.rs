@@ -33,8 +33,10 @@
 //! - `server.max_connections`: open connections stay, however many there are. A value above the limit of
 //!   open files is refused.
 //! - `limits.memory_max`, `limits.max_topics`, `limits.max_topics_per_connection`,
-//!   `limits.max_subscriptions_per_connection`, `limits.max_pattern_tokens`: what exists stays; above the
-//!   new bound nothing is added.
+//!   `limits.max_subscriptions_per_connection`, `limits.max_subscriptions`, `limits.max_pattern_tokens`:
+//!   what exists stays; above the new bound nothing is added.
+//! - `limits.max_fan_out_per_connection`: a connection that is above the new bound is closed at the next
+//!   message that reaches too many of its subscriptions.
 //! - `queues.topic_capacity`, `queues.topic_bytes`: a topic evicts the excess with its next message, or
 //!   when the topic is idle.
 //! - `queues.connection_bytes`: connections whose queues hold more keep that until the next message comes.

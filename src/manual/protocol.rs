@@ -198,7 +198,8 @@
 //! # Subscribing
 //!
 //! A subscription number must not be in use on the connection (4090). More subscriptions than
-//! `limits.max_subscriptions_per_connection` are 4291. `overflow` says what happens when the
+//! `limits.max_subscriptions_per_connection`, or `limits.max_subscriptions` of all connections, are 4291.
+//! `overflow` says what happens when the
 //! subscription's queue is full:
 //!
 //! | overflow | when the queue is full |
@@ -366,5 +367,5 @@
 //! | 4130 | message or frame too large | yes |
 //! | 4220 | bad topic, pattern or option | no |
 //! | 4290 | slow subscriber | yes |
-//! | 4291 | a limit is reached: connections, also of one address, or logins (fatal), or topics, subscriptions, memory | both |
+//! | 4291 | a limit is reached: connections, also of one address or user, or logins (fatal), or topics, subscriptions, memory | both |
 //! | 5030 | the server is stopping | yes |

@@ -73,7 +73,7 @@
 //! | ERROR 4001, `expected HELLO as the first frame` | the client speaks another protocol: NATS to the port of BLIP/1, HTTP, or TLS | NATS clients to port 4222; there is no TLS, see below; [`protocol`](super::protocol) for authors of clients |
 //! | ERROR 4010, or `Authorization Violation` | wrong credentials, none, or credentials for a broker without `[auth]`; or HELLO came too late | the text says which; `blipmq_logins_refused_total` counts these connections |
 //! | ERROR 4030, or `Permissions Violation` | connected, but not allowed to do this | `publish` and `subscribe` of the user in `[[auth.users]]`; `block` for a subscription with overflow 3, which without `[auth]` is allowed on loopback only |
-//! | ERROR 4291, or `maximum connections exceeded` | `server.max_connections` are open, or the client's address has or makes more than `limits.max_connections_per_address` or `limits.max_new_connections_per_address` allow; the text of ERROR and `blipmq_connections_refused_total` say which | raise this limit and that of open files; or find the client that opens so many: `/api/v1/connections?sort=age&order=asc` |
+//! | ERROR 4291, or `maximum connections exceeded` | `server.max_connections` are open, or the client's address has or makes more than `limits.max_connections_per_address` or `limits.max_new_connections_per_address` allow, or the client's user more than its `max_connections`; the text of ERROR and `blipmq_connections_refused_total` say which | raise this limit and that of open files; or find the client that opens so many: `/api/v1/connections?sort=age&order=asc` |
 //! | ERROR 4010 or `Authentication Timeout`, after a second already | more connections wait for a login than `limits.max_connections_before_login` | clients that log in at once; find the address that has so many, and limit it |
 //! | ERROR 5030, or `ldm` in INFO | the broker is stopping | connect to another broker, or later |
 //! | NATS: closed without an error | malformed arguments; nats-server does the same | [`nats`](super::nats) |
@@ -117,7 +117,7 @@
 //! # A slow consumer was closed
 //!
 //! The client sees ERROR 4290, `slow subscriber: ...`, or `Slow Consumer` with NATS. The log has a line
-//! with `disconnected:`, the address and the same text, which names one of six causes:
+//! with `disconnected:`, the address and the same text, which names one of seven causes:
 //!
 //! - `its queue of 2048 messages ... has no room` (overflow disconnect): the subscriber, or
 //!   `queues.overflow_policy`, asked for this. Read faster, or choose another policy.
@@ -136,6 +136,10 @@
 //!   block): the subscriber reads too slowly to hold others up, see `queues.block_min_rate`.
 //! - `it is behind by more than 16384 runs of missed messages`: the broker could no longer report what
 //!   the subscriber lost. This happens to a connection with very many topics. Use more connections.
+//! - `a message reaches 100001 subscriptions of its connection`: NATS sends a message once for each
+//!   subscription that matches. The client sees `maximum subscriptions exceeded`, and
+//!   `blipmq_fan_out_exceeded_total` counts the connection. Most often a program subscribes again and again
+//!   without UNSUB. `limits.max_fan_out_per_connection` is the bound.
 //!
 //! # A silent client was closed
 //!
@@ -158,7 +162,7 @@
 //! | | `mesh` | another core is behind: see latency |
 //! | | `memory` | `limits.memory_max` is used up, and memory is being reclaimed: see high memory |
 //! | `blipmq_receive_buffer_shortages_total` | grows | the core takes in less than arrives: it is overloaded |
-//! | `blipmq_input_deferred_total` | grows | some client sends commands faster than its share of 128 a turn: only that client waits |
+//! | `blipmq_input_deferred_total` | grows | some client sends commands faster than its share of 128 a turn: only that client waits. `/api/v1/connections?sort=input_deferred` finds it |
 //!
 //! # High CPU
 //!

@@ -148,6 +148,16 @@ pub fn parse<'a>(bytes: &'a [u8], bounds: Bounds) -> Result<Option<(Command<'a>,
     }
 }
 
+/// The length of the PUB or HPUB at the start of `bytes` with its payload, if its line is whole and
+/// [`parse`] did not refuse it.
+pub fn len_of_publish(bytes: &[u8]) -> Option<usize> {
+    let publishes = matches!(bytes, [b'P' | b'p', b'U' | b'u', ..] | [b'H' | b'h', ..]);
+    let line_len = bytes.iter().position(|byte| *byte == b'\n').filter(|_| publishes)?;
+    let line = bytes[..line_len].trim_ascii_end();
+    let size = line.rsplit(|byte| matches!(byte, b' ' | b'\t')).next()?;
+    Some(line_len + 1 + parse_size(size)? as usize + 2)
+}
+
 /// Whether the bytes may be a CONNECT. nats-server checks no more than the first letter before it sends
 /// [`Offence::AuthorizationViolation`] to a client that must log in first.
 pub fn begins_connect(bytes: &[u8]) -> bool {

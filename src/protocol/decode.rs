@@ -17,6 +17,11 @@ mod server;
 pub use client::{ClientFrame, Hello, Subscribe, client_frame};
 pub use server::{ServerFrame, Welcome, server_frame};
 
+/// The length of the frame at the start of `bytes`, as the frame says it.
+pub fn frame_len(bytes: &[u8]) -> Option<usize> {
+    bytes.first_chunk::<4>().map(|len| u32::from_le_bytes(*len) as usize)
+}
+
 /// Returns the whole frame at the start of `bytes`, or `None` if its end has not arrived yet.
 pub fn next_frame(bytes: &[u8], frame_len_max: u32) -> Result<Option<&[u8]>, Reject> {
     let Some(frame_len) = bytes.first_chunk::<4>() else { return Ok(None) };

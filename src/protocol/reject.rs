@@ -336,6 +336,15 @@ pub enum Reject {
         /// `limits.max_connections_per_address`
         connections_max: u32,
     },
+    /// The limit of connections of one user is reached.
+    #[error(
+        "{connections_max} connections of your user are open, the limit: close some or raise \
+         `max_connections` of the user in `[[auth.users]]`"
+    )]
+    TooManyOfUser {
+        /// `max_connections` of the user.
+        connections_max: u32,
+    },
     /// An address connects too often.
     #[error(
         "your address made {per_second_max} new connections within a second, the limit: keep \

@@ -102,6 +102,10 @@ impl<B: Beside, R: Ring> Port for Outside<'_, B, R> {
         self.io.close(self.now, outward(connection), last);
     }
 
+    fn abort(&mut self, connection: ConnectionId) {
+        self.io.abort(outward(connection));
+    }
+
     fn try_send(&mut self, to: CoreId, lane: usize, message: Message) -> Result<(), Message> {
         self.io.mesh().try_send(to.0.into(), lane, message)
     }

@@ -11,7 +11,7 @@ use blipmq::protocol::CoreId;
 
 use super::{MS, at, connect, id};
 
-fn with_limits(config: &str) -> (Broker, InMemory, Arc<Counters>) {
+pub fn with_limits(config: &str) -> (Broker, InMemory, Arc<Counters>) {
     let settings = Settings::parse("blipmq.toml", config).expect(config);
     let counters = Arc::<Counters>::default();
     let cluster = Cluster::new(1, 1, Arc::new(settings));

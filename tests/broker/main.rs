@@ -5,6 +5,8 @@ mod logins;
 mod permissions;
 mod shares;
 mod silence;
+mod subscriptions;
+mod users;
 #[path = "../support/written.rs"]
 mod written;
 

@@ -40,7 +40,7 @@ COUNTERS = """published_messages published_bytes enqueued_messages delivered_mes
     mesh_letters_sent mesh_full turns enters receive_buffer_shortages""".split()
 LISTS = {
     "connections": (
-        "queued_bytes queued_messages lag dropped published delivered subscriptions age".split()
+        "queued_bytes queued_messages lag dropped published delivered subscriptions input_deferred age".split()
     ),
     "subscriptions": "dropped lag queued_bytes queued_messages delivered".split(),
     "topics": "rate published kept_bytes name".split(),

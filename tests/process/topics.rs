@@ -14,6 +14,7 @@ on_one_and_two_cores! {
     topics_that_nobody_uses_are_removed_and_a_client_opens_them_again,
     the_id_of_a_removed_topic_is_refused_as_an_unknown_one,
     a_connection_opens_so_many_topics_without_publishing_and_others_have_room,
+    topics_fill_half_of_the_memory_budget_and_messages_have_the_rest,
     names_with_too_many_tokens_are_refused_in_both_protocols,
 }
 
@@ -98,6 +99,34 @@ fn a_connection_opens_so_many_topics_without_publishing_and_others_have_room(cor
     // A topic that is published to holds something, and is no longer the connection's alone.
     wire.publish(ids[2], &[b"x"]);
     wire.open(7, "t7.x");
+    broker.stop();
+}
+
+/// Goal: topics count in the memory budget, and leave half of it to messages.
+fn topics_fill_half_of_the_memory_budget_and_messages_have_the_rest(cores: &str) {
+    const ROOM_FOR: u32 = (1 << 20) / 2 / 700;
+    let broker = Broker::start_with(cores, "[limits]\nmemory_max = 1048576\n");
+    let mut wire = Wire::connect(broker.addr);
+    let held = || broker.metric("blipmq_memory_held_bytes", "");
+    let before = held();
+    let mut first = 0;
+    for number in 1..=ROOM_FOR {
+        let (id, ..) = wire.open(number, &format!("t.{number}"));
+        first = if number == 1 { id } else { first };
+        // A topic that is used is not the connection's alone, of which there may be a tenth.
+        wire.publish(id, &[b"x"]);
+    }
+    assert!(held() - before >= u64::from(ROOM_FOR) * 700);
+    wire.send(|out| encode::open(out, RequestId(9_999), "one.more"));
+    let frame = wire.expect();
+    match frame.decoded() {
+        ServerFrame::Error { code: 4291, about: 9_999, fatal: false, text, .. } => {
+            assert!(text.contains("limits.memory_max") && text.contains("748"), "{text}");
+        }
+        other => panic!("a refusal was due, got {other:?}"),
+    }
+    wire.publish(first, &[&[7; 100_000]]);
+    wire.ping();
     broker.stop();
 }
 

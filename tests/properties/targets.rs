@@ -132,14 +132,15 @@ proptest! {
                 }
                 Step::Reach(which) => {
                     let topic = which.get(&topics);
-                    let targets = subscriptions.take_targets(topic);
-                    prop_assert_eq!(&targets, &reached(&all, &topic.name), "{}", topic.name);
-                    subscriptions.put_targets(topic, targets);
+                    let found = subscriptions.take_targets(topic);
+                    prop_assert_eq!(&found.targets, &reached(&all, &topic.name), "{}", topic.name);
+                    prop_assert!(found.of_one_connection_max <= 1, "none is sent each message");
+                    subscriptions.put_targets(topic, found);
                 }
             }
         }
         for topic in &topics {
-            prop_assert_eq!(subscriptions.take_targets(topic), reached(&all, &topic.name));
+            prop_assert_eq!(subscriptions.take_targets(topic).targets, reached(&all, &topic.name));
         }
         prop_assert_eq!(subscriptions.iter().count(), all.len());
     }

@@ -8,6 +8,9 @@ use crate::plan::Plan;
 use crate::wire::Phase;
 use crate::world::World;
 
+/// More than a client of the simulator has.
+const SUBSCRIPTIONS_MAX: usize = 64;
+
 impl World {
     /// A connection that the broker has paused is not received on. A core that sleeps has submitted its
     /// cancel.
@@ -22,8 +25,13 @@ impl World {
     /// No turn takes more steps for what clients can make many of than it may.
     pub fn check_work(&self, core: usize) {
         let work = self.broker(core).work();
-        let Plan { ends_per_turn, replay_topics_per_turn, .. } = self.plan;
+        let Plan { ends_per_turn, repeats_per_turn, replay_topics_per_turn, .. } = self.plan;
+        // What other cores sent and what this core brought may each pass the bound by one slice.
+        let repeats_max = repeats_per_turn + 2 * SUBSCRIPTIONS_MAX;
         if work.ends > ends_per_turn || work.replay_topics > replay_topics_per_turn {
+            self.fail(&format!("core {core} did too much in a turn: {work:?}"));
+        }
+        if work.repeats > repeats_max {
             self.fail(&format!("core {core} did too much in a turn: {work:?}"));
         }
     }

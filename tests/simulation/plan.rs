@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use blipmq::broker::Protocol;
 use blipmq::config::{OverflowPolicy, Settings};
-use blipmq::limits::{ENDS_PER_TURN, LINGER_MS, REPLAY_TOPICS_PER_TURN};
+use blipmq::limits::{ENDS_PER_TURN, LINGER_MS, REPEATS_PER_TURN, REPLAY_TOPICS_PER_TURN};
 use executors::simulated;
 
 use crate::random::Random;
@@ -37,6 +37,8 @@ pub struct Plan {
     pub replay_topics_per_turn: usize,
     /// Subscriptions that a turn ends when all of a connection end at once.
     pub ends_per_turn: usize,
+    /// Times that a turn gives a connection a slice once more, before other slices wait.
+    pub repeats_per_turn: usize,
 }
 
 impl Default for Plan {
@@ -59,6 +61,7 @@ impl Default for Plan {
             buffer_len: 64 * 1_024,
             replay_topics_per_turn: REPLAY_TOPICS_PER_TURN,
             ends_per_turn: ENDS_PER_TURN,
+            repeats_per_turn: REPEATS_PER_TURN,
         }
     }
 }
@@ -118,6 +121,7 @@ impl Plan {
             buffer_len: if heavy { 64 * 1_024 } else { random.pick(&[300, 64 * 1_024]) },
             replay_topics_per_turn: Plan::random_replay_topics(random),
             ends_per_turn: Plan::random_ends(random),
+            repeats_per_turn: Plan::random_repeats(random),
         }
     }
 
@@ -133,6 +137,13 @@ impl Plan {
     pub fn random_ends(random: &Random) -> usize {
         let mut own = Random::with_seed(random.next_of() ^ 0x3e_11d5);
         own.pick(&[1, 2, 5, ENDS_PER_TURN])
+    }
+
+    /// Few slices a turn for a connection with several subscriptions to a topic, so that what one turn
+    /// brought is handed out over several. By chance of its own.
+    pub fn random_repeats(random: &Random) -> usize {
+        let mut own = Random::with_seed(random.next_of() ^ 0x4e_9ea7);
+        own.pick(&[1, 2, REPEATS_PER_TURN])
     }
 
     /// The bound of all queues of a connection, by chance of its own.

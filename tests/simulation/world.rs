@@ -118,6 +118,7 @@ impl World {
         // Limit: the checker counts on one life of each topic; `process/topics.rs` has those that go.
         cluster.removes_idle_topics = false;
         cluster.ends_per_turn = plan.ends_per_turn;
+        cluster.repeats_per_turn = plan.repeats_per_turn;
         // Few slices as well, where replays look at few topics a turn.
         let unsent_max = cluster.replay_unsent_max;
         cluster.replay_unsent_max = match plan.replay_topics_per_turn {

@@ -22,10 +22,14 @@ impl<S: Service, R: Ring> Driver<S, R> {
         }
         match result {
             Ok(Some(filled)) => {
+                // One that sends without pause takes turns with those that wait for a buffer.
+                let takes_turns = filled.is_full() && !self.io.starved.is_empty();
                 socket.arrived.push_back(filled);
                 let is_full = socket.arrived.len() >= ARRIVED_MAX;
                 self.wait(slot);
-                if is_full {
+                if takes_turns && !more {
+                    self.io.starved.push_back(connection);
+                } else if takes_turns || is_full {
                     self.io.stop_receive(slot);
                 } else if !more {
                     self.io.receive(slot);
@@ -33,7 +37,7 @@ impl<S: Service, R: Ring> Driver<S, R> {
             }
             // Its socket may be gone before a buffer comes back.
             Err(libc::ENOBUFS) => {
-                self.starved.push_back(connection);
+                self.io.starved.push_back(connection);
                 self.service.observe(Observed::Starved);
                 self.io.finish_release(slot);
             }
@@ -42,9 +46,13 @@ impl<S: Service, R: Ring> Driver<S, R> {
                 self.io.rest_receive(slot);
                 self.io.finish_release(slot);
             }
-            // A receive that was stopped and is wanted again by now.
+            // A receive that was stopped, and may be wanted again by now.
             Err(libc::ECANCELED) => {
-                self.io.receive(slot);
+                if self.io.starved.is_empty() {
+                    self.io.receive(slot);
+                } else {
+                    self.io.starved.push_back(connection);
+                }
                 self.io.finish_release(slot);
             }
             // The peer's end.
@@ -131,14 +139,15 @@ impl<S: Service, R: Ring> Driver<S, R> {
         self.io.finish_release(slot);
     }
 
-    /// Receives again on connections that found no buffer: on no more at a time than there are
-    /// buffers, else most would only starve once more. A turn that feeds some is busy, so the others
-    /// are next; connections that are gone or want nothing by now do not count, else the turn could
-    /// feed none and end idle.
+    /// Receives again on connections that wait for a buffer: on no more at a time than there are buffers,
+    /// else most would only starve once more. Some buffers are left to those that send little: they take
+    /// one when something comes, and need not wait behind those that send without pause. A turn that
+    /// feeds some is busy, so the others are next; connections that are gone or want nothing by now do not
+    /// count, else the turn could feed none and end idle.
     fn feed_starved(&mut self) {
-        let mut free = self.io.ring.buffers_free();
+        let mut free = self.io.ring.buffers_free().saturating_sub(self.buffers_kept);
         while free > 0
-            && let Some(connection) = self.starved.pop_front()
+            && let Some(connection) = self.io.starved.pop_front()
         {
             let found = self.io.sockets.find(connection.slot);
             if found.is_some_and(|(found, _)| found == connection)

@@ -23,7 +23,7 @@ use io_uring::types::{CancelBuilder, TimeoutFlags, Timespec};
 use io_uring::{EnterFlags, IoUring, cqueue, opcode, squeue};
 use socket2::SockRef;
 
-use super::buffers::BufferRing;
+use super::buffers::{BUFFER_LEN, BufferRing};
 use super::send::SpareSends;
 use super::{Completion, Filled, Ring, Tally, is_shortage};
 use crate::clock::Now;
@@ -89,7 +89,10 @@ impl DataRing {
         if let Some(buffer) = buffer {
             self.held.buffers.taken(buffer);
             match result {
-                Ok(len) if len > 0 => return Ok(Some(Filled { buffer, len })),
+                Ok(len) if len > 0 => {
+                    let is_full = len as usize == BUFFER_LEN;
+                    return Ok(Some(Filled { buffer, len, is_full }));
+                }
                 _ => self.held.buffers.put_back(buffer),
             }
         }
@@ -294,6 +297,11 @@ impl Ring for DataRing {
         let (socket, _) = self.held.begin(slot);
         let entry = limited::receive(socket, self.receives_are_limited);
         self.push(entry, Operation::Receive { slot });
+    }
+
+    fn receive_once(&mut self, slot: u32) {
+        let (socket, _) = self.held.begin(slot);
+        self.push(limited::receive_once(socket), Operation::Receive { slot });
     }
 
     fn cancel_receive(&mut self, slot: u32) {

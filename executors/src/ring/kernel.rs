@@ -187,6 +187,7 @@ impl Kernel {
             return Delivery::Starved;
         }
         of_core.buffers_free -= 1;
+        let more = more && !place.receives_once;
         place.receiving = more;
         let len = bytes.len().min(of_core.buffer_len);
         let result = Ok(Some(bytes[..len].to_vec()));

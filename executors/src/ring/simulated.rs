@@ -85,8 +85,9 @@ impl SimulatedRing {
     fn fill(&mut self, bytes: Vec<u8>) -> Filled {
         let buffer = self.filled.iter().position(Option::is_none).expect("buffers are counted");
         let len = bytes.len() as u32;
+        let is_full = bytes.len() == self.kernel.0.borrow().cores[self.core].buffer_len;
         self.filled[buffer] = Some(bytes);
-        Filled { buffer: buffer as u16, len }
+        Filled { buffer: buffer as u16, len, is_full }
     }
 
     fn sent(&mut self, socket: SocketId, result: Result<usize, i32>) -> Result<bool, i32> {
@@ -224,7 +225,11 @@ impl Ring for SimulatedRing {
     }
 
     fn receive(&mut self, slot: u32) {
-        self.begin(slot, |socket| Request::Receive { socket });
+        self.begin(slot, |socket| Request::Receive { socket, once: false });
+    }
+
+    fn receive_once(&mut self, slot: u32) {
+        self.begin(slot, |socket| Request::Receive { socket, once: true });
     }
 
     fn cancel_receive(&mut self, slot: u32) {

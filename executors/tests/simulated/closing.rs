@@ -111,3 +111,20 @@ fn last_bytes_go_out_behind_the_send_in_flight_and_before_the_end() {
     assert_eq!(world.seen().received_of(connection), b"");
     assert_eq!((world.seen().ended.len(), world.seen().closed.len()), (0, 1));
 }
+
+/// Goal: memory that a peer does not take is free at once, not after the linger time.
+#[test]
+fn a_closed_connection_that_is_aborted_gives_up_its_send_and_its_last_bytes() {
+    let mut world = World::new(Plan::default());
+    let (socket, connection) = world.connect();
+    world.order(Order::Send(connection, vec![vec![7; 100]]));
+    world.run();
+    world.order(Order::Close(connection, b"bye".to_vec()));
+    world.order(Order::Abort(connection));
+    world.run();
+    assert_eq!(world.kernel.cancel_of(socket), Some(Cancel::Everything));
+    world.carry_out_cancels(socket);
+    world.run();
+    assert!(world.kernel.is_closed(socket), "no time has passed");
+    assert_eq!(world.seen().closed, [connection]);
+}

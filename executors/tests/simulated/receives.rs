@@ -124,6 +124,31 @@ fn connections_that_starve_for_a_buffer_are_served_when_there_is_one() {
     }
 }
 
+/// Goal: connections that send without pause take turns, and one that sends little waits for none of them.
+#[test]
+fn who_sends_little_finds_a_buffer_while_many_send_without_pause() {
+    let mut world = World::new(Plan { buffers: 8, buffer_len: 4, ..Plan::default() });
+    let many: Vec<_> = (0..20).map(|_| world.connect()).collect();
+    let (light, lights) = world.connect();
+    let mut taken = 0;
+    for round in 0..300 {
+        world.step(1);
+        for (socket, _) in &many {
+            world.kernel.deliver(*socket, b"full and more", true);
+            world.carry_out_cancels(*socket);
+        }
+        match world.kernel.deliver(light, b"x", true) {
+            Delivery::Taken(len) => taken += len,
+            other => assert!(round < 20, "round {round}: {other:?}"),
+        }
+    }
+    world.run();
+    assert_eq!(world.seen().received_of(lights).len(), taken);
+    let of_many = many.iter().map(|(_, connection)| world.seen().received_of(*connection).len());
+    let (least, most) = (of_many.clone().min(), of_many.max());
+    assert!(least > Some(200) && most <= least.map(|least| 2 * least), "{least:?} {most:?}");
+}
+
 /// Goal: connections that no longer want a buffer do not keep the next ones from theirs.
 /// Method: many starve, of which the first ones are paused before there is a buffer. Found by the
 /// simulator of the broker, with connections that were gone.

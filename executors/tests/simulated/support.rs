@@ -29,6 +29,7 @@ pub enum Order {
     Pause(ConnectionId),
     Resume(ConnectionId),
     Close(ConnectionId, Vec<u8>),
+    Abort(ConnectionId),
     /// A mesh message to another core.
     Post(usize, u32),
     /// When to run next, in nanoseconds.
@@ -155,6 +156,7 @@ impl Service for Obedient {
                     self.sending.retain(|of| *of != connection);
                     io.close(now, connection, last.into());
                 }
+                Order::Abort(connection) => io.abort(connection),
                 Order::Post(core, message) => {
                     if let Err(message) = io.mesh().try_send(core, 0, message) {
                         // Kept in order.

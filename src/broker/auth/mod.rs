@@ -22,6 +22,7 @@ use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
 use super::permissions::Permissions;
+use super::quotas::Quotas;
 use crate::config::hash::Hash;
 use crate::config::{self, Login, Secret, Settings, User};
 use crate::nkey::UserNkey;
@@ -99,6 +100,7 @@ pub enum Checked {
 #[derive(Debug)]
 pub struct Auth {
     configured: config::Auth,
+    quotas: Quotas,
     /// The permissions of each configured user, in the order of the configuration.
     granted: Vec<Arc<Permissions>>,
     token: Option<Expected>,
@@ -112,10 +114,10 @@ pub struct Auth {
 
 impl Auth {
     /// Prepares the configured users and token.
-    pub fn new(settings: &Settings) -> Auth {
+    pub fn new(settings: &Settings, quotas: &Quotas) -> Auth {
         let users = settings.auth.users.iter();
-        let granted = users.map(|user| Arc::new(Permissions::new(&user.permissions))).collect();
-        Auth::build(settings, granted, Arc::new(unlimited(settings)))
+        let granted = users.map(|user| granted_to(user, quotas)).collect();
+        Auth::build(settings, quotas, granted, Arc::new(unlimited(settings)))
     }
 
     /// Prepares other settings; also returns what becomes of the permissions that connections have. A
@@ -128,7 +130,7 @@ impl Auth {
         let before = || self.configured.users.iter().zip(&self.granted);
         let granted = |user: &User| match before().find(|(old, _)| *old == user) {
             Some((_, permissions)) => permissions.clone(),
-            None => Arc::new(Permissions::new(&user.permissions)),
+            None => granted_to(user, &self.quotas),
         };
         let granted: Vec<_> = auth.users.iter().map(granted).collect();
         let (mut revoked, mut replaced) = (Vec::new(), Vec::new());
@@ -148,11 +150,12 @@ impl Auth {
                 Arc::new(unlimited(settings))
             }
         };
-        (Auth::build(settings, granted, unlimited), Changes { revoked, replaced })
+        (Auth::build(settings, &self.quotas, granted, unlimited), Changes { revoked, replaced })
     }
 
     fn build(
         settings: &Settings,
+        quotas: &Quotas,
         granted: Vec<Arc<Permissions>>,
         unlimited: Arc<Permissions>,
     ) -> Auth {
@@ -180,6 +183,7 @@ impl Auth {
         Auth {
             no_auth_user,
             configured: auth.clone(),
+            quotas: quotas.clone(),
             granted,
             decoys: Decoys::new(passwords),
             token: auth.token.as_ref().map(Expected::of),
@@ -291,6 +295,11 @@ fn compare(
             Checked::Compare(Comparison { identity: identity(), hash: hash.clone(), permissions })
         }
     }
+}
+
+/// What a user may do, and how much of it.
+fn granted_to(user: &User, quotas: &Quotas) -> Arc<Permissions> {
+    Arc::new(Permissions::new(&user.permissions).with_quota(quotas.of(user)))
 }
 
 /// The permissions of clients without a user: of all that have the token, or of everybody.

@@ -6,7 +6,7 @@ use ed25519_dalek::{Signer, SigningKey};
 use super::*;
 
 fn auth(text: &str) -> Auth {
-    Auth::new(&Settings::parse("blipmq.toml", text).expect(text))
+    Auth::new(&Settings::parse("blipmq.toml", text).expect(text), &Quotas::default())
 }
 
 /// What credentials are good for at once.

@@ -1,14 +1,16 @@
 //! One connection: how far it is, and what it was sent and sends.
 
-use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 
+use super::Unserved;
+use super::ending::Ending;
 use super::input::Share;
 use super::login::LoginWait;
 use crate::broker::permissions::Permissions;
+use crate::broker::quotas::Place;
 use crate::limits::{ANSWER_BYTES_MAX, PENDING_REQUESTS_MAX};
 use crate::protocol::{CoreId, TopicId};
 
@@ -55,16 +57,6 @@ pub struct Traffic {
     pub delivered_bytes: u64,
 }
 
-/// How a connection ends.
-#[derive(Default)]
-struct Ending {
-    /// Sent behind everything else, before the connection is closed.
-    last_words: Bytes,
-    why: Cow<'static, str>,
-    /// When the broker stops: not to be closed before, though it was sent everything.
-    close_at_ns: u64,
-}
-
 /// One connection.
 pub struct Connection {
     address: SocketAddr,
@@ -72,20 +64,24 @@ pub struct Connection {
     traffic: Traffic,
     /// What its client may do; nothing before it has authenticated.
     pub(super) permissions: Arc<Permissions>,
+    /// Its place among the connections of its user, if those are limited.
+    pub(super) place: Option<Place>,
     /// The beginning of a frame, or frames left for later.
-    pub(super) unparsed: BytesMut,
+    pub(super) unserved: Unserved,
     /// Answers to send before any message.
     pub(super) answers: BytesMut,
     /// What it had served in a turn.
     pub(super) share: Share,
     /// Boxed: a connection lives long and ends once.
-    ending: Option<Box<Ending>>,
+    pub(super) ending: Option<Box<Ending>>,
     /// Requests that wait for another core.
     pending: u32,
     in_flight_messages: u32,
     in_flight_bytes: usize,
     /// Bytes of answers that the kernel was given and has not taken.
     pub(super) in_flight_answers: usize,
+    /// Bytes of what its frontend remembers for it, where its client decides how much that is.
+    pub(super) remembered: usize,
     /// What it holds is to be counted again.
     pub(super) is_touched: bool,
     /// When the send began that is with the kernel.
@@ -108,7 +104,7 @@ pub struct Connection {
     pub(super) broken: bool,
     /// What it sent has still to take effect on other cores.
     pub(super) is_fenced: bool,
-    /// `unparsed` is on the backlog.
+    /// `unserved` is on the backlog.
     pub(super) in_backlog: bool,
     /// On the list of held connections whose reason may be over.
     pub(super) is_released: bool,
@@ -131,7 +127,8 @@ impl Connection {
             connected_ns: now_ns,
             traffic: Traffic::default(),
             permissions,
-            unparsed: BytesMut::new(),
+            place: None,
+            unserved: Unserved::default(),
             answers: BytesMut::new(),
             share: Share::default(),
             ending: None,
@@ -139,6 +136,7 @@ impl Connection {
             in_flight_messages: 0,
             in_flight_bytes: 0,
             in_flight_answers: 0,
+            remembered: 0,
             is_touched: false,
             send_began_ns: 0,
             is_send_watched: false,
@@ -173,6 +171,11 @@ impl Connection {
     /// What has come from it and gone to it.
     pub fn traffic(&self) -> Traffic {
         self.traffic
+    }
+
+    /// Times that its input was left for a later turn because it had had its share.
+    pub fn input_deferred(&self) -> u64 {
+        self.share.deferred
     }
 
     /// How far it is.
@@ -260,8 +263,8 @@ impl Connection {
     }
 
     /// Bytes that were not served.
-    pub fn unparsed(&mut self) -> &mut BytesMut {
-        &mut self.unparsed
+    pub fn unserved(&mut self) -> &mut Unserved {
+        &mut self.unserved
     }
 
     /// Its client published messages.
@@ -286,10 +289,11 @@ impl Connection {
         (std::mem::take(&mut self.in_flight_messages), self.in_flight_bytes)
     }
 
-    /// Bytes that it holds beside what is queued for it: what it sent and is not served yet, and answers
-    /// that it has not taken.
+    /// Bytes that it holds beside what is queued for it: what it sent and is not served yet, answers that
+    /// it has not taken, and what is remembered for it.
     pub(super) fn held_bytes(&self) -> u64 {
-        (self.unparsed.capacity() + self.answers.capacity() + self.in_flight_answers) as u64
+        let answers = self.answers.capacity() + self.in_flight_answers;
+        (self.unserved.held_bytes() + answers + self.remembered) as u64
     }
 
     /// Whether a send is with the kernel.
@@ -297,22 +301,29 @@ impl Connection {
         self.in_flight
     }
 
+    /// When the send began that is with the kernel, if one is.
+    pub fn sending_since_ns(&self) -> Option<u64> {
+        self.in_flight.then_some(self.send_began_ns)
+    }
+
     /// Messages of the send that is with the kernel.
     pub fn in_flight_messages(&self) -> u32 {
         self.in_flight_messages
     }
 
-    /// A send begins. Returns whether a deadline has to be set for it.
-    pub fn begins_watch(&mut self, began_ns: u64) -> bool {
-        self.send_began_ns = began_ns;
+    /// The time at which a send begins.
+    pub fn note_send_began(&mut self, now_ns: u64) {
+        self.send_began_ns = now_ns;
+    }
+
+    /// Its sends are watched. Returns whether a deadline has to be set for that.
+    pub fn begins_watch(&mut self) -> bool {
         !std::mem::replace(&mut self.is_send_watched, true)
     }
 
-    /// The deadline has come that was set for its sends. Returns when the send began that is with the
-    /// kernel, if one is.
-    pub fn end_watch(&mut self) -> Option<u64> {
+    /// The deadline has come that was set for its sends.
+    pub fn end_watch(&mut self) {
         self.is_send_watched = false;
-        self.in_flight.then_some(self.send_began_ns)
     }
 
     /// It has published what uses up so much time, of which none before `saved_from_ns` was saved up.
@@ -321,6 +332,11 @@ impl Connection {
         let used_ns = self.rate_used_until_ns.max(saved_from_ns);
         self.rate_used_until_ns = used_ns.saturating_add(cost_ns);
         self.rate_used_until_ns
+    }
+
+    /// It may not go on before: its user has published too fast.
+    pub fn wait_until(&mut self, at_ns: u64) {
+        self.rate_used_until_ns = self.rate_used_until_ns.max(at_ns);
     }
 
     /// Until when what it has published uses its rate up.
@@ -352,47 +368,5 @@ impl Connection {
         let taken = self.traffic.delivered_bytes;
         let before = std::mem::replace(&mut self.taken_at_look, self.in_flight.then_some(taken));
         before.is_some_and(|before| before < taken)
-    }
-
-    fn ending(&mut self) -> &mut Ending {
-        self.ending.get_or_insert_default()
-    }
-
-    /// Notes what is sent behind everything else, before the connection is closed.
-    pub fn set_last_words(&mut self, last_words: Bytes) {
-        self.ending().last_words = last_words;
-    }
-
-    /// Takes what is sent behind everything else.
-    pub fn take_last_words(&mut self) -> Bytes {
-        self.ending
-            .as_mut()
-            .map(|ending| std::mem::take(&mut ending.last_words))
-            .unwrap_or_default()
-    }
-
-    /// Why it is being closed, once it is.
-    pub fn why_closed(&self) -> &str {
-        self.ending.as_ref().map_or("", |ending| &ending.why)
-    }
-
-    /// Notes why it is being closed.
-    pub fn set_why_closed(&mut self, why: Cow<'static, str>) {
-        self.ending().why = why;
-    }
-
-    /// When the stop may close it.
-    pub fn close_at_ns(&self) -> u64 {
-        self.ending.as_ref().map_or(0, |ending| ending.close_at_ns)
-    }
-
-    /// Sets when the stop may close it.
-    pub fn set_close_at_ns(&mut self, at_ns: u64) {
-        self.ending().close_at_ns = at_ns;
-    }
-
-    /// Takes why it was closed.
-    pub fn into_why_closed(self) -> Cow<'static, str> {
-        self.ending.map(|ending| ending.why).unwrap_or_default()
     }
 }

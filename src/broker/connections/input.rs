@@ -81,6 +81,7 @@ impl Connections {
     pub fn leave_for_later(&mut self, slot: Slot) {
         let is_spent = self.is_spent(slot);
         let (id, connection) = self.table.find(slot).expect("the slot is in use");
+        connection.share.deferred += u64::from(is_spent);
         if !connection.in_backlog {
             connection.in_backlog = true;
             let list = if is_spent { &mut self.input.later } else { &mut self.input.backlog };
@@ -239,7 +240,7 @@ impl Connections {
     fn serve_in_turn(&mut self, slot: Slot) {
         let connection = self.table.get(slot);
         let goes_on = connection.phase != Phase::Finishing && connection.hold.is_none();
-        if goes_on && !connection.unparsed.is_empty() {
+        if goes_on && !connection.unserved.is_empty() {
             self.leave_for_later(slot);
         }
         self.decide_whether_to_read(slot);
@@ -252,7 +253,7 @@ impl Connections {
         if connection.phase == Phase::Closing {
             return;
         }
-        let unserved = connection.unparsed.len();
+        let unserved = connection.unserved.len();
         let bytes_max = match connection.is_read {
             // Before its login a client is not given memory for more.
             _ if connection.is_logging_in() => 0,
@@ -280,7 +281,7 @@ impl Connections {
             connection.is_released = false;
             connection.is_fenced = false;
             connection.login = LoginWait::Nothing;
-            connection.unparsed.clear();
+            connection.unserved.clear();
             self.decide_whether_to_read(slot);
         }
     }
@@ -305,17 +306,20 @@ impl Connections {
     }
 }
 
-/// What one connection had served in the turn in which it was last served.
+/// What one connection had served in the turn in which it was last served, and how often that was all
+/// that it may.
 #[derive(Debug, Default, Clone, Copy)]
 pub(super) struct Share {
     turn: u64,
     commands: u32,
+    /// Times that what was left of its input had to wait.
+    pub(super) deferred: u64,
 }
 
 impl Share {
     fn count(&mut self, turn: u64) {
         if self.turn != turn {
-            *self = Share { turn, commands: 0 };
+            *self = Share { turn, commands: 0, ..*self };
         }
         self.commands += 1;
     }

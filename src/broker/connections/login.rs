@@ -6,6 +6,7 @@ use super::Connection;
 use crate::broker::auth::Failed;
 use crate::broker::ids::CheckId;
 use crate::broker::permissions::Permissions;
+use crate::broker::quotas::Place;
 
 /// What the login of a connection waits for: until then nothing else of it is served.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
@@ -21,8 +22,14 @@ pub enum LoginWait {
 
 impl Connection {
     /// Its client has authenticated.
-    pub fn authenticate(&mut self, permissions: Arc<Permissions>) {
+    pub fn authenticate(&mut self, permissions: Arc<Permissions>, place: Option<Place>) {
         self.permissions = permissions;
+        self.place = place;
+    }
+
+    /// Its client authenticates again: its place is given back.
+    pub fn leave_place(&mut self) {
+        self.place = None;
     }
 
     /// What its login waits for.

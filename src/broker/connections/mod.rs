@@ -8,10 +8,12 @@
 //! - This room knows no protocol, no topic and no subscription.
 
 mod connection;
+mod ending;
 mod input;
 mod login;
 mod strangers;
 mod table;
+mod unserved;
 
 use std::collections::VecDeque;
 
@@ -23,6 +25,7 @@ use input::Input;
 pub use login::LoginWait;
 use strangers::Strangers;
 pub use table::Table;
+use unserved::Unserved;
 
 /// Turns in a row in which input may be held for connections that have more than a send takes. A
 /// subscriber that reads as fast as its core writes is then sent five batches for each that comes in.
@@ -37,6 +40,8 @@ pub enum Action {
     Resume(ConnectionId),
     /// Send the send in flight, then these bytes, then close.
     Close(ConnectionId, Bytes),
+    /// Give up what a closed connection still sends.
+    Abort(ConnectionId),
 }
 
 /// The connections of one core.
@@ -125,6 +130,14 @@ impl Connections {
         if !connection.is_touched {
             connection.is_touched = true;
             self.touched.push(slot);
+        }
+    }
+
+    /// The frontend of a connection remembers so many bytes for it.
+    pub fn remembers(&mut self, slot: Slot, bytes: usize) {
+        if self.table.get(slot).remembered != bytes {
+            self.table.get(slot).remembered = bytes;
+            self.touch(slot);
         }
     }
 
@@ -230,9 +243,18 @@ impl Connections {
         let (id, connection) = self.table.find(slot).expect("the slot is in use");
         assert!(connection.phase != Phase::Closing, "a connection is closed once");
         connection.phase = Phase::Closing;
-        connection.unparsed = BytesMut::new();
+        connection.unserved.clear();
         connection.answers = BytesMut::new();
         self.actions.push(Action::Close(id, last));
+    }
+
+    /// Gives up what a connection still sends, if it is closed.
+    pub fn abort_closed(&mut self, slot: Slot) {
+        if let Some((id, connection)) = self.table.find(slot)
+            && connection.phase == Phase::Closing
+        {
+            self.actions.push(Action::Abort(id));
+        }
     }
 
     /// What the port is to do with connections; in order.

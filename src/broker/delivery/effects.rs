@@ -277,6 +277,13 @@ pub enum Slowness {
         /// The fair share.
         share: u64,
     },
+    /// A message reaches too many subscriptions of its connection.
+    ReachedTooOften {
+        /// Subscriptions of the connection that the message reaches.
+        subscriptions: usize,
+        /// `limits.max_fan_out_per_connection`
+        subscriptions_max: u32,
+    },
     /// It has missed more than could be reported to it.
     GapsFull,
     /// It took nothing while publishers waited for it.
@@ -300,6 +307,13 @@ pub enum Slowness {
     },
 }
 
+impl Slowness {
+    /// Whether the subscriber is disconnected for the memory that it holds.
+    pub fn frees_memory(&self) -> bool {
+        matches!(self, Slowness::HoldsTooMuch { .. } | Slowness::SubscribesTooMuch { .. })
+    }
+}
+
 impl fmt::Display for Slowness {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -318,14 +332,20 @@ impl fmt::Display for Slowness {
             Slowness::HoldsTooMuch { held, share } => write!(
                 f,
                 "`limits.memory_max` is nearly used up, and its connection holds {held} bytes in queues, \
-                 unfinished messages and unread answers, more than a fair share of {share}: read \
-                 faster, or choose the overflow policy drop_oldest"
+                 unfinished messages, unread answers and opened topics, more than a fair share of \
+                 {share}: read faster, or choose the overflow policy drop_oldest"
             ),
             Slowness::SubscribesTooMuch { subscriptions, held, share } => write!(
                 f,
                 "`limits.memory_max` is nearly used up, and its connection holds {held} bytes for \
                  {subscriptions} subscriptions, more than a fair share of {share}: use patterns \
                  instead of many subscriptions, or raise `limits.memory_max`"
+            ),
+            Slowness::ReachedTooOften { subscriptions, subscriptions_max } => write!(
+                f,
+                "a message reaches {subscriptions} subscriptions of its connection, more than \
+                 {subscriptions_max}: unsubscribe what is not used any more, or raise \
+                 `limits.max_fan_out_per_connection`"
             ),
             Slowness::GapsFull => write!(
                 f,

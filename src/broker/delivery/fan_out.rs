@@ -11,6 +11,7 @@ use super::Delivery;
 use super::effects::{Effect, Slowness};
 use super::held::ConnectionRoom;
 use super::overflow::{self, Cause, Outcome};
+use super::reach::Reached;
 use super::subscription::State;
 use super::subscriptions::SubscriptionIndex;
 use crate::broker::clock::Now;
@@ -34,8 +35,10 @@ impl Delivery {
     /// Gives a slice to every subscription of this core that its topic reaches, but for members of
     /// groups; returns how many of its messages, the first of them, reached some subscription.
     pub fn fan_out(&mut self, now: Now, timers: &mut Timers, slice: &Slice) -> u32 {
-        let targets = self.subscriptions.take_targets(&slice.topic);
-        let joining = self.joining_targets(&slice.topic, &targets);
+        let reached = self.subscriptions.take_targets(&slice.topic);
+        let few = self.within_limit(&reached, slice);
+        let targets = few.as_ref().unwrap_or(&reached.targets);
+        let joining = self.joining_targets(&slice.topic, targets);
         let is_expired = slice.is_expired(now);
         let is_legal = slice.topic.is_legal();
         let mut aftermath = Aftermath::default();
@@ -50,17 +53,48 @@ impl Delivery {
         if !targets.is_empty() || !joining.is_empty() {
             self.turn_messages += slice.messages;
         }
-        self.subscriptions.put_targets(&slice.topic, targets);
+        let repeats = reached.of_one_connection_max.saturating_sub(1);
+        self.turn_repeats += repeats;
+        self.work.repeats += repeats;
+        self.subscriptions.put_targets(&slice.topic, reached);
         self.effects.append(&mut aftermath.overflowed);
         for index in aftermath.full {
             self.block(now, timers, index, slice.topic.id);
         }
         for index in aftermath.satisfied {
-            let satisfied = Effect::Satisfied(self.get(index).reference(index));
-            self.effects.push(satisfied);
+            let satisfied = self.get(index).reference(index);
+            self.satisfy(satisfied);
         }
         self.effects.append(&mut aftermath.too_slow);
         heard
+    }
+
+    /// If a topic reaches too many subscriptions of some connection: has the connection closed, and
+    /// returns what is reached without those that are too many.
+    fn within_limit(&mut self, reached: &Reached, slice: &Slice) -> Option<Vec<SubscriptionIndex>> {
+        let subscriptions_max = self.cluster.settings.limits.max_fan_out_per_connection;
+        let max = subscriptions_max as usize;
+        if reached.of_one_connection_max <= max {
+            return None;
+        }
+        let connection = |index: &SubscriptionIndex| self.get(*index).connection;
+        let of_each = reached.targets.chunk_by(|one, other| connection(one) == connection(other));
+        let (within, beyond): (Vec<_>, Vec<_>) =
+            of_each.map(|of_one| of_one.split_at(of_one.len().min(max))).unzip();
+        for (within, beyond) in within.iter().zip(beyond) {
+            let Some(first) = beyond.first().filter(|index| !self.is_over(**index)) else {
+                continue;
+            };
+            let lost = beyond.len() as u64 * u64::from(slice.messages);
+            self.counters.fan_out_exceeded.add(1);
+            self.counters.dropped_disconnected_messages.add(lost);
+            let (slot, subscription) = (self.get(*first).connection.slot, self.get(*first).id);
+            self.note_lost(slot, lost);
+            let subscriptions = within.len() + beyond.len();
+            let why = Slowness::ReachedTooOften { subscriptions, subscriptions_max };
+            self.effects.push(Effect::TooSlow { slot, subscription, why });
+        }
+        Some(within.concat())
     }
 
     /// Gives a slice to one subscription, unless the slice is not for its connection. Returns how many
@@ -86,6 +120,10 @@ impl Delivery {
         let mut cut;
         let mut slice = slice;
         let wants = subscription.taken_max - subscription.taken;
+        if wants == 0 {
+            // It had all it asked for, and is to be ended.
+            return 0;
+        }
         if !is_expired && wants <= u64::from(slice.messages) {
             cut = slice.clone();
             cut.keep_first(wants as u32);

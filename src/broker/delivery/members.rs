@@ -56,7 +56,7 @@ impl Delivery {
         self.resized(member.index, before);
         self.list(member.index);
         if is_last {
-            self.effects.push(Effect::Satisfied(member));
+            self.satisfy(member);
         }
     }
 

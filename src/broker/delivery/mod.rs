@@ -97,6 +97,8 @@ pub struct Delivery {
     /// Messages handed to queues since the last flush.
     turn_messages: u32,
     turn_messages_max: u32,
+    /// [`WorkDone::repeats`] since the last flush.
+    turn_repeats: usize,
     effects: Vec<Effect>,
     /// Connections and groups by what they hold.
     holders: Holders<Holder>,
@@ -121,6 +123,7 @@ impl Delivery {
             uncounted_entries: 0,
             uncounted_bytes: 0,
             turn_messages: 0,
+            turn_repeats: 0,
             effects: Vec::new(),
             holders: Holders::new(HOLDER_BYTES_MIN),
         }
@@ -162,12 +165,18 @@ impl Delivery {
 
     /// Whether this turn fans out more.
     pub fn has_room(&self) -> bool {
-        self.turn_messages < self.turn_messages_max
+        self.turn_messages < self.turn_messages_max && self.has_repeats_left()
+    }
+
+    /// Whether this turn fans out more to connections that get each message many times.
+    pub fn has_repeats_left(&self) -> bool {
+        self.turn_repeats < self.cluster.repeats_per_turn
     }
 
     /// The queues are about to be flushed.
     pub fn begin_flush(&mut self) {
         self.turn_messages = 0;
+        self.turn_repeats = 0;
     }
 
     /// Counts the entries of queues in the memory budget.
@@ -265,6 +274,7 @@ impl Delivery {
             }
         }
         self.counters.subscriptions.sub(1);
+        self.cluster.subscriptions.fetch_sub(1, Ordering::Relaxed);
         if subscription.hears_of_gaps() {
             self.cluster.gap_listeners.fetch_sub(1, Ordering::Relaxed);
         }

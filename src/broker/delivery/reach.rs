@@ -13,17 +13,26 @@ use crate::broker::message::TopicName;
 use crate::broker::pattern::{Matcher, Seen};
 use crate::protocol::TopicId;
 
+/// The subscriptions that a topic reaches.
+#[derive(Debug, Default)]
+pub struct Reached {
+    /// By connection, the earliest of each first.
+    pub targets: Vec<SubscriptionIndex>,
+    /// The most of them that one connection has.
+    pub of_one_connection_max: usize,
+}
+
 /// What a topic reached when it was last looked up.
-struct Targets {
+struct Known {
     seen: Seen,
-    targets: Vec<SubscriptionIndex>,
+    reached: Reached,
 }
 
 /// What topics reach.
 #[derive(Default)]
 pub struct Reach {
     active: Matcher,
-    by_topic: HashMap<TopicId, Targets>,
+    by_topic: HashMap<TopicId, Known>,
 }
 
 impl Reach {
@@ -49,20 +58,20 @@ impl Reach {
         &mut self,
         subscriptions: &[Option<Box<Subscription>>],
         topic: &TopicName,
-    ) -> Vec<SubscriptionIndex> {
+    ) -> Reached {
         if !topic.is_retained() {
             return self.find(subscriptions, &topic.name);
         }
         if let Some(known) = self.by_topic.get_mut(&topic.id)
             && self.active.confirms(&mut known.seen, &topic.name)
         {
-            return std::mem::take(&mut known.targets);
+            return std::mem::take(&mut known.reached);
         }
-        let mut targets = self.find(subscriptions, &topic.name);
-        targets.shrink_to_fit();
+        let mut reached = self.find(subscriptions, &topic.name);
+        reached.targets.shrink_to_fit();
         let seen = self.active.see(&topic.name);
-        self.by_topic.insert(topic.id, Targets { seen, targets: Vec::new() });
-        targets
+        self.by_topic.insert(topic.id, Known { seen, reached: Reached::default() });
+        reached
     }
 
     /// Forgets what a topic that was removed reached.
@@ -71,17 +80,13 @@ impl Reach {
     }
 
     /// Gives back what `take` lent.
-    pub fn put(&mut self, topic: &TopicName, targets: Vec<SubscriptionIndex>) {
+    pub fn put(&mut self, topic: &TopicName, reached: Reached) {
         if topic.is_retained() {
-            self.by_topic.get_mut(&topic.id).expect("lent by `take`").targets = targets;
+            self.by_topic.get_mut(&topic.id).expect("lent by `take`").reached = reached;
         }
     }
 
-    fn find(
-        &self,
-        subscriptions: &[Option<Box<Subscription>>],
-        topic: &str,
-    ) -> Vec<SubscriptionIndex> {
+    fn find(&self, subscriptions: &[Option<Box<Subscription>>], topic: &str) -> Reached {
         let at = |index: &SubscriptionIndex| {
             subscriptions[index.0 as usize].as_ref().expect("it is active")
         };
@@ -94,6 +99,8 @@ impl Reach {
         targets.dedup_by(|later, earlier| {
             at(later).connection == at(earlier).connection && !at(later).is_sent_each
         });
-        targets
+        let of_each = targets.chunk_by(|one, other| at(one).connection == at(other).connection);
+        let of_one_connection_max = of_each.map(<[_]>::len).max().unwrap_or(0);
+        Reached { targets, of_one_connection_max }
     }
 }

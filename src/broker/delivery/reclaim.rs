@@ -86,7 +86,8 @@ impl Delivery {
         true
     }
 
-    fn disconnect_to_reclaim(&mut self, slot: Slot, share: u64) {
+    /// Disconnects a connection that holds more than its fair share, which cannot be taken from it.
+    pub fn disconnect_to_reclaim(&mut self, slot: Slot, share: u64) {
         let first = self.outlets.at(slot).subscriptions.first();
         let subscription = first.map_or(SubscriptionId(0), |index| self.get(*index).id);
         let outlet = self.outlets.at(slot);

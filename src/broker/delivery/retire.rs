@@ -6,7 +6,8 @@
 //! # Always true
 //! - A subscription that is over gets no more, is not named to its frontend, and is swept once.
 //! - A turn sweeps at most [`Cluster::ends_per_turn`] subscriptions, however many are over, and
-//!   connections take turns.
+//!   connections take turns. Subscriptions that had their maximum of messages share that number: each
+//!   gets no more from then on, and is ended when its turn comes.
 //!
 //! [`Cluster::ends_per_turn`]: crate::broker::cluster::Cluster::ends_per_turn
 
@@ -44,6 +45,8 @@ enum Over {
 #[derive(Debug, Default)]
 pub(super) struct Retired {
     over: VecDeque<Over>,
+    /// Subscriptions that had all their clients asked for, and are to be ended.
+    satisfied: VecDeque<SubscriptionRef>,
     /// Subscriptions that this turn may still sweep.
     left: usize,
 }
@@ -121,13 +124,49 @@ impl Delivery {
 
     /// Whether there is more to sweep.
     pub fn is_sweeping(&self) -> bool {
-        self.retired.are_any()
+        self.retired.are_any() || self.has_satisfied()
+    }
+
+    /// Whether subscriptions that had all their clients asked for are still to be ended.
+    pub fn has_satisfied(&self) -> bool {
+        !self.retired.satisfied.is_empty()
+    }
+
+    /// A subscription had all its client asked for: ends it now, or in a later turn if this one has
+    /// ended enough. Until then the subscription gets no more.
+    pub(super) fn satisfy(&mut self, of: SubscriptionRef) {
+        if self.retired.left == 0 || self.has_satisfied() {
+            self.retired.satisfied.push_back(of);
+        } else {
+            self.end_satisfied(of);
+        }
+    }
+
+    fn end_satisfied(&mut self, of: SubscriptionRef) {
+        self.retired.left -= 1;
+        self.work.ends += 1;
+        self.effects.push(Effect::Satisfied(of));
+    }
+
+    /// Ends subscriptions that earlier turns left: with half of what this turn may end, if others are
+    /// to be swept as well.
+    fn end_some_satisfied(&mut self) {
+        let left = self.retired.left;
+        let may_end = if self.retired.are_any() { left.div_ceil(2) } else { left };
+        for _ in 0..may_end {
+            let Some(of) = self.retired.satisfied.pop_front() else { return };
+            // Its client may have ended the subscription itself, or be gone.
+            if self.living(of).is_some_and(Subscription::has_had_enough) {
+                self.end_satisfied(of);
+            }
+        }
     }
 
     /// Begins a turn: it may sweep so many subscriptions again.
     pub fn sweep(&mut self) {
         self.retired.left = self.cluster.ends_per_turn;
         self.work = WorkDone::default();
+        self.end_some_satisfied();
         if self.retired.are_any() {
             self.retired.over.rotate_left(1);
             self.effects.push(Effect::GoOn(Work::Sweep));

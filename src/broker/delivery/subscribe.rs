@@ -75,7 +75,19 @@ impl Delivery {
         all
     }
 
-    /// Adds a subscription. Returns whether its connection has to wait for what other cores have to
+    /// Takes a place among the subscriptions of all cores, for one that is added next. Returns whether
+    /// there was one.
+    pub fn take_place(&mut self) -> bool {
+        let subscriptions_max = self.cluster.settings.limits.max_subscriptions;
+        let taken = self.cluster.subscriptions.fetch_update(
+            Ordering::Relaxed,
+            Ordering::Relaxed,
+            |subscriptions| (subscriptions < subscriptions_max).then_some(subscriptions + 1),
+        );
+        taken.is_ok()
+    }
+
+    /// Adds a subscription that has a place, by [`Delivery::take_place`]. Returns whether its connection has to wait for what other cores have to
     /// say of it: [`Effect::Known`] follows then.
     pub fn subscribe(&mut self, new: NewSubscription) -> (SubscriptionIndex, bool) {
         let (connection, pattern, start) = (new.connection, new.pattern.clone(), new.start);
@@ -283,7 +295,8 @@ impl Delivery {
     /// if it has had those.
     pub fn limit(&mut self, index: SubscriptionIndex, messages_max: u64) -> bool {
         let subscription = self.subscriptions.get(index);
-        if messages_max <= subscription.taken {
+        // One that was given all it asked for before ends, even if that was not done yet.
+        if messages_max <= subscription.taken || subscription.has_had_enough() {
             return false;
         }
         subscription.taken_max = messages_max;

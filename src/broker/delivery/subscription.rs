@@ -188,6 +188,11 @@ impl Subscription {
         self.ends
     }
 
+    /// Whether it gets messages, but was given all its client asked for.
+    pub fn has_had_enough(&self) -> bool {
+        self.taken >= self.taken_max && matches!(self.state, State::Joining | State::Active)
+    }
+
     /// Whether it is about to leave its group.
     pub fn is_leaving_group(&self) -> bool {
         self.leaves_group

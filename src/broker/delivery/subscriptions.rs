@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::group::GroupName;
 use super::overflow::Lost;
 use super::queue::Queue;
-use super::reach::Reach;
+use super::reach::{Reach, Reached};
 use super::subscribe::NewSubscription;
 use super::subscription::{Joining, State, Subscription, SubscriptionRef};
 use super::waiting::Waiting;
@@ -280,14 +280,14 @@ impl Subscriptions {
     }
 
     /// Takes the list of subscriptions that a topic reaches; give it back with `put_targets`.
-    pub fn take_targets(&mut self, topic: &TopicName) -> Vec<SubscriptionIndex> {
+    pub fn take_targets(&mut self, topic: &TopicName) -> Reached {
         let Subscriptions { slots, reach, .. } = self;
         reach.take(slots, topic)
     }
 
     /// Gives back what `take_targets` lent.
-    pub fn put_targets(&mut self, topic: &TopicName, targets: Vec<SubscriptionIndex>) {
-        self.reach.put(topic, targets);
+    pub fn put_targets(&mut self, topic: &TopicName, reached: Reached) {
+        self.reach.put(topic, reached);
     }
 }
 

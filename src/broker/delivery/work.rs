@@ -6,4 +6,7 @@
 pub struct WorkDone {
     /// Subscriptions that were swept, see `retire`.
     pub ends: usize,
+    /// Times that a connection was given a slice once more, for another of its subscriptions: of each
+    /// slice, for the connection with the most.
+    pub repeats: usize,
 }

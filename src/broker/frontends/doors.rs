@@ -1,12 +1,13 @@
 //! The doors of the other rooms, as a frontend may use them.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 
 use super::Protocol;
 use super::notice::{Event, NOTICES_MAX, Notice, Peer};
-use super::refusal::{Admission, Refusal};
+use super::refusal::{Admission, NoPlace, Refusal};
 use super::texts::Texts;
 use crate::broker::auth::{Auth, Failed};
 use crate::broker::clock::{Now, ms_to_ns};
@@ -18,6 +19,8 @@ use crate::broker::drain::Drain;
 use crate::broker::ids::Slot;
 use crate::broker::logins::Logins;
 use crate::broker::mesh::{Mesh, Request};
+use crate::broker::permissions::Permissions;
+use crate::broker::quotas::Quota;
 use crate::broker::shortage::Shortage;
 use crate::broker::timers::{Class, Timers};
 use crate::broker::topics::ingest::Ingest;
@@ -127,6 +130,21 @@ impl Doors<'_> {
         Some(refusal)
     }
 
+    /// A client has authenticated and may do what these allow, if there is a place for it among the
+    /// connections of its user.
+    pub fn log_in(&mut self, slot: Slot, permissions: Arc<Permissions>) -> Result<(), Refusal> {
+        let connection = self.connections.get(slot);
+        connection.leave_place();
+        let place = permissions.quota().map(Quota::take_place).transpose();
+        let place = place.map_err(|connections_max| {
+            self.counters.refused_connections[Refused::UserFull as usize].add(1);
+            Refusal::TooManyOfUser { connections_max }
+        })?;
+        connection.authenticate(permissions, place);
+        connection.open();
+        Ok(())
+    }
+
     /// A client that does not authenticate in time is refused.
     pub fn expect_login(&mut self, slot: Slot) {
         let timeout_ns = ms_to_ns(self.settings().server.auth_timeout_ms);
@@ -141,6 +159,28 @@ impl Doors<'_> {
             self.evict();
         }
         !self.cluster.memory.is_full()
+    }
+
+    /// Takes a place for one more subscription of a connection, to be added at once; counts if there is
+    /// none.
+    pub fn take_subscription_place(&mut self, slot: Slot) -> Result<(), NoPlace> {
+        let limits = &self.settings().limits;
+        let (of_connection, of_all) =
+            (limits.max_subscriptions_per_connection, limits.max_subscriptions);
+        let memory_max = limits.memory_max;
+        let place = if self.delivery.subscriptions_of(slot) >= of_connection as usize {
+            Err(NoPlace::Connection { subscriptions_max: of_connection })
+        } else if !self.has_memory() {
+            Err(NoPlace::Memory { memory_max })
+        } else if !self.delivery.take_place() {
+            Err(NoPlace::Broker { subscriptions_max: of_all })
+        } else {
+            Ok(())
+        };
+        if place.is_err() {
+            self.counters.refused_subscriptions.add(1);
+        }
+        place
     }
 
     /// Holds a connection that is about to publish while there is no memory, but some is being
@@ -287,6 +327,10 @@ impl Doors<'_> {
             Phase::Open => is_quiet && connection.close_at_ns() <= self.now.monotonic_ns,
             Phase::AwaitHello | Phase::Closing => false,
         };
+        if is_due && !is_quiet && self.ingest.has_left() {
+            // It may have published some of that.
+            return self.connections.note_finishing(slot);
+        }
         if is_due && !connection.is_sending() && !self.has_content(slot) {
             let last = self.connections.get(slot).take_last_words();
             self.close(slot, last);

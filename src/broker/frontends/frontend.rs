@@ -14,6 +14,9 @@ use crate::broker::permissions::Permissions;
 use crate::broker::topics::TopicsFull;
 use crate::protocol::{RequestId, Sequence, SubscriptionId, TopicId};
 
+/// What this server calls itself.
+pub const SERVER_NAME: &str = concat!("blipmq/", env!("CARGO_PKG_VERSION"));
+
 /// How far the serving of a connection's bytes went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Served {
@@ -57,6 +60,9 @@ pub trait Frontend: Sized {
         slot: Slot,
         bytes: &[u8],
     ) -> Served;
+
+    /// The length of the frame at the start of `bytes`, which is not whole, if they say so.
+    fn frame_len(&self, bytes: &[u8]) -> Option<usize>;
 
     /// Refuses the client, and ends its connection.
     fn refuse(

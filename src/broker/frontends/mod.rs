@@ -37,15 +37,12 @@ use crate::protocol::{RequestId, Sequence, SubscriptionId, TopicId};
 
 pub use clients::Clients;
 pub use doors::Doors;
-pub use frontend::{Audited, Frontend, Served};
+pub use frontend::{Audited, Frontend, SERVER_NAME, Served};
 use latencies::Latencies;
 use login::Login;
 pub use refusal::{Admission, Refusal};
 pub use send::Send;
 pub use texts::Texts;
-
-/// What this server calls itself.
-pub const SERVER_NAME: &str = concat!("blipmq/", env!("CARGO_PKG_VERSION"));
 
 /// Makes the enums of protocols and of their clients, and what calls the right one.
 macro_rules! protocols {
@@ -199,6 +196,11 @@ impl Frontends {
         client!(self, slot, |client, shared| client.serve(shared, doors, slot, bytes))
     }
 
+    /// The length of the frame at the start of a connection's bytes, which is not whole, if they say so.
+    pub fn frame_len(&self, slot: Slot, bytes: &[u8]) -> Option<usize> {
+        client_at!(self, slot, |client, _shared| client.frame_len(bytes))
+    }
+
     /// A subscription is active on all cores that have to know it.
     pub fn known(&mut self, doors: &mut Doors<'_>, index: SubscriptionIndex) {
         let slot = doors.delivery.get(index).connection.slot;
@@ -331,7 +333,6 @@ impl Frontends {
 
     /// All subscriptions that a connection had when it started over have ended.
     pub fn swept(&mut self, doors: &mut Doors<'_>, connection: ConnectionId) {
-        // The connection may be gone by now.
         if doors.connections.is_open(connection) {
             let slot = connection.slot;
             client!(self, slot, |client, shared| client.swept(shared, doors, slot));

@@ -26,6 +26,49 @@ impl From<bool> for Admission {
     }
 }
 
+/// Why a subscription is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NoPlace {
+    /// Its connection has as many as it may.
+    Connection {
+        /// `limits.max_subscriptions_per_connection`
+        subscriptions_max: u32,
+    },
+    /// All connections together have as many as they may.
+    Broker {
+        /// `limits.max_subscriptions`
+        subscriptions_max: u32,
+    },
+    /// There is no memory for it.
+    Memory {
+        /// `limits.memory_max`
+        memory_max: u64,
+    },
+}
+
+impl NoPlace {
+    /// What exists, how much of that may, and what to do.
+    pub fn limit(self) -> (&'static str, u64, &'static str) {
+        match self {
+            NoPlace::Connection { subscriptions_max } => (
+                "subscriptions of this connection",
+                subscriptions_max.into(),
+                "use patterns, or raise `limits.max_subscriptions_per_connection`",
+            ),
+            NoPlace::Broker { subscriptions_max } => (
+                "subscriptions, over all connections,",
+                subscriptions_max.into(),
+                "subscribe later, or raise `limits.max_subscriptions`",
+            ),
+            NoPlace::Memory { memory_max } => (
+                "bytes of messages and subscriptions, over all connections,",
+                memory_max,
+                "subscribe later, or raise `limits.memory_max`",
+            ),
+        }
+    }
+}
+
 /// Why a client is refused. Each frontend says it in the words of its protocol.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Refusal {
@@ -37,6 +80,11 @@ pub enum Refusal {
     /// There are too many connections of the client's address.
     TooManyOfAddress {
         /// `limits.max_connections_per_address`
+        connections_max: u32,
+    },
+    /// There are too many connections of the client's user.
+    TooManyOfUser {
+        /// `max_connections` of the user.
         connections_max: u32,
     },
     /// The client's address connects too often.
@@ -84,6 +132,7 @@ impl Refusal {
             Refusal::TooManyOfAddress { connections_max } => {
                 Reject::TooManyOfAddress { connections_max }
             }
+            Refusal::TooManyOfUser { connections_max } => Reject::TooManyOfUser { connections_max },
             Refusal::TooFastOfAddress { per_second_max } => {
                 Reject::TooFastOfAddress { per_second_max }
             }

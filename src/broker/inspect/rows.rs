@@ -49,6 +49,8 @@ pub struct ConnectionRow {
     pub queued: Queued,
     /// What the connection has sent and received.
     pub traffic: Traffic,
+    /// Times that input of the connection waited for a later turn, since it had had its share of one.
+    pub input_deferred: u64,
     /// Messages that the subscriptions of the connection missed.
     pub dropped_messages: u64,
 }
@@ -183,6 +185,7 @@ impl Broker {
                     ConnectionsBy::Subscriptions => {
                         self.frontends.describe(&self.delivery, id.slot).0 as u64
                     }
+                    ConnectionsBy::InputDeferred => connection.input_deferred(),
                     ConnectionsBy::Age => {
                         now.monotonic_ns.saturating_sub(connection.connected_ns())
                     }
@@ -257,6 +260,7 @@ impl Broker {
             subscriptions,
             queued: self.queued_for(id.slot, now),
             traffic: of.traffic(),
+            input_deferred: of.input_deferred(),
             dropped_messages: self.delivery.lost_of(id.slot),
         }
     }

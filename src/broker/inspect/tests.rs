@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::*;
 use crate::broker::{Cluster, ConnectionId, Peer, Protocol, Slot};
 use crate::config::Settings;
+use crate::limits::COMMANDS_PER_TURN;
 use crate::protocol::CoreId;
 
 const PEER: Peer = Peer {
@@ -231,4 +232,19 @@ fn answers_of_several_cores_are_merged_in_order() {
     let keys: Vec<&Key> = merged.rows.iter().map(|ranked| &ranked.key).collect();
     assert_eq!(keys, [&Key::Number(9), &Key::Number(7), &Key::Number(4)]);
     assert_eq!(merged.total, 15);
+}
+
+#[test]
+fn the_connection_whose_input_waits_for_its_share_of_a_turn_is_found_by_that() {
+    let mut driven = Driven::new(|_| {});
+    let quiet = driven.connect(0);
+    let busy = driven.connect(1);
+    driven.say(quiet, "UNSUB 7\r\n");
+    driven.say(busy, &"UNSUB 7\r\n".repeat(COMMANDS_PER_TURN as usize + 1));
+    let answer = driven.rows(List::Connections(ConnectionsBy::InputDeferred), false, 10);
+    let deferred = answer.rows.iter().map(|found| match &found.row {
+        Row::Connection(row) => (row.connection, row.input_deferred),
+        other => panic!("{other:?}"),
+    });
+    assert_eq!(deferred.collect::<Vec<_>>(), [(busy, 1), (quiet, 0)]);
 }

@@ -8,6 +8,7 @@
 //! - Frames of one connection for one topic leave in the order of their arrival.
 //! - A batch has frames of one topic, one turn and one TTL, so its messages expire together.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::BytesMut;
@@ -50,6 +51,8 @@ struct Wants {
 /// The batches of this turn.
 pub struct Ingest {
     batches: Vec<Batch>,
+    /// Batches of an earlier turn that are still to be handed out, before any of this one.
+    left: VecDeque<Batch>,
     /// Number of the turn, from 1: a default `Place` belongs to no turn.
     turn: u64,
     /// The batch that each topic's next frame may join.
@@ -73,6 +76,7 @@ impl Ingest {
     pub fn new(settings: &Settings) -> Ingest {
         Ingest {
             batches: Vec::new(),
+            left: VecDeque::new(),
             turn: 1,
             open: HashMap::new(),
             open_names: HashMap::new(),
@@ -96,14 +100,19 @@ impl Ingest {
         self.messages_max
     }
 
-    /// Whether this turn accepts more frames.
+    /// Whether this turn accepts more frames. None while batches are left: whoever waits until those are
+    /// handed out waits for nothing that came later.
     pub fn has_room(&self) -> bool {
-        self.messages < self.messages_max && self.bytes < INGEST_BYTES_PER_TURN
+        self.left.is_empty()
+            && self.messages < self.messages_max
+            && self.bytes < INGEST_BYTES_PER_TURN
     }
 
     /// Whether more than half of that is left.
     pub fn is_half_empty(&self) -> bool {
-        self.messages < self.messages_max.div_ceil(2) && self.bytes < INGEST_BYTES_PER_TURN / 2
+        self.left.is_empty()
+            && self.messages < self.messages_max.div_ceil(2)
+            && self.bytes < INGEST_BYTES_PER_TURN / 2
     }
 
     /// Messages of this turn so far.
@@ -288,7 +297,7 @@ impl Ingest {
             true => pattern == name,
             false => pattern::selects(pattern, name),
         };
-        self.batches.iter().any(|batch| match &batch.destination {
+        self.left.iter().chain(&self.batches).any(|batch| match &batch.destination {
             Destination::Name(name) => {
                 matches(name) || batch.requests.iter().any(|request| matches(&request.reply))
             }
@@ -298,11 +307,28 @@ impl Ingest {
 
     /// Whether this turn has no batches.
     pub fn is_empty(&self) -> bool {
-        self.batches.is_empty()
+        self.batches.is_empty() && self.left.is_empty()
     }
 
-    /// Removes and returns the batches, in the order of their first frames.
-    pub fn take(&mut self) -> Vec<Batch> {
+    /// Begins to hand out the batches of this turn, in the order of their first frames, unless some of an
+    /// earlier turn are left.
+    pub fn begin_hand_out(&mut self) {
+        if self.left.is_empty() {
+            self.left = self.take().into();
+        }
+    }
+
+    /// Removes the next batch to hand out.
+    pub fn take_next(&mut self) -> Option<Batch> {
+        self.left.pop_front()
+    }
+
+    /// Whether batches are left that were not handed out.
+    pub fn has_left(&self) -> bool {
+        !self.left.is_empty()
+    }
+
+    fn take(&mut self) -> Vec<Batch> {
         self.close_batches();
         self.open_names.clear();
         self.turn += 1;
@@ -328,69 +354,4 @@ pub fn messages_per_turn(settings: &Settings) -> u32 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const NOW: Now = Now { monotonic_ns: 5, unix_ns: 7 };
-
-    const PUBLISHER: ConnectionId =
-        ConnectionId { slot: crate::broker::ids::Slot(0), generation: 1 };
-
-    fn ingest() -> Ingest {
-        Ingest::new(&Settings::default())
-    }
-
-    fn topic(id: u32) -> Destination {
-        Destination::Topic(TopicId(id))
-    }
-
-    #[test]
-    fn frames_of_interleaved_topics_are_gathered_by_topic() {
-        let mut ingest = ingest();
-        for frame in [b"a1", b"a2", b"a3"] {
-            ingest.add(NOW, topic(1), 0, 1, frame, (PUBLISHER, None));
-            let upper = frame.map(|byte| byte.to_ascii_uppercase());
-            ingest.add(NOW, topic(2), 0, 2, &upper, (PUBLISHER, None));
-        }
-        let batches = ingest.take();
-        assert_eq!(batches.len(), 2);
-        assert_eq!((&batches[0].frames[..], batches[0].messages), (&b"a1a2a3"[..], 3));
-        assert_eq!((&batches[1].frames[..], batches[1].messages), (&b"A1A2A3"[..], 6));
-    }
-
-    #[test]
-    fn another_ttl_starts_another_batch_and_does_not_reopen_an_older_one() {
-        let mut ingest = ingest();
-        for (ttl_ms, frame) in [(0, b"1"), (9, b"2"), (0, b"3"), (0, b"4")] {
-            ingest.add(NOW, topic(1), ttl_ms, 1, frame, (PUBLISHER, None));
-        }
-        let frames: Vec<_> = ingest.take().into_iter().map(|batch| batch.frames).collect();
-        assert_eq!(frames, [&b"1"[..], b"2", b"34"]);
-    }
-
-    #[test]
-    fn a_later_frame_by_id_never_overtakes_a_frame_by_name() {
-        let mut ingest = ingest();
-        ingest.add(NOW, topic(1), 0, 1, b"1", (PUBLISHER, None));
-        ingest.add(NOW, Destination::Opened("a".into()), 0, 1, b"2", (PUBLISHER, None));
-        ingest.add(NOW, topic(1), 0, 1, b"3", (PUBLISHER, None));
-        let frames: Vec<_> = ingest.take().into_iter().map(|batch| batch.frames).collect();
-        assert_eq!(frames, [&b"1"[..], b"2", b"3"]);
-    }
-
-    #[test]
-    fn max_batch_bounds_a_batch_and_the_queue_capacity_a_turn() {
-        let settings = Settings::default();
-        let mut ingest = ingest();
-        let mut taken = 0;
-        while ingest.has_room() {
-            ingest.add(NOW, topic(1), 0, 100, b"frame", (PUBLISHER, None));
-            taken += 100;
-        }
-        assert!(taken >= settings.queues.subscriber_capacity / 4);
-        let batches = ingest.take();
-        assert!(batches.iter().all(|batch| batch.messages <= settings.delivery.max_batch));
-        assert_eq!(batches.iter().map(|batch| batch.messages).sum::<u32>(), taken);
-        assert!(ingest.has_room());
-    }
-}
+mod tests;

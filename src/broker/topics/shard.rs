@@ -44,11 +44,13 @@ fn is_worth_retaining(now: Now, topic: &str, replies: &ReplyNames) -> bool {
         && name::check_topic(topic).is_ok()
 }
 
-/// The limit `limits.max_topics` is reached.
+/// There are as many topics as there may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TopicsFull {
-    /// The configured limit.
+    /// The limit.
     pub topics_max: u32,
+    /// The limit is what half of `limits.memory_max` has room for, not `limits.max_topics`.
+    pub is_by_memory: bool,
 }
 
 /// The topics of one shard.
@@ -131,8 +133,9 @@ impl Shard {
     }
 
     fn create(&mut self, now: Now, name: &Arc<str>) -> Result<u32, TopicsFull> {
-        let topics_max = self.cluster.settings.limits.max_topics;
-        let full = TopicsFull { topics_max };
+        let configured = self.cluster.settings.limits.max_topics;
+        let topics_max = configured.min(self.cluster.memory.topics_max());
+        let full = TopicsFull { topics_max, is_by_memory: topics_max < configured };
         let number = self.next;
         let id = u64::from(number) * u64::from(self.cluster.shards) + u64::from(self.id.0) + 1;
         if id > *TOPICS_RANGE.end() {
@@ -155,6 +158,7 @@ impl Shard {
             rate: Rate::default(),
             wanted_by: CoreSet::default(),
             wanted_as_seen: Seen::NEVER,
+            _held: self.cluster.memory.count_topic(name.len()),
         };
         self.topics.insert(number, topic);
         self.by_name.insert(name.clone(), number);

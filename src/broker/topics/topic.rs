@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::log::Log;
 use crate::broker::cluster::CoreSet;
+use crate::broker::memory::Held;
 use crate::broker::message::TopicName;
 use crate::broker::pattern::Seen;
 use crate::protocol::Sequence;
@@ -27,6 +28,8 @@ pub struct Topic {
     pub wanted_by: CoreSet,
     /// What `wanted_by` was looked up in; a change of the topic's patterns makes it stale.
     pub wanted_as_seen: Seen,
+    /// What it counts for in the memory budget.
+    pub _held: Held,
 }
 
 impl Topic {

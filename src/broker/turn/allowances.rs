@@ -13,6 +13,7 @@ use crate::broker::connections::{Hold, Phase};
 use crate::broker::delivery::Slowness;
 use crate::broker::frontends::Refusal;
 use crate::broker::ids::{ConnectionId, Slot};
+use crate::broker::quotas;
 use crate::broker::timers::Class;
 use crate::broker::{Broker, Now};
 use crate::config::Limits;
@@ -22,25 +23,27 @@ const SECOND_NS: u64 = 1_000_000_000;
 
 /// How much of a second these use up at the rates that are configured.
 fn cost_ns(limits: &Limits, messages: u32, bytes: usize) -> u64 {
-    let share = |amount: u64, per_second: u64| {
-        amount.saturating_mul(SECOND_NS).checked_div(per_second).unwrap_or(0)
-    };
-    let messages = share(messages.into(), limits.max_publish_messages_per_second.into());
-    messages.max(share(bytes as u64, limits.max_publish_bytes_per_second))
+    let rates = (limits.max_publish_messages_per_second, limits.max_publish_bytes_per_second);
+    quotas::cost_ns(rates, messages, bytes)
 }
 
 impl Broker {
-    /// A connection has published: if that was more than it may, it is not read for a while. It may save
-    /// a second up.
+    /// A connection has published: if that was more than it may, or with all others of its user, it is
+    /// not read for a while. It may save a second up, and so may the user.
     pub(super) fn keep_rate(&mut self, now: Now, slot: Slot, messages: u32, bytes: usize) {
         let cost_ns = cost_ns(&self.cluster.settings.limits, messages, bytes);
-        if cost_ns == 0 || self.connections.at(slot).is_over() {
+        let connection = self.connections.at(slot);
+        let quota = connection.permissions().quota();
+        if (cost_ns == 0 && quota.is_none()) || connection.is_over() {
             return;
         }
         let now_ns = now.monotonic_ns;
-        let may_go_on_ns =
-            self.connections.get(slot).charge(now_ns.saturating_sub(SECOND_NS), cost_ns);
+        let saved_from_ns = now_ns.saturating_sub(SECOND_NS);
+        let of_user_ns = quota.map_or(0, |quota| quota.charge(saved_from_ns, messages, bytes));
+        let connection = self.connections.get(slot);
+        let may_go_on_ns = connection.charge(saved_from_ns, cost_ns).max(of_user_ns);
         if may_go_on_ns > now_ns {
+            connection.wait_until(may_go_on_ns);
             self.counters.rate_limited.add(1);
             self.connections.hold(slot, Hold::Rate);
             self.timers.set(Class::Rate, may_go_on_ns, self.connections.id(slot));
@@ -60,8 +63,10 @@ impl Broker {
     /// A send of a connection begins: if it takes too long, that is seen.
     pub(super) fn watch_send(&mut self, now: Now, connection: ConnectionId) {
         let timeout_ns = ms_to_ns(self.cluster.settings.server.write_timeout_ms);
-        // Without a timeout nothing is noted either: a reload may set one.
-        if timeout_ns > 0 && self.connections.get(connection.slot).begins_watch(now.monotonic_ns) {
+        let of = self.connections.get(connection.slot);
+        of.note_send_began(now.monotonic_ns);
+        // Without a timeout there is no deadline either: a reload may set one.
+        if timeout_ns > 0 && of.begins_watch() {
             self.timers.set(Class::Send, now.monotonic_ns + timeout_ns, connection);
         }
     }
@@ -75,14 +80,16 @@ impl Broker {
                 continue;
             }
             let slot = connection.slot;
-            let Some(began_ns) = self.connections.get(slot).end_watch() else { continue };
+            let of = self.connections.get(slot);
+            of.end_watch();
+            let Some(began_ns) = of.sending_since_ns() else { continue };
             if write_timeout_ms == 0 {
                 continue;
             }
             let due_ns = began_ns + ms_to_ns(write_timeout_ms);
             if due_ns <= now.monotonic_ns {
                 self.give_up_send(now, slot, write_timeout_ms);
-            } else if self.connections.get(slot).begins_watch(began_ns) {
+            } else if self.connections.get(slot).begins_watch() {
                 self.timers.set(Class::Send, due_ns, connection);
             }
         }
@@ -102,26 +109,5 @@ impl Broker {
             Phase::Closing => {}
         }
         self.carry_out(now);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_rate_that_is_used_up_first_counts_and_none_costs_nothing() {
-        let of = |messages_max, bytes_max, messages, bytes| {
-            let limits = Limits {
-                max_publish_messages_per_second: messages_max,
-                max_publish_bytes_per_second: bytes_max,
-                ..Limits::default()
-            };
-            cost_ns(&limits, messages, bytes)
-        };
-        assert_eq!(of(0, 0, 1_000, 1 << 20), 0);
-        assert_eq!(of(1_000, 0, 10, 1 << 20), SECOND_NS / 100);
-        assert_eq!(of(1_000, 1_000, 10, 100), SECOND_NS / 10);
-        assert_eq!(of(1, 1, u32::MAX, usize::MAX), u64::MAX);
     }
 }

@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 
 use crate::broker::connections::{Hold, LoginWait, Phase};
+use crate::broker::delivery::WorkDone;
 use crate::broker::frontends::Audited;
 use crate::broker::message::TopicName;
-use crate::broker::{Broker, ConnectionId};
+use crate::broker::{Broker, ConnectionId, memory};
 use crate::protocol::{Sequence, TopicId};
 
 /// Steps that a client can make many of, but not in one turn.
@@ -13,6 +14,8 @@ use crate::protocol::{Sequence, TopicId};
 pub struct Work {
     /// Subscriptions that were swept after all of their connection had ended.
     pub ends: usize,
+    /// Times that a connection was given a slice once more, for another of its subscriptions.
+    pub repeats: usize,
     /// Topics that were looked at for replays.
     pub replay_topics: usize,
 }
@@ -49,10 +52,16 @@ impl Broker {
         self.topics.retained()
     }
 
+    /// The bytes that the topics of this core count for in the memory budget, without what they retain.
+    pub fn topics_hold(&self) -> u64 {
+        self.topics.iter().map(|topic| memory::bytes_of_topic(topic.name.name.len())).sum()
+    }
+
     /// The steps of the last turn, and of what was reported since: none is to take many, whatever
     /// clients do.
     pub fn work(&self) -> Work {
-        Work { ends: self.delivery.work().ends, replay_topics: self.replays.looked_at() }
+        let WorkDone { ends, repeats } = self.delivery.work();
+        Work { ends, repeats, replay_topics: self.replays.looked_at() }
     }
 
     /// Walks all connections and subscriptions.

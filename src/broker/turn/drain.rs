@@ -71,6 +71,10 @@ impl Broker {
 
     /// Takes the next step of the stop, if it is due.
     pub(super) fn drain_on(&mut self, now: Now) {
+        if self.ingest.has_left() {
+            // What was accepted goes out first.
+            return;
+        }
         if !self.drain.begun {
             if self.drain.is_lame_duck {
                 self.let_leave(now);

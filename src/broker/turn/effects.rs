@@ -1,11 +1,15 @@
 //! Effects of delivery, carried out.
 
-use crate::broker::delivery::{Effect, Reply, Request};
+use crate::broker::delivery::{Effect, Reply, Request, Slowness};
 use crate::broker::frontends::Refusal;
 use crate::broker::frontends::notice::Event;
+use crate::broker::ids::Slot;
 use crate::broker::message::TopicName;
 use crate::broker::{Broker, Now, mesh};
-use crate::protocol::CoreId;
+use crate::protocol::{CoreId, SubscriptionId};
+
+/// A peer takes nothing, if a send to it has been with the kernel for so long.
+const STUCK_NS: u64 = 100_000_000;
 
 impl Broker {
     /// Carries out what followed from calls of delivery, in order, and what follows from that.
@@ -61,8 +65,7 @@ impl Broker {
                 frontends.swept(&mut doors, connection);
             }
             Effect::TooSlow { slot, subscription, why } => {
-                let (frontends, mut doors) = self.open_doors(now);
-                frontends.refuse(&mut doors, slot, &Refusal::TooSlow { subscription, why });
+                self.disconnect(now, slot, subscription, why);
             }
             Effect::Overflowed { slot, pattern, policy } => {
                 let (frontends, mut doors) = self.open_doors(now);
@@ -123,6 +126,18 @@ impl Broker {
                     self.reply(now, core, Reply::PublishersWait { topic, blocked });
                 }
             }
+        }
+    }
+
+    /// A subscriber has to be disconnected.
+    fn disconnect(&mut self, now: Now, slot: Slot, subscription: SubscriptionId, why: Slowness) {
+        let since_ns = self.connections.at(slot).sending_since_ns();
+        let is_stuck = since_ns.is_some_and(|since| now.monotonic_ns - since >= STUCK_NS);
+        let (frontends, mut doors) = self.open_doors(now);
+        frontends.refuse(&mut doors, slot, &Refusal::TooSlow { subscription, why });
+        // Why it goes would stand behind bytes that its peer does not take, and those are memory.
+        if is_stuck && why.frees_memory() {
+            self.connections.abort_closed(slot);
         }
     }
 

@@ -1,6 +1,6 @@
 //! Bytes of connections, frame by frame; what is left of them; and how connections end.
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::Bytes;
 
 use super::DEADLINES_PER_TURN;
 use crate::broker::connections::{Connections, Hold, LoginWait, Phase};
@@ -10,9 +10,6 @@ use crate::broker::timers::Class;
 use crate::broker::topics::ingest::Ingest;
 use crate::broker::{Broker, Now};
 
-/// Memory for bytes that are not served yet is given back above this when none are left.
-const UNPARSED_KEPT: usize = 64 * 1_024;
-
 impl Broker {
     /// Bytes of a connection arrived: serves them, or keeps them for later.
     pub(in crate::broker) fn take_bytes(&mut self, now: Now, slot: Slot, bytes: &[u8]) {
@@ -20,38 +17,69 @@ impl Broker {
         let connection = self.connections.get(slot);
         connection.hear(now.monotonic_ns);
         // It said its last word, or was told ours.
-        if connection.is_over() || is_stopping {
+        if connection.is_over() || is_stopping || self.keeps_too_much(now, slot, bytes.len()) {
             return;
         }
+        let connection = self.connections.get(slot);
         if connection.is_held_back() {
-            connection.unparsed().extend_from_slice(bytes);
-        } else if connection.unparsed().is_empty() {
+            connection.unserved().append(bytes);
+        } else if connection.unserved().is_empty() {
             let consumed = self.parse(now, slot, bytes);
             let connection = self.connections.get(slot);
             if connection.phase() == Phase::Closing {
                 return;
             }
-            connection.unparsed().extend_from_slice(&bytes[consumed..]);
+            connection.unserved().append(&bytes[consumed..]);
         } else {
-            connection.unparsed().extend_from_slice(bytes);
-            return self.parse_unparsed(now, slot);
+            connection.unserved().append(bytes);
+            if connection.unserved().may_be_whole() {
+                return self.parse_unserved(now, slot);
+            }
         }
         self.connections.decide_whether_to_read(slot);
     }
 
+    /// Disconnects a connection that sends more of what it leaves unfinished than its fair share, while
+    /// memory is short: else many of them would fill the budget faster than a turn reclaims it.
+    fn keeps_too_much(&mut self, now: Now, slot: Slot, more: usize) -> bool {
+        let memory = &self.cluster.memory;
+        let unserved = self.connections.get(slot).unserved().len();
+        if unserved == 0 || !memory.is_nearly_full() {
+            return false;
+        }
+        let (held, share) = ((unserved + more) as u64, memory.fair_share());
+        if held <= share {
+            return false;
+        }
+        self.delivery.connection_holds(self.connections.id(slot), held);
+        self.delivery.disconnect_to_reclaim(slot, share);
+        self.carry_out(now);
+        true
+    }
+
     /// Serves the frames a connection was left with.
-    fn parse_unparsed(&mut self, now: Now, slot: Slot) {
-        let mut unparsed = std::mem::take(self.connections.get(slot).unparsed());
-        let consumed = self.parse(now, slot, &unparsed);
-        let connection = self.connections.get(slot);
-        if connection.phase() == Phase::Closing {
-            return;
+    fn parse_unserved(&mut self, now: Now, slot: Slot) {
+        let mut unserved = std::mem::take(self.connections.get(slot).unserved());
+        loop {
+            let first_len = unserved.first().len();
+            let consumed = self.parse(now, slot, unserved.first());
+            let connection = self.connections.at(slot);
+            if connection.phase() == Phase::Closing {
+                return;
+            }
+            unserved.serve(consumed);
+            if connection.is_over() {
+                unserved.clear();
+            }
+            if connection.is_held_back() || unserved.is_empty() {
+                break;
+            }
+            let frame_len = self.frontends.frame_len(slot, unserved.first());
+            if consumed < first_len && !unserved.join(frame_len) {
+                break;
+            }
         }
-        unparsed.advance(consumed);
-        if unparsed.is_empty() && unparsed.capacity() > UNPARSED_KEPT {
-            unparsed = BytesMut::new();
-        }
-        *connection.unparsed() = unparsed;
+        *self.connections.get(slot).unserved() = unserved;
         self.connections.decide_whether_to_read(slot);
     }
 
@@ -144,7 +172,7 @@ impl Broker {
 
     fn go_on_with(&mut self, now: Now, slot: Slot) {
         if matches!(self.connections.at(slot).phase(), Phase::AwaitHello | Phase::Open) {
-            self.parse_unparsed(now, slot);
+            self.parse_unserved(now, slot);
         }
     }
 
@@ -160,14 +188,14 @@ impl Broker {
         connection.end();
         // A client that has nothing to be served behind its login need not be logged in any more.
         let is_checked = matches!(connection.login_wait(), LoginWait::Check(_));
-        if is_checked && connection.unparsed().is_empty() && connection.phase() != Phase::Closing {
+        if is_checked && connection.unserved().is_empty() && connection.phase() != Phase::Closing {
             let (_, mut doors) = self.open_doors(now);
             doors.close(slot, Bytes::new());
             return self.carry_out(now);
         }
         // What it sent before it ended was received; only then it is gone.
         if connection.phase() != Phase::Closing && !connection.is_held_back() {
-            self.parse_unparsed(now, slot);
+            self.parse_unserved(now, slot);
         }
         self.close_if_ended(now, slot);
     }

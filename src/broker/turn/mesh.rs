@@ -84,13 +84,19 @@ impl Broker {
         }
     }
 
-    /// Hands out what this turn brought: each batch to its topic's owner, here or on another core.
+    /// Hands out what this turn brought: each batch to its topic's owner, here or on another core. The
+    /// next turn has the rest, if some connection gets each message very many times.
     pub(super) fn hand_out(&mut self, now: Now) {
-        for batch in self.ingest.take() {
+        self.ingest.begin_hand_out();
+        while let Some(batch) = self.ingest.take_next() {
             let owner = self.cluster.core_of(self.cluster.shard_of(&batch.destination));
             if owner == self.core {
                 self.order(now, owner, batch);
                 self.carry_out(now);
+                // One at least, so that what other cores sent never keeps it waiting.
+                if !self.delivery.has_repeats_left() {
+                    return;
+                }
             } else {
                 self.mesh.ask(owner, Request::Publish(batch));
             }

@@ -54,6 +54,7 @@ pub fn turn(broker: &mut Broker, now: Now, port: &mut impl Port) -> bool {
             Action::Pause(connection) => port.pause(connection),
             Action::Resume(connection) => port.resume(connection),
             Action::Close(connection, last) => port.close(connection, last),
+            Action::Abort(connection) => port.abort(connection),
         }
     }
     if std::mem::take(&mut broker.gives_back) {
@@ -136,10 +137,12 @@ impl Broker {
         }
         self.connections.note_input_held(holds_input);
         self.hand_out(now);
-        let (frontends, mut doors) = self.open_doors(now);
-        frontends.ask_fences(&mut doors);
-        self.carry_out(now);
-        self.close_finishing(now);
+        if !self.ingest.has_left() {
+            let (frontends, mut doors) = self.open_doors(now);
+            frontends.ask_fences(&mut doors);
+            self.carry_out(now);
+            self.close_finishing(now);
+        }
         let reclaims = self.tend_memory(now);
         self.drain_on(now);
         self.delivery.settle_paces(now);

@@ -4,63 +4,8 @@ use super::{Applies, Form, Key};
 use crate::config::{Choice, LogFormat, LogLevel, OverflowPolicy};
 use crate::limits;
 
-/// A number; the table and name are also the names of the fields.
-macro_rules! number {
-    ($table:ident . $name:ident: $int:ty, $range:expr, $applies:ident, $doc:expr) => {
-        Key {
-            table: stringify!($table),
-            name: stringify!($name),
-            doc: $doc,
-            applies: Applies::$applies,
-            form: Form::Number {
-                range: $range,
-                get: |settings| u64::from(settings.$table.$name),
-                set: |settings, number| {
-                    settings.$table.$name =
-                        <$int>::try_from(number).expect("a key's range fits its field");
-                },
-            },
-        }
-    };
-}
-
-/// One of a few words; the table and name are also the names of the fields.
-macro_rules! choice {
-    ($table:ident . $name:ident: $choice:ty, $applies:ident, $doc:expr) => {
-        Key {
-            table: stringify!($table),
-            name: stringify!($name),
-            doc: $doc,
-            applies: Applies::$applies,
-            form: Form::Choice {
-                names: || <$choice>::NAMES.iter().map(|(name, _)| *name).collect(),
-                get: |settings| settings.$table.$name.name(),
-                set: |settings, name| {
-                    settings.$table.$name = <$choice>::named(name).expect("only names are set");
-                },
-            },
-        }
-    };
-}
-
-/// A flag or an address; the table and name are also the names of the fields.
-macro_rules! other {
-    ($table:ident . $name:ident, $form:ident, $applies:ident, $doc:expr) => {
-        Key {
-            table: stringify!($table),
-            name: stringify!($name),
-            doc: $doc,
-            applies: Applies::$applies,
-            form: Form::$form {
-                get: |settings| settings.$table.$name,
-                set: |settings, value| settings.$table.$name = value,
-            },
-        }
-    };
-}
-
 /// Every key, by table, in the order in which they are printed.
-pub static KEYS: [Key; 48] = [
+pub static KEYS: [Key; 50] = [
     other!(
         server.bind_addr,
         Address,
@@ -295,18 +240,33 @@ pub static KEYS: [Key; 48] = [
          messages, down to a fair share. If that is not enough, publishes are refused."
     ),
     number!(limits.max_topics: u32, limits::TOPICS_RANGE,
-        Live, "Topics at once, over all cores."),
+        Live, "Topics at once, over all cores; and no more than half of memory_max has room for, at 700 bytes\n\
+               and the name each."),
     number!(
         limits.max_topics_per_connection: u32,
         limits::TOPICS_PER_CONNECTION_RANGE,
         Live,
-        "Topics one connection may have opened without publishing to them."
+        "Topics one connection may have opened without publishing to them, and no more than a tenth of\n\
+         those that memory_max has room for."
     ),
     number!(
         limits.max_subscriptions_per_connection: u32,
         limits::SUBSCRIPTIONS_RANGE,
         Live,
         "Subscriptions one connection may have at once."
+    ),
+    number!(
+        limits.max_subscriptions: u32,
+        limits::SUBSCRIPTIONS_IN_ALL_RANGE,
+        Live,
+        "Subscriptions at once, over all cores."
+    ),
+    number!(
+        limits.max_fan_out_per_connection: u32,
+        limits::SUBSCRIPTIONS_RANGE,
+        Live,
+        "Subscriptions of one connection that one message may reach. A connection of which one reaches\n\
+         more is closed with an error. BLIP/1 connections get each message once."
     ),
     number!(
         limits.max_connections_per_address: u32,

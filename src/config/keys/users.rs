@@ -1,6 +1,9 @@
 //! The description of every key of `[[auth.users]]`.
 
-use crate::config::auth::PermissionLists;
+use std::ops::RangeInclusive;
+
+use crate::config::auth::{PermissionLists, UserLimits};
+use crate::limits;
 
 /// A key of `[[auth.users]]`, the only table that a file may have more than once.
 #[derive(Debug)]
@@ -37,6 +40,17 @@ pub enum UserForm {
         /// Sets the list.
         set: fn(&mut PermissionLists, Vec<String>),
     },
+    /// A number, of which 0 means no limit.
+    Number {
+        /// The allowed numbers.
+        range: RangeInclusive<u64>,
+        /// The allowed numbers in words, to follow "must be".
+        allowed: &'static str,
+        /// Reads the number.
+        get: fn(&UserLimits) -> u64,
+        /// Sets the number.
+        set: fn(&mut UserLimits, u64),
+    },
 }
 
 impl UserKey {
@@ -48,6 +62,7 @@ impl UserKey {
             UserForm::PasswordFile => "the path of a file in quotes",
             UserForm::Nkey => "a user's public nkey in quotes, which begins with U",
             UserForm::Responses => "true, false, or { max = 1, expires_ms = 120000 }",
+            UserForm::Number { allowed, .. } => allowed,
             UserForm::Patterns { .. } => "a list of patterns in quotes, like [\"orders.>\"]",
         }
     }
@@ -69,8 +84,27 @@ macro_rules! patterns {
     };
 }
 
+/// A number: its field name is its name.
+macro_rules! number {
+    ($name:ident: $int:ty, $range:expr, $allowed:expr, $example:expr, $doc:expr) => {
+        UserKey {
+            name: stringify!($name),
+            doc: $doc,
+            example: $example,
+            form: UserForm::Number {
+                range: $range,
+                allowed: $allowed,
+                get: |limits| u64::from(limits.$name),
+                set: |limits, number| {
+                    limits.$name = <$int>::try_from(number).expect("a key's range fits its field");
+                },
+            },
+        }
+    };
+}
+
 /// Every key of `[[auth.users]]`, in the order in which they are printed.
-pub static USER_KEYS: [UserKey; 10] = [
+pub static USER_KEYS: [UserKey; 13] = [
     UserKey {
         name: "user",
         doc: "The name of the user, for clients that log in with a password.",
@@ -136,4 +170,27 @@ pub static USER_KEYS: [UserKey; 10] = [
         example: "false",
         form: UserForm::Responses,
     },
+    number!(
+        max_connections: u32,
+        limits::CONNECTIONS_OF_SOME_RANGE,
+        "a number from 0 to 1000000",
+        "20",
+        "Connections the user may have at once, over all cores; 0 means no limit. Further ones get an\n\
+         error and are closed."
+    ),
+    number!(
+        max_publish_messages_per_second: u32,
+        limits::PUBLISH_MESSAGES_RANGE,
+        "a number from 0 to 4294967295",
+        "10000",
+        "Messages all connections of the user together may publish a second, of which they may save up a\n\
+         second; one that has published more is not read for a while. 0 means no limit."
+    ),
+    number!(
+        max_publish_bytes_per_second: u64,
+        limits::PUBLISH_BYTES_RANGE,
+        "a number from 0 to 1125899906842624",
+        "10000000",
+        "Bytes they may publish a second, likewise. 0 means no limit."
+    ),
 ];

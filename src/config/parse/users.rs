@@ -9,7 +9,9 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::{Offence, Reader, UserOffence, read_secret, read_secret_file};
-use crate::config::auth::{Login, PermissionLists, Responses, Secret, User, pattern_and_group};
+use crate::config::auth::{
+    Login, PermissionLists, Responses, Secret, User, UserLimits, pattern_and_group,
+};
 use crate::config::keys::{USER_KEYS, UserForm, UserKey};
 use crate::limits::{RESPONSES_EXPIRE_MS_MAX, RESPONSES_MAX};
 use crate::nkey::UserNkey;
@@ -23,6 +25,7 @@ struct Draft {
     password: Option<Secret>,
     nkey: Option<UserNkey>,
     permissions: PermissionLists,
+    limits: UserLimits,
 }
 
 impl Reader<'_> {
@@ -39,10 +42,7 @@ impl Reader<'_> {
                 continue;
             };
             let Some(login) = self.read_user(table.span(), entries, users) else { continue };
-            let name = match &login {
-                Login::Password { user, .. } => user.clone(),
-                Login::Nkey(nkey) => nkey.as_str().to_owned(),
-            };
+            let name = login.name().to_owned();
             let line = self.line(table.span().start);
             match names.iter().find(|(known, _)| *known == name) {
                 Some(&(_, first_line)) => {
@@ -73,7 +73,8 @@ impl Reader<'_> {
         }
         match draft.login() {
             Ok(login) => {
-                users.push(User { login: login.clone(), permissions: draft.permissions });
+                let Draft { permissions, limits, .. } = draft;
+                users.push(User { login: login.clone(), permissions, limits });
                 Some(login)
             }
             Err(offence) => {
@@ -148,6 +149,12 @@ impl Reader<'_> {
                     other => Err(wrong_type(other)),
                 });
                 set(&mut draft.permissions, patterns.collect::<Result<_, _>>()?);
+            }
+            (UserForm::Number { range, allowed, set, .. }, DeValue::Integer(integer)) => {
+                let number = u64::from_str_radix(integer.as_str(), integer.radix());
+                let number = number.ok().filter(|number| range.contains(number));
+                let out_of_range = UserOffence::OutOfRange { key: key.name, allowed };
+                set(&mut draft.limits, number.ok_or(out_of_range)?);
             }
             (_, other) => return Err(wrong_type(other)),
         }

@@ -33,6 +33,13 @@ pub enum UserOffence {
         /// The mistake, and what to do.
         reason: Cow<'static, str>,
     },
+    /// A number that the key does not take.
+    OutOfRange {
+        /// The key.
+        key: &'static str,
+        /// The allowed numbers, to follow "must be".
+        allowed: &'static str,
+    },
     /// An illegal pattern.
     BadPattern {
         /// The key.
@@ -78,6 +85,9 @@ impl fmt::Display for UserOffence {
                 write!(f, "[[auth.users]] {key} is {type_name}, must be {allowed}")
             }
             Self::BadValue { key, reason } => write!(f, "[[auth.users]] {key}: {reason}"),
+            Self::OutOfRange { key, allowed } => {
+                write!(f, "[[auth.users]] {key} must be {allowed}")
+            }
             Self::BadPattern { key, pattern, error } => {
                 write!(f, "[[auth.users]] {key}: bad pattern \"{pattern}\": {error}")
             }

@@ -23,7 +23,8 @@ impl Reject {
             GroupTooLong { .. } => 4220,
             SlowSubscriber { .. } => 4290,
             TooManyConnections { .. } | TooManyOfAddress { .. } => 4291,
-            TooFastOfAddress { .. } | LoginNotChecked { .. } | LimitReached { .. } => 4291,
+            TooManyOfUser { .. } | TooFastOfAddress { .. } | LimitReached { .. } => 4291,
+            LoginNotChecked { .. } => 4291,
             Stopping => 5030,
         }
     }

@@ -13,7 +13,7 @@ use blipmq::broker::LoginFailure;
 use blipmq::broker::counters::Counter;
 use blipmq::broker::inspect::{Key, Ranked};
 use blipmq::config::{Choice, OverflowPolicy};
-use prometheus::proto::{MetricFamily, MetricType};
+use prometheus::proto::{Metric, MetricFamily, MetricType};
 
 use crate::server::control::Fill;
 use crate::server::node::{Core, Node};
@@ -115,27 +115,18 @@ fn drops_and_overflows(cores: &[Numbered<'_>]) -> [MetricFamily; 2] {
 }
 
 fn refusals_and_shortages(cores: &[Numbered<'_>]) -> [MetricFamily; 3] {
-    let samples = |label, names: &[&'static str], read: fn(&Core) -> &[Counter]| {
-        let samples = cores.iter().flat_map(|(number, core)| {
-            names.iter().zip(read(core)).map(move |(name, count)| {
-                let labels = [("core", number.as_str()), (label, *name)];
-                metric(MetricType::COUNTER, &labels, count.get() as f64)
-            })
-        });
-        samples.collect()
-    };
     [
         family(
             "blipmq_connections_refused_total",
             "Connections that were refused, or closed before their login for others, by reason.",
             MetricType::COUNTER,
-            samples("reason", &REFUSED, |core| &core.counters.refused_connections),
+            by_label(cores, ("reason", REFUSED), |core| &core.counters.refused_connections),
         ),
         family(
             "blipmq_login_failures_total",
             "Logins that failed or were not checked, by the reason, which their clients are not told.",
             MetricType::COUNTER,
-            samples("reason", &LoginFailure::ALL.map(LoginFailure::name), |core| {
+            by_label(cores, ("reason", LoginFailure::ALL.map(LoginFailure::name)), |core| {
                 &core.counters.login_failures
             }),
         ),
@@ -143,9 +134,24 @@ fn refusals_and_shortages(cores: &[Numbered<'_>]) -> [MetricFamily; 3] {
             "blipmq_kernel_shortages_total",
             "Times that the kernel was short of memory or descriptors, by operation; each is retried.",
             MetricType::COUNTER,
-            samples("operation", &SHORTAGES, |core| &core.turns.shortages),
+            by_label(cores, ("operation", SHORTAGES), |core| &core.turns.shortages),
         ),
     ]
+}
+
+/// Samples of counters that differ by one label.
+fn by_label<const N: usize>(
+    cores: &[Numbered<'_>],
+    (label, names): (&str, [&'static str; N]),
+    read: fn(&Core) -> &[Counter; N],
+) -> Vec<Metric> {
+    let samples = cores.iter().flat_map(|(number, core)| {
+        names.iter().zip(read(core)).map(move |(name, count)| {
+            let labels = [("core", number.as_str()), (label, *name)];
+            metric(MetricType::COUNTER, &labels, count.get() as f64)
+        })
+    });
+    samples.collect()
 }
 
 fn fills(cores: &[Numbered<'_>], fills: &[Option<Fill>]) -> [MetricFamily; 2] {

@@ -81,6 +81,7 @@ fn connection(row: &ConnectionRow) -> Value {
         "delivered_messages": row.traffic.delivered_messages,
         "delivered_bytes": row.traffic.delivered_bytes,
         "dropped_messages": row.dropped_messages,
+        "input_deferred": row.input_deferred,
     })
 }
 

@@ -17,7 +17,7 @@ use crate::server::reload::Snapshot;
 /// A counter: its name, and how it is read from a core.
 type NamedCounter = (&'static str, fn(&Core) -> u64);
 
-static COUNTERS: [NamedCounter; 34] = [
+static COUNTERS: [NamedCounter; 36] = [
     ("published_messages", |core| core.counters.published_messages.get()),
     ("published_bytes", |core| core.counters.published_bytes.get()),
     ("enqueued_messages", |core| core.counters.enqueued_messages.get()),
@@ -54,6 +54,8 @@ static COUNTERS: [NamedCounter; 34] = [
     ("receive_buffer_shortages", |core| core.turns.buffer_shortages.get()),
     ("input_deferred", |core| core.counters.input_deferred.get()),
     ("rate_limited", |core| core.counters.rate_limited.get()),
+    ("refused_subscriptions", |core| core.counters.refused_subscriptions.get()),
+    ("fan_out_exceeded", |core| core.counters.fan_out_exceeded.get()),
     ("send_timeouts", |core| core.counters.send_timeouts.get()),
     ("stale_connections", |core| core.counters.stale_connections.get()),
 ];

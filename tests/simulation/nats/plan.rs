@@ -45,5 +45,6 @@ pub fn plan(random: &mut Random) -> Plan {
         buffer_len: random.pick(&[300, 64 * 1_024]),
         replay_topics_per_turn: Plan::random_replay_topics(random),
         ends_per_turn: Plan::random_ends(random),
+        repeats_per_turn: Plan::random_repeats(random),
     }
 }

@@ -128,9 +128,10 @@ impl World {
                 self.machine.wake_handle().wake(core);
             }
             self.run_until_idle();
-            let held = self.cluster.memory.held();
+            let mut held = self.cluster.memory.held();
             let (mut slices, mut retained) = (0, 0);
             for core in 0..self.cores.len() {
+                held -= self.broker(core).topics_hold();
                 let (more_slices, bytes) = self.broker(core).retained();
                 slices += more_slices;
                 retained += bytes;

@@ -27,6 +27,14 @@ pub(super) fn receive(socket: Fd, is_limited: bool) -> squeue::Entry {
     entry
 }
 
+/// A receive into one buffer.
+pub(super) fn receive_once(socket: Fd) -> squeue::Entry {
+    opcode::Recv::new(socket, std::ptr::null_mut(), BUFFER_LEN as u32)
+        .buf_group(BUFFER_GROUP)
+        .build()
+        .flags(squeue::Flags::BUFFER_SELECT)
+}
+
 /// Whether the kernel takes the limit. To be asked of a ring with nothing under way.
 pub(super) fn is_supported(ring: &mut IoUring, buffers: &mut BufferRing) -> io::Result<bool> {
     // The other end is closed at once, so the receive ends at once.

@@ -115,7 +115,7 @@ fn the_bytes_of_a_send_are_not_replaced_while_the_kernel_has_them() {
 #[test]
 #[should_panic(expected = "a buffer is put back once")]
 fn a_buffer_that_is_the_kernels_is_not_put_back() {
-    ring().put_back(Filled { buffer: 0, len: 1 });
+    ring().put_back(Filled { buffer: 0, len: 1, is_full: false });
 }
 
 /// Goal: a socket with more bytes than all buffers hold leaves most of them to the others, before

@@ -38,6 +38,8 @@ pub(in crate::ring) struct SocketState {
     pub(in crate::ring) at: Option<(usize, u32)>,
     pub(in crate::ring) peer: Option<SocketAddr>,
     pub(in crate::ring) receiving: bool,
+    /// The receive ends with the first bytes.
+    pub(in crate::ring) receives_once: bool,
     pub(in crate::ring) watching: bool,
     pub(in crate::ring) delivered: bool,
     pub(in crate::ring) send: Option<Sending>,
@@ -70,7 +72,7 @@ pub(in crate::ring) enum Posted {
 pub(in crate::ring) enum Request {
     Accept { listener: u32 },
     CancelAccept { listener: u32 },
-    Receive { socket: SocketId },
+    Receive { socket: SocketId, once: bool },
     WatchEnd { socket: SocketId },
     Send { socket: SocketId },
     Cancel { socket: SocketId, what: Cancel },
@@ -87,10 +89,10 @@ impl State {
         match request {
             Request::Accept { listener } => self.listeners[listener as usize].accepting = true,
             Request::CancelAccept { listener } => self.listeners[listener as usize].cancels += 1,
-            Request::Receive { socket } => {
-                let receiving = &mut self.sockets[socket.0].receiving;
-                assert!(!*receiving, "one receive at a time");
-                *receiving = true;
+            Request::Receive { socket, once } => {
+                let socket = &mut self.sockets[socket.0];
+                assert!(!socket.receiving, "one receive at a time");
+                (socket.receiving, socket.receives_once) = (true, once);
             }
             Request::WatchEnd { socket } => {
                 let watching = &mut self.sockets[socket.0].watching;

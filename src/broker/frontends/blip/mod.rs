@@ -38,7 +38,7 @@ use crate::broker::message::{Ack, Gap, TopicName};
 use crate::broker::permissions::Permissions;
 use crate::broker::topics::TopicsFull;
 use crate::limits::TOPIC_ID_MAX;
-use crate::protocol::{Reject, RequestId, Sequence, SubscriptionId, TopicId, encode};
+use crate::protocol::{Reject, RequestId, Sequence, SubscriptionId, TopicId, decode, encode};
 
 /// What became of an OPEN.
 #[derive(Debug, Clone)]
@@ -152,6 +152,10 @@ impl Frontend for Client {
         bytes: &[u8],
     ) -> Served {
         self.serve_frame(shared, doors, slot, bytes)
+    }
+
+    fn frame_len(&self, bytes: &[u8]) -> Option<usize> {
+        decode::frame_len(bytes)
     }
 
     fn refuse(&mut self, _: &mut Shared, doors: &mut Doors<'_>, slot: Slot, why: &Refusal) {

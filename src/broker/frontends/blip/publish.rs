@@ -14,6 +14,9 @@ use crate::protocol::frame::{FLAG_ACK, PROVISIONAL};
 use crate::protocol::messages::{self, Header, RunBounds};
 use crate::protocol::{Reject, RequestId, Sequence, TopicId, encode, name};
 
+/// So many connections at least share the topics that memory has room for.
+const CONNECTIONS_WITH_TOPICS_MIN: u32 = 10;
+
 impl Client {
     /// OPEN: the owner of the topic is asked for its id, and makes it if it is new.
     pub(super) fn open(
@@ -28,11 +31,16 @@ impl Client {
             return Err(Reject::RequestInUse { request: request.0 });
         }
         if let Some(refusal) = self.refusal_to_open(doors, slot, request, topic) {
-            self.opens.insert(request, Opened::Refused);
+            // Beyond what is remembered the number is unknown, which is refused as well.
+            if self.opens.len() < OPENS_PER_CONNECTION_MAX {
+                self.opens.insert(request, Opened::Refused);
+                self.count_memory(doors, slot);
+            }
             return Err(refusal);
         }
         let topic: Arc<str> = topic.into();
         self.opens.insert(request, Opened::Pending { name: topic.clone(), is_used: false });
+        self.count_memory(doors, slot);
         doors.connections.get(slot).add_pending();
         let owner = doors.cluster.core_of(doors.cluster.shard_of_name(&topic));
         if owner == doors.core {
@@ -45,6 +53,14 @@ impl Client {
             doors.mesh.ask(owner, Request::Open { connection, request, topic });
         }
         Ok(())
+    }
+
+    /// Counts what is remembered for the client, by the room of the tables.
+    pub(super) fn count_memory(&self, doors: &mut Doors<'_>, slot: Slot) {
+        let opens = self.opens.capacity() * size_of::<(RequestId, Opened)>();
+        let topics = (self.announced.capacity() + self.unused.capacity()) * size_of::<TopicId>();
+        // Eight places have room for seven entries, and a byte each.
+        doors.connections.remembers(slot, (opens + topics) / 7 * 8 + opens / 16);
     }
 
     fn refusal_to_open(
@@ -67,17 +83,28 @@ impl Client {
                 count_max: OPENS_PER_CONNECTION_MAX as u64,
                 remedy: "use request numbers again whose TOPIC has come",
             })
-        } else if self.unused.len() >= doors.settings().limits.max_topics_per_connection as usize {
-            Some(Reject::LimitReached {
-                about: request.0,
-                what: "topics that this connection opened and did not publish to",
-                count_max: u64::from(doors.settings().limits.max_topics_per_connection),
-                remedy: "open topics when you publish to them, or raise \
-                         `limits.max_topics_per_connection`",
-            })
         } else {
-            None
+            self.refusal_of_more_topics(doors, request)
         }
+    }
+
+    /// What a client opens and does not use is bounded, so that others find room for their topics.
+    fn refusal_of_more_topics(&self, doors: &Doors<'_>, request: RequestId) -> Option<Reject> {
+        let configured = doors.settings().limits.max_topics_per_connection;
+        let by_memory = doors.cluster.memory.topics_max() / CONNECTIONS_WITH_TOPICS_MIN;
+        let topics_max = configured.min(by_memory);
+        let remedy = match topics_max < configured {
+            true => "open topics when you publish to them, or raise `limits.memory_max`",
+            false => {
+                "open topics when you publish to them, or raise `limits.max_topics_per_connection`"
+            }
+        };
+        (self.unused.len() >= topics_max as usize).then_some(Reject::LimitReached {
+            about: request.0,
+            what: "topics that this connection opened and did not publish to",
+            count_max: u64::from(topics_max),
+            remedy,
+        })
     }
 
     /// The owner has answered an OPEN.
@@ -110,6 +137,7 @@ impl Client {
                     if self.announced.insert(topic.id) && !is_used {
                         self.unused.insert(topic.id);
                     }
+                    self.count_memory(doors, slot);
                     topic.id
                 } else {
                     let opens = self.ephemeral.get_or_insert_default();
@@ -126,7 +154,12 @@ impl Client {
                     about: request.0,
                     what: "topics",
                     count_max: u64::from(full.topics_max),
-                    remedy: "use fewer topics or raise `limits.max_topics`",
+                    remedy: match full.is_by_memory {
+                        true => {
+                            "use fewer topics or raise `limits.memory_max`, half of which is for topics"
+                        }
+                        false => "use fewer topics or raise `limits.max_topics`",
+                    },
                 };
                 self.reject_open(doors, slot, &reject);
             }

@@ -67,7 +67,7 @@ impl Client {
     fn announce(
         &mut self,
         shared: &mut Shared,
-        doors: &Doors<'_>,
+        doors: &mut Doors<'_>,
         slot: Slot,
         send: &mut Send<'_>,
         topic: &Arc<TopicName>,
@@ -85,6 +85,7 @@ impl Client {
         };
         self.last_announced = Some((topic.clone(), id));
         if is_new && topic.is_retained() {
+            self.count_memory(doors, slot);
             let permissions = doors.connections.at(slot).permissions();
             if !permissions.may_publish(&topic.name) {
                 self.only_receives.get_or_insert_default().insert(topic.id, topic.clone());

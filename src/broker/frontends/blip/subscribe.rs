@@ -24,26 +24,13 @@ impl Client {
         let (policy, bounds, start) = options(doors, slot, &subscribe)?;
         let filter = permit(doors, slot, &subscribe, start)?;
         permit_block(doors, slot, &subscribe, policy)?;
-        let subscriptions_max = doors.settings().limits.max_subscriptions_per_connection;
         if self.subscriptions.contains_key(&id) {
             return Err(Reject::SubscriptionInUse { subscription: id.0 });
         }
-        if doors.delivery.subscriptions_of(slot) >= subscriptions_max as usize {
-            return Err(Reject::LimitReached {
-                about: id.0,
-                what: "subscriptions of this connection",
-                count_max: u64::from(subscriptions_max),
-                remedy: "use patterns, or raise `limits.max_subscriptions_per_connection`",
-            });
-        }
-        if !doors.has_memory() {
-            return Err(Reject::LimitReached {
-                about: id.0,
-                what: "bytes of messages and subscriptions, over all connections,",
-                count_max: doors.settings().limits.memory_max,
-                remedy: "subscribe later, or raise `limits.memory_max`",
-            });
-        }
+        doors.take_subscription_place(slot).map_err(|none| {
+            let (what, count_max, remedy) = none.limit();
+            Reject::LimitReached { about: id.0, what, count_max, remedy }
+        })?;
         let is_member = !subscribe.group.is_empty();
         doors.connections.get(slot).add_pending();
         let (index, is_pending) = doors.delivery.subscribe(NewSubscription {

@@ -59,6 +59,7 @@ impl Client {
         let offence = match why {
             Refusal::TooManyConnections { .. }
             | Refusal::TooManyOfAddress { .. }
+            | Refusal::TooManyOfUser { .. }
             | Refusal::TooFastOfAddress { .. } => Offence::MaximumConnectionsExceeded,
             Refusal::LoginTimeout { .. } | Refusal::LoginTooLate { .. } => {
                 Offence::AuthenticationTimeout
@@ -67,7 +68,10 @@ impl Client {
             Refusal::TooSlow { .. } if doors.connections.at(slot).is_over() => {
                 return doors.close_with_answers(slot);
             }
-            Refusal::TooSlow { why: Slowness::SubscribesTooMuch { .. }, .. } => {
+            Refusal::TooSlow {
+                why: Slowness::SubscribesTooMuch { .. } | Slowness::ReachedTooOften { .. },
+                ..
+            } => {
                 return self.cut_off(doors, slot, &Offence::MaximumSubscriptionsExceeded);
             }
             Refusal::TooSlow { .. } => Offence::SlowConsumer,

@@ -30,9 +30,7 @@ impl Client {
         admission: Admission,
     ) {
         if let Checked::Granted(permissions) = doors.auth.check(&Credentials::None) {
-            let connection = doors.connections.get(slot);
-            connection.authenticate(permissions);
-            connection.open();
+            doors.log_in(slot, permissions).expect("who has no user has no quota");
         } else if doors.auth.wants_nonce() {
             let nonce = auth::nonce(&doors.cluster.nonce_key, doors.core, shared.clients);
             self.nonce = Some(nonce.into());
@@ -114,11 +112,12 @@ impl Client {
             let anonymous = doors.auth.no_auth_user().filter(|_| connect.gives_no_credentials());
             let login = match anonymous {
                 Some(permissions) => Login::Granted(permissions.clone()),
-                None => doors.log_in(slot, &credentials),
+                None => doors.check_login(slot, &credentials),
             };
             match login {
                 Login::Granted(permissions) => {
-                    doors.connections.get(slot).authenticate(permissions)
+                    let logged_in = doors.log_in(slot, permissions);
+                    logged_in.map_err(|_| Offence::MaximumConnectionsExceeded)?;
                 }
                 Login::Refused(failed) => {
                     self.refuse_login(shared, doors, slot, failed);
@@ -139,10 +138,7 @@ impl Client {
     /// user for clients that give no credentials.
     pub(super) fn begins_without_connect(&mut self, doors: &mut Doors<'_>, slot: Slot) -> bool {
         let Some(permissions) = doors.auth.no_auth_user().cloned() else { return false };
-        let connection = doors.connections.get(slot);
-        connection.authenticate(permissions);
-        connection.open();
-        true
+        doors.log_in(slot, permissions).is_ok()
     }
 
     /// The login that waited is over.
@@ -156,9 +152,10 @@ impl Client {
         let connecting = self.connecting.take();
         match answer {
             Ok(permissions) => {
-                let connection = doors.connections.get(slot);
-                connection.authenticate(permissions);
-                connection.open();
+                if doors.log_in(slot, permissions).is_err() {
+                    let offence = Offence::MaximumConnectionsExceeded;
+                    return self.offend(shared, doors, slot, &offence);
+                }
                 self.options = *connecting.expect("CONNECT said what the client wants");
                 self.confirm(doors, slot);
             }

@@ -84,7 +84,7 @@ impl Client {
                 {
                     return Ok(false);
                 }
-                self.subscribe(doors, slot, subject, *queue, sid)?;
+                self.subscribe(shared, doors, slot, (subject, *queue, sid))?;
             }
             Command::Unsubscribe { sid, max } => {
                 if doors.hold_for_requests(slot) || self.unsubscribe_waits(shared, doors, slot, sid)

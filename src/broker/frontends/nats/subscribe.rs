@@ -19,11 +19,10 @@ impl Client {
     /// SUB.
     pub(super) fn subscribe(
         &mut self,
+        shared: &mut Shared,
         doors: &mut Doors<'_>,
         slot: Slot,
-        subject: &[u8],
-        queue: Option<&[u8]>,
-        sid: &[u8],
+        (subject, queue, sid): (&[u8], Option<&[u8]>, &[u8]),
     ) -> Result<(), Offence> {
         let pattern = std::str::from_utf8(subject).ok();
         // As in nats-server, what the client may not have comes before what nobody can.
@@ -34,6 +33,7 @@ impl Client {
         if verdict == Verdict::Denied {
             return Err(Offence::subscription_violation(subject, queue));
         }
+        self.free_name(shared, doors, slot, sid);
         // Once more under the same name changes nothing.
         if self.sids.contains_key(sid) {
             return Ok(());
@@ -47,10 +47,7 @@ impl Client {
         if doors.check_depth(pattern).is_err() {
             return Err(Offence::TooManyTokens { subject: subject.into() });
         }
-        let settings = doors.settings();
-        let subscriptions_max = settings.limits.max_subscriptions_per_connection as usize;
-        let has_room = doors.delivery.subscriptions_of(slot) < subscriptions_max;
-        if !has_room || !doors.has_memory() {
+        if doors.take_subscription_place(slot).is_err() {
             return Err(Offence::MaximumSubscriptionsExceeded);
         }
         let settings = doors.settings();
@@ -120,6 +117,15 @@ impl Client {
         self.waits_for_publish(shared, doors, slot, pattern.as_bytes())
     }
 
+    /// Ends the subscription of this name if it was given all its client asked for: for the client, the
+    /// subscription ended with its last message.
+    fn free_name(&mut self, shared: &mut Shared, doors: &mut Doors<'_>, slot: Slot, sid: &[u8]) {
+        let found = self.sids.get(sid).copied();
+        if let Some(index) = found.filter(|index| doors.delivery.get(*index).has_had_enough()) {
+            self.end_subscription(shared, doors, slot, index);
+        }
+    }
+
     /// UNSUB. With `max` the subscription ends after so many messages, counted from its beginning.
     pub(super) fn unsubscribe(
         &mut self,
@@ -129,6 +135,7 @@ impl Client {
         sid: &[u8],
         max: Option<u64>,
     ) {
+        self.free_name(shared, doors, slot, sid);
         let Some(&index) = self.sids.get(sid) else { return };
         if max.is_some_and(|max| doors.delivery.limit(index, max)) {
             return;

@@ -30,7 +30,8 @@ fn an_unknown_or_misplaced_name_is_one_line_with_the_known_ones() {
         (
             "[limits]\nwhatever = 5\n",
             "blipmq.toml:2: [limits] whatever is not a known key; known keys: memory_max, max_topics, \
-             max_topics_per_connection, max_subscriptions_per_connection, \
+             max_topics_per_connection, max_subscriptions_per_connection, max_subscriptions, \
+             max_fan_out_per_connection, \
              max_connections_per_address, max_new_connections_per_address, \
              max_connections_before_login, max_publish_messages_per_second, \
              max_publish_bytes_per_second, max_pattern_tokens",

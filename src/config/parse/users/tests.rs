@@ -1,6 +1,6 @@
 //! Each mistake with its exact text, and no text with a secret.
 
-use crate::config::auth::{Login, SECRET_PRINTED};
+use crate::config::auth::{Login, SECRET_PRINTED, UserLimits};
 use crate::config::{Auth, Settings};
 
 const NKEY: &str = "UDXU4RCSJNZOIQHZNWXHXORDPRTGNJAHAHFRGZNEEJCPQTT2M7NLCNF4";
@@ -19,11 +19,11 @@ fn auth_of(text: &str) -> Auth {
 fn users_are_read_in_every_notation_of_toml() {
     let header = format!(
         "[[auth.users]]\nuser = \"eu\"\npassword = \"pw-eu\"\npublish = [\"a.>\"]\n\
-         publish_deny = []\nblock = [\"a.*\"]\n\n[[auth.users]]\nnkey = \"{NKEY}\"\n"
+         publish_deny = []\nblock = [\"a.*\"]\nmax_connections = 1_000_000\n\n[[auth.users]]\nnkey = \"{NKEY}\"\n"
     );
     let inline = format!(
         "[auth]\nusers = [{{ user = \"eu\", password = \"pw-eu\", publish = [\"a.>\"], \
-         publish_deny = [], block = [\"a.*\"] }}, {{ nkey = \"{NKEY}\" }}]\n"
+         publish_deny = [], block = [\"a.*\"], max_connections = 0xf4240 }}, {{ nkey = \"{NKEY}\" }}]\n"
     );
     let auth = auth_of(&header);
     assert_eq!(auth, auth_of(&inline));
@@ -37,6 +37,8 @@ fn users_are_read_in_every_notation_of_toml() {
     assert_eq!((user.as_str(), password.reveal()), ("eu", "pw-eu"));
     let Login::Nkey(nkey) = &auth.users[1].login else { panic!("{auth:?}") };
     assert_eq!(nkey.as_str(), NKEY);
+    assert_eq!(auth.users[0].limits.max_connections, 1_000_000);
+    assert_eq!(auth.users[1].limits, UserLimits::default());
     assert_eq!(auth_of("[auth]\ntoken = \"t\"\n").token.expect("it is set").reveal(), "t");
     assert_eq!(auth_of("[auth]\n"), Auth::default());
 }
@@ -136,7 +138,8 @@ fn a_key_of_a_user_that_is_not_allowed_is_one_line_with_the_allowed_ones() {
             format!("{USER}roles = [\"s3cret\"]\n"),
             "blipmq.toml:4: [[auth.users]] roles is not a known key; known keys: user, password, \
              password_file, nkey, publish, publish_deny, subscribe, subscribe_deny, block, \
-             allow_responses",
+             allow_responses, max_connections, max_publish_messages_per_second, \
+             max_publish_bytes_per_second",
         ),
         (
             "[[auth.users]]\nuser = \"eu\"\npassword = 123456\n".to_owned(),
@@ -252,4 +255,38 @@ fn the_printed_example_of_a_user_parses_once_it_is_uncommented() {
     let users = auth_of(&example).users;
     assert_eq!(users.len(), 1, "{example}");
     assert!(users[0].permissions.subscribe_deny.is_some(), "{example}");
+}
+
+#[test]
+fn a_limit_of_a_user_that_is_no_number_or_out_of_range_is_named_with_its_range() {
+    assert_texts(&[
+        (
+            format!("{USER}max_connections = 1_000_001\n"),
+            "blipmq.toml:4: [[auth.users]] max_connections must be a number from 0 to 1000000",
+        ),
+        (
+            format!("{USER}max_publish_bytes_per_second = -1\n"),
+            "blipmq.toml:4: [[auth.users]] max_publish_bytes_per_second must be a number from 0 to \
+             1125899906842624",
+        ),
+        (
+            format!("{USER}max_publish_messages_per_second = \"5\"\n"),
+            "blipmq.toml:4: [[auth.users]] max_publish_messages_per_second is a string, must be a \
+             number from 0 to 4294967295",
+        ),
+    ]);
+}
+
+#[test]
+fn limits_of_users_are_printed_where_there_are_any() {
+    let limits = "max_connections = 3\nmax_publish_messages_per_second = 4\n\
+                  max_publish_bytes_per_second = 5\n";
+    let text = format!("{USER}{limits}\n[[auth.users]]\nuser = \"b\"\npassword = \"s3cret\"\n");
+    let settings = Settings::parse("blipmq.toml", &text).expect(&text);
+    let printed = settings.to_string();
+    let users: Vec<&str> = printed.split("\n[[auth.users]]\n").skip(1).collect();
+    assert!(users[0].contains(&format!("\n{limits}")), "{printed}");
+    let of_other: Vec<&str> = users[1].lines().take(3).collect();
+    assert_eq!(of_other[0..2], ["user = \"b\"", "password = \"<not printed>\""]);
+    assert!(!of_other[2].starts_with("max_"), "{printed}");
 }

@@ -22,7 +22,7 @@ const fn gauge(name: &'static str, help: &'static str, read: fn(&Core) -> u64) -
     PerCore { name, help, kind: MetricType::GAUGE, read }
 }
 
-pub static PER_CORE: [PerCore; 29] = [
+pub static PER_CORE: [PerCore; 31] = [
     counter(
         "blipmq_published_messages_total",
         "Messages that topics of this core accepted.",
@@ -133,6 +133,16 @@ pub static PER_CORE: [PerCore; 29] = [
         |core| core.counters.rate_limited.get(),
     ),
     counter(
+        "blipmq_refused_subscriptions_total",
+        "Subscriptions refused because there were too many, or no memory for them.",
+        |core| core.counters.refused_subscriptions.get(),
+    ),
+    counter(
+        "blipmq_fan_out_exceeded_total",
+        "Connections closed because a message reached too many of their subscriptions.",
+        |core| core.counters.fan_out_exceeded.get(),
+    ),
+    counter(
         "blipmq_send_timeouts_total",
         "Connections closed because their peers took nothing for server.write_timeout_ms.",
         |core| core.counters.send_timeouts.get(),
@@ -161,7 +171,7 @@ pub static REASONS: [Reason; 10] = [
 ];
 
 /// Why connections are refused, as the label `reason`, by the number of `Refused`.
-pub static REFUSED: [&str; 4] = ["limit", "address", "address_rate", "before_login"];
+pub static REFUSED: [&str; 5] = ["limit", "address", "address_rate", "before_login", "user"];
 
 /// What the kernel could not do, as the label `operation`, by the number of `Shortage`.
 pub static SHORTAGES: [&str; 4] = ["accept", "receive", "send", "enter"];

@@ -52,6 +52,8 @@ fn counted() -> Served {
         (60, &counters.rate_limited),
         (61, &counters.send_timeouts),
         (62, &counters.stale_connections),
+        (63, &counters.refused_subscriptions),
+        (64, &counters.fan_out_exceeded),
         (46, &counters.refused_connections[0]),
         (47, &counters.refused_connections[1]),
         (48, &counters.refused_connections[2]),
@@ -65,6 +67,7 @@ fn counted() -> Served {
         (77, &counters.login_failures[6]),
         (78, &counters.login_failures[7]),
         (79, &counters.login_failures[8]),
+        (65, &counters.refused_connections[4]),
         (40, &turns.shortages[0]),
         (41, &turns.shortages[1]),
         (42, &turns.shortages[2]),
@@ -76,7 +79,7 @@ fn counted() -> Served {
 }
 
 /// The samples of core 1, without buckets.
-const SAMPLES: [&str; 72] = [
+const SAMPLES: [&str; 75] = [
     "blipmq_accept_to_send_seconds_count{core=\"1\"} 0",
     "blipmq_accept_to_send_seconds_sum{core=\"1\"} 0",
     "blipmq_asleep_seconds_total{core=\"1\"} 0",
@@ -87,6 +90,7 @@ const SAMPLES: [&str; 72] = [
     "blipmq_connections_refused_total{core=\"1\",reason=\"address_rate\"} 48",
     "blipmq_connections_refused_total{core=\"1\",reason=\"before_login\"} 49",
     "blipmq_connections_refused_total{core=\"1\",reason=\"limit\"} 46",
+    "blipmq_connections_refused_total{core=\"1\",reason=\"user\"} 65",
     "blipmq_connections{core=\"1\"} 84",
     "blipmq_delivered_messages_total{core=\"1\"} 4",
     "blipmq_dropped_messages_total{core=\"1\",reason=\"conflated\"} 21",
@@ -104,6 +108,7 @@ const SAMPLES: [&str; 72] = [
     "blipmq_enter_sends_sum{core=\"1\"} 0",
     "blipmq_enters_total{core=\"1\"} 33",
     "blipmq_errors_sent_total{core=\"1\"} 14",
+    "blipmq_fan_out_exceeded_total{core=\"1\"} 64",
     "blipmq_flushed_bytes_total{core=\"1\"} 13",
     "blipmq_flushes_total{core=\"1\"} 12",
     "blipmq_input_deferred_total{core=\"1\"} 38",
@@ -139,6 +144,7 @@ const SAMPLES: [&str; 72] = [
     "blipmq_receive_buffer_shortages_total{core=\"1\"} 34",
     "blipmq_receive_buffers_free{core=\"1\"} 200",
     "blipmq_reclaimed_connections_total{core=\"1\"} 37",
+    "blipmq_refused_subscriptions_total{core=\"1\"} 63",
     "blipmq_send_bytes_count{core=\"1\"} 0",
     "blipmq_send_bytes_sum{core=\"1\"} 0",
     "blipmq_send_messages_count{core=\"1\"} 0",
@@ -181,7 +187,7 @@ fn every_counter_shows_under_its_own_name_and_core_as_json() {
     numbers.sort_unstable();
     let singles = (1..=25).filter(|number| ![11, 15, 17, 18].contains(number));
     let mut expected: Vec<u64> = singles
-        .chain([11 + 26 + 27 + 28 + 29, 30, 32, 33, 34, 35, 36, 37, 38, 60, 61, 62, 100])
+        .chain([11 + 26 + 27 + 28 + 29, 30, 32, 33, 34, 35, 36, 37, 38, 60, 61, 62, 63, 64, 100])
         .collect();
     expected.sort_unstable();
     assert_eq!(numbers, expected);
