@@ -99,7 +99,7 @@ impl Permissions {
         let groups =
             GroupRules { allow: take_groups(&mut subscribe), deny: take_groups(&mut deny) };
         let responses = lists.allow_responses;
-        // Who may answer requests, and is given no list, may publish nothing else, as in nats-server.
+        // Who may answer requests, and is given no list, may publish nothing else.
         let publish = lists.publish.clone().or(responses.map(|_| Vec::new()));
         Permissions {
             publish: Rules::new(&publish, &lists.publish_deny),
@@ -173,7 +173,7 @@ impl Permissions {
         }
     }
 
-    /// Whether a pattern may be subscribed to by a member of a group, if it is one. As in nats-server, where
+    /// Whether a pattern may be subscribed to by a member of a group, if it is one. Where
     /// the list names groups for a pattern, only members of those may have it.
     pub fn may_join(&self, pattern: &str, group: Option<&str>) -> Verdict {
         let (Some(groups), Some(group)) = (&self.groups, group) else {

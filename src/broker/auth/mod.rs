@@ -176,7 +176,7 @@ impl Auth {
             Login::Password { password, .. } => Some(password),
             Login::Nkey(_) => None,
         });
-        let no_auth_user = settings.nats.no_auth_user.as_deref().and_then(|name| {
+        let no_auth_user = settings.no_auth_user().and_then(|name| {
             let by_name = by_name.get(name).map(|(_, permissions)| permissions);
             by_name.or(by_nkey.get(name).map(|(_, permissions)| permissions)).cloned()
         });

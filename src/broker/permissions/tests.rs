@@ -75,7 +75,7 @@ fn the_configured_policy_block_becomes_drop_oldest_where_the_client_has_no_right
     assert_eq!(permissions.default_policy(DropNew, "a.>"), DropNew);
 }
 
-/// Goal: entries with a group mean what they mean in nats-server.
+/// Goal: entries with a group say who may be a member there.
 #[test]
 fn a_group_behind_a_pattern_allows_or_denies_its_members_there() {
     let permissions = Arc::new(Permissions::new(&PermissionLists {

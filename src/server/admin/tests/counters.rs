@@ -58,21 +58,15 @@ fn counted() -> Served {
         (47, &counters.refused_connections[1]),
         (48, &counters.refused_connections[2]),
         (49, &counters.refused_connections[3]),
-        (71, &counters.login_failures[0]),
-        (72, &counters.login_failures[1]),
-        (73, &counters.login_failures[2]),
-        (74, &counters.login_failures[3]),
-        (75, &counters.login_failures[4]),
-        (76, &counters.login_failures[5]),
-        (77, &counters.login_failures[6]),
-        (78, &counters.login_failures[7]),
-        (79, &counters.login_failures[8]),
         (65, &counters.refused_connections[4]),
         (40, &turns.shortages[0]),
         (41, &turns.shortages[1]),
         (42, &turns.shortages[2]),
         (43, &turns.shortages[3]),
     ] {
+        counter.add(number);
+    }
+    for (number, counter) in (71..).zip(&counters.login_failures) {
         counter.add(number);
     }
     served
