@@ -86,6 +86,11 @@ impl Settings {
         self.nats.bind_addr
     }
 
+    /// The user that clients without credentials are, if their protocol knows such clients.
+    pub fn no_auth_user(&self) -> Option<&str> {
+        self.nats.no_auth_user.as_deref()
+    }
+
     /// Parses and checks the text of a configuration file. `file_name` is for error texts only.
     ///
     /// ```

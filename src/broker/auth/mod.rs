@@ -184,7 +184,7 @@ impl Auth {
             Login::Nkey(_) => None,
         });
         let by_certificate = Certificates::new(auth.users.iter().zip(&granted));
-        let no_auth_user = settings.nats.no_auth_user.as_deref().and_then(|name| {
+        let no_auth_user = settings.no_auth_user().and_then(|name| {
             let by_name = by_name.get(name).map(|(_, permissions)| permissions);
             by_name.or(by_nkey.get(name).map(|(_, permissions)| permissions)).cloned()
         });

@@ -134,7 +134,7 @@ impl Doors<'_> {
 
     /// A client has authenticated and may do what these allow, if there is a place for it among the
     /// connections of its user.
-    pub fn let_in(&mut self, slot: Slot, permissions: Arc<Permissions>) -> Result<(), Refusal> {
+    pub fn log_in(&mut self, slot: Slot, permissions: Arc<Permissions>) -> Result<(), Refusal> {
         let connection = self.connections.get(slot);
         connection.leave_place();
         let place = permissions.quota().map(Quota::take_place).transpose();

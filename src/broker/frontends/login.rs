@@ -29,7 +29,7 @@ pub enum Login {
 
 impl Doors<'_> {
     /// Checks what a client authenticates with.
-    pub fn log_in(&mut self, slot: Slot, credentials: &Credentials<'_>) -> Login {
+    pub fn check_login(&mut self, slot: Slot, credentials: &Credentials<'_>) -> Login {
         let address = self.connections.at(slot).address().ip();
         let user = match credentials {
             Credentials::Password { user, .. } => Some(*user),

@@ -50,11 +50,13 @@ impl Broker {
                 && connection.phase() == Phase::Open
             {
                 let otherwise = !old.publishes_as(new);
-                // Who is there stays, though there may be fewer from now on.
-                let place = new.quota().and_then(|quota| quota.take_place().ok());
-                self.connections.get(slot).authenticate(new.clone(), place);
+                let new = new.clone();
                 let (frontends, mut doors) = self.open_doors(now);
-                frontends.permissions_changed(&mut doors, slot, otherwise);
+                match doors.log_in(slot, new) {
+                    Ok(()) => frontends.permissions_changed(&mut doors, slot, otherwise),
+                    // There may be fewer connections of the user than there are.
+                    Err(refusal) => frontends.refuse(&mut doors, slot, &refusal),
+                }
                 self.carry_out(now);
                 continue;
             }

@@ -33,7 +33,7 @@ impl Client {
             _ => Credentials::Password { user: hello.user, password: hello.password },
         };
         self.auth_kind = kind;
-        match doors.log_in(slot, &credentials) {
+        match doors.check_login(slot, &credentials) {
             Login::Granted(permissions) => self.welcome(doors, slot, permissions),
             Login::Refused(failed) => self.refuse_login(doors, slot, failed),
             Login::Waits => {}
@@ -48,7 +48,7 @@ impl Client {
         slot: Slot,
         permissions: Arc<Permissions>,
     ) {
-        if let Err(refusal) = doors.let_in(slot, permissions) {
+        if let Err(refusal) = doors.log_in(slot, permissions) {
             return self.reject(doors, slot, &refusal.to_reject());
         }
         let welcome = welcome(doors);

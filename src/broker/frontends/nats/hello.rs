@@ -30,7 +30,7 @@ impl Client {
         admission: Admission,
     ) {
         if let Checked::Granted(permissions) = doors.auth.check(&Credentials::None, None) {
-            doors.let_in(slot, permissions).expect("who has no user has no quota");
+            doors.log_in(slot, permissions).expect("who has no user has no quota");
         } else if doors.auth.wants_nonce() {
             let nonce = auth::nonce(&doors.cluster.nonce_key, doors.core, shared.clients);
             self.nonce = Some(nonce.into());
@@ -115,12 +115,12 @@ impl Client {
             let anonymous = doors.auth.no_auth_user().filter(|_| connect.gives_no_credentials());
             let login = match anonymous {
                 Some(permissions) => Login::Granted(permissions.clone()),
-                None => doors.log_in(slot, &credentials),
+                None => doors.check_login(slot, &credentials),
             };
             match login {
                 Login::Granted(permissions) => {
-                    let let_in = doors.let_in(slot, permissions);
-                    let_in.map_err(|_| Offence::MaximumConnectionsExceeded)?;
+                    let logged_in = doors.log_in(slot, permissions);
+                    logged_in.map_err(|_| Offence::MaximumConnectionsExceeded)?;
                 }
                 Login::Refused(failed) => {
                     self.refuse_login(shared, doors, slot, failed);
@@ -149,7 +149,7 @@ impl Client {
             self.refuse_login(shared, doors, slot, LoginFailure::Missing.into());
             return false;
         };
-        let is_in = doors.let_in(slot, permissions).is_ok();
+        let is_in = doors.log_in(slot, permissions).is_ok();
         if !is_in {
             self.offend(shared, doors, slot, &Offence::MaximumConnectionsExceeded);
         }
@@ -167,7 +167,7 @@ impl Client {
         let connecting = self.connecting.take();
         match answer {
             Ok(permissions) => {
-                if doors.let_in(slot, permissions).is_err() {
+                if doors.log_in(slot, permissions).is_err() {
                     return self.offend(shared, doors, slot, &Offence::MaximumConnectionsExceeded);
                 }
                 self.options = *connecting.expect("CONNECT said what the client wants");

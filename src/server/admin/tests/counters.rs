@@ -59,15 +59,6 @@ fn counted() -> Served {
         (48, &counters.refused_connections[2]),
         (49, &counters.refused_connections[3]),
         (65, &counters.refused_connections[4]),
-        (71, &counters.login_failures[0]),
-        (72, &counters.login_failures[1]),
-        (73, &counters.login_failures[2]),
-        (74, &counters.login_failures[3]),
-        (75, &counters.login_failures[4]),
-        (76, &counters.login_failures[5]),
-        (77, &counters.login_failures[6]),
-        (78, &counters.login_failures[7]),
-        (79, &counters.login_failures[8]),
         (40, &turns.shortages[0]),
         (41, &turns.shortages[1]),
         (42, &turns.shortages[2]),
@@ -76,11 +67,14 @@ fn counted() -> Served {
     ] {
         counter.add(number);
     }
+    for (number, counter) in (71..).zip(&counters.login_failures) {
+        counter.add(number);
+    }
     served
 }
 
 /// The samples of core 1, without buckets.
-const SAMPLES: [&str; 78] = [
+const SAMPLES: [&str; 79] = [
     "blipmq_accept_to_send_seconds_count{core=\"1\"} 0",
     "blipmq_accept_to_send_seconds_sum{core=\"1\"} 0",
     "blipmq_asleep_seconds_total{core=\"1\"} 0",
@@ -118,11 +112,12 @@ const SAMPLES: [&str; 78] = [
     "blipmq_kernel_shortages_total{core=\"1\",operation=\"enter\"} 43",
     "blipmq_kernel_shortages_total{core=\"1\",operation=\"receive\"} 41",
     "blipmq_kernel_shortages_total{core=\"1\",operation=\"send\"} 42",
-    "blipmq_login_failures_total{core=\"1\",reason=\"busy\"} 78",
+    "blipmq_login_failures_total{core=\"1\",reason=\"busy\"} 79",
     "blipmq_login_failures_total{core=\"1\",reason=\"missing\"} 71",
-    "blipmq_login_failures_total{core=\"1\",reason=\"throttled\"} 79",
-    "blipmq_login_failures_total{core=\"1\",reason=\"too_late\"} 77",
+    "blipmq_login_failures_total{core=\"1\",reason=\"throttled\"} 80",
+    "blipmq_login_failures_total{core=\"1\",reason=\"too_late\"} 78",
     "blipmq_login_failures_total{core=\"1\",reason=\"unknown_user\"} 73",
+    "blipmq_login_failures_total{core=\"1\",reason=\"wrong_certificate\"} 77",
     "blipmq_login_failures_total{core=\"1\",reason=\"wrong_kind\"} 72",
     "blipmq_login_failures_total{core=\"1\",reason=\"wrong_password\"} 74",
     "blipmq_login_failures_total{core=\"1\",reason=\"wrong_signature\"} 76",
