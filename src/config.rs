@@ -40,7 +40,7 @@ use std::net::SocketAddr;
 
 use crate::limits;
 
-pub use auth::{Auth, Login, Secret, User};
+pub use auth::{Auth, Login, Secret, SecretSource, User};
 pub use change::Change;
 pub use conflict::Conflict;
 pub use cores::{parse_cores, parse_cores_or_all};
@@ -101,7 +101,16 @@ impl Settings {
     /// );
     /// ```
     pub fn parse(file_name: &str, text: &str) -> Result<Settings, ConfigError> {
-        parse::parse(file_name, text)
+        parse::parse(file_name, text, &auth::NoSecretSource)
+    }
+
+    /// The same for a text that may name files and variables which have its secrets.
+    pub fn parse_with(
+        file_name: &str,
+        text: &str,
+        secrets: &dyn SecretSource,
+    ) -> Result<Settings, ConfigError> {
+        parse::parse(file_name, text, secrets)
     }
 
     /// The addresses to listen on, each with its key as `table.key`; those of disabled listeners are

@@ -146,6 +146,8 @@ pub const BEFORE_LOGIN_MS: u64 = 1_000;
 pub const BEFORE_LOGIN_LOOK_MS: u64 = 250;
 /// Clients that are closed for that at a look.
 pub const BEFORE_LOGIN_CLOSED_MAX: usize = 256;
+/// Bytes of a password or a token that is read from a file, from the environment or to be hashed.
+pub const SECRET_BYTES_MAX: usize = 1_024;
 /// Memory that a hash of argon2id in the configuration may fill, in KiB.
 pub const ARGON2_MEMORY_KIB_MAX: u32 = 64 * 1_024;
 /// How often such a hash may go through its memory.

@@ -21,8 +21,8 @@ pub struct Cluster {
     pub shards: u16,
     /// Identifies one run of the broker: new at every start.
     pub server_id: u64,
-    /// The key that nonces for nkey users are derived from. Must be set to cryptographic randomness
-    /// if any user has an nkey.
+    /// The key that nonces for nkey users are derived from, and what right passwords are remembered by.
+    /// Must be set to cryptographic randomness if any user has an nkey or a hashed password.
     pub nonce_key: [u8; 32],
     /// The configuration.
     pub settings: Arc<Settings>,

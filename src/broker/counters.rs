@@ -69,6 +69,8 @@ pub struct Counters {
     pub errors_sent: Counter,
     /// Connections that failed to authenticate.
     pub logins_refused: Counter,
+    /// Logins that failed or were not checked, by `auth::LoginFailure`.
+    pub login_failures: [Counter; LOGIN_FAILURES],
     /// Microseconds from a message's arrival to the end of the turn that handed it to the kernel,
     /// once per connection. Replayed messages are not included.
     pub accept_to_send_us: Histogram,
@@ -110,6 +112,9 @@ pub enum Refused {
     /// Its client did not log in, and others waited for its place.
     BeforeLogin,
 }
+
+/// The kinds of `auth::LoginFailure`.
+pub(super) const LOGIN_FAILURES: usize = 10;
 
 /// The most protocols.
 pub(super) const PROTOCOLS_MAX: usize = 8;

@@ -14,6 +14,10 @@ impl Slot {
     }
 }
 
+/// A password of this core's clients that is compared with a hash elsewhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CheckId(pub u64);
+
 /// A connection of this core. Slots are used again, generations are not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ConnectionId {

@@ -33,6 +33,7 @@ pub mod histogram;
 mod holders;
 mod ids;
 pub mod inspect;
+mod logins;
 pub mod memory;
 mod permissions;
 pub mod port;
@@ -60,7 +61,7 @@ use bytes::Bytes;
 
 use crate::protocol::CoreId;
 use auth::Auth;
-pub use auth::is_same;
+pub use auth::{Failed, LoginFailure, is_same};
 pub use clock::Now;
 pub use cluster::Cluster;
 use connections::{Connections, Phase};
@@ -72,7 +73,9 @@ pub use frontends::notice::{Event, Notice, Peer};
 pub use frontends::{Admission, Protocol, SERVER_NAME};
 use frontends::{Doors, Frontends, Texts};
 use give_back::GiveBack;
-pub use ids::{ConnectionId, Slot};
+pub use ids::{CheckId, ConnectionId, Slot};
+use logins::Logins;
+pub use logins::PasswordCheck;
 use mesh::Mesh;
 use security::{Handshake, Secured, TlsOffer};
 use shortage::Shortage;
@@ -88,6 +91,7 @@ pub struct Broker {
     cluster: Cluster,
     counters: Arc<Counters>,
     auth: Auth,
+    logins: Logins,
     timers: Timers,
     connections: Connections,
     frontends: Frontends,
@@ -121,6 +125,7 @@ impl Broker {
         Broker {
             core,
             auth: Auth::new(&cluster.settings),
+            logins: Logins::new(cluster.nonce_key),
             timers: Timers::default(),
             connections: Connections::default(),
             frontends: Frontends::default(),
@@ -152,6 +157,7 @@ impl Broker {
             cluster: &self.cluster,
             counters: &self.counters,
             auth: &self.auth,
+            logins: &mut self.logins,
             timers: &mut self.timers,
             connections: &mut self.connections,
             ingest: &mut self.ingest,

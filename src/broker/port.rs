@@ -12,7 +12,9 @@ use bytes::Bytes;
 
 use super::frontends::notice::Notice;
 use super::ids::ConnectionId;
+use super::logins::PasswordCheck;
 use super::mesh::Message;
+use crate::limits::PASSWORD_CHECKS_MAX;
 use crate::protocol::CoreId;
 
 /// The outside of one core, as its turn needs it.
@@ -42,6 +44,10 @@ pub trait Port {
     /// Logs what an operator may want to hear of.
     fn notice(&mut self, notice: Notice);
 
+    /// Compares a password with its hash, at leisure: `Broker::password_checked` brings the answer, in a
+    /// later turn. Returns the check if there are too many.
+    fn check_password(&mut self, check: PasswordCheck) -> Result<(), PasswordCheck>;
+
     /// Gives memory that nobody holds any more back to the operating system. Only a port that runs on an
     /// allocator which keeps such memory has something to do.
     fn give_back(&mut self) {}
@@ -49,7 +55,7 @@ pub trait Port {
 
 /// A port without an outside: it keeps what a broker of one core hands out, for tests and for programs
 /// that embed such a broker.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct InMemory {
     /// Sends in their order; `Broker::sent` completes each.
     pub sends: Vec<(ConnectionId, Vec<Bytes>)>,
@@ -59,8 +65,26 @@ pub struct InMemory {
     pub paused: Vec<ConnectionId>,
     /// What an operator may want to hear of.
     pub notices: Vec<Notice>,
+    /// Passwords that are to be compared; `Broker::password_checked` answers each.
+    pub checks: Vec<PasswordCheck>,
+    /// How many of them may wait.
+    pub checks_max: usize,
     /// How often memory was to be given back.
     pub given_back: u32,
+}
+
+impl Default for InMemory {
+    fn default() -> InMemory {
+        InMemory {
+            sends: Vec::new(),
+            closes: Vec::new(),
+            paused: Vec::new(),
+            notices: Vec::new(),
+            checks: Vec::new(),
+            checks_max: PASSWORD_CHECKS_MAX,
+            given_back: 0,
+        }
+    }
 }
 
 impl Port for InMemory {
@@ -91,6 +115,14 @@ impl Port for InMemory {
 
     fn notice(&mut self, notice: Notice) {
         self.notices.push(notice);
+    }
+
+    fn check_password(&mut self, check: PasswordCheck) -> Result<(), PasswordCheck> {
+        if self.checks.len() >= self.checks_max {
+            return Err(check);
+        }
+        self.checks.push(check);
+        Ok(())
     }
 
     fn give_back(&mut self) {

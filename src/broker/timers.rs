@@ -3,7 +3,7 @@
 //! Set by the rooms that wait for something; looked at by `turn`, which asks each class in its place.
 //!
 //! # Always true
-//! - Deadlines of one class wait equally long, so each class is a queue, soonest first.
+//! - Most deadlines of one class wait equally long, so each class is a queue, soonest first.
 //! - A deadline may outlive what it was set for: its owner looks whether it still holds.
 
 use std::collections::VecDeque;
@@ -28,11 +28,13 @@ pub enum Class {
     Rate,
     /// The peer may have taken nothing for too long.
     Send,
+    /// The refusal of a wrong login has been held back long enough. These wait for different times.
+    Refusal,
 }
 
 impl Class {
     /// How many there are.
-    const ALL: usize = Class::Send as usize + 1;
+    const ALL: usize = Class::Refusal as usize + 1;
 }
 
 /// Deadlines that there is one of.
@@ -76,7 +78,7 @@ impl Timers {
     /// Sets a deadline of a connection.
     pub fn set(&mut self, class: Class, at_ns: u64, connection: ConnectionId) {
         let deadlines = &mut self.connections[class as usize];
-        // The last, unless a reload has made the class wait shorter.
+        // The last, unless a reload has made the class wait shorter, or its deadlines differ.
         let place = match deadlines.back() {
             Some((last, _)) if *last > at_ns => deadlines.partition_point(|(at, _)| *at <= at_ns),
             _ => deadlines.len(),

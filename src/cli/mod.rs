@@ -12,12 +12,14 @@ mod admin;
 mod bench;
 mod check_config;
 mod doctor;
+mod hash_password;
 mod help;
 mod output;
 mod publish;
 mod reload;
 mod reply;
 mod request;
+mod secrets;
 mod serve;
 mod subscribe;
 mod top;
@@ -49,6 +51,7 @@ use crate::printable;
   blipmq bench blip://127.0.0.1:7878         measure a broker
   blipmq top                                 watch a broker in the terminal
   blipmq check-config /etc/blipmq.toml       check a file before a reload or a restart
+  blipmq hash-password                       hash a password for the configuration
   blipmq reload                              make a broker reread its configuration
   blipmq doctor                              check this machine before a start
 
@@ -83,6 +86,9 @@ enum Command {
     /// Watch a broker: rates, latency, cores, slowest subscribers, topics, limits.
     #[command(after_help = top::EXAMPLES)]
     Top(top::Top),
+    /// Print the hash of a password or token, for the configuration.
+    #[command(after_help = hash_password::EXAMPLES)]
+    HashPassword(hash_password::HashPassword),
     /// Check a configuration file with its certificates, and print the resulting settings.
     CheckConfig(check_config::CheckConfig),
     /// Make a broker reread its configuration, and report what changed.
@@ -151,6 +157,7 @@ pub fn run() -> ExitCode {
         Command::Reply(reply) => reply.run(),
         Command::Bench(bench) => bench.run(),
         Command::Top(top) => top.run(),
+        Command::HashPassword(hash_password) => hash_password.run(),
         Command::CheckConfig(check_config) => check_config.run(),
         Command::Reload(reload) => reload.run(),
         Command::Doctor(doctor) => doctor.run(),

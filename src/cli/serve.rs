@@ -9,6 +9,7 @@ use blipmq::config::{self, Exposure, Settings};
 use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
 
+use super::secrets::Secrets;
 use crate::server::reload::Source;
 
 /// Run a broker. Flags override the configuration file.
@@ -100,5 +101,6 @@ pub fn read_settings(file: &Path) -> Result<Settings, String> {
     let text = std::fs::read_to_string(file).map_err(|error| {
         format!("cannot read configuration {name}: {error}; check the path and its permissions")
     })?;
-    Settings::parse(&name, &text).map_err(|error| error.to_string())
+    let secrets = Secrets::beside(file);
+    Settings::parse_with(&name, &text, &secrets).map_err(|error| error.to_string())
 }

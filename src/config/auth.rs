@@ -14,21 +14,85 @@ use crate::nkey::UserNkey;
 /// configuration never becomes one with a password that everybody knows.
 pub const SECRET_PRINTED: &str = "<not printed>";
 
-/// A token or a password.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
+/// A token or a password. Two are equal if their texts are, wherever these come from.
+#[derive(Clone)]
+pub struct Secret {
+    text: String,
+    origin: Origin,
+}
+
+/// Where the text of a secret comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    /// The configuration.
+    Configuration,
+    /// A file, by its path as the configuration has it.
+    File(String),
+    /// A variable of the environment, by its name.
+    Environment(String),
+}
+
+/// Reads secrets that are not in the configuration itself. An error says what is wrong and what to do, and
+/// has nothing of a secret.
+pub trait SecretSource {
+    /// The secret in a file, without its last newline.
+    fn of_file(&self, path: &str) -> Result<String, String>;
+
+    /// The secret in a variable of the environment.
+    fn of_environment(&self, name: &str) -> Result<String, String>;
+}
+
+/// A source for programs that only look at the text of a configuration.
+#[derive(Debug, Clone, Copy)]
+pub struct NoSecretSource;
+
+impl SecretSource for NoSecretSource {
+    fn of_file(&self, _: &str) -> Result<String, String> {
+        Err("secrets in files are not read here".to_owned())
+    }
+
+    fn of_environment(&self, _: &str) -> Result<String, String> {
+        Err("secrets in the environment are not read here".to_owned())
+    }
+}
 
 impl Secret {
-    /// Wraps a secret.
-    pub fn new(secret: impl Into<String>) -> Secret {
-        Secret(secret.into())
+    /// Wraps a secret of the configuration.
+    pub fn new(text: impl Into<String>) -> Secret {
+        Secret::from(Origin::Configuration, text)
+    }
+
+    /// Wraps a secret that comes from somewhere.
+    pub fn from(origin: Origin, text: impl Into<String>) -> Secret {
+        Secret { text: text.into(), origin }
     }
 
     /// The secret itself.
     pub fn reveal(&self) -> &str {
-        &self.0
+        &self.text
+    }
+
+    /// Where it comes from.
+    pub fn origin(&self) -> &Origin {
+        &self.origin
+    }
+
+    /// The file that it comes from, if it comes from one.
+    pub fn file(&self) -> Option<&str> {
+        match &self.origin {
+            Origin::File(path) => Some(path),
+            Origin::Configuration | Origin::Environment(_) => None,
+        }
     }
 }
+
+impl PartialEq for Secret {
+    fn eq(&self, other: &Secret) -> bool {
+        self.text == other.text
+    }
+}
+
+impl Eq for Secret {}
 
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

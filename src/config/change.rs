@@ -8,8 +8,8 @@
 
 use std::fmt;
 
-use super::Settings;
 use super::keys::{Applies, Form, KEYS};
+use super::{Secret, Settings};
 
 /// A key whose value differs. All of `[[auth.users]]` are one key, and all of `[[tls.certificates]]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,6 +40,10 @@ impl Form {
             Form::Text { get, .. } => get(one) == get(other),
             Form::File { get, .. } => get(one) == get(other),
             Form::Secret { get, .. } => get(one) == get(other),
+            Form::SecretFile { get, .. } => {
+                let files = [one, other].map(|all| get(all).as_ref().and_then(Secret::file));
+                files[0] == files[1]
+            }
         }
     }
 
@@ -52,7 +56,9 @@ impl Form {
             Form::Choice { get, set, .. } => set(to, get(from)),
             Form::Text { get, set } => set(to, get(from).clone()),
             Form::File { get, set } => set(to, get(from).clone()),
-            Form::Secret { get, set, .. } => set(to, get(from).clone()),
+            Form::Secret { get, set, .. } | Form::SecretFile { get, set, .. } => {
+                set(to, get(from).clone());
+            }
         }
     }
 }
@@ -101,8 +107,9 @@ impl Settings {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::auth::Origin;
     use crate::config::tls::CertificateFiles;
-    use crate::config::{Login, Secret, User};
+    use crate::config::{Login, User};
 
     /// Settings in which every key differs from its default.
     fn all_changed() -> Settings {
@@ -127,6 +134,10 @@ mod tests {
                 Form::Text { set, .. } => set(&mut settings, Some("a lab".to_owned())),
                 Form::File { set, .. } => set(&mut settings, Some("a.pem".to_owned())),
                 Form::Secret { set, .. } => set(&mut settings, Some(Secret::new("s"))),
+                Form::SecretFile { set, .. } => {
+                    let secret = Secret::from(Origin::File("f".to_owned()), "s");
+                    set(&mut settings, Some(secret));
+                }
             }
         }
         let login = Login::Password { user: "u".to_owned(), password: Secret::new("p") };

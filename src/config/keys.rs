@@ -130,6 +130,17 @@ pub enum Form {
         /// Sets the field.
         set: fn(&mut Settings, Option<Secret>),
     },
+    /// The path of a file that has a secret, which another key may have instead.
+    SecretFile {
+        /// The key of the same table that may have the secret itself.
+        instead_of: &'static str,
+        /// Whether a hash may stand for the secret.
+        takes_hash: bool,
+        /// Reads the field of the secret.
+        get: fn(&Settings) -> &Option<Secret>,
+        /// Sets the field of the secret.
+        set: fn(&mut Settings, Option<Secret>),
+    },
 }
 
 /// The tables, in the order they are printed.
@@ -162,7 +173,10 @@ impl Key {
             ),
             Form::Text { .. } => "words in quotes".to_owned(),
             Form::File { .. } => "the path of a file in quotes".to_owned(),
-            Form::Secret { .. } => "a string in quotes that is not empty".to_owned(),
+            Form::Secret { .. } => {
+                "a string in quotes that is not empty, or { env = \"NAME\" }".to_owned()
+            }
+            Form::SecretFile { .. } => "the path of a file in quotes".to_owned(),
             Form::Choice { names, .. } => {
                 let quoted = names().into_iter().map(|name| format!("\"{name}\""));
                 quoted.collect::<Vec<_>>().join(" or ")

@@ -14,7 +14,7 @@ use std::ops::Range;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::auth::{SECRET_PRINTED, Secret};
+use super::auth::{Origin, SECRET_PRINTED, Secret, SecretSource};
 use super::hash::Hash;
 use super::keys::{Form, KEYS, Key, TABLES, TABLES_IN_TABLES};
 use super::problem::{CertificatesOffence, ConfigError, Offence, Problem, UserOffence, Written};
@@ -30,11 +30,16 @@ const EXCERPT_LEN_MAX: usize = 60;
 const DUPLICATE: &str = "duplicate key";
 
 /// Parses and checks the text of a configuration file.
-pub(super) fn parse(file_name: &str, text: &str) -> Result<Settings, ConfigError> {
+pub(super) fn parse(
+    file_name: &str,
+    text: &str,
+    secrets: &dyn SecretSource,
+) -> Result<Settings, ConfigError> {
     let (document, syntax_errors) = DeTable::parse_recoverable(text);
     // A key or table that comes twice leaves no doubt where strings begin and end.
     let is_well_formed = syntax_errors.iter().all(|error| error.message() == DUPLICATE);
-    let mut reader = Reader { text, is_well_formed, problems: vec![], syntax_lines: vec![] };
+    let mut reader =
+        Reader { text, is_well_formed, secrets, problems: vec![], syntax_lines: vec![] };
     for error in &syntax_errors {
         reader.report_syntax_error(error);
     }
@@ -78,6 +83,8 @@ struct Reader<'t> {
     text: &'t str,
     /// Whether every name and value is what the operator wrote as one.
     is_well_formed: bool,
+    /// Where secrets are that the file only names.
+    secrets: &'t dyn SecretSource,
     problems: Vec<Problem>,
     syntax_lines: Vec<usize>,
 }
@@ -150,9 +157,12 @@ impl Reader<'_> {
             return self.report(name.span(), Offence::UnknownKey { table, key });
         };
         lines_of_keys.push(((key.table, key.name), line));
-        if let Err(refusal) = set(settings, key, value.get_ref()) {
+        if let Err(refusal) = set(settings, key, value.get_ref(), self.secrets) {
             let written = match (&key.form, value.get_ref()) {
-                (Form::Secret { .. }, _) => self.value(SECRET_PRINTED),
+                (Form::SecretFile { .. }, DeValue::String(path)) => {
+                    self.value(&format!("\"{path}\""))
+                }
+                (Form::Secret { .. } | Form::SecretFile { .. }, _) => self.value(SECRET_PRINTED),
                 // Whatever else belongs to them, perhaps another key.
                 (_, DeValue::Array(_)) => self.value("[...]"),
                 (_, DeValue::Table(_)) => self.value("{...}"),
@@ -216,7 +226,7 @@ impl Reader<'_> {
         value: Written,
         type_name: &'static str,
     ) -> Offence {
-        let is_secret = matches!(key.form, Form::Secret { .. });
+        let is_secret = matches!(key.form, Form::Secret { .. } | Form::SecretFile { .. });
         let (table, key) = (key.table, key.name);
         match refusal {
             Refusal::WrongType => Offence::WrongType { table, key, value, type_name },
@@ -237,7 +247,14 @@ enum Refusal {
     BadValue { reason: Option<String> },
 }
 
-fn set(settings: &mut Settings, key: &Key, value: &DeValue<'_>) -> Result<(), Refusal> {
+fn set(
+    settings: &mut Settings,
+    key: &Key,
+    value: &DeValue<'_>,
+    secrets: &dyn SecretSource,
+) -> Result<(), Refusal> {
+    let bad_value =
+        |reason: Cow<'static, str>| Refusal::BadValue { reason: Some(reason.into_owned()) };
     match (&key.form, value) {
         (Form::Number { range, set, .. }, DeValue::Integer(integer)) => {
             // The parser has accepted the digits, so a number that does not fit is out of range.
@@ -276,9 +293,20 @@ fn set(settings: &mut Settings, key: &Key, value: &DeValue<'_>) -> Result<(), Re
                 parse_path(text).map_err(|why| Refusal::BadValue { reason: Some(why.into()) })?;
             set(settings, Some(path));
         }
-        (Form::Secret { takes_hash, set, .. }, DeValue::String(text)) => {
-            let secret = parse_secret(text, *takes_hash)
-                .map_err(|why| Refusal::BadValue { reason: Some(why.into_owned()) })?;
+        (Form::Secret { takes_hash, get, set }, value) => {
+            let secret = read_secret(value, *takes_hash, secrets).ok_or(Refusal::WrongType)?;
+            let secret = secret.map_err(bad_value)?;
+            if get(settings).is_some() {
+                return Err(bad_value("there is a token_file as well; keep one of the two".into()));
+            }
+            set(settings, Some(secret));
+        }
+        (Form::SecretFile { instead_of, takes_hash, get, set }, DeValue::String(path)) => {
+            let secret = read_secret_file(path, *takes_hash, secrets).map_err(bad_value)?;
+            if get(settings).is_some() {
+                let reason = format!("there is a {instead_of} as well; keep one of the two");
+                return Err(bad_value(reason.into()));
+            }
             set(settings, Some(secret));
         }
         _ => return Err(Refusal::WrongType),
@@ -295,18 +323,62 @@ fn parse_path(text: &str) -> Result<String, &'static str> {
     }
 }
 
+/// Reads a token or password that is a string, or in a variable of the environment; `None` for anything
+/// else.
+fn read_secret(
+    value: &DeValue<'_>,
+    takes_hash: bool,
+    secrets: &dyn SecretSource,
+) -> Option<Result<Secret, Cow<'static, str>>> {
+    match value {
+        DeValue::String(text) => {
+            Some(parse_secret(Origin::Configuration, text.to_string(), takes_hash))
+        }
+        DeValue::Table(entries) => {
+            let mut entries = entries.iter();
+            let (name, value) = entries.next()?;
+            let ("env", DeValue::String(variable), None) =
+                (name.get_ref().as_ref(), value.get_ref(), entries.next())
+            else {
+                return None;
+            };
+            let text = secrets.of_environment(variable);
+            let origin = Origin::Environment(variable.to_string());
+            Some(text.map_err(Cow::from).and_then(|text| parse_secret(origin, text, takes_hash)))
+        }
+        _ => None,
+    }
+}
+
+/// Reads a token or password that a file has.
+fn read_secret_file(
+    path: &str,
+    takes_hash: bool,
+    secrets: &dyn SecretSource,
+) -> Result<Secret, Cow<'static, str>> {
+    if path.is_empty() {
+        return Err("the path is empty; give one, or remove the line".into());
+    }
+    let text = secrets.of_file(path)?;
+    parse_secret(Origin::File(path.to_owned()), text, takes_hash)
+}
+
 /// Checks a token or password. `takes_hash` says whether a hash stands for it.
-fn parse_secret(text: &str, takes_hash: bool) -> Result<Secret, Cow<'static, str>> {
-    match text {
+fn parse_secret(
+    origin: Origin,
+    text: String,
+    takes_hash: bool,
+) -> Result<Secret, Cow<'static, str>> {
+    match text.as_str() {
         "" => return Err("the secret is empty; write the secret, or remove the line".into()),
         SECRET_PRINTED => {
             return Err("this is the printed placeholder of a secret; write the secret".into());
         }
         _ => {}
     }
-    match Hash::parse(text) {
-        None => Ok(Secret::new(text)),
-        Some(Ok(_)) if takes_hash => Ok(Secret::new(text)),
+    match Hash::parse(&text) {
+        None => Ok(Secret::from(origin, text)),
+        Some(Ok(_)) if takes_hash => Ok(Secret::from(origin, text)),
         Some(Ok(_)) => {
             Err("a hash cannot stand for this secret; write the secret itself, in a file \
                             that only the broker may read"

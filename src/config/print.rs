@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use super::auth::{Login, SECRET_PRINTED, User};
+use super::auth::{Login, Origin, SECRET_PRINTED, Secret, User};
 use super::keys::{CERTIFICATE_KEYS, Form, KEYS, TABLES, USER_KEYS, UserForm};
 use super::tls::CertificateFiles;
 use super::{Settings, cores};
@@ -28,6 +28,7 @@ impl fmt::Display for Settings {
                 match value(self, &key.form) {
                     Some(value) if !is_off => writeln!(f, "{} = {value}", key.name)?,
                     Some(value) => writeln!(f, "# {} = {value}", key.name)?,
+                    // Absent, or another key has the value.
                     None => writeln!(f, "# {} = \"...\"", key.name)?,
                 }
             }
@@ -95,14 +96,18 @@ fn write_users(f: &mut fmt::Formatter<'_>, users: &[User]) -> fmt::Result {
 fn user_value(user: &User, form: &UserForm) -> Option<String> {
     match (form, &user.login) {
         (UserForm::Name, Login::Password { user, .. }) => Some(quoted(user)),
-        (UserForm::Password, Login::Password { .. }) => Some(quoted(SECRET_PRINTED)),
+        (UserForm::Password, Login::Password { password, .. }) => secret_value(password),
+        (UserForm::PasswordFile, Login::Password { password, .. }) => password.file().map(quoted),
         (UserForm::Nkey, Login::Nkey(nkey)) => Some(quoted(nkey.as_str())),
         (UserForm::Certificate, Login::Certificate { certificate, .. }) => {
             Some(quoted(certificate.text()))
         }
         (UserForm::Name, Login::Certificate { user, .. }) => user.as_deref().map(quoted),
-        (UserForm::Password, Login::Certificate { password: Some(_), .. }) => {
-            Some(quoted(SECRET_PRINTED))
+        (UserForm::Password, Login::Certificate { password: Some(password), .. }) => {
+            secret_value(password)
+        }
+        (UserForm::PasswordFile, Login::Certificate { password: Some(password), .. }) => {
+            password.file().map(quoted)
         }
         (UserForm::Patterns { get, .. }, _) => {
             let patterns = get(&user.permissions).as_ref()?;
@@ -110,6 +115,16 @@ fn user_value(user: &User, form: &UserForm) -> Option<String> {
             Some(format!("[{}]", patterns.join(", ")))
         }
         _ => None,
+    }
+}
+
+/// A secret as far as it is printed: where it is, or a placeholder. `None` if it is in a file, which has a
+/// key of its own.
+fn secret_value(secret: &Secret) -> Option<String> {
+    match secret.origin() {
+        Origin::Configuration => Some(quoted(SECRET_PRINTED)),
+        Origin::Environment(name) => Some(format!("{{ env = {} }}", quoted(name))),
+        Origin::File(_) => None,
     }
 }
 
@@ -134,10 +149,8 @@ fn quoted(text: &str) -> String {
 fn value(settings: &Settings, form: &Form) -> Option<String> {
     Some(match form {
         Form::Text { get, .. } | Form::File { get, .. } => quoted(get(settings).as_ref()?),
-        Form::Secret { get, .. } => {
-            get(settings).as_ref()?;
-            quoted(SECRET_PRINTED)
-        }
+        Form::Secret { get, .. } => secret_value(get(settings).as_ref()?)?,
+        Form::SecretFile { get, .. } => quoted(get(settings).as_ref()?.file()?),
         Form::Number { get, .. } => get(settings).to_string(),
         Form::Flag { get, .. } => get(settings).to_string(),
         Form::Address { get, .. } => format!("\"{}\"", get(settings)),

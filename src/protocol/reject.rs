@@ -22,7 +22,7 @@ use crate::name::NameError;
 /// | 4220 | bad topic, pattern or option | no |
 /// | 4260 | TLS is required | yes |
 /// | 4290 | slow subscriber | yes |
-/// | 4291 | a limit is reached | only that of connections |
+/// | 4291 | a limit is reached | only those of connections and logins |
 /// | 5030 | the server is stopping | yes |
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Reject {
@@ -181,6 +181,12 @@ pub enum Reject {
         kind: u16,
         /// Which credentials were checked, without their values.
         what: &'static str,
+    },
+    /// Credentials that were not looked at: the client may well try them again.
+    #[error("the login was not checked, because {why}: connect again in some seconds")]
+    LoginNotChecked {
+        /// What is too much.
+        why: &'static str,
     },
     /// After a reload of `[auth]`, the credentials of this connection are no longer valid.
     #[error(

@@ -11,6 +11,7 @@
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, SyncSender};
 
+use blipmq::broker::CheckId;
 use blipmq::broker::inspect::{Answer, Question};
 use blipmq::config::Settings;
 
@@ -30,6 +31,8 @@ pub enum Command {
     LameDuck(u32),
     /// Report how full its queues and buffers are.
     Fill(Reply<Fill>),
+    /// A password was compared with its hash, and is right or not.
+    PasswordChecked(CheckId, bool),
     /// List connections, subscriptions or topics.
     Inspect(Question, Reply<Answer>),
 }

@@ -9,25 +9,26 @@ use std::sync::mpsc::Receiver;
 
 use blipmq::broker::inspect::{Answer, Inspection};
 use blipmq::broker::mesh::Message;
-use blipmq::broker::{Broker, ConnectionId, Now, Peer};
-use blipmq::broker::{Event, Notice};
+use blipmq::broker::{Broker, ConnectionId, Event, Notice, Now, PasswordCheck, Peer};
 use blipmq::config::Choice;
 use executors::{Io, Observed, Ring};
 
 use super::control::{Command, Fill, Reply};
+use super::passwords::Passwords;
 use super::relay::Beside;
 use super::turns::Turns;
 
 pub struct Desk {
     commands: Receiver<Command>,
     turns: Arc<Turns>,
+    passwords: Passwords,
     /// Questions that take several turns.
     inspections: VecDeque<(Inspection, Reply<Answer>)>,
 }
 
 impl Desk {
-    pub fn new(commands: Receiver<Command>, turns: Arc<Turns>) -> Desk {
-        Desk { commands, turns, inspections: VecDeque::new() }
+    pub fn new(commands: Receiver<Command>, turns: Arc<Turns>, passwords: Passwords) -> Desk {
+        Desk { commands, turns, passwords, inspections: VecDeque::new() }
     }
 
     fn carry_out<R: Ring>(
@@ -48,6 +49,7 @@ impl Desk {
                 mesh_waiting_messages: io.mesh().waiting(),
                 receive_buffers_free: io.buffers_free(),
             }),
+            Command::PasswordChecked(id, is_right) => broker.password_checked(now, id, is_right),
             Command::Inspect(question, reply) => {
                 self.inspections.push_back((Inspection::new(question), reply));
             }
@@ -73,6 +75,10 @@ impl Beside for Desk {
 
     fn notice(&mut self, notice: Notice) {
         log(notice);
+    }
+
+    fn check_password(&mut self, check: PasswordCheck) -> Result<(), PasswordCheck> {
+        self.passwords.check(check)
     }
 
     #[cfg(feature = "mimalloc")]
@@ -103,8 +109,9 @@ impl Beside for Desk {
 fn log(Notice { peer, event }: Notice) {
     let Peer { address, protocol } = peer;
     match event {
-        Event::LoginRefused { why } => {
-            tracing::info!(%address, protocol = protocol.name(), "login refused: {why}");
+        Event::LoginRefused { why, failed } => {
+            let (reason, user) = (failed.failure.name(), failed.user.as_deref());
+            tracing::info!(%address, protocol = protocol.name(), reason, user, "login refused: {why}");
         }
         Event::Revoked => {
             tracing::info!(%address, protocol = protocol.name(), "closed: its user is gone or changed by a reload");

@@ -9,6 +9,7 @@
 //! | which protocol is served at which address | `listeners` |
 //! | how a core and its executor work together | `relay` |
 //! | how other threads reach a core | `control` |
+//! | where passwords are compared with hashes | `passwords` |
 //! | what a reload changes | `reload` |
 //! | how clients leave before a stop | `lame_duck` |
 //! | what an operator sees | `admin`, `logs`, `notify` |
@@ -21,6 +22,7 @@ mod listeners;
 mod logs;
 mod node;
 mod notify;
+pub mod passwords;
 pub mod process;
 mod refusal;
 mod relay;

@@ -10,12 +10,14 @@ use std::sync::Arc;
 
 use blipmq::broker::mesh::{LANES, Message};
 use blipmq::broker::port::Port;
-use blipmq::broker::{Admission, Broker, ConnectionId, Notice, Now, Peer, Protocol, Slot, turn};
+use blipmq::broker::{
+    Admission, Broker, ConnectionId, Notice, Now, PasswordCheck, Peer, Protocol, Slot, turn,
+};
 use blipmq::protocol::CoreId;
 use bytes::Bytes;
 use executors::{Io, Observed, Ring, Service};
 
-/// What a process does on a core beside the broker. The first three methods act; the others only
+/// What a process does on a core beside the broker. The first four methods act; the others only
 /// hear what passes, in its order.
 pub trait Beside {
     /// Runs before the broker's turn; returns whether there is more to do at once.
@@ -23,6 +25,9 @@ pub trait Beside {
 
     /// The broker has something for the operator.
     fn notice(&mut self, notice: Notice);
+
+    /// The broker asks for a password to be compared; returned if there are too many.
+    fn check_password(&mut self, check: PasswordCheck) -> Result<(), PasswordCheck>;
 
     /// The executor did something.
     fn observe(&mut self, observed: Observed);
@@ -113,6 +118,10 @@ impl<B: Beside, R: Ring> Port for Outside<'_, B, R> {
 
     fn notice(&mut self, notice: Notice) {
         self.beside.notice(notice);
+    }
+
+    fn check_password(&mut self, check: PasswordCheck) -> Result<(), PasswordCheck> {
+        self.beside.check_password(check)
     }
 
     fn give_back(&mut self) {

@@ -24,6 +24,7 @@ use super::control::{self, Control};
 use super::desk::Desk;
 use super::listeners::{Addresses, Bound, ENDPOINTS, Listener, families};
 use super::node::{Core, Node};
+use super::passwords;
 use super::relay::Relay;
 use super::reload::{Configuration, Reloader, Source};
 use super::tls;
@@ -129,6 +130,8 @@ fn launch_cores(
     protocols: &Arc<[Protocol]>,
 ) -> Result<(Running, Control), Box<dyn Error>> {
     let (senders, receivers) = control::channels(cores.len());
+    let passwords = passwords::Queue::new();
+    let of_cores = passwords.of_cores(cores.len());
     // Each core takes its own receiver, on its own thread.
     let receivers: Arc<[_]> = receivers.into_iter().map(|end| Mutex::new(Some(end))).collect();
     let protocols = protocols.clone();
@@ -138,10 +141,14 @@ fn launch_cores(
         let broker = Broker::new(CoreId(core as u16), cluster.clone(), counters);
         let commands = receivers[core].lock().expect("taking one does not panic").take();
         let commands = commands.expect("a core is made once");
-        Relay { broker, protocols: protocols.clone(), beside: Desk::new(commands, turns) }
+        let beside = Desk::new(commands, turns, of_cores[core].clone());
+        Relay { broker, protocols: protocols.clone(), beside }
     })?;
     let wake = executors.wake_handle();
     let control = Control::new(senders, move |core| wake.wake(core));
+    passwords
+        .serve(control.clone())
+        .map_err(|error| format!("cannot start the thread that checks passwords: {error}"))?;
     Ok((executors, control))
 }
 

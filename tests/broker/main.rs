@@ -2,6 +2,7 @@
 
 mod certificates;
 mod limits;
+mod logins;
 mod shares;
 mod silence;
 #[path = "../support/written.rs"]
@@ -120,9 +121,11 @@ fn a_refused_login_is_noticed_once_and_without_its_secret() {
     let mut port = InMemory::default();
     let mut broker = broker("[auth]\ntoken = \"t0ken\"\n");
     let peer = connect(&mut broker, &mut port, 0, b"CONNECT {\"auth_token\":\"wr0ng\"}\r\n");
+    assert_eq!(std::mem::take(&mut port.notices), [], "its refusal is held back");
+    turn(&mut broker, at(1_000), &mut port);
     let found = std::mem::take(&mut port.notices);
     assert!(
-        matches!(&found[..], [Notice { peer: of, event: Event::LoginRefused { why } }]
+        matches!(&found[..], [Notice { peer: of, event: Event::LoginRefused { why, .. } }]
             if *of == peer && !why.contains("wr0ng")),
         "{found:?}"
     );

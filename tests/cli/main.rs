@@ -1,7 +1,9 @@
 //! The command line: its options, its output and its exit status.
 
+mod hash_password;
 mod publish;
 mod request;
+mod secrets;
 mod subscribe;
 #[path = "../support/mod.rs"]
 mod support;

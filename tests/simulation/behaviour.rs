@@ -363,7 +363,15 @@ fn fatal(world: &mut World, number: usize) -> (Vec<u8>, u16) {
 
 /// Runs the world of a seed to its end.
 pub fn run_seed(seed: u64) -> World {
-    let mut world = World::random(seed);
+    run(World::random(seed))
+}
+
+/// Runs the world of a seed in which logins wait for hashes.
+pub fn run_seed_with_hashes(seed: u64) -> World {
+    run(World::random_with_hashes(seed))
+}
+
+fn run(mut world: World) -> World {
     let mut clients: Vec<Behaviour> =
         (0..world.plan.clients).map(|_| Behaviour::random(&mut world)).collect();
     for tick in 0..world.plan.ticks {

@@ -10,6 +10,7 @@ use blipmq::protocol::frame::PROVISIONAL;
 use blipmq::protocol::messages::Header;
 use blipmq::protocol::{GapReason, RequestId, SubscriptionId, encode};
 
+use crate::passwords::TOKEN;
 use crate::truth::{Frame, Moment, Truth};
 
 /// The first number of a subscription. Requests have lower numbers, because an ERROR does not say
@@ -114,6 +115,8 @@ pub enum Seen {
 
 #[derive(Default)]
 pub struct Conversation {
+    /// The broker wants a token.
+    pub has_token: bool,
     pub number: usize,
     pub core: usize,
     pub written: u64,
@@ -172,7 +175,8 @@ impl Conversation {
 
     pub fn hello(&mut self, out: &mut VecDeque<u8>) {
         let mut bytes = Vec::new();
-        let hello = Hello { auth_kind: 0, client_name: "sim", user: "", password: "" };
+        let (auth_kind, user) = if self.has_token { (1, TOKEN) } else { (0, "") };
+        let hello = Hello { auth_kind, client_name: "sim", user, password: "" };
         encode::hello(&mut bytes, &hello);
         self.write(out, &bytes, Sent::Hello);
     }

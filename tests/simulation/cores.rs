@@ -68,6 +68,7 @@ impl World {
         self.mesh.arrive(&self.machine, self.tick);
         let beside = std::mem::take(&mut self.machine.core(core).service_mut().beside);
         self.starved += beside.starved;
+        self.passwords.ask(core, self.tick, &mut self.random, beside.checks);
         let events = beside.events;
         let (before, after) = events.into_iter().partition::<Vec<_>, _>(Event::is_input);
         before.into_iter().for_each(|event| self.came_in(core, moment, event));

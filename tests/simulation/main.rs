@@ -13,6 +13,7 @@
 //! |---|---|
 //! | what one step of a world does | `world`, `cores`, `mesh` |
 //! | what the kernel does | `wire` |
+//! | who compares passwords | `passwords` |
 //! | what clients do | `behaviour`, `conversation` |
 //! | what is checked when a client reads | `receive`, `addressed`, `silence` |
 //! | what is checked as the world moves on | `always` |
@@ -23,11 +24,14 @@
 mod addressed;
 mod always;
 mod behaviour;
+#[path = "../../src/server/passwords/compare.rs"]
+mod compare;
 mod conversation;
 mod cores;
 mod mesh;
 mod nats;
 mod owed;
+mod passwords;
 mod plan;
 mod promises;
 mod random;
@@ -60,6 +64,16 @@ fn every_promise_holds_for_all_seeds() {
     for seed in first..first + number_in("BLIPMQ_SIM_SEEDS").unwrap_or(SEEDS) {
         print_digest("blip", seed, &behaviour::run_seed(seed));
     }
+}
+
+/// Goal: the same where every login waits for a hash that is computed elsewhere.
+#[test]
+fn every_promise_holds_where_logins_wait_for_hashes() {
+    let mut compared = 0;
+    for seed in 0..SEEDS / 6 {
+        compared += behaviour::run_seed_with_hashes(seed).passwords.compared;
+    }
+    assert!(compared > 0, "no login waited");
 }
 
 /// Goal: the random worlds reach every bound of the broker and of the kernel.

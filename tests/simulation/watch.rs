@@ -1,9 +1,8 @@
 //! Observes a simulated core for its world: everything that passes between the executor and the
 //! broker, in order.
 
-use blipmq::broker::Notice;
 use blipmq::broker::mesh::{Delivery, Message};
-use blipmq::broker::{Broker, ConnectionId, Now, Peer};
+use blipmq::broker::{Broker, CheckId, ConnectionId, Notice, Now, PasswordCheck, Peer};
 use bytes::Bytes;
 use executors::{Io, Observed, Ring};
 
@@ -68,14 +67,26 @@ pub struct Watch {
     pub events: Vec<Event>,
     /// Times a connection found no receive buffer.
     pub starved: u64,
+    /// Passwords that the broker wants to have compared; the world answers in a later turn.
+    pub checks: Vec<PasswordCheck>,
+    /// What the world found out about such passwords, for the next turn.
+    pub checked: Vec<(CheckId, bool)>,
 }
 
 impl Beside for Watch {
-    fn turn<R: Ring>(&mut self, _: &mut Broker, _: Now, _: &Io<Message, R>) -> bool {
+    fn turn<R: Ring>(&mut self, broker: &mut Broker, now: Now, _: &Io<Message, R>) -> bool {
+        for (id, is_right) in self.checked.drain(..) {
+            broker.password_checked(now, id, is_right);
+        }
         false
     }
 
     fn notice(&mut self, _: Notice) {}
+
+    fn check_password(&mut self, check: PasswordCheck) -> Result<(), PasswordCheck> {
+        self.checks.push(check);
+        Ok(())
+    }
 
     fn observe(&mut self, observed: Observed) {
         self.starved += u64::from(observed == Observed::Starved);

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use blipmq::broker::mesh::{DELIVERIES, REQUESTS};
 use blipmq::broker::{Broker, Cluster, Now, Protocol};
-use blipmq::config::Settings;
+use blipmq::config::{Secret, Settings};
 use blipmq::limits::REPLAY_TOPICS_PER_TURN;
 use blipmq::protocol::CoreId;
 use executors::simulated::Machine;
@@ -21,6 +21,7 @@ use executors::simulated::Machine;
 use crate::conversation::Conversation;
 use crate::cores::Core;
 use crate::mesh::Mesh;
+use crate::passwords::{Passwords, TOKEN_HASH};
 use crate::plan::Plan;
 use crate::random::Random;
 use crate::receive::Circumstances;
@@ -66,6 +67,7 @@ pub struct World {
     pub machine: Machine<Relay<Watch>>,
     pub cores: Vec<Core>,
     pub mesh: Mesh,
+    pub passwords: Passwords,
     /// All connections ever made, and what their clients know about them.
     pub wires: Vec<Wire>,
     pub conversations: Vec<Conversation>,
@@ -102,6 +104,14 @@ impl World {
         World::of(seed, plan, random)
     }
 
+    /// The same, where clients need a token that is compared with a hash.
+    pub fn random_with_hashes(seed: u64) -> World {
+        let mut random = Random::with_seed(seed);
+        let mut plan = Plan::random(&mut random);
+        plan.settings.auth.token = Some(Secret::new(TOKEN_HASH));
+        World::of(seed, plan, random)
+    }
+
     fn of(seed: u64, plan: Plan, random: Random) -> World {
         let mut cluster = Cluster::new(plan.cores as u16, seed, Arc::new(plan.settings.clone()));
         cluster.replay_topics_per_turn = plan.replay_topics_per_turn;
@@ -126,6 +136,7 @@ impl World {
             cores,
             mesh: Mesh::new(plan.cores, plan.mesh_delay_ticks.clone()),
             cluster,
+            passwords: Passwords::default(),
             plan,
             wires: Vec::new(),
             conversations: Vec::new(),
@@ -238,6 +249,7 @@ impl World {
                 self.check_pause(wire);
             }
         }
+        self.compare_passwords();
         let first = self.random.below(self.cores.len());
         for core in 0..self.cores.len() {
             let core = (first + core) % self.cores.len();

@@ -12,9 +12,9 @@
 
 use std::sync::Arc;
 
+use super::expected::Expected;
 use super::{Credentials, Permissions};
 use crate::broker::security::CertifiedNames;
-use crate::config::Secret;
 use crate::config::auth::{CertificateName, Login, User};
 use crate::distinguished_name::DistinguishedName;
 
@@ -28,7 +28,7 @@ struct Certified {
     name: CertificateName,
     user: Option<String>,
     /// The password that is needed too, and what the user may do.
-    password: Option<(Secret, Arc<Permissions>)>,
+    password: Option<(Expected, Arc<Permissions>)>,
     permissions: Arc<Permissions>,
 }
 
@@ -38,7 +38,7 @@ pub(super) enum Decision<'a> {
     /// Nothing: the credentials do.
     Credentials,
     /// The client is this user, if it knows the password.
-    Password(&'a (Secret, Arc<Permissions>)),
+    Password(&'a (Expected, Arc<Permissions>)),
     /// The client may do this.
     Granted(&'a Arc<Permissions>),
     /// The client may not connect.
@@ -53,7 +53,9 @@ impl Certificates {
             Login::Certificate { certificate, user, password } => Some(Certified {
                 name: certificate.clone(),
                 user: user.clone(),
-                password: password.clone().map(|password| (password, permissions.clone())),
+                password: password
+                    .as_ref()
+                    .map(|password| (Expected::of(password), permissions.clone())),
                 permissions: permissions.clone(),
             }),
             Login::Password { .. } | Login::Nkey(_) => None,
@@ -64,6 +66,12 @@ impl Certificates {
     /// Whether no user has a certificate.
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    /// The password of a user, and what the user may do.
+    pub(super) fn of_user(&self, user: &str) -> Option<&(Expected, Arc<Permissions>)> {
+        let found = self.0.iter().find(|certified| certified.user.as_deref() == Some(user));
+        found?.password.as_ref()
     }
 
     /// What the certificate of a client decides, if the client has shown one.

@@ -2,10 +2,17 @@
 //!
 //! Called by the frontends on HELLO or CONNECT. Next on the path: `permissions`.
 //!
+//! A password or a token that is configured as a hash is not compared here, because that takes long:
+//! [`Checked::Compare`] says what is to be compared elsewhere, see `logins`.
+//!
 //! # Always true
-//! - The time to compare a secret reveals neither where it differs nor whether the user exists.
+//! - The time to compare a secret reveals neither where it differs nor whether the user exists: a name
+//!   that no user has is compared with a decoy, which takes the same work.
 //! - Without `[auth]` in the configuration every client may do everything, except that `block` is
 //!   allowed only where no other machine can connect.
+
+mod expected;
+mod failure;
 
 use std::sync::Arc;
 
@@ -16,9 +23,12 @@ use subtle::ConstantTimeEq;
 
 use super::permissions::Permissions;
 use super::security::CertifiedNames;
+use crate::config::hash::Hash;
 use crate::config::{self, Login, Secret, Settings, User};
 use crate::nkey::UserNkey;
 use crate::protocol::CoreId;
+use expected::{Decoys, Expected};
+pub use failure::{Failed, LoginFailure};
 
 mod certificates;
 
@@ -49,20 +59,50 @@ pub enum Credentials<'a> {
     },
 }
 
+/// Who a client says it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Identity {
+    /// Anybody who has the token.
+    Token,
+    /// A user, who may not exist.
+    User(Arc<str>),
+}
+
+/// A password or a token that has to be compared with a hash.
+#[derive(Debug, Clone)]
+pub struct Comparison {
+    /// Whose it would be.
+    pub identity: Identity,
+    /// The hash.
+    pub hash: Arc<Hash>,
+    /// What the client may do if the secret is right; `None` for a user who does not exist, for whom none
+    /// is.
+    pub permissions: Option<Arc<Permissions>>,
+}
+
+/// What credentials are good for.
+#[derive(Debug, Clone)]
+pub enum Checked {
+    /// The client may do this.
+    Granted(Arc<Permissions>),
+    /// Nothing.
+    Refused(LoginFailure),
+    /// That is to be seen.
+    Compare(Comparison),
+}
+
 /// The configured users and token, ready to check credentials.
 #[derive(Debug)]
 pub struct Auth {
     configured: config::Auth,
     /// The permissions of each configured user, in the order of the configuration.
     granted: Vec<Arc<Permissions>>,
-    token: Option<Secret>,
-    by_name: HashMap<String, (Secret, Arc<Permissions>)>,
+    token: Option<Expected>,
+    by_name: HashMap<Arc<str>, (Expected, Arc<Permissions>)>,
     by_nkey: HashMap<String, (UserNkey, Arc<Permissions>)>,
     by_certificate: Certificates,
     unlimited: Arc<Permissions>,
-    /// Compared with the given password when the user does not exist, so that both cases take
-    /// equally long.
-    decoy: Secret,
+    decoys: Decoys,
 }
 
 impl Auth {
@@ -110,7 +150,7 @@ impl Auth {
             let permissions = permissions.clone();
             match &user.login {
                 Login::Password { user, password } => {
-                    by_name.insert(user.clone(), (password.clone(), permissions));
+                    by_name.insert(user.as_str().into(), (Expected::of(password), permissions));
                 }
                 Login::Nkey(nkey) => {
                     by_nkey.insert(nkey.as_str().to_owned(), (nkey.clone(), permissions));
@@ -119,15 +159,20 @@ impl Auth {
             }
         }
         let by_certificate = Certificates::new(auth.users.iter().zip(&granted));
+        let passwords = auth.users.iter().filter_map(|user| match &user.login {
+            Login::Password { password, .. } => Some(password),
+            Login::Certificate { password, .. } => password.as_ref(),
+            Login::Nkey(_) => None,
+        });
         Auth {
             configured: auth.clone(),
             granted,
-            token: auth.token.clone(),
+            decoys: Decoys::new(passwords),
+            token: auth.token.as_ref().map(Expected::of),
             by_name,
             by_nkey,
             by_certificate,
             unlimited,
-            decoy: Secret::new("decoy password"),
         }
     }
 
@@ -144,38 +189,107 @@ impl Auth {
         !self.by_nkey.is_empty()
     }
 
-    /// The permissions of a client with these credentials, and perhaps a certificate that was checked in
-    /// its handshake; `None` if the client may not connect.
+    /// What a client with these credentials may do, and perhaps with a certificate that was checked in its
+    /// handshake.
     pub fn check(
         &self,
         credentials: &Credentials<'_>,
         certified: Option<&CertifiedNames>,
-    ) -> Option<Arc<Permissions>> {
+    ) -> Checked {
         if !self.is_required() {
-            return Some(self.unlimited.clone());
+            return Checked::Granted(self.unlimited.clone());
         }
         let certified = match self.by_certificate.decide(credentials, certified) {
-            Decision::Granted(permissions) => return Some(permissions.clone()),
-            Decision::Refused => return None,
+            Decision::Granted(permissions) => return Checked::Granted(permissions.clone()),
+            Decision::Refused => return Checked::Refused(LoginFailure::WrongCertificate),
             Decision::Password(found) => Some(found),
             Decision::Credentials => None,
         };
         match *credentials {
-            Credentials::None => None,
-            Credentials::Token(token) => {
-                let is_right = is_same(token, self.token.as_ref()?);
-                is_right.then(|| self.unlimited.clone())
-            }
+            Credentials::None => Checked::Refused(LoginFailure::Missing),
+            Credentials::Token(given) => match &self.token {
+                None => Checked::Refused(LoginFailure::WrongKind),
+                Some(expected) => {
+                    let permissions = Some(self.unlimited.clone());
+                    compare(given, expected, permissions, LoginFailure::WrongToken, || {
+                        Identity::Token
+                    })
+                }
+            },
             Credentials::Password { user, password } => {
                 let found = certified.or_else(|| self.by_name.get(user));
-                let expected = found.map_or(&self.decoy, |(expected, _)| expected);
-                let is_right = is_same(password, expected);
-                found.filter(|_| is_right).map(|(_, permissions)| permissions.clone())
+                let (expected, permissions, failure) = match found {
+                    Some((expected, permissions)) => {
+                        (expected, Some(permissions.clone()), LoginFailure::WrongPassword)
+                    }
+                    None => (self.decoys.of(user), None, LoginFailure::UnknownUser),
+                };
+                compare(password, expected, permissions, failure, || Identity::User(user.into()))
             }
-            Credentials::Nkey { public, signature, nonce } => {
-                let (nkey, permissions) = self.by_nkey.get(public)?;
-                nkey.has_signed(nonce, signature).then(|| permissions.clone())
+            Credentials::Nkey { public, signature, nonce } => match self.by_nkey.get(public) {
+                Some((nkey, permissions)) if nkey.has_signed(nonce, signature) => {
+                    Checked::Granted(permissions.clone())
+                }
+                _ => Checked::Refused(LoginFailure::WrongSignature),
+            },
+        }
+    }
+
+    /// What a client may do whose secret was right when it was compared with `hash`; `None` if a reload
+    /// has given that identity another secret since, or removed it.
+    pub fn granted_for(&self, identity: &Identity, hash: &Hash) -> Option<Arc<Permissions>> {
+        let (expected, permissions) = match identity {
+            Identity::Token => (self.token.as_ref()?, &self.unlimited),
+            Identity::User(user) => {
+                let (expected, permissions) = self.of_user(user)?;
+                (expected, permissions)
             }
+        };
+        let is_same = matches!(expected, Expected::Hashed(expected) if **expected == *hash);
+        is_same.then(|| permissions.clone())
+    }
+
+    /// Whether an identity has the same secret as before a reload.
+    pub fn has_same_secret(&self, identity: &Identity, before: &Auth) -> bool {
+        fn expected<'a>(auth: &'a Auth, identity: &Identity) -> Option<&'a Expected> {
+            match identity {
+                Identity::Token => auth.token.as_ref(),
+                Identity::User(user) => auth.of_user(user).map(|(expected, _)| expected),
+            }
+        }
+        expected(self, identity).is_some_and(|now| expected(before, identity) == Some(now))
+    }
+
+    /// The secret of a user, with or without a certificate, and what the user may do.
+    fn of_user(&self, user: &str) -> Option<&(Expected, Arc<Permissions>)> {
+        self.by_name.get(user).or_else(|| self.by_certificate.of_user(user))
+    }
+
+    /// The name of a user, if there is one of that name.
+    pub fn known_user(&self, user: &str) -> Option<Arc<str>> {
+        self.by_name.get_key_value(user).map(|(name, _)| name.clone())
+    }
+}
+
+/// Compares a secret with what is expected, here if that is no hash.
+fn compare(
+    given: &str,
+    expected: &Expected,
+    permissions: Option<Arc<Permissions>>,
+    failure: LoginFailure,
+    identity: impl FnOnce() -> Identity,
+) -> Checked {
+    match expected {
+        Expected::Plain(expected) => {
+            // In any case, so that no name is answered sooner than another.
+            let is_right = is_same(given, expected);
+            match permissions.filter(|_| is_right) {
+                Some(permissions) => Checked::Granted(permissions),
+                None => Checked::Refused(failure),
+            }
+        }
+        Expected::Hashed(hash) => {
+            Checked::Compare(Comparison { identity: identity(), hash: hash.clone(), permissions })
         }
     }
 }

@@ -9,6 +9,8 @@ use super::Unserved;
 use super::ending::Ending;
 use super::input::Share;
 use super::secure::Security;
+use crate::broker::auth::Failed;
+use crate::broker::ids::CheckId;
 use crate::broker::permissions::Permissions;
 use crate::limits::{ANSWER_BYTES_MAX, PENDING_REQUESTS_MAX};
 use crate::protocol::{CoreId, TopicId};
@@ -41,6 +43,18 @@ pub enum Hold {
     Memory,
     /// It has published faster than it may.
     Rate,
+}
+
+/// What the login of a connection waits for: until then nothing else of it is served.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub enum LoginWait {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// Its secret is compared with a hash.
+    Check(CheckId),
+    /// Its refusal is held back.
+    Refusal(Box<Failed>),
 }
 
 /// What has come from a connection and gone to it.
@@ -93,6 +107,7 @@ pub struct Connection {
     /// If a send was with the kernel at the last look at its silence: the bytes taken before.
     taken_at_look: Option<u64>,
     pub(super) hold: Option<Hold>,
+    pub(super) login: LoginWait,
     pub(super) phase: Phase,
     /// The peer sends no more.
     pub(super) ended: bool,
@@ -140,6 +155,7 @@ impl Connection {
             asked: 0,
             taken_at_look: None,
             hold: None,
+            login: LoginWait::Nothing,
             phase: Phase::AwaitHello,
             ended: false,
             broken: false,
@@ -219,7 +235,22 @@ impl Connection {
 
     /// Whether frames that it sent wait to be served.
     pub fn is_held_back(&self) -> bool {
-        self.in_backlog || self.hold.is_some() || self.is_fenced
+        self.in_backlog || self.hold.is_some() || self.is_fenced || self.is_logging_in()
+    }
+
+    /// What its login waits for.
+    pub fn login_wait(&self) -> &LoginWait {
+        &self.login
+    }
+
+    /// Whether its login has begun and is not over.
+    pub fn is_logging_in(&self) -> bool {
+        self.login != LoginWait::Nothing
+    }
+
+    /// Its login waits for something.
+    pub fn wait_for_login(&mut self, login: LoginWait) {
+        self.login = login;
     }
 
     /// What it sent has to take effect on other cores before its next frame is served.

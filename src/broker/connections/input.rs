@@ -14,7 +14,7 @@ use std::collections::VecDeque;
 
 use hashbrown::HashMap;
 
-use super::connection::{Hold, Phase};
+use super::connection::{Hold, LoginWait, Phase};
 use super::{Action, Connections};
 use crate::broker::ids::{ConnectionId, Slot};
 use crate::limits::{self, TURN_COMMANDS_MAX, UNSERVED_BYTES_MAX};
@@ -103,7 +103,8 @@ impl Connections {
         }
         let connection = self.table.get(id.slot);
         connection.in_backlog = false;
-        Some((connection.hold.is_none() && !connection.is_fenced).then_some(id.slot))
+        let waits = connection.hold.is_some() || connection.is_fenced || connection.is_logging_in();
+        Some((!waits).then_some(id.slot))
     }
 
     // --- what is held ---
@@ -224,6 +225,14 @@ impl Connections {
         self.serve_in_turn(slot);
     }
 
+    /// The login of a connection waits no longer: what waits behind it is served in its turn. Returns what
+    /// the login waited for.
+    pub fn end_login(&mut self, slot: Slot) -> LoginWait {
+        let wait = std::mem::take(&mut self.table.get(slot).login);
+        self.serve_in_turn(slot);
+        wait
+    }
+
     /// What waits of a connection is served in its turn, unless something else holds it; and the
     /// connection is read again, if that was why it was not.
     fn serve_in_turn(&mut self, slot: Slot) {
@@ -268,6 +277,7 @@ impl Connections {
             connection.is_released = false;
             connection.is_fenced = false;
             connection.unserved.clear();
+            connection.login = LoginWait::Nothing;
             self.decide_whether_to_read(slot);
         }
     }

@@ -20,7 +20,7 @@ use std::collections::VecDeque;
 use bytes::{Bytes, BytesMut};
 
 use super::ids::{ConnectionId, Slot};
-pub use connection::{Connection, Hold, Phase, Traffic};
+pub use connection::{Connection, Hold, LoginWait, Phase, Traffic};
 use input::Input;
 use strangers::Strangers;
 pub use table::Table;

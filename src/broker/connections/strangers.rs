@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
 
 use super::Table;
-use super::connection::{Connection, Phase};
+use super::connection::{Connection, LoginWait, Phase};
 use crate::broker::ids::{ConnectionId, Slot};
 
 /// Connections that were before their login when they were last looked at, the oldest first.
@@ -13,9 +13,11 @@ pub(super) struct Strangers {
     connections: VecDeque<ConnectionId>,
 }
 
-/// Whether the client of a connection has not logged in, or where no login is needed has said nothing.
+/// Whether the client of a connection has not logged in, or where no login is needed has said nothing. A
+/// client whose password is being compared has done its part.
 fn is_stranger(connection: &Connection) -> bool {
     match connection.phase() {
+        Phase::AwaitHello if matches!(connection.login_wait(), LoginWait::Check(_)) => false,
         Phase::AwaitHello => true,
         Phase::Open => connection.heard_ns() == connection.connected_ns(),
         Phase::Finishing | Phase::Closing => false,

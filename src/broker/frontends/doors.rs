@@ -8,7 +8,7 @@ use super::Protocol;
 use super::notice::{Event, NOTICES_MAX, Notice, Peer};
 use super::refusal::{Admission, Refusal};
 use super::texts::Texts;
-use crate::broker::auth::Auth;
+use crate::broker::auth::{Auth, Failed};
 use crate::broker::clock::{Now, ms_to_ns};
 use crate::broker::cluster::Cluster;
 use crate::broker::connections::{Connections, Hold, Phase};
@@ -16,6 +16,7 @@ use crate::broker::counters::{Counters, Refused};
 use crate::broker::delivery::Delivery;
 use crate::broker::drain::Drain;
 use crate::broker::ids::Slot;
+use crate::broker::logins::Logins;
 use crate::broker::mesh::{Mesh, Request};
 use crate::broker::shortage::Shortage;
 use crate::broker::timers::{Class, Timers};
@@ -38,6 +39,8 @@ pub struct Doors<'a> {
     pub counters: &'a Counters,
     /// Who may connect.
     pub auth: &'a Auth,
+    /// Logins that are not over.
+    pub logins: &'a mut Logins,
     /// The deadlines of this core.
     pub timers: &'a mut Timers,
     /// Its connections.
@@ -86,13 +89,19 @@ impl Doors<'_> {
         }
     }
 
-    /// Counts an error that a client is sent, and notes a refused login.
-    pub fn count_error(&mut self, slot: Slot, protocol: Protocol, login_refused: Option<String>) {
-        self.counters.errors_sent.add(1);
-        if let Some(why) = login_refused {
+    /// Counts and notes a login that failed, and `why` as its client is told.
+    pub fn count_failed_login(
+        &mut self,
+        slot: Slot,
+        protocol: Protocol,
+        why: String,
+        failed: Failed,
+    ) {
+        self.counters.login_failures[failed.failure as usize].add(1);
+        if !failed.failure.is_unchecked() {
             self.counters.logins_refused.add(1);
-            self.notice(slot, protocol, Event::LoginRefused { why });
         }
+        self.notice(slot, protocol, Event::LoginRefused { why, failed });
     }
 
     /// Why a new connection is refused at once, if it is.
@@ -233,6 +242,7 @@ impl Doors<'_> {
         if !why.is_empty() {
             connection.set_why_closed(Cow::Borrowed(why));
         }
+        self.stop_waiting_for_login(slot);
         self.connections.close(slot, last);
         self.delivery.drop_connection(slot);
     }

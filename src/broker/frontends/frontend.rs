@@ -5,10 +5,12 @@
 use std::sync::Arc;
 
 use super::{Admission, Clients, Doors, Refusal, Send};
+use crate::broker::auth::Failed;
 use crate::broker::connections::Connections;
 use crate::broker::delivery::{Delivery, Pulled, SubscriptionIndex};
 use crate::broker::ids::Slot;
 use crate::broker::message::{Ack, TopicName, Unheard};
+use crate::broker::permissions::Permissions;
 use crate::broker::topics::TopicsFull;
 use crate::protocol::{RequestId, Sequence, SubscriptionId, TopicId};
 
@@ -91,6 +93,15 @@ pub trait Frontend: Sized {
     ) {
         unreachable!("this frontend limits no subscription");
     }
+
+    /// The login that waits of the client is over: it may do this, or is refused.
+    fn login_answered(
+        &mut self,
+        shared: &mut Self::Shared,
+        doors: &mut Doors<'_>,
+        slot: Slot,
+        answer: Result<Arc<Permissions>, Failed>,
+    );
 
     /// The owner of a topic has answered a request to open it.
     fn opened(

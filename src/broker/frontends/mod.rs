@@ -15,6 +15,7 @@ mod doors;
 mod frontend;
 mod keepalive;
 mod latencies;
+mod login;
 mod nats;
 pub mod notice;
 mod refusal;
@@ -25,11 +26,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::broker::auth::Failed;
 use crate::broker::connections::Phase;
 use crate::broker::counters::{Counters, PROTOCOLS_MAX};
 use crate::broker::delivery::{Delivery, Pull, Pulled, SubscriptionIndex};
 use crate::broker::ids::{ConnectionId, Slot};
 use crate::broker::message::{Ack, TopicName, Unheard};
+use crate::broker::permissions::Permissions;
 use crate::broker::topics::{Removed, TopicsFull};
 use crate::protocol::{RequestId, Sequence, SubscriptionId, TopicId};
 
@@ -37,6 +40,7 @@ pub use clients::Clients;
 pub use doors::Doors;
 pub use frontend::{Audited, Frontend, SERVER_NAME, Served};
 use latencies::Latencies;
+use login::Login;
 pub use refusal::{Admission, Refusal};
 pub use send::Send;
 pub use texts::Texts;
@@ -209,6 +213,16 @@ impl Frontends {
             _ => {}
         }
         client!(self, slot, |client, shared| client.refuse(shared, doors, slot, why));
+    }
+
+    /// The login that waits of a client is over.
+    pub fn login_answered(
+        &mut self,
+        doors: &mut Doors<'_>,
+        slot: Slot,
+        answer: Result<Arc<Permissions>, Failed>,
+    ) {
+        client!(self, slot, |client, shared| client.login_answered(shared, doors, slot, answer));
     }
 
     /// A subscription is active on all cores that have to know it.

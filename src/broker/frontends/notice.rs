@@ -10,6 +10,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::Protocol;
+use crate::broker::auth::Failed;
 use crate::config::OverflowPolicy;
 
 /// Notices a turn has at most.
@@ -40,6 +41,8 @@ pub enum Event {
     LoginRefused {
         /// What the client was told.
         why: String,
+        /// Why that really was, which the client was not told.
+        failed: Failed,
     },
     /// The client's user is gone or was changed by a reload, and its connection is closed.
     Revoked,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::broker::connections::{Hold, Phase};
+use crate::broker::connections::{Hold, LoginWait, Phase};
 use crate::broker::frontends::Audited;
 use crate::broker::message::TopicName;
 use crate::broker::{Broker, ConnectionId};
@@ -69,6 +69,11 @@ impl Broker {
             let closes = connection.phase() == Phase::Closing;
             let subscriptions = self.delivery.subscriptions_of(id.slot);
             assert!(!closes || subscriptions == 0, "a closing connection has none");
+        }
+        for (id, connection) in self.connections.table().iter() {
+            if let LoginWait::Check(check) = *connection.login_wait() {
+                assert!(self.logins.checks.has(check, id), "a login waits for an answer to come");
+            }
         }
         self.connections.audit(|slot| self.delivery.has_queued(slot));
         self.delivery.audit(open());

@@ -24,6 +24,7 @@ impl Broker {
         self.drain.begun = true;
         self.drain.begun_ns = now.monotonic_ns;
         self.connections.stop();
+        self.logins.stop();
         for slot in self.connections.table().slots_in_use() {
             let (frontends, mut doors) = self.open_doors(now);
             frontends.stopping(&mut doors, slot);

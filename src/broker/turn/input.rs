@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::DEADLINES_PER_TURN;
-use crate::broker::connections::{Connections, Hold, Phase};
+use crate::broker::connections::{Connections, Hold, LoginWait, Phase};
 use crate::broker::frontends::{Refusal, Served};
 use crate::broker::ids::Slot;
 use crate::broker::timers::Class;
@@ -186,6 +186,13 @@ impl Broker {
     pub(in crate::broker) fn end(&mut self, now: Now, slot: Slot) {
         let connection = self.connections.get(slot);
         connection.end();
+        // A client that has nothing to be served behind its login need not be logged in any more.
+        let is_checked = matches!(connection.login_wait(), LoginWait::Check(_));
+        if is_checked && connection.unserved().is_empty() && connection.phase() != Phase::Closing {
+            let (_, mut doors) = self.open_doors(now);
+            doors.close(slot, Bytes::new());
+            return self.carry_out(now);
+        }
         // What it sent before it ended was received; only then it is gone.
         if connection.phase() != Phase::Closing && !connection.is_held_back() {
             self.parse_unserved(now, slot);
@@ -243,8 +250,10 @@ impl Broker {
     pub(super) fn check_logins(&mut self, now: Now) {
         for _ in 0..DEADLINES_PER_TURN {
             let Some((at_ns, connection)) = self.timers.first(Class::Login) else { return };
+            // A client that has given its credentials has done its part.
             let owes = self.connections.is_open(connection)
-                && self.connections.at(connection.slot).phase() == Phase::AwaitHello;
+                && self.connections.at(connection.slot).phase() == Phase::AwaitHello
+                && !self.connections.at(connection.slot).is_logging_in();
             if owes && at_ns > now.monotonic_ns {
                 return;
             }

@@ -14,6 +14,7 @@ mod audit;
 mod drain;
 mod effects;
 mod input;
+mod logins;
 mod memory;
 mod mesh;
 mod reload;
@@ -42,6 +43,7 @@ pub fn turn(broker: &mut Broker, now: Now, port: &mut impl Port) -> bool {
     busy |= read_mesh(broker, port, REQUESTS);
     busy |= broker.take_in(now);
     busy |= write_mesh(broker, port);
+    broker.ask_for_checks(now, port);
     send(broker, now, port);
     busy |= broker.owes_turn();
     for notice in broker.notices.drain(..) {
@@ -161,6 +163,7 @@ impl Broker {
     /// Looks at the deadlines of connections that have come.
     fn check_deadlines(&mut self, now: Now) {
         self.check_logins(now);
+        self.check_refusals(now);
         self.check_rates(now);
         self.check_sends(now);
         self.close_strangers(now);

@@ -36,6 +36,7 @@ impl Broker {
 
     fn reload_auth(&mut self, now: Now, settings: &Settings) {
         let (auth, revoked) = self.auth.reloaded(settings);
+        self.logins.forget(|identity| !auth.has_same_secret(identity, &self.auth));
         self.auth = auth;
         if revoked.is_empty() {
             return;

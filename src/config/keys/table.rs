@@ -5,7 +5,7 @@ use crate::config::{Choice, LogFormat, LogLevel, OverflowPolicy};
 use crate::limits;
 
 /// Every key, by table, in the order in which they are printed.
-pub static KEYS: [Key; 57] = [
+pub static KEYS: [Key; 59] = [
     other!(
         server.bind_addr,
         Address,
@@ -148,6 +148,19 @@ pub static KEYS: [Key; 57] = [
               everything.",
         applies: Applies::Live,
         form: Form::Secret {
+            takes_hash: true,
+            get: |settings| &settings.auth.token,
+            set: |settings, token| settings.auth.token = token,
+        },
+    },
+    Key {
+        table: "auth",
+        name: "token_file",
+        doc: "Or a file that has the token: its path, at first in $CREDENTIALS_DIRECTORY and then beside this\n\
+              file if it is not absolute.",
+        applies: Applies::Live,
+        form: Form::SecretFile {
+            instead_of: "token",
             takes_hash: true,
             get: |settings| &settings.auth.token,
             set: |settings, token| settings.auth.token = token,
@@ -313,6 +326,18 @@ pub static KEYS: [Key; 57] = [
         doc: "Token that requests must carry, as `Authorization: Bearer TOKEN`; health checks need none.",
         applies: Applies::Live,
         form: Form::Secret {
+            takes_hash: false,
+            get: |settings| &settings.metrics.token,
+            set: |settings, token| settings.metrics.token = token,
+        },
+    },
+    Key {
+        table: "metrics",
+        name: "token_file",
+        doc: "Or a file that has the token, as auth.token_file.",
+        applies: Applies::Live,
+        form: Form::SecretFile {
+            instead_of: "token",
             takes_hash: false,
             get: |settings| &settings.metrics.token,
             set: |settings, token| settings.metrics.token = token,

@@ -22,6 +22,8 @@ pub enum UserForm {
     Name,
     /// A password, as a string.
     Password,
+    /// The path of a file that has the password, as a string.
+    PasswordFile,
     /// A public nkey, as a string.
     Nkey,
     /// A name of a certificate, as a string.
@@ -40,7 +42,8 @@ impl UserKey {
     pub fn allowed(&self) -> &'static str {
         match self.form {
             UserForm::Name => "a name in quotes, like \"eu\"",
-            UserForm::Password => "a password or its hash in quotes",
+            UserForm::Password => "a password or its hash in quotes, or { env = \"NAME\" }",
+            UserForm::PasswordFile => "the path of a file in quotes",
             UserForm::Nkey => "a user's public nkey in quotes, which begins with U",
             UserForm::Certificate => "a name of the user's certificate in quotes",
             UserForm::Patterns { .. } => "a list of patterns in quotes, like [\"orders.>\"]",
@@ -64,7 +67,7 @@ macro_rules! patterns {
 }
 
 /// Every key of `[[auth.users]]`, in the order in which they are printed.
-pub static USER_KEYS: [UserKey; 9] = [
+pub static USER_KEYS: [UserKey; 10] = [
     UserKey {
         name: "user",
         doc: "The name of the user, for clients that log in with a password.",
@@ -76,6 +79,12 @@ pub static USER_KEYS: [UserKey; 9] = [
         doc: "The password of the user, or better its hash, which `blipmq hash-password` makes.",
         example: "\"...\"",
         form: UserForm::Password,
+    },
+    UserKey {
+        name: "password_file",
+        doc: "Or a file that has the password or its hash, as token_file above.",
+        example: "\"...\"",
+        form: UserForm::PasswordFile,
     },
     UserKey {
         name: "nkey",

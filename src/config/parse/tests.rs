@@ -5,12 +5,26 @@ mod problems;
 use super::*;
 use crate::config::OverflowPolicy;
 
+/// Each file and each variable has a secret of its own.
+struct Elsewhere;
+
+impl SecretSource for Elsewhere {
+    fn of_file(&self, path: &str) -> Result<String, String> {
+        Ok(format!("s3cret of {path}"))
+    }
+
+    fn of_environment(&self, name: &str) -> Result<String, String> {
+        Ok(format!("s3cret of {name}"))
+    }
+}
+
 fn parsed(text: &str) -> Settings {
-    Settings::parse("blipmq.toml", text).unwrap_or_else(|error| panic!("{text}\n{error}"))
+    Settings::parse_with("blipmq.toml", text, &Elsewhere)
+        .unwrap_or_else(|error| panic!("{text}\n{error}"))
 }
 
 fn error_lines(text: &str) -> Vec<String> {
-    match Settings::parse("blipmq.toml", text) {
+    match Settings::parse_with("blipmq.toml", text, &Elsewhere) {
         Ok(_) => panic!("was accepted: {text}"),
         Err(error) => error.to_string().lines().map(str::to_owned).collect(),
     }
@@ -62,6 +76,7 @@ fn another_value(key: &Key) -> String {
         Form::Text { .. } => "\"a lab\"".to_owned(),
         Form::File { .. } => "\"b.pem\"".to_owned(),
         Form::Secret { .. } => "\"s3cret\"".to_owned(),
+        Form::SecretFile { .. } => "\"a/file\"".to_owned(),
     }
 }
 
@@ -143,8 +158,8 @@ fn every_key_refuses_every_type_it_does_not_take() {
             Form::Number { .. } => "integer",
             Form::Flag { .. } => "boolean",
             Form::Address { .. } | Form::Cores { .. } => "string",
-            Form::Choice { .. } | Form::Text { .. } => "string",
-            Form::File { .. } | Form::Secret { .. } => "string",
+            Form::Choice { .. } | Form::Text { .. } | Form::File { .. } => "string",
+            Form::Secret { .. } | Form::SecretFile { .. } => "string",
         };
         for (type_name, value) in [
             ("string", "\"3\""),
@@ -160,7 +175,7 @@ fn every_key_refuses_every_type_it_does_not_take() {
             }
             let error = only_error(&file_with(key, value));
             let shown = match key.form {
-                Form::Secret { .. } => SECRET_PRINTED,
+                Form::Secret { .. } | Form::SecretFile { .. } => SECRET_PRINTED,
                 // Their insides may be anything.
                 _ if type_name == "array" => "[...]",
                 _ if type_name == "table" => "{...}",

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::{Offence, Reader, UserOffence, parse_secret};
+use super::{Offence, Reader, UserOffence, read_secret, read_secret_file};
 use crate::config::auth::{CertificateName, Login, PermissionLists, Secret, User};
 use crate::config::keys::{USER_KEYS, UserForm, UserKey};
 use crate::nkey::UserNkey;
@@ -111,8 +111,14 @@ impl Reader<'_> {
                 return Err(bad_value("the name is empty; give the user a name".into()));
             }
             (UserForm::Name, DeValue::String(text)) => draft.user = Some(text.to_string()),
-            (UserForm::Password, DeValue::String(text)) => {
-                draft.password = Some(parse_secret(text, true).map_err(bad_value)?);
+            (UserForm::Password, value) => {
+                let password = read_secret(value, true, self.secrets);
+                let password = password.ok_or_else(|| wrong_type(value))?.map_err(bad_value)?;
+                draft.set_password(password).map_err(bad_value)?;
+            }
+            (UserForm::PasswordFile, DeValue::String(path)) => {
+                let password = read_secret_file(path, true, self.secrets).map_err(bad_value)?;
+                draft.set_password(password).map_err(bad_value)?;
             }
             (UserForm::Nkey, DeValue::String(text)) => {
                 draft.nkey = Some(UserNkey::parse(text).map_err(|why| bad_value(why.into()))?);
@@ -153,6 +159,13 @@ fn names_of(login: &Login) -> Vec<String> {
 }
 
 impl Draft {
+    fn set_password(&mut self, password: Secret) -> Result<(), Cow<'static, str>> {
+        match self.password.replace(password) {
+            None => Ok(()),
+            Some(_) => Err("there are password and password_file; keep one of the two".into()),
+        }
+    }
+
     fn login(&mut self) -> Result<Login, UserOffence> {
         let incomplete = |has, remedy| Err(UserOffence::IncompleteLogin { has, remedy });
         if let Some(certificate) = self.certificate.take() {

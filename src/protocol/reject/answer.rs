@@ -24,7 +24,7 @@ impl Reject {
             TlsRequired => 4260,
             SlowSubscriber { .. } => 4290,
             TooManyConnections { .. } | TooManyOfAddress { .. } => 4291,
-            TooFastOfAddress { .. } | LimitReached { .. } => 4291,
+            TooFastOfAddress { .. } | LoginNotChecked { .. } | LimitReached { .. } => 4291,
             Stopping => 5030,
         }
     }

@@ -9,6 +9,7 @@
 
 use std::sync::atomic::Ordering;
 
+use blipmq::broker::LoginFailure;
 use blipmq::broker::counters::Counter;
 use blipmq::broker::inspect::{Key, Ranked};
 use blipmq::config::{Choice, OverflowPolicy};
@@ -115,8 +116,8 @@ fn drops_and_overflows(cores: &[Numbered<'_>]) -> [MetricFamily; 2] {
     ]
 }
 
-fn refusals_and_shortages(cores: &[Numbered<'_>]) -> [MetricFamily; 2] {
-    let samples = |label, names: [&'static str; 4], read: fn(&Core) -> &[Counter; 4]| {
+fn refusals_and_shortages(cores: &[Numbered<'_>]) -> [MetricFamily; 3] {
+    let samples = |label, names: &[&'static str], read: fn(&Core) -> &[Counter]| {
         let samples = cores.iter().flat_map(|(number, core)| {
             names.iter().zip(read(core)).map(move |(name, count)| {
                 let labels = [("core", number.as_str()), (label, *name)];
@@ -130,13 +131,21 @@ fn refusals_and_shortages(cores: &[Numbered<'_>]) -> [MetricFamily; 2] {
             "blipmq_connections_refused_total",
             "Connections that were refused, or closed before their login for others, by reason.",
             MetricType::COUNTER,
-            samples("reason", REFUSED, |core| &core.counters.refused_connections),
+            samples("reason", &REFUSED, |core| &core.counters.refused_connections),
+        ),
+        family(
+            "blipmq_login_failures_total",
+            "Logins that failed or were not checked, by the reason, which their clients are not told.",
+            MetricType::COUNTER,
+            samples("reason", &LoginFailure::ALL.map(LoginFailure::name), |core| {
+                &core.counters.login_failures
+            }),
         ),
         family(
             "blipmq_kernel_shortages_total",
             "Times that the kernel was short of memory or descriptors, by operation; each is retried.",
             MetricType::COUNTER,
-            samples("operation", SHORTAGES, |core| &core.turns.shortages),
+            samples("operation", &SHORTAGES, |core| &core.turns.shortages),
         ),
     ]
 }

@@ -51,7 +51,7 @@ fn play_core(commands: Receiver<Command>) {
         while let Ok(command) = commands.recv() {
             match command {
                 Command::Ping(reply) | Command::Reload(_, reply) => reply(()),
-                Command::LameDuck(_) => {}
+                Command::LameDuck(_) | Command::PasswordChecked(..) => {}
                 Command::Fill(reply) => {
                     reply(Fill { mesh_waiting_messages: 3, receive_buffers_free: 200 });
                 }
@@ -153,9 +153,9 @@ fn every_family_has_its_type_and_help_and_only_counters_end_in_total() {
         assert!(text.contains(&format!("# HELP {name} ")), "{line}");
         families += 1;
     }
-    // Asleep, dropped, overflows, refused and shortages, two from the answers of the cores, seventeen of
+    // Asleep, dropped, overflows, refused, logins and shortages, two from the answers of the cores, seventeen of
     // the whole broker.
-    assert_eq!(families, families::PER_CORE.len() + families::HISTOGRAMS.len() + 7 + 16);
+    assert_eq!(families, families::PER_CORE.len() + families::HISTOGRAMS.len() + 8 + 16);
     served.handle.stop();
 }
 

@@ -27,6 +27,7 @@ impl World {
             number,
             core,
             loses_nothing: fast && self.plan.spares_fast_readers(),
+            has_token: self.plan.settings.auth.token.is_some(),
             ..Conversation::default()
         });
         number

@@ -1,6 +1,7 @@
 //! How a world comes to rest and ends, and what must hold then.
 
 use blipmq::broker::counters::Counters;
+use blipmq::limits::LOGIN_DELAY_MS_MAX;
 use executors::launch::Stopped;
 
 use super::{World, machine};
@@ -27,6 +28,11 @@ impl World {
         if self.stopping {
             // A stop takes at most a millisecond per connection.
             self.advance_ms(self.wires.len() as u64);
+            self.run_until_idle();
+        }
+        // The refusal of a wrong login is held back.
+        if self.plan.settings.auth.token.is_some() {
+            self.advance_ms(LOGIN_DELAY_MS_MAX);
             self.run_until_idle();
         }
         // A core whose publishers wait for memory asks the others for it once per millisecond.

@@ -1,6 +1,6 @@
 //! Which user a certificate names.
 
-use super::super::Auth;
+use super::super::{Auth, Checked};
 use super::*;
 use crate::config::Settings;
 
@@ -18,6 +18,19 @@ fn settings(users: &str) -> Settings {
 
 fn user(certificate: &str) -> String {
     format!("[[auth.users]]\ncertificate = '{certificate}'\n")
+}
+
+/// What a client may do at once.
+fn granted(
+    auth: &Auth,
+    credentials: &Credentials<'_>,
+    certified: Option<&CertifiedNames>,
+) -> Option<Arc<Permissions>> {
+    match auth.check(credentials, certified) {
+        Checked::Granted(permissions) => Some(permissions),
+        Checked::Refused(_) => None,
+        Checked::Compare(comparison) => panic!("{comparison:?} has to be compared"),
+    }
 }
 
 /// The names of a certificate without alternative names.
@@ -65,7 +78,7 @@ fn a_certificate_names_a_user_by_its_alternative_names_and_by_its_whole_subject(
         (&domain, "CN=bob", false),
     ] {
         let auth = auth(&user(certificate));
-        let found = auth.check(&Credentials::None, Some(names));
+        let found = granted(&auth, &Credentials::None, Some(names));
         assert_eq!(found.is_some(), is_found, "{certificate} {}", names.subject);
     }
 }
@@ -73,7 +86,7 @@ fn a_certificate_names_a_user_by_its_alternative_names_and_by_its_whole_subject(
 #[test]
 fn a_certificate_names_a_user_by_its_public_key() {
     let auth = auth(&user(&format!("sha256:{}", "07".repeat(32))));
-    let is_found = |names| auth.check(&Credentials::None, Some(&names)).is_some();
+    let is_found = |names| granted(&auth, &Credentials::None, Some(&names)).is_some();
     assert!(is_found(names("CN=anything")));
     let mut other = names("CN=anything");
     other.public_key_sha256[31] = 8;
@@ -107,7 +120,7 @@ fn of_several_users_the_one_with_the_most_exact_name_is_found() {
             .rev()
             .map(|rank| format!("{}publish = ['of.{rank}']\n", user(&ranks[rank])));
         let auth = auth(&users.collect::<String>());
-        let found = auth.check(&Credentials::None, Some(&certificate)).expect("a user");
+        let found = granted(&auth, &Credentials::None, Some(&certificate)).expect("a user");
         assert!(found.may_publish(&format!("of.{first}")), "{}", ranks[first]);
     }
 }
@@ -134,7 +147,7 @@ fn other_credentials_do_not_make_a_client_with_a_certificate_another_user() {
         (password("al", ""), None, false),
         (Credentials::None, None, false),
     ] {
-        let found = auth.check(&credentials, certificate);
+        let found = granted(&auth, &credentials, certificate);
         assert_eq!(found.is_some(), is_found, "{credentials:?} {certificate:?}");
     }
 }
@@ -144,11 +157,11 @@ fn a_user_with_certificate_and_password_needs_both() {
     let auth = auth(&format!("{}user = \"al\"\npassword = \"pw\"\n", user("CN=alice")));
     let alice = names("CN=alice");
     let password = |password| Credentials::Password { user: "al", password };
-    assert!(auth.check(&password("pw"), Some(&alice)).is_some());
-    assert!(auth.check(&password("wrong"), Some(&alice)).is_none());
-    assert!(auth.check(&password("pw"), Some(&names("CN=bob"))).is_none());
-    assert!(auth.check(&password("pw"), None).is_none());
-    assert!(auth.check(&Credentials::None, Some(&alice)).is_none());
+    assert!(granted(&auth, &password("pw"), Some(&alice)).is_some());
+    assert!(granted(&auth, &password("wrong"), Some(&alice)).is_none());
+    assert!(granted(&auth, &password("pw"), Some(&names("CN=bob"))).is_none());
+    assert!(granted(&auth, &password("pw"), None).is_none());
+    assert!(granted(&auth, &Credentials::None, Some(&alice)).is_none());
 }
 
 #[test]
@@ -156,8 +169,8 @@ fn without_users_that_have_certificates_a_certificate_says_nothing() {
     let alice = names("CN=alice");
     let auth = auth("[[auth.users]]\nuser = \"bob\"\npassword = \"pw-bob\"\n");
     let bob = Credentials::Password { user: "bob", password: "pw-bob" };
-    assert!(auth.check(&bob, Some(&alice)).is_some());
-    assert!(auth.check(&Credentials::None, Some(&alice)).is_none());
+    assert!(granted(&auth, &bob, Some(&alice)).is_some());
+    assert!(granted(&auth, &Credentials::None, Some(&alice)).is_none());
 }
 
 /// Mosquitto (issue 1402) disconnected clients that had no user name at each reload.
@@ -165,14 +178,14 @@ fn without_users_that_have_certificates_a_certificate_says_nothing() {
 fn a_reload_keeps_a_client_that_is_known_by_its_certificate_until_its_user_goes() {
     let users = format!("{}{}", user("CN=alice"), user("CN=bob"));
     let before = auth(&users);
-    let alice = before.check(&Credentials::None, Some(&names("CN=alice"))).expect("alice");
+    let alice = granted(&before, &Credentials::None, Some(&names("CN=alice"))).expect("alice");
     let is_revoked = |revoked: &[Arc<Permissions>]| {
         revoked.iter().any(|permissions| Arc::ptr_eq(permissions, &alice))
     };
     let (after, revoked) =
         before.reloaded(&settings(&format!("{users}[delivery]\nmax_batch = 7\n")));
     assert!(revoked.is_empty());
-    let again = after.check(&Credentials::None, Some(&names("CN=alice"))).expect("alice");
+    let again = granted(&after, &Credentials::None, Some(&names("CN=alice"))).expect("alice");
     assert!(Arc::ptr_eq(&alice, &again));
     let (_, revoked) = before.reloaded(&settings(&user("CN=alice")));
     assert!(!is_revoked(&revoked) && revoked.len() == 1, "bob is gone");
@@ -180,4 +193,25 @@ fn a_reload_keeps_a_client_that_is_known_by_its_certificate_until_its_user_goes(
     assert!(is_revoked(&revoked), "alice is gone");
     let (_, revoked) = before.reloaded(&settings(&format!("{users}user = \"b\"\n")));
     assert!(!is_revoked(&revoked) && revoked.len() == 1, "bob was changed");
+}
+
+/// A password that is a hash is compared elsewhere, and only for a client with the certificate of its user.
+#[test]
+fn a_hashed_password_of_a_user_with_a_certificate_is_compared_only_behind_the_certificate() {
+    let hash = "$2b$04$abcdefghijklmnopqrstuuAbCdEfGhIjKlMnOpQrStUvWxYz01234";
+    let auth = auth(&format!("{}user = \"al\"\npassword = \"{hash}\"\n", user("CN=alice")));
+    let password = Credentials::Password { user: "al", password: "pw" };
+    let permissions =
+        |certified: Option<&str>| match auth.check(&password, certified.map(names).as_ref()) {
+            Checked::Compare(comparison) => comparison.permissions,
+            Checked::Granted(_) => panic!("nothing was compared"),
+            Checked::Refused(_) => None,
+        };
+    assert!(permissions(Some("CN=alice")).is_some());
+    assert!(permissions(Some("CN=bob")).is_none());
+    assert!(permissions(None).is_none(), "a decoy at most");
+    let Checked::Compare(comparison) = auth.check(&password, Some(&names("CN=alice"))) else {
+        panic!("it is compared");
+    };
+    assert!(auth.granted_for(&comparison.identity, &comparison.hash).is_some());
 }

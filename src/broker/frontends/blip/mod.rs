@@ -3,6 +3,7 @@
 //! | step | file |
 //! |---|---|
 //! | bytes become frames, each goes to what serves it | `serve` |
+//! | HELLO, and WELCOME | `login` |
 //! | OPEN and MESSAGES | `publish` |
 //! | topics that are names for answers, and not retained | `ephemeral` |
 //! | SUBSCRIBE and UNSUBSCRIBE | `subscribe` |
@@ -14,6 +15,7 @@
 //! - A refused frame was whole: the connection goes on behind it, unless the refusal is fatal.
 
 mod ephemeral;
+mod login;
 mod publish;
 mod put;
 mod serve;
@@ -28,10 +30,12 @@ use ephemeral::EphemeralOpens;
 
 use super::keepalive::Silence;
 use super::{Admission, Doors, Frontend, Protocol, Refusal, Send, Served};
+use crate::broker::auth::Failed;
 use crate::broker::connections::Phase;
 use crate::broker::delivery::{Delivery, Pulled, SubscriptionIndex};
 use crate::broker::ids::Slot;
 use crate::broker::message::{Ack, Gap, TopicName};
+use crate::broker::permissions::Permissions;
 use crate::broker::topics::TopicsFull;
 use crate::limits::TOPIC_ID_MAX;
 use crate::protocol::{Reject, RequestId, Sequence, SubscriptionId, TopicId, decode, encode};
@@ -57,6 +61,8 @@ enum Opened {
 pub struct Client {
     /// Its OPENs by request.
     opens: HashMap<RequestId, Opened>,
+    /// The kind of credentials it gave.
+    auth_kind: u16,
     /// Topics it was told the id of.
     announced: HashSet<TopicId>,
     /// Topics that it opened and has not published to.
@@ -99,8 +105,15 @@ impl EphemeralIds {
 impl Client {
     /// Sends a client an ERROR; a fatal one ends its connection.
     fn reject(&mut self, doors: &mut Doors<'_>, slot: Slot, reject: &Reject) {
-        let why = reject.refuses_login().then(|| reject.to_string());
-        doors.count_error(slot, Protocol::Blip, why);
+        if let Some(failure) = login::failure_of(reject) {
+            let why = reject.to_string();
+            doors.count_failed_login(slot, Protocol::Blip, why, failure.into());
+        }
+        self.send_error(doors, slot, reject);
+    }
+
+    fn send_error(&mut self, doors: &mut Doors<'_>, slot: Slot, reject: &Reject) {
+        doors.counters.errors_sent.add(1);
         if reject.is_fatal() {
             doors.connections.get(slot).set_why_closed(Cow::Owned(reject.to_string()));
             let mut last = doors.connections.take_answers(slot);
@@ -144,6 +157,19 @@ impl Frontend for Client {
 
     fn refuse(&mut self, _: &mut Shared, doors: &mut Doors<'_>, slot: Slot, why: &Refusal) {
         self.reject(doors, slot, &why.to_reject());
+    }
+
+    fn login_answered(
+        &mut self,
+        _: &mut Shared,
+        doors: &mut Doors<'_>,
+        slot: Slot,
+        answer: Result<Arc<Permissions>, Failed>,
+    ) {
+        match answer {
+            Ok(permissions) => self.welcome(doors, slot, permissions),
+            Err(failed) => self.refuse_login(doors, slot, failed),
+        }
     }
 
     fn known(

@@ -1,12 +1,10 @@
 //! Bytes of a connection to frames, and each frame to what serves it.
 
 use super::{Client, Doors, Served, Shared};
-use crate::broker::auth::Credentials;
 use crate::broker::connections::Phase;
-use crate::broker::frontends::{Protocol, SERVER_NAME};
 use crate::broker::ids::Slot;
 use crate::limits;
-use crate::protocol::decode::{self, ClientFrame, Hello, Welcome};
+use crate::protocol::decode::{self, ClientFrame};
 use crate::protocol::{Reject, encode};
 
 impl Client {
@@ -86,49 +84,14 @@ impl Client {
         }
         Ok(Some(frame_len))
     }
-
-    /// HELLO: the client authenticates, and may do what its user may from here on.
-    fn hello(
-        &mut self,
-        doors: &mut Doors<'_>,
-        slot: Slot,
-        hello: &Hello<'_>,
-    ) -> Result<(), Reject> {
-        if doors.connections.at(slot).phase() != Phase::AwaitHello {
-            return Err(Reject::SecondHello);
-        }
-        let kind = hello.auth_kind;
-        if kind != 0 && !doors.auth.is_required() {
-            return Err(Reject::AuthNotConfigured { kind });
-        }
-        let certified = doors.connections.at(slot).certified();
-        let (credentials, refusal) = match kind {
-            0 if certified.is_some() => {
-                (Credentials::None, Reject::AuthFailed { kind, what: "a certificate" })
-            }
-            0 => (Credentials::None, Reject::AuthRequired),
-            1 => (Credentials::Token(hello.user), Reject::AuthFailed { kind, what: "a token" }),
-            _ => (
-                Credentials::Password { user: hello.user, password: hello.password },
-                Reject::AuthFailed { kind, what: "user and password" },
-            ),
-        };
-        let permissions = doors.auth.check(&credentials, certified).ok_or(refusal)?;
-        let connection = doors.connections.get(slot);
-        connection.authenticate(permissions);
-        connection.open();
-        let welcome = welcome(doors);
-        doors.answer(slot, |out| encode::welcome(out, &welcome));
-        doors.expect_sign_of_life(Protocol::Blip, slot);
-        Ok(())
-    }
 }
 
 /// Whether a connection's next frame has to wait, and if so puts the connection where it waits.
 fn has_to_wait(doors: &mut Doors<'_>, slot: Slot, bytes: &[u8], frame_len_max: u32) -> bool {
     let has_room = doors.ingest.has_room();
     doors.connections.hold_if_full_of_answers(slot);
-    if doors.connections.at(slot).held_for().is_some() {
+    let connection = doors.connections.at(slot);
+    if connection.held_for().is_some() || connection.is_logging_in() {
         return true;
     }
     // A frame that is not whole yet waits by itself; one that is too long will never be.
@@ -136,18 +99,4 @@ fn has_to_wait(doors: &mut Doors<'_>, slot: Slot, bytes: &[u8], frame_len_max: u
         doors.connections.leave_for_later(slot);
     }
     !has_room
-}
-
-fn welcome(doors: &Doors<'_>) -> Welcome<'static> {
-    let message_len_max = doors.settings().server.max_message_size_bytes;
-    Welcome {
-        version: crate::protocol::frame::VERSION,
-        core: doors.core,
-        cores: doors.cluster.cores,
-        shards: doors.cluster.shards,
-        message_len_max,
-        frame_len_max: limits::frame_len_max(message_len_max),
-        server_id: doors.cluster.server_id,
-        server: SERVER_NAME,
-    }
 }

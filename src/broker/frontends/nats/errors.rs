@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use bytes::BytesMut;
 
 use super::{Client, Doors, Protocol, Refusal, Shared};
+use crate::broker::auth::LoginFailure;
 use crate::broker::connections::Phase;
 use crate::broker::delivery::Slowness;
 use crate::broker::ids::Slot;
@@ -22,10 +23,11 @@ impl Client {
         if doors.connections.at(slot).is_over() {
             return;
         }
-        let refuses_login =
-            matches!(offence, Offence::AuthorizationViolation | Offence::AuthenticationTimeout);
-        let why = refuses_login.then(|| offence.text().into_owned());
-        doors.count_error(slot, Protocol::Nats, why);
+        if *offence == Offence::AuthenticationTimeout {
+            let failed = LoginFailure::TooLate.into();
+            doors.count_failed_login(slot, Protocol::Nats, offence.text().into_owned(), failed);
+        }
+        doors.counters.errors_sent.add(1);
         let connection = doors.connections.get(slot);
         let takes_what_is_queued = connection.phase() == Phase::Open
             && !connection.is_broken()
@@ -77,7 +79,7 @@ impl Client {
 
     /// Ends a connection without what is queued for it.
     fn cut_off(&mut self, doors: &mut Doors<'_>, slot: Slot, offence: &Offence) {
-        doors.count_error(slot, Protocol::Nats, None);
+        doors.counters.errors_sent.add(1);
         doors.connections.get(slot).set_why_closed(Cow::Owned(offence.text().into_owned()));
         doors.answer(slot, |out| offence.encode(out));
         doors.close_with_answers(slot);

@@ -1,9 +1,12 @@
 //! INFO and CONNECT: how a client and the broker get to know each other.
 
+use std::sync::Arc;
+
 use super::{Client, Doors, Options, Shared};
-use crate::broker::auth::{self, Credentials};
-use crate::broker::frontends::{Admission, Protocol, Refusal, SERVER_NAME};
+use crate::broker::auth::{self, Checked, Credentials, Failed};
+use crate::broker::frontends::{Admission, Login, Protocol, Refusal, SERVER_NAME};
 use crate::broker::ids::Slot;
+use crate::broker::permissions::Permissions;
 use crate::nats::connect::Connect;
 use crate::nats::error::Offence;
 use crate::nats::info::{self, Info};
@@ -26,17 +29,13 @@ impl Client {
         slot: Slot,
         admission: Admission,
     ) {
-        match doors.auth.check(&Credentials::None, None) {
-            Some(permissions) => {
-                let connection = doors.connections.get(slot);
-                connection.authenticate(permissions);
-                connection.open();
-            }
-            None if doors.auth.wants_nonce() => {
-                let nonce = auth::nonce(&doors.cluster.nonce_key, doors.core, shared.clients);
-                self.nonce = Some(nonce.into());
-            }
-            None => {}
+        if let Checked::Granted(permissions) = doors.auth.check(&Credentials::None, None) {
+            let connection = doors.connections.get(slot);
+            connection.authenticate(permissions);
+            connection.open();
+        } else if doors.auth.wants_nonce() {
+            let nonce = auth::nonce(&doors.cluster.nonce_key, doors.core, shared.clients);
+            self.nonce = Some(nonce.into());
         }
         self.send_info(doors, slot, false);
         match doors.refusal_of_new(admission) {
@@ -80,14 +79,14 @@ impl Client {
         doors.answer(slot, |out| info::encode(out, &info));
     }
 
-    /// CONNECT.
+    /// CONNECT. Returns whether that is over, so that the client is answered.
     pub(super) fn connect(
         &mut self,
         shared: &mut Shared,
         doors: &mut Doors<'_>,
         slot: Slot,
         json: &[u8],
-    ) -> Result<(), Offence> {
+    ) -> Result<bool, Offence> {
         // What a second CONNECT leaves out stays.
         let mut connect = Connect {
             verbose: self.options.verbose,
@@ -105,15 +104,7 @@ impl Client {
         }
         let nonce = self.nonce.as_deref().unwrap_or_default().as_bytes();
         let credentials = credentials(&connect, nonce);
-        // A client that has authenticated before and gives nothing new stays the user it was.
-        if !(was_connected && matches!(credentials, Credentials::None)) {
-            let certified = doors.connections.at(slot).certified();
-            let permissions = doors.auth.check(&credentials, certified);
-            let permissions = permissions.ok_or(Offence::AuthorizationViolation)?;
-            doors.connections.get(slot).authenticate(permissions);
-        }
-        doors.connections.get(slot).open();
-        self.options = Options {
+        let options = Options {
             is_connected: true,
             verbose: connect.verbose,
             pedantic: connect.pedantic,
@@ -121,7 +112,70 @@ impl Client {
             headers: connect.headers,
             no_responders: connect.no_responders,
         };
-        Ok(())
+        // A client that has authenticated before and gives nothing new stays the user it was.
+        if !(was_connected && matches!(credentials, Credentials::None)) {
+            match doors.log_in(slot, &credentials) {
+                Login::Granted(permissions) => {
+                    doors.connections.get(slot).authenticate(permissions)
+                }
+                Login::Refused(failed) => {
+                    self.refuse_login(shared, doors, slot, failed);
+                    return Ok(false);
+                }
+                Login::Waits => {
+                    self.connecting = Some(Box::new(options));
+                    return Ok(false);
+                }
+            }
+        }
+        doors.connections.get(slot).open();
+        self.options = options;
+        Ok(true)
+    }
+
+    /// The login that waited is over.
+    pub(super) fn answer_login(
+        &mut self,
+        shared: &mut Shared,
+        doors: &mut Doors<'_>,
+        slot: Slot,
+        answer: Result<Arc<Permissions>, Failed>,
+    ) {
+        let connecting = self.connecting.take();
+        match answer {
+            Ok(permissions) => {
+                let connection = doors.connections.get(slot);
+                connection.authenticate(permissions);
+                connection.open();
+                self.options = *connecting.expect("CONNECT said what the client wants");
+                self.confirm(doors, slot);
+            }
+            Err(failed) => self.refuse_login(shared, doors, slot, failed),
+        }
+    }
+
+    /// The client's login failed.
+    pub(super) fn refuse_login(
+        &mut self,
+        shared: &mut Shared,
+        doors: &mut Doors<'_>,
+        slot: Slot,
+        failed: Failed,
+    ) {
+        let offence = match failed.failure.is_unchecked() {
+            // Clients try again behind this one, and do not give up as behind a violation.
+            true => Offence::MaximumConnectionsExceeded,
+            false => Offence::AuthorizationViolation,
+        };
+        doors.count_failed_login(slot, Protocol::Nats, offence.text().into_owned(), failed);
+        self.offend(shared, doors, slot, &offence);
+    }
+
+    /// Answers a command with +OK, if the client wants that.
+    pub(super) fn confirm(&self, doors: &mut Doors<'_>, slot: Slot) {
+        if self.options.verbose {
+            doors.answer(slot, |out| out.extend_from_slice(b"+OK\r\n"));
+        }
     }
 }
 

@@ -23,16 +23,19 @@ mod serve;
 mod subscribe;
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use hashbrown::HashMap;
 
 use super::keepalive::Silence;
 use super::{Admission, Audited, Clients, Doors, Frontend, Protocol, Refusal, Send, Served};
+use crate::broker::auth::Failed;
 use crate::broker::cluster::CoreSet;
 use crate::broker::connections::Phase;
 use crate::broker::delivery::{Delivery, Pulled, SubscriptionIndex};
 use crate::broker::ids::Slot;
 use crate::broker::message::Unheard;
+use crate::broker::permissions::Permissions;
 use crate::broker::topics::ingest::Place;
 use crate::nats::command;
 use crate::nats::error::Offence;
@@ -66,6 +69,8 @@ pub struct Client {
     fence: Option<Fence>,
     /// PONGs that wait for messages queued before them, oldest first.
     pongs: VecDeque<Pong>,
+    /// What its CONNECT said, while its login waits.
+    connecting: Option<Box<Options>>,
     /// What it was given to sign.
     nonce: Option<Box<str>>,
 }
@@ -127,6 +132,7 @@ impl Frontend for Client {
             starts_over: false,
             fence: None,
             pongs: VecDeque::new(),
+            connecting: None,
             nonce: None,
         }
     }
@@ -157,6 +163,16 @@ impl Frontend for Client {
 
     fn refuse(&mut self, shared: &mut Shared, doors: &mut Doors<'_>, slot: Slot, why: &Refusal) {
         self.say_refusal(shared, doors, slot, why);
+    }
+
+    fn login_answered(
+        &mut self,
+        shared: &mut Shared,
+        doors: &mut Doors<'_>,
+        slot: Slot,
+        answer: Result<Arc<Permissions>, Failed>,
+    ) {
+        self.answer_login(shared, doors, slot, answer);
     }
 
     fn known(
@@ -272,6 +288,7 @@ impl Frontend for Client {
 
     fn stop(&mut self) {
         self.fence = None;
+        self.connecting = None;
     }
 
     fn subscriptions(&self, _: &Delivery, _: Slot) -> usize {

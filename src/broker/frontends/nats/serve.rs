@@ -1,6 +1,7 @@
 //! Bytes of a client to commands, and each command to what serves it.
 
 use super::{Client, Doors, Served, Shared};
+use crate::broker::auth::LoginFailure;
 use crate::broker::connections::Phase;
 use crate::broker::ids::Slot;
 use crate::limits::NATS_CONTROL_LINE_MAX;
@@ -23,7 +24,7 @@ impl Client {
         }
         // A client that has to authenticate and begins otherwise is not waited for.
         if connection.phase() == Phase::AwaitHello && !command::begins_connect(bytes) {
-            self.offend(shared, doors, slot, &Offence::AuthorizationViolation);
+            self.refuse_login(shared, doors, slot, LoginFailure::Missing.into());
             return Served::Discards;
         }
         let payload_max = doors.settings().server.max_message_size_bytes;
@@ -94,7 +95,9 @@ impl Client {
                 if again && self.waits_for_publish(shared, doors, slot, b">") {
                     return Ok(false);
                 }
-                self.connect(shared, doors, slot, json)?;
+                if !self.connect(shared, doors, slot, json)? {
+                    return Ok(true);
+                }
             }
             Command::Err => return Err(Offence::ErrorFromClient),
             // Clients have no reason to send these; nats-server reads over them as well.
@@ -102,9 +105,7 @@ impl Client {
             // Whatever a client sends is its sign of life.
             Command::Pong => return Ok(true),
         }
-        if self.options.verbose {
-            doors.answer(slot, |out| out.extend_from_slice(b"+OK\r\n"));
-        }
+        self.confirm(doors, slot);
         Ok(true)
     }
 }

@@ -62,7 +62,7 @@ fn a_mistake_in_the_auth_table_is_one_line_that_says_what_to_do() {
         (
             "[auth]\ntoken = 5\n".to_owned(),
             "blipmq.toml:2: [auth] token = <not printed> is an integer, must be a string in \
-             quotes that is not empty",
+             quotes that is not empty, or { env = \"NAME\" }",
         ),
         (
             "[auth]\ntoken = \"<not printed>\"\n".to_owned(),
@@ -75,7 +75,7 @@ fn a_mistake_in_the_auth_table_is_one_line_that_says_what_to_do() {
         ),
         (
             "[auth]\nuser_list = 5\n".to_owned(),
-            "blipmq.toml:2: [auth] user_list is not a known key; known keys: token, users",
+            "blipmq.toml:2: [auth] user_list is not a known key; known keys: token, token_file, users",
         ),
         (
             "[auth.users]\nuser = \"eu\"\n".to_owned(),
@@ -211,12 +211,12 @@ fn a_key_of_a_user_that_is_not_allowed_is_one_line_with_the_allowed_ones() {
         (
             format!("{USER}roles = [\"s3cret\"]\n"),
             "blipmq.toml:4: [[auth.users]] roles is not a known key; known keys: user, password, \
-             nkey, certificate, publish, publish_deny, subscribe, subscribe_deny, block",
+             password_file, nkey, certificate, publish, publish_deny, subscribe, subscribe_deny, block",
         ),
         (
             "[[auth.users]]\nuser = \"eu\"\npassword = 123456\n".to_owned(),
             "blipmq.toml:3: [[auth.users]] password is an integer, must be a password or its hash in \
-             quotes",
+             quotes, or { env = \"NAME\" }",
         ),
         (
             "[[auth.users]]\nuser = \"\"\npassword = \"s3cret\"\n".to_owned(),
@@ -322,7 +322,9 @@ fn the_printed_example_of_a_user_parses_once_it_is_uncommented() {
         .take_while(|line| line.starts_with("# "))
         .map(|line| format!("{}\n", line.trim_start_matches("# ")))
         .filter(|line| line.starts_with('[') || line.contains(" = "))
-        .filter(|line| !line.starts_with("nkey") && !line.starts_with("certificate"))
+        .filter(|line| {
+            !["nkey", "certificate", "password_file"].iter().any(|key| line.starts_with(key))
+        })
         .collect();
     let users = auth_of(&example).users;
     assert_eq!(users.len(), 1, "{example}");

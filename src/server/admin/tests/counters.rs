@@ -56,6 +56,16 @@ fn counted() -> Served {
         (47, &counters.refused_connections[1]),
         (48, &counters.refused_connections[2]),
         (49, &counters.refused_connections[3]),
+        (71, &counters.login_failures[0]),
+        (72, &counters.login_failures[1]),
+        (73, &counters.login_failures[2]),
+        (74, &counters.login_failures[3]),
+        (75, &counters.login_failures[4]),
+        (76, &counters.login_failures[5]),
+        (77, &counters.login_failures[6]),
+        (78, &counters.login_failures[7]),
+        (79, &counters.login_failures[8]),
+        (80, &counters.login_failures[9]),
         (40, &turns.shortages[0]),
         (41, &turns.shortages[1]),
         (42, &turns.shortages[2]),
@@ -67,7 +77,7 @@ fn counted() -> Served {
 }
 
 /// The samples of core 1, without buckets.
-const SAMPLES: [&str; 63] = [
+const SAMPLES: [&str; 73] = [
     "blipmq_accept_to_send_seconds_count{core=\"1\"} 0",
     "blipmq_accept_to_send_seconds_sum{core=\"1\"} 0",
     "blipmq_asleep_seconds_total{core=\"1\"} 0",
@@ -103,6 +113,16 @@ const SAMPLES: [&str; 63] = [
     "blipmq_kernel_shortages_total{core=\"1\",operation=\"enter\"} 43",
     "blipmq_kernel_shortages_total{core=\"1\",operation=\"receive\"} 41",
     "blipmq_kernel_shortages_total{core=\"1\",operation=\"send\"} 42",
+    "blipmq_login_failures_total{core=\"1\",reason=\"busy\"} 78",
+    "blipmq_login_failures_total{core=\"1\",reason=\"missing\"} 71",
+    "blipmq_login_failures_total{core=\"1\",reason=\"throttled\"} 79",
+    "blipmq_login_failures_total{core=\"1\",reason=\"too_late\"} 77",
+    "blipmq_login_failures_total{core=\"1\",reason=\"unknown_user\"} 73",
+    "blipmq_login_failures_total{core=\"1\",reason=\"wrong_certificate\"} 80",
+    "blipmq_login_failures_total{core=\"1\",reason=\"wrong_kind\"} 72",
+    "blipmq_login_failures_total{core=\"1\",reason=\"wrong_password\"} 74",
+    "blipmq_login_failures_total{core=\"1\",reason=\"wrong_signature\"} 76",
+    "blipmq_login_failures_total{core=\"1\",reason=\"wrong_token\"} 75",
     "blipmq_logins_refused_total{core=\"1\"} 30",
     "blipmq_mesh_full_total{core=\"1\"} 20",
     "blipmq_mesh_letters_sent_total{core=\"1\"} 19",
