@@ -23,6 +23,8 @@ use super::{Conflict, Settings, conflict, cores};
 mod certificates;
 mod users;
 
+use certificates::parse_path;
+
 /// Longest excerpt of the file in an error text, in characters.
 const EXCERPT_LEN_MAX: usize = 60;
 
@@ -317,15 +319,6 @@ fn set(
         _ => return Err(Refusal::WrongType),
     }
     Ok(())
-}
-
-/// Checks the path of a file.
-fn parse_path(text: &str) -> Result<String, &'static str> {
-    match text {
-        "" => Err("the path is empty; write the path of a file, or remove the line"),
-        _ if text.contains('\0') => Err("a path has no NUL; write the path of a file"),
-        _ => Ok(text.to_owned()),
-    }
 }
 
 /// Reads a token or password that is a string, or in a variable of the environment; `None` for anything

@@ -1,4 +1,4 @@
-//! Certificates: which files there are, who a client is, how they are renewed and revoked.
+//! Certificates: files, renewal, revocation, and who a client is.
 //!
 //! # The broker's certificate
 //!

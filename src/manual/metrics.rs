@@ -165,7 +165,7 @@
 //! | `blipmq_topics` | topics that this core owns |
 //! | `blipmq_errors_sent_total` | ERROR frames, and -ERR to NATS clients |
 //! | `blipmq_logins_refused_total` | connections refused for missing or wrong credentials |
-//! | `blipmq_login_failures_total` | logins that failed, by `reason`, which their clients are not told: `missing` (no credentials), `wrong_kind`, `unknown_user`, `wrong_password`, `wrong_token`, `wrong_signature`, `too_late`; or that were not checked: `busy`, `throttled` |
+//! | `blipmq_login_failures_total` | logins that failed, by `reason`, which their clients are not told: `missing` (no credentials), `wrong_kind`, `unknown_user`, `wrong_password`, `wrong_token`, `wrong_signature`, `wrong_certificate`, `too_late`; or that were not checked: `busy`, `throttled` |
 //! | `blipmq_nats_no_responders_total` | requests of NATS clients without a subscriber |
 //!
 //! | of the process | meaning |

@@ -47,7 +47,10 @@ impl Doors<'_> {
                 }
                 Login::Granted(permissions)
             }
-            Checked::Refused(LoginFailure::Missing) => Login::Refused(LoginFailure::Missing.into()),
+            // Nothing was guessed: a certificate cannot be.
+            Checked::Refused(
+                failure @ (LoginFailure::Missing | LoginFailure::WrongCertificate),
+            ) => Login::Refused(failure.into()),
             Checked::Refused(failure) => {
                 let identity = user.map(|user| Identity::User(user.into()));
                 self.refuse_later(slot, identity.as_ref(), failure);

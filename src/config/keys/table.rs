@@ -129,6 +129,16 @@ pub static KEYS: [Key; 62] = [
         Live,
         "Unanswered PINGs after which a NATS connection is closed as stale."
     ),
+    Key {
+        table: "nats",
+        name: "no_auth_user",
+        doc: "The user, by name or nkey, that NATS clients without credentials are. BLIP/1 has none.",
+        applies: Applies::Live,
+        form: Form::Name {
+            get: |settings| &settings.nats.no_auth_user,
+            set: |settings, user| settings.nats.no_auth_user = user,
+        },
+    },
     tls::CERT_FILE,
     tls::KEY_FILE,
     tls::CLIENT_CA_FILE,
@@ -140,16 +150,6 @@ pub static KEYS: [Key; 62] = [
     tls::NATS_HANDSHAKE_FIRST,
     tls::HANDSHAKE_TIMEOUT_MS,
     tls::RECORD_BYTES,
-    Key {
-        table: "nats",
-        name: "no_auth_user",
-        doc: "The user, by name or nkey, that NATS clients without credentials are. BLIP/1 has none.",
-        applies: Applies::Live,
-        form: Form::Name {
-            get: |settings| &settings.nats.no_auth_user,
-            set: |settings, user| settings.nats.no_auth_user = user,
-        },
-    },
     Key {
         table: "auth",
         name: "token",

@@ -5,9 +5,18 @@ use std::borrow::Cow;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::{CertificatesOffence, Offence, Reader, parse_path};
+use super::{CertificatesOffence, Offence, Reader};
 use crate::config::keys::CERTIFICATE_KEYS;
 use crate::config::tls::CertificateFiles;
+
+/// Checks the path of a file.
+pub(super) fn parse_path(text: &str) -> Result<String, &'static str> {
+    match text {
+        "" => Err("the path is empty; write the path of a file, or remove the line"),
+        _ if text.contains('\0') => Err("a path has no NUL; write the path of a file"),
+        _ => Ok(text.to_owned()),
+    }
+}
 
 /// A table that is being read: the values of the keys, in their order.
 type Draft = [Option<String>; CERTIFICATE_KEYS.len()];

@@ -66,19 +66,17 @@ impl Client {
             LoginFailure::Throttled => Reject::LoginNotChecked {
                 why: "many logins of this user from your address have failed",
             },
+            LoginFailure::WrongCertificate => {
+                Reject::AuthFailed { kind: self.auth_kind, what: "a certificate" }
+            }
             // One text for all of them: a client that guesses is not told what it guessed right.
             LoginFailure::WrongKind
             | LoginFailure::UnknownUser
             | LoginFailure::WrongPassword
             | LoginFailure::WrongToken
-            | LoginFailure::WrongSignature
-            | LoginFailure::WrongCertificate => {
+            | LoginFailure::WrongSignature => {
                 let kind = self.auth_kind;
-                let what = match kind {
-                    0 => "a certificate",
-                    1 => "a token",
-                    _ => "user and password",
-                };
+                let what = if kind == 1 { "a token" } else { "user and password" };
                 Reject::AuthFailed { kind, what }
             }
         };
