@@ -22,10 +22,11 @@ mod protocol;
 use std::path::Path;
 
 /// The chapters for operators.
-const CHAPTERS: [&str; 8] = [
+const CHAPTERS: [&str; 9] = [
     "tuning",
     "operations",
     "certificates",
+    "tls",
     "capacity",
     "numa",
     "metrics",
