@@ -111,5 +111,5 @@
 //! | HMSG from a client is `Unknown Protocol Operation` | only servers send HMSG |
 //!
 //! Not supported: permissions for a subject in one queue group only, `allow_responses`, message tracing,
-//! JetStream, accounts and JWT, clustering, leaf nodes, the monitoring port, and TLS so far. Requests to
-//! `$JS.API.` get "no responders", so that clients fail at once and say why.
+//! JetStream, accounts and JWT, clustering, leaf nodes and the monitoring port. Requests to `$JS.API.` get
+//! "no responders", so that clients fail at once and say why.
