@@ -115,5 +115,5 @@
 //! [`identity`](super::identity); a reload that changes permissions ends the subscriptions that these do not
 //! allow any more, and keeps the connection.
 //!
-//! Not supported: message tracing, JetStream, accounts and JWT, clustering, leaf nodes, the monitoring
-//! port, and TLS so far. Requests to `$JS.API.` get "no responders", so that clients fail at once and say why.
+//! Not supported: message tracing, JetStream, accounts and JWT, clustering, leaf nodes and the monitoring
+//! port. Requests to `$JS.API.` get "no responders", so that clients fail at once and say why.

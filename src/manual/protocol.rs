@@ -1,7 +1,7 @@
 //! The wire protocol BLIP/1: all that an independent client needs.
 //!
-//! BLIP/1 runs over TCP, or over TLS on TCP, which this version does not offer yet. It is binary and
-//! little-endian, and the broker pushes messages to subscribers. *The bytes that a publisher sends are
+//! BLIP/1 runs over TCP, or over TLS on TCP, on the same port: a client begins with HELLO, or with the hello
+//! of TLS, and may offer the ALPN protocol `blip/1`. It is binary and little-endian, and the broker pushes messages to subscribers. *The bytes that a publisher sends are
 //! the bytes that a subscriber receives*: the broker stamps a few header fields in place and forwards
 //! the frame. It never encodes a message again for a BLIP/1 subscriber.
 //!

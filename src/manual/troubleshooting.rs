@@ -73,9 +73,10 @@
 //! | `certificate has expired`, or unknown, or not valid for the name | the broker's certificate, or what the client trusts | `blipmq doctor --config FILE` says which certificates have expired; [`certificates`](super::certificates) |
 //! | an alert that names its certificate | the broker refuses the certificate of the client: `client_ca_file`, `crl_file`, or it has expired | [`certificates`](super::certificates) |
 //! | a timeout | a firewall; or the queue of connections waiting to be accepted was full | `net.core.somaxconn`, `deploy/sysctl.d/60-blipmq.conf` |
-//! | ERROR 4001, `expected HELLO as the first frame` | the client speaks another protocol: NATS to the port of BLIP/1, HTTP, or TLS | NATS clients to port 4222; there is no TLS, see below; [`protocol`](super::protocol) for authors of clients |
+//! | ERROR 4001, `expected HELLO as the first frame` | the client speaks another protocol: NATS to the port of BLIP/1, HTTP, or TLS to a broker without `[tls]` | NATS clients to port 4222; [`tls`](super::tls); [`protocol`](super::protocol) for authors of clients |
 //! | ERROR 4010, or `Authorization Violation` | wrong credentials, none, or credentials for a broker without `[auth]`; or HELLO came too late | the text says which; `blipmq_logins_refused_total` counts these connections |
 //! | ERROR 4030, or `Permissions Violation` | connected, but not allowed to do this | `publish` and `subscribe` of the user in `[[auth.users]]`; `block` for a subscription with overflow 3, which without `[auth]` is allowed on loopback only |
+//! | ERROR 4260, or closed behind INFO without an error | the client speaks plain text where TLS is required | [`tls`](super::tls) |
 //! | ERROR 4291, or `maximum connections exceeded` | `server.max_connections` are open, or the client's address has or makes more than `limits.max_connections_per_address` or `limits.max_new_connections_per_address` allow, or the client's user more than its `max_connections`; the text of ERROR and `blipmq_connections_refused_total` say which | raise this limit and that of open files; or find the client that opens so many: `/api/v1/connections?sort=age&order=asc` |
 //! | ERROR 4010 or `Authentication Timeout`, after a second already | more connections wait for a login than `limits.max_connections_before_login` | clients that log in at once; find the address that has so many, and limit it |
 //! | ERROR 5030, or `ldm` in INFO | the broker is stopping | connect to another broker, or later |
@@ -86,9 +87,7 @@
 //! failed: raise the open-file limit or close connections` is about a limit of the system, not of the
 //! broker. With `[logging] level = "debug"` each connection has a line.
 //!
-//! A NATS client at the port of BLIP/1 waits for an INFO that never comes. BlipMQ has no TLS yet: a
-//! client that requires TLS fails on either port. Put a proxy that terminates TLS in front of the
-//! broker, or use a private network.
+//! A NATS client at the port of BLIP/1 waits for an INFO that never comes.
 //!
 //! # Messages are dropped
 //!

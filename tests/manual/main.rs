@@ -22,11 +22,12 @@ mod protocol;
 use std::path::Path;
 
 /// The chapters for operators.
-const CHAPTERS: [&str; 9] = [
+const CHAPTERS: [&str; 10] = [
     "tuning",
     "operations",
     "certificates",
     "identity",
+    "tls",
     "capacity",
     "numa",
     "metrics",

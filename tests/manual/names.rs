@@ -23,7 +23,8 @@ fn metric_names(text: &str) -> BTreeSet<String> {
 
 /// The metrics of the broker.
 fn families() -> BTreeSet<String> {
-    let files = ["families.rs", "families/certificates.rs", "families/per_core.rs"];
+    let files =
+        ["families.rs", "families/certificates.rs", "families/per_core.rs", "families/tls.rs"];
     let text = |file: &str| read(&format!("src/server/admin/{file}"));
     files.iter().flat_map(|file| metric_names(&text(file))).collect()
 }

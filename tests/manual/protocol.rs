@@ -299,11 +299,13 @@ fn error_codes_are_as_fatal_as_the_vectors_say() {
         }
     }
     assert!(seen > 100, "only {seen} errors were looked at");
-    // What no vector provokes: time, load, limits and a stop.
-    for (code, fatal) in [(4080, "yes"), (4290, "yes"), (4291, "both"), (5030, "yes")] {
+    // What no vector provokes: time, load, limits, TLS and a stop.
+    for (code, fatal) in
+        [(4080, "yes"), (4260, "yes"), (4290, "yes"), (4291, "both"), (5030, "yes")]
+    {
         assert_eq!(rows.get(&code), Some(&fatal), "{code}");
     }
-    assert_eq!(rows.len(), 12, "{rows:?}");
+    assert_eq!(rows.len(), 13, "{rows:?}");
 }
 
 #[test]

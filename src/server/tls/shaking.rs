@@ -295,7 +295,10 @@ impl Sessions {
 
     /// Greets clients that have said nothing for long enough.
     pub(super) fn check_silences(&mut self, broker: &mut Broker, now: Now) {
-        while let Some((_, id)) = self.silences.pop_front_if(|(at, _)| *at <= now.monotonic_ns) {
+        while let Some((at_ns, id)) = self.silences.front().copied()
+            && at_ns <= now.monotonic_ns
+        {
+            self.silences.pop_front();
             let is_silent = self.get(id).is_some_and(|session| {
                 matches!(session.stage, Stage::Sniffing { may_fall_back: true, .. })
                     && session.layer.is_untouched()
