@@ -68,8 +68,7 @@ impl Sessions {
     }
 
     pub(super) fn get(&mut self, id: ConnectionId) -> Option<&mut Session> {
-        let session = self.slots.get_mut(id.slot.index())?.as_deref_mut()?;
-        (session.id == id).then_some(session)
+        find(&mut self.slots, id)
     }
 
     pub(super) fn take(&mut self, id: ConnectionId) -> Box<Session> {
@@ -105,6 +104,12 @@ impl Sessions {
         session.is_queued = true;
         self.handshakes.push(session.id);
     }
+}
+
+/// The session of a connection, if the connection is not gone.
+fn find(slots: &mut [Option<Box<Session>>], id: ConnectionId) -> Option<&mut Session> {
+    let session = slots.get_mut(id.slot.index())?.as_deref_mut()?;
+    (session.id == id).then_some(session)
 }
 
 /// How a connection begins.
@@ -234,16 +239,15 @@ impl Between for Sessions {
         id: ConnectionId,
         ranges: &mut Vec<Bytes>,
     ) {
-        let turn = self.turn;
-        let memory = self.memory.clone();
-        let session = self.get(id).expect("the relay asked for it");
+        let Sessions { slots, memory, turn, .. } = self;
+        let session = find(slots, id).expect("the relay asked for it");
         if session.is_broken || session.stage == Stage::Over {
             // Nothing reaches the peer, as with a send that never completes.
             return ranges.clear();
         }
         session.pending.append(ranges);
-        if let Some((mut chunks, _)) = session.next_send(&memory) {
-            session.sent_turn = turn;
+        if let Some((mut chunks, _)) = session.next_send(memory) {
+            session.sent_turn = *turn;
             io.send(outward(id), &mut chunks);
         }
     }
@@ -255,9 +259,9 @@ impl Between for Sessions {
         id: ConnectionId,
         last: Bytes,
     ) {
-        let memory = self.memory.clone();
-        let session = self.get(id).expect("the relay asked for it");
-        let last = session.last_bytes(last, &memory);
+        let Sessions { slots, memory, .. } = self;
+        let session = find(slots, id).expect("the relay asked for it");
+        let last = session.last_bytes(last, memory);
         io.close(now, outward(id), last);
     }
 
@@ -278,17 +282,17 @@ impl Between for Sessions {
                 self.close(io, now, id, Bytes::new());
             }
         }
-        while let Some(id) = self.touched.pop() {
-            let (turn, memory) = (self.turn, self.memory.clone());
-            let Some(session) = self.get(id) else { continue };
+        let Sessions { slots, memory, touched, turn, .. } = self;
+        while let Some(id) = touched.pop() {
+            let Some(session) = find(slots, id) else { continue };
             session.is_touched = false;
             session.layer.shed();
-            if let Some((mut chunks, _)) = session.next_send(&memory) {
-                session.sent_turn = turn;
+            if let Some((mut chunks, _)) = session.next_send(memory) {
+                session.sent_turn = *turn;
                 io.send(outward(id), &mut chunks);
             }
             if session.stage == Stage::Plain && session.pending.is_empty() && !session.is_closing {
-                self.slots[id.slot.index()] = None;
+                slots[id.slot.index()] = None;
             }
         }
     }
