@@ -14,16 +14,17 @@ use std::ops::Range;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::auth::{Origin, SECRET_PRINTED, Secret, SecretSource};
-use super::hash::Hash;
+use super::auth::{SECRET_PRINTED, SecretSource};
 use super::keys::{Form, KEYS, Key, TABLES, TABLES_IN_TABLES};
 use super::problem::{CertificatesOffence, ConfigError, Offence, Problem, UserOffence, Written};
 use super::{Conflict, Settings, conflict, cores};
 
 mod certificates;
+mod secrets;
 mod users;
 
 use certificates::parse_path;
+use secrets::{read_secret, read_secret_file};
 
 /// Longest excerpt of the file in an error text, in characters.
 const EXCERPT_LEN_MAX: usize = 60;
@@ -302,12 +303,10 @@ fn set(
             }
             set(settings, Some(secret));
         }
-        (Form::Name { set, .. }, DeValue::String(name)) => {
-            if name.is_empty() {
-                return Err(Refusal::BadValue { reason: None });
-            }
-            set(settings, Some(name.to_string()));
+        (Form::Name { .. }, DeValue::String(name)) if name.is_empty() => {
+            return Err(Refusal::BadValue { reason: None });
         }
+        (Form::Name { set, .. }, DeValue::String(name)) => set(settings, Some(name.to_string())),
         (Form::SecretFile { instead_of, takes_hash, get, set }, DeValue::String(path)) => {
             let secret = read_secret_file(path, *takes_hash, secrets).map_err(bad_value)?;
             if get(settings).is_some() {
@@ -319,71 +318,6 @@ fn set(
         _ => return Err(Refusal::WrongType),
     }
     Ok(())
-}
-
-/// Reads a token or password that is a string, or in a variable of the environment; `None` for anything
-/// else.
-fn read_secret(
-    value: &DeValue<'_>,
-    takes_hash: bool,
-    secrets: &dyn SecretSource,
-) -> Option<Result<Secret, Cow<'static, str>>> {
-    match value {
-        DeValue::String(text) => {
-            Some(parse_secret(Origin::Configuration, text.to_string(), takes_hash))
-        }
-        DeValue::Table(entries) => {
-            let mut entries = entries.iter();
-            let (name, value) = entries.next()?;
-            let ("env", DeValue::String(variable), None) =
-                (name.get_ref().as_ref(), value.get_ref(), entries.next())
-            else {
-                return None;
-            };
-            let text = secrets.of_environment(variable);
-            let origin = Origin::Environment(variable.to_string());
-            Some(text.map_err(Cow::from).and_then(|text| parse_secret(origin, text, takes_hash)))
-        }
-        _ => None,
-    }
-}
-
-/// Reads a token or password that a file has.
-fn read_secret_file(
-    path: &str,
-    takes_hash: bool,
-    secrets: &dyn SecretSource,
-) -> Result<Secret, Cow<'static, str>> {
-    if path.is_empty() {
-        return Err("the path is empty; give one, or remove the line".into());
-    }
-    let text = secrets.of_file(path)?;
-    parse_secret(Origin::File(path.to_owned()), text, takes_hash)
-}
-
-/// Checks a token or password. `takes_hash` says whether a hash stands for it.
-fn parse_secret(
-    origin: Origin,
-    text: String,
-    takes_hash: bool,
-) -> Result<Secret, Cow<'static, str>> {
-    match text.as_str() {
-        "" => return Err("the secret is empty; write the secret, or remove the line".into()),
-        SECRET_PRINTED => {
-            return Err("this is the printed placeholder of a secret; write the secret".into());
-        }
-        _ => {}
-    }
-    match Hash::parse(&text) {
-        None => Ok(Secret::from(origin, text)),
-        Some(Ok(_)) if takes_hash => Ok(Secret::from(origin, text)),
-        Some(Ok(_)) => {
-            Err("a hash cannot stand for this secret; write the secret itself, in a file \
-                            that only the broker may read"
-                .into())
-        }
-        Some(Err(why)) => Err(why.into()),
-    }
 }
 
 /// The first line of a piece of text, without control characters, cut short if it is long.

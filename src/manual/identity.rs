@@ -1,4 +1,4 @@
-//! Who may connect, and as whom: passwords and their hashes, where secrets are kept, wrong logins.
+//! Who may connect, and as whom: passwords, their hashes, where secrets are kept.
 //!
 //! Without `[auth]` every client that can reach the port may do everything. With `[auth]` there is either
 //! one token, or users with names or nkeys, each with the permissions of its own. Both protocols have the

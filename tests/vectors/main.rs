@@ -247,6 +247,9 @@ impl Server for Solo {
 
     fn lines(&mut self, connection: u8, _count: usize) -> Vec<String> {
         self.connect(connection);
+        // Long enough for the refusal of a wrong login, which is held back for a while.
+        self.turns += 200_000_000;
+        self.run();
         let output = self.output(Solo::id(connection));
         let mut lines = Vec::new();
         let bytes = std::mem::take(&mut output.bytes);
