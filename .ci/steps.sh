@@ -169,7 +169,7 @@ differential() {
 
 # --- fuzzing ---
 
-readonly fuzz_targets=(decode session config pattern nats)
+readonly fuzz_targets=(decode session config pattern nats tls)
 # With a target, the flags below are for the fuzz targets and not for build scripts.
 fuzz_host=$(rustc -vV | sed -n 's/^host: //p')
 readonly fuzz_host

@@ -60,11 +60,11 @@ impl Hash {
     /// Reads a secret as a hash. `None` is a secret that is no hash; an error says why one cannot be
     /// served.
     pub fn parse(secret: &str) -> Option<Result<Hash, String>> {
-        if secret.starts_with(ARGON2ID) {
-            return Some(parse_argon2id(&secret[ARGON2ID.len()..]));
+        if let Some(rest) = secret.strip_prefix(ARGON2ID) {
+            return Some(parse_argon2id(rest));
         }
-        if BCRYPT.iter().any(|mark| secret.starts_with(mark)) {
-            return Some(parse_bcrypt(&secret[BCRYPT[0].len()..]));
+        if let Some(rest) = BCRYPT.iter().find_map(|mark| secret.strip_prefix(mark)) {
+            return Some(parse_bcrypt(rest));
         }
         let unserved = [
             ("$2x$", "this is a bcrypt hash of a program that computed it wrongly ($2x$)"),

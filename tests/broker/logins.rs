@@ -115,7 +115,7 @@ fn nothing_behind_a_login_is_served_before_its_password_was_found_right() {
     world.broker.received(at(0), id(0), b"PUB a 2\r\nhi\r\nPING\r\n");
     world.connect(0, 1, Protocol::Blip, &blip("eu", "U*U"));
     world.run(0);
-    assert!(!world.text(0).contains("+OK") && world.read.get(&1).is_none());
+    assert!(!world.text(0).contains("+OK") && !world.read.contains_key(&1));
     let check = world.check();
     assert_eq!(check.secret(), "U*U", "both wait for the same");
     world.broker.password_checked(at(50), check.id, true);
