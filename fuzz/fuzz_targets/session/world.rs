@@ -8,7 +8,9 @@ use std::sync::Arc;
 use blipmq::broker::mesh::{LANES, Message};
 use blipmq::broker::port::Port;
 use blipmq::broker::turn::turn;
-use blipmq::broker::{Broker, Cluster, ConnectionId, Notice, Now, Peer, Protocol, Slot};
+use blipmq::broker::{
+    Broker, Cluster, ConnectionId, Notice, Now, PasswordCheck, Peer, Protocol, Slot,
+};
 use blipmq::config::{OverflowPolicy, Settings};
 use blipmq::protocol::CoreId;
 use blipmq::protocol::decode::Hello;
@@ -338,6 +340,10 @@ impl Port for Outside<'_> {
         let connection = self.connection(id);
         assert!(connection.closing.is_none(), "a connection is closed once");
         connection.closing = Some(last.to_vec());
+    }
+
+    fn check_password(&mut self, check: PasswordCheck) -> Result<(), PasswordCheck> {
+        panic!("no password of these settings is a hash: {check:?}");
     }
 
     fn try_send(&mut self, to: CoreId, lane: usize, message: Message) -> Result<(), Message> {
