@@ -1,5 +1,4 @@
-//! TLS of one connection, without I/O: bytes of the wire go in and come out, and so do bytes of the
-//! protocol inside.
+//! TLS of one connection, without I/O: bytes of the wire and of the protocol inside go in and come out.
 //!
 //! Called by `session`. The fuzz target `tls` includes this file and `wire`.
 //!
@@ -19,7 +18,7 @@ use rustls::{
 
 use super::wire::{self, Append, Nothing};
 
-/// Bytes that a record, with its header and its tag, has beside its content, at most.
+/// Bytes that a record has beside its content, at most.
 const RECORD_OVERHEAD: usize = 32;
 /// Keys of TLS 1.2 cannot be changed: a connection is closed so many records before they are used up.
 const RECORDS_SPARED: u64 = 1_000;
@@ -397,4 +396,5 @@ impl Layer {
 }
 
 #[cfg(test)]
+#[path = "layer/tests.rs"]
 mod tests;
