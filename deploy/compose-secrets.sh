@@ -84,7 +84,7 @@ random_hex() { head -c "$1" /dev/urandom | od -An -v -tx1 | tr -d ' \n'; }
 # reason why clients need neither a login nor TLS.
 configuration() {
     sed -e '/^# other machines can reach. The broker/,/^# on 127.0.0.1 only/d' \
-        -e '/^# 0.0.0.0 is/c# Compose publishes the ports on 127.0.0.1 alone. Add [auth] and [tls], and remove `insecure`, before\
+        -e '/^# 0.0.0.0 is/c# Compose publishes the ports on 127.0.0.1 alone. Add [auth] and [tls], and remove the key insecure, before\
 # other machines can reach them.' \
         -e 's/^\[server\]$/&\ninsecure = "compose.yaml publishes the ports on 127.0.0.1 alone"/' \
         -e '/^\[metrics\]$/,$ {
