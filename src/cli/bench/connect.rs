@@ -202,7 +202,13 @@ impl Handshake<'_> {
     fn send(&mut self, bytes: &[u8]) -> Result<(), String> {
         let wire = &mut self.connection.wire;
         let sent = wire.write_all(bytes).and_then(|()| wire.flush());
-        sent.map_err(|error| format!("{}: the connection is lost: {error}", self.target))
+        let Err(error) = sent else { return Ok(()) };
+        // A server that has refused the client takes no bytes; its reason is still to be read.
+        let reason = match self.connection.read(&mut vec![0; buffer_len(0)]) {
+            Err(reason) => reason,
+            Ok(_) => format!("the connection is lost: {error}"),
+        };
+        Err(format!("{}: {reason}", self.target))
     }
 
     /// Reads until `done` holds for the answers. `what` names the awaited answer in errors.
