@@ -195,6 +195,9 @@ pub const TOPICS_PER_CONNECTION_RANGE: RangeInclusive<u64> = 1..=OPENS_PER_CONNE
 pub const PATTERN_TOKENS_DEFAULT: u32 = 32;
 /// `limits.max_pattern_tokens`; the longest topic has no more.
 pub const PATTERN_TOKENS_RANGE: RangeInclusive<u64> = 1..=TOPIC_LEN_MAX as u64 / 2;
+/// Refused OPENs of one connection that are remembered, so that frames sent behind them are refused for the
+/// same reason: more than a client sends before it reads.
+pub const REFUSED_OPENS_MAX: u32 = 65_536;
 /// OPENs of one connection that are remembered by request number.
 pub const OPENS_PER_CONNECTION_MAX: usize = 1_000_000;
 

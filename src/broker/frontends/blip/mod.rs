@@ -63,6 +63,8 @@ pub struct Client {
     opens: HashMap<RequestId, Opened>,
     /// The kind of credentials it gave.
     auth_kind: u16,
+    /// How many of those that are remembered were refused.
+    refused: u32,
     /// Topics it was told the id of.
     announced: HashSet<TopicId>,
     /// Topics that it has to open again before it publishes there: its user's permissions were changed.

@@ -9,7 +9,7 @@ use crate::broker::ids::Slot;
 use crate::broker::mesh::Request;
 use crate::broker::message::{Destination, TopicName};
 use crate::broker::topics::TopicsFull;
-use crate::limits::{self, OPENS_PER_CONNECTION_MAX};
+use crate::limits::{self, OPENS_PER_CONNECTION_MAX, REFUSED_OPENS_MAX};
 use crate::protocol::frame::{FLAG_ACK, PROVISIONAL};
 use crate::protocol::messages::{self, Header, RunBounds};
 use crate::protocol::{Reject, RequestId, Sequence, TopicId, encode, name};
@@ -31,11 +31,8 @@ impl Client {
             return Err(Reject::RequestInUse { request: request.0 });
         }
         if let Some(refusal) = self.refusal_to_open(doors, slot, request, topic) {
-            // Beyond what is remembered the number is unknown, which is refused as well.
-            if self.opens.len() < OPENS_PER_CONNECTION_MAX {
-                self.opens.insert(request, Opened::Refused);
-                self.count_memory(doors, slot);
-            }
+            self.remember_refusal(request);
+            self.count_memory(doors, slot);
             return Err(refusal);
         }
         let topic: Arc<str> = topic.into();
@@ -53,6 +50,17 @@ impl Client {
             doors.mesh.ask(owner, Request::Open { connection, request, topic });
         }
         Ok(())
+    }
+
+    /// Remembers that an OPEN was refused, of so many at most: beyond them the number is unknown, and frames
+    /// for it are refused as well.
+    fn remember_refusal(&mut self, request: RequestId) {
+        if self.refused < REFUSED_OPENS_MAX {
+            self.refused += 1;
+            self.opens.insert(request, Opened::Refused);
+        } else {
+            self.opens.remove(&request);
+        }
     }
 
     /// Counts what is remembered for the client, by the room of the tables.
@@ -149,7 +157,7 @@ impl Client {
                 });
             }
             Err(full) => {
-                self.opens.insert(request, Opened::Refused);
+                self.remember_refusal(request);
                 let reject = Reject::LimitReached {
                     about: request.0,
                     what: "topics",
