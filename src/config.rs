@@ -381,11 +381,13 @@ pub struct Metrics {
     pub bind_addr: SocketAddr,
     /// The token that requests must carry.
     pub token: Option<Secret>,
+    /// Whether the admin pages are served over TLS.
+    pub tls: bool,
 }
 
 impl Default for Metrics {
     fn default() -> Metrics {
         let bind_addr = SocketAddr::from(([127, 0, 0, 1], 9090));
-        Metrics { enabled: true, bind_addr, token: None }
+        Metrics { enabled: true, bind_addr, token: None, tls: false }
     }
 }

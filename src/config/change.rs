@@ -202,6 +202,7 @@ mod tests {
                 "delivery.fanout_shards",
                 "metrics.enabled",
                 "metrics.bind_addr",
+                "metrics.tls",
                 "logging.format",
             ]
         );

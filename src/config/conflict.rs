@@ -29,6 +29,7 @@ pub(super) fn conflicts(settings: &Settings) -> Vec<Conflict> {
     conflicts.extend(of_token_and_users(settings));
     conflicts.extend(of_no_auth_user(settings));
     conflicts.extend(of_open_metrics(settings));
+    conflicts.extend(of_metrics_without_certificate(settings));
     conflicts.extend(of_tls(settings));
     conflicts.extend(of_certified_users(settings));
     conflicts.extend(of_message_size_and_queue(settings));
@@ -100,6 +101,17 @@ fn of_open_metrics(settings: &Settings) -> Option<Conflict> {
              topics and addresses of clients; set [metrics] token, or bind it to 127.0.0.1",
             metrics.bind_addr
         ),
+    })
+}
+
+/// Admin pages over TLS without a certificate to show.
+fn of_metrics_without_certificate(settings: &Settings) -> Option<Conflict> {
+    let lacks_certificate = settings.metrics.tls && !settings.tls.is_configured();
+    lacks_certificate.then(|| Conflict {
+        keys: [("metrics", "tls"), ("tls", "cert_file")],
+        text: "[metrics] tls = true has no certificate to show; add [tls] with cert_file = \"...\" and \
+               key_file = \"...\", or remove the line"
+            .to_owned(),
     })
 }
 

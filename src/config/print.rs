@@ -212,7 +212,11 @@ mod tests {
                 pings_max: 19,
                 no_auth_user: None,
             },
-            tls: Tls::default(),
+            tls: Tls {
+                cert_file: Some("a.pem".to_owned()),
+                key_file: Some("a.key".to_owned()),
+                ..Tls::default()
+            },
             auth: Auth::default(),
             queues: Queues {
                 topic_bytes: 13 << 20,
@@ -240,7 +244,12 @@ mod tests {
                 max_publish_bytes_per_second: 26,
                 max_pattern_tokens: 11,
             },
-            metrics: Metrics { enabled: false, bind_addr: "[::]:0".parse().unwrap(), token: None },
+            metrics: Metrics {
+                enabled: false,
+                bind_addr: "[::]:0".parse().unwrap(),
+                token: None,
+                tls: true,
+            },
             logging: Logging { level: LogLevel::Trace, format: LogFormat::Json },
         };
         assert_eq!(Settings::parse("printed", &settings.to_string()), Ok(settings));

@@ -230,6 +230,9 @@ fn write_unknown_key(f: &mut fmt::Formatter<'_>, table: &str, key: &Written) -> 
     if table == "auth" && USER_KEYS.iter().any(|known| known.name == name) {
         return write!(f, "{key} belongs below [[auth.users]]");
     }
+    if TABLES.contains(&name) {
+        return write!(f, "[{key}] is a table of its own");
+    }
     // The only names in tables that are not keys with a value.
     let tables = TABLES_IN_TABLES.iter().find(|(of, _)| *of == table).map(|(_, tables)| *tables);
     let in_table = || KEYS.iter().filter(|known| known.table == table);

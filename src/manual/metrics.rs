@@ -79,8 +79,13 @@
 //!
 //! Without the token the answer is 401. Prometheus takes the token in `authorization` with
 //! `credentials_file`, curl in `--header "Authorization: Bearer TOKEN"`, `blipmq top` in the variable
-//! `BLIPMQ_METRICS_TOKEN`, and the dashboard asks for it. The pages have no TLS: on a network that you
-//! do not trust, put them behind a proxy that has.
+//! `BLIPMQ_METRICS_TOKEN`, and the dashboard asks for it.
+//!
+//! On a network that you do not trust, add `tls = true`: without it the token goes over the wire in plain
+//! text. The pages are then served as https alone, with the certificates of `[tls]`, and no client is asked
+//! for a certificate. Health checks have to use https too; `blipmq top` and `blipmq reload` take
+//! `--metrics https://host:port`, and `--tls-ca` for an authority of your own. A reload brings a new
+//! certificate to the connections after it; the key itself needs a restart.
 //!
 //! At most 32 connections are served at once, each for one answer and at most ten seconds.
 //!

@@ -33,6 +33,10 @@
 //! where TLS is required is disconnected without `-ERR`, as is one that does not begin its handshake
 //! within `handshake_timeout_ms`. `auth_timeout_ms` begins when the handshake is over.
 //!
+//! # Pages
+//!
+//! `[metrics] tls = true` serves the admin pages as https, see [`metrics`](super::metrics).
+//!
 //! # Handshakes
 //!
 //! A handshake is work of the core that serves the connection, about 0.1 ms with a key of ECDSA P-256 and

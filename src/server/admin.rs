@@ -28,6 +28,7 @@ mod lists;
 mod places;
 mod query;
 mod status;
+mod stream;
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -119,16 +120,19 @@ impl AdminServer {
         let (stop, stopped) = oneshot::channel();
         let thread = std::thread::Builder::new()
             .name("admin".to_owned())
-            .spawn(move || self.run(router(node), stopped))
+            .spawn(move || self.run(node, stopped))
             .map_err(|source| AdminError::Thread { source })?;
         Ok(AdminHandle { stop, thread })
     }
 
-    fn run(self, router: Router, stopped: oneshot::Receiver<()>) {
+    fn run(self, node: Arc<Node>, stopped: oneshot::Receiver<()>) {
+        let configuration = node.configuration.clone();
+        let terms = Box::new(move || configuration.tls().pages.clone());
+        let router = router(node);
         self.runtime.block_on(async {
             let listener = tokio::net::TcpListener::from_std(self.listener)
                 .expect("a bound, non-blocking listener joins the runtime");
-            let listener = Bounded::new(listener, BOUNDS);
+            let listener = Bounded::new(listener, BOUNDS, terms);
             // Not axum's graceful shutdown, which waits for clients: a stop must not.
             tokio::select! {
                 _ = stopped => {}

@@ -101,6 +101,8 @@ pub struct Addresses {
     pub clients: Arc<[Listener]>,
     /// The admin pages, if they are served.
     pub metrics: Option<SocketAddr>,
+    /// Whether the admin pages are served over TLS.
+    pub metrics_tls: bool,
 }
 
 impl Addresses {
@@ -130,7 +132,9 @@ impl fmt::Display for Addresses {
             }
         }
         if let Some(metrics) = self.metrics {
-            write!(f, ", metrics on http://{metrics}/metrics, dashboard on http://{metrics}/")?;
+            let scheme = if self.metrics_tls { "https" } else { "http" };
+            let pages = format_args!("{scheme}://{metrics}/");
+            write!(f, ", metrics on {pages}metrics, dashboard on {pages}")?;
         }
         Ok(())
     }
@@ -190,7 +194,7 @@ mod tests {
             let bound = Bound::bind(ENDPOINTS, &settings(nats_enabled)).unwrap();
             let rows = bound.rows;
             let metrics = Some(SocketAddr::from(([127, 0, 0, 1], 9090)));
-            let addresses = Addresses { clients: rows.clone(), metrics };
+            let mut addresses = Addresses { clients: rows.clone(), metrics, metrics_tls: false };
             let nats = rows.get(1).map(|listener| listener.address);
             assert_eq!(nats.is_some(), nats_enabled);
             let [blip_endpoint, nats_endpoint, ..] = ENDPOINTS else { panic!("both are served") };
@@ -199,6 +203,9 @@ mod tests {
             let nats = nats.map_or(String::new(), |nats| format!(", NATS on {nats}"));
             let pages = ", metrics on http://127.0.0.1:9090/metrics, dashboard on \
                          http://127.0.0.1:9090/";
+            assert_eq!(addresses.to_string(), format!("{}{nats}{pages}", rows[0].address));
+            addresses.metrics_tls = true;
+            let pages = pages.replace("http:", "https:");
             assert_eq!(addresses.to_string(), format!("{}{nats}{pages}", rows[0].address));
         }
     }

@@ -69,11 +69,12 @@ pub fn start(
         limits.max_new_connections_per_address,
     );
     let metrics = admin.as_ref().map(AdminServer::local_addr);
+    let metrics_tls = cluster.settings.metrics.tls;
     let node = Arc::new(Node {
         server_id: cluster.server_id,
         started: SystemTime::now(),
         ready_since: Instant::now(),
-        addresses: Addresses { clients: listeners, metrics },
+        addresses: Addresses { clients: listeners, metrics, metrics_tls },
         shards: cluster.shards,
         cores,
         control: control.clone(),

@@ -8,6 +8,7 @@
 //! | publishers that wait for subscribers, also for themselves | `blocked` |
 //! | acknowledgements of publishes | `acks` |
 //! | the admin pages | `admin` |
+//! | the admin pages over TLS | `pages` |
 //! | credentials and permissions | `auth` |
 //! | retained messages, and how live ones follow them | `replay` |
 //! | groups | `groups` |
@@ -48,6 +49,7 @@ mod losses;
 mod memory;
 mod nats;
 mod operations;
+mod pages;
 mod pipe;
 mod places;
 mod policies;

@@ -166,7 +166,8 @@ impl Broker {
         };
         let addr = address_after(" is ready on ").expect("the ready line has the address");
         let nats = address_after("NATS on ");
-        let metrics = address_after("metrics on http://");
+        let metrics =
+            address_after("metrics on http://").or_else(|| address_after("metrics on https://"));
         Broker { addr, nats, metrics, ready, running, stderr: Some(stderr), _config: None }
     }
 

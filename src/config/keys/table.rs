@@ -5,7 +5,7 @@ use crate::config::{Choice, LogFormat, LogLevel, OverflowPolicy};
 use crate::limits;
 
 /// Every key, by table, in the order in which they are printed.
-pub static KEYS: [Key; 62] = [
+pub static KEYS: [Key; 63] = [
     other!(
         server.bind_addr,
         Address,
@@ -368,6 +368,13 @@ pub static KEYS: [Key; 62] = [
             set: |settings, token| settings.metrics.token = token,
         },
     },
+    other!(
+        metrics.tls,
+        Flag,
+        Restart,
+        "Whether these pages are served over TLS, as https, with tls.cert_file and its key. No client is\n\
+         asked for a certificate."
+    ),
     choice!(
         logging.level: LogLevel,
         Live,

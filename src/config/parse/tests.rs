@@ -45,6 +45,8 @@ fn file_with(key: &Key, value: &str) -> String {
              [[auth.users]]\nuser = \"...\"\npassword = \"p\"\n"
         }
         "max_message_size_bytes" => "[queues]\nsubscriber_bytes = 68719476736\n",
+        // That of `[metrics]`.
+        "tls" => "[tls]\ncert_file = \"a.pem\"\nkey_file = \"a.key\"\n",
         "subscriber_bytes" => "[server]\nmax_message_size_bytes = 1\n",
         _ => "",
     };
@@ -235,6 +237,17 @@ fn metrics_that_other_machines_can_reach_need_a_token() {
     parsed(&format!("{wide}token = \"s3cret\"\n"));
     parsed(&format!("{wide}enabled = false\n"));
     parsed("[metrics]\nbind_addr = \"[::1]:9090\"\n");
+}
+
+#[test]
+fn metrics_over_tls_need_a_certificate() {
+    let secure = "[metrics]\ntls = true\n";
+    let error = only_error(secure);
+    assert!(error.contains("line 2") || error.contains(":2:"), "{error}");
+    assert!(error.contains("add [tls] with cert_file = \"...\""), "{error}");
+    let files = "[tls]\ncert_file = \"a.pem\"\nkey_file = \"a.key\"\n";
+    assert!(parsed(&format!("{files}{secure}")).metrics.tls);
+    assert!(!parsed(files).metrics.tls);
 }
 
 #[test]

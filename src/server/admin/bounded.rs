@@ -8,21 +8,26 @@
 //! # Always true
 //! - At most `connections_max` connections are open, and one that waits until another has ended.
 //! - A connection that has not sent a whole request head by `head_timeout` ends, and every other one
-//!   after `lifetime`, whatever its client does.
+//!   after `lifetime`, whatever its client does. With TLS the handshake is part of that time.
+//! - A handshake is driven by the task that reads its connection: a client that is silent in the midst of
+//!   one keeps nobody waiting.
 //! - A new connection takes the place of the one that has been silent longest, if there is one.
 
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::serve::Listener;
+use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::time::{Instant, Sleep};
 
 use super::places::{Place, Places};
+use super::stream::Stream;
 
 /// How often a connection without a place looks for one that may end for it by now.
 const RETRY_INTERVAL: Duration = Duration::from_millis(50);
@@ -38,16 +43,20 @@ pub(super) struct Bounds {
     pub lifetime: Duration,
 }
 
+/// Returns the terms of a handshake that begins now; `None` for a connection in plain text.
+pub(super) type Terms = Box<dyn Fn() -> Option<Arc<ServerConfig>> + Send>;
+
 /// A listener that bounds the number and the lifetime of its connections.
 pub(super) struct Bounded {
     listener: TcpListener,
     bounds: Bounds,
     places: Places,
+    terms: Terms,
 }
 
 /// A connection that ends in time. Dropping the connection frees its place.
 pub(super) struct Connection {
-    stream: TcpStream,
+    stream: Stream,
     began: Instant,
     lifetime: Duration,
     end: Pin<Box<Sleep>>,
@@ -78,8 +87,8 @@ impl Head {
 }
 
 impl Bounded {
-    pub(super) fn new(listener: TcpListener, bounds: Bounds) -> Bounded {
-        Bounded { listener, bounds, places: Places::new(bounds.connections_max) }
+    pub(super) fn new(listener: TcpListener, bounds: Bounds, terms: Terms) -> Bounded {
+        Bounded { listener, bounds, places: Places::new(bounds.connections_max), terms }
     }
 }
 
@@ -101,6 +110,8 @@ impl Listener for Bounded {
         let Bounds { head_timeout, lifetime, .. } = self.bounds;
         let end = Box::pin(tokio::time::sleep(head_timeout.min(lifetime)));
         let (began, head) = (Instant::now(), Head::default());
+        // Looked up for each connection: a reload may have brought another certificate.
+        let stream = Stream::new(stream, (self.terms)());
         (Connection { stream, began, lifetime, end, head, place }, peer)
     }
 
@@ -159,10 +170,12 @@ impl AsyncWrite for Connection {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.check_end(context)?;
         Pin::new(&mut self.stream).poll_flush(context)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.check_end(context)?;
         Pin::new(&mut self.stream).poll_shutdown(context)
     }
 }
@@ -172,7 +185,11 @@ mod tests {
     use std::io::{Read, Write};
     use std::net::TcpStream as Client;
 
+    use rustls::{ClientConnection, StreamOwned};
+
     use super::*;
+    use crate::server::tls::listeners::Active;
+    use crate::server::tls::testing::{Authority, Folder, settings};
 
     const LONG: Duration = Duration::from_secs(3_600);
     const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n";
@@ -188,7 +205,13 @@ mod tests {
     ) -> (Bounded, SocketAddr) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
-        (Bounded::new(listener, Bounds { connections_max, head_timeout, lifetime }), addr)
+        let bounds = Bounds { connections_max, head_timeout, lifetime };
+        (Bounded::new(listener, bounds, Box::new(|| None)), addr)
+    }
+
+    fn peer_of(connection: &Connection) -> SocketAddr {
+        let Stream::Plain(stream) = &connection.stream else { panic!("it is in plain text") };
+        stream.peer_addr().unwrap()
     }
 
     async fn read(connection: &mut Connection) -> io::Result<usize> {
@@ -234,7 +257,7 @@ mod tests {
             read(&mut served[0]).await.unwrap();
             let _probe = Client::connect(addr).unwrap();
             let place = accept_beside(&mut bounded, &mut served).await;
-            let left: Vec<_> = served.iter().map(|one| one.stream.peer_addr().unwrap()).collect();
+            let left: Vec<_> = served.iter().map(peer_of).collect();
             let expected = [0, 2].map(|client: usize| clients[client].local_addr().unwrap());
             assert_eq!(left, expected);
             assert_eq!(clients[1].read(&mut [0]).unwrap(), 0, "it was closed");
@@ -288,6 +311,78 @@ mod tests {
             tokio::time::sleep(Duration::from_millis(2)).await;
             client.write_all(b"x").unwrap();
             assert_eq!(read(&mut connection).await.unwrap(), 1);
+        });
+    }
+
+    /// A listener with TLS, and a client of it.
+    async fn secured(head_timeout: Duration) -> (Bounded, SocketAddr, ClientConnection) {
+        let authority = Authority::new("root");
+        let (folder, settings) = (Folder::new(), settings("[metrics]\ntls = true\n"));
+        folder.write_pair("a", &authority.server(&["localhost"]));
+        let active = Active::read(&settings, &folder.0, &[], None);
+        let pages = active.unwrap_or_else(|wrong| panic!("{}", wrong[0])).pages;
+        let (mut bounded, addr) = bounded(1, head_timeout, LONG).await;
+        bounded.terms = Box::new(move || pages.clone());
+        let config = Arc::new(authority.trusting(rustls::ALL_VERSIONS, None));
+        let client = ClientConnection::new(config, "localhost".try_into().unwrap());
+        (bounded, addr, client.unwrap())
+    }
+
+    #[test]
+    fn a_handshake_is_part_of_the_time_for_the_request() {
+        run(async {
+            let (mut bounded, addr, _) = secured(Duration::from_millis(1)).await;
+            let _silent = Client::connect(addr).unwrap();
+            let (mut connection, _) = bounded.accept().await;
+            let error = read(&mut connection).await.unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        });
+    }
+
+    #[test]
+    fn a_request_in_plain_text_is_refused_where_tls_is_spoken() {
+        run(async {
+            let (mut bounded, addr, _) = secured(LONG).await;
+            Client::connect(addr).unwrap().write_all(REQUEST).unwrap();
+            let (mut connection, _) = bounded.accept().await;
+            let error = read(&mut connection).await.unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::InvalidData);
+            let error = write(&mut connection, b"HTTP/1.1 200 OK\r\n").await.unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::NotConnected, "nothing leaves in plain text");
+        });
+    }
+
+    #[test]
+    fn an_answer_in_tls_that_nobody_takes_ends_also_while_it_is_flushed_or_shut_down() {
+        run(async {
+            let (mut bounded, addr, tls) = secured(LONG).await;
+            let asking = std::thread::spawn(move || {
+                let mut client = StreamOwned::new(tls, Client::connect(addr).unwrap());
+                client.write_all(REQUEST).unwrap();
+                client
+            });
+            let (mut connection, _) = bounded.accept().await;
+            assert_eq!(read(&mut connection).await.unwrap(), REQUEST.len());
+            let _client = asking.join().unwrap();
+            let is_full = |context: &mut Context<'_>, connection: &mut Connection| {
+                Pin::new(connection).poll_write(context, &[b'x'; 65_536]).is_pending()
+            };
+            std::future::poll_fn(|context| {
+                while !is_full(context, &mut connection) {}
+                Poll::Ready(())
+            })
+            .await;
+            let flush = |context: &mut Context<'_>| Pin::new(&mut connection).poll_flush(context);
+            let flushed = tokio::time::timeout(Duration::ZERO, std::future::poll_fn(flush)).await;
+            assert!(flushed.is_err(), "the client takes nothing");
+            connection.end.as_mut().reset(Instant::now());
+            let flush = |context: &mut Context<'_>| Pin::new(&mut connection).poll_flush(context);
+            let error = std::future::poll_fn(flush).await.unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+            connection.end.as_mut().reset(Instant::now());
+            let end = |context: &mut Context<'_>| Pin::new(&mut connection).poll_shutdown(context);
+            let error = std::future::poll_fn(end).await.unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::TimedOut);
         });
     }
 }

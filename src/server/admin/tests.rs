@@ -32,7 +32,7 @@ fn node_of(settings: Settings) -> (Arc<Node>, Vec<Receiver<Command>>) {
         // A clock that was wrong then, and was set since.
         started: SystemTime::UNIX_EPOCH,
         ready_since: Instant::now(),
-        addresses: Addresses { clients: [blip].into(), metrics: Some(address) },
+        addresses: Addresses { clients: [blip].into(), metrics: Some(address), metrics_tls: false },
         shards: 4,
         cores: cores.to_vec(),
         control: Control::new(senders, |_| {}),

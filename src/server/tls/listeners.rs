@@ -1,4 +1,4 @@
-//! The terms of each listener, made from settings and files.
+//! The terms of each listener and of the admin pages, made from settings and files.
 //!
 //! Called at the start, and by a reload with the terms before it. Next on the path: the cores, which
 //! begin each handshake with the terms of that moment.
@@ -17,6 +17,7 @@ use blipmq::config::{
 };
 use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs::Ticketer;
+use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{NoServerSessionStorage, ProducesTickets};
 use rustls::version::{TLS12, TLS13};
 use sha2::{Digest, Sha256};
@@ -31,6 +32,8 @@ use crate::server::listeners::Listener;
 const BLIP_ALPN: &[u8] = b"blip/1";
 /// How long a NATS client may be silent before it gets INFO in plain text, as in nats-server.
 const SILENCE_BEFORE_INFO: Duration = Duration::from_millis(50);
+/// The protocol of the admin pages, named so that a browser does not ask for HTTP/2.
+const PAGES_ALPN: &[u8] = b"http/1.1";
 /// What TLS adds to the bytes of a record, as far as rustls counts them.
 const RECORD_HEADER_LEN: usize = 5;
 
@@ -38,12 +41,16 @@ const RECORD_HEADER_LEN: usize = 5;
 #[derive(Debug, Default)]
 pub struct Active {
     pub listeners: Listeners,
+    /// The terms of the admin pages, `None` for pages in plain text.
+    pub pages: Option<Arc<ServerConfig>>,
     /// What ends on some day.
     pub dated: Vec<Dated>,
     /// A digest of all files, to tell whether a reload changed any.
     digest: [u8; 32],
     /// The tickets of each listener.
     tickets: Vec<Option<Tickets>>,
+    /// The tickets of the admin pages.
+    tickets_of_pages: Option<Tickets>,
 }
 
 /// The tickets of a listener.
@@ -66,7 +73,7 @@ impl Active {
         let Some(certificates) = Certificates::read(settings, folder)? else {
             let listeners = protocols.iter().map(|_| None).collect();
             let tickets = vec![None; protocols.len()];
-            return Ok(Active { listeners, dated: vec![], digest: [0; 32], tickets });
+            return Ok(Active { listeners, tickets, ..Active::default() });
         };
         let (mut listeners, mut tickets) = (Vec::new(), Vec::new());
         for (index, protocol) in protocols.iter().enumerate() {
@@ -82,8 +89,16 @@ impl Active {
             listeners.push(terms);
             tickets.push(of_listener);
         }
+        let before = before.and_then(|before| before.tickets_of_pages.as_ref());
+        let tickets_of_pages = match settings.metrics.tls {
+            false => None,
+            true => Some(Tickets::renewed(before, policy_of_pages(settings))?),
+        };
+        let pages = tickets_of_pages.as_ref().map(|tickets: &Tickets| {
+            Arc::new(pages(settings, &certificates, tickets.ticketer.clone()))
+        });
         let Certificates { dated, digest, .. } = certificates;
-        Ok(Active { listeners: listeners.into(), dated, digest, tickets })
+        Ok(Active { listeners: listeners.into(), pages, dated, digest, tickets, tickets_of_pages })
     }
 
     /// Whether other files, or files with another content, were read for `other`.
@@ -154,6 +169,23 @@ fn policy(settings: &Settings, certificates: &Certificates, mode: TlsMode) -> [u
     policy.finalize().into()
 }
 
+/// A digest of all that decides who reads the pages over TLS: clients show no certificate there.
+fn policy_of_pages(settings: &Settings) -> [u8; 32] {
+    Sha256::digest(settings.tls.min_version.name()).into()
+}
+
+/// The terms of the admin pages, on which a token says who may read.
+fn pages(
+    settings: &Settings,
+    certificates: &Certificates,
+    ticketer: Arc<dyn ProducesTickets>,
+) -> ServerConfig {
+    let mut config = new_config(&settings.tls, certificates, None);
+    config.ticketer = ticketer;
+    config.alpn_protocols = vec![PAGES_ALPN.to_vec()];
+    config
+}
+
 fn terms(
     settings: &Settings,
     certificates: &Certificates,
@@ -162,7 +194,7 @@ fn terms(
 ) -> Terms {
     let tls = &settings.tls;
     let record_bytes = tls.record_bytes as usize;
-    let mut config = new_config(tls, certificates);
+    let mut config = new_config(tls, certificates, certificates.clients.clone());
     config.max_fragment_size = Some(record_bytes + RECORD_HEADER_LEN);
     config.ticketer = ticketer;
     if protocol == Protocol::Blip {
@@ -191,8 +223,13 @@ fn terms(
     }
 }
 
-/// A configuration for rustls, without what differs by listener.
-fn new_config(tls: &Tls, certificates: &Certificates) -> ServerConfig {
+/// A configuration for rustls, without what differs by listener. `clients` checks the certificates of
+/// clients, if they are asked for one.
+fn new_config(
+    tls: &Tls,
+    certificates: &Certificates,
+    clients: Option<Arc<dyn ClientCertVerifier>>,
+) -> ServerConfig {
     let versions = match tls.min_version {
         TlsVersion::V1_2 => &[&TLS13, &TLS12][..],
         TlsVersion::V1_3 => &[&TLS13],
@@ -200,8 +237,8 @@ fn new_config(tls: &Tls, certificates: &Certificates) -> ServerConfig {
     let config = ServerConfig::builder_with_provider(provider().into())
         .with_protocol_versions(versions)
         .expect("the provider has suites of both versions");
-    let config = match &certificates.clients {
-        Some(verifier) => config.with_client_cert_verifier(verifier.clone()),
+    let config = match clients {
+        Some(verifier) => config.with_client_cert_verifier(verifier),
         None => config.with_no_client_auth(),
     };
     let mut config = config.with_cert_resolver(certificates.chooser.clone());

@@ -38,7 +38,11 @@ fn an_unknown_or_misplaced_name_is_one_line_with_the_known_ones() {
         ),
         (
             "[server.tls]\nkey = 5\n",
-            "blipmq.toml:1: [server] tls is not a known key; known keys: bind_addr, insecure, cores, \
+            "blipmq.toml:1: [server] tls is not a known key; [tls] is a table of its own",
+        ),
+        (
+            "[server.whatever]\nkey = 5\n",
+            "blipmq.toml:1: [server] whatever is not a known key; known keys: bind_addr, insecure, cores, \
              max_connections, max_message_size_bytes, auth_timeout_ms, drain_timeout_ms, \
              drain_spread_ms, lame_duck_ms, write_timeout_ms, ping_interval_ms, pings_max, \
              busy_poll_us",

@@ -8,6 +8,8 @@ use rustls::{CipherSuite, ClientConfig, HandshakeKind, ServerConnection};
 use super::*;
 use crate::server::tls::testing::{Authority, Folder, Pair, settings, shake};
 
+mod pages;
+
 const BOTH: [Protocol; 2] = [Protocol::Blip, Protocol::Nats];
 
 /// A folder with a certificate and its key as `a.pem` and `a.key`, and the authority as `ca.pem`.
