@@ -17,7 +17,7 @@
 //!
 //! | takes effect | keys |
 //! |---|---|
-//! | by restart | `server.bind_addr`, `server.cores`, `server.max_message_size_bytes`, `nats.enabled`, `nats.bind_addr`, `delivery.fanout_shards`, `metrics.enabled`, `metrics.bind_addr`, `logging.format` |
+//! | by restart | `server.bind_addr`, `server.cores`, `server.max_message_size_bytes`, `nats.enabled`, `nats.bind_addr`, `delivery.fanout_shards`, `metrics.enabled`, `metrics.bind_addr`, `metrics.tls`, `logging.format` |
 //! | by reload, for new subscriptions | `nats.subscriber_capacity`, `queues.subscriber_capacity`, `queues.subscriber_bytes`, `queues.overflow_policy` |
 //! | by reload | all others |
 //!
