@@ -17,9 +17,9 @@ use tokio_rustls::{Accept, TlsAcceptor};
 /// The bytes of a connection, in the stage of the connection.
 pub(super) enum Stream {
     Plain(TcpStream),
-    /// In its handshake.
-    Shaking(Accept<TcpStream>),
-    /// In TLS. Boxed, because a session is large.
+    /// In its handshake. Boxed, because a session is large.
+    Shaking(Box<Accept<TcpStream>>),
+    /// In TLS.
     Open(Box<TlsStream<TcpStream>>),
     /// The handshake has failed.
     Failed,
@@ -29,7 +29,7 @@ impl Stream {
     /// A connection whose handshake has these terms, or one in plain text.
     pub(super) fn new(stream: TcpStream, config: Option<Arc<ServerConfig>>) -> Stream {
         match config {
-            Some(config) => Stream::Shaking(TlsAcceptor::from(config).accept(stream)),
+            Some(config) => Stream::Shaking(Box::new(TlsAcceptor::from(config).accept(stream))),
             None => Stream::Plain(stream),
         }
     }
