@@ -3,7 +3,7 @@
 use super::records::check_records;
 use super::{COUNT_AT, FLAGS_AT, Header, KIND_AT, TOPIC_AT, TTL_AT, u16_at, u32_at};
 use crate::Kind;
-use crate::frame::{FLAG_ACK, FLAG_CRC, RECORD_HAS_HEADERS};
+use crate::frame::{FLAG_ACK, FLAG_CRC, FLAG_HEADERS, RECORD_HAS_HEADERS};
 use crate::limits::{MESSAGES_HEADER_LEN, RECORD_HEADER_LEN};
 
 /// Makes a frame of the last `keep` messages of a stamped frame that has more of them. The new frame
@@ -51,7 +51,8 @@ pub struct RunBounds {
 }
 
 /// Finds the run of frames at the start of `bytes` that differ in nothing but their messages, so that
-/// they can be handled as one. Returns the length of the run and its number of messages.
+/// they can be handled as one: either all say that they have headers, or none. Returns the length of the
+/// run and its number of messages.
 ///
 /// The caller has checked the first frame, with the header `first`. The others are checked here: the
 /// run ends before a frame that is wrong, which the caller then finds.
@@ -67,7 +68,7 @@ pub fn run(bytes: &[u8], first: &Header, bounds: RunBounds) -> (usize, u32) {
         let frame_len = u32_at(rest, 0);
         let count = u32::from(u16_at(rest, COUNT_AT));
         let joins = rest[KIND_AT] == Kind::Messages as u8
-            && rest[FLAGS_AT] & FLAG_ACK == 0
+            && rest[FLAGS_AT] & (FLAG_ACK | FLAG_HEADERS) == first.flags & FLAG_HEADERS
             && u32_at(rest, TOPIC_AT) == first.topic
             && u32_at(rest, TTL_AT) == first.ttl_ms
             && (MESSAGES_HEADER_LEN as u32..=bounds.frame_len_max).contains(&frame_len)

@@ -1,7 +1,7 @@
 //! How frames are cut, joined into runs, and addressed.
 
 use super::*;
-use crate::frame::{FLAG_ACK, FLAG_CRC};
+use crate::frame::{FLAG_ACK, FLAG_CRC, FLAG_HEADERS};
 
 fn frame(flags: u8, payloads: &[&[u8]]) -> Vec<u8> {
     let records: Vec<u8> = payloads
@@ -74,6 +74,8 @@ fn a_run_ends_before_the_first_frame_that_differs_is_cut_or_is_wrong() {
         run(&[&first[..], &same, &same].concat(), &header, RunBounds { bytes_max, ..bounds }),
         both
     );
+    let header = Header { flags: FLAG_HEADERS, ..header };
+    assert_eq!(run(&[&first[..], &same].concat(), &header, bounds), alone, "it has no headers");
     let header = Header { flags: FLAG_ACK, ..header };
     assert_eq!(run(&[&first[..], &same].concat(), &header, bounds), alone, "each ACK is its own");
 }

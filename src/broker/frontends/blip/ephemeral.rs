@@ -14,13 +14,10 @@ use super::{Client, Doors, EphemeralIds};
 use crate::broker::ids::Slot;
 use crate::broker::message::Destination;
 use crate::limits::{EPHEMERAL_OPENS_MAX, TOPICS_RANGE};
-use crate::protocol::frame::FLAG_HEADERS;
 use crate::protocol::{TopicId, messages};
 
 /// The header that carries the topic to answer on.
 const REPLY_TO: &[u8] = b"reply-to";
-/// Where a frame has its flags.
-const FLAGS_AT: usize = 5;
 
 /// The ephemeral topics that one connection opened last.
 #[derive(Debug, Default)]
@@ -56,14 +53,11 @@ pub(super) fn is_ephemeral(id: TopicId) -> bool {
 }
 
 impl Client {
-    /// Notes where the requests among some frames are to be answered.
+    /// Notes where the requests among some frames with headers are to be answered.
     pub(super) fn note_replies(doors: &mut Doors<'_>, slot: Slot, mut frames: &[u8]) {
         while !frames.is_empty() {
             let (frame, behind) = frames.split_at(messages::first_frame(frames).0);
             frames = behind;
-            if frame[FLAGS_AT] & FLAG_HEADERS == 0 {
-                continue;
-            }
             for record in messages::records(frame) {
                 let mut headers = record.headers;
                 if let Some((_, reply)) = headers.find(|(name, _)| *name == REPLY_TO)

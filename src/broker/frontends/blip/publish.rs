@@ -10,7 +10,7 @@ use crate::broker::mesh::Request;
 use crate::broker::message::{Destination, TopicName};
 use crate::broker::topics::TopicsFull;
 use crate::limits::{self, OPENS_PER_CONNECTION_MAX, REFUSED_OPENS_MAX};
-use crate::protocol::frame::{FLAG_ACK, PROVISIONAL};
+use crate::protocol::frame::{FLAG_ACK, FLAG_HEADERS, PROVISIONAL};
 use crate::protocol::messages::{self, Header, RunBounds};
 use crate::protocol::{Reject, RequestId, Sequence, TopicId, encode, name};
 
@@ -332,7 +332,9 @@ impl Client {
         });
         let (publisher, frames) = (doors.connections.id(slot), &bytes[..len]);
         doors.ingest.add(doors.now, destination, ttl_ms, messages, frames, (publisher, ack));
-        Client::note_replies(doors, slot, &bytes[..len]);
+        if first.flags & FLAG_HEADERS != 0 {
+            Client::note_replies(doors, slot, &bytes[..len]);
+        }
         doors.connections.get(slot).add_published(messages, len);
         doors.hold_for_mesh(slot, owner);
         Ok(Some(len))
