@@ -168,7 +168,8 @@ pub const ARGON2_LANES_MAX: u32 = 4;
 pub const BCRYPT_COST_MIN: u32 = 4;
 /// The cost that a bcrypt hash in the configuration may have.
 pub const BCRYPT_COST_MAX: u32 = 13;
-/// Passwords over all cores that wait to be compared with a hash. A login beyond is refused for now.
+/// Passwords over all cores that wait to be compared with a hash. A login beyond is refused, unchecked, until
+/// one of them is compared.
 pub const PASSWORD_CHECKS_MAX: usize = 64;
 /// Of those the ones that one address may have on one core, so that the others are left for others.
 pub const PASSWORD_CHECKS_OF_ADDRESS_MAX: usize = PASSWORD_CHECKS_MAX / 2;

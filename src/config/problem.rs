@@ -201,6 +201,20 @@ pub(super) fn nearest(
     (distance <= (known.len() / 3).max(1)).then_some(known)
 }
 
+/// Says that a table which stands several times, such as `[[auth.users]]`, does not have a key.
+pub(super) fn write_unknown_key(
+    f: &mut fmt::Formatter<'_>,
+    table: &str,
+    key: &Written,
+    known: impl Iterator<Item = &'static str> + Clone,
+) -> fmt::Result {
+    write!(f, "{table} {key} is not a known key; ")?;
+    match nearest(key.text(), known.clone()) {
+        Some(name) => write!(f, "did you mean {name}?"),
+        None => write!(f, "known keys: {}", known.collect::<Vec<_>>().join(", ")),
+    }
+}
+
 fn write_key_outside_tables(f: &mut fmt::Formatter<'_>, key: &Written) -> fmt::Result {
     let tables: Vec<String> = KEYS
         .iter()

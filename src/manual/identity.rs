@@ -37,8 +37,8 @@
 //! user that reconnect at once cost one hash. While a password waits the time of `server.auth_timeout_ms`
 //! is not used up.
 //!
-//! At most 64 passwords wait, half of them of one address on one core. A login beyond is refused for now: a
-//! BLIP/1 client gets ERROR 4291, a NATS client `maximum connections exceeded`, behind which clients connect
+//! At most 64 passwords wait, half of them of one address on one core. A login beyond is refused, unchecked, until one
+//! of them is compared: a BLIP/1 client gets ERROR 4291, a NATS client `maximum connections exceeded`, behind which clients connect
 //! again. `blipmq_login_failures_total` counts it with the reason `busy`. A password whose client has gone
 //! is not computed.
 //!

@@ -66,17 +66,8 @@ impl Scene {
     }
 
     fn subscribe(&mut self, slot: u32, number: u32) -> String {
-        let subscribe = Subscribe {
-            subscription: SubscriptionId(number),
-            overflow: 0,
-            start: 0,
-            capacity: 0,
-            start_argument: 0,
-            pattern: "a",
-            group: "",
-        };
         let mut bytes = Vec::new();
-        encode::subscribe(&mut bytes, &subscribe);
+        encode::subscribe(&mut bytes, &wanting(number, "a"));
         self.broker.received(at(0), id(slot), &bytes);
         self.run(slot)
     }

@@ -5,14 +5,14 @@ use std::net::{Shutdown, TcpListener, TcpStream};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use blipmq::protocol::decode::{self, Welcome};
-use blipmq::protocol::{CoreId, Kind, encode};
+use blipmq::protocol::decode;
+use blipmq::protocol::{Kind, encode};
 use blipmq_client::{Client, ClientError, ClientOptions, Event, TlsOptions};
 use rustls::{ServerConnection, StreamOwned};
 
 use crate::error;
 use crate::support::authority::{Authority, server_config};
-use crate::support::{FRAME_LEN_MAX, MESSAGE_LEN_MAX};
+use crate::support::{FRAME_LEN_MAX, MESSAGE_LEN_MAX, welcome_of};
 
 const LONG: Duration = Duration::from_secs(600);
 
@@ -36,17 +36,7 @@ impl Peer {
             let tls = ServerConnection::new(config).unwrap();
             let mut peer = Peer { stream: StreamOwned::new(tls, stream) };
             assert_eq!(peer.next()[4], Kind::Hello as u8);
-            let welcome = Welcome {
-                version: 1,
-                core: CoreId(0),
-                cores: 1,
-                shards: 2,
-                message_len_max: MESSAGE_LEN_MAX,
-                frame_len_max: FRAME_LEN_MAX,
-                server_id: 1,
-                server: "scripted/1",
-            };
-            peer.send(|out| encode::welcome(out, &welcome));
+            peer.send(|out| encode::welcome(out, &welcome_of(1)));
             script(peer)
         });
         (addr, thread)

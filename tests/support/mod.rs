@@ -76,6 +76,20 @@ impl Listener {
     }
 }
 
+/// The WELCOME of a scripted server with this id.
+pub fn welcome_of(server_id: u64) -> Welcome<'static> {
+    Welcome {
+        version: 1,
+        core: CoreId(0),
+        cores: 1,
+        shards: 2,
+        message_len_max: MESSAGE_LEN_MAX,
+        frame_len_max: FRAME_LEN_MAX,
+        server_id,
+        server: "scripted/1",
+    }
+}
+
 /// The server's end of a connection.
 pub struct Connection {
     pub stream: TcpStream,
@@ -132,17 +146,7 @@ impl Connection {
     /// Reads HELLO and answers WELCOME with this server id.
     pub fn welcome_as(&mut self, server_id: u64) {
         self.expect(Kind::Hello);
-        let welcome = Welcome {
-            version: 1,
-            core: CoreId(0),
-            cores: 1,
-            shards: 2,
-            message_len_max: MESSAGE_LEN_MAX,
-            frame_len_max: FRAME_LEN_MAX,
-            server_id,
-            server: "scripted/1",
-        };
-        self.send(|out| encode::welcome(out, &welcome));
+        self.send(|out| encode::welcome(out, &welcome_of(server_id)));
     }
 
     /// Sends what `write` appends.

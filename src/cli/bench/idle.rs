@@ -1,6 +1,7 @@
 //! `blipmq bench idle`: measures what idle connections cost a broker.
 //!
-//! Called by `mod`. Next on the path: `connect` for each connection, `process` for their cost.
+//! Called by `mod`. Next on the path: `connect` for each connection, `process` for their cost, `costs` for
+//! the report.
 //!
 //! # Always true
 //! - Memory is read before the first connection is opened and after the last one has subscribed.
@@ -10,21 +11,18 @@
 use std::time::{Duration, Instant};
 
 use clap::{Args, value_parser};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::super::Outcome;
-use super::super::tls::TlsArgs;
 use super::connect::{Connection, Role, buffer_len};
-use super::json;
-use super::options::{Cpus, assign_pids, parse_cpus, parse_secs};
-use super::process::{self, Cpu, Machine, Snapshot};
+use super::costs::{CostArgs, Number, Report};
+use super::options::parse_secs;
+use super::process::{self, Cpu, Snapshot};
 use super::progress::Progress;
-use super::setup::{pin, raise_open_files};
-use super::summary::{Unit, median};
-use super::table;
-use super::target::{self, Protocol, Target};
+use super::round;
+use super::summary::Unit;
+use super::target::{Protocol, Target};
 use super::worker::{Strays, send_replies};
-use super::{print, round};
 
 /// The pause between the last connection and the measurement.
 const SETTLE: Duration = Duration::from_millis(300);
@@ -36,9 +34,8 @@ const ANSWER_INTERVAL: Duration = Duration::from_secs(5);
 /// Open idle connections and report what they cost the broker.
 #[derive(Debug, Args)]
 pub struct Idle {
-    /// Brokers to measure, as in the other modes.
-    #[arg(required = true, value_name = "URL")]
-    urls: Vec<Target>,
+    #[command(flatten)]
+    costs: CostArgs,
     /// Number of connections to open.
     #[arg(long, value_name = "N", default_value = "1000", value_parser = value_parser!(u32).range(1..=1_000_000))]
     idle_conns: u32,
@@ -48,20 +45,6 @@ pub struct Idle {
     /// Length of the measurement in seconds, 0.1 to 3600.
     #[arg(long, value_name = "SECS", default_value = "5", value_parser = parse_secs)]
     secs: Duration,
-    /// Rounds per target; targets take turns.
-    #[arg(long, value_name = "N", default_value = "1", value_parser = value_parser!(u32).range(1..=1_000))]
-    rounds: u32,
-    /// CPUs to run this generator on; without this option, no thread is pinned.
-    #[arg(long, value_name = "LIST", value_parser = parse_cpus)]
-    cpu: Option<Cpus>,
-    /// The broker's process id; give one for each URL, in order.
-    #[arg(long = "pid", value_name = "PID", required = true, value_parser = value_parser!(u32).range(1..))]
-    pids: Vec<u32>,
-    /// Print one JSON document instead of a table.
-    #[arg(long)]
-    json: bool,
-    #[command(flatten)]
-    tls: TlsArgs,
 }
 
 /// The measurements of one round.
@@ -73,9 +56,7 @@ struct Cost {
     cpu: Cpu,
 }
 
-type Number = (&'static str, &'static str, Unit, fn(&Cost) -> f64);
-
-const NUMBERS: [Number; 5] = [
+const NUMBERS: [Number<Cost>; 5] = [
     ("resident_bytes_before", "memory before", Unit::Bytes, |cost| cost.resident_before as f64),
     ("resident_bytes_with", "memory with them", Unit::Bytes, |cost| cost.resident_with as f64),
     ("resident_bytes_per_connection", "memory per connection", Unit::Bytes, |cost| {
@@ -90,22 +71,27 @@ const NUMBERS: [Number; 5] = [
 
 impl Idle {
     pub fn run(self) -> Outcome {
-        if self.subs_per_conn > 1 && self.urls.iter().any(|url| url.protocol == Protocol::Raw) {
+        let urls = &self.costs.urls;
+        if self.subs_per_conn > 1 && urls.iter().any(|url| url.protocol == Protocol::Raw) {
             return Err("a mirror has one topic per connection: use --subs-per-conn 1".to_owned());
         }
-        pin(self.cpu.as_ref().map_or(&[], |cpus| &cpus.0))?;
-        raise_open_files();
-        let pids = assign_pids(&self.pids, self.urls.len())?;
-        let pids: Vec<u32> = pids.into_iter().flatten().collect();
-        let targets = target::secured(&self.urls, &self.tls, false)?;
-        let mut costs = vec![Vec::new(); targets.len()];
-        for number in 1..=self.rounds as usize {
-            for ((target, pid), costs) in targets.iter().zip(&pids).zip(&mut costs) {
-                let progress = Progress::new(number, self.rounds as usize);
-                costs.push(self.round(target, *pid, &progress)?);
-            }
-        }
-        self.report(&costs)
+        let round = |target: &Target, pid, progress: &Progress| self.round(target, pid, progress);
+        let costs = self.costs.measure(false, round)?;
+        let secs = self.secs.as_secs_f64();
+        let report = Report {
+            mode: "idle",
+            title: format!(
+                "{} connections with {} subscriptions each, {secs} s",
+                self.idle_conns, self.subs_per_conn
+            ),
+            parameters: json!({
+                "idle_conns": self.idle_conns,
+                "subs_per_conn": self.subs_per_conn,
+                "secs": secs,
+            }),
+            numbers: &NUMBERS,
+        };
+        self.costs.report(report, &costs)
     }
 
     fn round(&self, target: &Target, pid: u32, progress: &Progress) -> Result<Cost, String> {
@@ -147,78 +133,6 @@ impl Idle {
         answer_pings(target, &mut connections)?;
         Ok(Cost { resident_before, resident_with, connections: self.idle_conns, cpu })
     }
-
-    fn report(&self, costs: &[Vec<Cost>]) -> Outcome {
-        let machine = Machine::here();
-        let command = std::env::args().collect::<Vec<_>>().join(" ");
-        let medians: Vec<Vec<f64>> = costs.iter().map(|rounds| medians(rounds)).collect();
-        if self.json {
-            let document = self.document(&machine, &command, costs, &medians);
-            return print(&format!("{document:#}\n"));
-        }
-        let header = std::iter::once(String::new());
-        let header = header.chain(self.urls.iter().map(Target::to_string)).collect();
-        let rows = NUMBERS.iter().enumerate().map(|(at, (_, name, unit, _))| {
-            let values = medians.iter().map(|values| table::format_value(values[at], *unit));
-            std::iter::once((*name).to_owned()).chain(values).collect()
-        });
-        let rows: Vec<Vec<String>> = std::iter::once(header).chain(rows).collect();
-        print(&format!(
-            "idle, {} connections with {} subscriptions each, {} s\n\n{}\n{}\n{command}\n",
-            self.idle_conns,
-            self.subs_per_conn,
-            self.secs.as_secs_f64(),
-            table::aligned(&rows),
-            machine.describe()
-        ))
-    }
-
-    fn document(
-        &self,
-        machine: &Machine,
-        command: &str,
-        costs: &[Vec<Cost>],
-        medians: &[Vec<f64>],
-    ) -> Value {
-        let target = |at: usize| {
-            let rounds = costs[at].iter().map(|cost| numbers(&values(cost)));
-            json!({
-                "target": self.urls[at].to_string(),
-                "pid": self.pids[at],
-                "median": numbers(&medians[at]),
-                "rounds": rounds.collect::<Vec<_>>(),
-            })
-        };
-        json!({
-            "version": env!("CARGO_PKG_VERSION"),
-            "mode": "idle",
-            "command": command,
-            "clean": true,
-            "parameters": {
-                "idle_conns": self.idle_conns,
-                "subs_per_conn": self.subs_per_conn,
-                "secs": self.secs.as_secs_f64(),
-            },
-            "machine": json::machine_json(machine),
-            "targets": (0..self.urls.len()).map(target).collect::<Vec<_>>(),
-        })
-    }
-}
-
-fn numbers(values: &[f64]) -> Value {
-    let pairs = NUMBERS.iter().zip(values);
-    Value::Object(pairs.map(|((key, ..), value)| ((*key).to_owned(), json!(value))).collect())
-}
-
-fn values(cost: &Cost) -> Vec<f64> {
-    NUMBERS.iter().map(|(.., of)| of(cost)).collect()
-}
-
-fn medians(rounds: &[Cost]) -> Vec<f64> {
-    let all: Vec<Vec<f64>> = rounds.iter().map(values).collect();
-    let of =
-        |at| median(all.iter().map(|values| values[at]).collect()).expect("at least one round");
-    (0..NUMBERS.len()).map(of).collect()
 }
 
 /// Checks that nothing but PINGs arrived and that no connection was closed, and answers the PINGs.
@@ -243,14 +157,15 @@ fn answer_pings(target: &Target, connections: &mut [Connection]) -> Outcome {
 
 #[cfg(test)]
 mod tests {
+    use super::super::costs::{medians, values};
     use super::*;
 
     #[test]
     fn costs_are_computed_per_connection_and_per_second() {
         let cpu = Cpu { total_ns: 4_000_000, busiest_ns: 0, wall_ns: 2_000_000_000 };
         let costs = Cost { resident_before: 1_000, resident_with: 5_000, connections: 4, cpu };
-        assert_eq!(values(&costs), [1_000.0, 5_000.0, 1_000.0, 0.2, 2_000.0]);
+        assert_eq!(values(&NUMBERS, &costs), [1_000.0, 5_000.0, 1_000.0, 0.2, 2_000.0]);
         let other = Cost { resident_with: 9_000, ..costs };
-        assert_eq!(medians(&[costs, other])[2], 1_500.0);
+        assert_eq!(medians(&NUMBERS, &[costs, other])[2], 1_500.0);
     }
 }

@@ -24,6 +24,7 @@ mod codec;
 mod connect;
 mod connections;
 mod connects;
+mod costs;
 mod hgrm;
 mod idle;
 mod json;

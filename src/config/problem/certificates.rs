@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Written, nearest, with_article};
+use super::{Written, with_article, write_unknown_key};
 use crate::config::keys::CERTIFICATE_KEYS;
 
 /// A mistake in `[tls] certificates`.
@@ -46,12 +46,8 @@ impl fmt::Display for CertificatesOffence {
                  for each certificate, and its keys below",
             ),
             Self::UnknownKey { key } => {
-                write!(f, "[[tls.certificates]] {key} is not a known key; ")?;
-                let names = || CERTIFICATE_KEYS.iter().map(|known| known.name);
-                match nearest(key.text(), names()) {
-                    Some(name) => write!(f, "did you mean {name}?"),
-                    None => write!(f, "known keys: {}", names().collect::<Vec<_>>().join(", ")),
-                }
+                let names = CERTIFICATE_KEYS.iter().map(|known| known.name);
+                write_unknown_key(f, "[[tls.certificates]]", key, names)
             }
             Self::WrongType { key, type_name } => {
                 let type_name = with_article(type_name);

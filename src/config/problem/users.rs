@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use super::{Written, nearest, with_article};
+use super::{Written, with_article, write_unknown_key};
 use crate::config::keys::USER_KEYS;
 use crate::protocol::name::NameError;
 
@@ -73,12 +73,8 @@ impl fmt::Display for UserOffence {
                  user, and its keys below",
             ),
             Self::UnknownKey { key } => {
-                write!(f, "[[auth.users]] {key} is not a known key; ")?;
-                let names = || USER_KEYS.iter().map(|known| known.name);
-                match nearest(key.text(), names()) {
-                    Some(name) => write!(f, "did you mean {name}?"),
-                    None => write!(f, "known keys: {}", names().collect::<Vec<_>>().join(", ")),
-                }
+                let names = USER_KEYS.iter().map(|known| known.name);
+                write_unknown_key(f, "[[auth.users]]", key, names)
             }
             Self::WrongType { key, type_name, allowed } => {
                 let type_name = with_article(type_name);
