@@ -10,7 +10,6 @@ pub const LONG_FUNCTIONS: &[LongFunction] = &[];
 /// Files longer than [`FILE_LINES_MAX`](crate::lengths::FILE_LINES_MAX).
 pub const LONG_FILES: &[LongFile] = &[
     ("benches/report.py", "one program of one file, copied and run as it is"),
-    ("executors/tests/support/mod.rs", "to be cut: a service and its clients"),
     ("src/server/admin/dashboard/dashboard.css", "a style sheet, which has no functions to move"),
     ("tests/nats/clients/nats_js.mjs", "one claim after the other, as in nats_py.py"),
     ("tests/nats/clients/nats_py.py", "one claim after the other, as in nats_js.mjs"),
