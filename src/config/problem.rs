@@ -202,7 +202,7 @@ pub(super) fn nearest(
 }
 
 /// Says that a table which stands several times, such as `[[auth.users]]`, does not have a key.
-pub(super) fn write_unknown_key(
+pub(super) fn write_unknown_key_of_each(
     f: &mut fmt::Formatter<'_>,
     table: &str,
     key: &Written,

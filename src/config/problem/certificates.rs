@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Written, with_article, write_unknown_key};
+use super::{Written, with_article, write_unknown_key_of_each};
 use crate::config::keys::CERTIFICATE_KEYS;
 
 /// A mistake in `[tls] certificates`.
@@ -47,7 +47,7 @@ impl fmt::Display for CertificatesOffence {
             ),
             Self::UnknownKey { key } => {
                 let names = CERTIFICATE_KEYS.iter().map(|known| known.name);
-                write_unknown_key(f, "[[tls.certificates]]", key, names)
+                write_unknown_key_of_each(f, "[[tls.certificates]]", key, names)
             }
             Self::WrongType { key, type_name } => {
                 let type_name = with_article(type_name);

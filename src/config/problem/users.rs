@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use super::{Written, with_article, write_unknown_key};
+use super::{Written, with_article, write_unknown_key_of_each};
 use crate::config::keys::USER_KEYS;
 use crate::protocol::name::NameError;
 
@@ -74,7 +74,7 @@ impl fmt::Display for UserOffence {
             ),
             Self::UnknownKey { key } => {
                 let names = USER_KEYS.iter().map(|known| known.name);
-                write_unknown_key(f, "[[auth.users]]", key, names)
+                write_unknown_key_of_each(f, "[[auth.users]]", key, names)
             }
             Self::WrongType { key, type_name, allowed } => {
                 let type_name = with_article(type_name);
