@@ -7,10 +7,11 @@ use blipmq::broker::port::InMemory;
 use blipmq::broker::turn::turn;
 use blipmq::broker::{Broker, Event, Peer, Protocol};
 use blipmq::config::Settings;
-use blipmq::protocol::decode::{Hello, Subscribe};
-use blipmq::protocol::{SubscriptionId, encode};
+use blipmq::protocol::decode::Hello;
+use blipmq::protocol::encode;
 
 use super::limits::with_limits;
+use super::written::wanting;
 use super::{PEER, at, id};
 
 /// A broker whose clients take what they are sent.

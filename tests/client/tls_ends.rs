@@ -12,7 +12,7 @@ use rustls::{ServerConnection, StreamOwned};
 
 use crate::error;
 use crate::support::authority::{Authority, server_config};
-use crate::support::{FRAME_LEN_MAX, MESSAGE_LEN_MAX, welcome_of};
+use crate::support::{MESSAGE_LEN_MAX, welcome_of};
 
 const LONG: Duration = Duration::from_secs(600);
 
