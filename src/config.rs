@@ -383,11 +383,14 @@ pub struct Metrics {
     pub token: Option<Secret>,
     /// Whether the admin pages are served over TLS.
     pub tls: bool,
+    /// Whether their clients show certificates.
+    pub client_certs: ClientCerts,
 }
 
 impl Default for Metrics {
     fn default() -> Metrics {
         let bind_addr = SocketAddr::from(([127, 0, 0, 1], 9090));
-        Metrics { enabled: true, bind_addr, token: None, tls: false }
+        let client_certs = ClientCerts::None;
+        Metrics { enabled: true, bind_addr, token: None, tls: false, client_certs }
     }
 }

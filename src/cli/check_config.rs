@@ -25,6 +25,12 @@ impl CheckConfig {
         let settings = serve::read_settings(&self.file)?;
         let name = self.file.display();
         serve::check_exposure(&settings).map_err(|refusal| format!("{name}: {refusal}"))?;
+        // With a reason somebody has decided that already, and a start logs both.
+        if let Some(plain) = settings.plain_pages()
+            && settings.server.insecure.is_none()
+        {
+            print_stderr(format_args!("blipmq: {name}: {plain}"));
+        }
         self.check_certificates(&settings)?;
         let text = format!("{} is valid\n\n{settings}", self.file.display());
         match io::stdout().lock().write_all(text.as_bytes()) {

@@ -30,6 +30,7 @@ pub(super) fn conflicts(settings: &Settings) -> Vec<Conflict> {
     conflicts.extend(of_no_auth_user(settings));
     conflicts.extend(of_open_metrics(settings));
     conflicts.extend(of_metrics_without_certificate(settings));
+    conflicts.extend(of_metrics_clients(settings));
     conflicts.extend(of_tls(settings));
     conflicts.extend(of_certified_users(settings));
     conflicts.extend(of_message_size_and_queue(settings));
@@ -92,8 +93,8 @@ fn of_no_auth_user(settings: &Settings) -> Option<Conflict> {
 /// Metrics that other machines can read without a token.
 fn of_open_metrics(settings: &Settings) -> Option<Conflict> {
     let metrics = &settings.metrics;
-    let is_open =
-        metrics.enabled && !metrics.bind_addr.ip().is_loopback() && metrics.token.is_none();
+    let is_login_needed = metrics.token.is_some() || metrics.client_certs == ClientCerts::Required;
+    let is_open = metrics.enabled && !metrics.bind_addr.ip().is_loopback() && !is_login_needed;
     is_open.then(|| Conflict {
         keys: [("metrics", "bind_addr"), ("metrics", "token")],
         text: format!(
@@ -115,11 +116,29 @@ fn of_metrics_without_certificate(settings: &Settings) -> Option<Conflict> {
     })
 }
 
+/// Certificates that clients of the admin pages cannot show.
+fn of_metrics_clients(settings: &Settings) -> Option<Conflict> {
+    let Settings { metrics, tls, .. } = settings;
+    let name = metrics.client_certs.name();
+    let (other, lacks) = match () {
+        () if metrics.client_certs == ClientCerts::None => return None,
+        () if !metrics.tls => (("metrics", "tls"), "add tls = true, without which none is shown"),
+        () if tls.client_ca_file.is_none() => (
+            ("tls", "client_ca_file"),
+            "add [tls] client_ca_file = \"...\" with the authorities that sign them",
+        ),
+        () => return None,
+    };
+    let text = format!("[metrics] client_certs = \"{name}\" cannot check any certificate; {lacks}");
+    Some(Conflict { keys: [("metrics", "client_certs"), other], text })
+}
+
 /// Keys of `[tls]` that need each other.
 fn of_tls(settings: &Settings) -> Vec<Conflict> {
     let tls = &settings.tls;
     let (has_key, has_authorities) = (tls.key_file.is_some(), tls.client_ca_file.is_some());
     let asks_clients = tls.client_certs != ClientCerts::None;
+    let asks_any = asks_clients || settings.metrics.client_certs != ClientCerts::None;
     let name = tls.client_certs.name();
     let rows = [
         (
@@ -138,14 +157,14 @@ fn of_tls(settings: &Settings) -> Vec<Conflict> {
             ),
         ),
         (
-            has_authorities && !asks_clients,
+            has_authorities && !asks_any,
             ["client_ca_file", "client_certs"],
             "[tls] client_ca_file has no effect, because clients are not asked for certificates; set \
              client_certs = \"required\" or \"optional\", or remove client_ca_file"
                 .to_owned(),
         ),
         (
-            tls.crl_file.is_some() && !asks_clients,
+            tls.crl_file.is_some() && !asks_any,
             ["crl_file", "client_certs"],
             "[tls] crl_file has no effect, because clients are not asked for certificates; set \
              client_certs = \"required\" or \"optional\", or remove crl_file"

@@ -72,6 +72,19 @@ impl Settings {
         listeners.into_iter().filter_map(exposure).collect()
     }
 
+    /// What others can read on the way of the admin pages, if somebody can reach those over a network.
+    pub fn plain_pages(&self) -> Option<String> {
+        let metrics = &self.metrics;
+        let is_plain = metrics.enabled && !metrics.tls && !metrics.bind_addr.ip().is_loopback();
+        is_plain.then(|| {
+            format!(
+                "[metrics] bind_addr = \"{}\" can be reached from other machines, and the token and the \
+                 pages can be read on the way; add [metrics] tls = true",
+                metrics.bind_addr
+            )
+        })
+    }
+
     /// The listeners that are open without a reason: the broker does not start with them.
     pub fn refused_exposures(&self) -> Vec<Exposure> {
         match self.server.insecure {
@@ -140,6 +153,20 @@ mod tests {
             };
             assert_eq!(open(&ordered(&text)), expected, "{text}");
         }
+    }
+
+    #[test]
+    fn pages_for_other_machines_are_read_on_the_way_without_tls() {
+        let plain = |text: &str| {
+            let settings = Settings::parse("blipmq.toml", text);
+            settings.unwrap_or_else(|error| panic!("{error}")).plain_pages()
+        };
+        let open = "[metrics]\nbind_addr = \"10.0.0.7:9090\"\ntoken = \"t\"\n";
+        let text = plain(open).expect("somebody may read the token");
+        assert!(text.starts_with("[metrics] bind_addr = \"10.0.0.7:9090\" can be"), "{text}");
+        assert_eq!(plain(&format!("{TLS}{open}tls = true\n")), None);
+        assert_eq!(plain(&format!("{open}enabled = false\n")), None);
+        assert_eq!(plain("[metrics]\ntoken = \"t\"\n"), None, "on loopback");
     }
 
     #[test]

@@ -175,8 +175,8 @@ fn value(settings: &Settings, form: &Form) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::super::{
-        Auth, Delivery, Limits, LogFormat, LogLevel, Logging, Metrics, Nats, OverflowPolicy,
-        Queues, Server, Tls,
+        Auth, ClientCerts, Delivery, Limits, LogFormat, LogLevel, Logging, Metrics, Nats,
+        OverflowPolicy, Queues, Server, Tls,
     };
     use super::*;
 
@@ -215,6 +215,7 @@ mod tests {
             tls: Tls {
                 cert_file: Some("a.pem".to_owned()),
                 key_file: Some("a.key".to_owned()),
+                client_ca_file: Some("ca.pem".to_owned()),
                 ..Tls::default()
             },
             auth: Auth::default(),
@@ -249,6 +250,7 @@ mod tests {
                 bind_addr: "[::]:0".parse().unwrap(),
                 token: None,
                 tls: true,
+                client_certs: ClientCerts::Optional,
             },
             logging: Logging { level: LogLevel::Trace, format: LogFormat::Json },
         };

@@ -82,10 +82,14 @@
 //! `BLIPMQ_METRICS_TOKEN`, and the dashboard asks for it.
 //!
 //! On a network that you do not trust, add `tls = true`: without it the token goes over the wire in plain
-//! text. The pages are then served as https alone, with the certificates of `[tls]`, and no client is asked
-//! for a certificate. Health checks have to use https too; `blipmq top` and `blipmq reload` take
+//! text. The pages are then served as https alone, with the certificates of `[tls]`. Health checks have to
+//! use https too; `blipmq top` and `blipmq reload` take
 //! `--metrics https://host:port`, and `--tls-ca` for an authority of your own. A reload brings a new
 //! certificate to the connections after it; the key itself needs a restart.
+//!
+//! With `client_certs = "optional"` a certificate of `[tls] client_ca_file` stands for the token: Prometheus
+//! shows it with `cert_file` and `key_file` in `tls_config`, curl with `--cert` and `--key`. With
+//! `"required"` nobody without one gets an answer, health checks included.
 //!
 //! At most 32 connections are served at once, each for one answer and at most ten seconds.
 //!
@@ -187,7 +191,7 @@
 //! | `blipmq_worst_subscription_dropped_messages` | messages lost, for the ten subscriptions that lost the most |
 //! | `blipmq_config_reloads_total` | reloads of the configuration, by `outcome`: `applied` or `refused` |
 //! | `blipmq_config_last_reload_successful` | 0 if the last reload was refused |
-//! | `blipmq_tls_handshakes_total` | TLS handshakes that ended, by `listener` and `result`: `full`, `resumed`, `failed`, `timeout` |
+//! | `blipmq_tls_handshakes_total` | TLS handshakes that ended, by `listener` (`metrics` for the pages) and `result`: `full`, `resumed`, `failed`, `timeout` |
 //! | `blipmq_tls_connections` | encrypted connections open now, by `version` |
 //! | `blipmq_tls_waiting_hellos` | clients whose handshake waits for its turn, per core |
 //! | `blipmq_tls_handshake_seconds` | time from a whole hello to the end of the handshake |

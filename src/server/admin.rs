@@ -36,11 +36,13 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::{Request, State};
+use axum::extract::connect_info::Connected;
+use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use axum::serve::IncomingStream;
 use blipmq::broker::inspect::{List, Question, SubscriptionsBy};
 use blipmq::broker::is_same;
 use prometheus::{TEXT_FORMAT, TextEncoder};
@@ -53,6 +55,7 @@ use crate::printable;
 use bounded::{Bounded, Bounds};
 use families::{Answers, WORST};
 use query::{Kind, Page};
+use stream::Reader;
 
 /// What HTTP clients may do. Prometheus needs one connection, a dashboard a few; the default scrape
 /// timeout of Prometheus is 10 s as well.
@@ -126,13 +129,15 @@ impl AdminServer {
     }
 
     fn run(self, node: Arc<Node>, stopped: oneshot::Receiver<()>) {
-        let configuration = node.configuration.clone();
+        let (configuration, handshakes) =
+            (node.configuration.clone(), node.page_handshakes.clone());
         let terms = Box::new(move || configuration.tls().pages.clone());
         let router = router(node);
         self.runtime.block_on(async {
             let listener = tokio::net::TcpListener::from_std(self.listener)
                 .expect("a bound, non-blocking listener joins the runtime");
-            let listener = Bounded::new(listener, BOUNDS, terms);
+            let listener = Bounded::new(listener, BOUNDS, (terms, handshakes));
+            let router = router.into_make_service_with_connect_info::<ReadBy>();
             // Not axum's graceful shutdown, which waits for clients: a stop must not.
             tokio::select! {
                 _ = stopped => {}
@@ -247,10 +252,27 @@ async fn list(State(node): Shared, uri: Uri, kind: Kind) -> Response {
     }
 }
 
-/// Refuses requests without the token, if there is one.
-async fn check_token(State(node): Shared, request: Request, next: Next) -> Response {
+/// Who reads a page.
+#[derive(Debug, Clone)]
+struct ReadBy(Arc<Reader>);
+
+impl Connected<IncomingStream<'_, Bounded>> for ReadBy {
+    fn connect_info(stream: IncomingStream<'_, Bounded>) -> ReadBy {
+        ReadBy(stream.io().reader())
+    }
+}
+
+/// Refuses requests without the token, if there is one, and without a certificate.
+async fn check_token(
+    State(node): Shared,
+    ConnectInfo(ReadBy(reader)): ConnectInfo<ReadBy>,
+    request: Request,
+    next: Next,
+) -> Response {
     let settings = node.settings();
-    let Some(token) = &settings.metrics.token else { return next.run(request).await };
+    let Some(token) = settings.metrics.token.as_ref().filter(|_| !reader.has_certificate()) else {
+        return next.run(request).await;
+    };
     let given = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     // Names of schemes are the same in any case.
     let bearer = given.and_then(|given| given.trim().split_once(' '));

@@ -59,6 +59,8 @@ pub struct Node {
     pub configuration: Arc<Configuration>,
     /// A stop has begun.
     pub draining: AtomicBool,
+    /// Handshakes of the admin pages.
+    pub page_handshakes: Arc<tls::counters::Handshakes>,
     /// Lines of the log that could not be written.
     pub log_lines_lost: Arc<AtomicU64>,
 }

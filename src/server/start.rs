@@ -82,6 +82,7 @@ pub fn start(
         topics: cluster.topics,
         configuration: configuration.clone(),
         draining: AtomicBool::new(false),
+        page_handshakes: Arc::default(),
         log_lines_lost,
     });
     let admin = admin.map(|server| server.serve(node.clone())).transpose()?;
@@ -157,7 +158,11 @@ fn launch_cores(
 
 /// Logs what is open to other machines, and why the operator says that it may be.
 fn log_exposure(settings: &Settings) {
-    let Some(reason) = &settings.server.insecure else { return };
+    let reason = settings.server.insecure.as_deref();
+    if let Some(plain) = settings.plain_pages() {
+        tracing::warn!(reason, "{plain}");
+    }
+    let Some(reason) = reason else { return };
     for exposure in settings.exposures() {
         tracing::warn!(reason, "{}", exposure.what());
     }

@@ -68,3 +68,17 @@ fn check_config_refuses_what_a_start_refuses() {
     assert!(status == Some(1) && text.contains("[nats] bind_addr = \"0.0.0.0:4222\""), "{text}");
     assert_eq!(check(&format!("{open}[server]\ninsecure = \"a lab\"\n")), (Some(0), String::new()));
 }
+
+#[test]
+fn a_token_that_others_can_read_on_the_way_is_warned_of_and_no_failure() {
+    let text = format!("[metrics]\nbind_addr = \"{ELSEWHERE}\"\ntoken = \"s3cret\"\n");
+    let file = TempFile::new("plain.toml", text.as_bytes());
+    let output = blipmq(&["check-config", file.path()]).output().expect("blipmq starts");
+    let said = String::from_utf8(output.stderr).expect("UTF-8");
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    assert!(said.contains("can be read on the way; add [metrics] tls = true"), "{said}");
+    let (_, said) = refused(&["--bind", "127.0.0.1:0", "--config", file.path()]);
+    let line = said.lines().find(|line| line.contains("can be read on the way"));
+    assert!(line.is_some_and(|line| line.contains("WARN")), "{said}");
+    assert!(!said.contains("s3cret"), "{said}");
+}

@@ -6,8 +6,8 @@ use std::process::Output;
 use std::sync::Arc;
 
 use rustls::crypto::aws_lc_rs;
-use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
 use super::on_one_and_two_cores;
@@ -21,6 +21,9 @@ on_one_and_two_cores! {
     clients_that_are_silent_in_their_handshakes_keep_no_probe_waiting,
     a_reload_serves_the_new_certificate_to_the_next_connection,
     pages_become_secure_at_a_restart_and_not_at_a_reload,
+    a_certificate_of_a_client_stands_for_the_token,
+    where_certificates_are_required_nobody_without_one_gets_an_answer,
+    handshakes_of_the_pages_are_counted_by_result,
 }
 
 /// The places for connections to the pages.
@@ -43,10 +46,20 @@ struct Answer {
 
 impl Secure {
     fn start(cores: &str) -> Secure {
+        Secure::start_with(cores, "")
+    }
+
+    /// Starts a broker whose clients show certificates of its authority: `asks` says whether, if at all.
+    fn start_with(cores: &str, asks: &str) -> Secure {
         let authority = Authority::new("Test CA");
         let files = authority.server(&["127.0.0.1"]);
         restrict(&files.key);
-        let config = TempFile::new("pages.toml", text(&files, "tls = true").as_bytes());
+        let mut text = text(&files, "tls = true");
+        if !asks.is_empty() {
+            let authorities = format!("[tls]\nclient_ca_file = \"{}\"\n", authority.file.path());
+            text = text.replace("[tls]\n", &authorities) + &format!("client_certs = \"{asks}\"\n");
+        }
+        let config = TempFile::new("pages.toml", text.as_bytes());
         let mut command = blipmq(&["--bind", "127.0.0.1:0", "--nats-bind", "127.0.0.1:0"]);
         command.args(["--metrics-bind", "127.0.0.1:0", "--cores", cores]);
         command.args(["--config", config.path()]);
@@ -59,21 +72,42 @@ impl Secure {
 
     /// Connects, without a word yet.
     fn connect(&self) -> StreamOwned<ClientConnection, TcpStream> {
+        self.connect_as(None)
+    }
+
+    /// The same, for a client that may have a certificate.
+    fn connect_as(&self, client: Option<&Identity>) -> StreamOwned<ClientConnection, TcpStream> {
         let mut roots = RootCertStore::empty();
         let root = CertificateDer::from_pem_file(&self.authority.file.0);
         roots.add(root.expect("a certificate")).expect("an authority");
         let config = ClientConfig::builder_with_provider(aws_lc_rs::default_provider().into())
             .with_safe_default_protocol_versions()
             .expect("the provider has suites")
-            .with_root_certificates(roots)
-            .with_no_client_auth();
+            .with_root_certificates(roots);
+        let config = match client {
+            None => config.with_no_client_auth(),
+            Some(client) => {
+                let certificate = CertificateDer::from_pem_file(&client.certificate.0);
+                let key = PrivateKeyDer::from_pem_file(&client.key.0).expect("a key");
+                let chain = vec![certificate.expect("a certificate")];
+                config.with_client_auth_cert(chain, key).expect("they belong together")
+            }
+        };
         let name = "127.0.0.1".try_into().expect("an address");
         let tls = ClientConnection::new(Arc::new(config), name).expect("a valid configuration");
         StreamOwned::new(tls, plain(self.address()))
     }
 
     fn get(&self, path: &str, headers: &str) -> Answer {
-        let mut stream = self.connect();
+        self.get_over(self.connect(), path, headers)
+    }
+
+    fn get_over(
+        &self,
+        mut stream: StreamOwned<ClientConnection, TcpStream>,
+        path: &str,
+        headers: &str,
+    ) -> Answer {
         let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\n{headers}\r\n");
         stream.write_all(request.as_bytes()).expect("the broker reads");
         let mut answer = String::new();
@@ -195,4 +229,53 @@ fn pages_become_secure_at_a_restart_and_not_at_a_reload(cores: &str) {
     let output = secure.reload();
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     assert_eq!(secure.get("/healthz", "").body, "ok\n", "the certificate is needed until then");
+}
+
+fn a_certificate_of_a_client_stands_for_the_token(cores: &str) {
+    let secure = Secure::start_with(cores, "optional");
+    let of_client = secure.authority.client("prometheus");
+    let page = secure.get_over(secure.connect_as(Some(&of_client)), "/metrics", "");
+    assert!(page.head.starts_with("HTTP/1.1 200 "), "{}", page.head);
+    let refused = secure.get("/metrics", "");
+    assert!(refused.head.starts_with("HTTP/1.1 401 "), "{}", refused.head);
+    let page = secure.get("/metrics", "Authorization: Bearer s3cret\r\n");
+    assert!(page.head.starts_with("HTTP/1.1 200 "), "{}", page.head);
+    assert_eq!(secure.get("/healthz", "").body, "ok\n");
+    // One that somebody else has signed does not.
+    let stranger = Authority::new("Another CA").client("prometheus");
+    assert!(is_refused(secure.connect_as(Some(&stranger))));
+}
+
+fn where_certificates_are_required_nobody_without_one_gets_an_answer(cores: &str) {
+    let secure = Secure::start_with(cores, "required");
+    assert!(is_refused(secure.connect()));
+    let of_client = secure.authority.client("prometheus");
+    for path in ["/healthz", "/metrics"] {
+        let page = secure.get_over(secure.connect_as(Some(&of_client)), path, "");
+        assert!(page.head.starts_with("HTTP/1.1 200 "), "{path}: {}", page.head);
+    }
+}
+
+/// Whether a client gets no answer to a request.
+fn is_refused(mut stream: StreamOwned<ClientConnection, TcpStream>) -> bool {
+    let request = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n";
+    // In TLS 1.3 the broker's alert follows a handshake that the client takes for done.
+    stream.write_all(request).is_err() || stream.read(&mut [0; 64]).is_err()
+}
+
+fn handshakes_of_the_pages_are_counted_by_result(cores: &str) {
+    let secure = Secure::start(cores);
+    secure.get("/healthz", "");
+    let mut plain = plain(secure.address());
+    plain.write_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n").expect("the broker listens");
+    let _ = plain.read_to_end(&mut Vec::new());
+    let page = secure.get("/metrics", "Authorization: Bearer s3cret\r\n").body;
+    let count = |result: &str| {
+        let sample =
+            format!("blipmq_tls_handshakes_total{{listener=\"metrics\",result=\"{result}\"}} ");
+        let line = page.lines().find_map(|line| line.strip_prefix(&sample));
+        line.unwrap_or_else(|| panic!("{result} is missing")).to_owned()
+    };
+    // Its own one as well.
+    assert_eq!([count("full"), count("resumed"), count("failed")], ["2", "0", "1"]);
 }

@@ -191,6 +191,9 @@ fn exposure(settings: &Settings) -> Check {
     let exposures = settings.exposures();
     let what: Vec<String> = exposures.iter().map(Exposure::what).collect();
     match (exposures.first(), &settings.server.insecure) {
+        (None, _) if let Some(plain) = settings.plain_pages() => {
+            about.warn(plain, "serve the pages over TLS, or on 127.0.0.1")
+        }
         (None, _) => about.ok("both, or only this machine reaches the listeners"),
         (Some(_), Some(reason)) => about
             .warn(format!("{}; the reason is: {reason}", what.join("; ")), "add [auth] and [tls]"),

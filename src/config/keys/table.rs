@@ -1,11 +1,11 @@
 //! The table of all keys.
 
 use super::{Applies, Form, Key, tls};
-use crate::config::{Choice, LogFormat, LogLevel, OverflowPolicy};
+use crate::config::{Choice, ClientCerts, LogFormat, LogLevel, OverflowPolicy};
 use crate::limits;
 
 /// Every key, by table, in the order in which they are printed.
-pub static KEYS: [Key; 63] = [
+pub static KEYS: [Key; 64] = [
     other!(
         server.bind_addr,
         Address,
@@ -372,8 +372,14 @@ pub static KEYS: [Key; 63] = [
         metrics.tls,
         Flag,
         Restart,
-        "Whether these pages are served over TLS, as https, with tls.cert_file and its key. No client is\n\
-         asked for a certificate."
+        "Whether these pages are served over TLS, as https, with tls.cert_file and its key."
+    ),
+    choice!(
+        metrics.client_certs: ClientCerts,
+        Live,
+        "Whether clients of these pages are asked for a certificate of tls.client_ca_file: not (\"none\"), or\n\
+         they may have one, which stands for the token (\"optional\"), or they must (\"required\"), health\n\
+         checks as well."
     ),
     choice!(
         logging.level: LogLevel,

@@ -3,7 +3,7 @@
 mod problems;
 
 use super::*;
-use crate::config::OverflowPolicy;
+use crate::config::{ClientCerts, OverflowPolicy};
 
 /// Each file and each variable has a secret of its own.
 struct Elsewhere;
@@ -47,6 +47,9 @@ fn file_with(key: &Key, value: &str) -> String {
         "max_message_size_bytes" => "[queues]\nsubscriber_bytes = 68719476736\n",
         // That of `[metrics]`.
         "tls" => "[tls]\ncert_file = \"a.pem\"\nkey_file = \"a.key\"\n",
+        "client_certs" if key.table == "metrics" => {
+            "[tls]\ncert_file = \"a.pem\"\nkey_file = \"a.key\"\nclient_ca_file = \"ca.pem\"\n"
+        }
         "subscriber_bytes" => "[server]\nmax_message_size_bytes = 1\n",
         _ => "",
     };
@@ -57,6 +60,7 @@ fn file_with(key: &Key, value: &str) -> String {
             ("client_certs", "\"required\""),
             ("client_ca_file", "\"ca.pem\""),
         ],
+        ("metrics", "client_certs") => &[("tls", "true")],
         ("tls", _) => &[("cert_file", "\"a.pem\""), ("key_file", "\"a.key\"")],
         _ => &[],
     };
@@ -248,6 +252,22 @@ fn metrics_over_tls_need_a_certificate() {
     let files = "[tls]\ncert_file = \"a.pem\"\nkey_file = \"a.key\"\n";
     assert!(parsed(&format!("{files}{secure}")).metrics.tls);
     assert!(!parsed(files).metrics.tls);
+}
+
+#[test]
+fn certificates_for_the_pages_need_tls_there_and_authorities() {
+    let files = "[tls]\ncert_file = \"a.pem\"\nkey_file = \"a.key\"\n";
+    let authorities = "client_ca_file = \"ca.pem\"\n";
+    let error =
+        only_error(&format!("{files}{authorities}[metrics]\nclient_certs = \"optional\"\n"));
+    assert!(error.contains("cannot check any certificate; add tls = true"), "{error}");
+    let asks = "[metrics]\ntls = true\nclient_certs = \"required\"\n";
+    let error = only_error(&format!("{files}{asks}"));
+    assert!(error.contains("add [tls] client_ca_file"), "{error}");
+    let settings = parsed(&format!("{files}{authorities}{asks}"));
+    assert_eq!(settings.metrics.client_certs, ClientCerts::Required);
+    // A certificate is as good as a token.
+    parsed(&format!("{files}{authorities}{asks}bind_addr = \"10.0.0.7:9090\"\n"));
 }
 
 #[test]

@@ -16,6 +16,7 @@ use blipmq::config::{Choice, OverflowPolicy};
 use prometheus::proto::{Metric, MetricFamily, MetricType};
 
 use crate::server::control::Fill;
+use crate::server::listeners::Addresses;
 use crate::server::node::{Core, Node};
 use crate::server::process::Process;
 
@@ -59,8 +60,9 @@ pub fn all(node: &Node, answers: &Answers) -> Vec<MetricFamily> {
     families.extend(fills(&cores, &answers.fills));
     families.extend(histograms(&cores));
     families.extend(of_broker(node));
-    let listeners = &node.addresses.clients;
-    families.extend([tls::handshakes(&cores, listeners), tls::connections(&cores)]);
+    let Addresses { clients: listeners, metrics_tls, .. } = &node.addresses;
+    let of_pages = metrics_tls.then_some(&*node.page_handshakes);
+    families.extend([tls::handshakes(&cores, listeners, of_pages), tls::connections(&cores)]);
     families.extend([certificates::not_after(&node.configuration.tls().dated)]);
     families.extend(limits(node, &process));
     families.extend(of_process(node, &process));

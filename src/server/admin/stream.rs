@@ -6,30 +6,96 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 
-use rustls::ServerConfig;
+use rustls::{HandshakeKind, ServerConfig};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 use tokio_rustls::{Accept, TlsAcceptor};
 
+use crate::server::tls::counters::{Handshakes, Outcome};
+
 /// The bytes of a connection, in the stage of the connection.
 pub(super) enum Stream {
     Plain(TcpStream),
-    /// In its handshake. Boxed, because a session is large.
-    Shaking(Box<Accept<TcpStream>>),
-    /// In TLS.
+    /// In its handshake.
+    Shaking(Shaking),
+    /// In TLS. Boxed, because a session is large.
     Open(Box<TlsStream<TcpStream>>),
     /// The handshake has failed.
     Failed,
 }
 
+/// A handshake that is not over. Dropped before that, it was not over in time.
+pub(super) struct Shaking {
+    /// Boxed as a session is.
+    accept: Box<Accept<TcpStream>>,
+    reader: Arc<Reader>,
+    handshakes: Arc<Handshakes>,
+    is_over: bool,
+}
+
+/// What the handshake of a connection says of its client.
+#[derive(Debug, Default)]
+pub(super) struct Reader {
+    /// The client has shown a certificate of the configured authorities.
+    has_certificate: AtomicBool,
+}
+
+impl Reader {
+    /// Whether the client has shown a certificate of the configured authorities.
+    pub(super) fn has_certificate(&self) -> bool {
+        self.has_certificate.load(Ordering::Relaxed)
+    }
+}
+
+impl Shaking {
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<io::Result<Box<TlsStream<TcpStream>>>> {
+        let accepted = ready!(Pin::new(&mut *self.accept).poll(context));
+        self.is_over = true;
+        let outcome = match &accepted {
+            Ok(open) => {
+                let (_, session) = open.get_ref();
+                let shown = session.peer_certificates().is_some();
+                self.reader.has_certificate.store(shown, Ordering::Relaxed);
+                match session.handshake_kind() {
+                    Some(HandshakeKind::Resumed) => Outcome::Resumed,
+                    _ => Outcome::Full,
+                }
+            }
+            Err(error) => {
+                tracing::debug!("TLS failed for a client of the admin pages: {error}");
+                Outcome::Failed
+            }
+        };
+        self.handshakes[outcome as usize].add(1);
+        Poll::Ready(accepted.map(Box::new))
+    }
+}
+
+impl Drop for Shaking {
+    fn drop(&mut self) {
+        if !self.is_over {
+            self.handshakes[Outcome::TimedOut as usize].add(1);
+        }
+    }
+}
+
 impl Stream {
-    /// A connection whose handshake has these terms, or one in plain text.
-    pub(super) fn new(stream: TcpStream, config: Option<Arc<ServerConfig>>) -> Stream {
+    /// A connection whose handshake has these terms, or one in plain text. `reader` will say what the
+    /// handshake does.
+    pub(super) fn new(
+        stream: TcpStream,
+        config: Option<Arc<ServerConfig>>,
+        (reader, handshakes): (Arc<Reader>, Arc<Handshakes>),
+    ) -> Stream {
         match config {
-            Some(config) => Stream::Shaking(Box::new(TlsAcceptor::from(config).accept(stream))),
+            Some(config) => {
+                let accept = Box::new(TlsAcceptor::from(config).accept(stream));
+                Stream::Shaking(Shaking { accept, reader, handshakes, is_over: false })
+            }
             None => Stream::Plain(stream),
         }
     }
@@ -40,13 +106,10 @@ impl Stream {
         match self {
             Stream::Plain(_) | Stream::Open(_) => Poll::Ready(Ok(())),
             Stream::Failed => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
-            Stream::Shaking(accept) => {
-                let (stage, outcome) = match ready!(Pin::new(accept).poll(context)) {
-                    Ok(open) => (Stream::Open(Box::new(open)), Ok(())),
-                    Err(error) => {
-                        tracing::debug!("TLS failed for a client of the admin pages: {error}");
-                        (Stream::Failed, Err(error))
-                    }
+            Stream::Shaking(shaking) => {
+                let (stage, outcome) = match ready!(shaking.poll(context)) {
+                    Ok(open) => (Stream::Open(open), Ok(())),
+                    Err(error) => (Stream::Failed, Err(error)),
                 };
                 *self = stage;
                 Poll::Ready(outcome)

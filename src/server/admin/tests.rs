@@ -40,6 +40,7 @@ fn node_of(settings: Settings) -> (Arc<Node>, Vec<Receiver<Command>>) {
         topics: Arc::default(),
         configuration: Arc::new(Configuration::new(None, settings, Active::default())),
         draining: AtomicBool::new(false),
+        page_handshakes: Arc::default(),
         log_lines_lost: Arc::default(),
     };
     (Arc::new(node), receivers)

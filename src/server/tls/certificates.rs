@@ -34,6 +34,8 @@ pub struct Certificates {
     pub chooser: Arc<Chooser>,
     /// Checks the certificates of clients, if they are asked for one.
     pub clients: Option<Arc<dyn ClientCertVerifier>>,
+    /// The same for clients of the admin pages.
+    pub clients_of_pages: Option<Arc<dyn ClientCertVerifier>>,
     /// What a ticket must not outlive: authorities, revocation lists, and what clients have to show.
     pub policy: [u8; 32],
     /// A digest of the files, to tell whether a reload changed any.
@@ -66,13 +68,19 @@ impl Certificates {
                 certificates.push(named);
             }
         }
-        let (clients, policy) = reader.read_clients(settings);
+        let (authorities, policy) = reader.read_clients(settings);
+        let [clients, clients_of_pages] =
+            [settings.tls.client_certs, settings.metrics.client_certs].map(|asked| {
+                let authorities = authorities.as_ref()?;
+                reader.new_verifier(authorities, asked)
+            });
         if !reader.wrong.is_empty() {
             return Err(reader.wrong);
         }
         Ok(Some(Certificates {
             chooser: Arc::new(Chooser::new(certificates)),
             clients,
+            clients_of_pages,
             policy,
             digest: reader.digest.finalize().into(),
             dated: reader.dated,
@@ -97,6 +105,14 @@ pub fn provider() -> CryptoProvider {
         ],
         ..aws_lc_rs::default_provider()
     }
+}
+
+/// What certificates of clients are checked by, and the files that it was read from.
+struct ClientAuthorities {
+    ca_file: PemFile,
+    crl_file: Option<PemFile>,
+    roots: Arc<RootCertStore>,
+    lists: Vec<CertificateRevocationListDer<'static>>,
 }
 
 /// Reads files, and gathers their faults.
@@ -167,10 +183,7 @@ impl Reader<'_> {
     }
 
     /// Reads what checks certificates of clients. Returns also the digest of it.
-    fn read_clients(
-        &mut self,
-        settings: &Settings,
-    ) -> (Option<Arc<dyn ClientCertVerifier>>, [u8; 32]) {
+    fn read_clients(&mut self, settings: &Settings) -> (Option<ClientAuthorities>, [u8; 32]) {
         let tls = &settings.tls;
         let mut policy = Sha256::new();
         policy.update(tls.client_certs.name());
@@ -189,20 +202,33 @@ impl Reader<'_> {
             policy.update(&file.bytes);
         }
         let policy = policy.finalize().into();
-        let (Some(ca_file), Some(roots), Some(lists)) = (ca_file, roots, lists) else {
-            return (None, policy);
+        let authorities = match (ca_file, roots, lists) {
+            (Some(ca_file), Some(roots), Some(lists)) => {
+                Some(ClientAuthorities { ca_file, crl_file, roots: roots.into(), lists })
+            }
+            _ => None,
         };
-        if tls.client_certs == ClientCerts::None {
-            return (None, policy);
+        (authorities, policy)
+    }
+
+    /// What checks certificates of clients that are asked for one, or may have one.
+    fn new_verifier(
+        &mut self,
+        authorities: &ClientAuthorities,
+        asked: ClientCerts,
+    ) -> Option<Arc<dyn ClientCertVerifier>> {
+        let ClientAuthorities { ca_file, crl_file, roots, lists } = authorities;
+        if asked == ClientCerts::None || !self.wrong.is_empty() {
+            return None;
         }
         // A list speaks of what its authority signed. Roots sign rarely, so only the client's own
         // certificate is looked up.
         let mut builder =
-            WebPkiClientVerifier::builder_with_provider(roots.into(), provider().into())
-                .with_crls(lists)
+            WebPkiClientVerifier::builder_with_provider(roots.clone(), provider().into())
+                .with_crls(lists.clone())
                 .only_check_end_entity_revocation()
                 .enforce_revocation_expiration();
-        if tls.client_certs == ClientCerts::Optional {
+        if asked == ClientCerts::Optional {
             builder = builder.allow_unauthenticated();
         }
         let built = builder.build().map_err(|error| match (error, crl_file) {
@@ -211,7 +237,7 @@ impl Reader<'_> {
             }
             (error, _) => ca_file.wrong(Fault::Other(error.to_string())),
         });
-        (self.keep(built), policy)
+        self.keep(built)
     }
 
     fn read_authorities(&mut self, file: &PemFile) -> Option<RootCertStore> {

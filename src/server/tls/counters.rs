@@ -26,12 +26,15 @@ pub const OUTCOMES: [&str; 4] = ["full", "resumed", "failed", "timeout"];
 /// Versions of TLS, as the label `version`.
 pub const VERSIONS: [&str; 2] = ["1.2", "1.3"];
 
+/// Handshakes of one listener, by outcome.
+pub type Handshakes = [Counter; OUTCOMES.len()];
+
 /// The handshakes and encrypted connections of one core. Aligned so that two cores never write one cache
 /// line.
 #[derive(Debug, Default)]
 #[repr(align(128))]
 pub struct Counters {
-    handshakes: [[Counter; 4]; LISTENERS_MAX],
+    handshakes: [Handshakes; LISTENERS_MAX],
     connections: [Counter; 2],
     /// Clients whose hello or certificate waits for its turn.
     pub waiting: Counter,

@@ -92,7 +92,7 @@ impl Active {
         let before = before.and_then(|before| before.tickets_of_pages.as_ref());
         let tickets_of_pages = match settings.metrics.tls {
             false => None,
-            true => Some(Tickets::renewed(before, policy_of_pages(settings))?),
+            true => Some(Tickets::renewed(before, policy_of_pages(settings, &certificates))?),
         };
         let pages = tickets_of_pages.as_ref().map(|tickets: &Tickets| {
             Arc::new(pages(settings, &certificates, tickets.ticketer.clone()))
@@ -169,18 +169,24 @@ fn policy(settings: &Settings, certificates: &Certificates, mode: TlsMode) -> [u
     policy.finalize().into()
 }
 
-/// A digest of all that decides who reads the pages over TLS: clients show no certificate there.
-fn policy_of_pages(settings: &Settings) -> [u8; 32] {
-    Sha256::digest(settings.tls.min_version.name()).into()
+/// A digest of all that decides whose handshake for the pages is accepted.
+fn policy_of_pages(settings: &Settings, certificates: &Certificates) -> [u8; 32] {
+    let mut policy = Sha256::new();
+    if certificates.clients_of_pages.is_some() {
+        policy.update(certificates.policy);
+        policy.update(settings.metrics.client_certs.name());
+    }
+    policy.update(settings.tls.min_version.name());
+    policy.finalize().into()
 }
 
-/// The terms of the admin pages, on which a token says who may read.
+/// The terms of the admin pages, on which a token or a certificate says who may read.
 fn pages(
     settings: &Settings,
     certificates: &Certificates,
     ticketer: Arc<dyn ProducesTickets>,
 ) -> ServerConfig {
-    let mut config = new_config(&settings.tls, certificates, None);
+    let mut config = new_config(&settings.tls, certificates, certificates.clients_of_pages.clone());
     config.ticketer = ticketer;
     config.alpn_protocols = vec![PAGES_ALPN.to_vec()];
     config

@@ -5,10 +5,18 @@ use prometheus::proto::{MetricFamily, MetricType};
 use super::Numbered;
 use super::samples::{family, metric};
 use crate::server::listeners::Listener;
-use crate::server::tls::counters::{OUTCOMES, VERSIONS};
+use crate::server::tls::counters::{Handshakes, OUTCOMES, VERSIONS};
 
-/// Handshakes by listener and result, over all cores; nothing without TLS.
-pub fn handshakes(cores: &[Numbered<'_>], listeners: &[Listener]) -> MetricFamily {
+/// Handshakes by listener and result, over all cores, and those of the admin pages.
+pub fn handshakes(
+    cores: &[Numbered<'_>],
+    listeners: &[Listener],
+    of_pages: Option<&Handshakes>,
+) -> MetricFamily {
+    let pages = of_pages.into_iter().flatten().zip(OUTCOMES).map(|(count, result)| {
+        let labels = [("listener", "metrics"), ("result", result)];
+        metric(MetricType::COUNTER, &labels, count.get() as f64)
+    });
     let samples = listeners.iter().enumerate().flat_map(|(listener, Listener { name, .. })| {
         OUTCOMES.iter().enumerate().map(move |(outcome, result)| {
             let of_core = |(_, core): &Numbered<'_>| core.tls.handshakes_by(listener, outcome);
@@ -20,7 +28,7 @@ pub fn handshakes(cores: &[Numbered<'_>], listeners: &[Listener]) -> MetricFamil
         "blipmq_tls_handshakes_total",
         "TLS handshakes that ended, by listener and by result: full, resumed, failed, timeout.",
         MetricType::COUNTER,
-        samples.collect(),
+        samples.chain(pages).collect(),
     )
 }
 
