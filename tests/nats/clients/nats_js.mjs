@@ -10,7 +10,7 @@ import { randomBytes } from "node:crypto";
 import { createRequire } from "node:module";
 import { test } from "node:test";
 
-import { start, within } from "./server.mjs";
+import { CERTIFICATES, start, within } from "./server.mjs";
 
 // `import` does not search NODE_PATH, where run.py installs the packages.
 const require = createRequire(import.meta.url);
@@ -444,4 +444,54 @@ claim("a forbidden subscribe is reported and the connection stays", "users", asy
   const [message] = await take(allowed, 1);
   assert.equal(message.subject, "open.door");
   assert.ok(!bob.isClosed());
+});
+
+/** The terms of TLS of a client, which may have the certificate of a user. */
+function terms(user, more = {}) {
+  const file = (name) => `${CERTIFICATES}/${name}`;
+  const own = user ? { certFile: file(`${user}.pem`), keyFile: file(`${user}.key`) } : {};
+  return { tls: { caFile: file("ca.pem"), ...own, ...more } };
+}
+
+claim("messages arrive over tls", "tls", async (world) => {
+  const client = await world.client(terms());
+  const subscription = await subscribed(client, "large.*");
+  const payload = randomBytes(300_000);
+  client.publish("large.one", payload);
+  const [message] = await take(subscription, 1);
+  assert.equal(message.subject, "large.one");
+  assert.ok(payload.equals(message.data));
+  assert.equal(client.info.tls_required, true);
+});
+
+claim("a server of another authority is refused", "tls", async (world) => {
+  await assert.rejects(world.client({ tls: {} }));
+});
+
+claim("messages arrive over tls that begins before info", "tls_first", async (world) => {
+  const client = await world.client(terms(undefined, { handshakeFirst: true }));
+  const subscription = await subscribed(client, "a.b");
+  client.publish("a.b", "x");
+  const [message] = await take(subscription, 1);
+  assert.deepEqual([message.subject, text(message)], ["a.b", "x"]);
+});
+
+claim("a certificate is a user", "tls_users", async (world) => {
+  const alice = await world.client(terms("alice@example.com"));
+  const statuses = watch(alice);
+  const everything = await subscribed(alice, ">");
+  alice.publish("closed", "no");
+  const { error } = await next(statuses, "error");
+  assert.ok(error instanceof core.PermissionViolationError);
+  alice.publish("open.door", "yes");
+  const [message] = await take(everything, 1);
+  assert.deepEqual([message.subject, text(message)], ["open.door", "yes"]);
+});
+
+claim("a certificate of nobody is refused", "tls_users", async (world) => {
+  await world.refused(terms("bob"));
+});
+
+claim("a client without a certificate is refused", "tls_users", async (world) => {
+  await assert.rejects(world.client(terms()));
 });

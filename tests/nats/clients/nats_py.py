@@ -9,9 +9,12 @@ import asyncio
 import contextlib
 import json
 import os
+import random
+import ssl
 import sys
 import tempfile
 import unittest
+from pathlib import Path
 
 import nats
 from nats import errors
@@ -470,6 +473,66 @@ class Nkey(Claims):
         with self.seed(OTHER_SEED) as seed:
             await self.refused(nkeys_seed=seed)
         await self.refused()
+
+
+def context(user=None, trusts=True):
+    """The terms of TLS of a client, which may have the certificate of a user."""
+    folder = Path(server.CERTIFICATES)
+    terms = ssl.create_default_context()
+    if trusts:
+        terms.load_verify_locations(folder / "ca.pem")
+    if user:
+        terms.load_cert_chain(folder / f"{user}.pem", folder / f"{user}.key")
+    return terms
+
+
+class Secure(Claims):
+    auth = "tls"
+
+    async def test_messages_arrive_over_tls(self):
+        client = await self.client(tls=context())
+        subscription = await self.subscribed(client, "large.*")
+        payload = random.randbytes(300_000)
+        await client.publish("large.one", payload)
+        [message] = await self.take(subscription, 1)
+        self.assertEqual((message.subject, message.data), ("large.one", payload))
+        self.assertTrue(client._server_info["tls_required"])
+
+    async def test_a_server_of_another_authority_is_refused(self):
+        with self.assertRaises(ssl.SSLCertVerificationError):
+            await self.client(tls=context(trusts=False))
+
+
+class SecureFirst(Claims):
+    auth = "tls_first"
+
+    async def test_messages_arrive_over_tls_that_begins_before_info(self):
+        client = await self.client(tls=context(), tls_handshake_first=True)
+        subscription = await self.subscribed(client, "a.b")
+        await client.publish("a.b", b"x")
+        [message] = await self.take(subscription, 1)
+        self.assertEqual((message.subject, message.data), ("a.b", b"x"))
+
+
+class Certified(Claims):
+    auth = "tls_users"
+
+    async def test_a_certificate_is_a_user(self):
+        reported = Errors()
+        alice = await self.client(tls=context("alice@example.com"), error_cb=reported.add)
+        subscription = await self.subscribed(alice, ">")
+        await alice.publish("closed", b"no")
+        self.assertIn("permissions violation", (await reported.next()).lower())
+        await alice.publish("open.door", b"yes")
+        [message] = await self.take(subscription, 1)
+        self.assertEqual((message.subject, message.data), ("open.door", b"yes"))
+
+    async def test_a_certificate_of_nobody_is_refused(self):
+        await self.refused(tls=context("bob"))
+
+    async def test_a_client_without_a_certificate_is_refused(self):
+        with self.assertRaises((OSError, errors.Error)):
+            await self.client(tls=context())
 
 
 class Lines(unittest.TextTestResult):

@@ -9,6 +9,8 @@ import { fileURLToPath } from "node:url";
 
 const nats = fileURLToPath(new URL("..", import.meta.url));
 export const PATIENCE = 30_000;
+/** The folder of certificates that ../run.py has made. */
+export const CERTIFICATES = process.env.CERTIFICATES ?? "";
 const PORT = /(?:NATS|client connections) on 127\.0\.0\.1:(\d+)/;
 
 /** Waits for a promise, not for ever. */
@@ -48,7 +50,8 @@ class Server {
     // nats-server has -1 for a port that the system chooses.
     const port = this.port ?? (this.kind === "blipmq" ? 0 : -1);
     const template = readFileSync(join(nats, "servers", this.kind, file), "utf8");
-    writeFileSync(config, template.replace("@PORT@", port));
+    const text = template.replace("@PORT@", port).replaceAll("@CERTIFICATES@", CERTIFICATES);
+    writeFileSync(config, text);
     this.process = spawn(...command(this.kind, config), { stdio: ["ignore", "pipe", "pipe"] });
     this.ended = once(this.process, "close");
     let said = "";
@@ -96,7 +99,7 @@ class Server {
   }
 }
 
-/** Starts one and waits until clients can connect. `auth`: none, token, users or nkey. */
+/** Starts one and waits until clients can connect. `auth` is a file of ../servers. */
 export async function start({ kind = process.env.SERVER ?? "blipmq", auth = "none", port } = {}) {
   const server = new Server(kind, auth, port);
   await server.run();

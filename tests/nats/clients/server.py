@@ -16,6 +16,8 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[2]
 PATIENCE = 30
+# The folder of certificates that ../run.py has made.
+CERTIFICATES = os.environ.get("CERTIFICATES", "")
 # The line that each prints once clients can connect, and the pattern of the port.
 READY = " is ready"
 PORT = re.compile(r"(?:NATS|client connections) on 127\.0\.0\.1:(\d+)")
@@ -42,7 +44,8 @@ class Server:
         config = Path(self._folder.name) / template.name
         # nats-server has -1 for a port that the system chooses.
         port = self.port or (0 if self.kind == "blipmq" else -1)
-        config.write_text(template.read_text().replace("@PORT@", str(port)))
+        text = template.read_text().replace("@PORT@", str(port))
+        config.write_text(text.replace("@CERTIFICATES@", CERTIFICATES))
         self._lines, self._ready = [], threading.Event()
         self._process = subprocess.Popen(
             command(self.kind, str(config)),
@@ -101,5 +104,5 @@ class Server:
 
 
 def start(kind=None, auth="none", port=None):
-    """Starts a broker and waits until clients can connect. `auth`: none, token, users or nkey."""
+    """Starts a broker and waits until clients can connect. `auth` is a file of ../servers."""
     return Server(kind or os.environ.get("SERVER", "blipmq"), auth, port)

@@ -11,6 +11,7 @@ mod auth;
 mod ends;
 mod messages;
 mod requests;
+mod secure;
 mod server;
 
 use std::fmt::Debug;

@@ -20,7 +20,12 @@ pub struct Server {
     process: Option<Child>,
 }
 
-/// Starts a broker and waits until clients can connect. `auth`: none, token, users or nkey.
+/// The folder of certificates that ../../run.py has made.
+pub fn certificates() -> String {
+    env::var("CERTIFICATES").unwrap_or_default()
+}
+
+/// Starts a broker and waits until clients can connect. `auth` is a file of ../../servers.
 pub fn start(auth: &'static str) -> Server {
     let mut server = Server {
         kind: env::var("SERVER").unwrap_or("blipmq".into()),
@@ -71,7 +76,8 @@ impl Server {
         let template = nats.join("servers").join(&self.kind).join(&file);
         let template = fs::read_to_string(template).expect("the template is there");
         let config = self.folder.path().join(file);
-        fs::write(&config, template.replace("@PORT@", &port)).expect("it can be written");
+        let text = template.replace("@PORT@", &port).replace("@CERTIFICATES@", &certificates());
+        fs::write(&config, text).expect("it can be written");
         let mut command = if blip {
             let built = nats.join("../../target/debug/blipmq");
             let mut command = Command::new(env::var_os("BLIPMQ").map_or(built, PathBuf::from));
