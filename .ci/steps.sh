@@ -160,6 +160,7 @@ differential() {
     fi
     # On one core all order counts.
     tests/nats/differential.py --cores one --sessions "$1" --seed "$3"
+    tests/nats/differential.py --cores one --sessions "$2" --seed "$3" --tls
     if [ "$(nproc)" -lt 2 ]; then
         skipped+=("NATS, beside nats-server, on several cores: needs 2 CPUs")
         return

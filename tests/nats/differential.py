@@ -3,6 +3,7 @@
 
     tests/nats/differential.py --seed 7 --sessions 300
     tests/nats/differential.py --seed 7 --cores all          blipmq on all cores, which keep less order
+    tests/nats/differential.py --seed 7 --tls                over TLS, behind INFO
     tests/nats/differential.py --seed 7 --only 41            one generated session again
     tests/nats/differential.py --only 'unsub of an unknown*'  one session of `corpus.py` again
 
@@ -14,7 +15,10 @@ is shortened as long as it differs, and printed with both transcripts. Tolerated
 import argparse
 import fnmatch
 import random
+import ssl
+import subprocess
 import sys
+import tempfile
 import time
 from collections import Counter
 
@@ -37,15 +41,16 @@ class Result:
 class Pair:
     """The two servers, started for each kind of authentication when it is first needed."""
 
-    def __init__(self, left, right, cores):
-        self.kinds, self.cores = (left, right), cores
+    def __init__(self, left, right, cores, certificates=None):
+        self.kinds, self.cores, self.certificates = (left, right), cores, certificates
+        self.context = certificates and ssl.create_default_context(cafile=f"{certificates}/ca.pem")
         self.running = {}
 
     def ports(self, auth):
         if auth not in self.running:
             self.running[auth] = []
             for kind in self.kinds:
-                self.running[auth].append(servers.start(kind, auth, self.cores))
+                self.running[auth].append(servers.start(kind, auth, self.cores, self.certificates))
         return [server.port for server in self.running[auth]]
 
     def ended(self):
@@ -63,7 +68,7 @@ class Pair:
 
     def play(self, session):
         result = Result()
-        sides = [scripts.Side(port) for port in self.ports(session.auth)]
+        sides = [scripts.Side(port, self.context) for port in self.ports(session.auth)]
         # The last step is for messages that came too late for the step before.
         for step in (*session.steps, scripts.Step("send")):
             for side in sides:
@@ -150,6 +155,7 @@ def arguments():
     parser.add_argument("--left", choices=servers.KINDS, default="nats-server")
     parser.add_argument("--right", choices=servers.KINDS, default="blipmq")
     parser.add_argument("--cores", choices=servers.CORES, default="one", help="those blipmq runs on")
+    parser.add_argument("--tls", action="store_true", help="over TLS, with certificates that are made for it")
     parser.add_argument("--seed", type=int, default=None, help="a fresh one unless given")
     parser.add_argument("--sessions", type=int, default=300, help="generated ones, beside the corpus")
     parser.add_argument("--no-corpus", action="store_true", help="generated sessions only")
@@ -164,8 +170,13 @@ def arguments():
 
 def main():
     options = arguments()
-    print(f"{options.left} and {options.right}, cores {options.cores}, seed {options.seed}", flush=True)
-    pair = Pair(options.left, options.right, options.cores)
+    over = ", over TLS" if options.tls else ""
+    print(f"{options.left} and {options.right}, cores {options.cores}, seed {options.seed}{over}", flush=True)
+    folder = tempfile.TemporaryDirectory(prefix="blipmq-certificates-") if options.tls else None
+    if folder:
+        script = servers.ROOT / "deploy/make-test-ca.sh"
+        subprocess.run([script, "--out", folder.name], stdout=subprocess.DEVNULL, check=True)
+    pair = Pair(options.left, options.right, options.cores, folder and folder.name)
     used, on_purpose, played, different = Counter(), Counter(), 0, 0
     begun = time.monotonic()
     try:
@@ -183,6 +194,7 @@ def main():
             elif result.differences:
                 different += 1
                 sides = f" --cores {options.cores} --left {options.left} --right {options.right}"
+                sides += " --tls" if options.tls else ""
                 report(pair, session, result, f"tests/nats/differential.py {rerun}{sides}")
                 if different >= options.failures or pair.ended():
                     break

@@ -62,8 +62,10 @@ def toml(value):
             return quoted(value)
 
 
-def nats_server_config(auth, _):
+def nats_server_config(auth, _, certificates):
     lines = ['host: "127.0.0.1"', "port: -1"]
+    if certificates:
+        lines.append(f'tls {{ cert_file: "{certificates}/server.pem", key_file: "{certificates}/server.key" }}')
     # A long time to authenticate, so that a busy machine does not end a session.
     if auth == "token":
         lines += ["authorization {", "  timeout: 30", f'  token: "{TOKEN}"', "}"]
@@ -91,12 +93,15 @@ def nats_server_config(auth, _):
     return "\n".join(lines) + "\n"
 
 
-def blipmq_config(auth, cores):
+def blipmq_config(auth, cores, certificates):
     cores = "all" if cores == "all" else min(os.sched_getaffinity(0))
     lines = ["[server]", 'bind_addr = "127.0.0.1:0"', f'cores = "{cores}"']
     lines += ["[nats]", 'bind_addr = "127.0.0.1:0"']
     if auth == "guest":
         lines.append(f'no_auth_user = "{GUEST}"')
+    if certificates:
+        lines += ["[tls]", f'cert_file = "{certificates}/server.pem"', f'key_file = "{certificates}/server.key"']
+        lines.append('nats_handshake_first = "never"')
     lines += ["[metrics]", "enabled = false"]
     if auth == "token":
         lines += ["[auth]", f'token = "{TOKEN}"']
@@ -126,11 +131,11 @@ READY = {"nats-server": "Server is ready", "blipmq": "NATS on "}
 class Server:
     """A running server. `stop`, or the end of a `with` block, kills it."""
 
-    def __init__(self, kind, auth, cores):
+    def __init__(self, kind, auth, cores, certificates):
         self.kind, self.auth = kind, auth
         self._folder = tempfile.TemporaryDirectory(prefix="blipmq-differential-")
         config = Path(self._folder.name) / f"{auth}.conf"
-        config.write_text(CONFIG[kind](auth, cores))
+        config.write_text(CONFIG[kind](auth, cores, certificates))
         self._said, self._ready = [], threading.Event()
         arguments = command(kind, str(config))
         try:
@@ -183,6 +188,7 @@ class Server:
         self.stop()
 
 
-def start(kind, auth="none", cores="one"):
-    """Starts a server and waits until clients can connect. `auth` and `cores` as in AUTHS and CORES."""
-    return Server(kind, auth, cores)
+def start(kind, auth="none", cores="one", certificates=None):
+    """Starts a server and waits until clients can connect. `auth` and `cores` as in AUTHS and CORES. With a
+    folder of certificates it wants TLS behind INFO."""
+    return Server(kind, auth, cores, certificates)

@@ -8,8 +8,11 @@ its PONG, or until it is closed: no sleeps, so what is read belongs to the step.
 import re
 import select
 import socket
+import ssl
 import time
 from dataclasses import dataclass, field, replace
+
+import tunnel
 
 # How long a PONG may take before the transcript has a TIMEOUT.
 PONG_PATIENCE_S = 5.0
@@ -129,9 +132,12 @@ def shown(event):
 class Connection:
     """One connection of a session to one server."""
 
-    def __init__(self, port):
+    def __init__(self, port, context=None):
         self.socket = socket.create_connection(("127.0.0.1", port), timeout=PONG_PATIENCE_S)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if context:
+            self.socket = tunnel.upgraded(self.socket, context)
+            self.socket.settimeout(PONG_PATIENCE_S)
         self.unparsed = b""
         self.events = []  # of the current step
         self.is_closed = False
@@ -238,6 +244,8 @@ class Side:
     """One server, playing one session."""
 
     port: int
+    # The terms of TLS, if it is spoken.
+    context: ssl.SSLContext | None = None
     connections: dict = field(default_factory=dict)
 
     def begin(self, step):
@@ -245,7 +253,7 @@ class Side:
         for connection in self.connections.values():
             connection.events = []
         if step.action == "open":
-            self.connections[step.connection] = Connection(self.port)
+            self.connections[step.connection] = Connection(self.port, self.context)
         elif step.action == "close":
             connection = self.connections.get(step.connection)
             if connection and not connection.is_closed:
