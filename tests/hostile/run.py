@@ -23,6 +23,7 @@ import attacks_leftovers  # noqa: E402, F401
 import attacks_memory  # noqa: E402, F401
 import attacks_overload  # noqa: E402, F401
 import attacks_slow  # noqa: E402, F401
+import attacks_tls  # noqa: E402, F401
 import attacks_work  # noqa: E402, F401
 import scene  # noqa: E402
 

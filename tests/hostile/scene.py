@@ -111,7 +111,8 @@ class Scene:
         self.outcome = Outcome(chosen.name)
         self.wires = []
         self.watchers = []
-        self.broker = Broker(binary, chosen.config, chosen.cores)
+        config = chosen.config() if callable(chosen.config) else chosen.config
+        self.broker = Broker(binary, config, chosen.cores)
         try:
             self.start_rss = self.broker.rss_bytes()
             self.cpus = own_cpus(chosen.cores)

@@ -139,6 +139,19 @@ fn with_auto_a_hello_may_come_first_and_a_silent_client_gets_info() {
     assert_eq!(rest(&mut plain), b"");
 }
 
+#[test]
+fn with_auto_where_tls_is_optional_a_client_may_speak_plain_text_before_info() {
+    let world = World::start("nats = \"optional\"\n");
+    let mut plain = connect(world.nats());
+    plain.write_all(CONNECT).expect("the broker reads");
+    let info = line(&mut plain);
+    assert!(info.contains("\"tls_available\":true") && !info.contains("tls_required"), "{info}");
+    assert_eq!(line(&mut plain), "PONG\r\n");
+    let mut client = Client::shake(&world.client(&[&TLS13]), connect(world.nats()));
+    assert!(client.line().starts_with("INFO {"));
+    client.log_in();
+}
+
 /// Goal: the time to log in begins behind the handshake, and is told inside of it.
 #[test]
 fn a_login_that_is_too_late_is_refused_inside_of_tls() {

@@ -120,7 +120,7 @@ fn begin(protocol: Protocol, terms: &Terms) -> (Stage, Option<u64>) {
         (Protocol::Blip, _) => (Stage::Sniffing { must, may_fall_back: false }, None),
         (Protocol::Nats, HandshakeFirst::Auto(silence)) => {
             let silence_ns = u64::try_from(silence.as_nanos()).unwrap_or(u64::MAX);
-            (Stage::Sniffing { must: true, may_fall_back: true }, Some(silence_ns))
+            (Stage::Sniffing { must, may_fall_back: true }, Some(silence_ns))
         }
         // Nothing else is said before the hello.
         (Protocol::Nats, HandshakeFirst::Always) => {

@@ -118,9 +118,7 @@ impl Sessions {
     /// The client does not speak TLS.
     fn plain_text(&mut self, broker: &mut Broker, now: Now, session: &mut Session) {
         match session.stage {
-            Stage::Sniffing { must: false, may_fall_back: false } => {
-                self.settle_plain(broker, now, session);
-            }
+            Stage::Sniffing { must: false, .. } => self.settle_plain(broker, now, session),
             // The broker has said nothing, and the client speaks its protocol: it is told why.
             Stage::Sniffing { must: true, may_fall_back: false }
                 if session.peer.protocol == Protocol::Blip =>
