@@ -28,6 +28,8 @@ pub struct GiveBack {
     was_short: bool,
     /// When some was last given back.
     given_ns: u64,
+    /// Some is given back once more after a while: blocks that another core has freed come home late.
+    gives_again: bool,
 }
 
 impl GiveBack {
@@ -40,14 +42,18 @@ impl GiveBack {
         let mut gives = memory.is_nearly_full() && has_waited;
         if timers.is_due(now, Single::GiveBack) {
             timers.set_single(Single::GiveBack, None);
-            gives |= self.was_short || self.most >= self.recent + WORTH_BYTES;
+            let is_again = std::mem::take(&mut self.gives_again);
+            let is_worth_it = self.was_short || self.most >= self.recent + WORTH_BYTES;
+            self.gives_again = is_worth_it;
+            gives |= is_worth_it || is_again;
         }
         self.most = self.most.max(self.recent);
         if gives {
             self.given(now, memory);
         }
         // While memory was short some holders may have gone and others have taken as much.
-        let is_worth_it = self.was_short || self.most >= held + WORTH_BYTES;
+        let is_worth_it =
+            self.was_short || self.gives_again || self.most >= held + WORTH_BYTES;
         if timers.single(Single::GiveBack).is_none() && is_worth_it {
             let wait_ns = if self.was_short { SHORT_NS } else { CALM_NS };
             timers.set_single(Single::GiveBack, Some(now.monotonic_ns + wait_ns));
@@ -91,15 +97,18 @@ mod tests {
     }
 
     #[test]
-    fn what_was_not_needed_for_a_while_is_given_back_once() {
+    fn what_was_not_needed_for_a_while_is_given_back_and_once_more() {
         let mut core = Core::new();
         assert!(!core.gives(1_000, 50));
         assert!(!core.gives(2_000, -45));
         assert_eq!(core.timers.next_ns(), Some(2_000_000_000 + CALM_NS));
         assert!(!core.gives(11_000, 0));
         assert!(core.gives(12_000, 0));
+        assert_eq!(core.timers.next_ns(), Some(12_000_000_000 + CALM_NS));
+        assert!(!core.gives(20_000, 0));
+        assert!(core.gives(22_000, 0), "what other cores have freed since");
         assert_eq!(core.timers.next_ns(), None);
-        assert!(!core.gives(30_000, 0));
+        assert!(!core.gives(40_000, 0));
     }
 
     #[test]
@@ -119,6 +128,7 @@ mod tests {
         assert!(core.gives(1_250, 0));
         assert!(!core.gives(1_300, -60));
         assert!(core.gives(1_550, 0), "and when that is over, soon");
+        assert!(core.gives(1_550 + CALM_NS / 1_000_000, 0), "and once more");
         assert_eq!(core.timers.next_ns(), None);
     }
 }
