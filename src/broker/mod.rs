@@ -56,6 +56,7 @@ pub mod pattern;
 pub mod topics;
 
 use std::borrow::Cow;
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -107,6 +108,9 @@ pub struct Broker {
     mesh: Mesh,
     notices: Vec<Notice>,
     drain: Drain,
+    /// Connections whose users have other permissions, and before which place of theirs subscriptions are
+    /// still to be looked at.
+    pruning: VecDeque<(ConnectionId, usize)>,
     /// Publishes find no memory.
     shortage: Shortage,
     /// What is held rises and falls.
@@ -139,6 +143,7 @@ impl Broker {
             mesh: Mesh::new(cluster.cores, counters.clone()),
             notices: Vec::new(),
             drain: Drain::default(),
+            pruning: VecDeque::new(),
             shortage: Shortage::default(),
             give_back: GiveBack::default(),
             gives_back: false,

@@ -14,7 +14,7 @@ const USERS: &str = "[[auth.users]]\nuser = \"eu\"\n\
 
 pub struct World {
     pub broker: Broker,
-    port: InMemory,
+    pub port: InMemory,
     counters: Arc<Counters>,
     /// What each slot was sent, the last bytes included.
     pub read: BTreeMap<u32, Vec<u8>>,

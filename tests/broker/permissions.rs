@@ -1,6 +1,9 @@
 //! What a reload takes from a user ends, and what it leaves goes on; and the rights of NATS clients that
 //! nats-server has as well.
 
+use blipmq::broker::turn::turn;
+use blipmq::config::Settings;
+use blipmq::limits::ENDS_PER_TURN;
 use blipmq::protocol::decode::{self, ServerFrame};
 
 use super::logins::{World, blip, nats};
@@ -41,10 +44,16 @@ fn a_reload_ends_what_a_nats_client_may_not_have_and_keeps_the_connection() {
         1,
         &user("subscribe = [\"b.>\"]\nsubscribe_deny = [\"b.secret\"]\npublish = [\"a\"]"),
     );
+    // In any order, as from nats-server.
+    let news = world.news(0);
+    let mut told: Vec<&str> = news.lines().collect();
+    told.sort_unstable();
     assert_eq!(
-        world.news(0),
-        "-ERR 'Permissions Violation for Subscription to \"a.>\" (sid \"1\")'\n\
-         -ERR 'Permissions Violation for Subscription to \"a.b\" using queue \"team\" (sid \"3\")'\n"
+        told,
+        [
+            "-ERR 'Permissions Violation for Subscription to \"a.>\" (sid \"1\")'",
+            "-ERR 'Permissions Violation for Subscription to \"a.b\" using queue \"team\" (sid \"3\")'",
+        ]
     );
     assert!(world.closed.is_empty());
     world.say(2, 0, "PUB b.x 1\r\nx\r\nPING\r\n");
@@ -60,6 +69,30 @@ fn a_reload_ends_what_a_nats_client_may_not_have_and_keeps_the_connection() {
     // Other credentials are another matter.
     world.reload(7, &user("").replace("pw", "new"));
     assert!(world.news(0).contains("User Authentication Revoked") && world.closed == [0]);
+}
+
+#[test]
+fn very_many_subscriptions_that_a_reload_takes_end_over_several_turns() {
+    const SUBSCRIPTIONS: usize = 2_000;
+    let mut world = World::new(&user(""));
+    let all: String =
+        (0..SUBSCRIPTIONS).map(|number| format!("SUB a.{number} {number}\r\n")).collect();
+    world.log_in(0, &format!("{all}SUB b.> b\r\n"));
+    let settings = Settings::parse("blipmq.toml", &user("subscribe = [\"b.>\"]")).expect("valid");
+    world.broker.reload(at(1), settings.into());
+    let mut told = Vec::new();
+    while turn(&mut world.broker, at(1), &mut world.port) || !world.port.sends.is_empty() {
+        let mut of_turn = Vec::new();
+        for (connection, ranges) in std::mem::take(&mut world.port.sends) {
+            of_turn.extend(ranges.concat());
+            world.broker.sent(at(1), connection);
+        }
+        told.push(String::from_utf8(of_turn).expect("text").matches("-ERR").count());
+    }
+    assert_eq!(told.iter().sum::<usize>(), SUBSCRIPTIONS, "and the one that is allowed goes on");
+    assert!(told.iter().all(|ends| *ends <= ENDS_PER_TURN), "{told:?}");
+    world.say(2, 0, "PUB a.7 1\r\nx\r\nPUB b.x 1\r\ny\r\nPING\r\n");
+    assert_eq!(world.news(0), "MSG b.x b 1\ny\nPONG\n");
 }
 
 #[test]

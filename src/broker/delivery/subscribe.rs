@@ -75,6 +75,14 @@ impl Delivery {
         all
     }
 
+    /// The last subscription of a connection before a place, and its own place: by places all are found, each
+    /// once or more often, also if some end between two looks.
+    pub fn last_before(&self, slot: Slot, place: usize) -> Option<(usize, SubscriptionIndex)> {
+        let all = &self.outlets.at(slot).subscriptions;
+        let place = place.min(all.len()).checked_sub(1)?;
+        Some((place, all[place]))
+    }
+
     /// Takes a place among the subscriptions of all cores, for one that is added next. Returns whether
     /// there was one.
     pub fn take_place(&mut self) -> bool {

@@ -103,14 +103,16 @@ pub trait Frontend: Sized {
         answer: Result<Arc<Permissions>, Failed>,
     );
 
-    /// The client's user has other permissions: what these do not allow any more ends, and the client is
-    /// told. `publishes_otherwise` says that those to publish are others.
-    fn permissions_changed(
+    /// The client's user has other permissions to publish.
+    fn publishes_otherwise(&mut self) {}
+
+    /// A subscription is not allowed any more: it ends, and the client is told.
+    fn lost(
         &mut self,
         shared: &mut Self::Shared,
         doors: &mut Doors<'_>,
         slot: Slot,
-        publishes_otherwise: bool,
+        index: SubscriptionIndex,
     );
 
     /// The owner of a topic has answered a request to open it.

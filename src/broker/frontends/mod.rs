@@ -18,7 +18,6 @@ mod latencies;
 mod login;
 mod nats;
 pub mod notice;
-mod prune;
 mod refusal;
 mod send;
 mod texts;
@@ -147,7 +146,8 @@ protocols! { $
     Nats => nats;
 }
 
-// Below the macros that it uses.
+// Below the macros that they use.
+mod prune;
 mod users;
 
 // Each protocol has counters of its connections.

@@ -25,11 +25,9 @@ impl Frontends {
         client!(self, slot, |client, shared| client.refuse(shared, doors, slot, why));
     }
 
-    /// The user of an open connection has other permissions.
-    pub fn permissions_changed(&mut self, doors: &mut Doors<'_>, slot: Slot, otherwise: bool) {
-        client!(self, slot, |client, shared| {
-            client.permissions_changed(shared, doors, slot, otherwise)
-        });
+    /// The user of an open connection has other permissions to publish.
+    pub fn publishes_otherwise(&mut self, slot: Slot) {
+        client!(self, slot, |client, _shared| client.publishes_otherwise());
     }
 
     /// The login that waits of a client is over.

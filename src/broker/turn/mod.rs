@@ -143,12 +143,14 @@ impl Broker {
             self.carry_out(now);
             self.close_finishing(now);
         }
+        let prunes = self.prune(now);
         let reclaims = self.tend_memory(now);
         self.drain_on(now);
         self.delivery.settle_paces(now);
         self.mesh.has_more()
             || self.replays.are_under_way()
             || self.delivery.is_sweeping()
+            || prunes
             || reclaims
     }
 

@@ -4,6 +4,8 @@
 //! - A connection whose user's credentials have changed is closed: its client has to authenticate again.
 //!   Where only its permissions have, the connection stays, and what these do not allow any more ends.
 //! - Nothing that is queued is lost, but for those connections.
+//! - What a user may publish changes at once. Its subscriptions are looked at over the next turns, so many
+//!   in each: one connection may have very many.
 
 use std::sync::Arc;
 
@@ -53,11 +55,13 @@ impl Broker {
                 let new = new.clone();
                 let (frontends, mut doors) = self.open_doors(now);
                 match doors.log_in(slot, new) {
-                    Ok(()) => frontends.permissions_changed(&mut doors, slot, otherwise),
+                    Ok(()) if otherwise => frontends.publishes_otherwise(slot),
+                    Ok(()) => {}
                     // There may be fewer connections of the user than there are.
                     Err(refusal) => frontends.refuse(&mut doors, slot, &refusal),
                 }
                 self.carry_out(now);
+                self.pruning.push_back((self.connections.id(slot), usize::MAX));
                 continue;
             }
             let is_revoked = revoked.iter().any(|gone| Arc::ptr_eq(gone, permissions));
@@ -67,5 +71,23 @@ impl Broker {
                 self.carry_out(now);
             }
         }
+    }
+
+    /// Ends subscriptions that a reload took from their users, as far as this turn goes. Returns whether
+    /// more are to be looked at.
+    pub(super) fn prune(&mut self, now: Now) -> bool {
+        for _ in 0..self.cluster.ends_per_turn {
+            let Some((connection, place)) = self.pruning.pop_front() else { break };
+            let slot = connection.slot;
+            let is_open = self.connections.is_open(connection)
+                && self.connections.at(slot).phase() == Phase::Open;
+            let next = is_open.then(|| self.delivery.last_before(slot, place)).flatten();
+            let Some((place, index)) = next else { continue };
+            self.pruning.push_front((connection, place));
+            let (frontends, mut doors) = self.open_doors(now);
+            frontends.prune(&mut doors, slot, index);
+            self.carry_out(now);
+        }
+        !self.pruning.is_empty()
     }
 }

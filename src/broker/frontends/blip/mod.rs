@@ -177,17 +177,18 @@ impl Frontend for Client {
         }
     }
 
-    fn permissions_changed(
+    fn publishes_otherwise(&mut self) {
+        self.forget_opens();
+    }
+
+    fn lost(
         &mut self,
         _: &mut Shared,
         doors: &mut Doors<'_>,
         slot: Slot,
-        publishes_otherwise: bool,
+        index: SubscriptionIndex,
     ) {
-        self.end_lost_subscriptions(doors, slot);
-        if publishes_otherwise {
-            self.forget_opens();
-        }
+        self.end_lost_subscription(doors, slot, index);
     }
 
     fn known(

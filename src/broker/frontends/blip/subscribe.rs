@@ -93,25 +93,25 @@ impl Client {
 }
 
 impl Client {
-    /// Ends the subscriptions that a reload took from the client's user: ERROR, then what is queued, then
+    /// Ends a subscription that a reload took from the client's user: ERROR, then what is queued, then
     /// UNSUBSCRIBED.
-    pub(super) fn end_lost_subscriptions(&mut self, doors: &mut Doors<'_>, slot: Slot) {
-        for index in doors.lost_subscriptions(slot) {
-            let subscription = doors.delivery.get(index);
-            let (id, name) = (subscription.id, subscription.pattern.to_string());
-            self.reject(
-                doors,
-                slot,
-                &Reject::NotAllowed {
-                    about: id.0,
-                    what: "stay subscribed to",
-                    name,
-                    remedy: "a reload has changed what your user may subscribe to in `[[auth.users]]`",
-                },
-            );
-            // One that has not begun ends when it has.
-            let _ = self.unsubscribe(doors, slot, id);
-        }
+    pub(super) fn end_lost_subscription(
+        &mut self,
+        doors: &mut Doors<'_>,
+        slot: Slot,
+        index: SubscriptionIndex,
+    ) {
+        let subscription = doors.delivery.get(index);
+        let (id, name) = (subscription.id, subscription.pattern.to_string());
+        let not_allowed = Reject::NotAllowed {
+            about: id.0,
+            what: "stay subscribed to",
+            name,
+            remedy: "a reload has changed what your user may subscribe to in `[[auth.users]]`",
+        };
+        self.reject(doors, slot, &not_allowed);
+        // One that has not begun ends when it has.
+        let _ = self.unsubscribe(doors, slot, id);
     }
 }
 

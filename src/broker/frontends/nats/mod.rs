@@ -181,14 +181,14 @@ impl Frontend for Client {
         self.answer_login(shared, doors, slot, answer);
     }
 
-    fn permissions_changed(
+    fn lost(
         &mut self,
         shared: &mut Shared,
         doors: &mut Doors<'_>,
         slot: Slot,
-        _: bool,
+        index: SubscriptionIndex,
     ) {
-        self.end_lost_subscriptions(shared, doors, slot);
+        self.end_lost_subscription(shared, doors, slot, index);
     }
 
     fn known(

@@ -167,23 +167,22 @@ impl Client {
         self.pass_fence(shared, doors, slot);
     }
 
-    /// Ends the subscriptions that a reload took from the client's user, in the words of nats-server.
-    pub(super) fn end_lost_subscriptions(
+    /// Ends a subscription that a reload took from the client's user, in the words of nats-server.
+    pub(super) fn end_lost_subscription(
         &mut self,
         shared: &mut Shared,
         doors: &mut Doors<'_>,
         slot: Slot,
+        index: SubscriptionIndex,
     ) {
-        for index in doors.lost_subscriptions(slot) {
-            let subscription = doors.delivery.get(index);
-            let offence = Offence::SubscriptionRevoked {
-                subject: subscription.pattern.as_bytes().into(),
-                queue: subscription.group().map(|group| group.group.as_bytes().into()),
-                sid: subscription.name.clone().expect("its client named it"),
-            };
-            self.end_subscription(shared, doors, slot, index);
-            self.offend(shared, doors, slot, &offence);
-        }
+        let subscription = doors.delivery.get(index);
+        let offence = Offence::SubscriptionRevoked {
+            subject: subscription.pattern.as_bytes().into(),
+            queue: subscription.group().map(|group| group.group.as_bytes().into()),
+            sid: subscription.name.clone().expect("its client named it"),
+        };
+        self.end_subscription(shared, doors, slot, index);
+        self.offend(shared, doors, slot, &offence);
     }
 
     /// The client starts over: its subscriptions end, and members hand back what they were not sent.
