@@ -28,32 +28,26 @@ pub struct GiveBack {
     was_short: bool,
     /// When some was last given back.
     given_ns: u64,
-    /// Some is given back once more after a while: blocks that another core has freed come home late.
-    gives_again: bool,
 }
 
 impl GiveBack {
-    /// Whether this core gives memory back now.
-    pub fn is_due(&mut self, now: Now, timers: &mut Timers, memory: &Memory) -> bool {
-        let held = memory.held();
+    /// Whether this core gives memory back now. Beside what counts in the budget it holds so many bytes.
+    pub fn is_due(&mut self, now: Now, timers: &mut Timers, memory: &Memory, beside: u64) -> bool {
+        let held = memory.held() + beside;
         self.recent = self.recent.max(held);
         self.was_short |= memory.is_nearly_full();
         let has_waited = now.monotonic_ns.saturating_sub(self.given_ns) >= SHORT_NS;
         let mut gives = memory.is_nearly_full() && has_waited;
         if timers.is_due(now, Single::GiveBack) {
             timers.set_single(Single::GiveBack, None);
-            let is_again = std::mem::take(&mut self.gives_again);
-            let is_worth_it = self.was_short || self.most >= self.recent + WORTH_BYTES;
-            self.gives_again = is_worth_it;
-            gives |= is_worth_it || is_again;
+            gives |= self.was_short || self.most >= self.recent + WORTH_BYTES;
         }
         self.most = self.most.max(self.recent);
         if gives {
             self.given(now, memory);
         }
         // While memory was short some holders may have gone and others have taken as much.
-        let is_worth_it =
-            self.was_short || self.gives_again || self.most >= held + WORTH_BYTES;
+        let is_worth_it = self.was_short || self.most >= held + WORTH_BYTES;
         if timers.single(Single::GiveBack).is_none() && is_worth_it {
             let wait_ns = if self.was_short { SHORT_NS } else { CALM_NS };
             timers.set_single(Single::GiveBack, Some(now.monotonic_ns + wait_ns));
@@ -92,23 +86,30 @@ mod tests {
         fn gives(&mut self, ms: u64, more_mib: i64) -> bool {
             self.memory.count_entries(0, more_mib * MIB);
             let now = Now { monotonic_ns: ms * 1_000_000, unix_ns: 0 };
-            self.give_back.is_due(now, &mut self.timers, &self.memory)
+            self.give_back.is_due(now, &mut self.timers, &self.memory, 0)
         }
     }
 
     #[test]
-    fn what_was_not_needed_for_a_while_is_given_back_and_once_more() {
+    fn what_was_not_needed_for_a_while_is_given_back_once() {
         let mut core = Core::new();
         assert!(!core.gives(1_000, 50));
         assert!(!core.gives(2_000, -45));
         assert_eq!(core.timers.next_ns(), Some(2_000_000_000 + CALM_NS));
         assert!(!core.gives(11_000, 0));
         assert!(core.gives(12_000, 0));
-        assert_eq!(core.timers.next_ns(), Some(12_000_000_000 + CALM_NS));
-        assert!(!core.gives(20_000, 0));
-        assert!(core.gives(22_000, 0), "what other cores have freed since");
         assert_eq!(core.timers.next_ns(), None);
-        assert!(!core.gives(40_000, 0));
+        assert!(!core.gives(30_000, 0));
+    }
+
+    #[test]
+    fn what_cores_have_for_each_other_counts_as_well() {
+        let mut core = Core::new();
+        for (ms, beside, gives) in [(0, 20 << 20, false), (10, 0, false), (11_000, 0, true)] {
+            let now = Now { monotonic_ns: ms * 1_000_000, unix_ns: 0 };
+            let Core { give_back, timers, memory } = &mut core;
+            assert_eq!(give_back.is_due(now, timers, memory, beside), gives, "{ms}");
+        }
     }
 
     #[test]
@@ -128,7 +129,6 @@ mod tests {
         assert!(core.gives(1_250, 0));
         assert!(!core.gives(1_300, -60));
         assert!(core.gives(1_550, 0), "and when that is over, soon");
-        assert!(core.gives(1_550 + CALM_NS / 1_000_000, 0), "and once more");
         assert_eq!(core.timers.next_ns(), None);
     }
 }

@@ -44,6 +44,18 @@ impl Outgoing {
     }
 }
 
+/// An empty list of what arrived keeps room for so many, and frees the rest.
+const IDLE_ENTRIES_MAX: usize = 1_024;
+
+/// Takes the first entry.
+fn pop<T>(list: &mut VecDeque<T>) -> Option<T> {
+    let first = list.pop_front();
+    if list.is_empty() && list.capacity() > IDLE_ENTRIES_MAX {
+        *list = VecDeque::new();
+    }
+    first
+}
+
 /// The mesh of one core.
 #[derive(Debug)]
 pub struct Mesh {
@@ -144,12 +156,23 @@ impl Mesh {
 
     /// Takes the next delivery that arrived.
     pub fn next_delivery(&mut self) -> Option<(CoreId, Delivery)> {
-        self.deliveries.pop_front()
+        pop(&mut self.deliveries)
     }
 
     /// Takes the next request that arrived, unless what follows from it could not be sent.
     pub fn next_request(&mut self) -> Option<(CoreId, Request)> {
-        if self.has_room_for_deliveries() { self.requests.pop_front() } else { None }
+        if self.has_room_for_deliveries() { pop(&mut self.requests) } else { None }
+    }
+
+    /// Bytes that what waits here takes, as far as queues of this core have room for it.
+    pub fn held_bytes(&self) -> u64 {
+        let waiting = self.requests.capacity() * size_of::<(CoreId, Request)>()
+            + self.deliveries.capacity() * size_of::<(CoreId, Delivery)>();
+        let outgoing = self.outgoing.iter().map(|outgoing| {
+            outgoing.requests.capacity() * size_of::<Request>()
+                + outgoing.deliveries.capacity() * size_of::<Delivery>()
+        });
+        (waiting + outgoing.sum::<usize>()) as u64
     }
 
     /// Whether what arrived can be taken at once.

@@ -22,7 +22,7 @@ impl Broker {
             self.texts.clear(&mut self.timers);
         }
         // Before any is reclaimed, so that a shortage of one turn is seen.
-        if self.give_back.is_due(now, &mut self.timers, &memory) {
+        if self.give_back.is_due(now, &mut self.timers, &memory, self.mesh.held_bytes()) {
             self.gives_back = true;
             // Each core can only give back what its own thread's heap has.
             for core in self.cluster.others(self.core) {
