@@ -63,3 +63,28 @@ fn a_client_that_subscribes_is_held_while_another_core_takes_no_requests() {
     let waiting = broker.mesh.request_bytes(CoreId(1));
     assert!(waiting < 2 * MESH_OUTGOING_BYTES_MAX, "{waiting}");
 }
+
+/// Goal: a read that ends within a frame costs a copy of that frame, and not of all that follows.
+/// Method: long reads whose last command lacks a part of its payload.
+#[test]
+fn of_a_read_that_ends_within_a_frame_only_the_beginning_of_that_frame_is_kept() {
+    const COMMAND: &str = "PUB a 5\r\nhello\r\n";
+    let cluster = Cluster::new(1, 1, Arc::new(Settings::default()));
+    let mut broker = Broker::new(CoreId(0), cluster, Arc::default());
+    let mut port = InMemory::default();
+    let connection = ConnectionId { slot: Slot(0), generation: 1 };
+    let address = ([127, 0, 0, 1], 1).into();
+    broker.connected(NOW, connection, Peer { protocol: text_protocol(), address }, true);
+    broker.received(NOW, connection, b"CONNECT {\"verbose\":false}\r\n");
+    let (first, rest) = COMMAND.split_at(12);
+    let read = format!("{rest}{}{first}", COMMAND.repeat(199));
+    broker.received(NOW, connection, first.as_bytes());
+    for _ in 0..5 {
+        broker.received(NOW, connection, read.as_bytes());
+        while turn(&mut broker, NOW, &mut port) {}
+        let unserved = broker.connections.get(connection.slot).unserved();
+        assert_eq!(unserved.first(), first.as_bytes());
+        assert!(unserved.held_bytes() < 1_024, "{}", unserved.held_bytes());
+    }
+    assert_eq!(broker.connections.at(connection.slot).traffic().published_messages, 1_000);
+}
