@@ -13,7 +13,7 @@ use crate::broker::clock::{Now, ms_to_ns};
 use crate::broker::memory::bytes_of;
 use crate::broker::message::TopicName;
 use crate::broker::timers::Timers;
-use crate::limits::{EVICTED_PER_TURN_MAX, TOPICS_TENDED_PER_TURN};
+use crate::limits::EVICTED_PER_TURN_MAX;
 use crate::protocol::{Sequence, ShardId, TopicId};
 
 /// The retained slices of a core, oldest first; some of them may be gone already.
@@ -80,10 +80,17 @@ impl Topics {
     }
 
     /// Evicts what the next topic that was idle for too long retains. Returns the topic unless publishers
-    /// wait for it: the topic is to be kept, or removed.
-    pub fn next_idle(&mut self, now: Now, timers: &mut Timers) -> Option<Arc<TopicName>> {
+    /// wait for it: the topic is to be kept, or removed. `left` is how many topics may still be looked at, and
+    /// slices evicted, beyond those of the last topic.
+    pub fn next_idle(
+        &mut self,
+        now: Now,
+        timers: &mut Timers,
+        left: &mut usize,
+    ) -> Option<Arc<TopicName>> {
         let timeout_ns = self.idle_timeout_ns();
-        for _ in 0..TOPICS_TENDED_PER_TURN {
+        while *left > 0 {
+            *left -= 1;
             let id = timers.take_due_topic(now)?;
             let is_blocked = self.is_blocked(id);
             let Some(topic) = self.topic_mut(id) else { continue };
@@ -95,6 +102,7 @@ impl Topics {
             }
             let slices = topic.log.slices();
             topic.log.evict_all();
+            *left = left.saturating_sub(slices);
             let name = topic.name.clone();
             self.retained.slices -= slices;
             self.cluster.memory.note_retained(self.core, self.retained.slices);
