@@ -25,17 +25,14 @@ pub(super) struct Retained {
 }
 
 impl Topics {
-    /// Notes that a topic retains a slice, and how many slices it retained before.
+    /// Notes that a topic retains a slice, and how many slices it retained before and does now.
     pub(super) fn note_retained(
         &mut self,
-        now: Now,
         topic: TopicId,
         first: Sequence,
         before: usize,
+        after: usize,
     ) {
-        let retaining = self.topic_mut(topic).expect("it was just found");
-        let after = retaining.log.slices();
-        retaining.used_ns = now.monotonic_ns;
         self.retained.slices = self.retained.slices + after - before;
         self.cluster.memory.note_retained(self.core, self.retained.slices);
         if after == 0 {
