@@ -111,16 +111,7 @@ impl World {
 
     pub fn subscribe(&mut self, core: usize, connection: ConnectionId, pattern: &str) {
         let mut bytes = BytesMut::new();
-        let subscribe = Subscribe {
-            subscription: SubscriptionId(1),
-            overflow: 0,
-            start: 0,
-            capacity: 0,
-            start_argument: 0,
-            pattern,
-            group: "",
-        };
-        encode::subscribe(&mut bytes, &subscribe);
+        encode::subscribe(&mut bytes, &Subscribe::live(SubscriptionId(1), pattern));
         self.receive(core, connection, &bytes);
         self.run();
     }

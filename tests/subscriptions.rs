@@ -88,17 +88,8 @@ fn a_subscription_is_refused_when_memory_is_full_and_nothing_can_be_reclaimed() 
     assert!(small.port.closes.is_empty(), "nobody holds more than a fair share");
     assert!(small.memory.held() < Small::MEMORY_MAX / 10 * 11, "{}", small.memory.held());
     let reader = small.connect(Protocol::Blip);
-    let wanted = Subscribe {
-        subscription: SubscriptionId(1),
-        overflow: 0,
-        start: 0,
-        capacity: 0,
-        start_argument: 0,
-        pattern: "one",
-        group: "",
-    };
     let mut subscribe = Vec::new();
-    encode::subscribe(&mut subscribe, &wanted);
+    encode::subscribe(&mut subscribe, &Subscribe::live(SubscriptionId(1), "one"));
     let told = small.say(reader, &subscribe);
     assert!(told.contains("subscribe later, or raise `limits.memory_max`"), "{told}");
     for slot in 0..refused.slot.0 {

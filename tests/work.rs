@@ -122,16 +122,8 @@ impl Driven {
 fn asks(count: u32, pattern: impl Fn(u32) -> &'static str) -> Vec<u8> {
     let mut asks = Vec::new();
     for number in 1..=count {
-        let subscribe = Subscribe {
-            subscription: SubscriptionId(number),
-            overflow: 0,
-            start: 2,
-            capacity: 0,
-            start_argument: 1,
-            pattern: pattern(number),
-            group: "",
-        };
-        encode::subscribe(&mut asks, &subscribe);
+        let live = Subscribe::live(SubscriptionId(number), pattern(number));
+        encode::subscribe(&mut asks, &Subscribe { start: 2, start_argument: 1, ..live });
     }
     asks
 }

@@ -16,7 +16,7 @@ use crate::ring::Filled;
 pub(crate) enum Receive {
     /// No request is under way.
     Idle,
-    /// A multishot receive is under way.
+    /// A receive is under way.
     Armed,
     /// The receive was cancelled; its last completion is still to come.
     Stopping,

@@ -35,6 +35,10 @@ impl Listed {
 /// A holder whose place has changed because another one left.
 pub type Moved<K> = Option<(K, Listed)>;
 
+/// An empty list keeps room for this many holders: one whose queue fills up and is sent changes its class all
+/// the time. Lists of thousands that have gone again leave nothing behind.
+const ROOM_KEPT: usize = 16;
+
 /// Holders of the highest class that are looked at for one above a bound.
 const LOOKED_AT_MAX: usize = 32;
 
@@ -88,8 +92,7 @@ impl<K: Copy> Holders<K> {
         let holders = &mut self.classes[at];
         holders.swap_remove(place as usize);
         let moved = holders.get(place as usize).map(|key| (*key, listed));
-        if holders.is_empty() {
-            // Lists of thousands that have gone again leave nothing behind.
+        if holders.is_empty() && holders.capacity() > ROOM_KEPT {
             *holders = Vec::new();
         }
         moved

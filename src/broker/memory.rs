@@ -114,6 +114,8 @@ struct Budget {
 /// Frames that are counted in the budget until they are dropped.
 struct Counted {
     frames: BytesMut,
+    /// What they count for.
+    bytes: i64,
     budget: Arc<Budget>,
 }
 
@@ -152,7 +154,7 @@ impl AsRef<[u8]> for Counted {
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        self.budget.held.fetch_sub(counted_len(&self.frames), Ordering::Relaxed);
+        self.budget.held.fetch_sub(self.bytes, Ordering::Relaxed);
     }
 }
 
@@ -271,8 +273,9 @@ impl Memory {
 
     /// Counts frames until the last reference to them is dropped.
     pub fn count(&self, frames: BytesMut) -> Bytes {
-        self.budget.held.fetch_add(counted_len(&frames), Ordering::Relaxed);
-        Bytes::from_owner(Counted { frames, budget: self.budget.clone() })
+        let bytes = counted_len(&frames);
+        self.budget.held.fetch_add(bytes, Ordering::Relaxed);
+        Bytes::from_owner(Counted { frames, bytes, budget: self.budget.clone() })
     }
 
     /// Counts entries that queues have gained, and bytes that connections hold besides; negative numbers

@@ -250,9 +250,8 @@ impl Broker {
     /// The connection's send is with the kernel; the next may come.
     pub fn sent(&mut self, now: Now, connection: ConnectionId) {
         let slot = connection.slot;
-        let (messages, bytes) = self.connections.get(slot).complete_send();
+        let (messages, bytes) = self.connections.complete_send(slot);
         self.delivery.note_taken(now, slot, bytes);
-        self.connections.touch(slot);
         self.counters.delivered_messages.add(u64::from(messages));
         let (_, mut doors) = self.open_doors(now);
         if doors.has_content(slot) {

@@ -5,57 +5,35 @@ use std::net::{Shutdown, TcpListener, TcpStream};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use blipmq::protocol::decode;
 use blipmq::protocol::{Kind, encode};
 use blipmq_client::{Client, ClientError, ClientOptions, Event, TlsOptions};
 use rustls::{ServerConnection, StreamOwned};
 
 use crate::error;
+use crate::support::Connection;
 use crate::support::authority::{Authority, server_config};
-use crate::support::{MESSAGE_LEN_MAX, welcome_of};
 
 const LONG: Duration = Duration::from_secs(600);
 
-/// A server that shook hands and answered HELLO, for a script.
-struct Peer {
-    stream: StreamOwned<ServerConnection, TcpStream>,
-}
+type Peer = Connection<StreamOwned<ServerConnection, TcpStream>>;
 
-impl Peer {
-    /// The address, and the thread of the script.
-    fn start<T: Send + 'static>(
-        authority: &Authority,
-        script: impl FnOnce(Peer) -> T + Send + 'static,
-    ) -> (String, JoinHandle<T>) {
-        let config = server_config(&authority.server(&["127.0.0.1"]), None, &[b"blip/1"]);
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let addr = listener.local_addr().unwrap().to_string();
-        let thread = std::thread::spawn(move || {
-            let (stream, _) = listener.accept().unwrap();
-            stream.set_nodelay(true).unwrap();
-            let tls = ServerConnection::new(config).unwrap();
-            let mut peer = Peer { stream: StreamOwned::new(tls, stream) };
-            assert_eq!(peer.next()[4], Kind::Hello as u8);
-            peer.send(|out| encode::welcome(out, &welcome_of(1)));
-            script(peer)
-        });
-        (addr, thread)
-    }
-
-    fn send(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
-        let mut out = Vec::new();
-        write(&mut out);
-        self.stream.write_all(&out).unwrap();
-    }
-
-    fn next(&mut self) -> Vec<u8> {
-        let mut frame = vec![0; 4];
-        self.stream.read_exact(&mut frame).unwrap();
-        frame.resize(u32::from_le_bytes(frame[..].try_into().unwrap()) as usize, 0);
-        self.stream.read_exact(&mut frame[4..]).unwrap();
-        decode::client_frame(&frame, MESSAGE_LEN_MAX).expect("a legal frame");
-        frame
-    }
+/// A server that shakes hands and answers HELLO, then runs a script: its address, and the thread of the script.
+fn start<T: Send + 'static>(
+    authority: &Authority,
+    script: impl FnOnce(Peer) -> T + Send + 'static,
+) -> (String, JoinHandle<T>) {
+    let config = server_config(&authority.server(&["127.0.0.1"]), None, &[b"blip/1"]);
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = listener.local_addr().unwrap().to_string();
+    let thread = std::thread::spawn(move || {
+        let (stream, _) = listener.accept().unwrap();
+        stream.set_nodelay(true).unwrap();
+        let tls = ServerConnection::new(config).unwrap();
+        let mut peer = Connection::over(StreamOwned::new(tls, stream));
+        peer.welcome();
+        script(peer)
+    });
+    (addr, thread)
 }
 
 fn connect_to(addr: &str, authority: &Authority) -> Client {
@@ -69,8 +47,8 @@ fn connect_to(addr: &str, authority: &Authority) -> Client {
 fn end_without_the_end_of_tls_is_a_lost_connection_even_for_a_client_that_closes() {
     let authority = Authority::new("Test CA");
     for ends_tls in [true, false] {
-        let (addr, thread) = Peer::start(&authority, move |mut peer| {
-            while peer.next()[4] != Kind::Close as u8 {}
+        let (addr, thread) = start(&authority, move |mut peer| {
+            while peer.next().expect("CLOSE comes")[4] != Kind::Close as u8 {}
             if ends_tls {
                 peer.stream.conn.send_close_notify();
                 peer.stream.flush().unwrap();
@@ -100,12 +78,12 @@ fn end_without_the_end_of_tls_is_a_lost_connection_even_for_a_client_that_closes
 fn connection_goes_on_after_each_renewal_of_its_keys() {
     const RENEWALS: u64 = 40;
     let authority = Authority::new("Test CA");
-    let (addr, thread) = Peer::start(&authority, |mut peer| {
+    let (addr, thread) = start(&authority, |mut peer| {
         for number in 0..RENEWALS {
             peer.stream.conn.refresh_traffic_keys().unwrap();
             peer.stream.flush().unwrap();
             peer.send(|out| encode::ping(out, number));
-            assert_eq!(peer.next()[4], Kind::Pong as u8);
+            peer.expect(Kind::Pong);
         }
         peer.send(|out| encode::goodbye(out, "answered"));
         peer.stream.conn.send_close_notify();
@@ -124,7 +102,7 @@ fn connection_goes_on_after_each_renewal_of_its_keys() {
 #[test]
 fn record_that_was_changed_on_the_way_ends_the_connection_with_an_alert() {
     let authority = Authority::new("Test CA");
-    let (addr, thread) = Peer::start(&authority, |mut peer| {
+    let (addr, thread) = start(&authority, |mut peer| {
         let mut forged = vec![0x17, 0x03, 0x03, 0x00, 0x20];
         forged.extend([0xab; 0x20]);
         peer.stream.sock.write_all(&forged).unwrap();

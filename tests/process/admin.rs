@@ -269,16 +269,7 @@ fn names_of_groups_are_bounded_and_so_is_a_page_of_the_longest(cores: &str) {
 }
 
 fn member<'a>(subscription: u32, pattern: &'a str, group: &'a str) -> Subscribe<'a> {
-    let subscription = SubscriptionId(subscription);
-    Subscribe {
-        subscription,
-        overflow: 0,
-        capacity: 0,
-        start: 0,
-        start_argument: 0,
-        pattern,
-        group,
-    }
+    Subscribe { group, ..Subscribe::live(SubscriptionId(subscription), pattern) }
 }
 
 fn health_checks_and_status_describe_a_running_broker(cores: &str) {

@@ -157,15 +157,7 @@ impl Behaviour {
         self.refused += 1;
         let about = self.refused;
         let mut bytes = Vec::new();
-        let mut subscribe = Subscribe {
-            subscription: SubscriptionId(about),
-            overflow: 0,
-            start: 0,
-            capacity: 0,
-            start_argument: 0,
-            pattern: "a",
-            group: "",
-        };
+        let mut subscribe = Subscribe::live(SubscriptionId(about), "a");
         let (code, about) = match world.random.below(8) {
             0 => {
                 encode::open(&mut bytes, RequestId(about), "a..b");

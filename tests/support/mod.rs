@@ -72,7 +72,7 @@ impl Listener {
     pub fn accept(&self) -> Connection {
         let (stream, _) = self.0.accept().expect("the client connects");
         stream.set_nodelay(true).expect("a socket option");
-        Connection { stream, buffer: Vec::new() }
+        Connection::over(stream)
     }
 }
 
@@ -90,9 +90,9 @@ pub fn welcome_of(server_id: u64) -> Welcome<'static> {
     }
 }
 
-/// The server's end of a connection.
-pub struct Connection {
-    pub stream: TcpStream,
+/// The server's end of a connection, over a socket or over TLS.
+pub struct Connection<S = TcpStream> {
+    pub stream: S,
     buffer: Vec<u8>,
 }
 
@@ -113,7 +113,11 @@ impl Published {
     }
 }
 
-impl Connection {
+impl<S: Read + Write> Connection<S> {
+    pub fn over(stream: S) -> Connection<S> {
+        Connection { stream, buffer: Vec::new() }
+    }
+
     /// The next frame; `None` when the client has closed.
     pub fn next(&mut self) -> Option<Vec<u8>> {
         loop {
@@ -131,7 +135,8 @@ impl Connection {
         }
     }
 
-    fn expect(&mut self, kind: Kind) -> Vec<u8> {
+    /// The next frame, which has to be of this kind.
+    pub fn expect(&mut self, kind: Kind) -> Vec<u8> {
         let frame = self.next().unwrap_or_else(|| panic!("{kind:?} was due, the client closed"));
         assert_eq!(frame[4], kind as u8, "{kind:?} was due, got {frame:?}");
         decode::client_frame(&frame, MESSAGE_LEN_MAX).expect("a legal frame");

@@ -16,24 +16,12 @@ pub fn encode_subscribe(
     overflow: u8,
     capacity: u32,
 ) {
-    let subscription = SubscriptionId(subscription);
-    let (start, start_argument, group) = (0, 0, "");
-    let subscribe =
-        Subscribe { subscription, overflow, start, capacity, start_argument, pattern, group };
-    encode::subscribe(out, &subscribe);
+    encode::subscribe(out, &Subscribe { overflow, capacity, ..wanting(subscription, pattern) });
 }
 
 /// A live subscription with the defaults of the server; callers change single fields.
 pub fn wanting(subscription: u32, pattern: &str) -> Subscribe<'_> {
-    Subscribe {
-        subscription: SubscriptionId(subscription),
-        overflow: 0,
-        start: 0,
-        capacity: 0,
-        start_argument: 0,
-        pattern,
-        group: "",
-    }
+    Subscribe::live(SubscriptionId(subscription), pattern)
 }
 
 /// Appends a MESSAGES frame that asks for an ACK.

@@ -55,19 +55,27 @@ fn a_client_beyond_the_bound_gets_nothing_in_plain_text() {
     assert_eq!(world.broker().metric("blipmq_connections_refused_total", "limit"), 2);
 }
 
+/// A subscriber to `a` over a narrow socket.
+fn slow_subscriber(world: &World) -> Client {
+    let mut slow = nats(world, wire::narrow(world.nats()));
+    slow.write(b"SUB a 1\r\nPING\r\n");
+    assert_eq!(slow.line(), "PONG\r\n");
+    slow
+}
+
+/// A NATS client behind INFO in plain text, the handshake and its login.
+fn nats(world: &World, mut stream: TcpStream) -> Client {
+    line(&mut stream);
+    Client::shake(&world.client(&[&TLS13]), stream).log_in()
+}
+
 /// Goal: a peer that reads nothing does not keep a broker from stopping.
 #[test]
 fn a_subscriber_that_does_not_read_does_not_hold_up_the_stop() {
     let mut world =
         World::start("nats_handshake_first = \"never\"\n[server]\ndrain_timeout_ms = 500\n");
-    let mut stream = wire::narrow(world.nats());
-    line(&mut stream);
-    let mut slow = Client::shake(&world.client(&[&TLS13]), stream).log_in();
-    slow.write(b"SUB a 1\r\nPING\r\n");
-    assert_eq!(slow.line(), "PONG\r\n");
-    let mut stream = connect(world.nats());
-    line(&mut stream);
-    let mut publisher = Client::shake(&world.client(&[&TLS13]), stream).log_in();
+    let _slow = slow_subscriber(&world);
+    let mut publisher = nats(&world, connect(world.nats()));
     for _ in 0..64 {
         publisher.write(b"PUB a 100000\r\n");
         publisher.write(&[b'x'; 100_000]);
@@ -82,14 +90,8 @@ fn a_subscriber_that_does_not_read_does_not_hold_up_the_stop() {
 #[test]
 fn a_subscriber_that_reads_late_gets_everything_and_then_the_end() {
     let mut world = World::start("nats_handshake_first = \"never\"\n");
-    let mut stream = wire::narrow(world.nats());
-    line(&mut stream);
-    let mut late = Client::shake(&world.client(&[&TLS13]), stream).log_in();
-    late.write(b"SUB a 1\r\nPING\r\n");
-    assert_eq!(late.line(), "PONG\r\n");
-    let mut stream = connect(world.nats());
-    line(&mut stream);
-    let mut publisher = Client::shake(&world.client(&[&TLS13]), stream).log_in();
+    let mut late = slow_subscriber(&world);
+    let mut publisher = nats(&world, connect(world.nats()));
     for number in 0..20 {
         publisher.write(b"PUB a 100000\r\n");
         publisher.write(&[b'a' + number; 100_000]);

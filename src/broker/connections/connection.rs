@@ -285,12 +285,17 @@ impl Connection {
     }
 
     /// The kernel has taken the send; returns its messages and bytes.
-    pub fn complete_send(&mut self) -> (u32, usize) {
+    pub(super) fn complete_send(&mut self) -> (u32, usize) {
         self.traffic.delivered_messages += u64::from(self.in_flight_messages);
         self.traffic.delivered_bytes += self.in_flight_bytes as u64;
         self.in_flight = false;
         self.in_flight_answers = 0;
         (std::mem::take(&mut self.in_flight_messages), self.in_flight_bytes)
+    }
+
+    /// Whether answers are with the kernel, which count as held until it has taken them.
+    pub(super) fn has_answers_in_flight(&self) -> bool {
+        self.in_flight_answers > 0
     }
 
     /// Bytes that it holds beside what is queued for it: what it sent and is not served yet, answers that

@@ -197,6 +197,14 @@ impl Connections {
         None
     }
 
+    /// The kernel has taken the send of a connection; returns its messages and bytes.
+    pub fn complete_send(&mut self, slot: Slot) -> (u32, usize) {
+        if self.at(slot).has_answers_in_flight() {
+            self.touch(slot);
+        }
+        self.table.get(slot).complete_send()
+    }
+
     // --- what is received ---
 
     /// Takes the answers of a connection out, to be sent.

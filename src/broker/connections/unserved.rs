@@ -55,6 +55,16 @@ impl Unserved {
         self.len >= self.wanted
     }
 
+    /// How many bytes the first frame lacks, if it is known and not whole.
+    pub fn lacks(&self) -> Option<usize> {
+        self.wanted.checked_sub(self.len).filter(|lacks| *lacks > 0)
+    }
+
+    /// The first bytes are of a frame of this length, if it is known.
+    pub fn want(&mut self, frame_len: Option<usize>) {
+        self.wanted = frame_len.unwrap_or(0);
+    }
+
     /// More has come.
     pub fn append(&mut self, bytes: &[u8]) {
         if bytes.is_empty() {
@@ -89,7 +99,7 @@ impl Unserved {
     /// belongs to it, and returns whether that was done: if not, more has to come.
     pub fn join(&mut self, frame_len: Option<usize>) -> bool {
         let first_len = self.first().len();
-        self.wanted = frame_len.unwrap_or(0);
+        self.want(frame_len);
         if self.len == first_len || !self.may_be_whole() {
             return false;
         }

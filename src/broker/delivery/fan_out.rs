@@ -139,7 +139,7 @@ impl Delivery {
             self.resized(index, before);
             self.note_lost(slot, messages);
         } else {
-            self.enqueue(index, slice, aftermath);
+            self.enqueue(slot, index, slice, aftermath);
         }
         let subscription = self.subscriptions.get(index);
         let gap_runs = subscription.queue.gap_runs();
@@ -167,8 +167,13 @@ impl Delivery {
 
     /// Puts a slice into the queue of a subscription, as far as the bounds of the queue and of its
     /// connection allow.
-    fn enqueue(&mut self, index: SubscriptionIndex, slice: &Slice, aftermath: &mut Aftermath) {
-        let slot = self.get(index).connection.slot;
+    fn enqueue(
+        &mut self,
+        slot: Slot,
+        index: SubscriptionIndex,
+        slice: &Slice,
+        aftermath: &mut Aftermath,
+    ) {
         let room = self.room_of(slot, slice);
         let is_broken = self.outlets.at(slot).is_broken;
         let subscription = self.subscriptions.get(index);
@@ -196,7 +201,7 @@ impl Delivery {
             self.note_lost(slot, lost);
         }
         self.resized(index, before);
-        self.note_outcome(index, outcome, policy, aftermath);
+        self.note_outcome((slot, index), outcome, policy, aftermath);
         if outcome.cause == Cause::Connection && policy != OverflowPolicy::Block {
             self.keep_connection_bound(slot, index);
         }
@@ -204,12 +209,11 @@ impl Delivery {
 
     fn note_outcome(
         &mut self,
-        index: SubscriptionIndex,
+        (slot, index): (Slot, SubscriptionIndex),
         outcome: Outcome,
         policy: OverflowPolicy,
         aftermath: &mut Aftermath,
     ) {
-        let slot = self.get(index).connection.slot;
         let connection_blocks =
             policy == OverflowPolicy::Block && self.is_connection_nearly_full(slot);
         if outcome.cause == Cause::Connection && outcome.overflowed() {

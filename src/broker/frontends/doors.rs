@@ -157,9 +157,10 @@ impl Doors<'_> {
     /// Whether there is room for another message, after the oldest retained ones have given way, and
     /// behind those texts, which can be made again.
     pub fn has_memory(&mut self) -> bool {
-        if self.cluster.memory.is_full() {
-            self.evict();
+        if !self.cluster.memory.is_full() {
+            return true;
         }
+        self.evict();
         !self.cluster.memory.is_full()
     }
 

@@ -138,37 +138,39 @@ impl Topics {
         let memory = &self.cluster.memory;
         // Not `shard_mut`: the topic is held while other fields are used.
         let shard = &mut self.shards[usize::from(id.0 / self.cluster.cores)];
-        let (slice, wanted_by, retained_before) =
-            match shard.find(now, &batch.destination, &self.replies) {
-                Found::Retained(topic) => {
-                    let slice = shard::stamp(&topic.name, topic.next_sequence, now, batch, memory);
-                    topic.next_sequence = slice.next();
-                    topic.published_bytes += slice.frames.len() as u64;
-                    topic.rate.add(now.monotonic_ns, slice.messages);
-                    let retained_before = topic.log.slices();
-                    topic.log.append(slice.clone(), &self.cluster.settings.queues);
-                    (slice, self.interest.wanted_by(topic), Some(retained_before))
-                }
-                Found::Ephemeral(name) => {
-                    let slice = shard::stamp(&name, Sequence(1), now, batch, memory);
-                    (slice, self.interest.wanted_by_name(&name.name), None)
-                }
-                Found::Removed | Found::Refused => {
-                    self.counters.refused_messages.add(messages);
-                    let acks = acks(None, &wants_ack);
-                    let removed = match batch.destination {
-                        Destination::Topic(topic) => Some(Removed { topic, publishers }),
-                        _ => None,
-                    };
-                    let wanted_by = CoreSet::default();
-                    return Ordered { slice: None, wanted_by, acks, requests, removed };
-                }
-            };
+        let (slice, wanted_by, retained) = match shard.find(now, &batch.destination, &self.replies)
+        {
+            Found::Retained(topic) => {
+                let slice = shard::stamp(&topic.name, topic.next_sequence, now, batch, memory);
+                topic.next_sequence = slice.next();
+                topic.published_bytes += slice.frames.len() as u64;
+                topic.rate.add(now.monotonic_ns, slice.messages);
+                topic.used_ns = now.monotonic_ns;
+                let before = topic.log.slices();
+                topic.log.append(slice.clone(), &self.cluster.settings.queues);
+                let retained = (before, topic.log.slices());
+                (slice, self.interest.wanted_by(topic), Some(retained))
+            }
+            Found::Ephemeral(name) => {
+                let slice = shard::stamp(&name, Sequence(1), now, batch, memory);
+                (slice, self.interest.wanted_by_name(&name.name), None)
+            }
+            Found::Removed | Found::Refused => {
+                self.counters.refused_messages.add(messages);
+                let acks = acks(None, &wants_ack);
+                let removed = match batch.destination {
+                    Destination::Topic(topic) => Some(Removed { topic, publishers }),
+                    _ => None,
+                };
+                let wanted_by = CoreSet::default();
+                return Ordered { slice: None, wanted_by, acks, requests, removed };
+            }
+        };
         self.counters.published_messages.add(messages);
         self.counters.published_bytes.add(slice.frames.len() as u64);
-        if let Some(before) = retained_before {
+        if let Some((before, after)) = retained {
             self.watch_made(now, timers, id);
-            self.note_retained(now, slice.topic.id, slice.first, before);
+            self.note_retained(slice.topic.id, slice.first, before, after);
         }
         let acks = acks(Some(slice.first), &wants_ack);
         Ordered { slice: Some(slice), wanted_by, acks, requests, removed: None }

@@ -13,7 +13,7 @@ use crate::broker::clock::{Now, ms_to_ns};
 use crate::broker::memory::bytes_of;
 use crate::broker::message::TopicName;
 use crate::broker::timers::Timers;
-use crate::limits::{EVICTED_PER_TURN_MAX, TOPICS_TENDED_PER_TURN};
+use crate::limits::EVICTED_PER_TURN_MAX;
 use crate::protocol::{Sequence, ShardId, TopicId};
 
 /// The retained slices of a core, oldest first; some of them may be gone already.
@@ -25,17 +25,14 @@ pub(super) struct Retained {
 }
 
 impl Topics {
-    /// Notes that a topic retains a slice, and how many slices it retained before.
+    /// Notes that a topic retains a slice, and how many slices it retained before and does now.
     pub(super) fn note_retained(
         &mut self,
-        now: Now,
         topic: TopicId,
         first: Sequence,
         before: usize,
+        after: usize,
     ) {
-        let retaining = self.topic_mut(topic).expect("it was just found");
-        let after = retaining.log.slices();
-        retaining.used_ns = now.monotonic_ns;
         self.retained.slices = self.retained.slices + after - before;
         self.cluster.memory.note_retained(self.core, self.retained.slices);
         if after == 0 {
@@ -80,10 +77,17 @@ impl Topics {
     }
 
     /// Evicts what the next topic that was idle for too long retains. Returns the topic unless publishers
-    /// wait for it: the topic is to be kept, or removed.
-    pub fn next_idle(&mut self, now: Now, timers: &mut Timers) -> Option<Arc<TopicName>> {
+    /// wait for it: the topic is to be kept, or removed. `left` is how many topics may still be looked at, and
+    /// slices evicted, beyond those of the last topic.
+    pub fn next_idle(
+        &mut self,
+        now: Now,
+        timers: &mut Timers,
+        left: &mut usize,
+    ) -> Option<Arc<TopicName>> {
         let timeout_ns = self.idle_timeout_ns();
-        for _ in 0..TOPICS_TENDED_PER_TURN {
+        while *left > 0 {
+            *left -= 1;
             let id = timers.take_due_topic(now)?;
             let is_blocked = self.is_blocked(id);
             let Some(topic) = self.topic_mut(id) else { continue };
@@ -95,6 +99,7 @@ impl Topics {
             }
             let slices = topic.log.slices();
             topic.log.evict_all();
+            *left = left.saturating_sub(slices);
             let name = topic.name.clone();
             self.retained.slices -= slices;
             self.cluster.memory.note_retained(self.core, self.retained.slices);

@@ -7,7 +7,6 @@
 
 use bytes::Bytes;
 
-use super::DEADLINES_PER_TURN;
 use crate::broker::clock::ms_to_ns;
 use crate::broker::connections::{Hold, Phase};
 use crate::broker::delivery::Slowness;
@@ -50,14 +49,9 @@ impl Broker {
         }
     }
 
-    /// Lets connections go on that have waited for their rate.
-    pub(super) fn check_rates(&mut self, now: Now) {
-        for _ in 0..DEADLINES_PER_TURN {
-            let Some(connection) = self.timers.take_due(now, Class::Rate) else { return };
-            if self.connections.is_open(connection) {
-                self.connections.release(connection.slot, Hold::Rate);
-            }
-        }
+    /// Lets a connection go on that has waited for its rate.
+    pub(super) fn check_rate(&mut self, _: Now, slot: Slot) {
+        self.connections.release(slot, Hold::Rate);
     }
 
     /// A send of a connection begins: if it takes too long, that is seen.
@@ -71,27 +65,20 @@ impl Broker {
         }
     }
 
-    /// Closes connections whose peers have taken nothing for too long.
-    pub(super) fn check_sends(&mut self, now: Now) {
+    /// Closes a connection whose peer has taken nothing for too long.
+    pub(super) fn check_send(&mut self, now: Now, slot: Slot) {
         let write_timeout_ms = self.cluster.settings.server.write_timeout_ms;
-        for _ in 0..DEADLINES_PER_TURN {
-            let Some(connection) = self.timers.take_due(now, Class::Send) else { return };
-            if !self.connections.is_open(connection) {
-                continue;
-            }
-            let slot = connection.slot;
-            let of = self.connections.get(slot);
-            of.end_watch();
-            let Some(began_ns) = of.sending_since_ns() else { continue };
-            if write_timeout_ms == 0 {
-                continue;
-            }
-            let due_ns = began_ns + ms_to_ns(write_timeout_ms);
-            if due_ns <= now.monotonic_ns {
-                self.give_up_send(now, slot, write_timeout_ms);
-            } else if self.connections.get(slot).begins_watch() {
-                self.timers.set(Class::Send, due_ns, connection);
-            }
+        let connection = self.connections.get(slot);
+        connection.end_watch();
+        let Some(began_ns) = connection.sending_since_ns() else { return };
+        if write_timeout_ms == 0 {
+            return;
+        }
+        let due_ns = began_ns + ms_to_ns(write_timeout_ms);
+        if due_ns <= now.monotonic_ns {
+            self.give_up_send(now, slot, write_timeout_ms);
+        } else if connection.begins_watch() {
+            self.timers.set(Class::Send, due_ns, self.connections.id(slot));
         }
     }
 

@@ -21,22 +21,40 @@ impl Broker {
             return;
         }
         let connection = self.connections.get(slot);
-        if connection.is_held_back() {
-            connection.unserved().append(bytes);
-        } else if connection.unserved().is_empty() {
-            let consumed = self.parse(now, slot, bytes);
-            let connection = self.connections.get(slot);
-            if connection.phase() == Phase::Closing {
-                return;
-            }
-            connection.unserved().append(&bytes[consumed..]);
-        } else {
-            connection.unserved().append(bytes);
+        let mut left = bytes;
+        if !connection.is_held_back() && !connection.unserved().is_empty() {
+            let lacks = connection.unserved().lacks().unwrap_or(left.len());
+            let (first, behind) = left.split_at(lacks.min(left.len()));
+            connection.unserved().append(first);
+            left = behind;
             if connection.unserved().may_be_whole() {
-                return self.parse_unserved(now, slot);
+                self.parse_unserved(now, slot);
             }
         }
+        let connection = self.connections.get(slot);
+        if connection.is_over() {
+            return;
+        }
+        match connection.is_held_back() || !connection.unserved().is_empty() {
+            true => connection.unserved().append(left),
+            false => self.parse_in_place(now, slot, left),
+        }
         self.connections.decide_whether_to_read(slot);
+    }
+
+    /// Serves frames where they came, and keeps the beginning of one that is not whole.
+    fn parse_in_place(&mut self, now: Now, slot: Slot, bytes: &[u8]) {
+        let consumed = self.parse(now, slot, bytes);
+        let left = &bytes[consumed..];
+        let connection = self.connections.get(slot);
+        if connection.phase() == Phase::Closing || left.is_empty() {
+            return;
+        }
+        connection.unserved().append(left);
+        // Before its login a client may be refused for what its first frame begins with.
+        if connection.phase() == Phase::Open {
+            connection.unserved().want(self.frontends.frame_len(slot, left));
+        }
     }
 
     /// Disconnects a connection that sends more of what it leaves unfinished than its fair share, while

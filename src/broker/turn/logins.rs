@@ -1,11 +1,9 @@
 //! What logins wait for: passwords that are compared elsewhere, and refusals that are held back.
 
-use super::DEADLINES_PER_TURN;
 use crate::broker::auth::{Identity, LoginFailure};
 use crate::broker::connections::LoginWait;
-use crate::broker::ids::{CheckId, ConnectionId};
+use crate::broker::ids::{CheckId, Slot};
 use crate::broker::port::Port;
-use crate::broker::timers::Class;
 use crate::broker::{Broker, Now};
 
 impl Broker {
@@ -19,7 +17,7 @@ impl Broker {
             let Err(check) = port.check_password(check) else { continue };
             let Some(unchecked) = self.logins.checks.finish(check.id) else { continue };
             for connection in unchecked.waiting {
-                self.refuse_login(now, connection, LoginFailure::Busy);
+                self.refuse_login(now, connection.slot, LoginFailure::Busy);
             }
         }
     }
@@ -58,24 +56,15 @@ impl Broker {
         }
     }
 
-    /// Refuses clients whose refusal was held back long enough.
-    pub(super) fn check_refusals(&mut self, now: Now) {
-        for _ in 0..DEADLINES_PER_TURN {
-            let Some(connection) = self.timers.take_due(now, Class::Refusal) else { return };
-            let waits = self.connections.is_open(connection)
-                && matches!(
-                    self.connections.at(connection.slot).login_wait(),
-                    LoginWait::Refusal(_)
-                );
-            if waits {
-                self.refuse_login(now, connection, LoginFailure::Missing);
-            }
+    /// Refuses a client whose refusal was held back long enough.
+    pub(super) fn check_refusal(&mut self, now: Now, slot: Slot) {
+        if matches!(self.connections.at(slot).login_wait(), LoginWait::Refusal(_)) {
+            self.refuse_login(now, slot, LoginFailure::Missing);
         }
     }
 
     /// Refuses a client whose login waits; `otherwise` says why, unless that is known.
-    fn refuse_login(&mut self, now: Now, connection: ConnectionId, otherwise: LoginFailure) {
-        let slot = connection.slot;
+    fn refuse_login(&mut self, now: Now, slot: Slot, otherwise: LoginFailure) {
         let (frontends, mut doors) = self.open_doors(now);
         let failed = match doors.connections.end_login(slot) {
             LoginWait::Refusal(failed) => *failed,

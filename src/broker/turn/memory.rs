@@ -16,21 +16,22 @@ impl Broker {
             self.delivery.connection_holds(connection, bytes);
         }
         self.delivery.count_memory();
-        let memory = self.cluster.memory.clone();
+        let memory = &self.cluster.memory;
         memory.note_leaving(self.core, self.delivery.is_sweeping());
         if self.timers.is_due(now, Single::Texts) || memory.is_nearly_full() {
             self.texts.clear(&mut self.timers);
         }
         // Before any is reclaimed, so that a shortage of one turn is seen.
-        if self.give_back.is_due(now, &mut self.timers, &memory, self.mesh.held_bytes()) {
+        if self.give_back.is_due(now, &mut self.timers, memory, self.mesh.held_bytes()) {
             self.gives_back = true;
             // Each core can only give back what its own thread's heap has.
             for core in self.cluster.others(self.core) {
                 self.mesh.ask(core, Request::GiveBack);
             }
         }
-        self.shortage.look(now, &mut self.timers, &memory);
+        self.shortage.look(now, &mut self.timers, memory);
         let has_more = memory.is_nearly_full() && self.reclaim(now);
+        let memory = &self.cluster.memory;
         if memory.is_nearly_full() && memory.can_reclaim() && self.shortage.asks(now) {
             for core in self.cluster.others(self.core) {
                 self.mesh.ask(core, Request::Evict);

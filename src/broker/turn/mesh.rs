@@ -205,8 +205,8 @@ impl Broker {
 
     /// Removes topics that were idle for too long and that nobody subscribes to.
     pub(super) fn tend_topics(&mut self, now: Now) {
-        for _ in 0..TOPICS_TENDED_PER_TURN {
-            let Some(topic) = self.topics.next_idle(now, &mut self.timers) else { return };
+        let mut left = TOPICS_TENDED_PER_TURN;
+        while let Some(topic) = self.topics.next_idle(now, &mut self.timers, &mut left) {
             let name = &topic.name;
             if !self.cluster.removes_idle_topics
                 || self.delivery.wants(name)

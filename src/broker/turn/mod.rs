@@ -31,7 +31,7 @@ use super::mesh::{DELIVERIES, REQUESTS};
 use super::port::Port;
 use super::timers::Class;
 use super::topics::ingest::Ingest;
-use super::{Broker, Now};
+use super::{Broker, Now, Slot};
 
 /// Deadlines of a kind that one turn looks at: the next turn, at once, has the others.
 const DEADLINES_PER_TURN: usize = 256;
@@ -167,25 +167,30 @@ impl Broker {
     /// Looks at the deadlines of connections that have come.
     fn check_deadlines(&mut self, now: Now) {
         self.check_logins(now);
-        self.check_refusals(now);
-        self.check_rates(now);
-        self.check_sends(now);
+        self.check_due(now, Class::Refusal, Broker::check_refusal);
+        self.check_due(now, Class::Rate, Broker::check_rate);
+        self.check_due(now, Class::Send, Broker::check_send);
         self.close_strangers(now);
         self.delivery.disconnect_stalled(now, &mut self.timers, DEADLINES_PER_TURN);
         self.carry_out(now);
-        self.check_silences(now, Class::Silence);
-        self.check_silences(now, Class::NativeSilence);
+        self.check_due(now, Class::Silence, Broker::check_silence);
+        self.check_due(now, Class::NativeSilence, Broker::check_silence);
     }
 
-    /// Looks at clients that may have been silent for too long.
-    fn check_silences(&mut self, now: Now, class: Class) {
+    /// Looks at connections whose deadline of a class has come, unless they are gone.
+    fn check_due(&mut self, now: Now, class: Class, check: fn(&mut Broker, Now, Slot)) {
         for _ in 0..DEADLINES_PER_TURN {
             let Some(connection) = self.timers.take_due(now, class) else { return };
             if self.connections.is_open(connection) {
-                let (frontends, mut doors) = self.open_doors(now);
-                frontends.silent(&mut doors, connection.slot);
-                self.carry_out(now);
+                check(self, now, connection.slot);
             }
         }
+    }
+
+    /// Looks at a client that may have been silent for too long.
+    fn check_silence(&mut self, now: Now, slot: Slot) {
+        let (frontends, mut doors) = self.open_doors(now);
+        frontends.silent(&mut doors, slot);
+        self.carry_out(now);
     }
 }

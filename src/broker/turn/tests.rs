@@ -6,7 +6,7 @@ use super::turn;
 use crate::broker::port::InMemory;
 use crate::broker::{Broker, Cluster, ConnectionId, Now, Peer, Protocol, Slot};
 use crate::config::Settings;
-use crate::limits::MESH_OUTGOING_BYTES_MAX;
+use crate::limits::{MESH_OUTGOING_BYTES_MAX, TOPICS_TENDED_PER_TURN};
 use crate::protocol::CoreId;
 
 const NOW: Now = Now { monotonic_ns: 1, unix_ns: 1 };
@@ -44,10 +44,7 @@ fn a_client_that_subscribes_is_held_while_another_core_takes_no_requests() {
     let cluster = Cluster::new(2, 1, Arc::new(Settings::default()));
     let mut broker = Broker::new(CoreId(0), cluster, Arc::default());
     let mut port = InMemory::default();
-    let connection = ConnectionId { slot: Slot(0), generation: 1 };
-    let address = ([127, 0, 0, 1], 1).into();
-    broker.connected(NOW, connection, Peer { protocol: text_protocol(), address }, true);
-    broker.received(NOW, connection, b"CONNECT {\"verbose\":false}\r\n");
+    let connection = greet(&mut broker);
     let pairs: String = (0..500).map(|sid| format!("SUB * {sid}\r\nUNSUB {sid}\r\n")).collect();
     for _ in 0..200 {
         if port.paused.is_empty() {
@@ -62,4 +59,70 @@ fn a_client_that_subscribes_is_held_while_another_core_takes_no_requests() {
     assert!(broker.mesh.is_full(CoreId(1)));
     let waiting = broker.mesh.request_bytes(CoreId(1));
     assert!(waiting < 2 * MESH_OUTGOING_BYTES_MAX, "{waiting}");
+}
+
+/// Goal: a read that ends within a frame costs a copy of that frame, and not of all that follows.
+/// Method: long reads whose last command lacks a part of its payload.
+#[test]
+fn of_a_read_that_ends_within_a_frame_only_the_beginning_of_that_frame_is_kept() {
+    const COMMAND: &str = "PUB a 5\r\nhello\r\n";
+    let (mut broker, mut port) = (of_one_core(), InMemory::default());
+    let connection = greet(&mut broker);
+    let (first, rest) = COMMAND.split_at(12);
+    let read = format!("{rest}{}{first}", COMMAND.repeat(199));
+    broker.received(NOW, connection, first.as_bytes());
+    for _ in 0..5 {
+        broker.received(NOW, connection, read.as_bytes());
+        while turn(&mut broker, NOW, &mut port) {}
+        let unserved = broker.connections.get(connection.slot).unserved();
+        assert_eq!(unserved.first(), first.as_bytes());
+        assert!(unserved.held_bytes() < 1_024, "{}", unserved.held_bytes());
+    }
+    assert_eq!(broker.connections.at(connection.slot).traffic().published_messages, 1_000);
+}
+
+fn of_one_core() -> Broker {
+    Broker::new(CoreId(0), Cluster::new(1, 1, Arc::new(Settings::default())), Arc::default())
+}
+
+/// Connects a client of the text protocol.
+fn greet(broker: &mut Broker) -> ConnectionId {
+    let connection = ConnectionId { slot: Slot(0), generation: 1 };
+    let address = ([127, 0, 0, 1], 1).into();
+    broker.connected(NOW, connection, Peer { protocol: text_protocol(), address }, true);
+    broker.received(NOW, connection, b"CONNECT {\"verbose\":false}\r\n");
+    connection
+}
+
+/// Goal: a turn looks at a bounded number of idle topics, whatever becomes of each.
+/// Method: topics whose first deadline has come, and which were used since.
+#[test]
+fn a_turn_looks_at_so_many_idle_topics_also_if_none_of_them_is_idle_any_more() {
+    let mut broker = of_one_core();
+    let due = Now { monotonic_ns: NOW.monotonic_ns + broker.topics.idle_timeout_ns(), ..NOW };
+    for now in [NOW, due] {
+        for number in 0..3 * TOPICS_TENDED_PER_TURN {
+            let name = format!("topic{number}").into();
+            broker.topics.open(now, &mut broker.timers, &name).expect("there is room");
+        }
+    }
+    broker.tend_topics(due);
+    let left = std::iter::from_fn(|| broker.timers.take_due_topic(due)).count();
+    assert_eq!(left, 2 * TOPICS_TENDED_PER_TURN);
+}
+
+#[test]
+fn a_turn_evicts_so_many_slices_of_idle_topics_and_the_next_turn_goes_on() {
+    let (mut broker, mut port) = (of_one_core(), InMemory::default());
+    let connection = greet(&mut broker);
+    for _ in 0..TOPICS_TENDED_PER_TURN {
+        broker.received(NOW, connection, b"PUB a 0\r\n\r\nPUB b 0\r\n\r\n");
+        while turn(&mut broker, NOW, &mut port) {}
+    }
+    let each = TOPICS_TENDED_PER_TURN as u64;
+    let due = Now { monotonic_ns: NOW.monotonic_ns + broker.topics.idle_timeout_ns(), ..NOW };
+    for left in [2 * each, each, 0] {
+        assert_eq!(broker.topics.retained().0, left);
+        broker.tend_topics(due);
+    }
 }

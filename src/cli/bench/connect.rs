@@ -260,16 +260,7 @@ impl Handshake<'_> {
                 if publish {
                     encode::open(&mut out, RequestId(number), name);
                 } else {
-                    let subscribe = Subscribe {
-                        subscription: SubscriptionId(number),
-                        overflow: 0,
-                        start: 0,
-                        capacity: 0,
-                        start_argument: 0,
-                        pattern: name,
-                        group: "",
-                    };
-                    encode::subscribe(&mut out, &subscribe);
+                    encode::subscribe(&mut out, &Subscribe::live(SubscriptionId(number), name));
                 }
             }
             self.send(&out)?;

@@ -72,6 +72,21 @@ pub struct Subscribe<'a> {
     pub group: &'a str,
 }
 
+impl<'a> Subscribe<'a> {
+    /// A plain subscription that starts live, with the server's defaults.
+    pub fn live(subscription: SubscriptionId, pattern: &'a str) -> Subscribe<'a> {
+        Subscribe {
+            subscription,
+            overflow: 0,
+            start: 0,
+            capacity: 0,
+            start_argument: 0,
+            pattern,
+            group: "",
+        }
+    }
+}
+
 /// Reads a whole frame that a client sent.
 pub fn client_frame(bytes: &[u8], message_len_max: u32) -> Result<ClientFrame<'_>, Reject> {
     let kind = kind_of(bytes)?;

@@ -279,10 +279,12 @@ impl Client {
 
     /// The id that a topic was opened as, of which the client wrote this.
     pub(super) fn opened_as(&self, topic: u32) -> Option<TopicId> {
-        match self.opens.get(&RequestId(topic & !PROVISIONAL)) {
-            _ if topic & PROVISIONAL == 0 => Some(TopicId(topic)),
-            Some(Opened::Topic(topic)) => Some(*topic),
-            _ => None,
+        if topic & PROVISIONAL == 0 {
+            return Some(TopicId(topic));
+        }
+        match self.opens.get(&RequestId(topic & !PROVISIONAL))? {
+            Opened::Topic(topic) => Some(*topic),
+            Opened::Pending { .. } | Opened::Refused => None,
         }
     }
 
